@@ -1,0 +1,349 @@
+"""What the plaintext plane raises, grouped by what its caller does next.
+
+FsError                       base; `errno` is what a FUSE reply carries
+├── FileError                 the answer to an application: it asked for what cannot be
+│   ├── FileMissing           ENOENT       no such name, or the inode is gone
+│   ├── NameTaken             EEXIST       a name (or an attribute) exists already
+│   ├── NotDirectory          ENOTDIR
+│   ├── IsDirectory           EISDIR
+│   ├── NotEmpty              ENOTEMPTY
+│   ├── NameTooLong           ENAMETOOLONG
+│   ├── NoAttribute           ENODATA      no such extended attribute
+│   ├── AttributeTooBig       E2BIG
+│   ├── AttributeBufferSmall  ERANGE
+│   ├── Cycle                 EINVAL       a directory would move below itself
+│   ├── Invalid               EINVAL       arguments that mean nothing
+│   ├── NotPermitted          EPERM        such as a hard link to a directory
+│   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
+│   ├── TooManyLinks          EMLINK
+│   ├── FileTooBig            EFBIG
+│   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
+│   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
+│   └── Unreadable            EIO          no source gave the right bytes
+├── FormatError               bytes from outside break format 1: never used, never shown
+│   ├── Forged                authentication failed: wrong key, wrong place or altered
+│   ├── NewerFormat           authentic, but made by a later version: stop, read-only, say so
+│   ├── KeyMissing            sealed in an epoch whose key we do not hold: read the roster again
+│   ├── BlockError            drop the copy, ask the next source, else Unreadable
+│   │   ├── BlockTruncated    shorter than its name says
+│   │   ├── BlockExtended     longer than its name says
+│   │   ├── BlockMisshapen    a size or a header that no block has
+│   │   ├── BlockWrongEpoch   its header names another epoch than its name
+│   │   ├── BlockMisnamed     its hash is not its id
+│   │   └── BlockForged       (also Forged) does not open at this place under this name
+│   └── BadEntry              a journal entry that counts as empty for everyone
+│       ├── EntryMisshapen    cut, extended, no entry at all, or its contents break the format
+│       ├── EntryMisplaced    another sequence number, project or predecessor than its slot has
+│       ├── EntryUnauthorised signed by nobody who may write here
+│       └── EntryForged       (also Forged) the signature or the seal does not hold
+├── HistoryForked             the bucket shows another past than before: read-only until a person looks
+├── ReplicaError              the local replica cannot be used
+│   ├── ReplicaKeyWrong       the file exists, but this key does not open it
+│   ├── ReplicaCorrupt        SQLite finds it damaged
+│   └── ReplicaBusy           another process has it open
+├── MountError                the mount cannot start: one sentence for the person who typed it
+│   ├── MountPointMissing     it is not there, or not a directory
+│   ├── MountPointBusy        something is mounted there, or files are in the way
+│   ├── AlreadyMounted        this project is mounted from this home already
+│   ├── FuseMissing           no /dev/fuse, or no permission to use it
+│   └── CacheInsideMount      the mount would read itself
+└── MembershipError           keys, tickets and who may do what: for the person who typed it
+    ├── WrongPassphrase       also: wrong code of a ticket
+    ├── SealDamaged           a member file or ticket with bytes changed or missing
+    ├── NotAMember            the roster does not list these keys
+    ├── NotAllowed            the member's role does not permit it
+    ├── TicketSpent           the invite was used, withdrawn or is past its time
+    └── NoSuchProject         no project of that name that this member can open
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+
+class FsError(Exception):
+    """Base of everything this plane raises. `errno` is what a FUSE reply carries."""
+
+    errno: ClassVar[int] = errno.EIO
+
+
+# -- answers to applications ---------------------------------------------------------------------
+
+
+class FileError(FsError):
+    """The file system's answer to an operation that cannot be done."""
+
+
+class FileMissing(FileError):
+    """No such name, or the inode is gone."""
+
+    errno = errno.ENOENT
+
+
+class NameTaken(FileError):
+    """The name, or the extended attribute, exists already."""
+
+    errno = errno.EEXIST
+
+
+class NotDirectory(FileError):
+    """A directory is needed here."""
+
+    errno = errno.ENOTDIR
+
+
+class IsDirectory(FileError):
+    """Anything but a directory is needed here."""
+
+    errno = errno.EISDIR
+
+
+class NotEmpty(FileError):
+    """The directory still has names."""
+
+    errno = errno.ENOTEMPTY
+
+
+class NameTooLong(FileError):
+    """A name over 255 bytes, or a symbolic link's target over 4095."""
+
+    errno = errno.ENAMETOOLONG
+
+
+class NoAttribute(FileError):
+    """No such extended attribute."""
+
+    errno = errno.ENODATA
+
+
+class AttributeTooBig(FileError):
+    """An extended attribute over the size we keep."""
+
+    errno = errno.E2BIG
+
+
+class AttributeBufferSmall(FileError):
+    """The caller's buffer does not hold the attribute."""
+
+    errno = errno.ERANGE
+
+
+class Cycle(FileError):
+    """A directory cannot move below itself."""
+
+    errno = errno.EINVAL
+
+
+class Invalid(FileError):
+    """Arguments that mean nothing, such as a negative size or unknown flags."""
+
+    errno = errno.EINVAL
+
+
+class NotPermitted(FileError):
+    """Nobody may do this, such as a hard link to a directory."""
+
+    errno = errno.EPERM
+
+
+class Unsupported(FileError):
+    """A request that is answered no for everybody."""
+
+    errno = errno.ENOTSUP
+
+
+class TooManyLinks(FileError):
+    """The inode has as many names as can be counted."""
+
+    errno = errno.EMLINK
+
+
+class FileTooBig(FileError):
+    """An offset or a size past the largest file."""
+
+    errno = errno.EFBIG
+
+
+class ReadOnly(FileError):
+    """Mounted read-only, or gone read-only after a fault."""
+
+    errno = errno.EROFS
+
+
+class NoSpace(FileError):
+    """Staging budget or local disk exhausted; nothing of this write is acknowledged."""
+
+    errno = errno.ENOSPC
+
+
+class Unreadable(FileError):
+    """No source gave the right bytes."""
+
+
+# -- bytes that break format 1 -------------------------------------------------------------------
+
+
+class FormatError(FsError):
+    """Bytes from outside that break format 1 (docs/format.md)."""
+
+
+class Forged(FormatError):
+    """Authentication failed: another key, another place, or altered bytes."""
+
+
+class NewerFormat(FormatError):
+    """Authentic, but written by a later version of Lucidnode."""
+
+    errno = errno.EROFS
+
+
+class KeyMissing(FormatError):
+    """Sealed in an epoch whose key this member does not hold (yet)."""
+
+
+class BlockError(FormatError):
+    """This copy of a block is of no use; another copy may be."""
+
+
+class BlockTruncated(BlockError):
+    """Shorter than its name says."""
+
+
+class BlockExtended(BlockError):
+    """Longer than its name says."""
+
+
+class BlockMisshapen(BlockError):
+    """A size or a header that no block has."""
+
+
+class BlockWrongEpoch(BlockError):
+    """The header names another epoch than the block's name."""
+
+
+class BlockMisnamed(BlockError):
+    """The hash of the bytes is not the id."""
+
+
+class BlockForged(BlockError, Forged):
+    """Does not open at this place under this name."""
+
+
+class BadEntry(FormatError):
+    """A journal entry that counts as empty: skipped and reported by every node alike."""
+
+
+class EntryMisshapen(BadEntry):
+    """Cut, extended, no entry at all, or its contents break the format."""
+
+
+class EntryMisplaced(BadEntry):
+    """Made for another sequence number, project or predecessor."""
+
+
+class EntryUnauthorised(BadEntry):
+    """Signed by a device that may not write here."""
+
+
+class EntryForged(BadEntry, Forged):
+    """The signature or the seal does not hold."""
+
+
+class HistoryForked(FsError):
+    """The journal shows another past than this node has seen."""
+
+    errno = errno.EROFS
+
+
+# -- the local replica ---------------------------------------------------------------------------
+
+
+class ReplicaError(FsError):
+    """The local replica cannot be used."""
+
+
+class ReplicaKeyWrong(ReplicaError):
+    """The file exists, but this key does not open it."""
+
+
+class ReplicaCorrupt(ReplicaError):
+    """SQLite finds the file damaged."""
+
+
+class ReplicaBusy(ReplicaError):
+    """Another process has the replica open."""
+
+    errno = errno.EBUSY
+
+
+# -- starting a mount ----------------------------------------------------------------------------
+
+
+class MountError(FsError):
+    """The mount cannot start; the message is one sentence for a person."""
+
+
+class MountPointMissing(MountError):
+    """The mount point is not there, or is not a directory."""
+
+    errno = errno.ENOENT
+
+
+class MountPointBusy(MountError):
+    """Something is mounted there already, or files are in the way."""
+
+    errno = errno.EBUSY
+
+
+class AlreadyMounted(MountError):
+    """This project is mounted from this home already."""
+
+    errno = errno.EBUSY
+
+
+class FuseMissing(MountError):
+    """No /dev/fuse, or no permission to use it."""
+
+    errno = errno.ENODEV
+
+
+class CacheInsideMount(MountError):
+    """The home or cache directory lies inside the mount point."""
+
+    errno = errno.EINVAL
+
+
+# -- membership ----------------------------------------------------------------------------------
+
+
+class MembershipError(FsError):
+    """Keys, tickets and roles; the message is one sentence for a person."""
+
+    errno = errno.EACCES
+
+
+class WrongPassphrase(MembershipError):
+    """The passphrase, or the code of a ticket, is not the right one."""
+
+
+class SealDamaged(MembershipError):
+    """A member file or a ticket with bytes changed or missing."""
+
+
+class NotAMember(MembershipError):
+    """The roster does not list these keys."""
+
+
+class NotAllowed(MembershipError):
+    """The member's role does not permit it."""
+
+
+class TicketSpent(MembershipError):
+    """The invite was used, withdrawn, or is past its time."""
+
+
+class NoSuchProject(MembershipError):
+    """No project of that name that this member can open."""
+
+    errno = errno.ENOENT

@@ -1,0 +1,87 @@
+"""Sizes and places inside a block, in both worlds. Format 1 (docs/format.md, "Blocks").
+
+A block's plaintext is a whole number of pages; it is cut into segments of 64 KiB, the last one
+shorter. Its ciphertext is a header, then each segment with its tag. "Plain" and "cipher" in a
+name say in which world a number of bytes lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lucidnode.fs.errors import BlockMisshapen
+
+PAGE = 4096
+"""Plaintext is padded with zeros to a multiple of this, so exact sizes stay hidden."""
+
+SEGMENT = 65536
+"""Plaintext bytes that one tag authenticates: the least that a read must decrypt."""
+
+TAG = 32
+HEADER = 40
+
+MAX_PLAIN = 16 * 1024 * 1024
+"""The largest plaintext of one block."""
+
+
+class SegmentRange(NamedTuple):
+    """The plain bytes [start, stop) of segment *index*, counted from the segment's own start."""
+
+    index: int
+    start: int
+    stop: int
+
+
+class CipherSpan(NamedTuple):
+    """Where something lies in a block's ciphertext."""
+
+    offset: int
+    length: int
+
+
+def padded_size(plain_bytes: int) -> int:
+    """Return *plain_bytes* rounded up to whole pages."""
+    return -(-plain_bytes // PAGE) * PAGE
+
+
+def segment_count(plain_size: int) -> int:
+    """Return how many segments hold *plain_size* bytes of plaintext."""
+    return -(-plain_size // SEGMENT)
+
+
+def cipher_size(plain_size: int) -> int:
+    """Return the size of the ciphertext of a block of *plain_size*; raises BlockMisshapen."""
+    if not 0 < plain_size <= MAX_PLAIN or plain_size % PAGE:
+        raise BlockMisshapen(f"no block has {plain_size} bytes of plaintext")
+    return HEADER + plain_size + TAG * segment_count(plain_size)
+
+
+def plain_size(cipher_bytes: int) -> int:
+    """Return the padded plaintext size of a block of *cipher_bytes*; raises BlockMisshapen."""
+    full, rest = divmod(cipher_bytes - HEADER, SEGMENT + TAG)
+    size = full * SEGMENT + max(rest - TAG, 0)
+    if cipher_bytes <= HEADER or cipher_size(size) != cipher_bytes:
+        raise BlockMisshapen(f"no block has {cipher_bytes} bytes of ciphertext")
+    return size
+
+
+def segment_span(index: int, plain_size: int) -> CipherSpan:
+    """Return where segment *index*, tag included, lies in a block of *plain_size*.
+
+    Raises IndexError if the block has no such segment.
+    """
+    if not 0 <= index < segment_count(plain_size):
+        raise IndexError(f"segment {index} of {segment_count(plain_size)}")
+    plain = min(SEGMENT, plain_size - index * SEGMENT)
+    return CipherSpan(HEADER + index * (SEGMENT + TAG), plain + TAG)
+
+
+def segments(offset: int, length: int) -> Iterator[SegmentRange]:
+    """Cut the plain range [offset, offset + length) at segment boundaries, in order, no gaps."""
+    end = offset + length
+    while offset < end:
+        index, start = divmod(offset, SEGMENT)
+        stop = min(SEGMENT, start + end - offset)
+        yield SegmentRange(index, start, stop)
+        offset += stop - start

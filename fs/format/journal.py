@@ -1,0 +1,157 @@
+"""The sealed body of a journal entry. Format 1 (docs/format.md); the frame around it, which needs
+no key, is lucidnode.node.client.journal.
+
+    body      AEGIS-256 under the epoch's journal key, the frame's nonce and the whole header as
+              associated data, over:
+    padded    length of the packed bytes (4, big-endian) || packed || zeros to a multiple of 256
+    packed    one zstd frame that states its content size
+    content   MessagePack of Change
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import msgspec
+import zstandard
+
+from lucidnode.fs.errors import (
+    EntryForged,
+    EntryMisplaced,
+    EntryMisshapen,
+    EntryUnauthorised,
+    Forged,
+    NewerFormat,
+)
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal, verify
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.journal import (
+    FORMAT,
+    HEADER_SIZE,
+    MAX_UNSIGNED,
+    EntryHeader,
+    signing_message,
+    split_signed,
+)
+
+PADDING = 256
+"""Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""
+
+MAX_CONTENT = 64 * 1024 * 1024
+"""Bytes of MessagePack that an entry may unpack to: changesets shrink about four to ten times."""
+
+_LENGTH = struct.Struct(">I")
+_LEVEL = 3
+_WINDOW = 1 << 27
+"""zstd's largest window at ordinary levels; larger frames are refused, not allocated."""
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one entry does: an SQLite changeset over the replicated tables, and when it was made."""
+
+    wall_ns: int
+    changeset: bytes
+
+
+def seal_entry(
+    keys: ProjectKeys,
+    seq: Seq,
+    previous: bytes,
+    device: DeviceId,
+    change: Change,
+    attempt: bytes,
+    nonce: bytes,
+) -> bytes:
+    """Return an unsigned entry in the current epoch; *attempt* (16) and *nonce* (32) are random.
+
+    Raises EntryMisshapen if *change* is more than one entry can carry: cut the batch smaller.
+    """
+    epoch = keys.current
+    header = EntryHeader(
+        format=FORMAT,
+        seq=seq,
+        project=keys.project,
+        attempt=attempt,
+        previous=previous,
+        epoch=epoch,
+        device=device,
+        nonce=nonce,
+    ).encode()
+    unsigned = header + aegis256_seal(keys.epoch(epoch).journal, nonce, _packed(change), header)
+    if len(unsigned) > MAX_UNSIGNED:
+        raise EntryMisshapen(f"an entry of {len(unsigned)} bytes is over the limit")
+    return unsigned
+
+
+def open_entry(
+    keys: ProjectKeys,
+    entry: bytes,
+    seq: Seq,
+    previous: bytes,
+    device_public_of: Callable[[DeviceId], bytes | None],
+) -> Change:
+    """Return what the signed *entry* in slot *seq*, after the entry hashed *previous*, does.
+
+    *device_public_of* gives the Ed25519 key of a device that may write, else None. Raises:
+    BadEntry: the entry counts as empty (EntryUnauthorised only after the roster was read anew);
+    KeyMissing: the entry is authentic, its epoch's key is not ours yet; never counts as empty;
+    NewerFormat: the entry is authentic and beyond this version; never counts as empty.
+    """
+    try:
+        unsigned, signature = split_signed(entry)
+        header = EntryHeader.parse(unsigned)
+    except Malformed as error:
+        raise EntryMisshapen(str(error)) from error
+    if header.project != keys.project:
+        raise EntryMisplaced(f"entry {seq}: of project {header.project}")
+    if header.seq != seq:
+        raise EntryMisplaced(f"entry {seq}: says it is {header.seq}")
+    if header.previous != previous:
+        raise EntryMisplaced(f"entry {seq}: follows another entry")
+    public = device_public_of(header.device)
+    if public is None:
+        raise EntryUnauthorised(f"entry {seq}: device {header.device} may not write")
+    if not verify(public, signing_message(unsigned), signature):
+        raise EntryForged(f"entry {seq}: signature of device {header.device}")
+    if header.format > FORMAT:
+        raise NewerFormat(f"entry {seq} has format {header.format}: update Lucidnode to go on")
+    journal_key = keys.epoch(header.epoch).journal
+    try:
+        padded = aegis256_open(
+            journal_key, header.nonce, unsigned[HEADER_SIZE:], unsigned[:HEADER_SIZE]
+        )
+    except Forged as error:
+        raise EntryForged(f"entry {seq}: seal") from error
+    return _unpacked(seq, padded)
+
+
+def _packed(change: Change) -> bytes:
+    content = msgspec.msgpack.encode(change)
+    if len(content) > MAX_CONTENT:
+        raise EntryMisshapen(f"a change of {len(content)} bytes is over the limit")
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+    size = _LENGTH.size + len(packed)
+    return _LENGTH.pack(len(packed)) + packed + bytes(-size % PADDING)
+
+
+def _unpacked(seq: Seq, padded: bytes) -> Change:
+    """The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT."""
+    if len(padded) % PADDING or not padded:
+        raise EntryMisshapen(f"entry {seq}: padding")
+    (length,) = _LENGTH.unpack_from(padded)
+    packed, padding = padded[_LENGTH.size :][:length], padded[_LENGTH.size + length :]
+    if len(packed) != length or len(padding) >= PADDING or any(padding):
+        raise EntryMisshapen(f"entry {seq}: padding")
+    try:
+        # The library trusts a stated content size over its own limit, so look at it first; an
+        # unknown size reads as -1.
+        if not 0 < zstandard.frame_content_size(packed) <= MAX_CONTENT:
+            raise EntryMisshapen(f"entry {seq}: unpacks to more than {MAX_CONTENT} bytes")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+        content = decompressor.decompress(packed, allow_extra_data=False)
+        return msgspec.msgpack.decode(content, type=Change)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise EntryMisshapen(f"entry {seq}: contents") from error

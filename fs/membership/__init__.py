@@ -1,0 +1,1 @@
+"""Member keys, invitations and the roster as members write it."""

@@ -1,0 +1,26 @@
+"""A block's name is the hash of its ciphertext: whoever holds one can check it, without a key."""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from lucidnode.node.client.errors import Corrupt
+from lucidnode.node.client.ids import BlockId
+
+
+def block_id(ciphertext: bytes) -> BlockId:
+    """Return the name of *ciphertext*: BLAKE3-256 over all of it (docs/format.md, "Ids").
+
+    The hash runs without the interpreter lock, on the calling thread: 0.2 ms for 1 MiB.
+    """
+    return BlockId(blake3(ciphertext).digest())
+
+
+def verified(wanted: BlockId, ciphertext: bytes) -> bytes:
+    """Return *ciphertext* if it is the block *wanted*, else raise Corrupt.
+
+    Every block that crosses a trust boundary (disk, peer, bucket) passes here before use.
+    """
+    if block_id(ciphertext) != wanted:
+        raise Corrupt(f"{len(ciphertext)} bytes are not the block {wanted.hex()}")
+    return ciphertext

@@ -1,0 +1,231 @@
+"""A typed client of the node daemon's Unix socket, for mounts and the command line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from lucidnode.node.client import wire
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Corrupt,
+    DaemonUnreachable,
+    Malformed,
+    NodeError,
+    NoSpace,
+    NotThere,
+    Refused,
+    Unavailable,
+)
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+
+ERROR_OF_STATUS: dict[int, type[NodeError]] = {
+    400: Malformed,
+    403: AccessDenied,
+    404: NotThere,
+    409: Refused,
+    422: Corrupt,
+    503: Unavailable,
+    507: NoSpace,
+}
+"""How the daemon's answers become errors; the daemon maps the same table the other way."""
+
+_CONNECTIONS = 64
+"""Requests a mount may have under way: more than its read-ahead window, fewer than its files."""
+
+_BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
+"""The daemon bounds every wait itself; this is the bound for a daemon that hangs."""
+
+_PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
+"""For commits and drains, which take as long as the uploads they wait for."""
+
+_FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
+    type=wire.Welcome | wire.Entry | wire.Ask | wire.BlocksUploaded | wire.Trouble
+)
+_COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
+_ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
+
+
+class Events:
+    """One mount's WebSocket to the daemon. Iterate it for what the daemon says."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: wire.Welcome) -> None:
+        self._socket = socket
+        self.welcome = welcome
+
+    async def send(self, message: wire.FromMount) -> None:
+        """Tell the daemon something. Raises DaemonUnreachable when it has gone."""
+        try:
+            await self._socket.send_bytes(msgspec.msgpack.encode(message))
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise DaemonUnreachable("the daemon closed the connection") from error
+
+    def __aiter__(self) -> AsyncIterator[wire.FromDaemon]:
+        return self._messages()
+
+    async def _messages(self) -> AsyncIterator[wire.FromDaemon]:
+        async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                yield _decoded(message.data)
+
+
+class DaemonClient:
+    """Speaks to the daemon listening at *socket*. Use it as an async context manager.
+
+    Every method raises DaemonUnreachable when nobody answers, and otherwise the error that the
+    daemon's status stands for (ERROR_OF_STATUS).
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._path = socket
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(self._path), limit=_CONNECTIONS),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    # -- blocks ------------------------------------------------------------------------------
+
+    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+        """Have *block* fetched. Returns its source, and its bytes if the cache cannot keep them.
+
+        With None the block is a file in the cache directory now (it may be evicted again later).
+        Raises NotThere if the bucket says it does not exist, Unavailable, Corrupt.
+        """
+        async with self._request("GET", f"/v1/p/{project}/block/{block.hex()}") as answer:
+            source = answer.headers.get(wire.SOURCE_HEADER, "cache")
+            if source not in {"cache", "peer", "bucket"}:
+                raise Malformed("the daemon named an unknown source")
+            body = await answer.read() if answer.status == 200 else None
+            return source, body  # type: ignore[return-value]  # checked against Source above
+
+    async def prefetch(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Ask for *blocks* to be brought near, without waiting for them."""
+        await self._post(f"/v1/p/{project}/prefetch", wire.BlockList([bytes(b) for b in blocks]))
+
+    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Say that *blocks* now lie in the staging directory and want uploading."""
+        await self._post(f"/v1/p/{project}/staged", wire.BlockList([bytes(b) for b in blocks]))
+
+    async def touched(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Say that *blocks* were read from the cache directory, so that eviction knows."""
+        await self._post(f"/v1/p/{project}/touched", wire.BlockList([bytes(b) for b in blocks]))
+
+    # -- journal and roster ------------------------------------------------------------------
+
+    async def commit(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        """Have the entry signed and created as *seq*, after the blocks it needs are uploaded.
+
+        Safe to call again with the same request. Waits as long as the uploads take.
+        """
+        path = f"/v1/p/{project}/journal/{seq}"
+        data = msgspec.msgpack.encode(request)
+        async with self._request("POST", path, data=data, patient=True) as answer:
+            return _COMMIT_REPLY.decode(await answer.read())
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return journal entry *seq* as it lies in the bucket, or None if there is none yet."""
+        try:
+            async with self._request("GET", f"/v1/p/{project}/journal/{seq}") as answer:
+                return await answer.read()
+        except NotThere:
+            return None
+
+    async def roster(self) -> list[bytes]:
+        """Return all raw roster entries, oldest first, unverified."""
+        async with self._request("GET", "/v1/roster") as answer:
+            return _ROSTER_LOG.decode(await answer.read()).entries
+
+    async def append_roster(self, seq: Seq, body: bytes) -> wire.CommitReply:
+        """Create roster entry *seq* if absent."""
+        async with self._request("POST", f"/v1/roster/{seq}", data=body) as answer:
+            return _COMMIT_REPLY.decode(await answer.read())
+
+    @contextlib.asynccontextmanager
+    async def events(self, project: ProjectId, hello: wire.Hello) -> AsyncIterator[Events]:
+        """Register this process as a mount of *project* and exchange events with the daemon."""
+        try:
+            async with self._opened.ws_connect(
+                f"http://daemon/v1/p/{project}/events",
+                max_msg_size=wire.MAX_JOURNAL_ENTRY + 4096,
+                heartbeat=20,
+            ) as socket:
+                await socket.send_bytes(msgspec.msgpack.encode(hello))
+                welcome = _decoded(await socket.receive_bytes())
+                if not isinstance(welcome, wire.Welcome):
+                    raise Malformed("the daemon did not welcome this mount")
+                yield Events(socket, welcome)
+        except aiohttp.WSServerHandshakeError as error:
+            raise ERROR_OF_STATUS.get(error.status, Unavailable)(error.message) from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
+
+    # -- facts for people --------------------------------------------------------------------
+
+    async def facts(self, topic: str) -> dict[str, Any]:
+        """Return the daemon's facts on *topic*: status, peers, savings or cache."""
+        async with self._request("GET", f"/v1/{topic}") as answer:
+            facts: dict[str, Any] = msgspec.json.decode(await answer.read())
+            return facts
+
+    async def order(self, what: str) -> None:
+        """Have the daemon do *what*: `cache/clear` or `exit`."""
+        async with self._request("POST", f"/v1/{what}", patient=True):
+            pass
+
+    # -- transport ---------------------------------------------------------------------------
+
+    @property
+    def _opened(self) -> aiohttp.ClientSession:
+        assert self._session is not None, "use `async with DaemonClient(...)`"
+        return self._session
+
+    async def _post(self, path: str, body: msgspec.Struct) -> None:
+        async with self._request("POST", path, data=msgspec.msgpack.encode(body)):
+            pass
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, method: str, path: str, *, data: bytes | None = None, patient: bool = False
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self._opened.request(
+                method, f"http://daemon{path}", data=data, timeout=_PATIENT if patient else _BOUNDED
+            ) as answer:
+                if answer.status >= 300:
+                    message = (await answer.content.read(1000)).decode(errors="replace")
+                    raise ERROR_OF_STATUS.get(answer.status, Unavailable)(message)
+                yield answer
+        except TimeoutError as error:
+            raise Unavailable("the daemon did not answer in time") from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"the daemon's answer broke off: {error}") from error
+
+
+def _decoded(data: bytes) -> wire.FromDaemon:
+    try:
+        return _FROM_DAEMON.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Malformed("the daemon sent a message of another version") from error

@@ -1,0 +1,59 @@
+"""What a caller of the daemon can meet, grouped by what it does next.
+
+NodeError
+├── Malformed             bytes or text from outside break their format: drop them
+├── DaemonUnreachable     no daemon answers on the socket: start one, or say so
+├── Refused               the daemon understood and said no; the message says why
+├── Unavailable           bucket and peers cannot be asked now: retry later, then EIO
+│   └── AccessDenied      the bucket refuses our credentials: tell a person
+├── NotThere              the bucket answered, and the object does not exist
+├── Corrupt               what came back is not what was asked for: other source, else EIO
+└── NoSpace               the local disk or the staging budget is full: ENOSPC
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+
+class NodeError(Exception):
+    """Base of everything this plane raises. `errno` is what a FUSE reply would carry."""
+
+    errno: ClassVar[int] = errno.EIO
+
+
+class Malformed(NodeError):
+    """Input from outside breaks its format."""
+
+    errno = errno.EINVAL
+
+
+class DaemonUnreachable(NodeError):
+    """No node daemon answers on the socket."""
+
+
+class Refused(NodeError):
+    """The daemon understood the request and declined it."""
+
+
+class Unavailable(NodeError):
+    """Nobody who has it can be reached now; unknown, never absent."""
+
+
+class AccessDenied(Unavailable):
+    """The bucket rejects the credentials of this node."""
+
+
+class NotThere(NodeError):
+    """The store answered: the object does not exist."""
+
+
+class Corrupt(NodeError):
+    """Bytes that do not match their name."""
+
+
+class NoSpace(NodeError):
+    """Local disk or staging budget exhausted."""
+
+    errno = errno.ENOSPC

@@ -1,0 +1,131 @@
+"""What a daemon can tell about a journal entry without a key. Format 1 (docs/format.md).
+
+An entry is a frame around a sealed body. All integers are big-endian.
+
+    offset  bytes
+         0      3  "LNJ"
+         3      1  format, 1
+         4      8  seq
+        12     16  project id
+        28     16  attempt: random, fresh for every entry made
+        44     32  hash of the entry before; zeros for seq 1
+        76      4  epoch of the key that seals the body
+        80     16  device id of the signer
+        96     32  nonce
+       128      n  body and its tag (lucidnode.fs.format.journal)
+     128+n     64  Ed25519 signature by the device over `signing_message`
+
+The frame (everything but the body) is the same in every later format, so that a reader can tell
+an entry of a newer version, which stops it, from garbage, which it skips.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import MAX_SEQ, DeviceId, ProjectId, Seq
+from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
+
+FORMAT = 1
+
+HASH_SIZE = 32
+ATTEMPT_SIZE = 16
+NONCE_SIZE = 32
+TAG_SIZE = 32
+SIGNATURE_SIZE = 64
+
+NO_ENTRY = bytes(HASH_SIZE)
+"""The `previous` of entry 1."""
+
+_MAGIC = b"LNJ"
+_FIELDS = struct.Struct(f">3sBQ16s{ATTEMPT_SIZE}s{HASH_SIZE}sI16s{NONCE_SIZE}s")
+_SIGNING_DOMAIN = b"lucidnode 2026 journal entry signature\0"
+
+HEADER_SIZE = _FIELDS.size
+MIN_UNSIGNED = HEADER_SIZE + TAG_SIZE
+MAX_UNSIGNED = MAX_JOURNAL_ENTRY - SIGNATURE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class EntryHeader:
+    """The frame of an entry before its body. `parse(header.encode() + body)` gives it back."""
+
+    format: int
+    seq: Seq
+    project: ProjectId
+    attempt: bytes
+    previous: bytes
+    epoch: int
+    device: DeviceId
+    nonce: bytes
+
+    def encode(self) -> bytes:
+        """Return the HEADER_SIZE bytes an entry starts with."""
+        return _FIELDS.pack(
+            _MAGIC,
+            self.format,
+            self.seq,
+            bytes.fromhex(self.project),
+            self.attempt,
+            self.previous,
+            self.epoch,
+            bytes.fromhex(self.device),
+            self.nonce,
+        )
+
+    @classmethod
+    def parse(cls, entry: bytes) -> EntryHeader:
+        """Return the header of *entry*, signed or not; raises Malformed if it is no entry.
+
+        Accepts any format number: only a verified signature makes a newer one believable.
+        """
+        if len(entry) < MIN_UNSIGNED:
+            raise Malformed("journal entry: cut short")
+        magic, number, seq, project, attempt, previous, epoch, device, nonce = _FIELDS.unpack_from(
+            entry
+        )
+        if magic != _MAGIC or number < FORMAT:
+            raise Malformed("journal entry: not one")
+        if not 1 <= seq <= MAX_SEQ:
+            raise Malformed("journal entry: sequence number")
+        return cls(
+            format=number,
+            seq=Seq(seq),
+            project=ProjectId(project.hex()),
+            attempt=attempt,
+            previous=previous,
+            epoch=epoch,
+            device=DeviceId(device.hex()),
+            nonce=nonce,
+        )
+
+
+def signing_message(unsigned: bytes) -> bytes:
+    """Return what the device signs for *unsigned*: a domain and the BLAKE3-256 of its bytes.
+
+    Header and body are covered whole, so a signature holds for one project, slot and history.
+    """
+    return _SIGNING_DOMAIN + blake3(unsigned).digest()
+
+
+def signed(unsigned: bytes, signature: bytes) -> bytes:
+    """Return the finished entry; raises Malformed if the parts do not have an entry's sizes."""
+    if len(signature) != SIGNATURE_SIZE or not MIN_UNSIGNED <= len(unsigned) <= MAX_UNSIGNED:
+        raise Malformed("journal entry: size")
+    return unsigned + signature
+
+
+def split_signed(entry: bytes) -> tuple[bytes, bytes]:
+    """Return (unsigned bytes, signature) of a finished entry; raises Malformed on a wrong size."""
+    if not MIN_UNSIGNED + SIGNATURE_SIZE <= len(entry) <= MAX_JOURNAL_ENTRY:
+        raise Malformed("journal entry: size")
+    return entry[:-SIGNATURE_SIZE], entry[-SIGNATURE_SIZE:]
+
+
+def entry_hash(entry: bytes) -> bytes:
+    """Return BLAKE3-256 of the finished entry, valid or not: the `previous` of the next."""
+    return blake3(entry).digest()

@@ -1,0 +1,141 @@
+"""What travels over the daemon's Unix socket: msgspec structs, encoded as MessagePack.
+
+HTTP over the socket carries requests; one WebSocket for each mount carries events. Paths:
+
+    GET  /v1/status | /v1/peers | /v1/savings | /v1/cache        JSON facts for the command line
+    POST /v1/cache/clear, /v1/exit
+    GET  /v1/roster                                              RosterLog
+    POST /v1/roster/{seq}                                        body -> CommitReply
+    GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
+    POST /v1/p/{project}/prefetch | staged | touched             BlockList
+    GET  /v1/p/{project}/journal/{seq}                           200 the entry | 404
+    POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
+    GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+MAX_JOURNAL_ENTRY = 16 * 1024 * 1024
+"""Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
+
+MAX_BLOCK_CIPHERTEXT = 17 * 1024 * 1024
+"""Bytes. The largest block (16 MiB of plaintext) with header and tags, rounded up."""
+
+Source = Literal["cache", "peer", "bucket"]
+"""Where a block came from when the mount had to ask for it. `cache` is this node's own disk."""
+
+SOURCE_HEADER = "X-Lucid-Source"
+
+
+class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Block ids, 32 bytes each."""
+
+    ids: list[bytes]
+
+
+class CommitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An unsigned journal entry. The daemon signs it and creates it once *needs* are uploaded."""
+
+    unsigned: bytes
+    needs: list[bytes]
+
+
+class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a create-if-absent ended.
+
+    committed: *body* is our own signed entry. lost: *body* is the winner's. unknown: nothing is
+    settled, *body* is empty; ask again with the same request.
+    """
+
+    outcome: Literal["committed", "lost", "unknown"]
+    body: bytes
+
+
+class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Raw roster entries 1..n, in order."""
+
+    entries: list[bytes]
+
+
+# -- events: mount to daemon ---------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+    """First message of a mount. *head* is the seq its replica has applied."""
+
+    mountpoint: str
+    pid: int
+    head: int
+
+
+class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields=True):
+    """Totals since the mount started, sent about once a second while they change.
+
+    Plaintext bytes handed to applications by where their block came from; `memory` are segments
+    decrypted earlier. *pending* counts operations not yet committed to the bucket.
+    """
+
+    read_memory: int = 0
+    read_cache: int = 0
+    read_peer: int = 0
+    read_bucket: int = 0
+    read_unsent: int = 0
+    written: int = 0
+    prefetched: int = 0
+    prefetched_used: int = 0
+    pending: int = 0
+    conflicts: int = 0
+    head: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+    """Reply to Ask: facts in plain words, shown and forgotten, never stored by the daemon."""
+
+    number: int
+    facts: dict[str, str | int | float | bool | list[str]]
+
+
+# -- events: daemon to mount ---------------------------------------------------------------------
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+    """Where this node keeps things. Paths are absolute; budgets are bytes."""
+
+    device: str
+    blocks_dir: str
+    staging_dir: str
+    staging_limit: int
+    min_free: int
+
+
+class Entry(msgspec.Struct, frozen=True, tag="entry", forbid_unknown_fields=True):
+    """A committed journal entry, pushed by a peer or found by polling. Order is not promised."""
+
+    seq: int
+    body: bytes
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
+    """The dashboard wants to show this project in plain words."""
+
+    number: int
+
+
+class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown_fields=True):
+    """These staged blocks are in the bucket now."""
+
+    ids: list[bytes]
+
+
+class Trouble(msgspec.Struct, frozen=True, tag="trouble", forbid_unknown_fields=True):
+    """Something a person should hear of; also shown on the dashboard."""
+
+    message: str
+
+
+FromMount = Hello | MountStats | Answer
+FromDaemon = Welcome | Entry | Ask | BlocksUploaded | Trouble

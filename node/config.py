@@ -1,0 +1,92 @@
+"""What the daemon knows of itself between starts: `node.json` in the home directory, mode 0600.
+
+It holds no key that decrypts content or names. Credentials of the bucket are a file of their own,
+so that one can be rotated without the other.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.node.client.errors import Refused
+
+GIB = 1024**3
+
+NODE_FILE = "node.json"
+BUCKET_FILE = "bucket.json"
+DEVICE_FILE = "device.pem"
+MEMBER_FILE = "member.json"
+SOCKET_FILE = "daemon.sock"
+LOCK_FILE = "daemon.lock"
+LOG_FILE = "daemon.log"
+
+
+class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of one workstation. Sizes are bytes; ports of 0 are chosen by the system."""
+
+    studio: str
+    genesis: str
+    """Hash of roster entry 1 as 64 hex digits: what every later entry must descend from."""
+    lan_key: str
+    """32 random bytes as hex, shared by the studio's nodes: recognises their announcements."""
+    bucket_url: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    cache_dir: str | None = None
+    """Absolute path; None keeps the cache in the home directory."""
+    cache_limit: int = 100 * GIB
+    min_free: int = 5 * GIB
+    """The cache shrinks, and writing stops, rather than leave the disk with less than this."""
+    staging_limit: int = 50 * GIB
+    """Bytes that may wait for their upload before writers are told the disk is full."""
+    body_port: int = 0
+    control_port: int = 0
+    dashboard_port: int = 8440
+    mdns: bool = True
+    peers: list[str] = []
+    """Control addresses HOST:PORT of peers that multicast cannot reach."""
+    webhooks: list[str] = []
+    """URLs told of every committed journal entry, by project id and number."""
+    price_per_gb: float = 0.09
+    """What a gigabyte (10^9 bytes) out of the bucket costs, in dollars."""
+
+
+def load_config(home: Path) -> NodeConfig:
+    """Read the settings in *home*. Raises Refused with the way out when there are none."""
+    try:
+        raw = (home / NODE_FILE).read_bytes()
+    except FileNotFoundError:
+        raise Refused(
+            f"this workstation belongs to no studio yet ({home} has no {NODE_FILE}): "
+            "run `lucidnode init` or `lucidnode join`"
+        ) from None
+    try:
+        return msgspec.json.decode(raw, type=NodeConfig)
+    except msgspec.MsgspecError as error:
+        raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
+
+
+def save_config(home: Path, config: NodeConfig) -> None:
+    """Write the settings into *home*, whole or not at all."""
+    save_private(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
+
+
+def save_private(path: Path, content: bytes) -> None:
+    """Replace *path* by *content* durably, readable by the owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
+
+
+def cache_directory(home: Path, config: NodeConfig) -> Path:
+    """Return where this node keeps its blocks."""
+    return Path(config.cache_dir) if config.cache_dir else home / "cache"

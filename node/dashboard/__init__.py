@@ -1,0 +1,1 @@
+"""The page a producer looks at, and the facts behind it."""

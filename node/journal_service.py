@@ -1,0 +1,153 @@
+"""Journal entries between this node's mounts, the bucket and the office.
+
+A mount hands over a sealed entry; from then on it is the daemon's to finish: the blocks the entry
+needs are uploaded first, then the entry is signed and created if absent. The request lies in
+staging until that is settled, so it survives the mount, the daemon and the machine's reboot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from lucidnode.node import register
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError, NotThere, Refused
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.journal import EntryHeader, entry_hash, signing_message
+
+log = logging.getLogger(__name__)
+
+
+class Staging(Protocol):
+    """Where a prepared commit waits; see node/cache/staging.py."""
+
+    async def prepare(self, project: ProjectId, request: bytes) -> None: ...
+    async def prepared(self) -> dict[ProjectId, bytes]: ...
+    async def discard_prepared(self, project: ProjectId) -> None: ...
+
+
+class Uploads(Protocol):
+    """The upload queue; see node/uploads.py."""
+
+    async def wait_for(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
+
+
+class Announce(Protocol):
+    """Told of every entry this node committed."""
+
+    def __call__(self, project: ProjectId, seq: Seq, body: bytes) -> None: ...
+
+
+def journal_key(project: ProjectId, seq: Seq) -> str:
+    """Return the bucket key of a journal entry (format 1)."""
+    return f"p/{project}/journal/{seq:016d}"
+
+
+class JournalService:
+    """Commits and reads journal entries.
+
+    Invariant: for one project at most one request is under way, and it is the one in staging. A
+    mount makes another entry for a position only once the earlier one is settled, so bodies for
+    one position never differ here, except after a mount was thrown away; the newer one counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        bucket: Bucket,
+        staging: Staging,
+        uploads: Uploads,
+        sign: Callable[[bytes], bytes],
+        clock: Clock,
+        announce: Announce,
+        commit: Callable[[Bucket, str, bytes, Clock], Awaitable[register.Outcome]],
+    ) -> None:
+        self._bucket = bucket
+        self._staging = staging
+        self._uploads = uploads
+        self._sign = sign
+        self._clock = clock
+        self._announce = announce
+        self._commit = commit
+        self._locks: dict[ProjectId, asyncio.Lock] = {}
+        self._heads: dict[ProjectId, tuple[Seq, bytes]] = {}
+
+    async def commit(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        """Upload what *request* needs, then create its entry as *seq*. Waits as long as it takes.
+
+        Raises Refused for an entry that does not say it is *seq*.
+        """
+        if EntryHeader.parse_unsigned(request.unsigned).seq != seq:
+            raise Refused(f"the entry is not number {seq}")
+        async with self._locks.setdefault(project, asyncio.Lock()):
+            await self._staging.prepare(project, msgspec.msgpack.encode(request))
+            return await self._finish(project, seq, request)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes:
+        """Return entry *seq* as the bucket has it. Raises NotThere, Unavailable."""
+        body = await self._bucket.get(journal_key(project, seq))
+        self._note_head(project, seq, body)
+        return body
+
+    async def resume(self) -> None:
+        """Finish what an earlier daemon was asked to commit. Outcomes are found by the mounts."""
+        for project, raw in (await self._staging.prepared()).items():
+            try:
+                request = msgspec.msgpack.decode(raw, type=wire.CommitRequest)
+                seq = EntryHeader.parse_unsigned(request.unsigned).seq
+            except (msgspec.MsgspecError, NodeError):
+                log.warning(
+                    "a prepared commit of project %s is damaged; its mount redoes it", project
+                )
+                await self._staging.discard_prepared(project)
+                continue
+            async with self._locks.setdefault(project, asyncio.Lock()):
+                await self._finish(project, seq, request)
+
+    def heads(self) -> dict[ProjectId, tuple[Seq, bytes]]:
+        """Return the highest entry (number, hash) this node has seen of each project."""
+        return dict(self._heads)
+
+    async def catch_up(self, project: ProjectId, seq: Seq) -> list[wire.Entry]:
+        """Return the entries after what this node has seen, up to *seq*, as the bucket has them."""
+        known = self._heads.get(project, (Seq(0), b""))[0]
+        found = []
+        for number in range(known + 1, seq + 1):
+            try:
+                found.append(wire.Entry(number, await self.entry(project, Seq(number))))
+            except NotThere:
+                break
+        return found
+
+    async def _finish(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        # The order is the promise of DESIGN §6: no entry names a block that is not in the bucket.
+        await self._uploads.wait_for(project, [BlockId(b) for b in request.needs])
+        body = request.unsigned + self._sign(signing_message(request.unsigned))
+        key = journal_key(project, seq)
+        match await self._commit(self._bucket, key, body, self._clock):
+            case register.Committed():
+                await self._staging.discard_prepared(project)
+                self._note_head(project, seq, body)
+                self._announce(project, seq, body)
+                return wire.CommitReply("committed", body)
+            case register.Lost(body=winner):
+                await self._staging.discard_prepared(project)
+                self._note_head(project, seq, winner)
+                return wire.CommitReply("lost", winner)
+            case register.Unknown():
+                return wire.CommitReply("unknown", b"")
+
+    def _note_head(self, project: ProjectId, seq: Seq, body: bytes) -> None:
+        if seq > self._heads.get(project, (0, b""))[0]:
+            self._heads[project] = (seq, entry_hash(body))

@@ -1,0 +1,1 @@
+"""Serving blocks to the office and fetching them from it."""
