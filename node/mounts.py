@@ -76,11 +76,15 @@ class Mounts:
     def __iter__(self) -> Iterator[Mount]:
         return iter(list(self._by_project.values()))
 
+    def check_free(self, project: ProjectId) -> None:
+        """Raise Refused if *project* is mounted here already."""
+        if project in self._by_project:
+            other = self._by_project[project].hello.mountpoint
+            raise Refused(f"this project is mounted already, at {other}")
+
     def add(self, mount: Mount) -> None:
         """Register *mount*. Raises Refused if its project is mounted here already."""
-        if mount.project in self._by_project:
-            other = self._by_project[mount.project].hello.mountpoint
-            raise Refused(f"this project is mounted already, at {other}")
+        self.check_free(mount.project)
         self._by_project[mount.project] = mount
 
     def remove(self, mount: Mount) -> None:

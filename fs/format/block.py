@@ -73,11 +73,16 @@ def seal(keys: ProjectKeys, plaintext: bytes) -> tuple[BlockName, bytes]:
     epoch = keys.current
     nonce = _content_nonce(keys, epoch, plaintext)
     cipher = _Cipher(keys, epoch, nonce, segment_count(size))
-    ciphertext = bytearray(_HEADER.pack(_MAGIC, epoch, nonce))
-    for index in range(cipher.count):
-        ciphertext += cipher.seal(index, plaintext[index * SEGMENT : (index + 1) * SEGMENT])
-    assert len(ciphertext) == capacity
-    sealed = bytes(ciphertext)
+    sealed = b"".join(
+        [
+            _HEADER.pack(_MAGIC, epoch, nonce),
+            *(
+                cipher.seal(index, plaintext[index * SEGMENT : (index + 1) * SEGMENT])
+                for index in range(cipher.count)
+            ),
+        ]
+    )
+    assert len(sealed) == capacity
     return BlockName(BlockId(blake3(sealed).digest()), epoch, nonce, size), sealed
 
 
@@ -100,8 +105,10 @@ def open_block(keys: ProjectKeys, name: BlockName, ciphertext: bytes) -> bytes:
         raise BlockMisnamed(f"block {name.id.hex()}: hash")
     view = memoryview(ciphertext)
     plaintext = b"".join(
-        opener.segment(index, view[span.offset : span.offset + span.length])
-        for index, span in enumerate(map(opener.span, range(opener.count)))
+        [
+            opener.segment(index, view[span.offset : span.offset + span.length])
+            for index, span in enumerate(map(opener.span, range(opener.count)))
+        ]
     )
     if _content_nonce(keys, name.epoch, plaintext) != name.nonce:
         # Only a member could make this: two contents under one key and nonce.

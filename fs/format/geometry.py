@@ -26,9 +26,9 @@ MAX_PLAIN = 16 * 1024 * 1024
 
 
 class SegmentRange(NamedTuple):
-    """The plain bytes [start, stop) of segment *index*, counted from the segment's own start."""
+    """The plain bytes [start, stop) of one segment, counted from the segment's own start."""
 
-    index: int
+    segment: int
     start: int
     stop: int
 
@@ -81,7 +81,7 @@ def segments(offset: int, length: int) -> Iterator[SegmentRange]:
     """Cut the plain range [offset, offset + length) at segment boundaries, in order, no gaps."""
     end = offset + length
     while offset < end:
-        index, start = divmod(offset, SEGMENT)
+        segment, start = divmod(offset, SEGMENT)
         stop = min(SEGMENT, start + end - offset)
-        yield SegmentRange(index, start, stop)
+        yield SegmentRange(segment, start, stop)
         offset += stop - start

@@ -1,16 +1,16 @@
-"""The sealed body of a journal entry. Format 1 (docs/format.md); the frame around it, which needs
-no key, is lucidnode.node.client.journal.
+"""The sealed body of a journal entry. Format 1 (docs/format.md, "Journal entries").
+
+The frame around it, which needs no key, is lucidnode.node.client.journal.
 
     body      AEGIS-256 under the epoch's journal key, the frame's nonce and the whole header as
               associated data, over:
-    padded    length of the packed bytes (4, big-endian) || packed || zeros to a multiple of 256
+    padded    the packed bytes, framed and padded to a multiple of 256 (lucidnode.fs.format.padding)
     packed    one zstd frame that states its content size
     content   MessagePack of Change
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import msgspec
@@ -22,9 +22,11 @@ from lucidnode.fs.errors import (
     EntryMisshapen,
     EntryUnauthorised,
     Forged,
+    FormatError,
     NewerFormat,
 )
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.padding import padded, unpadded
 from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal, verify
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
@@ -43,7 +45,6 @@ PADDING = 256
 MAX_CONTENT = 64 * 1024 * 1024
 """Bytes of MessagePack that an entry may unpack to: changesets shrink about four to ten times."""
 
-_LENGTH = struct.Struct(">I")
 _LEVEL = 3
 _WINDOW = 1 << 27
 """zstd's largest window at ordinary levels; larger frames are refused, not allocated."""
@@ -62,6 +63,7 @@ def seal_entry(
     previous: bytes,
     device: DeviceId,
     change: Change,
+    *,
     attempt: bytes,
     nonce: bytes,
 ) -> bytes:
@@ -120,38 +122,31 @@ def open_entry(
         raise NewerFormat(f"entry {seq} has format {header.format}: update Lucidnode to go on")
     journal_key = keys.epoch(header.epoch).journal
     try:
-        padded = aegis256_open(
+        body = aegis256_open(
             journal_key, header.nonce, unsigned[HEADER_SIZE:], unsigned[:HEADER_SIZE]
         )
     except Forged as error:
         raise EntryForged(f"entry {seq}: seal") from error
-    return _unpacked(seq, padded)
+    try:
+        return _unpacked(body)
+    except (FormatError, zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise EntryMisshapen(f"entry {seq}: contents: {error}") from error
 
 
 def _packed(change: Change) -> bytes:
     content = msgspec.msgpack.encode(change)
     if len(content) > MAX_CONTENT:
         raise EntryMisshapen(f"a change of {len(content)} bytes is over the limit")
-    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
-    size = _LENGTH.size + len(packed)
-    return _LENGTH.pack(len(packed)) + packed + bytes(-size % PADDING)
+    return padded(zstandard.ZstdCompressor(level=_LEVEL).compress(content), PADDING)
 
 
-def _unpacked(seq: Seq, padded: bytes) -> Change:
-    """The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT."""
-    if len(padded) % PADDING or not padded:
-        raise EntryMisshapen(f"entry {seq}: padding")
-    (length,) = _LENGTH.unpack_from(padded)
-    packed, padding = padded[_LENGTH.size :][:length], padded[_LENGTH.size + length :]
-    if len(packed) != length or len(padding) >= PADDING or any(padding):
-        raise EntryMisshapen(f"entry {seq}: padding")
-    try:
-        # The library trusts a stated content size over its own limit, so look at it first; an
-        # unknown size reads as -1.
-        if not 0 < zstandard.frame_content_size(packed) <= MAX_CONTENT:
-            raise EntryMisshapen(f"entry {seq}: unpacks to more than {MAX_CONTENT} bytes")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-        content = decompressor.decompress(packed, allow_extra_data=False)
-        return msgspec.msgpack.decode(content, type=Change)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
-        raise EntryMisshapen(f"entry {seq}: contents") from error
+def _unpacked(body: bytes) -> Change:
+    # The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT. The
+    # library trusts a stated content size over any limit it is given, so look at that first; a
+    # frame that states none reads as -1.
+    packed = unpadded(body, PADDING)
+    if not 0 < zstandard.frame_content_size(packed) <= MAX_CONTENT:
+        raise EntryMisshapen("contents over the limit")
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+    content = decompressor.decompress(packed, allow_extra_data=False)
+    return msgspec.msgpack.decode(content, type=Change)

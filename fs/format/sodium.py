@@ -84,8 +84,14 @@ def box_public(secret: bytes) -> bytes:
 
 
 def seal_to(public: bytes, message: bytes) -> bytes:
-    """Return *message* sealed to *public*. It says nothing about who sealed it: sign around it."""
-    return nacl.bindings.crypto_box_seal(message, public)
+    """Return *message* sealed to *public*; raises Forged if that is no usable key.
+
+    It says nothing about who sealed it: sign around it.
+    """
+    try:
+        return nacl.bindings.crypto_box_seal(message, public)
+    except nacl.exceptions.CryptoError as error:
+        raise Forged("not a key that can be sealed to") from error
 
 
 def unseal(secret: bytes, sealed: bytes) -> bytes:

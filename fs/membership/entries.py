@@ -1,0 +1,146 @@
+"""Roster entries as their authors write them: signed bytes for the slot after the head.
+
+Each function judges by the roster it is given; if another entry wins the slot, read the roster
+again and call it again. What it refuses here, every reader would skip as void.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lucidnode.fs.errors import Forged, Invalid, NameTaken, NotAllowed, TicketSpent
+from lucidnode.fs.format.sodium import random_bytes
+from lucidnode.fs.membership.member import (
+    Label,
+    MemberKeys,
+    ProjectSecret,
+    seal_label,
+    seal_secret,
+    spelled,
+)
+from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.roster_entry import (
+    FORMAT,
+    KEY_SIZE,
+    MAX_BLOCK_SIZE,
+    MIN_BLOCK_SIZE,
+    NO_ENTRY,
+    Body,
+    DeviceClaim,
+    Genesis,
+    Invite,
+    Join,
+    Project,
+    Role,
+    RosterEntry,
+    signing_message,
+)
+
+_FIRST_EPOCH = 1
+
+
+def genesis_entry(
+    studio: bytes, name_key: bytes, owner: MemberKeys, device: DeviceClaim, label: Label
+) -> bytes:
+    """Return roster entry 1 of a new studio; its hash is what members pin."""
+    sealed = seal_label(name_key, owner.public, _spelled(label))
+    return _signed(Seq(1), NO_ENTRY, owner, Genesis(studio, owner.box, device, sealed))
+
+
+def invite_entry(
+    view: RosterView, invite: MemberKeys, role: Role, expires_ns: int, suggested_name: str
+) -> bytes:
+    """Return the entry by which an owner opens an invite; raises NotAllowed."""
+    if view.me.role != "owner":
+        raise NotAllowed("only an owner of the studio can invite")
+    label = Label(spelled(suggested_name), "") if suggested_name else Label("", "")
+    body = Invite(
+        invite=invite.public,
+        invite_box=invite.box,
+        role=role,
+        expires_ns=expires_ns,
+        label=seal_label(view.membership.name_key, invite.public, label),
+        projects=_sealed_again(view.roster, view.membership.keys, invite.box),
+    )
+    return _next(view.roster, view.membership.keys, body)
+
+
+def join_entry(
+    roster: Roster,
+    name_key: bytes,
+    invite: MemberKeys,
+    member: MemberKeys,
+    device: DeviceClaim,
+    label: Label,
+    joined_ns: int,
+) -> bytes:
+    """Return the entry by which the holder of *invite* becomes *member*; raises TicketSpent."""
+    opened = roster.invites.get(invite.public)
+    if opened is None:
+        raise TicketSpent("this ticket was used already: ask for a new one")
+    if joined_ns > opened.expires_ns:
+        raise TicketSpent("this ticket is past its time: ask for a new one")
+    body = Join(
+        member=member.public,
+        member_box=member.box,
+        device=device,
+        label=seal_label(name_key, member.public, _spelled(label)),
+        joined_ns=joined_ns,
+        projects=_sealed_again(roster, invite, member.box),
+    )
+    return _next(roster, invite, body)
+
+
+def project_entry(view: RosterView, project: ProjectId, name: str, block_size: int) -> bytes:
+    """Return the entry that creates *project*, its fresh key sealed to everybody of the studio.
+
+    *block_size* is a power of two, 256 KiB to 16 MiB. Raises NotAllowed, NameTaken, Invalid.
+    """
+    if view.me.role == "viewer":
+        raise NotAllowed("a viewer of the studio cannot create projects")
+    name = spelled(name)
+    if any(name == known.name for known in view.projects()):
+        raise NameTaken(f"there is a project {name!r} already")
+    power_of_two = block_size & (block_size - 1) == 0
+    if not (MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE and power_of_two):
+        raise Invalid("a block size is a power of two from 256 KiB to 16 MiB")
+    secret = ProjectSecret(project, name, _FIRST_EPOCH, random_bytes(KEY_SIZE))
+    roster = view.roster
+    boxes = [member.box for member in roster.members.values()]
+    boxes += [invite.box for invite in roster.invites.values()]
+    body = Project(project, block_size, _sealed_to(secret, boxes))
+    return _next(roster, view.membership.keys, body)
+
+
+def _sealed_to(secret: ProjectSecret, boxes: list[bytes]) -> dict[bytes, bytes]:
+    seals = {}
+    for box in boxes:
+        try:
+            seals[box] = seal_secret(secret, box)
+        except Forged:
+            # A member who published an unusable key keeps only itself out.
+            continue
+    return seals
+
+
+def _sealed_again(roster: Roster, keys: MemberKeys, box: bytes) -> dict[str, bytes]:
+    return {
+        project: seal_secret(secret, box)
+        for project, secret in opened_secrets(roster, keys).items()
+    }
+
+
+def _spelled(label: Label) -> Label:
+    return Label(spelled(label.member), spelled(label.device))
+
+
+def _next(roster: Roster, author: MemberKeys, body: Body) -> bytes:
+    return _signed(Seq(roster.head + 1), roster.head_hash, author, body)
+
+
+def _signed(seq: Seq, previous: bytes, author: MemberKeys, body: Body) -> bytes:
+    raw = msgspec.msgpack.encode(body)
+    message = signing_message(seq, previous, author.public, raw)
+    return RosterEntry(FORMAT, seq, previous, author.public, raw, author.sign(message)).encode()

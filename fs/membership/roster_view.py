@@ -1,0 +1,151 @@
+"""The roster as one member sees it: names in the clear, and the projects this member can open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lucidnode.fs.errors import FormatError, NoSuchProject, NotAMember
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.sodium import verify
+from lucidnode.fs.membership.member import (
+    Label,
+    MemberKeys,
+    ProjectSecret,
+    open_label,
+    open_secret,
+    spelled,
+)
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.client.ids import DeviceId, ProjectId
+from lucidnode.node.client.roster import Member, Roster, verified
+from lucidnode.node.client.roster_entry import Role
+
+_UNREADABLE = Label("(unreadable name)", "(unreadable name)")
+"""Shown for a label that does not open: its author harmed only itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member, for people to read."""
+
+    label: Label
+    role: Role
+    device: DeviceId
+    is_me: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PendingInvite:
+    """An invite nobody has used yet, for people to read."""
+
+    label: Label
+    role: Role
+    expires_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProject:
+    """A project this member can open."""
+
+    id: ProjectId
+    name: str
+    block_size: int
+    keys: ProjectKeys
+
+
+class RosterView:
+    """A verified roster and one membership in it."""
+
+    def __init__(self, roster: Roster, membership: Membership) -> None:
+        """Raise NotAMember if *roster* does not list the membership's keys."""
+        me = roster.members.get(membership.keys.public)
+        if me is None:
+            raise NotAMember("this studio does not list you as a member: ask for an invitation")
+        self.roster = roster
+        self.membership = membership
+        self.me: Member = me
+
+    @classmethod
+    def read(cls, entries: Sequence[bytes], membership: Membership) -> RosterView:
+        """Verify raw *entries* against the pinned studio; raises ForeignRoster, NewerRoster and
+        NotAMember.
+        """
+        return cls(verified(entries, membership.genesis, verify), membership)
+
+    def people(self) -> list[Person]:
+        """Return the members in the order they came."""
+        return [
+            Person(
+                self._label(member.public, member.label),
+                member.role,
+                member.device,
+                member == self.me,
+            )
+            for member in self.roster.members.values()
+        ]
+
+    def invites(self) -> list[PendingInvite]:
+        """Return the invites nobody has used yet, expired ones too."""
+        return [
+            PendingInvite(self._label(one.public, one.label), one.role, one.expires_ns)
+            for one in self.roster.invites.values()
+        ]
+
+    def device_names(self) -> dict[DeviceId, str]:
+        """Return what people call each workstation."""
+        return {person.device: person.label.device for person in self.people()}
+
+    def projects(self) -> list[OpenProject]:
+        """Return the projects this member can open, by name."""
+        secrets = opened_secrets(self.roster, self.membership.keys)
+        return sorted(
+            (
+                OpenProject(
+                    project,
+                    secret.name,
+                    self.roster.projects[project].block_size,
+                    ProjectKeys.of(project, {secret.epoch: secret.key}),
+                )
+                for project, secret in secrets.items()
+            ),
+            key=lambda project: (project.name, project.id),
+        )
+
+    def project(self, name: str) -> OpenProject:
+        """Return the project called *name*, or with that id; raises NoSuchProject."""
+        known = self.projects()
+        found = [one for one in known if one.id == name] or [
+            one for one in known if one.name == spelled(name)
+        ]
+        if not found:
+            raise NoSuchProject(f"no project {name!r} that you can open")
+        if len(found) > 1:
+            ids = ", ".join(one.id for one in found)
+            raise NoSuchProject(
+                f"several projects are called {name!r}, use one of these ids: {ids}"
+            )
+        return found[0]
+
+    def _label(self, owner: bytes, sealed: bytes) -> Label:
+        try:
+            return open_label(self.membership.name_key, owner, sealed)
+        except FormatError:
+            return _UNREADABLE
+
+
+def opened_secrets(roster: Roster, keys: MemberKeys) -> dict[ProjectId, ProjectSecret]:
+    """Return the secret of each project that *keys*, of a member or an invite, can open.
+
+    A secret that does not open is left out: it was sealed wrongly by its author.
+    """
+    secrets = {}
+    for project, record in roster.projects.items():
+        sealed = record.seals.get(keys.box)
+        if sealed is None:
+            continue
+        try:
+            secrets[project] = open_secret(keys, project, sealed)
+        except FormatError:
+            continue
+    return secrets

@@ -1,0 +1,98 @@
+"""Tickets: all that a new workstation needs, as one line of text and a code told apart.
+
+    lucid1 || base32 (lower case, no padding) of a passphrase seal of a Ticket
+
+The seal's check shows a damaged ticket before anybody types the code. The code is 80 random bits
+in Crockford's base32: no I, L, O or U, and whoever reads a 0 as an O is understood.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
+from lucidnode.fs.format.sodium import PassphraseCost, random_bytes
+from lucidnode.fs.membership import passphrase as seals
+from lucidnode.fs.membership.member import MemberKeys
+
+_MAGIC = b"LNT1"
+_PREFIX = "lucid1"
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LOOK_ALIKES = str.maketrans("OIL", "011", " -\t\r\n")
+_GROUPS = 4
+_GROUP = 4
+
+
+class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `join` needs. *credentials* are the bucket's, as the node keeps them."""
+
+    bucket: str
+    endpoint: str | None
+    region: str | None
+    credentials: dict[str, str]
+    studio: bytes
+    genesis: bytes
+    lan_key: bytes
+    name_key: bytes
+    invite: MemberKeys
+    expires_ns: int
+    suggested_name: str
+
+    def __repr__(self) -> str:
+        return f"Ticket(bucket={self.bucket!r}, studio={self.studio.hex()!r})"
+
+
+def new_code() -> str:
+    """Return a fresh code, such as 7Q2K-M0XD-9FTA-R4WE."""
+    bits = int.from_bytes(random_bytes(_GROUPS * _GROUP * 5 // 8), "big")
+    letters = [_ALPHABET[bits >> shift & 31] for shift in range(0, _GROUPS * _GROUP * 5, 5)]
+    return "-".join("".join(letters[at : at + _GROUP]) for at in range(0, len(letters), _GROUP))
+
+
+def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODES) -> str:
+    """Return *ticket* as text sealed under *code*. Slow by design; call it from a thread."""
+    sealed = seals.seal(_MAGIC, _plain_code(code), msgspec.msgpack.encode(ticket), cost)
+    return _PREFIX + base64.b32encode(sealed).decode().rstrip("=").lower()
+
+
+def check_ticket(text: str) -> None:
+    """Raise SealDamaged unless *text* is an undamaged ticket. Needs no code and is fast."""
+    seals.inspect(_MAGIC, _sealed_bytes(text))
+
+
+def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
+    """Return the ticket in *text*. Slow by design; call it from a thread.
+
+    Raises SealDamaged, WrongPassphrase if the code is not this ticket's, TicketSpent if it is
+    past its time at *wall_ns*.
+    """
+    try:
+        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text))
+    except WrongPassphrase:
+        raise WrongPassphrase("that is not the code of this ticket") from None
+    try:
+        ticket = msgspec.msgpack.decode(contents, type=Ticket)
+    except msgspec.MsgspecError as error:
+        raise SealDamaged("the ticket was made by another version of Lucidnode") from error
+    if wall_ns > ticket.expires_ns:
+        raise TicketSpent("this ticket is past its time: ask for a new one")
+    return ticket
+
+
+def _sealed_bytes(text: str) -> bytes:
+    # Mail programs wrap and capitalise what they carry.
+    joined = "".join(text.split()).lower()
+    if not joined.startswith(_PREFIX):
+        raise SealDamaged(f"a ticket starts with {_PREFIX}")
+    letters = joined[len(_PREFIX) :].upper()
+    try:
+        return base64.b32decode(letters + "=" * (-len(letters) % 8))
+    except binascii.Error as error:
+        raise SealDamaged("the ticket has characters missing or changed") from error
+
+
+def _plain_code(code: str) -> str:
+    return code.upper().translate(_LOOK_ALIKES)

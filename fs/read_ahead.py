@@ -1,0 +1,178 @@
+"""What a reader will want next, learnt from what it asked for. Pure.
+
+Two habits are known: one through a file (`Pattern`: forwards, backwards, or in even strides) and
+one from file to file (`Sequences`: the numbered frames of an image sequence). Both start small and
+double while they are right, so a reader that stops early wastes little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from typing import NamedTuple
+
+MIB = 1024 * 1024
+
+SLACK = MIB
+"""Bytes. The kernel sends the requests of one reader several at a time and not always in order."""
+
+FIRST_WINDOW = 2 * MIB
+LAST_WINDOW = 64 * MIB
+"""At 10 Gbit/s some 50 ms of reading; at 100 Mbit/s, 5 s."""
+
+FIRST_STRIDES = 2
+LAST_STRIDES = 16
+
+FIRST_FRAMES = 2
+LAST_FRAMES = 48
+"""Two seconds of film."""
+
+MAX_FRAME_STEP = 10
+KNOWN_SEQUENCES = 1024
+
+
+class Range(NamedTuple):
+    """Bytes [start, stop) of a file."""
+
+    start: int
+    stop: int
+
+
+class Pattern:
+    """The habit of one open file's reader."""
+
+    __slots__ = ("_delta", "_horizon", "_last", "_repeats", "_streak", "_strides", "_window")
+
+    def __init__(self) -> None:
+        self._last: Range | None = None
+        self._streak = 0
+        """Requests in a row that went on: positive forwards, negative backwards."""
+        self._horizon = 0
+        """Up to here (backwards: down to here) it was asked for already."""
+        self._window = FIRST_WINDOW
+        self._delta = 0
+        self._repeats = 0
+        self._strides = FIRST_STRIDES
+
+    def observe(self, offset: int, length: int) -> list[Range]:
+        """Note a request; return what to bring near now and was not returned before.
+
+        Ranges may pass the end of the file; they never start before 0.
+        """
+        now = Range(offset, offset + length)
+        last, self._last = self._last, now
+        if last is None:
+            return []
+        if abs(now.start - last.stop) <= SLACK and now.start > last.start - SLACK:
+            return self._forwards(now)
+        if abs(last.start - now.stop) <= SLACK:
+            return self._backwards(now)
+        self._streak = 0
+        self._window = FIRST_WINDOW
+        return self._strided(last, now)
+
+    def _forwards(self, now: Range) -> list[Range]:
+        if self._streak <= 0:
+            self._streak, self._horizon, self._window = 0, now.stop, FIRST_WINDOW
+        self._streak += 1
+        # Asked for in halves of a window, so that requests come in batches.
+        if self._streak < 2 or self._horizon - now.stop > self._window // 2:
+            return []
+        wanted = Range(max(self._horizon, now.stop), now.stop + self._window)
+        self._horizon = wanted.stop
+        self._window = min(self._window * 2, LAST_WINDOW)
+        return [wanted]
+
+    def _backwards(self, now: Range) -> list[Range]:
+        if self._streak >= 0:
+            self._streak, self._horizon, self._window = 0, now.start, FIRST_WINDOW
+        self._streak -= 1
+        if self._streak > -2 or now.start - self._horizon > self._window // 2:
+            return []
+        wanted = Range(max(now.start - self._window, 0), min(self._horizon, now.start))
+        self._horizon = wanted.start
+        self._window = min(self._window * 2, LAST_WINDOW)
+        return [wanted] if wanted.start < wanted.stop else []
+
+    def _strided(self, last: Range, now: Range) -> list[Range]:
+        delta = now.start - last.start
+        if delta != self._delta:
+            self._delta, self._repeats, self._strides = delta, 1, FIRST_STRIDES
+            return []
+        self._repeats += 1
+        if self._repeats < 3:
+            return []
+        if self._repeats == 3:
+            self._horizon = 0
+        # The horizon counts strides that lie ahead and were returned already.
+        self._horizon = max(self._horizon - 1, 0)
+        if self._horizon > self._strides // 2:
+            return []
+        first, self._horizon = self._horizon + 1, self._strides
+        self._strides = min(self._strides * 2, LAST_STRIDES)
+        starts = (now.start + delta * step for step in range(first, self._horizon + 1))
+        return [Range(start, start + now.stop - now.start) for start in starts if start >= 0]
+
+
+_FRAME = re.compile(rb"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
+
+
+class _Walk:
+    """Where a reader is in one numbered sequence."""
+
+    __slots__ = ("ahead", "horizon", "last", "step", "streak")
+
+    def __init__(self, number: int) -> None:
+        self.last = number
+        self.step = 0
+        self.streak = 0
+        self.horizon = number
+        self.ahead = FIRST_FRAMES
+
+
+class Sequences:
+    """The habits of readers that open one numbered file after the other."""
+
+    def __init__(self) -> None:
+        self._walks: OrderedDict[tuple[int, bytes, int, bytes], _Walk] = OrderedDict()
+
+    def observe(self, parent: int, name: bytes) -> list[bytes]:
+        """Note that *name* in *parent* was opened; return the names to bring near now.
+
+        Such names need not exist. Only the last number in a name counts; 007 and 7 are different
+        sequences, for software writes its frames with a fixed width.
+        """
+        match = _FRAME.fullmatch(name)
+        if match is None or len(match[2]) > 18:
+            return []
+        stem, digits, rest = match.groups()
+        number = int(digits)
+        key = (parent, stem, len(digits), rest)
+        walk = self._walks.pop(key, None)
+        if walk is None:
+            walk = _Walk(number)
+        self._walks[key] = walk
+        if len(self._walks) > KNOWN_SEQUENCES:
+            self._walks.popitem(last=False)
+        return [
+            stem + str(frame).zfill(len(digits)).encode() + rest
+            for frame in _next_frames(walk, number)
+            if 0 <= frame < 10 ** len(digits)
+        ]
+
+
+def _next_frames(walk: _Walk, number: int) -> range:
+    step, walk.last = number - walk.last, number
+    if step == 0:
+        return range(0)
+    if step != walk.step:
+        walk.step, walk.streak, walk.horizon, walk.ahead = step, 1, number, FIRST_FRAMES
+        return range(0)
+    walk.streak += 1
+    left = (walk.horizon - number) // step
+    if abs(step) > MAX_FRAME_STEP or left > walk.ahead // 2:
+        return range(0)
+    first = number + step * (max(left, 0) + 1)
+    walk.horizon = number + step * walk.ahead
+    walk.ahead = min(walk.ahead * 2, LAST_FRAMES)
+    return range(first, walk.horizon + (1 if step > 0 else -1), step)

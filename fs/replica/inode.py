@@ -1,0 +1,92 @@
+"""What the replica knows of one file: its attributes and where its bytes lie."""
+
+from __future__ import annotations
+
+import enum
+import stat
+from typing import NewType
+
+import msgspec
+
+from lucidnode.fs.format.block import BlockName
+
+InodeNo = NewType("InodeNo", int)
+"""1 to 2**62 - 1, drawn at random by the node that creates the file; never used twice."""
+
+Version = NewType("Version", int)
+"""Names one content of a file: another content has another version. Unordered; 0 is "empty"."""
+
+ROOT = InodeNo(1)
+"""The project's own directory. It always exists, and has no name."""
+
+MAX_NAME = 255
+"""Bytes in a name, as Linux has it."""
+
+MAX_XATTR = 65536
+"""Bytes in the value of an extended attribute, as Linux has it."""
+
+
+class Kind(enum.IntEnum):
+    """The type of a file. The numbers are Linux's DT_ values: `stat.S_IFMT(mode) >> 12`."""
+
+    FIFO = stat.S_IFIFO >> 12
+    CHARACTER = stat.S_IFCHR >> 12
+    DIRECTORY = stat.S_IFDIR >> 12
+    DEVICE = stat.S_IFBLK >> 12
+    FILE = stat.S_IFREG >> 12
+    SYMLINK = stat.S_IFLNK >> 12
+    SOCKET = stat.S_IFSOCK >> 12
+
+
+class Attributes(msgspec.Struct, frozen=True, gc=False):
+    """An inode as `stat` shows it. *mode* are permission bits only; *size* counts plain bytes."""
+
+    ino: InodeNo
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    nlink: int
+    atime_ns: int
+    mtime_ns: int
+    ctime_ns: int
+    rdev: int
+    version: Version
+
+    @property
+    def st_mode(self) -> int:
+        """Type and permission bits together."""
+        return self.kind << 12 | self.mode
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind is Kind.DIRECTORY
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Bytes [offset, offset + length) of a file are [block_offset, …) of *block*'s plaintext."""
+
+    offset: int
+    length: int
+    block: BlockName
+    block_offset: int
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """Acknowledged bytes of a file that are not in a block yet.
+
+    *row* orders tails: where two overlap, the higher one is newer. *pack_offset* is meaningful
+    once the tail belongs to a pack.
+    """
+
+    row: int
+    ino: InodeNo
+    offset: int
+    data: bytes
+    time_ns: int
+    pack_offset: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data)

@@ -1,0 +1,207 @@
+"""What a user asked for: the operations on a project, as values.
+
+An intent is applied to the replica at once, kept in `pending` until its journal entry is
+committed, and run again on a newer state if another node won the race (fs/replica/rebase.py).
+Times are wall nanoseconds taken when the user asked, so that a second run gives the same result.
+Names are raw bytes: no normalisation, no encoding.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.replica.inode import InodeNo, Kind, Version
+from lucidnode.node.client.ids import BlockId
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+"""Flags of renameat2(2)."""
+
+XATTR_CREATE = 1
+XATTR_REPLACE = 2
+"""Flags of setxattr(2)."""
+
+
+class Create(msgspec.Struct, frozen=True, tag="create"):
+    """Make a new inode under a name. *ino* comes from `Replica.new_ino`; *target* is a symlink's."""
+
+    parent: InodeNo
+    name: bytes
+    ino: InodeNo
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    time_ns: int
+    rdev: int = 0
+    target: bytes = b""
+
+
+class Link(msgspec.Struct, frozen=True, tag="link"):
+    """Give the file *ino* one more name."""
+
+    ino: InodeNo
+    parent: InodeNo
+    name: bytes
+    time_ns: int
+
+
+class Unlink(msgspec.Struct, frozen=True, tag="unlink"):
+    """Take a name from a file. With *keep* the file survives its last name until `Forget`."""
+
+    parent: InodeNo
+    name: bytes
+    time_ns: int
+    keep: bool = False
+
+
+class Rmdir(msgspec.Struct, frozen=True, tag="rmdir"):
+    """Remove an empty directory."""
+
+    parent: InodeNo
+    name: bytes
+    time_ns: int
+
+
+class Rename(msgspec.Struct, frozen=True, tag="rename"):
+    """Move a name, replacing what is there. *keep* is for the file replaced, as in `Unlink`."""
+
+    parent: InodeNo
+    name: bytes
+    new_parent: InodeNo
+    new_name: bytes
+    time_ns: int
+    flags: int = 0
+    keep: bool = False
+
+
+class SetAttributes(msgspec.Struct, frozen=True, tag="set"):
+    """Change what is not None; *time_ns* becomes the ctime."""
+
+    ino: InodeNo
+    time_ns: int
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
+class Truncate(msgspec.Struct, frozen=True, tag="truncate"):
+    """Set a file's size: cut it, or extend it by a hole."""
+
+    ino: InodeNo
+    size: int
+    time_ns: int
+
+
+class NewExtent(msgspec.Struct, frozen=True, array_like=True):
+    """Bytes [offset, offset + length) of a file now come from *block* at *block_offset*."""
+
+    offset: int
+    length: int
+    block: BlockId
+    block_offset: int
+
+
+class Write(msgspec.Struct, frozen=True, tag="write"):
+    """Overlay a file with *extents*; *blocks* names every block they use.
+
+    The file becomes at least *size_at_least* long; 0 leaves the size to the extents.
+    """
+
+    ino: InodeNo
+    extents: list[NewExtent]
+    blocks: list[BlockName]
+    time_ns: int
+    size_at_least: int = 0
+
+
+class SetXattr(msgspec.Struct, frozen=True, tag="setxattr"):
+    """Set an extended attribute."""
+
+    ino: InodeNo
+    name: bytes
+    value: bytes
+    time_ns: int
+    flags: int = 0
+
+
+class RemoveXattr(msgspec.Struct, frozen=True, tag="removexattr"):
+    """Remove an extended attribute."""
+
+    ino: InodeNo
+    name: bytes
+    time_ns: int
+
+
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """Delete what is left of a file without names, now that its last open handle is closed.
+
+    A file that has a name is left alone.
+    """
+
+    ino: InodeNo
+
+
+class Restore(msgspec.Struct, frozen=True, tag="restore"):
+    """Put our version of a file beside the winner's. Made by a rebase only, never by a user."""
+
+    parent: InodeNo
+    name: bytes
+    ino: InodeNo
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    atime_ns: int
+    mtime_ns: int
+    time_ns: int
+    version: Version
+    extents: list[NewExtent]
+    blocks: list[BlockName]
+    xattrs: list[tuple[bytes, bytes]]
+
+
+Intent = (
+    Create
+    | Link
+    | Unlink
+    | Rmdir
+    | Rename
+    | SetAttributes
+    | Truncate
+    | Write
+    | SetXattr
+    | RemoveXattr
+    | Forget
+    | Restore
+)
+
+
+class Recorded(msgspec.Struct, frozen=True, array_like=True):
+    """An intent with what it met when it ran, so that a second run can tell what changed.
+
+    *ino* is the file that the (source) name meant, *replaced* the file that a rename displaced or
+    exchanged; 0 where there was none. *version* is the content version it gave.
+    """
+
+    intent: Intent
+    ino: int = 0
+    replaced: int = 0
+    version: int = 0
+
+
+_RECORDED = msgspec.msgpack.Decoder(Recorded)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode(recorded: Recorded) -> bytes:
+    """Return *recorded* as MessagePack, for the local `pending` table only."""
+    return _ENCODER.encode(recorded)
+
+
+def decode(raw: bytes) -> Recorded:
+    """Return what `encode` was given."""
+    return _RECORDED.decode(raw)

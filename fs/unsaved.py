@@ -1,0 +1,83 @@
+"""What one file holds beyond its extents: the layers between `write` and a block in the replica.
+
+From the oldest to the newest, and in this order a read lays them over each other:
+
+    extents     in the replica, in blocks
+    tails       durable in the replica's tail table, waiting for a pack
+    sealing     on their way into a block: sealed, staged, then recorded as extents
+    dirty       in memory only
+
+Invariants: sealings of one file never overlap (dirty bytes over one wait for it to end), and the
+tails of a file are packed before anything else changes its content, so that the layers reach the
+replica in the order in which they were written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from lucidnode.fs.dirty import Piece, Runs
+from lucidnode.fs.replica.inode import InodeNo
+
+
+class Sealing:
+    """Pieces of one file that become one block. *error* is set once it is done in vain."""
+
+    __slots__ = ("done", "error", "pieces")
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self.pieces = pieces
+        self.done = asyncio.Event()
+        self.error: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(len(piece.data) for piece in self.pieces)
+
+    def overlaps(self, start: int, stop: int) -> bool:
+        """Return whether any piece holds bytes of [start, stop)."""
+        return any(piece.offset < stop and piece.end > start for piece in self.pieces)
+
+
+@dataclass(slots=True)
+class UnsavedFile:
+    """The layers of one inode. *mtime_ns* is that of the newest byte in them."""
+
+    ino: InodeNo
+    mtime_ns: int
+    dirty: Runs = field(default_factory=Runs)
+    sealing: list[Sealing] = field(default_factory=list)
+    tails: Runs = field(default_factory=Runs)
+    settling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever brings layers down, or cuts them. It is the only lock, so it has no order."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.dirty or self.sealing or self.tails)
+
+    @property
+    def end(self) -> int:
+        """The least size of the file."""
+        ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
+        return max([self.dirty.end, self.tails.end, *ends])
+
+    def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
+        """Return copies of the bytes of [offset, offset + length), to be laid down in order."""
+        found = self.tails.within(offset, length)
+        for sealing in self.sealing:
+            for piece in sealing.pieces:
+                low = max(offset, piece.offset)
+                high = min(offset + length, piece.end)
+                if low < high:
+                    found.append((low, piece.data[low - piece.offset : high - piece.offset]))
+        found += self.dirty.within(offset, length)
+        return found
+
+    def ready_blocks(self, block_size: int, near: int) -> list[int]:
+        """Return the offsets of whole dirty blocks around *near* that no sealing overlaps."""
+        return [
+            start
+            for start in self.dirty.whole_blocks(block_size, near)
+            if not any(sealing.overlaps(start, start + block_size) for sealing in self.sealing)
+        ]

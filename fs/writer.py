@@ -1,0 +1,393 @@
+"""The write path: from `write` to an acknowledgement at level `local` (docs/architecture.md).
+
+Full blocks are sealed and staged while writing goes on. `flush` brings down the rest: enough of it
+becomes blocks too, less waits in the replica's tail table, and one barrier makes all of it durable.
+Tails of many files share blocks: `pack_tails` makes them before each journal entry.
+
+Nothing is given up on an error. Bytes that could not be staged are dirty again, the `flush` that
+waits for them raises, and the next one tries once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.fs.announcer import Announcer
+from lucidnode.fs.dirty import Piece, packs, plan
+from lucidnode.fs.errors import FsError, NoSpace
+from lucidnode.fs.format.block import BlockName, seal
+from lucidnode.fs.format.geometry import padded_size
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Tail
+from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.fs.unsaved import Sealing, UnsavedFile
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.errors import NoSpace as DiskFull
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.staging import stage
+
+MAX_BUFFERED = 192 * 1024 * 1024
+"""Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
+
+_RETRY_PACK = 1.0
+"""Seconds. A pack holds acknowledged bytes: staging it is tried until it succeeds."""
+
+
+class Writer:
+    """Everything written and not settled, of all files of one mount. Lives in one event loop.
+
+    *tasks* must outlive it; they end when `drain` has returned.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: ProjectKeys,
+        block_size: int,
+        replica: Replica,
+        staging_dir: Path,
+        room: StagingRoom,
+        announcer: Announcer,
+        clock: Clock,
+        disk: Executor,
+        tasks: asyncio.TaskGroup,
+        max_buffered: int = MAX_BUFFERED,
+    ) -> None:
+        self._keys = keys
+        self._block_size = block_size
+        self._replica = replica
+        self._staging_dir = staging_dir
+        self._room = room
+        self._announcer = announcer
+        self._clock = clock
+        self._disk = disk
+        self._tasks = tasks
+        self._max_buffered = max_buffered
+        self._files: dict[InodeNo, UnsavedFile] = {}
+        self._buffered = 0
+        self._moved = asyncio.Event()
+        """Set, and replaced, whenever a layer came down or failed to."""
+        self._packed: dict[BlockId, bytes] = {}
+        """Plaintext of packs whose staged file does not exist yet."""
+        self._staging: dict[BlockId, asyncio.Event] = {}
+        self.written = 0
+        """Bytes taken from applications since the mount started."""
+
+    # -- what readers see --------------------------------------------------------------------
+
+    def within(self, ino: InodeNo, offset: int, length: int) -> list[tuple[int, bytes]]:
+        """Return the unsaved bytes of [offset, offset + length), to be laid down in order."""
+        file = self._files.get(ino)
+        return [] if file is None else file.within(offset, length)
+
+    def packed_block(self, block: BlockId) -> bytes | None:
+        """Return the plaintext of a block that is not staged yet, or None if there is a file."""
+        return self._packed.get(block)
+
+    def amended(self, attributes: Attributes) -> Attributes:
+        """Return *attributes* of the replica as they are with what is unsaved."""
+        file = self._files.get(attributes.ino)
+        if file is None or file.empty:
+            return attributes
+        return msgspec.structs.replace(
+            attributes, size=max(attributes.size, file.end), mtime_ns=file.mtime_ns
+        )
+
+    def unsaved_since(self, ino: InodeNo) -> int | None:
+        """Return the mtime of the unsaved bytes of *ino*, or None if there are none."""
+        file = self._files.get(ino)
+        return None if file is None or file.empty else file.mtime_ns
+
+    def is_dirty(self, ino: InodeNo) -> bool:
+        """Return whether *ino* has bytes that a crash would lose."""
+        file = self._files.get(ino)
+        return file is not None and bool(file.dirty or file.sealing)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of plaintext held in memory for all files."""
+        return self._buffered
+
+    # -- changes -----------------------------------------------------------------------------
+
+    async def write(self, ino: InodeNo, offset: int, data: bytes) -> None:
+        """Take *data*. Waits while too much is unsaved; raises NoSpace when it cannot be saved."""
+        if self._buffered + len(data) > self._max_buffered:
+            await self._make_room(len(data))
+        file = self._file(ino)
+        before = file.dirty.size
+        file.dirty.write(offset, data)
+        file.mtime_ns = self._clock.wall_ns()
+        self._buffered += file.dirty.size - before
+        self.written += len(data)
+        if not file.settling.locked():
+            self._seal_ready(file, offset)
+
+    async def truncate(self, ino: InodeNo, size: int) -> None:
+        """Set the file's size, saved and unsaved bytes alike."""
+        file = self._file(ino)
+        async with file.settling:
+            await _all_done(file)
+            if file.tails:
+                self.pack_tails()
+            before = file.dirty.size
+            file.dirty.cut(size)
+            self._release(before - file.dirty.size)
+            now = self._clock.wall_ns()
+            self._replica.apply(Truncate(ino, size, now))
+            file.mtime_ns = now
+        self._settled(file)
+
+    def set_mtime(self, ino: InodeNo, mtime_ns: int) -> None:
+        """Note that a user set the time: bytes written before must not change it later."""
+        file = self._files.get(ino)
+        if file is not None:
+            file.mtime_ns = mtime_ns
+
+    async def flush(self, ino: InodeNo) -> None:
+        """Return once everything written to *ino* is durable here; raise what prevents it."""
+        file = self._files.get(ino)
+        if file is not None:
+            async with file.settling:
+                await self._bring_down(file)
+            self._settled(file)
+        await self._replica.barrier()
+
+    async def flush_all(self) -> None:
+        """Flush every file. Raises the first error after trying all."""
+        failed: Exception | None = None
+        for ino in list(self._files):
+            try:
+                await self.flush(ino)
+            except (FsError, NodeError, OSError) as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def discard(self, ino: InodeNo) -> None:
+        """Forget what is unsaved of a file that nobody can reach any more."""
+        file = self._files.get(ino)
+        if file is not None:
+            self._release(file.dirty.size)
+            file.dirty.cut(0)
+            self._settled(file)
+
+    def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
+        """Move what is dirty in *ino* to its conflict *copy*: that is the file it was written to."""
+        file = self._files.get(ino)
+        if file is None:
+            return
+        target = self._file(copy)
+        for offset, data in file.dirty.take(0, file.dirty.end):
+            target.dirty.write(offset, data)
+        target.mtime_ns = file.mtime_ns
+        self._settled(file)
+
+    # -- packs of tails ----------------------------------------------------------------------
+
+    def restore(self, tails: Iterable[Tail], packed: dict[bytes, list[Tail]]) -> None:
+        """Take over what the replica kept for us from an earlier run, tails first to last.
+
+        A pack is sealed again from its rows: the same bytes give the same block.
+        """
+        for tail in tails:
+            file = self._file(tail.ino)
+            self._hold_tail(file, tail.offset, tail.data, tail.time_ns)
+        for pack, rows in packed.items():
+            plaintext = b"".join(row.data for row in sorted(rows, key=lambda row: row.pack_offset))
+            name, ciphertext = seal(self._keys, plaintext)
+            self._stage_pack(pack, name, plaintext, ciphertext)
+
+    def pack_tails(self) -> None:
+        """Turn all tails into extents of shared blocks, in the replica at once.
+
+        Called before a journal entry is made: what it names must exist. Staging follows in the
+        background; `staged` waits for it. Takes about a millisecond for 1 MiB of tails.
+        """
+        rows = self._replica.tails()
+        pieces = [Piece(row.ino, row.offset, row.data) for row in rows]
+        times = {row.ino: row.time_ns for row in rows}
+        waiting = list(rows)
+        for pack in packs(pieces, self._block_size):
+            # Rows are not cut here: none is larger than SMALL, and `plan` aligned them.
+            taken, waiting = waiting[: len(pack)], waiting[len(pack) :]
+            plaintext = b"".join(piece.data for piece in pack)
+            name, ciphertext = seal(self._keys, plaintext)
+            self._replica.packed(
+                bytes(name.id), [row.row for row in taken], _writes(pack, name, times)
+            )
+            self._stage_pack(bytes(name.id), name, plaintext, ciphertext)
+        for row in rows:
+            file = self._files.get(row.ino)
+            if file is not None:
+                self._release(file.tails.size)
+                file.tails.cut(0)
+                self._settled(file)
+
+    async def staged(self, blocks: Sequence[BlockId]) -> None:
+        """Return once none of *blocks* is still on its way into staging."""
+        for block in blocks:
+            event = self._staging.get(block)
+            if event is not None:
+                await event.wait()
+
+    # -- bringing layers down ----------------------------------------------------------------
+
+    def _file(self, ino: InodeNo) -> UnsavedFile:
+        file = self._files.get(ino)
+        if file is None:
+            file = self._files[ino] = UnsavedFile(ino, self._clock.wall_ns())
+        return file
+
+    async def _bring_down(self, file: UnsavedFile) -> None:
+        """Hold `file.settling`: no new sealing starts meanwhile, so the first wait ends."""
+        await _all_done(file)
+        pieces = [Piece(file.ino, at, data) for at, data in file.dirty.take(0, file.dirty.end)]
+        chosen = plan(pieces, self._block_size)
+        for piece in chosen.tails:
+            self._keep_tail(file, piece)
+        started = [self._seal(file, pack) for pack in chosen.packs]
+        for sealing in started:
+            await sealing.done.wait()
+        for sealing in started:
+            if sealing.error is not None:
+                raise sealing.error
+
+    def _keep_tail(self, file: UnsavedFile, piece: Piece) -> None:
+        try:
+            self._replica.put_tail(file.ino, piece.offset, piece.data, file.mtime_ns)
+        except FsError:
+            file.dirty.write_under(piece.offset, piece.data)
+            raise
+        before = file.tails.size
+        file.tails.write(piece.offset, piece.data)
+        self._buffered += file.tails.size - before - len(piece.data)
+
+    def _hold_tail(self, file: UnsavedFile, offset: int, data: bytes, time_ns: int) -> None:
+        before = file.tails.size
+        file.tails.write(offset, data)
+        file.mtime_ns = time_ns
+        self._buffered += file.tails.size - before
+
+    def _seal_ready(self, file: UnsavedFile, near: int) -> None:
+        for start in file.ready_blocks(self._block_size, near):
+            [(at, data)] = file.dirty.take(start, start + self._block_size)
+            self._seal(file, [Piece(file.ino, at, data)])
+
+    def _seal(self, file: UnsavedFile, pieces: list[Piece]) -> Sealing:
+        sealing = Sealing(pieces)
+        file.sealing.append(sealing)
+        self._tasks.create_task(self._settle(file, sealing))
+        return sealing
+
+    async def _settle(self, file: UnsavedFile, sealing: Sealing) -> None:
+        """Bring *sealing* down to the extents; put it back among the dirty if that fails."""
+        pieces = sealing.pieces
+        try:
+            name = await self._sealed_and_staged(b"".join(piece.data for piece in pieces))
+            # No await from here on: a read finds the bytes in the sealing or in the extents,
+            # never in neither.
+            if file.tails:
+                self.pack_tails()
+            [write] = _writes(pieces, name, {file.ino: file.mtime_ns})
+            self._replica.apply(write)
+        except (FsError, NodeError, OSError) as error:
+            sealing.error = error
+            file.sealing.remove(sealing)
+            before = file.dirty.size
+            for piece in pieces:
+                file.dirty.write_under(piece.offset, piece.data)
+            self._release(sealing.size - (file.dirty.size - before))
+        else:
+            file.sealing.remove(sealing)
+            self._release(sealing.size)
+            self._announcer.announce(name.id)
+            if not file.settling.locked():
+                for piece in pieces:
+                    self._seal_ready(file, piece.offset)
+        sealing.done.set()
+        self._settled(file)
+
+    async def _sealed_and_staged(self, plaintext: bytes) -> BlockName:
+        loop = asyncio.get_running_loop()
+        name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
+        await self._stage(name.id, ciphertext)
+        return name
+
+    async def _stage(self, block: BlockId, ciphertext: bytes) -> None:
+        await self._room.admit(len(ciphertext))
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._disk, stage, self._staging_dir, self._keys.project, block, ciphertext
+            )
+        except DiskFull as error:
+            raise NoSpace("the disk of the cache directory is full") from error
+
+    def _stage_pack(self, pack: bytes, name: BlockName, plaintext: bytes, sealed: bytes) -> None:
+        if name.id not in self._packed:
+            self._packed[name.id] = plaintext.ljust(padded_size(len(plaintext)), b"\0")
+            self._buffered += len(plaintext)
+            self._staging[name.id] = asyncio.Event()
+            self._tasks.create_task(self._settle_pack(pack, name.id, len(plaintext), sealed))
+
+    async def _settle_pack(self, pack: bytes, block: BlockId, size: int, sealed: bytes) -> None:
+        while True:
+            try:
+                await self._stage(block, sealed)
+            except (FsError, OSError):
+                await self._clock.sleep(_RETRY_PACK)
+            else:
+                break
+        self._replica.release_pack(pack)
+        del self._packed[block]
+        self._announcer.announce(block)
+        self._staging.pop(block).set()
+        self._release(size)
+
+    # -- the budget --------------------------------------------------------------------------
+
+    async def _make_room(self, size: int) -> None:
+        while self._buffered + size > self._max_buffered:
+            moved = self._moved
+            victim = max(self._files.values(), key=lambda file: file.dirty.size, default=None)
+            if victim is not None and victim.dirty and not victim.sealing:
+                # A failed flush puts its bytes back, so only its error says that it is no use.
+                async with victim.settling:
+                    await self._bring_down(victim)
+                self._settled(victim)
+            if self._buffered + size > self._max_buffered:
+                self.pack_tails()
+                await moved.wait()
+
+    def _release(self, size: int) -> None:
+        self._buffered -= size
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def _settled(self, file: UnsavedFile) -> None:
+        if file.empty and not file.settling.locked():
+            self._files.pop(file.ino, None)
+
+
+async def _all_done(file: UnsavedFile) -> None:
+    while file.sealing:
+        await file.sealing[0].done.wait()
+
+
+def _writes(pieces: list[Piece], name: BlockName, times: dict[InodeNo, int]) -> list[Write]:
+    """Return one Write for each file among *pieces*, which lie in block *name* one by one."""
+    extents: dict[InodeNo, list[NewExtent]] = {}
+    at = 0
+    for piece in pieces:
+        ino = InodeNo(piece.ino)
+        extents.setdefault(ino, []).append(NewExtent(piece.offset, len(piece.data), name.id, at))
+        at += len(piece.data)
+    return [Write(ino, found, [name], times[ino]) for ino, found in extents.items()]

@@ -1,0 +1,5 @@
+"""`python -m lucidnode` is the command line."""
+
+from lucidnode.cli.app import main
+
+main()

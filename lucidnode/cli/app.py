@@ -1,0 +1,92 @@
+"""`lucidnode`: the entry point. Turns every expected error into one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import platformdirs
+
+from lucidnode.cli.background import ChildFailed
+from lucidnode.cli.exit_codes import Exit, exit_code
+from lucidnode.cli.mounting import mount, mount_process, umount
+from lucidnode.cli.node import cache, daemon, dashboard, exit_node, peers, savings, status
+from lucidnode.cli.project import project
+from lucidnode.cli.studio import init, invite, join
+from lucidnode.fs.errors import FsError
+from lucidnode.node.client.errors import NodeError
+
+_EXIT_CODES = "\n".join(f"  {code.value:>2}  {code.name.lower().replace('_', ' ')}" for code in Exit)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"\b\nExit codes:\n{_EXIT_CODES}",
+)
+@click.option(
+    "--home",
+    envvar="LUCIDNODE_HOME",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where this workstation keeps its keys, settings and cache. [env: LUCIDNODE_HOME]",
+)
+@click.version_option(package_name="lucidnode")
+@click.pass_context
+def cli(context: click.Context, home: Path | None) -> None:
+    """One encrypted drive in the cloud that feels local.
+
+    \b
+    Start a studio in a folder, and mount its first project:
+      lucidnode init file:///srv/studio
+      lucidnode project create demo
+      lucidnode mount demo ~/demo
+    """
+    chosen = home or Path(platformdirs.user_data_dir("lucidnode"))
+    context.obj = chosen.expanduser().absolute()
+
+
+for command in (
+    init,
+    invite,
+    join,
+    project,
+    mount,
+    mount_process,
+    umount,
+    daemon,
+    exit_node,
+    status,
+    peers,
+    savings,
+    cache,
+    dashboard,
+):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", Exit.FAILED)
+    except click.exceptions.Exit as asked:
+        sys.exit(asked.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.USAGE)
+    except ChildFailed as error:
+        _fail(str(error), error.code)
+    except (FsError, NodeError) as error:
+        _fail(str(error) or type(error).__name__, exit_code(error))
+    sys.exit(Exit.OK)
+
+
+def _fail(words: str, code: int) -> NoReturn:
+    click.echo(f"lucidnode: {words}", err=True)
+    sys.exit(code)

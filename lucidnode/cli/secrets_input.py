@@ -1,0 +1,59 @@
+"""Passphrases and codes from a person or a file; never from the command line's arguments."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import click
+
+
+def passphrase(file: Path | None, *, new: bool = False) -> str:
+    """Return the passphrase from *file*, or ask on the terminal (twice for a *new* one).
+
+    Raises UsageError when there is neither a file nor a terminal.
+    """
+    if file is not None:
+        return _first_line(file, "passphrase")
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "no terminal to ask for the passphrase: write it to a file that only you can read "
+            "and name it with --passphrase-file"
+        )
+    text: str = click.prompt(
+        "New passphrase for this workstation" if new else "Passphrase",
+        hide_input=True,
+        confirmation_prompt=new,
+        err=True,
+    )
+    if new and len(text) < 8:
+        raise click.UsageError("a passphrase has at least 8 characters")
+    return text
+
+
+def one_time_code(file: Path | None) -> str:
+    """Return the code of a ticket from *file*, or ask on the terminal."""
+    if file is not None:
+        return _first_line(file, "code")
+    if not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask for the code: name a file with --code-file")
+    text: str = click.prompt("Code that came with the ticket", err=True)
+    return text.strip()
+
+
+def _first_line(file: Path, what: str) -> str:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise click.UsageError(
+                    f"{file} can be read by other users: run `chmod 600 {file}` first"
+                )
+            text = stream.readline().rstrip("\r\n")
+    except OSError as error:
+        raise click.UsageError(f"cannot read the {what} from {file}: {error.strerror}") from error
+    if not text:
+        raise click.UsageError(f"{file} holds no {what} in its first line")
+    return text

@@ -1,0 +1,17 @@
+"""What the bucket asks of us to prove who we are, as `bucket.json` keeps it (mode 0600)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An access key of S3. A node without one uses what boto3 finds on the machine (ambient)."""
+
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        """Show which key it is; secrets stay out of logs and tracebacks."""
+        return f"Credentials({self.access_key!r}, …)"

@@ -1,0 +1,33 @@
+"""What a caller of the bucket can meet beyond the tree of `lucidnode.node.client.errors`.
+
+NodeError
+├── AlreadyThere     create: an object of that name exists; ours of a lost answer, or another's
+├── Unsettled        create: nobody knows whether it happened; read back before believing anything
+├── Refused
+│   ├── WrongBucket  there is no such bucket, or nobody here may use it: tell a person
+│   └── Unfit        the store cannot carry a journal; the message says what it did wrong
+└── Unavailable
+    └── AccessDenied
+
+Every message is one sentence for a person. It names the bucket, never a key or a secret.
+"""
+
+from __future__ import annotations
+
+from lucidnode.node.client.errors import NodeError, Refused
+
+
+class AlreadyThere(NodeError):
+    """The name is taken. The body there may still be our own, from a try whose answer was lost."""
+
+
+class Unsettled(NodeError):
+    """A create that may or may not have been applied, now or later."""
+
+
+class WrongBucket(Refused):
+    """The address leads to no bucket that can be used."""
+
+
+class Unfit(Refused):
+    """The store does not keep the promise the journal stands on."""

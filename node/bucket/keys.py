@@ -1,0 +1,64 @@
+"""The names of objects in the bucket, format 1 (docs/format.md, "Bucket layout").
+
+    studio                          roster/<seq>
+    p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
+
+A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+
+STUDIO = "studio"
+ROSTER = "roster"
+
+Kind = Literal["block", "journal", "roster", "other"]
+
+_SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
+_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+
+
+def roster_key(seq: Seq) -> str:
+    """Return where entry *seq* of the membership log is kept."""
+    return f"{ROSTER}/{seq:016d}"
+
+
+def journal_prefix(project: ProjectId) -> str:
+    """Return the folder of the project's journal."""
+    return f"p/{project}/journal"
+
+
+def journal_key(project: ProjectId, seq: Seq) -> str:
+    """Return where entry *seq* of the project's journal is kept."""
+    return f"{journal_prefix(project)}/{seq:016d}"
+
+
+def block_key(project: ProjectId, block: BlockId) -> str:
+    """Return where the project's block is kept."""
+    name = block.hex()
+    return f"p/{project}/block/{name[:2]}/{name}"
+
+
+def kind_of(key: str) -> Kind:
+    """Return what sort of object *key* names; for counting only."""
+    match key.split("/"):
+        case ["p", _, "block", *_]:
+            return "block"
+        case ["p", _, "journal", *_]:
+            return "journal"
+        case ["roster", *_]:
+            return "roster"
+        case _:
+            return "other"
+
+
+def is_key(text: str) -> bool:
+    """Tell whether *text* is a key any store takes as it is: plain segments, no `.` or `..`.
+
+    Engines assert it, so that no key can leave a directory or need an encoding in a URL.
+    """
+    return _KEY.fullmatch(text) is not None

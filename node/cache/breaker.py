@@ -1,0 +1,57 @@
+"""When to leave a failing disk alone, and when to try it again."""
+
+from __future__ import annotations
+
+from lucidnode.node.client.clock import Clock
+
+FAULTS_IN_A_ROW = 3
+"""One bad sector must not switch a whole cache off; a dead disk fails every time."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between probes of a disk that is left alone, doubling from the first to the longest."""
+
+
+class Breaker:
+    """Closed: the disk is used. Open: it is only probed now and then, off everyone's path."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._faults = 0
+        self._pause = FIRST_PAUSE
+        self._probe_at: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Return whether the disk is to be left alone."""
+        return self._probe_at is not None
+
+    @property
+    def due(self) -> bool:
+        """Return whether it is open and time for a probe."""
+        return self._probe_at is not None and self._clock.boot() >= self._probe_at
+
+    def succeeded(self) -> None:
+        """Note that the disk did what it was asked: close."""
+        self._faults = 0
+        self._pause = FIRST_PAUSE
+        self._probe_at = None
+
+    def failed(self, *, grave: bool = False) -> bool:
+        """Note a fault, and return whether it opened the breaker.
+
+        A *grave* one opens it at once: a disk that hangs, a directory that is gone. A fault while
+        it is open lengthens the pause if it was a probe's; late ends of older work do not count.
+        """
+        if self.open and not self.due:
+            return False
+        opened = False
+        if self.open:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        else:
+            self._faults += 1
+            if not grave and self._faults < FAULTS_IN_A_ROW:
+                return False
+            opened = True
+        self._probe_at = self._clock.boot() + self._pause
+        return opened

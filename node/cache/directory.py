@@ -1,0 +1,271 @@
+"""The cache directory on disk: files, index and lock. Blocking; `disk.py` keeps it off the loop.
+
+    <cache>/blocks/<aa>/<block id>    one file for each block (layout: node/client/staging.py)
+    <cache>/incoming/<block id>       being written; emptied at every start
+    <cache>/index.db                  the list of blocks (index.py)
+
+No block file is fsynced: one that a power cut lost or tore fails its check and is fetched again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from lucidnode.node.block import verified
+from lucidnode.node.cache.index import Index
+from lucidnode.node.cache.lock import DirectoryLock
+from lucidnode.node.client.errors import Corrupt, Malformed
+from lucidnode.node.client.ids import BlockId, parse_block_id
+from lucidnode.node.client.staging import BLOCKS, cached_path
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+
+_INCOMING = "incoming"
+_INDEX = "index.db"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_OURS_TO_MOVE = {errno.ENOENT, errno.EXDEV}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A block about to be kept: its bytes, or a file on the same disk that becomes its file."""
+
+    block: BlockId
+    size: int
+    content: bytes | Path
+
+    @property
+    def growth(self) -> int:
+        """Return the bytes of disk it takes that are not taken already."""
+        return self.size if isinstance(self.content, bytes) else 0
+
+
+@dataclass(slots=True)
+class Change:
+    """What one change did. A fault does not undo the part that was done before it."""
+
+    removed: list[BlockId] = field(default_factory=list)
+    """Victims whose files are gone."""
+    kept: bool = False
+    """The arrival has its file."""
+    shortfall: int = 0
+    """Bytes of disk that must be freed before the arrival fits; 0 if that is not the reason."""
+    fault: OSError | None = None
+    """The disk failed, other than by being full."""
+
+
+class CacheDirectory:
+    """An open, locked cache directory.
+
+    `read` is safe in any thread. Everything else belongs to the one that opened it: changes are
+    made one at a time, victims go before the arrival comes, and so the directory never holds more
+    than the caller's limit, at no instant.
+    """
+
+    def __init__(self, path: Path, lock: DirectoryLock, index: Index) -> None:
+        self._lock = lock
+        self._index = index
+        self._path = path
+        self._blocks = path / BLOCKS
+        self._incoming = path / _INCOMING
+        self.found: list[tuple[BlockId, int]] = []
+        """Id and file size of what was there at opening, the least recently used first."""
+
+    @classmethod
+    def open(cls, path: Path, boot: str) -> Self:
+        """Lock and open the cache at *path*, creating it if absent.
+
+        *boot* is the kernel's boot id. Raises Refused if another daemon has it, else OSError.
+        """
+        for directory in (path, path / BLOCKS, path / _INCOMING):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = DirectoryLock(path)
+        try:
+            opened = cls(path, lock, Index.open(path / _INDEX, boot))
+        except BaseException:
+            lock.close()
+            raise
+        try:
+            opened._recover()
+        except BaseException:
+            opened.close(clean=False)
+            raise
+        return opened
+
+    def _recover(self) -> None:
+        """Empty `incoming` and bring index and files to agree."""
+        for scratch in self._incoming.iterdir():
+            scratch.unlink()
+        if self._index.trusted:
+            settled, doubtful = self._index.settled(), self._index.doubtful()
+        else:
+            settled, doubtful = [], self._listed_or_present()
+        present = [(block, size) for block, size in doubtful if self._keep_if_whole(block, size)]
+        self._index.settle(present)
+        self._index.forget(block for block, _ in set(doubtful) - set(present))
+        self.found = settled + present
+
+    def _listed_or_present(self) -> list[tuple[BlockId, int]]:
+        """Return all rows, in order of use, after all files that have no row."""
+        listed = dict(self._index.doubtful() + self._index.settled())
+        unlisted = [
+            (block, size) for block, size in _block_files(self._blocks) if block not in listed
+        ]
+        return unlisted + list(listed.items())
+
+    def _keep_if_whole(self, block: BlockId, size: int) -> bool:
+        """Return whether the file of *block* is there with its full size; delete any other."""
+        path = cached_path(self._blocks, block)
+        try:
+            if path.stat().st_size == size:
+                return True
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        return False
+
+    def read(self, block: BlockId) -> bytes:
+        """Return the verified block. Raises FileNotFoundError, Corrupt or another OSError."""
+        with cached_path(self._blocks, block).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT:
+                raise Corrupt(f"the file of block {block.hex()} is too long")
+            return verified(block, file.readall())
+
+    def change(
+        self, victims: Mapping[BlockId, int], arrival: Arrival | None, min_free: int
+    ) -> Change:
+        """Delete *victims* (id to size), then keep *arrival* if *min_free* bytes of disk remain.
+
+        Never raises for the disk: a full one and a failing one are in the result.
+        """
+        change = Change()
+        try:
+            self._lock.check()
+            if victims:
+                self._remove(victims, change.removed)
+            if arrival is not None:
+                change.shortfall = max(0, min_free + arrival.growth - self.free())
+                change.kept = not change.shortfall and self._keep(arrival)
+        except OSError as error:
+            if arrival is not None and error.errno in _FULL:
+                change.shortfall = arrival.size
+            else:
+                change.fault = error
+        return change
+
+    def _remove(self, victims: Mapping[BlockId, int], removed: list[BlockId]) -> None:
+        try:
+            self._index.doubt(victims.items())
+        except OSError as error:
+            # The index needs a page to say so, and deleting is what makes room for it. A kill in
+            # this moment leaves rows without files, which the cache takes for misses.
+            if error.errno not in _FULL:
+                raise
+        for block in victims:
+            cached_path(self._blocks, block).unlink(missing_ok=True)
+            removed.append(block)
+        self._index.forget(removed)
+
+    def _keep(self, arrival: Arrival) -> bool:
+        self._index.doubt([(arrival.block, arrival.size)])
+        try:
+            match arrival.content:
+                case Path() as file:
+                    return self._move_in(file, arrival.block)
+                case bytes() as ciphertext:
+                    return self._write(ciphertext, arrival.block)
+        except BaseException:
+            with contextlib.suppress(OSError):  # in doubt until the next start, which is no harm
+                self._index.forget([arrival.block])
+            raise
+
+    def _move_in(self, file: Path, block: BlockId) -> bool:
+        try:
+            self._place(file, block)
+        except OSError as error:
+            if error.errno not in _NOT_OURS_TO_MOVE:
+                raise
+            self._index.forget([block])
+            return False
+        return True
+
+    def _write(self, ciphertext: bytes, block: BlockId) -> bool:
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        scratch = self._incoming / block.hex()
+        try:
+            scratch.write_bytes(ciphertext)
+            self._place(scratch, block)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _place(self, file: Path, block: BlockId) -> None:
+        """Make *file* the file of *block*, all at once."""
+        target = cached_path(self._blocks, block)
+        try:
+            file.rename(target)
+        except FileNotFoundError:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.rename(target)
+
+    def settle(self, blocks: Sequence[tuple[BlockId, int]]) -> int:
+        """Record that *blocks* (id, size) have their files and were used, in this order.
+
+        Returns the bytes of disk that are free. Raises OSError, ESTALE if the directory is gone.
+        """
+        self._lock.check()
+        if blocks:
+            self._index.settle(blocks)
+        return self.free()
+
+    def probe_reading(self) -> None:
+        """Raise OSError unless the directory can be listed."""
+        self._lock.check()
+        with os.scandir(self._path) as entries:
+            next(entries, None)
+
+    def probe_writing(self) -> None:
+        """Raise OSError unless the disk takes a file, or says in order that it is full."""
+        self._lock.check()
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        scratch = self._incoming / "probe"
+        try:
+            scratch.write_bytes(bytes(4096))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def free(self) -> int:
+        """Return the bytes of disk this user can still fill."""
+        disk = os.statvfs(self._path)
+        return disk.f_bavail * disk.f_frsize
+
+    def close(self, *, clean: bool) -> None:
+        """Close the index and give the directory up; *clean* if all is settled."""
+        try:
+            self._index.close(clean=clean)
+        finally:
+            self._lock.close()
+
+
+def _block_files(blocks: Path) -> list[tuple[BlockId, int]]:
+    """Return id and size of every block file below *blocks*; anything else there is left alone."""
+    found: list[tuple[BlockId, int]] = []
+    for shelf in blocks.iterdir():
+        with contextlib.suppress(NotADirectoryError), os.scandir(shelf) as entries:
+            for entry in entries:
+                with contextlib.suppress(Malformed):
+                    block = parse_block_id(entry.name)
+                    if entry.name[:2] == shelf.name and entry.is_file(follow_symlinks=False):
+                        found.append((block, entry.stat().st_size))
+    return found

@@ -1,0 +1,237 @@
+"""The roster's entries: what they say and how they are signed. Format 1 (docs/format.md, "Roster").
+
+    roster/<seq>   MessagePack map {format, seq, previous, author, body, signature}
+    body           MessagePack map of one kind below, tagged by "type"
+    signature      Ed25519 by `author` over `signing_message`
+
+The envelope is the same in every later format; what a newer body means is not known here. Names
+and project keys inside are sealed: this plane can check the log and read neither. Who may write
+what is the matter of lucidnode.node.client.roster.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from blake3 import blake3
+
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import MAX_SEQ, DeviceId, Seq, parse_project_id
+
+FORMAT = 1
+
+MAX_ENTRY = 1024 * 1024
+"""Bytes of one roster entry."""
+
+MAX_CERTIFICATE = 4096
+MAX_SEALED = 1024
+"""Bytes of one sealed name or project key."""
+
+KEY_SIZE = 32
+HASH_SIZE = 32
+SIGNATURE_SIZE = 64
+STUDIO_SIZE = 16
+
+NO_ENTRY = bytes(HASH_SIZE)
+"""The `previous` of entry 1."""
+
+MIN_BLOCK_SIZE = 256 * 1024
+MAX_BLOCK_SIZE = 16 * 1024 * 1024
+
+_ENTRY_DOMAIN = b"lucidnode 2026 roster entry signature\0"
+_DEVICE_DOMAIN = b"lucidnode 2026 roster device proof\0"
+
+Role = Literal["owner", "editor", "viewer"]
+
+
+class DeviceClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device and its own word that it belongs to a member (`device_proof_message`)."""
+
+    public: bytes
+    certificate: bytes
+    proof: bytes
+
+
+class Genesis(msgspec.Struct, frozen=True, tag="genesis", forbid_unknown_fields=True):
+    """Entry 1: the studio and its first owner, who is the author."""
+
+    studio: bytes
+    member_box: bytes
+    device: DeviceClaim
+    label: bytes
+
+
+class Invite(msgspec.Struct, frozen=True, tag="invite", forbid_unknown_fields=True):
+    """By an owner: whoever holds the invite's two secret keys may join once, as *role*.
+
+    *projects* gives the keys of existing projects, sealed to the invite's box key.
+    """
+
+    invite: bytes
+    invite_box: bytes
+    role: Role
+    expires_ns: int
+    label: bytes
+    projects: dict[str, bytes]
+
+
+class Join(msgspec.Struct, frozen=True, tag="join", forbid_unknown_fields=True):
+    """By the invite's key, which it uses up: a new member and its device.
+
+    *projects* gives the project keys the invite could open, sealed again to the member.
+    """
+
+    member: bytes
+    member_box: bytes
+    device: DeviceClaim
+    label: bytes
+    joined_ns: int
+    projects: dict[str, bytes]
+
+
+class Project(msgspec.Struct, frozen=True, tag="project", forbid_unknown_fields=True):
+    """By an owner or editor: a project, its key sealed to every box key that may open it.
+
+    *seals* maps the box public keys of members and open invites to sealed project secrets.
+    """
+
+    project: str
+    block_size: int
+    seals: dict[bytes, bytes]
+
+
+Body = Genesis | Invite | Join | Project
+
+_BODY: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
+
+
+class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The signed envelope of one entry."""
+
+    format: int
+    seq: int
+    previous: bytes
+    author: bytes
+    body: bytes
+    signature: bytes
+
+    def encode(self) -> bytes:
+        """Return the bytes stored under roster/<seq>; raises Malformed over MAX_ENTRY."""
+        raw = msgspec.msgpack.encode(self)
+        if len(raw) > MAX_ENTRY:
+            raise Malformed("roster entry: too large")
+        return raw
+
+    @classmethod
+    def parse(cls, raw: bytes) -> RosterEntry:
+        """Return the envelope in *raw*, of any format from 1; raises Malformed.
+
+        Each entry has one encoding: any other order, width or extra byte is refused.
+        """
+        if len(raw) > MAX_ENTRY:
+            raise Malformed("roster entry: too large")
+        try:
+            entry = msgspec.msgpack.decode(raw, type=cls)
+        except msgspec.MsgspecError as error:
+            raise Malformed("roster entry: not one") from error
+        sizes = (len(entry.previous), len(entry.author), len(entry.signature))
+        if sizes != (HASH_SIZE, KEY_SIZE, SIGNATURE_SIZE):
+            raise Malformed("roster entry: sizes")
+        if entry.format < FORMAT or not 1 <= entry.seq <= MAX_SEQ:
+            raise Malformed("roster entry: numbers")
+        if msgspec.msgpack.encode(entry) != raw:
+            raise Malformed("roster entry: encoding")
+        return entry
+
+    def signing_message(self) -> bytes:
+        """Return what the author signs: everything but the signature."""
+        return signing_message(Seq(self.seq), self.previous, self.author, self.body, self.format)
+
+    def content(self) -> Body:
+        """Return the body, its sizes and limits checked; raises Malformed. Format 1 only."""
+        try:
+            body = _BODY.decode(self.body)
+        except msgspec.MsgspecError as error:
+            raise Malformed("roster entry: body") from error
+        _check(body)
+        return body
+
+
+def signing_message(
+    seq: Seq, previous: bytes, author: bytes, body: bytes, number: int = FORMAT
+) -> bytes:
+    """Return what the author of an entry signs: a domain and all fields, each of a fixed size."""
+    return b"".join(
+        [
+            _ENTRY_DOMAIN,
+            number.to_bytes(8, "big"),
+            seq.to_bytes(8, "big"),
+            previous,
+            author,
+            blake3(body).digest(),
+        ]
+    )
+
+
+def device_proof_message(
+    studio: bytes, member: bytes, member_box: bytes, public: bytes, certificate: bytes
+) -> bytes:
+    """Return what a device signs to say that it belongs to *member* of *studio*."""
+    return b"".join(
+        [_DEVICE_DOMAIN, studio, member, member_box, public, blake3(certificate).digest()]
+    )
+
+
+def device_id(public: bytes) -> DeviceId:
+    """Return the id of the device with this raw Ed25519 public key."""
+    return DeviceId(blake3(public).digest(length=16).hex())
+
+
+def entry_hash(raw: bytes) -> bytes:
+    """Return BLAKE3-256 of a stored entry, valid or not: the `previous` of the next."""
+    return blake3(raw).digest()
+
+
+def _check(body: Body) -> None:
+    match body:
+        case Genesis():
+            _require(len(body.studio) == STUDIO_SIZE, "studio id")
+            _require(len(body.member_box) == KEY_SIZE, "key")
+            _check_device(body.device)
+            _require(len(body.label) <= MAX_SEALED, "label")
+        case Invite():
+            _require(len(body.invite) == len(body.invite_box) == KEY_SIZE, "key")
+            _require(body.expires_ns >= 0, "time")
+            _require(len(body.label) <= MAX_SEALED, "label")
+            _check_projects(body.projects)
+        case Join():
+            _require(len(body.member) == len(body.member_box) == KEY_SIZE, "key")
+            _check_device(body.device)
+            _require(body.joined_ns >= 0, "time")
+            _require(len(body.label) <= MAX_SEALED, "label")
+            _check_projects(body.projects)
+        case Project():
+            parse_project_id(body.project)
+            size = body.block_size
+            _require(MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE, "block size")
+            _require(size & (size - 1) == 0, "block size")
+            for box, sealed in body.seals.items():
+                _require(len(box) == KEY_SIZE and len(sealed) <= MAX_SEALED, "seal")
+
+
+def _check_device(claim: DeviceClaim) -> None:
+    _require(len(claim.public) == KEY_SIZE, "device key")
+    _require(0 < len(claim.certificate) <= MAX_CERTIFICATE, "certificate")
+    _require(len(claim.proof) == SIGNATURE_SIZE, "device proof")
+
+
+def _check_projects(projects: dict[str, bytes]) -> None:
+    for project, sealed in projects.items():
+        parse_project_id(project)
+        _require(len(sealed) <= MAX_SEALED, "seal")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Malformed(f"roster entry: {what}")

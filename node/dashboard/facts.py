@@ -1,0 +1,188 @@
+"""The facts behind the dashboard and the command line's tables, as plain JSON values.
+
+One shape for every reader: `lucidnode status --json` and the page show the same numbers because
+they come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from lucidnode.node.client import wire
+from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.savings import Totals, savings
+
+
+class PeerFacts(msgspec.Struct, frozen=True):
+    """One other workstation of the office."""
+
+    device: str
+    address: str
+    state: str
+    """`up`, `slow` (skipped for now), `down` or `banned`."""
+    share: float
+    """Part of the blocks it is asked for first, 0 to 1."""
+    totals: Totals | None
+    """What it says it moved; None until it has said so."""
+
+
+class Office(Protocol):
+    """The LAN, as the dashboard needs it."""
+
+    def facts(self) -> list[PeerFacts]: ...
+    def own_share(self) -> float: ...
+
+
+class Cache(Protocol):
+    """The block cache, as the dashboard needs it."""
+
+    def facts(self) -> CacheFacts: ...
+
+
+class CacheFacts(Protocol):
+    """Figures of the block cache; sizes in bytes."""
+
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+
+
+class UploadFacts(Protocol):
+    """What still has to reach the bucket."""
+
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def oldest_seconds(self) -> float: ...
+
+
+class Facts:
+    """Reads the daemon's parts at the moment of asking."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        bucket: str,
+        price_per_gb: float,
+        moved: Callable[[], Totals],
+        mounts: Mounts,
+        office: Office,
+        cache: Cache,
+        pending_uploads: Callable[[], UploadFacts],
+        addresses: Callable[[], dict[str, str]],
+        trouble: Callable[[], list[str]],
+    ) -> None:
+        self._device = device
+        self._bucket = bucket
+        self._price = price_per_gb
+        self._moved = moved
+        self._mounts = mounts
+        self._office = office
+        self._cache = cache
+        self._pending_uploads = pending_uploads
+        self._addresses = addresses
+        self._trouble = trouble
+
+    def totals(self) -> Totals:
+        """Return what this node moved, its mounts' reads included."""
+        reads = self._mounts.totals()
+        moved = self._moved()
+        return msgspec.structs.replace(
+            moved,
+            read_memory=reads.read_memory,
+            read_cache=reads.read_cache,
+            read_peer=reads.read_peer,
+            read_bucket=reads.read_bucket,
+            read_unsent=reads.read_unsent,
+            written=reads.written,
+            # What was read ahead and never used was moved for nothing as well.
+            wasted=moved.wasted + max(0, reads.prefetched - reads.prefetched_used),
+        )
+
+    async def status(self) -> dict[str, Any]:
+        """Return what runs here and how it is."""
+        uploads = self._pending_uploads()
+        return {
+            "device": self._device,
+            "bucket": self._bucket,
+            "addresses": self._addresses(),
+            "mounts": [_mount(mount) for mount in self._mounts],
+            "uploads": {
+                "blocks": uploads.blocks,
+                "bytes": uploads.bytes,
+                "oldest_seconds": round(uploads.oldest_seconds, 1),
+            },
+            "peers": sum(peer.state == "up" for peer in self._office.facts()),
+            "trouble": self._trouble(),
+        }
+
+    async def peers(self) -> dict[str, Any]:
+        """Return the office: this node's share of it and every other node."""
+        return {
+            "device": self._device,
+            "share": self._office.own_share(),
+            "peers": [msgspec.to_builtins(peer) for peer in self._office.facts()],
+        }
+
+    async def savings(self) -> dict[str, Any]:
+        """Return the figures of this node and, as far as peers tell theirs, of the office."""
+        here = self.totals()
+        office = here
+        for peer in self._office.facts():
+            if peer.totals is not None:
+                office += peer.totals
+        return {
+            "price_per_gb": self._price,
+            "here": {**_builtins(here), **_builtins(savings(here, self._price))},
+            "office": {**_builtins(office), **_builtins(savings(office, self._price))},
+        }
+
+    async def cache(self) -> dict[str, Any]:
+        """Return how full the block cache is."""
+        facts = self._cache.facts()
+        return {
+            "bytes": facts.bytes,
+            "blocks": facts.blocks,
+            "limit": facts.limit,
+            "disk_free": facts.free,
+        }
+
+    async def page(self) -> dict[str, Any]:
+        """Return everything the dashboard shows, projects in plain words included."""
+        described = [await mount.in_plain_words() for mount in self._mounts]
+        status = await self.status()
+        for mount, words in zip(status["mounts"], described, strict=False):
+            mount["words"] = words
+        return {
+            **status,
+            "savings": await self.savings(),
+            "office": await self.peers(),
+            "cache": await self.cache(),
+        }
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    stats: wire.MountStats = mount.stats
+    return {
+        "project": mount.project,
+        "mountpoint": mount.hello.mountpoint,
+        "pid": mount.hello.pid,
+        "head": stats.head,
+        "pending": stats.pending,
+        "conflicts": stats.conflicts,
+    }
+
+
+def _builtins(facts: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(facts)

@@ -1,0 +1,160 @@
+"use strict";
+// Draws what /live says, once a second. All text goes in as text, never as markup.
+
+const SOURCES = [
+  ["memory", "Memory of this workstation"],
+  ["cache", "Local disk cache"],
+  ["peer", "Other workstations in the office"],
+  ["bucket", "The cloud"],
+  ["unsent", "Written here, not uploaded yet"],
+];
+const HISTORY = 60;
+const history = [];
+let before = null;
+
+const at = (id) => document.getElementById(id);
+
+function size(bytes) {
+  const units = ["B", "KB", "MB", "GB", "TB", "PB"];
+  let value = bytes, unit = 0;
+  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  return `${value.toFixed(unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2)} ${units[unit]}`;
+}
+
+function money(dollars) {
+  return dollars > 0 && dollars < 0.01 ? "under $0.01"
+    : dollars.toLocaleString("en-US", { style: "currency", currency: "USD" });
+}
+
+function make(tag, classes, ...children) {
+  const element = document.createElement(tag);
+  if (classes) element.className = classes;
+  element.append(...children);
+  return element;
+}
+
+function rows(id, list) {
+  at(id).tBodies[0].replaceChildren(...list.map((cells) => {
+    const row = document.createElement("tr");
+    row.append(...cells);
+    return row;
+  }));
+}
+
+const cell = (...children) => make("td", "", ...children);
+const number = (text) => make("td", "number", text);
+
+function headline(facts) {
+  const office = facts.savings.office;
+  at("saved").textContent = size(office.saved);
+  at("percent").textContent = `${office.percent.toFixed(office.percent >= 99.95 || office.percent === 0 ? 0 : 1)} %`;
+  at("money").textContent = money(office.money);
+  at("price").textContent = `$${facts.savings.price_per_gb}`;
+  at("downloaded").textContent = size(office.downloaded);
+  at("wasted").textContent = size(office.wasted);
+  at("uploads").textContent = facts.uploads.bytes ? size(facts.uploads.bytes) : "nothing";
+  at("uploads-note").textContent = facts.uploads.bytes
+    ? `safe on this disk, oldest ${Math.round(facts.uploads.oldest_seconds)} s`
+    : "everything written here is in the cloud";
+  at("trouble").hidden = facts.trouble.length === 0;
+  at("trouble").textContent = facts.trouble.join("\n");
+}
+
+function sources(facts) {
+  const { here, office } = facts.savings;
+  at("bar").replaceChildren(...SOURCES.map(([key]) => {
+    const part = make("span", key);
+    part.style.flexGrow = office[`read_${key}`];
+    return part;
+  }));
+  rows("sources", SOURCES.map(([key, name]) => [
+    cell(make("span", `swatch ${key}`), name),
+    number(size(here[`read_${key}`])),
+    number(size(office[`read_${key}`])),
+  ]));
+}
+
+function chart(facts) {
+  const here = facts.savings.here;
+  const now = performance.now();
+  if (before) {
+    const seconds = Math.max(0.2, (now - before.now) / 1000);
+    history.push(SOURCES.map(([key]) => Math.max(0, here[`read_${key}`] - before.here[`read_${key}`]) / seconds));
+    if (history.length > HISTORY) history.shift();
+  }
+  before = { now, here };
+  const top = Math.max(1e6, ...history.map((rates) => rates.reduce((a, b) => a + b, 0)));
+  const step = 600 / HISTORY;
+  const bars = [];
+  history.forEach((rates, index) => {
+    let y = 120;
+    rates.forEach((rate, source) => {
+      const height = 116 * rate / top;
+      if (height <= 0) return;
+      const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      y -= height;
+      bar.setAttribute("x", 600 - (history.length - index) * step);
+      bar.setAttribute("y", y);
+      bar.setAttribute("width", step * 0.85);
+      bar.setAttribute("height", height);
+      bar.setAttribute("class", SOURCES[source][0]);
+      bars.push(bar);
+    });
+  });
+  at("chart").replaceChildren(...bars);
+  const last = history.at(-1) || [];
+  at("rate").textContent = `${size(last.reduce((a, b) => a + b, 0))}/s`;
+}
+
+function share(fraction) {
+  const meter = make("span", "meter", make("i", ""));
+  meter.firstChild.style.width = `${100 * fraction}%`;
+  return cell(meter, `${Math.round(100 * fraction)} %`);
+}
+
+function peers(facts) {
+  const words = { up: "connected", slow: "slow, passed over for now", down: "away", banned: "sent wrong data, ignored" };
+  const own = [
+    cell(make("b", "", "This workstation")), cell(make("span", "dot up"), "here"), share(facts.office.share),
+    number(size(facts.savings.here.served)), number(size(facts.savings.here.received)),
+    number(size(facts.savings.here.downloaded)),
+  ];
+  rows("peers", [own, ...facts.office.peers.map((peer) => [
+    cell(peer.address || peer.device.slice(0, 8)),
+    cell(make("span", `dot ${peer.state}`), words[peer.state] || peer.state),
+    share(peer.share),
+    number(peer.totals ? size(peer.totals.served) : "–"),
+    number(peer.totals ? size(peer.totals.received) : "–"),
+    number(peer.totals ? size(peer.totals.downloaded) : "–"),
+  ])]);
+  at("peers-note").textContent = facts.office.peers.length
+    ? "“Keeps” is the part of the office's data that a workstation is asked for first."
+    : "No other workstation found on this network yet: reads come from the local cache or the cloud.";
+}
+
+function mounts(facts) {
+  rows("mounts", facts.mounts.map((mount) => [
+    cell(make("b", "", mount.words?.project || mount.project.slice(0, 8))),
+    cell(mount.mountpoint),
+    cell(mount.pending ? `${mount.pending} on their way` : "none"),
+    number(String(mount.conflicts)),
+  ]));
+  at("cache").textContent = `${size(facts.cache.bytes)} in ${facts.cache.blocks.toLocaleString("en-US")} blocks, `
+    + `up to ${size(facts.cache.limit)}; ${size(facts.cache.disk_free)} free on the disk`;
+}
+
+function connect() {
+  const live = new WebSocket(`ws://${location.host}/live`);
+  live.onopen = () => { at("connection").textContent = "live"; };
+  live.onmessage = (event) => {
+    const facts = JSON.parse(event.data);
+    for (const draw of [headline, sources, chart, peers, mounts]) draw(facts);
+    document.body.dataset.ready = "yes";
+  };
+  live.onclose = () => {
+    at("connection").textContent = "the daemon does not answer; trying again…";
+    setTimeout(connect, 2000);
+  };
+}
+
+connect();

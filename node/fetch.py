@@ -1,0 +1,231 @@
+"""Where a block comes from: own cache, own staging, the office, the bucket, in this order.
+
+The office is asked in the order its ring gives: the owner of a block reads it through from the
+bucket once, while all who want it wait for that. Peers only ever make this faster: each wait for
+one is bounded, what it sends was verified against the block's name, and after it the next source
+is asked within the same call.
+
+Two kinds of flight keep two rings that disagree from waiting for each other in a circle. An
+*asking* flight may have other nodes read through; only local readers join it. A *through* flight
+asks peers at most for what they hold already; it is the only kind that a peer's request joins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from lucidnode.node.block import verified
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.wire import Source
+from lucidnode.node.hedging import Hedging
+from lucidnode.node.single_flight import SingleFlight
+from lucidnode.node.traffic import Traffic
+
+
+class BlockCache(Protocol):
+    """The evictable cache on this node's disk. It has misses, not errors."""
+
+    async def get(self, block: BlockId) -> bytes | None:
+        """Return the verified block, or None if it is not held."""
+
+    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+        """Keep a verified block. False when it cannot be kept now."""
+
+
+class StagedBlocks(Protocol):
+    """Blocks written on this node and not uploaded yet."""
+
+    async def read(self, project: ProjectId, block: BlockId) -> bytes | None:
+        """Return the verified block, or None if it is not staged."""
+
+
+class Ask(NamedTuple):
+    """One question to one peer. With *through* it may fetch from the bucket to answer."""
+
+    device: DeviceId
+    through: bool
+
+
+class Office(Protocol):
+    """The other nodes on the LAN."""
+
+    def owns(self, block: BlockId) -> bool:
+        """Return whether this node is the one that reads *block* through for the office."""
+
+    def route(self, block: BlockId) -> Sequence[Ask]:
+        """Return whom to ask for *block* before the bucket, best first; peers known down left out.
+
+        For the owner itself, no question has *through* set.
+        """
+
+    def holders(self) -> Sequence[DeviceId]:
+        """Return every peer that can be asked now: any of them may hold a copy."""
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        """Return the verified block from *device*, or None: not there, or not known in time.
+
+        Never raises a NodeError. Cancelling it says that another source was quicker, and counts
+        against the device.
+        """
+
+
+ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
+"""Returns what the bucket stores under the block's name; raises NodeError within its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A verified block: where it came from, and whether it is a file in the cache now."""
+
+    source: Source
+    ciphertext: bytes
+    kept: bool
+
+
+class BlockSource:
+    """Finds blocks for this node's mounts and for its peers.
+
+    *tasks* owns the flights and must be entered for as long as this is used.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: BlockCache,
+        staging: StagedBlocks,
+        office: Office,
+        bucket: ReadBucket,
+        traffic: Traffic,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._cache = cache
+        self._staging = staging
+        self._office = office
+        self._bucket = bucket
+        self._traffic = traffic
+        self._clock = clock
+        self._tasks = tasks
+        self._hedging = Hedging()
+        self._asking: SingleFlight[tuple[ProjectId, BlockId], Fetched] = SingleFlight(tasks)
+        self._through: SingleFlight[tuple[ProjectId, BlockId], Fetched] = SingleFlight(tasks)
+
+    async def fetch(self, project: ProjectId, block: BlockId, *, for_peer: bool = False) -> Fetched:
+        """Return *block* from the nearest source that has it, keeping it in the cache.
+
+        With *for_peer* no other node is made to read through. Raises NotThere, Unavailable,
+        Corrupt, as the bucket answered, when nobody in the office holds the block either.
+        """
+        if for_peer or self._office.owns(block):
+            return await self._read_through(project, block)
+        return await self._asking.join((project, block), lambda: self._ask_around(project, block))
+
+    async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
+        """Return *block* if this node has it, asking nobody."""
+        ciphertext = await self._cache.get(block)
+        if ciphertext is not None:
+            return Fetched("cache", ciphertext, kept=True)
+        ciphertext = await self._staging.read(project, block)
+        return None if ciphertext is None else Fetched("cache", ciphertext, kept=False)
+
+    async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
+        """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""
+        return await self._cache.put(block, verified(block, ciphertext))
+
+    # -- an asking flight --------------------------------------------------------------------
+
+    async def _ask_around(self, project: ProjectId, block: BlockId) -> Fetched:
+        # Inside the flight, so that no one who looked a moment too early starts another.
+        held = await self.held(project, block)
+        if held is not None:
+            return held
+        route = self._office.route(block)
+        answer = await self._hedged(project, block, route) if route else None
+        return answer or await self._read_through(project, block)
+
+    async def _hedged(
+        self, project: ProjectId, block: BlockId, route: Sequence[Ask]
+    ) -> Fetched | None:
+        async with asyncio.TaskGroup() as race:
+            asking = race.create_task(self._from_office(project, block, route))
+            await asyncio.wait({asking}, timeout=self._hedging.patience())
+            if not asking.done() and self._hedging.spend():
+                # Not in the race's own group: a hedge that lost is not waited for.
+                hedge = self._tasks.create_task(self._hedge(project, block))
+                await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
+                if hedge.done() and (quicker := hedge.result()) is not None:
+                    asking.cancel()
+                    return quicker
+                hedge.add_done_callback(self._lost)
+            return await asking
+
+    async def _hedge(self, project: ProjectId, block: BlockId) -> Fetched | None:
+        try:
+            return await self._read_through(project, block)
+        except NodeError:
+            return None  # the first source is still at work and may do better
+
+    def _lost(self, hedge: asyncio.Task[Fetched | None]) -> None:
+        if not hedge.cancelled() and (late := hedge.result()) and late.source == "bucket":
+            self._traffic.wasted("hedged", len(late.ciphertext))
+
+    async def _from_office(
+        self, project: ProjectId, block: BlockId, route: Sequence[Ask]
+    ) -> Fetched | None:
+        began = self._clock.boot()
+        ciphertext = await self._first_answer(project, block, route)
+        if ciphertext is None:
+            return None
+        seconds = self._clock.boot() - began
+        self._hedging.finished(seconds)
+        self._traffic.fetched("peer", seconds)
+        return Fetched("peer", ciphertext, await self._cache.put(block, ciphertext))
+
+    async def _first_answer(
+        self, project: ProjectId, block: BlockId, route: Sequence[Ask]
+    ) -> bytes | None:
+        for device, through in route:
+            ciphertext = await self._office.ask(device, project, block, through=through)
+            if ciphertext is not None:
+                return ciphertext
+        return None
+
+    # -- a through flight --------------------------------------------------------------------
+
+    async def _read_through(self, project: ProjectId, block: BlockId) -> Fetched:
+        return await self._through.join((project, block), lambda: self._obtain(project, block))
+
+    async def _obtain(self, project: ProjectId, block: BlockId) -> Fetched:
+        began = self._clock.boot()
+        held = await self.held(project, block)
+        if held is not None:
+            return held
+        source: Source = "peer"
+        ciphertext = None
+        if self._office.owns(block):
+            ciphertext = await self._copy(project, block, [d for d, _ in self._office.route(block)])
+        if ciphertext is None:
+            source = "bucket"
+            try:
+                ciphertext = verified(block, await self._bucket(project, block))
+            except NodeError:
+                # The bucket is down, or has lost or spoilt the block: any copy in the office will do.
+                source = "peer"
+                ciphertext = await self._copy(project, block, self._office.holders())
+                if ciphertext is None:
+                    raise
+        self._traffic.fetched(source, self._clock.boot() - began)
+        return Fetched(source, ciphertext, await self._cache.put(block, ciphertext))
+
+    async def _copy(
+        self, project: ProjectId, block: BlockId, devices: Sequence[DeviceId]
+    ) -> bytes | None:
+        route = [Ask(device, through=False) for device in devices]
+        return await self._first_answer(project, block, route)

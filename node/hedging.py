@@ -1,0 +1,47 @@
+"""When to ask a second source while the first still works, and how often at most. Pure.
+
+Hedging trades bandwidth for the slowest reads. The budget keeps the trade small: in an outage
+every request is slow, and hedging each of them would double the load at the worst moment.
+"""
+
+from __future__ import annotations
+
+from lucidnode.node.latency import Latency
+
+SHARE = 0.02
+"""Extra requests allowed for each ordinary one."""
+
+BURST = 1.0
+"""Extra requests that may be saved up."""
+
+SOONEST = 1.0
+UNKNOWN = 3.0
+"""Seconds before a hedge: at the soonest, and while too little has been measured."""
+
+SLOWER = 3.0
+"""A request is suspicious when it takes this many times what 95 of 100 take."""
+
+
+class Hedging:
+    """The patience and the budget of one node."""
+
+    def __init__(self) -> None:
+        self._usual = Latency()
+        self._saved = BURST
+
+    def patience(self) -> float:
+        """Return how many seconds to wait for the first source before asking the next as well."""
+        usual = self._usual.p95()
+        return UNKNOWN if usual is None else max(SOONEST, SLOWER * usual)
+
+    def finished(self, seconds: float) -> None:
+        """Learn that an ordinary request took *seconds*; it earns its share of the budget."""
+        self._usual.add(seconds)
+        self._saved = min(BURST, self._saved + SHARE)
+
+    def spend(self) -> bool:
+        """Take one extra request out of the budget, if it is there."""
+        if self._saved < 1.0:
+            return False
+        self._saved -= 1.0
+        return True

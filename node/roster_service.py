@@ -1,0 +1,118 @@
+"""The membership log as this node knows it: read from the bucket, verified, kept current."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.node import register
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.roster import Roster, verified
+from lucidnode.node.config import save_private
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 15.0
+"""How long a membership change made elsewhere may stay unseen here; a refused stranger on the LAN
+makes us look at once."""
+
+
+def roster_key(seq: int) -> str:
+    """Return the bucket key of a roster entry (format 1)."""
+    return f"roster/{seq:016d}"
+
+
+class RosterService:
+    """Holds the verified roster. `current` is safe to read at any time after `load`.
+
+    A copy at *saved* lets a node start, and serve what it has cached, while the bucket is away; it
+    also is the mark below which the bucket cannot roll this node back.
+    """
+
+    def __init__(
+        self,
+        *,
+        bucket: Bucket,
+        genesis: bytes,
+        saved: Path,
+        verify: Callable[[bytes, bytes, bytes], bool],
+        clock: Clock,
+        changed: Callable[[Roster], None],
+        commit: Callable[[Bucket, str, bytes, Clock], Awaitable[register.Outcome]],
+    ) -> None:
+        self._bucket = bucket
+        self._genesis = genesis
+        self._saved = saved
+        self._verify = verify
+        self._clock = clock
+        self._changed = changed
+        self._commit = commit
+        self._raw: list[bytes] = []
+        self.current = Roster.empty()
+
+    def load(self) -> None:
+        """Take up the copy of an earlier run, if there is one. Raises Malformed if it is damaged."""
+        try:
+            log_bytes = self._saved.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            self._accept(msgspec.msgpack.decode(log_bytes, type=wire.RosterLog).entries)
+        except msgspec.MsgspecError as error:
+            raise Malformed(f"{self._saved} is damaged: delete it, it is fetched again") from error
+
+    async def entries(self) -> list[bytes]:
+        """Return the raw log, after a look for news; what is known if the bucket is away."""
+        try:
+            await self.refresh()
+        except Unavailable:
+            if not self._raw:
+                raise
+        return list(self._raw)
+
+    async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:
+        """Create roster entry *seq* if absent."""
+        outcome = await self._commit(self._bucket, roster_key(seq), body, self._clock)
+        match outcome:
+            case register.Committed():
+                await self.refresh()
+                return wire.CommitReply("committed", body)
+            case register.Lost(body=winner):
+                return wire.CommitReply("lost", winner)
+            case register.Unknown():
+                return wire.CommitReply("unknown", b"")
+
+    async def refresh(self) -> None:
+        """Read entries that are new in the bucket. Raises Unavailable, Malformed."""
+        found: list[bytes] = []
+        while True:
+            try:
+                found.append(await self._bucket.get(roster_key(len(self._raw) + len(found) + 1)))
+            except NotThere:
+                break
+        if not found:
+            return
+        self._accept([*self._raw, *found])
+        save_private(self._saved, msgspec.msgpack.encode(wire.RosterLog(self._raw)))
+
+    def _accept(self, raw: list[bytes]) -> None:
+        # Verified as a whole before any of it counts; `current` never shows half a log.
+        self.current = verified(raw, self._genesis, self._verify)
+        self._raw = raw
+        self._changed(self.current)
+
+    async def run(self) -> None:
+        """Look for news until cancelled."""
+        while True:
+            await self._clock.sleep(_POLL_SECONDS)
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                log.info("membership not refreshed: %s", error)

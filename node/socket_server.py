@@ -1,0 +1,283 @@
+"""The daemon's Unix socket: what mounts and the command line may ask (node/client/wire.py).
+
+Only processes of the daemon's own user are served: the socket is 0600 and every connection's
+credentials are checked as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from lucidnode.node.client import wire
+from lucidnode.node.client.connection import ERROR_OF_STATUS
+from lucidnode.node.client.errors import Malformed, NodeError
+from lucidnode.node.client.ids import (
+    BlockId,
+    ProjectId,
+    Seq,
+    parse_block_id,
+    parse_project_id,
+    parse_seq,
+)
+from lucidnode.node.journal_service import JournalService
+from lucidnode.node.mounts import Mount, Mounts
+
+log = logging.getLogger(__name__)
+
+_PREFETCH_MAX = 256
+"""Blocks of one read-ahead request: 256 MiB at the default block size."""
+
+_STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
+
+_FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
+    type=wire.Hello | wire.MountStats | wire.Answer
+)
+
+
+class Blocks(Protocol):
+    """Where blocks come from and go to, as the socket needs it."""
+
+    async def obtain(
+        self, project: ProjectId, block: BlockId
+    ) -> tuple[wire.Source, bytes | None]: ...
+    def prefetch(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
+    def touched(self, blocks: list[BlockId]) -> None: ...
+    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
+
+
+class RosterLog(Protocol):
+    """The membership log, as the socket needs it."""
+
+    async def entries(self) -> list[bytes]: ...
+    async def append(self, seq: Seq, body: bytes) -> wire.CommitReply: ...
+
+
+class Welcomer(Protocol):
+    """Says what a new mount must know, once the project is fit for it."""
+
+    async def __call__(self, project: ProjectId) -> wire.Welcome: ...
+
+
+class SocketServer:
+    """Serves the Unix socket at *path*. Use `async with`."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        blocks: Blocks,
+        journal: JournalService,
+        roster: RosterLog,
+        mounts: Mounts,
+        welcome: Welcomer,
+        topics: dict[str, Callable[[], Awaitable[Any]]],
+        orders: dict[str, Callable[[], Awaitable[None]]],
+    ) -> None:
+        self._path = path
+        self._blocks = blocks
+        self._journal = journal
+        self._roster = roster
+        self._mounts = mounts
+        self._welcome = welcome
+        self._topics = topics
+        self._orders = orders
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> None:
+        app = web.Application(
+            middlewares=[_errors_as_statuses, _same_user_only],
+            client_max_size=wire.MAX_JOURNAL_ENTRY + 1024 * 1024,
+        )
+        project = "/v1/p/{project}"
+        app.router.add_get("/v1/roster", self._get_roster)
+        app.router.add_post("/v1/roster/{seq}", self._post_roster)
+        app.router.add_get(project + "/block/{block}", self._get_block)
+        app.router.add_post(project + "/prefetch", self._post_prefetch)
+        app.router.add_post(project + "/staged", self._post_staged)
+        app.router.add_post(project + "/touched", self._post_touched)
+        app.router.add_get(project + "/journal/{seq}", self._get_entry)
+        app.router.add_post(project + "/journal/{seq}", self._post_entry)
+        app.router.add_get(project + "/events", self._events)
+        app.router.add_get("/v1/{topic}", self._get_topic)
+        app.router.add_post("/v1/{order:.+}", self._post_order)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        with contextlib.suppress(FileNotFoundError):
+            # The lock on the home directory is ours, so a socket left here is a dead daemon's.
+            self._path.unlink()
+        await web.UnixSite(self._runner, str(self._path)).start()
+        self._path.chmod(0o600)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    # -- roster ------------------------------------------------------------------------------
+
+    async def _get_roster(self, _request: web.Request) -> web.Response:
+        return _packed(wire.RosterLog(await self._roster.entries()))
+
+    async def _post_roster(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        return _packed(await self._roster.append(seq, await request.read()))
+
+    # -- blocks ------------------------------------------------------------------------------
+
+    async def _get_block(self, request: web.Request) -> web.Response:
+        block = parse_block_id(request.match_info["block"])
+        source, body = await self._blocks.obtain(_project(request), block)
+        headers = {wire.SOURCE_HEADER: source}
+        if body is None:
+            return web.Response(status=204, headers=headers)
+        return web.Response(body=body, headers=headers)
+
+    async def _post_prefetch(self, request: web.Request) -> web.Response:
+        blocks = await _block_list(request)
+        if len(blocks) > _PREFETCH_MAX:
+            raise Malformed("too many blocks in one read-ahead")
+        self._blocks.prefetch(_project(request), blocks)
+        return web.Response(status=204)
+
+    async def _post_staged(self, request: web.Request) -> web.Response:
+        await self._blocks.staged(_project(request), await _block_list(request))
+        return web.Response(status=204)
+
+    async def _post_touched(self, request: web.Request) -> web.Response:
+        self._blocks.touched(await _block_list(request))
+        return web.Response(status=204)
+
+    # -- journal -----------------------------------------------------------------------------
+
+    async def _get_entry(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        return web.Response(body=await self._journal.entry(_project(request), seq))
+
+    async def _post_entry(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        try:
+            wanted = msgspec.msgpack.decode(await request.read(), type=wire.CommitRequest)
+        except msgspec.MsgspecError as error:
+            raise Malformed("commit request") from error
+        return _packed(await self._journal.commit(_project(request), seq, wanted))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        project = _project(request)
+        self._mounts.check_free(project)
+        welcome = await self._welcome(project)
+        stream = web.WebSocketResponse(heartbeat=20, max_msg_size=1024 * 1024)
+        await stream.prepare(request)
+        try:
+            await self._converse(stream, project, welcome)
+        except NodeError as error:
+            log.warning("a mount was disconnected: %s", error)
+            await stream.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
+        return stream
+
+    async def _converse(
+        self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.Welcome
+    ) -> None:
+        hello = _from_mount(await stream.receive_bytes())
+        if not isinstance(hello, wire.Hello):
+            raise Malformed("the first message of a mount is its hello")
+        mount = Mount(project, hello)
+        self._mounts.add(mount)
+        mount.tell(welcome)
+        sender = asyncio.ensure_future(_send_all(stream, mount))
+        try:
+            async for message in stream:
+                if message.type is WSMsgType.BINARY:
+                    mount.heard(_from_mount(message.data))
+        finally:
+            self._mounts.remove(mount)
+            sender.cancel()
+            await asyncio.wait([sender])
+
+    # -- people ------------------------------------------------------------------------------
+
+    async def _get_topic(self, request: web.Request) -> web.Response:
+        topic = self._topics.get(request.match_info["topic"])
+        if topic is None:
+            raise web.HTTPNotFound(text="no such topic")
+        return web.Response(
+            body=msgspec.json.encode(await topic()), content_type="application/json"
+        )
+
+    async def _post_order(self, request: web.Request) -> web.Response:
+        order = self._orders.get(request.match_info["order"])
+        if order is None:
+            raise web.HTTPNotFound(text="no such order")
+        await order()
+        return web.Response(status=204)
+
+
+async def _send_all(stream: web.WebSocketResponse, mount: Mount) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await stream.send_bytes(msgspec.msgpack.encode(await mount.outbox.get()))
+
+
+def _from_mount(data: bytes) -> wire.FromMount:
+    try:
+        return _FROM_MOUNT.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Malformed("message of a mount") from error
+
+
+async def _block_list(request: web.Request) -> list[BlockId]:
+    try:
+        ids = msgspec.msgpack.decode(await request.read(), type=wire.BlockList).ids
+    except msgspec.MsgspecError as error:
+        raise Malformed("block list") from error
+    if any(len(block) != 32 for block in ids):
+        raise Malformed("block id")
+    return [BlockId(block) for block in ids]
+
+
+def _project(request: web.Request) -> ProjectId:
+    return parse_project_id(request.match_info["project"])
+
+
+def _packed(message: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.msgpack.encode(message))
+
+
+@web.middleware
+async def _errors_as_statuses(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except NodeError as error:
+        status = next(
+            (_STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _STATUS_OF_ERROR),
+            503,
+        )
+        return web.Response(status=status, text=str(error) or type(error).__name__)
+
+
+@web.middleware
+async def _same_user_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    connection = request.transport and request.transport.get_extra_info("socket")
+    if connection is None:
+        raise web.HTTPForbidden(text="the caller has gone")
+    # struct ucred, unix(7): pid, uid, gid as three ints.
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", raw)
+    if uid not in {os.getuid(), 0}:
+        raise web.HTTPForbidden(text="this daemon belongs to another user")
+    return await handler(request)

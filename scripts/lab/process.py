@@ -1,0 +1,140 @@
+"""A process that outlives the command that started it, known by more than its pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lab.errors import LabError
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Process(msgspec.Struct, frozen=True):
+    """Names one process for ever: a pid is used again, a pid with its start in one boot is not."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot (proc(5), stat, field 22)."""
+    boot: str
+
+    @staticmethod
+    def start(
+        argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None
+    ) -> Process:
+        """Start *argv* in a session of its own, its output appended to *log*.
+
+        It has no controlling terminal: Ctrl-C in the shell that made the lab does not reach it.
+        """
+        program = shutil.which(argv[0], path=env.get("PATH"))
+        if program is None:
+            raise LabError(f"{argv[0]} is not installed; run scripts/setup")
+        if cwd is not None:
+            # posix_spawn cannot change the directory, and a thread may not: env(1) does it.
+            return Process.start(["env", "-C", str(cwd), *argv], log=log, env=env)
+        appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawn(
+            program,
+            list(argv),
+            dict(env),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        return Process.of(pid)
+
+    @staticmethod
+    def of(pid: int) -> Process:
+        """Return the process that has *pid* now. Raises ProcessLookupError when there is none."""
+        started = _start_of(pid)
+        if started is None:
+            raise ProcessLookupError(pid)
+        return Process(pid, started, _BOOT.read_text().strip())
+
+    def alive(self) -> bool:
+        """Return whether this very process still runs (a zombie does not)."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return self._is_current()
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send it a signal; returns False when it has gone. Never reaches another process."""
+        with self._pinned() as handle:
+            if handle is None:
+                return False
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+                return True
+            return False
+
+    def ended(self, within: float) -> bool:
+        """Wait for its end; returns False when it still runs after *within* seconds."""
+        with self._pinned() as handle:
+            if handle is not None:
+                poll = select.poll()
+                poll.register(handle, select.POLLIN)
+                poll.poll(max(0, round(within * 1000)))
+        return not self.alive()
+
+    def end(self, patience: float) -> None:
+        """Ask it to end, then make it: SIGTERM, and SIGKILL after *patience* seconds."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if not self.ended(patience):
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill it and wait until it has gone."""
+        self.signal(signal.SIGKILL)
+        # A FUSE process dies only once its last request is aborted; seconds are plenty.
+        if not self.ended(10):
+            raise LabError(f"process {self.pid} does not die; see /proc/{self.pid}/stack")
+
+    def _is_current(self) -> bool:
+        return _start_of(self.pid) == self.started and _BOOT.read_text().strip() == self.boot
+
+    @contextlib.contextmanager
+    def _pinned(self) -> Iterator[int | None]:
+        """Yield a pidfd of this process, or None. While it is open the pid means nobody else."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            yield None
+            return
+        try:
+            yield handle if self._is_current() else None
+        finally:
+            os.close(handle)
+
+
+def end_all(processes: Sequence[Process], patience: float) -> None:
+    """Ask all to end at once, then kill those that did not within *patience* seconds."""
+    for process in processes:
+        process.signal(signal.SIGCONT)
+        process.signal(signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    for process in processes:
+        if not process.ended(deadline - time.monotonic()):
+            process.kill()
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when the process *pid* started, or None if there is none or it is a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in brackets may hold anything, brackets too: fields count from the last one.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])

@@ -1,0 +1,110 @@
+"""A real S3 server in the cloud: SeaweedFS, all its parts in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab.errors import CommandFailed
+from lab.network import CLOUD, Network
+from lab.patience import until
+from lab.places import Places
+from lab.process import Process
+from lab.record import S3
+
+_PORTS = {"s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646}
+"""The listeners that SeaweedFS cannot do without; each has gRPC 10,000 higher."""
+
+
+def start_seaweed(
+    network: Network, places: Places, env: Mapping[str, str], *, bucket: str
+) -> tuple[S3, Process]:
+    """Start a server for the lab in *places*, with credentials of its own. It is not ready yet."""
+    address = network.address(CLOUD)
+    own_address = network.namespace(CLOUD) is not None
+    ports = _PORTS if own_address else _free_ports(address)
+    account = S3(
+        endpoint=f"http://{address}:{ports['s3']}",
+        access_key=f"lab{secrets.token_hex(6)}",
+        secret_key=secrets.token_hex(20),
+        bucket=bucket,
+    )
+    root = places.root / "s3"
+    root.mkdir()
+    command = [
+        "weed", "mini",
+        f"-dir={root}",
+        f"-ip={address}",
+        f"-ip.bind={address}",
+        *(f"-{part}.port={port}" for part, port in ports.items()),
+        *(f"-{part}.port.grpc={port + 10_000}" for part, port in ports.items()),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={_identities(places, account)}",
+        # Unix sockets: by default in /tmp and named by port, which two labs share.
+        f"-filer.localSocket={root / 'filer.sock'}",
+        f"-s3.localFilerSocket={root / 'filer.sock'}",
+        f"-s3.localSocket={root / 's3.sock'}",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-master.telemetry=false",
+    ]  # fmt: skip
+    process = Process.start([*network.entering(CLOUD), *command], log=places.log("s3"), env=env)
+    return account, process
+
+
+def await_seaweed(network: Network, places: Places, account: S3, process: Process) -> None:
+    """Return once the server answers. Raises CommandFailed when it ended or never does."""
+
+    def answers() -> bool:
+        if not process.alive():
+            raise CommandFailed(f"SeaweedFS ended; see {places.log('s3')}")
+        return network.within(CLOUD, lambda: _answers(account.endpoint))
+
+    until(answers, within=30, what="SeaweedFS does not answer")
+
+
+def _identities(places: Places, account: S3) -> Path:
+    keys = {"accessKey": account.access_key, "secretKey": account.secret_key}
+    rights = ["Admin", "Read", "Write", "List", "Tagging"]
+    path = places.root / "s3.json"
+    path.touch(mode=0o600)
+    path.write_text(
+        json.dumps({"identities": [{"name": "lab", "credentials": [keys], "actions": rights}]})
+    )
+    return path
+
+
+def _answers(endpoint: str) -> bool:
+    host = endpoint.removeprefix("http://")
+    with contextlib.closing(http.client.HTTPConnection(host, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _free_ports(address: str) -> dict[str, int]:
+    """Return ports that nobody uses now, nor the ones 10,000 above them."""
+    free: list[int] = []
+    for port in range(20_000, 30_000):
+        if all(_is_free(address, each) for each in (port, port + 10_000)):
+            free.append(port)
+        if len(free) == len(_PORTS):
+            return dict(zip(_PORTS, free, strict=True))
+    raise CommandFailed(f"no free ports at {address}")
+
+
+def _is_free(address: str, port: int) -> bool:
+    with contextlib.closing(socket.socket()) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+        return True
