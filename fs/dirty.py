@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from lucidnode.fs.replica.inode import InodeNo
+
 SMALL = 256 * 1024
 """Bytes. Less than this is not worth a block of its own: it waits to share one."""
 
@@ -13,7 +15,7 @@ SMALL = 256 * 1024
 class Piece(NamedTuple):
     """Bytes that belong at *offset* of the file *ino*."""
 
-    ino: int
+    ino: InodeNo
     offset: int
     data: bytes
 

@@ -51,6 +51,8 @@ class UnsavedFile:
     tails: Runs = field(default_factory=Runs)
     settling: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever brings layers down, or cuts them. It is the only lock, so it has no order."""
+    abandoned: bool = False
+    """Nobody can reach the file any more: what fails to settle is let go."""
 
     @property
     def empty(self) -> bool:

@@ -176,20 +176,17 @@ class Writer:
         """Forget what is unsaved of a file that nobody can reach any more."""
         file = self._files.get(ino)
         if file is not None:
+            file.abandoned = True
             self._release(file.dirty.size)
             file.dirty.cut(0)
             self._settled(file)
 
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
-        """Move what is dirty in *ino* to its conflict *copy*: that is the file it was written to."""
-        file = self._files.get(ino)
-        if file is None:
-            return
-        target = self._file(copy)
-        for offset, data in file.dirty.take(0, file.dirty.end):
-            target.dirty.write(offset, data)
-        target.mtime_ns = file.mtime_ns
-        self._settled(file)
+        """Move what is unsaved of *ino* to *copy*, the conflict copy with our version of it."""
+        file = self._files.pop(ino, None)
+        if file is not None:
+            file.ino = copy
+            self._files[copy] = file
 
     # -- packs of tails ----------------------------------------------------------------------
 
@@ -221,9 +218,11 @@ class Writer:
             taken, waiting = waiting[: len(pack)], waiting[len(pack) :]
             plaintext = b"".join(piece.data for piece in pack)
             name, ciphertext = seal(self._keys, plaintext)
-            self._replica.packed(
-                bytes(name.id), [row.row for row in taken], _writes(pack, name, times)
-            )
+            writes = [
+                Write(ino, extents, [name], times[ino])
+                for ino, extents in _extents(pack, name.id).items()
+            ]
+            self._replica.packed(bytes(name.id), [row.row for row in taken], writes)
             self._stage_pack(bytes(name.id), name, plaintext, ciphertext)
         for row in rows:
             file = self._files.get(row.ino)
@@ -252,24 +251,37 @@ class Writer:
         await _all_done(file)
         pieces = [Piece(file.ino, at, data) for at, data in file.dirty.take(0, file.dirty.end)]
         chosen = plan(pieces, self._block_size)
-        for piece in chosen.tails:
-            self._keep_tail(file, piece)
         started = [self._seal(file, pack) for pack in chosen.packs]
-        for sealing in started:
-            await sealing.done.wait()
+        resting = Sealing(chosen.tails)
+        file.sealing.append(resting)
+        try:
+            for sealing in started:
+                await sealing.done.wait()
+        finally:
+            file.sealing.remove(resting)
+            self._rest(file, chosen.tails)
         for sealing in started:
             if sealing.error is not None:
                 raise sealing.error
 
-    def _keep_tail(self, file: UnsavedFile, piece: Piece) -> None:
-        try:
-            self._replica.put_tail(file.ino, piece.offset, piece.data, file.mtime_ns)
-        except FsError:
+    def _rest(self, file: UnsavedFile, tails: list[Piece]) -> None:
+        """Bring *tails* down into the replica, after the blocks, which would pack them at once."""
+        for number, piece in enumerate(tails):
+            try:
+                self._replica.put_tail(file.ino, piece.offset, piece.data, file.mtime_ns)
+            except FsError:
+                for kept in tails[number:]:
+                    self._put_back(file, kept)
+                raise
+            self._hold_tail(file, piece.offset, piece.data, file.mtime_ns)
+            self._release(len(piece.data))
+
+    def _put_back(self, file: UnsavedFile, piece: Piece) -> None:
+        """Make *piece* dirty again, under what was written since."""
+        before = file.dirty.size
+        if not file.abandoned:
             file.dirty.write_under(piece.offset, piece.data)
-            raise
-        before = file.tails.size
-        file.tails.write(piece.offset, piece.data)
-        self._buffered += file.tails.size - before - len(piece.data)
+        self._release(len(piece.data) - (file.dirty.size - before))
 
     def _hold_tail(self, file: UnsavedFile, offset: int, data: bytes, time_ns: int) -> None:
         before = file.tails.size
@@ -297,15 +309,14 @@ class Writer:
             # never in neither.
             if file.tails:
                 self.pack_tails()
-            [write] = _writes(pieces, name, {file.ino: file.mtime_ns})
-            self._replica.apply(write)
+            # The pieces may name an inode that a conflict has moved since.
+            [extents] = _extents(pieces, name.id).values()
+            self._replica.apply(Write(file.ino, extents, [name], file.mtime_ns))
         except (FsError, NodeError, OSError) as error:
             sealing.error = error
             file.sealing.remove(sealing)
-            before = file.dirty.size
             for piece in pieces:
-                file.dirty.write_under(piece.offset, piece.data)
-            self._release(sealing.size - (file.dirty.size - before))
+                self._put_back(file, piece)
         else:
             file.sealing.remove(sealing)
             self._release(sealing.size)
@@ -382,12 +393,12 @@ async def _all_done(file: UnsavedFile) -> None:
         await file.sealing[0].done.wait()
 
 
-def _writes(pieces: list[Piece], name: BlockName, times: dict[InodeNo, int]) -> list[Write]:
-    """Return one Write for each file among *pieces*, which lie in block *name* one by one."""
+def _extents(pieces: list[Piece], block: BlockId) -> dict[InodeNo, list[NewExtent]]:
+    """Return the extents of each file among *pieces*, which lie in *block* one after the other."""
     extents: dict[InodeNo, list[NewExtent]] = {}
     at = 0
     for piece in pieces:
-        ino = InodeNo(piece.ino)
-        extents.setdefault(ino, []).append(NewExtent(piece.offset, len(piece.data), name.id, at))
+        found = extents.setdefault(piece.ino, [])
+        found.append(NewExtent(piece.offset, len(piece.data), block, at))
         at += len(piece.data)
-    return [Write(ino, found, [name], times[ino]) for ino, found in extents.items()]
+    return extents

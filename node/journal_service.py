@@ -16,11 +16,11 @@ import msgspec
 
 from lucidnode.node import register
 from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.keys import journal_key
 from lucidnode.node.client import wire
-from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, NotThere, Refused
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, entry_hash, signing_message
+from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,8 @@ class Announce(Protocol):
     def __call__(self, project: ProjectId, seq: Seq, body: bytes) -> None: ...
 
 
-def journal_key(project: ProjectId, seq: Seq) -> str:
-    """Return the bucket key of a journal entry (format 1)."""
-    return f"p/{project}/journal/{seq:016d}"
+Commit = Callable[[str, bytes], Awaitable[register.Committed | register.Lost | register.Unknown]]
+"""Creates a key if it is absent; see node/register.py, with bucket, clock and deadline bound."""
 
 
 class JournalService:
@@ -65,15 +64,13 @@ class JournalService:
         staging: Staging,
         uploads: Uploads,
         sign: Callable[[bytes], bytes],
-        clock: Clock,
         announce: Announce,
-        commit: Callable[[Bucket, str, bytes, Clock], Awaitable[register.Outcome]],
+        commit: Commit,
     ) -> None:
         self._bucket = bucket
         self._staging = staging
         self._uploads = uploads
         self._sign = sign
-        self._clock = clock
         self._announce = announce
         self._commit = commit
         self._locks: dict[ProjectId, asyncio.Lock] = {}
@@ -86,8 +83,9 @@ class JournalService:
 
         Raises Refused for an entry that does not say it is *seq*.
         """
-        if EntryHeader.parse_unsigned(request.unsigned).seq != seq:
-            raise Refused(f"the entry is not number {seq}")
+        header = EntryHeader.parse(request.unsigned)
+        if header.seq != seq or header.project != project:
+            raise Refused(f"the entry is not number {seq} of this project")
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.prepare(project, msgspec.msgpack.encode(request))
             return await self._finish(project, seq, request)
@@ -103,7 +101,7 @@ class JournalService:
         for project, raw in (await self._staging.prepared()).items():
             try:
                 request = msgspec.msgpack.decode(raw, type=wire.CommitRequest)
-                seq = EntryHeader.parse_unsigned(request.unsigned).seq
+                seq = EntryHeader.parse(request.unsigned).seq
             except (msgspec.MsgspecError, NodeError):
                 log.warning(
                     "a prepared commit of project %s is damaged; its mount redoes it", project
@@ -133,9 +131,8 @@ class JournalService:
     ) -> wire.CommitReply:
         # The order is the promise of DESIGN §6: no entry names a block that is not in the bucket.
         await self._uploads.wait_for(project, [BlockId(b) for b in request.needs])
-        body = request.unsigned + self._sign(signing_message(request.unsigned))
-        key = journal_key(project, seq)
-        match await self._commit(self._bucket, key, body, self._clock):
+        body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
+        match await self._commit(journal_key(project, seq), body):
             case register.Committed():
                 await self._staging.discard_prepared(project)
                 self._note_head(project, seq, body)

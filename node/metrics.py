@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lucidnode.node.bucket.counted import Request
+from lucidnode.node.client.wire import Source
 from lucidnode.node.savings import Totals
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +26,7 @@ class Metrics:
         self._bucket_requests = Counter(
             "lucidnode_bucket_requests",
             "Requests sent to the bucket.",
-            ["operation", "kind"],
+            ["operation", "kind", "outcome"],
             registry=self.registry,
         )
         self._bucket_bytes = Counter(
@@ -73,21 +75,21 @@ class Metrics:
 
     # -- the bucket's observer ---------------------------------------------------------------
 
-    def bucket_request(self, operation: str, kind: str, sent: int, received: int) -> None:
-        """Count one request of *operation* on an object of *kind*, with its body bytes."""
-        self._bucket_requests.labels(operation, kind).inc()
-        if sent:
-            self._bucket_bytes.labels("up", kind).inc(sent)
-        if received:
-            self._bucket_bytes.labels("down", kind).inc(received)
-        if kind == "block":
-            self._block_gets += operation == "get"
-            self._downloaded += received
-            self._uploaded += sent
+    def bucket_request(self, request: Request) -> None:
+        """Count one request to the store."""
+        self._bucket_requests.labels(request.verb, request.kind, request.outcome).inc()
+        if request.sent:
+            self._bucket_bytes.labels("up", request.kind).inc(request.sent)
+        if request.received:
+            self._bucket_bytes.labels("down", request.kind).inc(request.received)
+        if request.kind == "block":
+            self._block_gets += request.verb == "get"
+            self._downloaded += request.received
+            self._uploaded += request.sent
 
     # -- the LAN's observer ------------------------------------------------------------------
 
-    def fetched(self, source: str, seconds: float) -> None:
+    def fetched(self, source: Source, seconds: float) -> None:
         """Count a block that is here now, and how long it took."""
         self._blocks.labels(source).inc()
         self._fetch_seconds.labels(source).observe(seconds)

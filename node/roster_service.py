@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from lucidnode.node import register
 from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import Roster, verified
 from lucidnode.node.config import save_private
+from lucidnode.node.journal_service import Commit
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 15.0
 """How long a membership change made elsewhere may stay unseen here; a refused stranger on the LAN
 makes us look at once."""
-
-
-def roster_key(seq: int) -> str:
-    """Return the bucket key of a roster entry (format 1)."""
-    return f"roster/{seq:016d}"
 
 
 class RosterService:
@@ -45,7 +42,7 @@ class RosterService:
         verify: Callable[[bytes, bytes, bytes], bool],
         clock: Clock,
         changed: Callable[[Roster], None],
-        commit: Callable[[Bucket, str, bytes, Clock], Awaitable[register.Outcome]],
+        commit: Commit,
     ) -> None:
         self._bucket = bucket
         self._genesis = genesis
@@ -79,7 +76,7 @@ class RosterService:
 
     async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:
         """Create roster entry *seq* if absent."""
-        outcome = await self._commit(self._bucket, roster_key(seq), body, self._clock)
+        outcome = await self._commit(roster_key(seq), body)
         match outcome:
             case register.Committed():
                 await self.refresh()
@@ -94,7 +91,9 @@ class RosterService:
         found: list[bytes] = []
         while True:
             try:
-                found.append(await self._bucket.get(roster_key(len(self._raw) + len(found) + 1)))
+                found.append(
+                    await self._bucket.get(roster_key(Seq(len(self._raw) + len(found) + 1)))
+                )
             except NotThere:
                 break
         if not found:

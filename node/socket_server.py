@@ -272,9 +272,10 @@ async def _errors_as_statuses(
 async def _same_user_only(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    connection = request.transport and request.transport.get_extra_info("socket")
-    if connection is None:
+    transport = request.transport
+    if transport is None:
         raise web.HTTPForbidden(text="the caller has gone")
+    connection: socket.socket = transport.get_extra_info("socket")
     # struct ucred, unix(7): pid, uid, gid as three ints.
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _pid, uid, _gid = struct.unpack("3i", raw)

@@ -18,6 +18,7 @@ from lucidnode.fs.membership.member import (
     seal_secret,
     spelled,
 )
+from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster import Roster
@@ -69,24 +70,27 @@ def invite_entry(
 
 def join_entry(
     roster: Roster,
-    name_key: bytes,
     invite: MemberKeys,
-    member: MemberKeys,
+    joining: Membership,
     device: DeviceClaim,
-    label: Label,
     joined_ns: int,
 ) -> bytes:
-    """Return the entry by which the holder of *invite* becomes *member*; raises TicketSpent."""
+    """Return the entry by which the holder of *invite* becomes the member *joining*.
+
+    Raises TicketSpent. Save the membership before this entry is created: afterwards the invite is
+    used up, and keys that were lost in between lock their owner out.
+    """
     opened = roster.invites.get(invite.public)
     if opened is None:
         raise TicketSpent("this ticket was used already: ask for a new one")
     if joined_ns > opened.expires_ns:
         raise TicketSpent("this ticket is past its time: ask for a new one")
+    member = joining.keys
     body = Join(
         member=member.public,
         member_box=member.box,
         device=device,
-        label=seal_label(name_key, member.public, _spelled(label)),
+        label=seal_label(joining.name_key, member.public, _spelled(joining.label)),
         joined_ns=joined_ns,
         projects=_sealed_again(roster, invite, member.box),
     )

@@ -68,8 +68,9 @@ class RosterView:
 
     @classmethod
     def read(cls, entries: Sequence[bytes], membership: Membership) -> RosterView:
-        """Verify raw *entries* against the pinned studio; raises ForeignRoster, NewerRoster and
-        NotAMember.
+        """Verify raw *entries* against the pinned studio.
+
+        Raises ForeignRoster, NewerRoster and NotAMember.
         """
         return cls(verified(entries, membership.genesis, verify), membership)
 

@@ -19,7 +19,9 @@ from lucidnode.cli.studio import init, invite, join
 from lucidnode.fs.errors import FsError
 from lucidnode.node.client.errors import NodeError
 
-_EXIT_CODES = "\n".join(f"  {code.value:>2}  {code.name.lower().replace('_', ' ')}" for code in Exit)
+_EXIT_CODES = "\n".join(
+    f"  {code.value:>2}  {code.name.lower().replace('_', ' ')}" for code in Exit
+)
 
 
 @click.group(
@@ -69,7 +71,9 @@ for command in (
 def main() -> NoReturn:
     """Run the command line and exit."""
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         cli.main(standalone_mode=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
 from obstore.store import S3Store
 
 from lucidnode.node.bucket.address import S3Address
@@ -17,21 +17,24 @@ from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.refusal import Refusal
-from lucidnode.node.client.errors import AccessDenied, Corrupt, NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Corrupt,
+    NodeError,
+    NotThere,
+    Refused,
+    Unavailable,
+)
 
 if TYPE_CHECKING:  # names of obstore's stubs only
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions
     from obstore.store import S3CredentialProvider
 
 _ANSWER_S = 15.0
-"""Seconds an answer may take apart from its bytes, connecting included."""
+"""Connecting included, and what the store needs to make a body durable."""
 
 _SLOWEST = 32 * 1024
 """Bytes a second. A transfer below this rate counts as dead; eight at once fit 2 Mbit/s."""
-
-
-def _deadline(size: int) -> float:
-    return _ANSWER_S + size / _SLOWEST
 
 
 class ObjectBucket:
@@ -41,7 +44,11 @@ class ObjectBucket:
     and elsewhere they would hide requests from the counters (`RetryingBucket` does it instead).
     """
 
-    def __init__(self, address: S3Address, credentials: S3CredentialProvider) -> None:
+    def __init__(
+        self, address: S3Address, credentials: S3CredentialProvider, answer_s: float = _ANSWER_S
+    ) -> None:
+        """*answer_s* bounds in seconds what an answer takes apart from its bytes."""
+        self._answer_s = answer_s
         self._name = str(address)
         self._folder = f"{address.prefix}/" if address.prefix else ""
         region = address.region or "us-east-1"
@@ -63,7 +70,7 @@ class ObjectBucket:
                 "allow_http": True,
                 "connect_timeout": timedelta(seconds=5),
                 # asyncio.timeout below ends every call; this only catches what nobody awaits.
-                "timeout": timedelta(seconds=2 * _deadline(MAX_OBJECT)),
+                "timeout": timedelta(seconds=2 * self._deadline(MAX_OBJECT)),
                 "pool_idle_timeout": timedelta(seconds=30),
             },
         )
@@ -72,14 +79,14 @@ class ObjectBucket:
         assert is_key(key)
         assert span is None or 0 <= span[0] < span[1]
         options: GetOptions = {"range": span} if span else {}
-        async with self._call(_ANSWER_S):
+        async with self._call():
             answer = await obstore.get_async(self._store, self._folder + key, options=options)
         start, end = answer.range
         if end - start > MAX_OBJECT:
             raise Corrupt(f"{key} has {end - start} bytes, more than any object of ours")
         if span and (start, end) != span:
             raise Corrupt(f"{key} ends inside the bytes asked for")
-        async with self._call(_deadline(end - start)):
+        async with self._call(size=end - start):
             body = bytes(await answer.bytes_async())
         if len(body) != end - start:
             raise Unavailable(f"The {self._name} cut an object short.")
@@ -88,7 +95,7 @@ class ObjectBucket:
     async def put(self, key: str, body: bytes) -> None:
         assert is_key(key)
         try:
-            async with self._call(_deadline(len(body))):
+            async with self._call(size=len(body)):
                 await obstore.put_async(
                     self._store, self._folder + key, body, mode="overwrite", use_multipart=False
                 )
@@ -98,7 +105,7 @@ class ObjectBucket:
     async def create(self, key: str, body: bytes) -> None:
         assert is_key(key)
         try:
-            async with asyncio.timeout(_deadline(len(body))):
+            async with asyncio.timeout(self._deadline(len(body))):
                 await obstore.put_async(
                     self._store, self._folder + key, body, mode="create", use_multipart=False
                 )
@@ -109,10 +116,9 @@ class ObjectBucket:
                 raise AlreadyThere(key) from error
             raise Unsettled(f"The {self._name} met two creates at once.") from error
         except (BaseError, OSError) as error:
-            refusal = Refusal.of_text(str(error))
-            if refusal.status == 501:
+            if Refusal.of_text(str(error)).status == 501:
                 raise Refused(f"The {self._name} has no create-if-absent (status 501).") from error
-            meaning = refusal.error(self._name)
+            meaning = self._meaning(error)
             if isinstance(meaning, AccessDenied):
                 raise meaning from error
             raise Unsettled(str(meaning)) from error
@@ -121,7 +127,7 @@ class ObjectBucket:
         assert is_key(key)
         # Not HEAD: its answer has no body to say whether the object or the bucket is missing.
         try:
-            async with self._call(_ANSWER_S):
+            async with self._call():
                 answer = await obstore.get_async(
                     self._store, self._folder + key, options={"range": (0, 1)}
                 )
@@ -134,7 +140,7 @@ class ObjectBucket:
     async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
         assert not prefix or is_key(prefix)
         found: list[Listed] = []
-        async with self._call(_ANSWER_S * (1 + limit / 1000)):
+        async with self._call(pages=1 + limit / 1000):
             pages = obstore.list(
                 self._store,
                 (self._folder + prefix).rstrip("/") or None,
@@ -142,26 +148,34 @@ class ObjectBucket:
                 chunk_size=min(limit, 1000),
             )
             async for page in pages:
-                found.extend(self._listed(page))
+                found.extend(
+                    Listed(meta["path"].removeprefix(self._folder), meta["size"]) for meta in page
+                )
                 if len(found) >= limit:
                     break
         return found[:limit]
 
     async def delete(self, key: str) -> None:
         assert is_key(key)
-        async with self._call(_ANSWER_S):
+        async with self._call():
             await obstore.delete_async(self._store, self._folder + key)
 
-    def _listed(self, page: Sequence[ObjectMeta]) -> list[Listed]:
-        return [Listed(meta["path"].removeprefix(self._folder), meta["size"]) for meta in page]
-
     @asynccontextmanager
-    async def _call(self, seconds: float) -> AsyncIterator[None]:
+    async def _call(self, *, size: int = 0, pages: float = 1.0) -> AsyncIterator[None]:
         """Bound the call, and turn what obstore raises into the errors of this plane."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._deadline(size) * pages):
                 yield
         except TimeoutError as error:
             raise Unavailable(f"The {self._name} did not answer in time.") from error
         except (BaseError, OSError) as error:
-            raise Refusal.of_text(str(error)).error(self._name) from error
+            raise self._meaning(error) from error
+
+    def _deadline(self, size: int) -> float:
+        return self._answer_s + size / _SLOWEST
+
+    def _meaning(self, error: Exception) -> NodeError:
+        refusal = Refusal.of_text(str(error))
+        if isinstance(error, UnauthenticatedError) and refusal.status is None:
+            return AccessDenied(f"There are no usable credentials for the {self._name}.")
+        return refusal.error(self._name)

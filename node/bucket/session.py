@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,22 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004 - botocore's own tree of "nobody answered"
+    CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     SSLError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.refusal import Refusal
-from lucidnode.node.client.errors import AccessDenied, NodeError, Unavailable
+from lucidnode.node.client.errors import AccessDenied, Unavailable
 
 if TYPE_CHECKING:  # a name of obstore's stubs only
     from obstore.store import S3Credential
@@ -34,8 +39,20 @@ _FRESH = timedelta(minutes=5)
 """How long a store may use ambient credentials before it asks again. boto3 renews them itself,
 15 minutes before they expire, so asking early costs nothing and never meets an expired one."""
 
-_NOT_S3 = {400, 405, 501}
-"""What a web server that is no S3 store says to the creation of a bucket."""
+_ELSEWHERE = {
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+}
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 
 
 class CredentialProvider:
@@ -75,28 +92,29 @@ async def prepare_s3(
 
 
 def _prepare(address: S3Address, credentials: Credentials | None, create: bool) -> S3Address:
-    name = str(address)
     with _plain_words(address):
         session = _session(credentials)
         if session.get_credentials() is None:
             raise NoCredentialsError
         region = address.region or session.region_name or "us-east-1"
-        client = _client(session, address, region)
-        try:
-            region = _region(client.head_bucket(Bucket=address.bucket)) or region
-        except ClientError as error:
-            refusal = _refusal(error)
-            if refusal.status == 404:
-                if not create:
-                    raise WrongBucket(f"There is no {name}: check its name.") from error
-                _create(client, address, region)
-            elif refusal.status in {301, 400} and address.endpoint is None:
-                # boto3 follows AWS to the right region by itself; what is left is a wrong name.
-                raise WrongBucket(f"The {name} is in another region: give its region.") from error
-            else:
-                # HEAD has no body; the same question as a listing says why.
-                client.list_objects_v2(Bucket=address.bucket, MaxKeys=1)
-    return S3Address(address.bucket, address.prefix, address.endpoint, region)
+        with closing(_client(session, address, region)) as client:
+            region = _entered(client, address, create=create) or region
+    return replace(address, region=region)
+
+
+def _entered(client: Any, address: S3Address, *, create: bool) -> str | None:
+    """Find or make the bucket; return its region if the store says it."""
+    try:
+        return _region(client.head_bucket(Bucket=address.bucket))
+    except ClientError as error:
+        if _refusal(error).status == 404:
+            if not create:
+                raise WrongBucket(f"There is no {address}: check its name.") from error
+            _create(client, address)
+        else:
+            # HEAD has no body; the same question as a listing says why.
+            client.list_objects_v2(Bucket=address.bucket, MaxKeys=1)
+        return None
 
 
 def _session(credentials: Credentials | None) -> boto3.Session:
@@ -127,8 +145,9 @@ def _client(session: boto3.Session, address: S3Address, region: str) -> Any:  # 
     )
 
 
-def _create(client: Any, address: S3Address, region: str) -> None:
+def _create(client: Any, address: S3Address) -> None:
     # AWS wants every region named but its first, and refuses that one by name.
+    region: str = client.meta.region_name
     there = region != "us-east-1" and address.endpoint is None
     place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if there else {}
     try:
@@ -149,11 +168,10 @@ def _create(client: Any, address: S3Address, region: str) -> None:
                     f"There is no {address}, and these credentials may not create it: "
                     "check its name, or create it first."
                 ) from error
-        if refusal.code not in _SPOKEN and refusal.status in _NOT_S3:
-            raise WrongBucket(
-                f"What answers at {address.endpoint} is no S3 store: check the endpoint URL."
-            ) from error
-        raise
+            case None if refusal.status in {400, 404, 405, 501}:
+                raise _no_s3_store(address) from error
+            case _:
+                raise
 
 
 def _region(answer: dict[str, Any]) -> str | None:
@@ -176,9 +194,10 @@ def _plain_words(address: S3Address) -> Iterator[None]:
         yield
     except ClientError as error:
         refusal = _refusal(error)
-        meaning = refusal.error(str(address))
-        raise meaning from error
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        if refusal.code in _ELSEWHERE:
+            raise WrongBucket(f"The {address} is in another region: give that one.") from error
+        raise refusal.error(str(address)) from error
+    except _NO_CREDENTIALS as error:
         raise AccessDenied(
             f"There are no credentials for the {address} on this machine: "
             "give an access key and its secret."
@@ -187,9 +206,13 @@ def _plain_words(address: S3Address) -> Iterator[None]:
         raise Unavailable(f"No trusted TLS connection to {where}: check http or https.") from error
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"Nobody answers at {where}: check the endpoint and network.") from error
+    except ResponseParserError as error:
+        raise _no_s3_store(address) from error
     except BotoCoreError as error:
-        raise _unreadable(address) from error
+        what = type(error).__name__
+        raise Unavailable(f"The {address} cannot be used now ({what}).") from error
 
 
-def _unreadable(address: S3Address) -> NodeError:
-    return WrongBucket(f"What answers at {address.endpoint} is no S3 store: check the endpoint URL.")
+def _no_s3_store(address: S3Address) -> WrongBucket:
+    where = address.endpoint or "AWS S3"
+    return WrongBucket(f"What answers at {where} is no S3 store: check the endpoint URL.")

@@ -13,11 +13,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from lucidnode.node.block import verified
+from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.client.errors import Corrupt, Malformed
@@ -30,34 +30,6 @@ _INDEX = "index.db"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_OURS_TO_MOVE = {errno.ENOENT, errno.EXDEV}
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A block about to be kept: its bytes, or a file on the same disk that becomes its file."""
-
-    block: BlockId
-    size: int
-    content: bytes | Path
-
-    @property
-    def growth(self) -> int:
-        """Return the bytes of disk it takes that are not taken already."""
-        return self.size if isinstance(self.content, bytes) else 0
-
-
-@dataclass(slots=True)
-class Change:
-    """What one change did. A fault does not undo the part that was done before it."""
-
-    removed: list[BlockId] = field(default_factory=list)
-    """Victims whose files are gone."""
-    kept: bool = False
-    """The arrival has its file."""
-    shortfall: int = 0
-    """Bytes of disk that must be freed before the arrival fits; 0 if that is not the reason."""
-    fault: OSError | None = None
-    """The disk failed, other than by being full."""
 
 
 class CacheDirectory:

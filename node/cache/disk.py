@@ -3,8 +3,9 @@
 A cache has misses, not errors. Whatever the disk does (full, read-only, hanging, damaged,
 removed), a get is a block or nothing, a put is kept or not kept, and reads go on elsewhere.
 
-All state is changed on the event loop. Disk work runs in threads of this cache's own, so that a
-hanging disk holds up nobody else's: reads in a few, changes in a single one, in order.
+The books are kept on the event loop. Disk work runs in threads of this cache's own, so that a
+hanging disk holds up nobody else's: reads in a few, changes in a single one, in order. Callers
+wait a bounded time for a thread and may be cancelled; the books follow the thread to its end.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from lucidnode.node.cache.breaker import Breaker
-from lucidnode.node.cache.directory import Arrival, CacheDirectory, Change
-from lucidnode.node.cache.eviction import LruOrder, disk_bytes
+from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.directory import CacheDirectory
+from lucidnode.node.cache.holdings import Holdings
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.ids import BlockId
@@ -32,11 +34,14 @@ DEADLINE = 5.0
 """Seconds after which a disk that has not answered counts as hanging."""
 
 UPKEEP = 1.0
-"""Seconds between rounds of upkeep, and so the most that an index can be behind."""
+"""Seconds between rounds of upkeep, and so the most that the index is behind."""
 
 _CLEAR_BATCH = 256
+_GRAVE = {errno.ESTALE, errno.ETIMEDOUT}
 _CONFIGURATION = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,10 @@ class DiskCache:
         self._clock = clock
         self._trouble = trouble
         self._directory: CacheDirectory | None = None
-        self._order = LruOrder()
-        self._used: dict[BlockId, None] = {}  # since the index was last told, in order of use
-        self._moving: set[BlockId] = set()  # arriving or leaving; never in the order
-        self._arriving_bytes = 0
+        self._holdings = Holdings([], limit)
         self._work: set[asyncio.Future[Change] | asyncio.Future[CacheDirectory]] = set()
-        self._read_breaker = Breaker(clock)
-        self._write_breaker = Breaker(clock)
+        self._reading = Breaker(clock)
+        self._writing = Breaker(clock)
         self._free = 0
         self._evicted_blocks = 0
         self._corrupt_blocks = 0
@@ -125,13 +127,13 @@ class DiskCache:
 
     def holds(self, block: BlockId) -> bool:
         """Return whether a get of *block* would most likely succeed."""
-        return block in self._order and not self._read_breaker.open
+        return block in self._holdings and not self._reading.open
 
     def touch(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* were just used by somebody who read their files; any not held pass."""
         for block in blocks:
-            if block in self._order:
-                self._use(block)
+            if block in self._holdings:
+                self._holdings.use(block)
 
     async def get(self, block: BlockId) -> bytes | None:
         """Return the verified block, or None if it is not held.
@@ -144,11 +146,9 @@ class DiskCache:
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(self._readers, directory.read, block)
         reading.add_done_callback(partial(self._read_ended, block))
-        # wait() leaves the thread alone on timeout and cancellation: its end is accounted for
-        # by the callback, which also runs before we are woken.
         await asyncio.wait({reading}, timeout=DEADLINE)
         if not reading.done():
-            self._failed(self._read_breaker, "does not answer", grave=True)
+            self._failed(self._reading, _hanging())
             return None
         if isinstance(reading.exception(), OSError | Corrupt):
             return None
@@ -167,24 +167,23 @@ class DiskCache:
 
     async def clear(self) -> int:
         """Drop every block, and return the bytes of disk that were freed."""
-        freed = 0
+        before = self._holdings.bytes
         directory = self._directory
-        while directory is not None and directory is self._directory and len(self._order):
-            batch = self._order.oldest(self._order.bytes)[:_CLEAR_BATCH]
-            before = self._order.bytes
-            change = await self._remove(directory, batch)
-            freed += ...
-            if change.fault:
+        while directory is not None and directory is self._directory and len(self._holdings):
+            batch = self._holdings.oldest(self._holdings.bytes)[:_CLEAR_BATCH]
+            changing = self._start(directory, batch)
+            await asyncio.wait({changing})
+            if changing.result().fault is not None:
                 break
-        return freed
+        return max(0, before - self._holdings.bytes)
 
     def facts(self) -> CacheFacts:
         """Return the figures of this moment; free space is that of the last look."""
         return CacheFacts(
             directory=str(self._path),
-            working=not (self._read_breaker.open or self._write_breaker.open),
-            blocks=len(self._order),
-            bytes=self._order.bytes + self._arriving_bytes,
+            working=not (self._reading.open or self._writing.open),
+            blocks=len(self._holdings),
+            bytes=self._holdings.bytes,
             limit=self._limit,
             min_free=self._min_free,
             free=self._free,
@@ -203,39 +202,32 @@ class DiskCache:
         """Do one round of upkeep."""
         directory = self._directory
         if directory is None:
-            if self._write_breaker.due:
-                await self._attach()
-        elif self._write_breaker.due or self._read_breaker.due:
+            if self._writing.due:
+                await self._reattach()
+        elif self._writing.due or self._reading.due:
             await self._probe(directory)
-        elif not self._write_breaker.open:
+        elif not self._writing.open:
             await self._flush(directory)
-            excess = self._order.oldest(self._min_free - self._free)
-            if excess and not self._write_breaker.open:
-                await self._settled(self._start(directory, excess, None))
+            await self._give_way(directory)
 
     # -- reading -----------------------------------------------------------------------------------
 
     def _read_ended(self, block: BlockId, reading: asyncio.Future[bytes]) -> None:
         match reading.exception():
             case None:
-                self._read_breaker.succeeded()
+                self._reading.succeeded()
                 self.touch([block])
             case FileNotFoundError():
                 self._drop(block)
             case Corrupt():
                 self._corrupt_blocks += 1
+                self._drop(block)
                 self._trouble(f"a cached block was damaged on disk and dropped: {block.hex()}")
+            case OSError() as fault:
                 self._drop(block)
-            case OSError() as error:
-                self._drop(block)
-                self._failed(self._read_breaker, _reason(error))
+                self._failed(self._reading, fault)
             case _:
-                pass  # a broken invariant; the awaiting caller raises it
-
-    def _use(self, block: BlockId) -> None:
-        self._order.touch(block)
-        self._used.pop(block, None)
-        self._used[block] = None
+                pass  # a broken invariant; whoever awaits the reading raises it
 
     # -- changing ----------------------------------------------------------------------------------
 
@@ -243,126 +235,171 @@ class DiskCache:
         """Keep *arrival*, evicting for it; a second time if the disk turns out fuller than that."""
         shortfall = 0
         for _ in range(2):
-            if arrival.block in self._order:
-                self._use(arrival.block)
+            if arrival.block in self._holdings:
+                self._holdings.use(arrival.block)
                 return True
             directory = self._directory
-            if directory is None or self._write_breaker.open or arrival.block in self._moving:
+            victims = self._holdings.victims(arrival, shortfall)
+            if directory is None or victims is None or self._writing.open:
                 return False
-            charge = disk_bytes(arrival.size)
-            excess = self._order.bytes + self._arriving_bytes + charge - self._limit
-            if excess > self._order.bytes:
-                return False
-            victims = self._order.oldest(max(excess, shortfall))
             changing = self._start(directory, victims, arrival)
             await asyncio.wait({changing}, timeout=DEADLINE)
             if not changing.done():
-                self._failed(self._write_breaker, "does not answer", grave=True)
+                self._failed(self._writing, _hanging())
                 return False
             change = changing.result()
+            self._evicted_blocks += len(change.removed)
             shortfall = change.shortfall
             if not shortfall:
                 return change.kept
         return False
 
+    async def _give_way(self, directory: CacheDirectory) -> None:
+        """Evict what the rest of the disk needs."""
+        victims = self._holdings.oldest(self._min_free - self._free)
+        if victims and not self._writing.open:
+            changing = self._start(directory, victims)
+            await asyncio.wait({changing})
+            self._evicted_blocks += len(changing.result().removed)
+
     def _drop(self, block: BlockId) -> None:
-        """Begin to delete a block that turned out missing or bad."""
-        if block in self._order and self._directory is not None:
-            self._start(self._directory, [block], None)
+        """Begin to delete a block that turned out missing or bad. It is not held from now on."""
+        if block in self._holdings and self._directory is not None:
+            self._work.add(self._start(self._directory, [block], bad=True))
 
     def _start(
-        self, directory: CacheDirectory, victims: list[BlockId], arrival: Arrival | None
+        self,
+        directory: CacheDirectory,
+        victims: Sequence[BlockId],
+        arrival: Arrival | None = None,
+        *,
+        bad: bool = False,
     ) -> asyncio.Future[Change]:
-        """Begin a change; the books are right before and after it, whoever waits or does not."""
-        leaving = {block: self._order.remove(block) for block in victims}
-        for block in victims:
-            self._used.pop(block, None)
-        self._moving.update(victims)
-        if arrival is not None:
-            self._moving.add(arrival.block)
-            self._arriving_bytes += disk_bytes(arrival.size)
+        """Begin a change and enter it; its end is entered whoever still waits for it or does not.
+
+        That end is entered before anyone who waits is woken.
+        """
+        leaving = self._holdings.begin(victims, arrival)
         changing = asyncio.get_running_loop().run_in_executor(
             self._changer, directory.change, leaving, arrival, self._min_free
         )
-        self._changes.add(changing)
-        changing.add_done_callback(partial(self._changed, directory, leaving, arrival))
+        self._work.add(changing)
+        holdings = self._holdings
+
+        def changed(ended: asyncio.Future[Change]) -> None:
+            self._work.discard(ended)
+            change = ended.result()
+            holdings.end(leaving, arrival, change, bad=bad)
+            if holdings is not self._holdings:
+                return  # the directory was replaced meanwhile, and says nothing about the new one
+            if change.fault is None:
+                self._writing.succeeded()
+            else:
+                self._failed(self._writing, change.fault)
+
+        changing.add_done_callback(changed)
         return changing
-
-    def _changed(
-        self,
-        directory: CacheDirectory,
-        leaving: dict[BlockId, int],
-        arrival: Arrival | None,
-        changing: asyncio.Future[Change],
-    ) -> None:
-        self._changes.discard(changing)
-        self._moving.difference_update(leaving)
-        if arrival is not None:
-            self._moving.discard(arrival.block)
-            self._arriving_bytes -= disk_bytes(arrival.size)
-        change = changing.result()
-        if directory is not self._directory:
-            return  # it was replaced meanwhile, and its books with it
-        for block in change.removed:
-            self._evicted_blocks += 1
-            self._evicted_bytes += disk_bytes(leaving[block])
-        for block in leaving.keys() - set(change.removed):
-            self._order.restore(block, leaving[block])
-        if arrival is not None and change.kept:
-            self._order.add(arrival.block, arrival.size)
-            self._use(arrival.block)
-        if change.fault is not None:
-            self._changing_failed(change.fault)
-        else:
-            self._write_breaker.succeeded()
-
-    async def _settled(self, changing: asyncio.Future[Change]) -> Change:
-        """Wait for a change without a deadline and without letting our cancellation into it."""
-        await asyncio.wait({changing})
-        return changing.result()
 
     # -- faults and recovery -----------------------------------------------------------------------
 
-    def _failed(self, breaker: Breaker, reason: str, *, grave: bool = False) -> None:
+    def _failed(self, breaker: Breaker, fault: OSError) -> None:
         self._faults += 1
-        if breaker.failed(grave=grave):
-            self._trouble(f"the cache is off for now, its disk {reason}: {self._path}")
+        if breaker.failed(grave=fault.errno in _GRAVE):
+            self._trouble(f"the cache in {self._path} is off for now: {_reason(fault)}")
 
-    def _changing_failed(self, fault: OSError) -> None:
-        self._failed(self._write_breaker, _reason(fault), grave=fault.errno == errno.ESTALE)
+    async def _in_changer(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._changer, work)
 
     async def _flush(self, directory: CacheDirectory) -> None:
         """Tell the index what was used, and look how much disk is free."""
-        used = [(block, self._order.size(block)) for block in self._used]
-        self._used.clear()
+        used = self._holdings.drain_used()
         try:
-            self._free = await self._in_changer(_settle_and_look, directory, used)
+            self._free = await self._in_changer(partial(directory.settle, used))
         except OSError as fault:
-            self._changing_failed(fault)
+            self._failed(self._writing, fault)
 
     async def _probe(self, directory: CacheDirectory) -> None:
-        """Try a disk that was left alone; open the directory anew if it was replaced."""
-        try:
-            await self._in_changer(directory.probe)
-        except OSError as fault:
-            if fault.errno == errno.ESTALE:
-                self._directory = None
-                self._order = LruOrder()
-                self._used.clear()
-                with contextlib.suppress(OSError):
-                    await self._in_changer(partial(directory.close, clean=False))
-                await self._attach()
-                return
-            self._changing_failed(fault)
-            # A disk that turned read-only is still good to read.
-            with contextlib.suppress(OSError):
-                await self._in_changer(_look, directory)
-                self._read_breaker.succeeded()
-        else:
-            self._write_breaker.succeeded()
-            self._read_breaker.succeeded()
+        """Try a disk that was left alone. One that turned read-only is still good to read."""
+        for breaker, attempt in (
+            (self._reading, directory.probe_reading),
+            (self._writing, directory.probe_writing),
+        ):
+            try:
+                await self._in_changer(attempt)
+            except OSError as fault:
+                self._failed(breaker, fault)
+                if fault.errno == errno.ESTALE:
+                    await self._replace(directory)
+                    return
+            else:
+                breaker.succeeded()
+
+    async def _replace(self, directory: CacheDirectory) -> None:
+        """Let go of a directory that was removed, and begin again where it was."""
+        self._directory = None
+        self._holdings = Holdings([], self._limit)
+        with contextlib.suppress(OSError):  # its index went with it
+            await self._in_changer(partial(directory.close, clean=False))
+        await self._reattach()
+
+    async def _reattach(self) -> None:
+        with contextlib.suppress(Refused):  # another daemon was quicker; `_opened` said so
+            await self._attach()
 
     async def _attach(self) -> None:
-        """Open the directory and enter what it holds, or leave the cache off until the next try."""
-        boot = await self._in_changer(_boot_id)
-        ...
+        """Open the directory, or leave the cache off until the next try if its disk fails now."""
+        opening = asyncio.get_running_loop().run_in_executor(self._changer, _open, self._path)
+        self._work.add(opening)
+        opening.add_done_callback(self._opened)
+        await asyncio.wait({opening})
+        fault = opening.exception()
+        if isinstance(fault, OSError):
+            if fault.errno in _CONFIGURATION:
+                reason = f"the cache directory {self._path} cannot be used: {_reason(fault)}"
+                raise Refused(reason) from fault
+            return
+        opening.result()
+
+    def _opened(self, opening: asyncio.Future[CacheDirectory]) -> None:
+        self._work.discard(opening)
+        match opening.exception():
+            case None:
+                directory = self._directory = opening.result()
+                self._holdings = Holdings(directory.found, self._limit)
+                self._reading.succeeded()
+                self._writing.succeeded()
+                excess = self._holdings.oldest(self._holdings.bytes - self._limit)
+                if excess:
+                    self._work.add(self._start(directory, excess))
+            case Refused() as refused:
+                self._failed(self._writing, OSError(errno.ESTALE, str(refused)))
+            case OSError() as fault:
+                self._failed(self._writing, OSError(errno.ESTALE, _reason(fault)))
+            case _:
+                pass  # a broken invariant; whoever awaits the opening raises it
+
+    async def _close(self) -> None:
+        """Finish what was begun, as far as the disk answers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DEADLINE):
+                while self._work:
+                    await asyncio.wait(self._work)
+                if self._directory is not None:
+                    await self._flush(self._directory)
+                    with contextlib.suppress(OSError):
+                        clean = not self._writing.open
+                        await self._in_changer(partial(self._directory.close, clean=clean))
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._changer.shutdown(wait=False, cancel_futures=True)
+
+
+def _open(path: Path) -> CacheDirectory:
+    return CacheDirectory.open(path, _BOOT_ID.read_text().strip())
+
+
+def _reason(fault: OSError) -> str:
+    return fault.strerror or str(fault)
+
+
+def _hanging() -> OSError:
+    return OSError(errno.ETIMEDOUT, f"its disk has not answered for {DEADLINE:.0f} s")

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from lab.errors import CommandFailed
 
 
-def run(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, within: float = 60.0
-) -> str:
+def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, within: float = 60.0) -> str:
     """Return what *argv* prints. Raises CommandFailed with the end of its complaint."""
     try:
         done = subprocess.run(

@@ -20,28 +20,31 @@ LEFT_OUT = (
 class Loopback:
     """Implements Network without any right."""
 
-    def build(self, nodes: list[str]) -> None:
+    def build(self, _nodes: list[str]) -> None:
         """Nothing to make."""
 
-    def entering(self, place: str) -> list[str]:
+    def entering(self, _place: str) -> list[str]:
         return []
 
-    def within(self, place: str, call: Callable[[], T]) -> T:
+    def within(self, _place: str, call: Callable[[], T]) -> T:
         return call()
 
-    def address(self, place: str) -> str:
+    def address(self, _place: str) -> str:
         return "127.0.0.1"
 
-    def namespace(self, place: str) -> str | None:
+    def namespace(self, _place: str) -> str | None:
         return None
 
-    def cut(self, node: str) -> None:
+    def cut(self, _node: str) -> None:
         raise LabError("loopback has no cable to pull")
 
-    def heal(self, node: str) -> None:
+    def heal(self, _node: str) -> None:
         raise LabError("loopback has no cable to plug in")
 
-    def holds(self, pid: int) -> bool:
+    def holds(self, _pid: int) -> bool:
+        return False
+
+    def exists(self) -> bool:
         return False
 
     def destroy(self) -> None:

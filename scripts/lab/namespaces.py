@@ -101,6 +101,9 @@ class Namespaces:
             return False
         return any((here.st_dev, here.st_ino) == self._identity(each) for each in self._existing())
 
+    def exists(self) -> bool:
+        return bool(self._existing())
+
     def destroy(self) -> None:
         for handle in self._existing():
             run(["ip", "netns", "del", handle.name])

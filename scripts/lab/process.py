@@ -7,15 +7,12 @@ import os
 import select
 import shutil
 import signal
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from lab.errors import LabError
-
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -27,23 +24,19 @@ class Process(msgspec.Struct, frozen=True):
     boot: str
 
     @staticmethod
-    def start(
-        argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None
-    ) -> Process:
-        """Start *argv* in a session of its own, its output appended to *log*.
+    def start(argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Process:
+        """Start *argv* in / and in a session of its own, its output appended to *log*.
 
         It has no controlling terminal: Ctrl-C in the shell that made the lab does not reach it.
+        Raises LabError when there is no such program.
         """
-        program = shutil.which(argv[0], path=env.get("PATH"))
-        if program is None:
+        if shutil.which(argv[0], path=env.get("PATH")) is None:
             raise LabError(f"{argv[0]} is not installed; run scripts/setup")
-        if cwd is not None:
-            # posix_spawn cannot change the directory, and a thread may not: env(1) does it.
-            return Process.start(["env", "-C", str(cwd), *argv], log=log, env=env)
         appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawn(
-            program,
-            list(argv),
+            "/usr/bin/env",
+            # posix_spawn cannot change the directory; the caller's may have to be unmounted.
+            ["env", "-C", "/", *argv],
             dict(env),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -52,15 +45,13 @@ class Process(msgspec.Struct, frozen=True):
             ],
             setsid=True,
         )
-        return Process.of(pid)
+        # Ours until we wait for it, so this is its entry even if it ended already.
+        return Process(pid, _stat(pid)[1], _this_boot())
 
     @staticmethod
     def of(pid: int) -> Process:
         """Return the process that has *pid* now. Raises ProcessLookupError when there is none."""
-        started = _start_of(pid)
-        if started is None:
-            raise ProcessLookupError(pid)
-        return Process(pid, started, _BOOT.read_text().strip())
+        return Process(pid, _stat(pid)[1], _this_boot())
 
     def alive(self) -> bool:
         """Return whether this very process still runs (a zombie does not)."""
@@ -102,7 +93,11 @@ class Process(msgspec.Struct, frozen=True):
             raise LabError(f"process {self.pid} does not die; see /proc/{self.pid}/stack")
 
     def _is_current(self) -> bool:
-        return _start_of(self.pid) == self.started and _BOOT.read_text().strip() == self.boot
+        try:
+            state, started = _stat(self.pid)
+        except ProcessLookupError:
+            return False
+        return state not in "ZX" and started == self.started and _this_boot() == self.boot
 
     @contextlib.contextmanager
     def _pinned(self) -> Iterator[int | None]:
@@ -118,23 +113,16 @@ class Process(msgspec.Struct, frozen=True):
             os.close(handle)
 
 
-def end_all(processes: Sequence[Process], patience: float) -> None:
-    """Ask all to end at once, then kill those that did not within *patience* seconds."""
-    for process in processes:
-        process.signal(signal.SIGCONT)
-        process.signal(signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    for process in processes:
-        if not process.ended(deadline - time.monotonic()):
-            process.kill()
-
-
-def _start_of(pid: int) -> int | None:
-    """Return when the process *pid* started, or None if there is none or it is a zombie."""
+def _stat(pid: int) -> tuple[str, int]:
+    """Return state letter and start of *pid*. Raises ProcessLookupError when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
     # The name in brackets may hold anything, brackets too: fields count from the last one.
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
+    return fields[0], int(fields[19])
+
+
+def _this_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

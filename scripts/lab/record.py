@@ -25,7 +25,6 @@ class Plan(msgspec.Struct, frozen=True):
     bucket: Bucket = "s3"
     namespaces: bool = True
     """False puts everything on loopback, which needs no rights."""
-    dashboard_port: int = 8440
 
 
 class S3(msgspec.Struct, frozen=True):
@@ -78,6 +77,9 @@ class NodeRecord(msgspec.Struct):
     daemon: Process | None = None
     mount: Process | None = None
     connected: bool = True
+    dashboard: str = ""
+    """Its URL inside the workstation, as its daemon last named it."""
+    daemon_args: list[str] = []
 
 
 class Record(msgspec.Struct):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lucidnode.node.savings import Totals, savings
 
 counts = st.integers(0, 2**50)
-totals = st.builds(Totals, **{name: counts for name in Totals.__struct_fields__})
+totals = st.builds(Totals, **dict.fromkeys(Totals.__struct_fields__, counts))
 
 
 @given(totals)

@@ -1,0 +1,73 @@
+"""The network interfaces of this machine, and which addresses are near. The door to psutil here."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+OnInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface that is up, by its kernel index, with its addresses and their networks."""
+
+    index: int
+    addresses: tuple[OnInterface, ...]
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """Return the interfaces that are up and have addresses, loopback left out, by index."""
+    up = {name for name, facts in psutil.net_if_stats().items() if facts.isup}
+    found = []
+    for name, entries in psutil.net_if_addrs().items():
+        addresses = [
+            _on_interface(entry.address, entry.netmask)
+            for entry in entries
+            if entry.family in {socket.AF_INET, socket.AF_INET6} and entry.netmask
+        ]
+        near = sorted((a for a in addresses if not a.ip.is_loopback), key=lambda a: (a.version, a))
+        if name in up and near:
+            found.append(Interface(socket.if_nametoindex(name), tuple(near)))
+    return tuple(sorted(found, key=lambda interface: interface.index))
+
+
+def dialable(host: str, here: Iterable[Interface]) -> bool:
+    """Return whether an announced address may be dialled: private, link-local or on our link.
+
+    Announcements are not to be trusted, and must not make a node call addresses in the world.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_multicast or address.is_unspecified:
+        return False
+    if address.is_link_local:
+        # Without its zone a link-local IPv6 address says on no link where it is.
+        return address.version == 4 or address.scope_id is not None
+    return _private(address) or any(
+        address in on.network for interface in here for on in interface.addresses
+    )
+
+
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+"""RFC 1918 and RFC 4193. `is_private` says yes to documentation and benchmark networks too."""
+
+
+def _private(address: Address) -> bool:
+    return any(address in network for network in _PRIVATE)
+
+
+def _on_interface(address: str, netmask: str) -> OnInterface:
+    if ":" not in address:
+        return ipaddress.IPv4Interface(f"{address}/{netmask}")
+    bits = int(ipaddress.IPv6Address(netmask)).bit_count()
+    return ipaddress.IPv6Interface(f"{address}/{bits}")

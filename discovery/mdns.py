@@ -1,0 +1,192 @@
+"""Finding peers by multicast DNS. The door to zeroconf.
+
+Nothing here is ever fatal: without multicast a node has no found peers, and that is all. A session
+with the network ends when the interfaces change or the library fails, and another one begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol
+
+from zeroconf import Error, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from lucidnode.discovery import advert
+from lucidnode.discovery.advert import Advert
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.discovery.interfaces import Interface, dialable, interfaces
+
+SERVICE = "_lucidnode._tcp.local."
+
+LOOK = 2.0
+"""Seconds between looks at the interfaces: a cable, a VPN or a lid may have changed them."""
+
+REPEAT = 60.0
+"""Seconds between unasked announcements. Browsers ask again only after most of an hour, so nodes
+that started while the network was split would not hear of each other for as long."""
+
+PAUSE = 5.0
+"""Seconds before another attempt after a failure."""
+
+RESOLVE = 3000
+"""Milliseconds to learn the address behind a name."""
+
+MOST = 512
+"""Instances remembered, and questions under way at once an eighth of it: an office is smaller, and
+who floods the network with names shall not fill our memory."""
+
+MOST_HOSTS = 8
+"""Addresses tried of one instance."""
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Told what the network announces. Called in the event loop; must not block or raise."""
+
+    def found(self, instance: str, candidate: Candidate) -> None:
+        """Hear that a node of this studio announces itself, again with each change of address."""
+
+    def gone(self, instance: str) -> None:
+        """Hear that an announcement ended. Anyone may say so: it is no proof of absence."""
+
+
+class Mdns:
+    """Announces this node and listens for others of the studio, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        *,
+        lan_key: bytes,
+        own: Advert,
+        listener: Listener,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._lan_key = lan_key
+        self._own = own
+        self._listener = listener
+        self._sleep = sleep
+        self.state = "starting"
+        """For people: whether multicast works here, and why not."""
+
+    async def run(self) -> NoReturn:
+        """Announce and listen until cancelled; on the way out, say goodbye."""
+        while True:
+            here = interfaces()
+            if not here:
+                self._report("waiting: no network interface is up")
+                await self._sleep(LOOK)
+                continue
+            try:
+                await _Session(self._lan_key, self._own, self._listener, here).run(
+                    self._sleep, self._report
+                )
+            except* (OSError, Error, RuntimeError) as failed:
+                self._report(f"multicast does not work here: {failed.exceptions[0]}")
+                await self._sleep(PAUSE)
+
+    def _report(self, state: str) -> None:
+        # Only changes are logged: a network that stays away would fill the log.
+        if state != self.state:
+            log.info("mDNS: %s", state)
+        self.state = state
+
+
+class _Session:
+    """One stay on one set of interfaces, under one random name."""
+
+    def __init__(
+        self, lan_key: bytes, own: Advert, listener: Listener, here: tuple[Interface, ...]
+    ) -> None:
+        self._lan_key = lan_key
+        self._own = own
+        self._listener = listener
+        self._here = here
+        # Never the host name: two hosts may share one, and outsiders would learn it.
+        self._instance = secrets.token_hex(8)
+        self._known: dict[str, Candidate] = {}
+        self._asking: set[str] = set()
+
+    async def run(
+        self, sleep: Callable[[float], Awaitable[None]], report: Callable[[str], None]
+    ) -> None:
+        """Stay until the interfaces change."""
+        try:
+            async with (
+                AsyncZeroconf(interfaces=self._sockets(), ip_version=IPVersion.All) as service,
+                asyncio.TaskGroup() as questions,
+            ):
+                await (await service.async_register_service(self._service()))
+                report(f"announced on {len(self._here)} interface(s)")
+                async with AsyncServiceBrowser(
+                    service.zeroconf, SERVICE, handlers=[self._changes(questions)]
+                ):
+                    await self._stay(service, sleep)
+        finally:
+            for instance in self._known:
+                self._listener.gone(instance)
+
+    async def _stay(
+        self, service: AsyncZeroconf, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        while True:
+            for _ in range(round(REPEAT / LOOK)):
+                await sleep(LOOK)
+                if interfaces() != self._here:
+                    return
+            await (await service.async_update_service(self._service()))
+
+    def _sockets(self) -> list[str | int]:
+        """Name the interfaces as zeroconf wants it: IPv4 by address, IPv6 by index."""
+        sockets: list[str | int] = []
+        for interface in self._here:
+            sockets += [str(a.ip) for a in interface.addresses if a.version == 4]
+            sockets += [interface.index] if any(a.version == 6 for a in interface.addresses) else []
+        return sockets
+
+    def _service(self) -> AsyncServiceInfo:
+        return AsyncServiceInfo(
+            SERVICE,
+            f"{self._instance}.{SERVICE}",
+            port=self._own.control_port,
+            properties=advert.encode(self._own, self._lan_key, self._instance),
+            server=f"{self._instance}.local.",
+            addresses=[a.ip.packed for interface in self._here for a in interface.addresses],
+        )
+
+    def _changes(self, questions: asyncio.TaskGroup) -> Callable[..., None]:
+        def changed(
+            zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+        ) -> None:
+            instance = name.removesuffix(f".{service_type}")
+            if instance == self._instance:
+                return
+            if state_change is ServiceStateChange.Removed:
+                if self._known.pop(instance, None) is not None:
+                    self._listener.gone(instance)
+            elif instance not in self._asking and len(self._asking) < MOST // 8:
+                self._asking.add(instance)
+                questions.create_task(self._resolve(zeroconf, name, instance))
+
+        return changed
+
+    async def _resolve(self, zeroconf: Zeroconf, name: str, instance: str) -> None:
+        """Ask for the details behind *name*, and pass on a node of our studio."""
+        try:
+            info = AsyncServiceInfo(SERVICE, name)
+            if not await info.async_request(zeroconf, RESOLVE):
+                return
+        finally:
+            self._asking.discard(instance)
+        announced = advert.parse(info.properties, self._lan_key, instance)
+        hosts = [host for host in info.parsed_scoped_addresses() if dialable(host, self._here)]
+        if announced is None or not hosts:
+            return
+        candidate = Candidate(tuple(hosts[:MOST_HOSTS]), announced.control_port, announced.device)
+        if self._known.get(instance) != candidate and len(self._known) < MOST:
+            self._known[instance] = candidate
+            self._listener.found(instance, candidate)

@@ -1,0 +1,91 @@
+"""What the kernel holds open here: files and directories by handle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lucidnode.fs.read_ahead import Pattern
+from lucidnode.fs.replica.inode import InodeNo
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """One open file. *ino* changes if what was written through it became a conflict copy."""
+
+    ino: InodeNo
+    writable: bool
+    pattern: Pattern = field(default_factory=Pattern)
+    wrote: bool = False
+
+
+@dataclass(slots=True)
+class OpenDirectory:
+    """One open directory. *passed* are the names handed out so far: entry n is passed[n - 1]."""
+
+    ino: InodeNo
+    passed: list[bytes] = field(default_factory=list)
+
+
+class OpenFiles:
+    """Handles are small numbers, never used twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._files: dict[int, OpenFile] = {}
+        self._directories: dict[int, OpenDirectory] = {}
+        self._users: Counter[InodeNo] = Counter()
+
+    def open(self, ino: InodeNo, *, writable: bool) -> int:
+        """Return a new handle of the file *ino*."""
+        self._last += 1
+        self._files[self._last] = OpenFile(ino, writable)
+        self._users[ino] += 1
+        return self._last
+
+    def file(self, handle: int) -> OpenFile:
+        """Return what *handle* stands for."""
+        return self._files[handle]
+
+    def release(self, handle: int) -> InodeNo | None:
+        """Forget *handle*; return its inode if no other handle has it open."""
+        ino = self._files.pop(handle).ino
+        return self._dropped(ino)
+
+    def is_open(self, ino: InodeNo) -> bool:
+        """Return whether any handle has *ino* open."""
+        return ino in self._users
+
+    def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
+        """Let the handles that wrote to *ino* go on with *copy*."""
+        for file in self._files.values():
+            if file.ino == ino and file.wrote:
+                file.ino = copy
+                self._users[copy] += 1
+                self._dropped(ino)
+
+    def open_directory(self, ino: InodeNo) -> int:
+        """Return a new handle of the directory *ino*."""
+        self._last += 1
+        self._directories[self._last] = OpenDirectory(ino)
+        return self._last
+
+    def directory(self, handle: int) -> OpenDirectory:
+        """Return what *handle* stands for."""
+        return self._directories[handle]
+
+    def release_directory(self, handle: int) -> None:
+        """Forget *handle*."""
+        del self._directories[handle]
+
+    def open_among(self, inodes: Iterable[InodeNo]) -> set[InodeNo]:
+        """Return those of *inodes* that are open."""
+        return {ino for ino in inodes if ino in self._users}
+
+    def _dropped(self, ino: InodeNo) -> InodeNo | None:
+        self._users[ino] -= 1
+        if self._users[ino]:
+            return None
+        del self._users[ino]
+        return ino

@@ -1,0 +1,42 @@
+"""The name our version of a file gets when its own is taken. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+from lucidnode.fs.replica.inode import MAX_NAME
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
+    """Yield `name (conflict, DEVICE, TIME).ext`, then the same numbered 2, 3 and so on.
+
+    TIME is UTC, to the second. Each is at most MAX_NAME bytes: the stem gives way first, and is
+    not cut inside a UTF-8 character. A leading dot starts a stem, not an extension.
+    """
+    stem, dot, extension = name.rpartition(b".")
+    if not stem or len(extension) > 32:
+        stem, dot, extension = name, b"", b""
+    # Neither a slash nor a control character may enter a name, whatever the device is called.
+    shown = "".join(letter if letter.isprintable() and letter != "/" else "_" for letter in device)
+    who = _cut(shown.encode(), 64).decode()
+    # Years outside 1 to 9999 come from broken clocks; the name only has to be a name.
+    seconds = min(max(time_ns // 10**9, 0), 253402300799)
+    when = f"{_EPOCH + datetime.timedelta(seconds=seconds):%Y-%m-%d %H-%M-%S}"
+    number = 1
+    while True:
+        which = f" (conflict, {who}, {when}{f', {number}' if number > 1 else ''})".encode()
+        rest = which + dot + extension
+        yield _cut(stem, MAX_NAME - len(rest)) + rest
+        number += 1
+
+
+def _cut(text: bytes, limit: int) -> bytes:
+    """Return at most *limit* bytes of *text*, whole UTF-8 characters where it is UTF-8."""
+    if len(text) <= limit:
+        return text
+    while limit > 0 and text[limit] & 0xC0 == 0x80:
+        limit -= 1
+    return text[:limit]

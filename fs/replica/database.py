@@ -1,0 +1,312 @@
+"""The door to APSW: an encrypted SQLite database that tells which rows each operation changed.
+
+Nothing readable reaches the disk: SQLite3MultipleCiphers encrypts and authenticates every page of
+the database and of its write-ahead log, and temporary tables stay in memory.
+
+Row changes are collected by the pre-update hook, on which SQLite's own sessions are built too, and
+become changesets through APSW's builder. A session object for each operation gives the same bytes
+but reads the schema again each time: 45 us for a create, against 4 us by the hook.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+
+from lucidnode.fs.errors import (
+    FsError,
+    NoSpace,
+    ReplicaBusy,
+    ReplicaCorrupt,
+    ReplicaError,
+    ReplicaKeyWrong,
+)
+from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
+from lucidnode.fs.replica.schema import REPLICATED, SCHEMA, VERSION
+
+_PAGE = 2048
+"""Bytes. A create dirties five pages wherever they lie: at 4096 its commit took half again."""
+
+_CHECKPOINT_PAGES = 8192
+"""Log pages (16 MiB) after which `checkpoint` has work worth its two fsyncs."""
+
+_BLOCKING_PAGES = 16 * _CHECKPOINT_PAGES
+"""Log pages after which a commit checkpoints by itself: writes outran the background for long."""
+
+Binding = int | bytes | None
+
+
+class Unfit(Exception):
+    """A changeset that these tables cannot take: made on another state, or nonsense."""
+
+
+class Database:
+    """One open replica file, for one thread; only `checkpoint` may run in another.
+
+    Raises ReplicaKeyWrong, ReplicaCorrupt, ReplicaBusy, NoSpace, or ReplicaError for the rest.
+    """
+
+    def __init__(self, path: Path, key: bytes, connection: apsw.Connection, lock: int) -> None:
+        self._path = path
+        self._key = key
+        self._connection = connection
+        self._lock = lock
+        self._recorded: list[RowChange] | None = None
+        self._checkpointer: apsw.Connection | None = None
+        self._log_pages = 0
+        connection.preupdate_hook(self._note)
+        connection.set_wal_hook(self._note_log)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> Self:
+        """Open the replica at *path* under the 32-byte *key*; an absent one is created."""
+        with contextlib.ExitStack() as undo, _mapped_errors():
+            lock = _locked(path.with_name(path.name + "-lock"))
+            undo.callback(os.close, lock)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = _connected(path, key)
+            undo.callback(connection.close)
+            database = cls(path, key, connection, lock)
+            database._prepare()
+            undo.pop_all()
+        return database
+
+    def close(self) -> None:
+        """Checkpoint and close. No `checkpoint` may be running."""
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._connection.close()
+        os.close(self._lock)
+
+    @property
+    def log_path(self) -> Path:
+        """The write-ahead log: once it is fsynced, so is everything committed before."""
+        return self._path.with_name(self._path.name + "-wal")
+
+    # -- statements --------------------------------------------------------------------------
+
+    def rows(self, sql: str, bindings: Sequence[Binding] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return all its rows."""
+        try:
+            return self._connection.execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            raise _mapped(error) from error
+
+    def row(self, sql: str, bindings: Sequence[Binding] = ()) -> tuple[Any, ...] | None:
+        """Run one statement and return its first row, or None if there is none."""
+        found = self.rows(sql, bindings)
+        return found[0] if found else None
+
+    def change(self, sql: str, bindings: Sequence[Binding] = ()) -> int:
+        """Run one INSERT, UPDATE or DELETE and return how many rows it changed."""
+        try:
+            self._connection.execute(sql, bindings)
+            return self._connection.changes()
+        except apsw.Error as error:
+            raise _mapped(error) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[list[RowChange]]:
+        """All or nothing; yields the growing list of changes to replicated rows."""
+        assert self._recorded is None, "transactions do not nest"
+        self.rows("BEGIN IMMEDIATE")
+        self._recorded = changes = []
+        try:
+            yield changes
+            self.rows("COMMIT")
+        except BaseException:
+            # SQLite may have rolled back by itself when the disk was full.
+            if self._connection.in_transaction:
+                self.rows("ROLLBACK")
+            raise
+        finally:
+            self._recorded = None
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Inside a transaction: a part that an exception undoes, while the rest stands."""
+        assert self._recorded is not None
+        mark = len(self._recorded)
+        self.rows("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            self.rows("ROLLBACK TO attempt")
+            del self._recorded[mark:]
+            raise
+        finally:
+            self.rows("RELEASE attempt")
+
+    # -- changesets --------------------------------------------------------------------------
+
+    def changeset(self, changes: Sequence[RowChange]) -> bytes:
+        """Return *changes*, in order, as one SQLite changeset; empty if they cancel out."""
+        builder = apsw.ChangesetBuilder()
+        with _mapped_errors():
+            builder.schema(self._connection, "main")
+            for table, old, new in changes:
+                if old is None and new is not None:
+                    builder.add_insert(table, False, new)
+                elif new is None and old is not None:
+                    builder.add_delete(table, False, old)
+                elif old is not None and new is not None:
+                    builder.add_update(table, False, *_difference(table, old, new))
+            return builder.output()
+
+    def undo(self, changes: Sequence[RowChange]) -> None:
+        """Take *changes* back; they must be the newest there are. A misfit is a broken replica."""
+        if combined := self.changeset(changes):
+            try:
+                self.apply(apsw.Changeset.invert(combined))
+            except Unfit as error:
+                raise ReplicaCorrupt("pending operations do not fit their own undo") from error
+
+    def apply(self, changeset: bytes) -> None:
+        """Apply *changeset* whole, or raise Unfit and change nothing."""
+        check_changeset(changeset)
+        try:
+            # Without a conflict handler the first misfit aborts, and SQLite undoes what it did.
+            apsw.Changeset.apply(changeset, self._connection)
+        except (apsw.AbortError, apsw.SchemaError) as error:
+            raise Unfit("not made on this state") from error
+        except apsw.Error as error:
+            raise _mapped(error) from error
+
+    # -- durability --------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Move a long log into the database file, without stopping the other thread. Blocking.
+
+        Best effort: if it fails, the log stays long and nothing is lost.
+        """
+        if self._log_pages < _CHECKPOINT_PAGES:
+            return
+        with contextlib.suppress(apsw.Error):
+            if self._checkpointer is None:
+                self._checkpointer = _connected(self._path, self._key)
+            self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        version = self._connection.pragma("user_version")
+        if version == 0:
+            with self.transaction():
+                self._connection.execute(SCHEMA)
+                self._connection.pragma("user_version", VERSION)
+        elif version != VERSION:
+            raise ReplicaError(f"the replica has version {version}: update Lucidnode")
+        # The log's own name must survive a power cut; SQLite leaves that to the first fsync.
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _note(self, update: apsw.PreUpdate) -> None:
+        table = update.table_name
+        if self._recorded is not None and table in REPLICATED:
+            old, new = update.old, update.new
+            if old != new:
+                self._recorded.append((table, old, new))  # type: ignore[arg-type]  # no nulls
+
+    def _note_log(self, connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        if pages >= _BLOCKING_PAGES:
+            # An error here must not look like a failed commit; a full disk fails the next write.
+            with contextlib.suppress(apsw.Error):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return apsw.SQLITE_OK
+
+
+def check_changeset(changeset: bytes) -> list[RowChange]:
+    """Return the changes in a *changeset* from outside, or raise Unfit if it is none of ours.
+
+    In an update, columns that stay are None, except for the key in the old row.
+    """
+    changes: list[RowChange] = []
+    try:
+        for change in apsw.Changeset.iter(changeset):
+            if REPLICATED.get(change.name) != change.column_count:
+                raise Unfit("another set of tables")
+            changes.append((change.name, _cleared(change.old), _cleared(change.new)))
+    except apsw.Error as error:
+        raise Unfit("not a changeset") from error
+    return changes
+
+
+def _cleared(row: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    return row and tuple(None if value is apsw.no_change else value for value in row)
+
+
+def _difference(
+    table: str, old: tuple[int | bytes, ...], new: tuple[int | bytes, ...]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    # The key travels in the old row only; columns that stay travel in neither.
+    keys = KEY_COLUMNS[table]
+    before = [
+        value if place < keys or value != new[place] else apsw.no_change
+        for place, value in enumerate(old)
+    ]
+    after = [
+        value if value != old[place] else apsw.no_change for place, value in enumerate(new)
+    ]
+    return tuple(before), tuple(after)
+
+
+def _connected(path: Path, key: bytes) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.pragma("cipher", "aegis")
+        connection.pragma("key", f"raw:{key.hex()}")
+        connection.pragma("page_size", _PAGE)
+        connection.pragma("temp_store", "memory")
+        # Commits survive a crash of the process at once, and a power cut after `Barrier.wait`.
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "normal")
+        connection.pragma("cache_size", -32 * 1024)
+        connection.pragma("cell_size_check", True)
+        connection.set_busy_timeout(5000)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _locked(path: Path) -> int:
+    # A file of its own: closing any descriptor of the database itself would drop SQLite's locks.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ReplicaBusy(f"another process has {path} open") from error
+    return lock
+
+
+@contextlib.contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise _mapped(error) from error
+
+
+def _mapped(error: apsw.Error) -> FsError:
+    match error:
+        case apsw.FullError():
+            return NoSpace("the disk that holds the replica is full")
+        case apsw.NotADBError():
+            return ReplicaKeyWrong("the key does not open the replica")
+        case apsw.CorruptError():
+            return ReplicaCorrupt(f"the replica is damaged: {error}")
+        case apsw.BusyError() | apsw.LockedError():
+            return ReplicaBusy(f"the replica is in use: {error}")
+        case _:
+            return ReplicaError(f"the replica failed: {error}")

@@ -1,0 +1,163 @@
+"""Reading the tree of a project. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import ROOT, Attributes, Extent, InodeNo, Kind, Version
+from lucidnode.node.client.ids import BlockId
+
+_KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
+
+_ATTRIBUTES = (
+    "i.ino, i.kind, i.mode, i.uid, i.gid, i.size, i.nlink, "
+    "i.atime_ns, i.mtime_ns, i.ctime_ns, i.rdev, i.version"
+)
+_BY_INO = f"SELECT {_ATTRIBUTES} FROM inode i WHERE ino = ?"
+_BY_NAME = (
+    f"SELECT {_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino "
+    "WHERE n.parent = ? AND n.name = ?"
+)
+_NAMES = (
+    f"SELECT n.name, {_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino "
+    "WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
+)
+# Extents do not overlap, so the one that starts at or before the range is the first to matter.
+_EXTENTS = """
+    SELECT e.offset, e.length, e.block, b.epoch, b.nonce, b.size, e.block_offset
+    FROM extent e JOIN block b ON b.id = e.block
+    WHERE e.ino = ?1 AND e.offset < ?3 AND e.offset + e.length > ?2 AND e.offset >= coalesce(
+        (SELECT max(offset) FROM extent WHERE ino = ?1 AND offset <= ?2), 0)
+    ORDER BY e.offset
+"""
+
+
+class Queries:
+    """Questions to the tree that lies in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
+        """Return what *name* in directory *parent* means, or None."""
+        row = self._database.row(_BY_NAME, (parent, name))
+        return None if row is None else _attributes(row)
+
+    def attributes(self, ino: InodeNo) -> Attributes | None:
+        """Return the attributes of *ino*, or None if it does not exist."""
+        row = self._database.row(_BY_INO, (ino,))
+        return None if row is None else _attributes(row)
+
+    def existing(self, ino: InodeNo) -> Attributes:
+        """Return the attributes of *ino*, or raise FileMissing."""
+        found = self.attributes(ino)
+        if found is None:
+            raise FileMissing(f"inode {ino}")
+        return found
+
+    def directory(self, ino: InodeNo) -> Attributes:
+        """Return the attributes of directory *ino*, or raise FileMissing or NotDirectory."""
+        found = self.existing(ino)
+        if not found.is_directory:
+            raise NotDirectory(f"inode {ino}")
+        return found
+
+    def list_names(
+        self, parent: InodeNo, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Attributes]]:
+        """Return up to *limit* names of *parent* greater than *after*, in byte order."""
+        rows = self._database.rows(_NAMES, (parent, after or b"", limit))
+        return [(row[0], _attributes(row[1:])) for row in rows]
+
+    def has_names(self, directory: InodeNo) -> bool:
+        """Tell whether *directory* is not empty."""
+        return (
+            self._database.row("SELECT 1 FROM name WHERE parent = ? LIMIT 1", (directory,))
+            is not None
+        )
+
+    def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
+        """Return every (parent, name) that means *ino*, in order."""
+        return self._database.rows(
+            "SELECT parent, name FROM name WHERE ino = ? ORDER BY parent, name", (ino,)
+        )
+
+    def parent_of(self, directory: InodeNo) -> InodeNo | None:
+        """Return the parent of *directory*; None for the root and for what is not in the tree."""
+        row = self._database.row("SELECT parent FROM name WHERE ino = ? LIMIT 1", (directory,))
+        return None if row is None else InodeNo(row[0])
+
+    def lies_within(self, ino: InodeNo, ancestor: InodeNo) -> bool:
+        """Tell whether directory *ino* is *ancestor* or somewhere below it."""
+        seen = set()
+        here: InodeNo | None = ino
+        # The guard is for a cycle that a hostile entry made: it must not hang the mount.
+        while here is not None and here != ROOT and here not in seen:
+            if here == ancestor:
+                return True
+            seen.add(here)
+            here = self.parent_of(here)
+        return here == ancestor
+
+    def readlink(self, ino: InodeNo) -> bytes:
+        """Return the target of symbolic link *ino*; raises FileMissing."""
+        row = self._database.row("SELECT target FROM inode WHERE ino = ?", (ino,))
+        if row is None:
+            raise FileMissing(f"inode {ino}")
+        target: bytes = row[0]
+        return target
+
+    def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
+        """Return what maps [offset, offset + length), in order and cut to it; holes are absent."""
+        end = offset + length
+        extents = []
+        for start, size, block, epoch, nonce, block_size, block_offset in self._database.rows(
+            _EXTENTS, (ino, offset, end)
+        ):
+            first, last = max(start, offset), min(start + size, end)
+            name = BlockName(BlockId(block), epoch, nonce, block_size)
+            extents.append(Extent(first, last - first, name, block_offset + first - start))
+        return extents
+
+    def xattr(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return the value of an extended attribute, or raise NoAttribute."""
+        row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", (ino, name))
+        if row is None:
+            raise NoAttribute(f"inode {ino}")
+        value: bytes = row[0]
+        return value
+
+    def xattrs(self, ino: InodeNo) -> list[tuple[bytes, bytes]]:
+        """Return all extended attributes of *ino* as (name, value), in byte order of the names."""
+        return self._database.rows(
+            "SELECT name, value FROM xattr WHERE ino = ? ORDER BY name", (ino,)
+        )
+
+    def usage(self) -> tuple[int, int]:
+        """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""
+        row = self._database.row("SELECT coalesce(sum(size), 0), count(*) FROM inode")
+        assert row is not None
+        return row[0], row[1]
+
+
+def _attributes(row: tuple[Any, ...]) -> Attributes:
+    ino, kind, mode, uid, gid, size, nlink, atime_ns, mtime_ns, ctime_ns, rdev, version = row
+    known = _KINDS[kind]
+    assert known is not None, "the schema checks kinds"
+    return Attributes(
+        InodeNo(ino),
+        known,
+        mode,
+        uid,
+        gid,
+        size,
+        nlink,
+        atime_ns,
+        mtime_ns,
+        ctime_ns,
+        rdev,
+        Version(version),
+    )

@@ -1,0 +1,50 @@
+"""Changes of single rows as values: what `pending` keeps to undo an operation after a crash."""
+
+from __future__ import annotations
+
+import msgspec
+
+Row = tuple[int | bytes, ...]
+"""All columns of a row of a replicated table. None of them is ever null."""
+
+RowChange = tuple[str, Row | None, Row | None]
+"""(table, old row, new row): old is None for an insert, new is None for a delete."""
+
+_DECODER = msgspec.msgpack.Decoder(list[RowChange])
+_ENCODER = msgspec.msgpack.Encoder()
+
+KEY_COLUMNS = {"inode": 1, "name": 2, "extent": 2, "block": 1, "xattr": 2}
+"""How many leading columns of each replicated table are its primary key."""
+
+
+def key_of(change: RowChange) -> tuple[int | bytes | str, ...]:
+    """Return what identifies the changed row: its table and primary key."""
+    table, old, new = change
+    row = old or new
+    assert row is not None
+    return (table, *row[: KEY_COLUMNS[table]])
+
+
+def encode(changes: list[RowChange]) -> bytes:
+    """Return *changes* as MessagePack, for the local `pending` table only."""
+    return _ENCODER.encode(changes)
+
+
+def decode(raw: bytes) -> list[RowChange]:
+    """Return what `encode` was given."""
+    return _DECODER.decode(raw)
+
+
+def net(changes: list[RowChange]) -> list[RowChange]:
+    """Return what *changes* amount to: one change for each row that is different in the end."""
+    first: dict[tuple[int | bytes | str, ...], Row | None] = {}
+    last: dict[tuple[int | bytes | str, ...], RowChange] = {}
+    for change in changes:
+        key = key_of(change)
+        first.setdefault(key, change[1])
+        last[key] = change
+    return [
+        (change[0], first[key], change[2])
+        for key, change in last.items()
+        if first[key] != change[2]
+    ]

@@ -1,0 +1,109 @@
+"""The tables of a replica, version 1, and what every sentinel in them means.
+
+The replicated tables are the project: equal on every node that stands on the same journal entry,
+row for row. Their columns are part of format 1 (docs/design/0001-metadata.md): an entry is an
+SQLite changeset over them. STRICT and CHECK make an entry that breaks them count as empty,
+by the same rule on every node. The local tables are this node's own and never leave it.
+"""
+
+from __future__ import annotations
+
+REPLICATED = {"inode": 13, "name": 3, "extent": 5, "block": 4, "xattr": 3}
+"""The replicated tables and their numbers of columns."""
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE inode (
+    ino      INTEGER PRIMARY KEY CHECK (ino > 0),
+    kind     INTEGER NOT NULL CHECK (kind IN (1, 2, 4, 6, 8, 10, 12)),  -- inode.Kind
+    mode     INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 4095),          -- permission bits only
+    uid      INTEGER NOT NULL CHECK (uid BETWEEN 0 AND 4294967295),
+    gid      INTEGER NOT NULL CHECK (gid BETWEEN 0 AND 4294967295),
+    size     INTEGER NOT NULL CHECK (size >= 0),    -- plain bytes; 0 for directories
+    nlink    INTEGER NOT NULL CHECK (nlink >= 0),   -- 0: unlinked, but open on some node
+    atime_ns INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    rdev     INTEGER NOT NULL CHECK (rdev >= 0),
+    target   BLOB    NOT NULL,                      -- of a symbolic link, else empty
+    version  INTEGER NOT NULL                       -- another content has another version
+) STRICT;
+
+CREATE TABLE name (
+    parent INTEGER NOT NULL,
+    name   BLOB    NOT NULL CHECK (
+        length(name) BETWEEN 1 AND 255
+        AND instr(name, x'2f') = 0 AND instr(name, x'00') = 0
+        AND name NOT IN (x'2e', x'2e2e')
+    ),
+    ino    INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_ino ON name (ino);
+
+-- Extents of one file never overlap; bytes that no extent covers are zeros.
+CREATE TABLE extent (
+    ino          INTEGER NOT NULL,
+    offset       INTEGER NOT NULL CHECK (offset >= 0),
+    length       INTEGER NOT NULL CHECK (length > 0),
+    block        BLOB    NOT NULL,
+    block_offset INTEGER NOT NULL CHECK (block_offset >= 0),
+    PRIMARY KEY (ino, offset)
+) STRICT, WITHOUT ROWID;
+
+-- A row here means: this block is in the bucket, or must be before the entry that adds the row.
+CREATE TABLE block (
+    id    BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    epoch INTEGER NOT NULL CHECK (epoch >= 0),
+    nonce BLOB    NOT NULL CHECK (length(nonce) = 32),
+    size  INTEGER NOT NULL CHECK (size > 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE xattr (
+    ino   INTEGER NOT NULL,
+    name  BLOB    NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+    value BLOB    NOT NULL CHECK (length(value) <= 65536),
+    PRIMARY KEY (ino, name)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO inode VALUES (1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, x'', 0);
+
+-- What is not in the journal yet, oldest first: intents.Recorded and rows.encode of its changes.
+CREATE TABLE pending (id INTEGER PRIMARY KEY, intent BLOB NOT NULL, changes BLOB NOT NULL) STRICT;
+
+-- At most one row (one = 1): the entry that may exist in the bucket already. *needs* are block ids
+-- end to end; *last* is the last pending row it carries.
+CREATE TABLE inflight (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    seq      INTEGER NOT NULL,
+    unsigned BLOB    NOT NULL,
+    needs    BLOB    NOT NULL,
+    last     INTEGER NOT NULL
+) STRICT;
+
+-- Exactly one row. (0, zeros): no entry yet. *seen* is the highest entry known to exist, applied
+-- or not: a bucket that denies it is lying.
+CREATE TABLE head (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    seq  INTEGER NOT NULL,
+    hash BLOB    NOT NULL,
+    seen INTEGER NOT NULL
+) STRICT;
+INSERT INTO head VALUES (1, 0, zeroblob(32), 0);
+
+-- Acknowledged bytes without a block. While *pack* is null they lie over the file's extents, a
+-- higher row over a lower. With a pack they are in its block, which is not safely staged yet.
+CREATE TABLE tail (
+    row         INTEGER PRIMARY KEY,
+    ino         INTEGER NOT NULL,
+    offset      INTEGER NOT NULL,
+    data        BLOB    NOT NULL,
+    pack        BLOB,
+    pack_offset INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX tail_ino ON tail (ino) WHERE pack IS NULL;
+
+-- Files without a name that this node keeps because they are, or were at a crash, open here.
+CREATE TABLE orphan (ino INTEGER PRIMARY KEY) STRICT;
+"""

@@ -1,0 +1,72 @@
+"""Commands about projects: create one, list them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from lucidnode import membership
+from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.output import show_json, show_table, size
+from lucidnode.cli.secrets_input import passphrase
+
+passphrase_file = click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read the passphrase from the first line of this file instead of asking.",
+)
+
+
+@click.group()
+def project() -> None:
+    """Create projects and list them. Each is a drive of its own, with keys of its own."""
+
+
+@project.command("create")
+@click.argument("name")
+@click.option(
+    "--block-size",
+    type=click.Choice(["256K", "512K", "1M", "2M", "4M", "8M", "16M"]),
+    default="1M",
+    show_default=True,
+    help="Largest block. Cannot be changed later.",
+)
+@passphrase_file
+@click.pass_obj
+def create(home: Path, name: str, block_size: str, passphrase_file: Path | None) -> None:
+    """Create a project that every member of the studio can open.
+
+    \b
+    Example:
+      lucidnode project create demo
+    """
+    socket = ensure_daemon(home)
+    mine = membership.unlock(home, passphrase(passphrase_file))
+    unit = 1024 * 1024 if block_size.endswith("M") else 1024
+    size_bytes = int(block_size[:-1]) * unit
+    asyncio.run(membership.create_project(socket, mine, name, size_bytes))
+    click.echo(f"project {name} created: mount it with `lucidnode mount {name} DIR`", err=True)
+
+
+@project.command("list")
+@passphrase_file
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
+@click.pass_obj
+def list_projects(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
+    """List the projects you can open.
+
+    \b
+    Example:
+      lucidnode project list --json
+    """
+    socket = ensure_daemon(home)
+    mine = membership.unlock(home, passphrase(passphrase_file))
+    found = asyncio.run(membership.read_roster(socket, mine)).projects()
+    if wants_json:
+        show_json(
+            {"projects": [{"name": p.name, "id": p.id, "block_size": p.block_size} for p in found]}
+        )
+        return
+    show_table(["project", "block size", "id"], [[p.name, size(p.block_size), p.id] for p in found])

@@ -1,0 +1,193 @@
+"""Commands about the studio: found one, invite to it, join it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import platform
+from pathlib import Path
+
+import click
+import msgspec
+
+from lucidnode import founding, membership
+from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.output import show_json
+from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import one_time_code, passphrase
+from lucidnode.fs.membership.member import Label
+from lucidnode.fs.membership.ticket import check_ticket
+from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.client.errors import Malformed
+
+_names = [
+    click.option("--name", default=getpass.getuser, help="Your name, shown to other members."),
+    click.option(
+        "--device-name",
+        default=platform.node,
+        help="This workstation's name; conflict copies carry it.",
+    ),
+]
+
+_local = [
+    click.option(
+        "--cache-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Keep cached blocks here instead of in the home directory.",
+    ),
+    click.option(
+        "--cache-limit",
+        type=click.IntRange(min=64),
+        metavar="MIB",
+        help="Most the cache may hold, in MiB. [default: 102400]",
+    ),
+]
+
+
+@click.command()
+@click.argument("bucket_url")
+@click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's.")
+@click.option("--region", help="S3 region, if the store cannot be asked for it.")
+@click.option(
+    "--credentials-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help='JSON: {"access_key": …, "secret_key": …}. Without it: AWS_ACCESS_KEY_ID and so on.',
+)
+@_names[0]
+@_names[1]
+@_local[0]
+@_local[1]
+@passphrase_file
+@click.pass_obj
+def init(
+    home: Path,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    credentials_file: Path | None,
+    name: str,
+    device_name: str,
+    cache_dir: Path | None,
+    cache_limit: int | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Found a studio in BUCKET_URL: s3://bucket/prefix, or file:///path.
+
+    The bucket is created if it is missing, and tried: a store that cannot create objects
+    atomically is refused.
+
+    \b
+    Examples:
+      lucidnode init file:///srv/studio
+      lucidnode init s3://studio --endpoint-url https://minio.example:9000
+    """
+    founding.check_fresh(home)
+    place = founding.Place(
+        url=bucket_url,
+        endpoint=endpoint_url,
+        region=region,
+        credentials=_credentials(credentials_file) if bucket_url.startswith("s3:") else None,
+    )
+    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    words = passphrase(passphrase_file, new=True)
+    asyncio.run(founding.found(home, place, local, words, Label(name, device_name)))
+    click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
+
+
+@click.command()
+@click.option(
+    "--role",
+    type=click.Choice(["owner", "editor", "viewer"]),
+    default="editor",
+    show_default=True,
+    help="What the new member may do.",
+)
+@click.option("--days", type=click.IntRange(1, 30), default=1, show_default=True)
+@click.option("--for", "who", default="", help="Suggested name of the new member.")
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
+@passphrase_file
+@click.pass_obj
+def invite(
+    home: Path, role: str, days: int, who: str, wants_json: bool, passphrase_file: Path | None
+) -> None:
+    """Make a one-time ticket for one more workstation, and the code that opens it.
+
+    Send the two by different ways. The ticket lets its holder join once.
+
+    \b
+    Example:
+      lucidnode invite --for Ada
+    """
+    socket = ensure_daemon(home)
+    mine = membership.unlock(home, passphrase(passphrase_file))
+    ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
+    if wants_json:
+        show_json({"ticket": ticket, "code": code})
+        return
+    click.echo("Ticket, for `lucidnode join`:", err=True)
+    click.echo(ticket)
+    click.echo("Code, to be told by another way:", err=True)
+    click.echo(code)
+
+
+@click.command()
+@click.argument("ticket")
+@click.option(
+    "--code-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read the code from the first line of this file instead of asking.",
+)
+@_names[0]
+@_names[1]
+@_local[0]
+@_local[1]
+@passphrase_file
+@click.pass_obj
+def join(
+    home: Path,
+    ticket: str,
+    code_file: Path | None,
+    name: str,
+    device_name: str,
+    cache_dir: Path | None,
+    cache_limit: int | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Join a studio with TICKET, or with @FILE that holds the ticket.
+
+    \b
+    Example:
+      lucidnode join @ticket.txt
+    """
+    founding.check_fresh(home)
+    text = _ticket_text(ticket)
+    check_ticket(text)
+    code = one_time_code(code_file)
+    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    words = passphrase(passphrase_file, new=True)
+    asyncio.run(founding.join(home, text, code, local, words, Label(name, device_name)))
+    click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
+
+
+def _ticket_text(ticket: str) -> str:
+    if not ticket.startswith("@"):
+        return ticket
+    try:
+        return Path(ticket[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"cannot read the ticket from {ticket[1:]}") from error
+
+
+def _credentials(file: Path | None) -> Credentials | None:
+    """Return explicit credentials; None leaves it to the machine's own AWS profile or role."""
+    if file is not None:
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Credentials)
+        except msgspec.MsgspecError as error:
+            raise Malformed(f"{file} does not hold credentials: {error}") from error
+    access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if access and secret:
+        # Kept for this node: the daemon outlives the shell that had them.
+        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN"))
+    return None

@@ -1,0 +1,214 @@
+"""Founding a studio and joining one: the two moments at which one process touches both planes.
+
+A home that belongs to a studio has `node.json`; it is written last, so a run that was interrupted
+can be made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.fs.errors import TicketSpent
+from lucidnode.fs.format.sodium import verify
+from lucidnode.fs.membership.entries import genesis_entry, join_entry
+from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.fs.membership.member_file import Membership, seal_membership
+from lucidnode.fs.membership.ticket import open_ticket
+from lucidnode.node import register
+from lucidnode.node.bucket.address import BucketAddress, S3Address, parse_address
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.counted import Request
+from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.keys import STUDIO, roster_key
+from lucidnode.node.bucket.probe import probe
+from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.roster import verified
+from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message, entry_hash
+from lucidnode.node.config import (
+    BUCKET_FILE,
+    DEVICE_FILE,
+    MEMBER_FILE,
+    NODE_FILE,
+    NodeConfig,
+    save_config,
+    save_private,
+)
+from lucidnode.node.identity import DeviceIdentity
+
+_MIB = 1024 * 1024
+_TRIES = 20
+_COMMIT_SECONDS = 30.0
+_JITTER = secrets.SystemRandom().random
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The bucket as a person names it. Without *credentials* the machine's own are used."""
+
+    url: str
+    endpoint: str | None
+    region: str | None
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What a person chose for this workstation; None keeps the default."""
+
+    cache_dir: Path | None
+    cache_limit_mib: int | None
+
+    def applied(self, config: NodeConfig) -> NodeConfig:
+        """Return *config* with these choices."""
+        if self.cache_dir is not None:
+            config = msgspec.structs.replace(config, cache_dir=str(self.cache_dir.absolute()))
+        if self.cache_limit_mib is not None:
+            config = msgspec.structs.replace(config, cache_limit=self.cache_limit_mib * _MIB)
+        return config
+
+
+def check_fresh(home: Path) -> None:
+    """Raise Refused if *home* belongs to a studio already."""
+    if (home / NODE_FILE).exists():
+        raise Refused(
+            f"{home} belongs to a studio already: name another directory with --home, or remove it"
+        )
+
+
+async def found(home: Path, place: Place, local: Local, passphrase: str, label: Label) -> None:
+    """Found a studio in the bucket at *place* and make *home* its first workstation.
+
+    Raises WrongBucket, Unfit, AccessDenied, Unavailable, Malformed or Refused, each a sentence.
+    """
+    address = await prepare_bucket(
+        parse_address(place.url, place.endpoint, place.region), place.credentials, create=True
+    )
+    bucket = _opened(address, place.credentials)
+    await probe(bucket)
+    studio, lan_key = secrets.token_bytes(16), secrets.token_bytes(32)
+    device = await asyncio.to_thread(_device, home)
+    keys, name_key = MemberKeys.new(), secrets.token_bytes(32)
+    genesis = genesis_entry(studio, name_key, keys, _claim(device, studio, keys), label)
+    membership = Membership(studio, entry_hash(genesis), name_key, keys, label)
+    config = _config(address, place.url, studio, membership.genesis, lan_key)
+    await asyncio.to_thread(_save_secrets, home, membership, passphrase, place.credentials)
+    match await _commit(bucket, roster_key(Seq(1)), genesis):
+        case register.Lost():
+            raise WrongBucket(
+                "there is a studio in this bucket already: ask its owner for a ticket and use "
+                "`lucidnode join`, or choose another prefix"
+            )
+        case register.Unknown():
+            raise Unavailable("the bucket did not confirm the new studio: try again")
+        case register.Committed():
+            pass
+    await bucket.put(STUDIO, msgspec.json.encode({"format": 1, "studio": studio.hex()}))
+    await asyncio.to_thread(save_config, home, local.applied(config))
+
+
+async def join(
+    home: Path, ticket_text: str, code: str, local: Local, passphrase: str, label: Label
+) -> None:
+    """Make *home* a workstation of the studio that the ticket invites to.
+
+    Raises WrongPassphrase for another code, SealDamaged, TicketSpent, or what the bucket says.
+    """
+    ticket = await asyncio.to_thread(open_ticket, ticket_text, code, time.time_ns())
+    credentials = msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
+    address = await prepare_bucket(
+        parse_address(ticket.bucket, ticket.endpoint, ticket.region), credentials, create=False
+    )
+    bucket = _opened(address, credentials)
+    device = await asyncio.to_thread(_device, home)
+    keys = MemberKeys.new()
+    claim = _claim(device, ticket.studio, keys)
+    membership = Membership(ticket.studio, ticket.genesis, ticket.name_key, keys, label)
+    await asyncio.to_thread(_save_secrets, home, membership, passphrase, credentials)
+    for _ in range(_TRIES):
+        roster = verified(await _read_roster(bucket), ticket.genesis, verify)
+        entry = join_entry(
+            roster, ticket.name_key, ticket.invite, keys, claim, label, time.time_ns()
+        )
+        slot = roster_key(Seq(roster.head + 1))
+        match await _commit(bucket, slot, entry):
+            case register.Committed():
+                break
+            case register.Lost():
+                continue
+            case register.Unknown():
+                raise Unavailable("the bucket did not confirm that you joined: try again")
+    else:
+        raise TicketSpent("too many others join at this moment: try again")
+    config = _config(address, ticket.bucket, ticket.studio, ticket.genesis, ticket.lan_key)
+    await asyncio.to_thread(save_config, home, local.applied(config))
+
+
+def _opened(address: BucketAddress, credentials: Credentials | None) -> Bucket:
+    return open_bucket(address, credentials, SystemClock(), _JITTER, _uncounted)
+
+
+async def _commit(
+    bucket: Bucket, key: str, body: bytes
+) -> register.Committed | register.Lost | register.Unknown:
+    clock = SystemClock()
+    return await register.commit(bucket, key, body, clock, clock.boot() + _COMMIT_SECONDS, _JITTER)
+
+
+def _uncounted(_request: Request) -> None:
+    """Founding is not part of any node's bandwidth."""
+
+
+def _device(home: Path) -> DeviceIdentity:
+    path = home / DEVICE_FILE
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Left by a run that did not finish: no studio knows it, so it serves as well as a new one.
+    return DeviceIdentity.load(path) if path.exists() else DeviceIdentity.create(path)
+
+
+def _claim(device: DeviceIdentity, studio: bytes, keys: MemberKeys) -> DeviceClaim:
+    message = device_proof_message(studio, keys.public, keys.box, device.public, device.certificate)
+    return DeviceClaim(device.public, device.certificate, device.sign(message))
+
+
+def _config(
+    address: BucketAddress, url: str, studio: bytes, genesis: bytes, lan_key: bytes
+) -> NodeConfig:
+    return NodeConfig(
+        studio=studio.hex(),
+        genesis=genesis.hex(),
+        lan_key=lan_key.hex(),
+        bucket_url=url,
+        endpoint_url=address.endpoint if isinstance(address, S3Address) else None,
+        region=address.region if isinstance(address, S3Address) else None,
+    )
+
+
+def _save_secrets(
+    home: Path, membership: Membership, passphrase: str, credentials: Credentials | None
+) -> None:
+    save_private(home / MEMBER_FILE, seal_membership(membership, passphrase))
+    if credentials is not None:
+        save_private(home / BUCKET_FILE, msgspec.json.encode(credentials))
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            (home / BUCKET_FILE).unlink()
+
+
+async def _read_roster(bucket: Bucket) -> list[bytes]:
+    entries: list[bytes] = []
+    while True:
+        try:
+            entries.append(await bucket.get(roster_key(Seq(len(entries) + 1))))
+        except NotThere:
+            return entries

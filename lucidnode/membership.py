@@ -1,0 +1,110 @@
+"""What a member does with the studio's roster: keys from the fs plane, transport from the node.
+
+Sits above both planes: it builds signed entries with `lucidnode.fs.membership` and has the daemon
+append them to the log in the bucket.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from lucidnode.fs.membership.entries import invite_entry, project_entry
+from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.membership.member_file import Membership, open_membership
+from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.config import BUCKET_FILE, MEMBER_FILE, load_config
+
+_DAY_NS = 24 * 3600 * 10**9
+_TRIES = 20
+"""Races lost in a row before we give up; each one means that another member was quicker."""
+
+
+def unlock(home: Path, passphrase: str) -> Membership:
+    """Return the membership kept in *home*. Takes about a second by design.
+
+    Raises Refused if there is none, WrongPassphrase, SealDamaged.
+    """
+    try:
+        raw = (home / MEMBER_FILE).read_bytes()
+    except FileNotFoundError:
+        raise Refused(
+            f"this workstation belongs to no studio yet ({home} has no {MEMBER_FILE}): "
+            "run `lucidnode init` or `lucidnode join`"
+        ) from None
+    return open_membership(raw, passphrase)
+
+
+async def read_roster(socket: Path, mine: Membership) -> RosterView:
+    """Return the studio as *mine* sees it now."""
+    async with DaemonClient(socket) as client:
+        return RosterView.read(await client.roster(), mine)
+
+
+async def create_project(socket: Path, mine: Membership, name: str, block_size: int) -> ProjectId:
+    """Create a project called *name*; returns its id. Raises NameTaken, NotAllowed, Unavailable."""
+    project = ProjectId(secrets.token_hex(16))
+    await _append(socket, mine, lambda view: project_entry(view, project, name, block_size))
+    return project
+
+
+async def invite(
+    home: Path, socket: Path, mine: Membership, role: str, days: int, who: str
+) -> tuple[str, str]:
+    """Open an invite; returns its ticket and its code. Raises NotAllowed, Unavailable."""
+    keys = MemberKeys.new()
+    expires_ns = time.time_ns() + days * _DAY_NS
+    await _append(
+        socket, mine, lambda view: invite_entry(view, keys, cast(Role, role), expires_ns, who)
+    )
+    config = load_config(home)
+    ticket = Ticket(
+        bucket=config.bucket_url,
+        endpoint=config.endpoint_url,
+        region=config.region,
+        credentials=_credentials(home),
+        studio=mine.studio,
+        genesis=mine.genesis,
+        lan_key=bytes.fromhex(config.lan_key),
+        name_key=mine.name_key,
+        invite=keys,
+        expires_ns=expires_ns,
+        suggested_name=who,
+    )
+    code = new_code()
+    return seal_ticket(ticket, code), code
+
+
+def _credentials(home: Path) -> dict[str, str]:
+    """Return the node's explicit credentials, for the ticket; none if the machine provides them."""
+    try:
+        found = msgspec.json.decode((home / BUCKET_FILE).read_bytes(), type=dict[str, str | None])
+    except FileNotFoundError:
+        return {}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+async def _append(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:
+    """Append what *make* builds on the newest roster; builds again when another entry wins."""
+    async with DaemonClient(socket) as client:
+        for _ in range(_TRIES):
+            view = RosterView.read(await client.roster(), mine)
+            reply = await client.append_roster(Seq(view.roster.head + 1), make(view))
+            match reply.outcome:
+                case "committed":
+                    return
+                case "unknown":
+                    break
+                case "lost":
+                    continue
+    raise Unavailable("the change could not be written to the bucket for sure: look and try again")

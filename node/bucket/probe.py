@@ -1,0 +1,123 @@
+"""Asks a store to show that it keeps create-if-absent, before a journal is trusted to it.
+
+Some engines ignore `If-None-Match: *` and let everyone win, some refuse it, some check and then
+act, which a race finds. None of them says so by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import AlreadyThere, Unfit, Unsettled
+from lucidnode.node.client.errors import AccessDenied, NodeError, NotThere, Refused, Unavailable
+
+FOLDER = ".probe"
+"""Where the tries are made. What a killed probe leaves there is a few bytes, and nobody's."""
+
+_RACERS = 16
+_ROUNDS = 3
+_TRIES = 3
+
+
+async def probe(bucket: Bucket) -> None:
+    """Return if *bucket* can carry a journal; everything written is deleted again.
+
+    Raises Unfit with the reason if it cannot, AccessDenied if we may not read, write and delete
+    in it, Unavailable if it did not answer well enough to tell.
+    """
+    folder = f"{FOLDER}/{secrets.token_hex(16)}"
+    keys = [f"{folder}/{name}" for name in ("plain", "twice", *map(str, range(_ROUNDS)))]
+    plain, twice, *races = keys
+    try:
+        await _keeps_objects(bucket, plain)
+        await _refuses_a_second(bucket, twice)
+        for key in races:
+            await _lets_one_of_many_win(bucket, key)
+    finally:
+        for key in keys:
+            with suppress(NodeError):  # the answer of the probe counts more
+                await bucket.delete(key)
+
+
+async def _keeps_objects(bucket: Bucket, key: str) -> None:
+    try:
+        await bucket.get(key)
+    except NotThere:
+        pass
+    except AccessDenied as error:
+        # S3 hides absence from those who may not list; then nothing could ever be settled.
+        raise AccessDenied(f"{error} Reading needs the rights to get and to list.") from error
+    else:
+        raise Unfit("The store returns an object that nobody wrote.")
+    body = secrets.token_bytes(32)
+    await bucket.put(key, body)
+    if await bucket.get(key) != body:
+        raise Unfit("The store does not return what was written to it.")
+    await bucket.delete(key)
+    if await bucket.size(key) is not None:
+        raise Unfit("The store still has an object that was deleted.")
+
+
+async def _refuses_a_second(bucket: Bucket, key: str) -> None:
+    first, second = secrets.token_bytes(32), secrets.token_bytes(32)
+    if not await _created(bucket, key, first):
+        raise Unfit("The store says that an object exists which nobody wrote.")
+    if await _created(bucket, key, second):
+        raise Unfit(
+            "The store ignores If-None-Match: it let a second create replace the first, "
+            "so two nodes could overwrite each other's changes."
+        )
+    if await bucket.get(key) != first:
+        raise Unfit("The store refused a second create, but replaced the object.")
+
+
+async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
+    """Create as the register does; tell whether *body* is there now."""
+    reason: NodeError | None = None
+    for _ in range(_TRIES):
+        try:
+            await bucket.create(key, body)
+            return True
+        except AlreadyThere:
+            return await bucket.get(key) == body
+        except Refused as error:
+            raise Unfit(f"The store has no create-if-absent: {error}") from error
+        except Unsettled as error:
+            reason = error
+        try:
+            return await bucket.get(key) == body
+        except NotThere:
+            continue
+    raise Unfit(f"The store takes plain writes, but no create-if-absent: {reason}") from reason
+
+
+async def _lets_one_of_many_win(bucket: Bucket, key: str) -> None:
+    bodies = [secrets.token_bytes(32) for _ in range(_RACERS)]
+    winners: list[bytes] = []
+
+    async def race(body: bytes) -> None:
+        try:
+            await bucket.create(key, body)
+        except (AlreadyThere, Unsettled):
+            return
+        winners.append(body)
+
+    async with asyncio.TaskGroup() as racers:
+        for body in bodies:
+            racers.create_task(race(body))
+    if len(winners) > 1:
+        raise Unfit(
+            f"Of {_RACERS} creates of one name at once {len(winners)} succeeded: the store's "
+            "create-if-absent is not atomic, so two nodes could overwrite each other's changes."
+        )
+    try:
+        left = await bucket.get(key)
+    except NotThere as error:
+        if winners:
+            raise Unfit("The store lost an object it had acknowledged.") from error
+        raise Unavailable("The bucket settled none of many creates at once.") from error
+    if left not in (winners or bodies):
+        raise Unfit("The store kept another object than the one whose create it acknowledged.")

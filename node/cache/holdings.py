@@ -1,0 +1,92 @@
+"""The books of the cache: what is held, on its way in, on its way out. Pure: no disk, no clock.
+
+A change is entered twice: when it begins and when it ended. Between the two its blocks are
+*moving*: neither held nor to be chosen by another change. So whoever looks meanwhile sees books
+that are right, and the sum of held and arriving never passes the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.eviction import LruOrder, disk_bytes
+from lucidnode.node.client.ids import BlockId
+
+
+class Holdings:
+    """The blocks of one opened cache directory."""
+
+    def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int) -> None:
+        """Start from what was *found*, id and file size, the least recently used first.
+
+        *limit* is the disk space in bytes that held and arriving blocks may take together.
+        """
+        self._order = LruOrder(found)
+        self._limit = limit
+        self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
+        self._moving: set[BlockId] = set()
+        self._arriving = 0
+
+    def __contains__(self, block: BlockId) -> bool:
+        return block in self._order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def bytes(self) -> int:
+        """Return the disk space of what is held or arriving."""
+        return self._order.bytes + self._arriving
+
+    def use(self, block: BlockId) -> None:
+        """Note that *block*, which is held, was used just now."""
+        self._order.touch(block)
+        self._used.pop(block, None)
+        self._used[block] = None
+
+    def drain_used(self) -> list[tuple[BlockId, int]]:
+        """Return what was used since the last call, id and file size, in order of use."""
+        used = [(block, self._order.size(block)) for block in self._used]
+        self._used.clear()
+        return used
+
+    def oldest(self, wanted: int) -> list[BlockId]:
+        """Return the least recently used blocks that free *wanted* bytes, or all there are."""
+        return self._order.oldest(wanted)
+
+    def victims(self, arrival: Arrival, shortfall: int) -> list[BlockId] | None:
+        """Return what must go for *arrival* to come, or None if it cannot come now.
+
+        That is what the limit demands, and no less than *shortfall* bytes.
+        """
+        excess = self.bytes + disk_bytes(arrival.size) - self._limit
+        if arrival.block in self._moving or excess > self._order.bytes:
+            return None
+        return self._order.oldest(max(excess, shortfall))
+
+    def begin(self, victims: Sequence[BlockId], arrival: Arrival | None) -> dict[BlockId, int]:
+        """Enter that *victims* leave and *arrival* comes; return the victims' file sizes."""
+        leaving = {block: self._order.remove(block) for block in victims}
+        for block in victims:
+            self._used.pop(block, None)
+        self._moving.update(victims)
+        if arrival is not None:
+            self._moving.add(arrival.block)
+            self._arriving += disk_bytes(arrival.size)
+        return leaving
+
+    def end(
+        self, leaving: dict[BlockId, int], arrival: Arrival | None, change: Change, *, bad: bool
+    ) -> None:
+        """Enter how a change ended. Victims that would not go are held again, unless *bad*."""
+        self._moving.difference_update(leaving)
+        if not bad:
+            for block in leaving.keys() - set(change.removed):
+                self._order.restore(block, leaving[block])
+        if arrival is not None:
+            self._moving.discard(arrival.block)
+            self._arriving -= disk_bytes(arrival.size)
+            if change.kept:
+                self._order.add(arrival.block, arrival.size)
+                self.use(arrival.block)

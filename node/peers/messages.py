@@ -1,0 +1,93 @@
+"""What travels over the control channel: msgspec structs as MessagePack, one per WebSocket message.
+
+The one who dials speaks first: Hello, answered by Welcome. Then either side sends Push, Heads and
+Totals whenever it has some. Every field is bounded here; a message out of bounds ends the link.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from lucidnode.discovery.ring import MAX_WEIGHT
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import MAX_SEQ
+from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
+
+PROTOCOL = 1
+
+MAX_MESSAGE = MAX_JOURNAL_ENTRY + 4096
+"""Bytes: the largest journal entry and what surrounds it."""
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Weight = Annotated[int, Meta(ge=1, le=MAX_WEIGHT)]
+Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Project = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Number = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+Name = Annotated[str, Meta(max_length=64)]
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+    """First words of the one who dials. *instance* is random for each start of a daemon."""
+
+    protocol: int
+    instance: Bytes16
+    control_port: Port
+    weight: Weight
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+    """What the other answers: where block bodies are to be had, and the secret that opens them.
+
+    *session* and *secret* are good for as long as this link lives.
+    """
+
+    protocol: int
+    instance: Bytes16
+    weight: Weight
+    body_port: Port
+    session: Bytes16
+    secret: Bytes32
+
+
+class Push(msgspec.Struct, frozen=True, tag="push", forbid_unknown_fields=True):
+    """A journal entry that was just committed, opaque to daemons."""
+
+    project: Project
+    seq: Number
+    body: Annotated[bytes, Meta(max_length=MAX_JOURNAL_ENTRY)]
+
+
+class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True):
+    """The highest journal entry seen of each project: its number and its hash."""
+
+    heads: Annotated[dict[Project, tuple[Number, Bytes32]], Meta(max_length=4096)]
+
+
+class Totals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_fields=True):
+    """Counters of the sender, for the office's view on the dashboard."""
+
+    totals: Annotated[dict[Name, int], Meta(max_length=64)]
+
+
+Message = Hello | Welcome | Push | Heads | Totals
+
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
+    type=Hello | Welcome | Push | Heads | Totals
+)
+
+
+def encode(message: Message) -> bytes:
+    """Return *message* as it is sent."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """Return the message in *data*. Raises Malformed for anything else."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Malformed(f"control message: {error}") from error

@@ -1,0 +1,76 @@
+"""A register in the bucket: a name that can be written once, by whoever comes first.
+
+The journal and the roster are rows of such names. This file knows neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lucidnode.node.bucket.backoff import Backoff, Jitter
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Refused, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Our body is what everybody finds under the name, now and for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Somebody else's body is; ours is not there and never will be."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Ours may be there, or may still come. *cause* is the last thing that went wrong.
+
+    Delete nothing that the body refers to, and commit the same bytes to the same name again.
+    """
+
+    cause: NodeError
+
+
+async def commit(
+    bucket: Bucket, key: str, body: bytes, clock: Clock, deadline: float, jitter: Jitter
+) -> Committed | Lost | Unknown:
+    """Create *key* with *body* if it is absent, and find out how that ended.
+
+    *body* must be unlike any other anyone ever commits (it carries a random attempt id): that is
+    how our own success is told from another's when its answer was lost. Nothing is tried anew
+    after *deadline*, an instant of `clock.boot()`; calls under way still run into their own.
+    Raises nothing of NodeError.
+
+    Sending the same bytes again is safe whatever became of them before: the name takes one body.
+    """
+    backoff = Backoff(jitter)
+    while True:
+        cause = await _create(bucket, key, body)
+        if cause is None:
+            return Committed()
+        # Also after AlreadyThere, which may be the answer to our own body sent earlier.
+        try:
+            there = await bucket.get(key)
+            return Committed() if there == body else Lost(there)
+        except NotThere:
+            pass  # not settled: try again
+        except (Unavailable, Corrupt) as error:
+            cause = error
+        pause = backoff.pause()
+        if clock.boot() + pause >= deadline or isinstance(cause, Refused):
+            return Unknown(cause)
+        await clock.sleep(pause)
+
+
+async def _create(bucket: Bucket, key: str, body: bytes) -> NodeError | None:
+    """Try once; return None if the store acknowledged it, else why not."""
+    try:
+        await bucket.create(key, body)
+    except (AlreadyThere, Unsettled, Unavailable, Refused) as error:
+        return error
+    return None

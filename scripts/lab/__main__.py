@@ -1,0 +1,5 @@
+"""`python -m lab`: the command `scripts/lan`."""
+
+from lab.app import main
+
+main()

@@ -1,0 +1,166 @@
+"""The dashboard in a real browser: its numbers are the metrics, and it asks nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import aiohttp
+import chromium
+import pytest
+
+from lucidnode.node.bucket.counted import Request
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.dashboard.facts import Facts, PeerFacts
+from lucidnode.node.dashboard.server import DashboardServer
+from lucidnode.node.metrics import Metrics
+from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.savings import Totals
+
+GB = 10**9
+
+
+class FixedOffice:
+    """Two other workstations that said what they moved."""
+
+    def facts(self) -> list[PeerFacts]:
+        moved = Totals(read_peer=40 * GB, served=25 * GB, received=40 * GB, downloaded=2 * GB)
+        return [
+            PeerFacts("a" * 32, "192.0.2.12", "up", 0.31, moved),
+            PeerFacts("b" * 32, "192.0.2.13", "down", 0.34, None),
+        ]
+
+    def own_share(self) -> float:
+        return 0.35
+
+
+class FixedCache:
+    """A cache that is a third full."""
+
+    bytes = 33 * GB
+    blocks = 33_000
+    limit = 100 * GB
+    free = 400 * GB
+
+    def facts(self) -> FixedCache:
+        return self
+
+
+class NoUploads:
+    """Nothing waits."""
+
+    blocks = 0
+    bytes = 0
+    oldest_seconds = 0.0
+
+
+class Scene:
+    """A daemon's dashboard over real counters, and a mount that answers for itself."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.mounts = Mounts()
+        self.mount = Mount(
+            ProjectId("c" * 32), wire.Hello(mountpoint="/home/ada/demo", pid=1, head=7)
+        )
+        self.mounts.add(self.mount)
+        self.facts = Facts(
+            device="d" * 32,
+            bucket="bucket 'studio' at AWS S3",
+            price_per_gb=0.09,
+            moved=self.metrics.moved,
+            mounts=self.mounts,
+            office=FixedOffice(),
+            cache=FixedCache(),
+            pending_uploads=NoUploads,
+            addresses=dict,
+            trouble=list,
+        )
+        self.metrics.watch_totals(self.facts.totals)
+
+    def read(self, **reads: int) -> None:
+        self.mount.heard(wire.MountStats(**reads))
+
+    async def page_facts(self) -> dict[str, Any]:
+        """Read the facts as the server does, and answer the daemon's question as a mount does."""
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(self.facts.page())
+            match await self.mount.outbox.get():
+                case wire.Ask(number=number):
+                    self.mount.heard(wire.Answer(number, {"project": "demo"}))
+                case other:
+                    raise AssertionError(other)
+        return asked.result()
+
+    def server(self) -> DashboardServer:
+        return DashboardServer(
+            0,
+            page_facts=self.page_facts,
+            metrics_text=self.metrics.text,
+            clock=SystemClock(),
+        )
+
+
+def metric(text: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found, f"{name} is not exported"
+    return float(found[1])
+
+
+@pytest.mark.slow
+async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.url) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        for step in (1, 2):
+            scene.metrics.bucket_request(Request("get", "block", received=GB, outcome="done"))
+            scene.read(read_memory=step * GB, read_cache=step * 5 * GB, read_peer=step * 20 * GB)
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{server.url}metrics") as answer,
+            ):
+                text = await answer.text()
+            counted = metric(text, 'lucidnode_read_bytes_total{source="peer"}')
+            assert counted == step * 20 * GB
+            shown = f"{counted / GB:.1f} GB"
+            await page.until(
+                "document.querySelectorAll('#sources tbody tr')[2].cells[1].textContent"
+                f" === {shown!r}"
+            )
+            # The office read 26 GB a step here and 40 GB there, and downloaded 1 GB a step and 2.
+            saved = step * 26 + 40 - step - 2
+            assert await page.value("document.getElementById('saved').textContent") in {
+                f"{saved:.1f} GB",
+                f"{saved:.0f} GB",
+            }
+        assert await page.value("document.querySelector('#mounts tbody b').textContent") == "demo"
+        hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
+        assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts
+
+
+async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -> None:
+    scene = Scene()
+    async with scene.server() as server, aiohttp.ClientSession() as session:
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            async with session.get(f"{server.url}facts", headers=headers) as answer:
+                assert answer.status == 403
+        async with session.get(f"{server.url}facts") as answer:
+            assert answer.status == 200
+
+
+async def test_a_taken_port_is_one_clear_sentence() -> None:
+    scene = Scene()
+    async with scene.server() as server:
+        other = DashboardServer(
+            server.port,
+            page_facts=scene.page_facts,
+            metrics_text=scene.metrics.text,
+            clock=SystemClock(),
+        )
+        with pytest.raises(Refused, match=r"taken.*dashboard_port"):
+            async with other:
+                pass

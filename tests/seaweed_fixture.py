@@ -1,0 +1,145 @@
+"""A real S3 store for tests: SeaweedFS from its wheel, in one process on loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lucidnode.node.bucket.address import S3Address
+from lucidnode.node.bucket.credentials import Credentials
+
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+    "s3.port.grpc",
+    "s3.port",
+)
+
+
+@dataclass(frozen=True)
+class Seaweed:
+    """A running store: *owner* may do everything, *guest* only read the bucket `readable`."""
+
+    endpoint: str
+    owner: Credentials
+    guest: Credentials
+
+    def address(self, bucket: str, prefix: str = "") -> S3Address:
+        return S3Address(bucket, prefix, self.endpoint, "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    with running_seaweed() as server:
+        yield server
+
+
+@contextmanager
+def running_seaweed() -> Iterator[Seaweed]:
+    """Run a store with free ports and an empty directory; leave nothing behind."""
+    owner = Credentials("AKOWNER", "owner-secret-0123456789")
+    guest = Credentials("AKGUEST", "guest-secret-0123456789")
+    folder = Path(tempfile.mkdtemp(prefix="lucidnode-seaweed-"))
+    try:
+        config = folder / "s3.json"
+        config.write_text(
+            json.dumps(
+                {
+                    "identities": [
+                        _identity("owner", owner, ["Admin", "Read", "Write", "List"]),
+                        _identity("guest", guest, ["Read:readable", "List:readable"]),
+                    ]
+                }
+            )
+        )
+        ports = _free_ports(len(_PORTS))
+        with _process(folder, config, ports):
+            yield Seaweed(f"http://127.0.0.1:{ports[-1]}", owner, guest)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _identity(name: str, key: Credentials, actions: list[str]) -> dict[str, object]:
+    pair = {"accessKey": key.access_key, "secretKey": key.secret_key}
+    return {"name": name, "credentials": [pair], "actions": actions}
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextmanager
+def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
+    log = folder / "weed.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                Path(sys.executable).with_name("weed"),
+                "mini",
+                f"-dir={folder}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-s3.config={config}",
+                "-s3.autoCreateBucket=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-webdav=false",
+                "-admin.ui=false",
+                *(f"-{name}={port}" for name, port in zip(_PORTS, ports, strict=True)),
+            ],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait_until_it_answers(process, ports[-1], log)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for port in ports:  # it binds these in /tmp whatever the environment says
+            for stale in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                stale.unlink(missing_ok=True)
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            if refusal.code == 403:  # it asks for credentials, so it has read its own
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text()}")
