@@ -17,26 +17,14 @@ import msgspec
 from lucidnode.node import register
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import journal_key
+from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import NodeError, NotThere, Refused
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
+from lucidnode.node.uploads import Uploads
 
 log = logging.getLogger(__name__)
-
-
-class Staging(Protocol):
-    """Where a prepared commit waits; see node/cache/staging.py."""
-
-    async def prepare(self, project: ProjectId, request: bytes) -> None: ...
-    async def prepared(self) -> dict[ProjectId, bytes]: ...
-    async def discard_prepared(self, project: ProjectId) -> None: ...
-
-
-class Uploads(Protocol):
-    """The upload queue; see node/uploads.py."""
-
-    async def wait_for(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
 
 
 class Announce(Protocol):
@@ -135,6 +123,7 @@ class JournalService:
         match await self._commit(journal_key(project, seq), body):
             case register.Committed():
                 await self._staging.discard_prepared(project)
+                self._uploads.committed(project, [BlockId(b) for b in request.needs])
                 self._note_head(project, seq, body)
                 self._announce(project, seq, body)
                 return wire.CommitReply("committed", body)

@@ -19,48 +19,28 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.client import wire
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import (
     BlockId,
     ProjectId,
-    Seq,
     parse_block_id,
     parse_project_id,
     parse_seq,
 )
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.roster_service import RosterService
 
 log = logging.getLogger(__name__)
-
-_PREFETCH_MAX = 256
-"""Blocks of one read-ahead request: 256 MiB at the default block size."""
 
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     type=wire.Hello | wire.MountStats | wire.Answer
 )
-
-
-class Blocks(Protocol):
-    """Where blocks come from and go to, as the socket needs it."""
-
-    async def obtain(
-        self, project: ProjectId, block: BlockId
-    ) -> tuple[wire.Source, bytes | None]: ...
-    def prefetch(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
-    def touched(self, blocks: list[BlockId]) -> None: ...
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None: ...
-
-
-class RosterLog(Protocol):
-    """The membership log, as the socket needs it."""
-
-    async def entries(self) -> list[bytes]: ...
-    async def append(self, seq: Seq, body: bytes) -> wire.CommitReply: ...
 
 
 class Welcomer(Protocol):
@@ -76,9 +56,9 @@ class SocketServer:
         self,
         path: Path,
         *,
-        blocks: Blocks,
+        blocks: BlocksForMounts,
         journal: JournalService,
-        roster: RosterLog,
+        roster: RosterService,
         mounts: Mounts,
         welcome: Welcomer,
         topics: dict[str, Callable[[], Awaitable[Any]]],
@@ -103,7 +83,6 @@ class SocketServer:
         app.router.add_get("/v1/roster", self._get_roster)
         app.router.add_post("/v1/roster/{seq}", self._post_roster)
         app.router.add_get(project + "/block/{block}", self._get_block)
-        app.router.add_post(project + "/prefetch", self._post_prefetch)
         app.router.add_post(project + "/staged", self._post_staged)
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
@@ -143,13 +122,6 @@ class SocketServer:
         if body is None:
             return web.Response(status=204, headers=headers)
         return web.Response(body=body, headers=headers)
-
-    async def _post_prefetch(self, request: web.Request) -> web.Response:
-        blocks = await _block_list(request)
-        if len(blocks) > _PREFETCH_MAX:
-            raise Malformed("too many blocks in one read-ahead")
-        self._blocks.prefetch(_project(request), blocks)
-        return web.Response(status=204)
 
     async def _post_staged(self, request: web.Request) -> web.Response:
         await self._blocks.staged(_project(request), await _block_list(request))

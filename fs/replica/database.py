@@ -116,7 +116,8 @@ class Database:
         """All or nothing; yields the growing list of changes to replicated rows."""
         assert self._recorded is None, "transactions do not nest"
         self.rows("BEGIN IMMEDIATE")
-        self._recorded = changes = []
+        changes: list[RowChange] = []
+        self._recorded = changes
         try:
             yield changes
             self.rows("COMMIT")
@@ -147,7 +148,7 @@ class Database:
 
     def changeset(self, changes: Sequence[RowChange]) -> bytes:
         """Return *changes*, in order, as one SQLite changeset; empty if they cancel out."""
-        builder = apsw.ChangesetBuilder()
+        builder = apsw.ChangesetBuilder()  # type: ignore[no-untyped-call]  # a gap in its stubs
         with _mapped_errors():
             builder.schema(self._connection, "main")
             for table, old, new in changes:
@@ -173,7 +174,7 @@ class Database:
         try:
             # Without a conflict handler the first misfit aborts, and SQLite undoes what it did.
             apsw.Changeset.apply(changeset, self._connection)
-        except (apsw.AbortError, apsw.SchemaError) as error:
+        except apsw.AbortError as error:
             raise Unfit("not made on this state") from error
         except apsw.Error as error:
             raise _mapped(error) from error
@@ -254,9 +255,7 @@ def _difference(
         value if place < keys or value != new[place] else apsw.no_change
         for place, value in enumerate(old)
     ]
-    after = [
-        value if value != old[place] else apsw.no_change for place, value in enumerate(new)
-    ]
+    after = [value if value != old[place] else apsw.no_change for place, value in enumerate(new)]
     return tuple(before), tuple(after)
 
 

@@ -76,15 +76,14 @@ class Extent(msgspec.Struct, frozen=True):
 class Tail(msgspec.Struct, frozen=True):
     """Acknowledged bytes of a file that are not in a block yet.
 
-    *row* orders tails: where two overlap, the higher one is newer. *pack_offset* is meaningful
-    once the tail belongs to a pack.
+    Loose tails of one file never overlap. *pack_offset* is its place in the plaintext of its pack,
+    and means nothing while it is loose.
     """
 
     row: int
     ino: InodeNo
     offset: int
     data: bytes
-    time_ns: int
     pack_offset: int = 0
 
     @property

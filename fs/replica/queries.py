@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory
+from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT, Attributes, Extent, InodeNo, Kind, Version
@@ -16,19 +16,14 @@ _ATTRIBUTES = (
     "i.ino, i.kind, i.mode, i.uid, i.gid, i.size, i.nlink, "
     "i.atime_ns, i.mtime_ns, i.ctime_ns, i.rdev, i.version"
 )
-_BY_INO = f"SELECT {_ATTRIBUTES} FROM inode i WHERE ino = ?"
-_BY_NAME = (
-    f"SELECT {_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino "
-    "WHERE n.parent = ? AND n.name = ?"
-)
-_NAMES = (
-    f"SELECT n.name, {_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino "
-    "WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
-)
+_BY_INO = f"SELECT {_ATTRIBUTES} FROM inode i WHERE ino = ?"  # noqa: S608  # constants only
+_NAMED = f"{_ATTRIBUTES} FROM name n JOIN inode i ON i.ino = n.ino WHERE n.parent = ?"
+_BY_NAME = f"SELECT {_NAMED} AND n.name = ?"  # noqa: S608  # constants only
+_NAMES = f"SELECT n.name, {_NAMED} AND n.name > ? ORDER BY n.name LIMIT ?"  # noqa: S608  # the same
 # Extents do not overlap, so the one that starts at or before the range is the first to matter.
 _EXTENTS = """
     SELECT e.offset, e.length, e.block, b.epoch, b.nonce, b.size, e.block_offset
-    FROM extent e JOIN block b ON b.id = e.block
+    FROM extent e LEFT JOIN block b ON b.id = e.block
     WHERE e.ino = ?1 AND e.offset < ?3 AND e.offset + e.length > ?2 AND e.offset >= coalesce(
         (SELECT max(offset) FROM extent WHERE ino = ?1 AND offset <= ?2), 0)
     ORDER BY e.offset
@@ -111,13 +106,18 @@ class Queries:
         return target
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
-        """Return what maps [offset, offset + length), in order and cut to it; holes are absent."""
+        """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
+
+        Raises Unreadable if an extent names a block that nobody described: that is no hole.
+        """
         end = offset + length
         extents = []
         for start, size, block, epoch, nonce, block_size, block_offset in self._database.rows(
             _EXTENTS, (ino, offset, end)
         ):
             first, last = max(start, offset), min(start + size, end)
+            if epoch is None:
+                raise Unreadable(f"inode {ino} uses a block that the project does not know")
             name = BlockName(BlockId(block), epoch, nonce, block_size)
             extents.append(Extent(first, last - first, name, block_offset + first - start))
         return extents

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, Self, TypeVar
+from typing import ParamSpec, Protocol, Self, TypeVar
 
 from lucidnode.node.block import verified
 from lucidnode.node.cache.durable import write_durably
@@ -26,12 +26,13 @@ from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_
 from lucidnode.node.client.staging import STAGING, staged_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 
-STALE = 3600.0
-"""Seconds after which a file being written was left by a mount that died."""
+STALE_NS = 3600 * 10**9
+"""Nanoseconds after which a file being written was left by a mount that died."""
 
 _ENTRY = "entry"
 _THREADS = 4
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -59,6 +60,9 @@ class Staging:
         self._clock = clock
         self._held: dict[ProjectId, dict[BlockId, Staged]] = {}
         self._bytes = 0
+        # Held from a look at the disk until what it showed is in `_held`, and from a deletion
+        # until it is out of it: so a look never brings back what was released meanwhile.
+        self._books = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, "staging")
 
     @classmethod
@@ -98,17 +102,21 @@ class Staging:
 
         Raises Unavailable if the disk cannot be read; then nothing was learnt.
         """
-        found = await self._run(_scan, self._path, self._clock.wall_ns() - int(STALE * 1e9))
-        for project in self._held.keys() | found.keys():
-            self._learn(project, found.get(project, {}))
+        async with self._books:
+            found = await self._run(_scan, self._path, self._clock.wall_ns() - STALE_NS)
+            self._held = found
+            self._bytes = sum(s.size for blocks in found.values() for s in blocks.values())
 
     async def note(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
         """Learn of *blocks* a mount says it staged; those that are not there pass.
 
         Raises Unavailable if the disk cannot be read.
         """
-        found = await self._run(_look_up, self._path, project, list(blocks))
-        self._learn(project, {**self._held.get(project, {}), **found})
+        async with self._books:
+            for block, staged in await self._run(_look_up, self._path, project, list(blocks)):
+                self._forget(project, block)
+                self._held.setdefault(project, {})[block] = staged
+                self._bytes += staged.size
 
     async def load(self, project: ProjectId, block: BlockId) -> bytes:
         """Return the verified block.
@@ -134,10 +142,11 @@ class Staging:
         staged = self.held(project).get(block)
         if staged is not None:
             await self._cache.adopt(block, path, staged.size)
-        # What the disk will not delete now is found by the next scan and uploaded again.
-        with contextlib.suppress(Unavailable):
-            await self._run(partial(path.unlink, missing_ok=True))
-        self._learn(project, {b: s for b, s in self.held(project).items() if b != block})
+        async with self._books:
+            # What the disk will not delete now is found by a later scan and uploaded again.
+            with contextlib.suppress(Unavailable):
+                await self._run(partial(path.unlink, missing_ok=True))
+            self._forget(project, block)
 
     async def prepare(self, project: ProjectId, request: bytes) -> None:
         """Keep the commit *request* of *project* durably, instead of any earlier one.
@@ -157,8 +166,76 @@ class Staging:
     def _entry(self, project: ProjectId) -> Path:
         return self._path / project / _ENTRY
 
-    def _learn(self, project: ProjectId, blocks: dict[BlockId, Staged]) -> None:
-        before = self._held.pop(project, {})
-        self._bytes += sum(s.size for s in blocks.values()) - sum(s.size for s in before.values())
-        if blocks:
-            self._held[project] = blocks
+    def _forget(self, project: ProjectId, block: BlockId) -> None:
+        blocks = self._held.get(project, {})
+        staged = blocks.pop(block, None)
+        if staged is not None:
+            self._bytes -= staged.size
+        if not blocks:
+            self._held.pop(project, None)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
+        except OSError as error:
+            raise Unavailable(f"staging in {self._path}: {error.strerror or error}") from error
+
+
+def _scan(directory: Path, stale_ns: int) -> dict[ProjectId, dict[BlockId, Staged]]:
+    """Return all staged blocks as they were written; remove scratch files from before *stale_ns*."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found: dict[ProjectId, dict[BlockId, Staged]] = {}
+    for path in directory.iterdir():
+        with contextlib.suppress(Malformed, NotADirectoryError):
+            blocks = _scan_project(path, stale_ns)
+            if blocks:
+                found[parse_project_id(path.name)] = blocks
+    return found
+
+
+def _scan_project(directory: Path, stale_ns: int) -> dict[BlockId, Staged]:
+    blocks: dict[BlockId, Staged] = {}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(Malformed, FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                staged = Staged(status.st_size, status.st_mtime_ns)
+                if not _is_scratch(entry.name):
+                    blocks[parse_block_id(entry.name)] = staged
+                elif staged.written_ns < stale_ns:
+                    Path(entry.path).unlink()
+    return dict(sorted(blocks.items(), key=lambda item: item[1].written_ns))
+
+
+def _is_scratch(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def _look_up(
+    directory: Path, project: ProjectId, blocks: list[BlockId]
+) -> list[tuple[BlockId, Staged]]:
+    found = []
+    for block in blocks:
+        with contextlib.suppress(FileNotFoundError):
+            status = staged_path(directory, project, block).stat()
+            found.append((block, Staged(status.st_size, status.st_mtime_ns)))
+    return found
+
+
+def _load(path: Path, block: BlockId) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT:
+                raise Corrupt(f"the staged file of block {block.hex()} is too long")
+            return verified(block, file.readall())
+    except FileNotFoundError:
+        raise NotThere(f"block {block.hex()} is not staged") from None
+
+
+def _prepared(directory: Path) -> dict[ProjectId, bytes]:
+    found: dict[ProjectId, bytes] = {}
+    for path in directory.iterdir():
+        with contextlib.suppress(Malformed, FileNotFoundError, NotADirectoryError):
+            found[parse_project_id(path.name)] = (path / _ENTRY).read_bytes()
+    return found

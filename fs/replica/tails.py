@@ -1,0 +1,116 @@
+"""Acknowledged bytes that are too few for a block of their own, until they are packed into one.
+
+A tail lies over its file's extents. Packing moves many tails into one block: the extents are
+written at once, and the rows stay until the block is safely staged, so that a crash between the
+two can seal the same block again (the same plaintext gives the same block).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import InodeNo, Tail
+from lucidnode.node.client.ids import BlockId
+
+_LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NULL"
+
+
+class Tails:
+    """The tails in *database*. Changes run inside the caller's transaction.
+
+    *ends* says for each file with loose tails where the last of them ends; the caller has it
+    renewed by `recount` once the transaction is committed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.ends: dict[InodeNo, int] = {}
+        self.recount_all()
+
+    def loose(self) -> list[Tail]:
+        """Return every tail without a pack, oldest first."""
+        return [_tail(row) for row in self._database.rows(f"{_LOOSE} ORDER BY row")]
+
+    def of(self, ino: InodeNo) -> list[Tail]:
+        """Return the loose tails of *ino*, oldest first: each lies over those before it."""
+        if ino not in self.ends:
+            return []
+        return [
+            _tail(row) for row in self._database.rows(f"{_LOOSE} AND ino = ? ORDER BY row", (ino,))
+        ]
+
+    def packs(self) -> dict[BlockId, list[Tail]]:
+        """Return the packs that are not released, each with its tails by their place in it."""
+        packs: dict[BlockId, list[Tail]] = {}
+        for row in self._database.rows(
+            "SELECT row, ino, offset, data, pack_offset, pack FROM tail "
+            "WHERE pack IS NOT NULL ORDER BY pack, pack_offset"
+        ):
+            packs.setdefault(BlockId(row[5]), []).append(_tail(row[:5]))
+        return packs
+
+    def put(self, ino: InodeNo, offset: int, data: bytes) -> None:
+        """Add a tail over whatever the file has there."""
+        self.clear(ino, offset, offset + len(data))
+        self._insert(ino, offset, data)
+
+    def clear(self, ino: InodeNo, start: int, end: int) -> None:
+        """Cut [start, end) out of the loose tails of *ino*: something newer lies there."""
+        if ino not in self.ends:
+            return
+        for tail in self.of(ino):
+            if tail.offset >= end or tail.end <= start:
+                continue
+            self._database.change("DELETE FROM tail WHERE row = ?", (tail.row,))
+            if tail.offset < start:
+                self._insert(ino, tail.offset, tail.data[: start - tail.offset])
+            if tail.end > end:
+                self._insert(ino, end, tail.data[end - tail.offset :])
+
+    def drop(self, ino: InodeNo) -> None:
+        """Forget the loose tails of a file that is gone. Packs hold other files' bytes as well."""
+        self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
+
+    def move(self, old: InodeNo, new: InodeNo) -> None:
+        """Make the loose tails of *old* those of *new*."""
+        self._database.change("UPDATE tail SET ino = ? WHERE ino = ? AND pack IS NULL", (new, old))
+
+    def assign(self, pack: BlockId, places: Iterable[tuple[int, int]]) -> None:
+        """Put tails into *pack*: (row, offset in the pack's plaintext) each."""
+        for row, pack_offset in places:
+            self._database.change(
+                "UPDATE tail SET pack = ?, pack_offset = ? WHERE row = ?", (pack, pack_offset, row)
+            )
+
+    def release(self, pack: BlockId) -> None:
+        """Forget the tails of *pack*: its block is safely staged."""
+        self._database.change("DELETE FROM tail WHERE pack = ?", (pack,))
+
+    def recount(self, ino: InodeNo) -> None:
+        """Renew what `ends` says of *ino*."""
+        row = self._database.row(
+            "SELECT max(offset + length(data)) FROM tail WHERE ino = ? AND pack IS NULL", (ino,)
+        )
+        if row is None or row[0] is None:
+            self.ends.pop(ino, None)
+        else:
+            self.ends[ino] = row[0]
+
+    def recount_all(self) -> None:
+        """Renew `ends` for every file."""
+        self.ends = dict(
+            self._database.rows(
+                "SELECT ino, max(offset + length(data)) FROM tail WHERE pack IS NULL GROUP BY ino"
+            )
+        )
+
+    def _insert(self, ino: InodeNo, offset: int, data: bytes) -> None:
+        self._database.change(
+            "INSERT INTO tail (ino, offset, data) VALUES (?, ?, ?)", (ino, offset, data)
+        )
+
+
+def _tail(row: tuple[int, int, int, bytes, int]) -> Tail:
+    number, ino, offset, data, pack_offset = row
+    return Tail(number, InodeNo(ino), offset, data, pack_offset)

@@ -1,0 +1,190 @@
+"""Serving block bodies to peers: plain HTTP, since they are ciphertext and verify themselves.
+
+    GET  /b/<project's alias>/<block id>?fetch=0|1     200, frames (node/peers/frames.py)
+    PUT  /b/<project's alias>/<block id>               204 kept | 507 not kept
+    GET  /alive                                        204
+
+`fetch=1` lets this node read through from the bucket; `fetch=0` asks only for what it holds and
+causes no request to anyone. Without an authorisation (node/peers/grants.py) every request whatever
+gets 401 and the connection is closed: not even whether a block exists is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from aiohttp import web
+
+from lucidnode.node.client.errors import Corrupt, NodeError
+from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.fetch import Fetched
+from lucidnode.node.peers import frames
+from lucidnode.node.peers.grants import Grants
+from lucidnode.node.peers.members import Members
+from lucidnode.node.traffic import Traffic
+
+AT_ONCE = 48
+"""Blocks in memory for peers at any time; others wait, with signs of life."""
+
+SOON = 0.02
+"""Seconds within which a block that is held usually goes out; only then comes a sign of life."""
+
+PIECE = 256 * 1024
+"""Bytes handed to the socket at a time, so that an end that reads slowly is noticed."""
+
+STUCK = 5.0
+"""Seconds in which a reader must take one piece."""
+
+_BLOCK = re.compile(r"/b/([0-9a-f]{32})/([0-9a-f]{64})(?:\?fetch=([01]))?")
+
+
+class Shelf(Protocol):
+    """What this node can give: implemented by `node.fetch.BlockSource`."""
+
+    async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
+        """Return *block* if this node has it, asking nobody."""
+
+    async def fetch(self, project: ProjectId, block: BlockId, *, for_peer: bool = False) -> Fetched:
+        """Return *block* from wherever it is, or raise NodeError."""
+
+    async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
+        """Take a copy of *block*; raises Corrupt if it is not that block."""
+
+
+class BodyServer:
+    """Answers authorised requests for blocks. `vouch` is told of each connection that proved itself.
+
+    *welcome* says whether a block offered to this node is one it should keep.
+    """
+
+    def __init__(
+        self,
+        *,
+        grants: Grants,
+        members: Members,
+        shelf: Shelf,
+        traffic: Traffic,
+        vouch: Callable[[web.BaseRequest], None],
+        welcome: Callable[[BlockId], bool],
+    ) -> None:
+        self._grants = grants
+        self._members = members
+        self._shelf = shelf
+        self._traffic = traffic
+        self._vouch = vouch
+        self._welcome = welcome
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        grant = self._grants.admit(
+            request.method, request.raw_path, request.headers.get("Authorization", "")
+        )
+        if grant is None:
+            return _final(401)
+        self._vouch(request)
+        if request.raw_path == "/alive":
+            return web.Response(status=204)
+        match = _BLOCK.fullmatch(request.raw_path)
+        if match is None:
+            return _final(404)
+        project = grant.project(match[1], self._members.projects())
+        if project is None:
+            return _final(404)
+        block = parse_block_id(match[2])
+        if request.method == "GET" and match[3] is not None:
+            return await self._give(request, project, block, through=match[3] == "1")
+        if request.method == "PUT" and match[3] is None:
+            return await self._take(request, block)
+        return _final(405)
+
+    # -- giving ------------------------------------------------------------------------------
+
+    async def _give(
+        self, request: web.BaseRequest, project: ProjectId, block: BlockId, *, through: bool
+    ) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            async with _beating(response) as quiet, self._room:
+                found = await self._find(project, block, through=through)
+                quiet()
+                await self._send(response, found)
+        except* (ConnectionError, TimeoutError):
+            # The reader has gone, or takes nothing: so does the connection.
+            response.force_close()
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _find(
+        self, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | NodeError | None:
+        try:
+            if through:
+                return (await self._shelf.fetch(project, block, for_peer=True)).ciphertext
+            held = await self._shelf.held(project, block)
+        except NodeError as error:
+            return error
+        return None if held is None else held.ciphertext
+
+    async def _send(self, response: web.StreamResponse, found: bytes | NodeError | None) -> None:
+        if found is None:
+            await response.write(frames.ABSENT)
+        elif isinstance(found, NodeError):
+            # Even NotThere is told as "not known": absence is for the bucket to say, not for us.
+            await response.write(frames.FAILED)
+        else:
+            await response.write(frames.held(len(found)))
+            view = memoryview(found)
+            while view:
+                async with asyncio.timeout(STUCK):
+                    await response.write(view[:PIECE])
+                self._traffic.served(len(view[:PIECE]))
+                view = view[PIECE:]
+
+    # -- taking ------------------------------------------------------------------------------
+
+    async def _take(self, request: web.BaseRequest, block: BlockId) -> web.StreamResponse:
+        """Keep a block this node owns. Others are declined: they would only push out better ones."""
+        size = request.content_length
+        if size is None or size > MAX_BLOCK_CIPHERTEXT or not self._welcome(block):
+            return _final(507)
+        async with self._room:
+            try:
+                ciphertext = await request.content.readexactly(size)
+                kept = await self._shelf.keep(block, ciphertext)
+            except (asyncio.IncompleteReadError, Corrupt):
+                return _final(400)
+        return web.Response(status=204 if kept else 507)
+
+
+@asynccontextmanager
+async def _beating(response: web.StreamResponse) -> AsyncIterator[Callable[[], None]]:
+    """Send signs of life until the function yielded is called."""
+
+    async def beat() -> None:
+        await asyncio.sleep(SOON)
+        while True:
+            await response.write(frames.STILL)
+            await asyncio.sleep(frames.BEAT)
+
+    async with asyncio.TaskGroup() as tasks:
+        beats = tasks.create_task(beat())
+        try:
+            yield lambda: None if beats.cancel() else None
+        finally:
+            beats.cancel()
+
+
+def _final(status: int) -> web.Response:
+    """Return an empty answer after which the connection closes, unread rest of the request or not."""
+    response = web.Response(status=status)
+    response.force_close()
+    return response

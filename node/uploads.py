@@ -1,0 +1,236 @@
+"""Staged blocks on their way into the bucket: first written, first sent, until they are there.
+
+An outage never loses or skips a block; it waits in staging and is tried again, through restarts
+of the daemon and of the machine. A block is uploaded, then named by a committed journal entry,
+then released from staging (DESIGN §6, steps 5 to 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
+from lucidnode.node.client.ids import BlockId, ProjectId
+
+PARALLEL = 6
+"""Blocks in memory and under way at once."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds before a failed upload is tried again, doubling from the first to the longest."""
+
+FAILURES_BEFORE_TROUBLE = 4
+"""In a row, some eight seconds: shorter outages concern nobody."""
+
+GRACE = 10.0
+"""Seconds that an uploaded block waits for its commit before it is released all the same.
+
+The bucket has it, so nothing depends on this; a commit may never come when a mount died before
+it had one to make. It is less than the patience of a writer who finds staging full."""
+
+SWEEP = 60.0
+"""Seconds between looks for staged blocks that nobody announced: their mount died first."""
+
+_RELEASE_EVERY = 1.0
+_REMEMBERED = 65536
+
+Key = tuple[ProjectId, BlockId]
+Offer = Callable[[ProjectId, BlockId, bytes], Awaitable[None]]
+"""Hands a copy to the block's owners in the office. It takes a bounded time and never raises."""
+
+
+class Bucket(Protocol):
+    """What uploads need of `node/bucket/bucket.py`."""
+
+    async def put(self, key: str, body: bytes) -> None: ...
+    async def size(self, key: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the bucket does not have yet. *failed* blocks are damaged and wait for nothing."""
+
+    blocks: int
+    bytes: int
+    oldest_seconds: float
+    failed: int
+
+
+@dataclass(slots=True)
+class _Upload:
+    size: int
+    since: float
+    """Boot clock, seconds; may be before the boot."""
+    ended: asyncio.Future[NodeError | None]
+    """None: the bucket has it. An error: it never will."""
+    offered: bool = False
+    releasing: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return self.ended.done() and self.ended.result() is not None
+
+    @property
+    def uploaded(self) -> bool:
+        return self.ended.done() and self.ended.result() is None
+
+
+class Uploads:
+    """The queue of this node. `run` does the work; everything else may be called around it.
+
+    A staged block that is known here has one entry from when it is queued until it is released,
+    so it is uploaded once and released once, however often it is announced.
+    """
+
+    def __init__(
+        self,
+        *,
+        staging: Staging,
+        bucket: Bucket,
+        offer: Offer,
+        on_uploaded: Callable[[ProjectId, Sequence[BlockId]], None],
+        trouble: Callable[[str], None],
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        """Take the parts it works with; *jitter* returns a random number from 0 up to 1."""
+        self._staging = staging
+        self._bucket = bucket
+        self._offer = offer
+        self._on_uploaded = on_uploaded
+        self._trouble = trouble
+        self._clock = clock
+        self._jitter = jitter
+        self._known: dict[Key, _Upload] = {}
+        self._pending: dict[Key, _Upload] = {}  # those of the known that have not ended, in order
+        self._pending_bytes = 0
+        self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
+        self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
+        self._releases: asyncio.Queue[Key] = asyncio.Queue()
+        self._failures = 0  # in a row, of all uploads together
+
+    def pending(self) -> Pending:
+        """Return how much is still on its way."""
+        oldest = next(iter(self._pending.values()), None)
+        return Pending(
+            blocks=len(self._pending),
+            bytes=self._pending_bytes,
+            oldest_seconds=self._clock.boot() - oldest.since if oldest else 0.0,
+            failed=sum(upload.failed for upload in self._known.values()),
+        )
+
+    async def add(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        """Queue *blocks* that a mount staged; those not there pass, those known stay as they are.
+
+        A block that failed before is taken to be staged anew. Raises Unavailable if staging
+        cannot be read now; a later sweep finds them then.
+        """
+        await self._staging.note(project, blocks)
+        for block in blocks:
+            upload = self._known.get((project, block))
+            if upload is not None and upload.failed:
+                del self._known[project, block]
+            self._enqueue(project, block)
+
+    async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        """Return once all *blocks* are in the bucket, however long that takes.
+
+        A block that is neither staged nor remembered as uploaded is looked for in the bucket.
+        Raises Corrupt or NotThere if one will never get there: its only copy is damaged or gone.
+        """
+        keys = [(project, block) for block in blocks]
+        unknown = [block for key in keys if not self._remembers(key) for block in key[1:]]
+        ...
+
+    def committed(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
+        """Note that a committed journal entry names *blocks*: staging need not keep them."""
+        for block in blocks:
+            self._let_go((project, block))
+
+    async def run(self) -> None:
+        """Upload until cancelled, beginning with what earlier daemons left in staging."""
+        self._enqueue_found()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(PARALLEL):
+                tasks.create_task(self._upload_queued())
+            tasks.create_task(self._release_let_go())
+            tasks.create_task(self._expire())
+            tasks.create_task(self._sweep())
+
+    # -- the queue ---------------------------------------------------------------------------------
+
+    def _enqueue_found(self) -> None:
+        for project in self._staging.projects():
+            for block in self._staging.held(project):
+                self._enqueue(project, block)
+
+    def _enqueue(self, project: ProjectId, block: BlockId) -> None:
+        """Queue *block* if it is staged and not known yet."""
+        key = (project, block)
+        staged = self._staging.held(project).get(block)
+        if staged is None or key in self._known:
+            return
+        age = max(0, self._clock.wall_ns() - staged.written_ns) / 1e9
+        ended = asyncio.get_running_loop().create_future()
+        upload = _Upload(staged.size, self._clock.boot() - age, ended)
+        self._known[key] = self._pending[key] = upload
+        self._pending_bytes += upload.size
+        self._queue.put_nowait(key)
+
+    def _end(self, key: Key, failure: NodeError | None) -> None:
+        upload = self._pending.pop(key)
+        self._pending_bytes -= upload.size
+        upload.ended.set_result(failure)
+
+    # -- uploading ---------------------------------------------------------------------------------
+
+    async def _upload_queued(self) -> None:
+        while True:
+            key = await self._queue.get()
+            pause = FIRST_PAUSE
+            while not await self._try(key):
+                await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try(self, key: Key) -> bool:
+        """Make one attempt, and return whether it ended the upload, well or badly."""
+        project, block = key
+        try:
+            ciphertext = await self._staging.load(project, block)
+        except (Corrupt, NotThere) as error:
+            return await self._salvage(key, error)
+        except Unavailable as error:
+            self._count_failure(error)
+            return False
+        upload = self._pending[key]
+        if not upload.offered:
+            upload.offered = True
+            await self._offer(project, block, ciphertext)
+        try:
+            await self._bucket.put(block_key(project, block), ciphertext)
+        except NodeError as error:
+            self._count_failure(error)
+            return False
+        self._failures = 0
+        self._end(key, None)
+        self._uncommitted.append((self._clock.boot(), key))
+        self._on_uploaded(project, [block])
+        return True
+
+    async def _salvage(self, key: Key, error: NodeError) -> bool:
+        """Deal with a staged block that is no more: the bucket may have it from before."""
+        project, block = key
+        try:
+            there = await self._bucket.size(block_key(project, block)) is not None
+        except NodeError as outage:
+            self._count_failure(outage)
+            return False
+        ...
