@@ -41,18 +41,32 @@ class Range(NamedTuple):
 class Pattern:
     """The habit of one open file's reader."""
 
-    __slots__ = ("_delta", "_horizon", "_last", "_repeats", "_streak", "_strides", "_window")
+    __slots__ = (
+        "_delta",
+        "_direction",
+        "_front",
+        "_horizon",
+        "_last",
+        "_repeats",
+        "_strides",
+        "_strides_left",
+        "_window",
+    )
 
     def __init__(self) -> None:
         self._last: Range | None = None
-        self._streak = 0
-        """Requests in a row that went on: positive forwards, negative backwards."""
+        self._direction = 0
+        """1 forwards, -1 backwards, 0 not known."""
+        self._front = 0
+        """The furthest byte in that direction that was requested."""
         self._horizon = 0
-        """Up to here (backwards: down to here) it was asked for already."""
+        """The furthest byte in that direction that was returned or requested."""
         self._window = FIRST_WINDOW
         self._delta = 0
         self._repeats = 0
         self._strides = FIRST_STRIDES
+        self._strides_left = 0
+        """Strides that lie ahead and were returned already."""
 
     def observe(self, offset: int, length: int) -> list[Range]:
         """Note a request; return what to bring near now and was not returned before.
@@ -63,33 +77,36 @@ class Pattern:
         last, self._last = self._last, now
         if last is None:
             return []
-        if abs(now.start - last.stop) <= SLACK and now.start > last.start - SLACK:
+        if not self._goes_on(now):
+            self._direction = _direction(last, now)
+            self._front = self._horizon = now.stop if self._direction > 0 else now.start
+            self._window = FIRST_WINDOW
+        if self._direction > 0:
             return self._forwards(now)
-        if abs(last.start - now.stop) <= SLACK:
+        if self._direction < 0:
             return self._backwards(now)
-        self._streak = 0
-        self._window = FIRST_WINDOW
         return self._strided(last, now)
 
+    def _goes_on(self, now: Range) -> bool:
+        if self._direction > 0:
+            return abs(now.start - self._front) <= SLACK
+        return self._direction < 0 and abs(self._front - now.stop) <= SLACK
+
     def _forwards(self, now: Range) -> list[Range]:
-        if self._streak <= 0:
-            self._streak, self._horizon, self._window = 0, now.stop, FIRST_WINDOW
-        self._streak += 1
-        # Asked for in halves of a window, so that requests come in batches.
-        if self._streak < 2 or self._horizon - now.stop > self._window // 2:
+        self._front = max(self._front, now.stop)
+        # Asked for when half of the window is left, so that requests come in batches.
+        if self._horizon - self._front > self._window // 2:
             return []
-        wanted = Range(max(self._horizon, now.stop), now.stop + self._window)
+        wanted = Range(max(self._horizon, self._front), self._front + self._window)
         self._horizon = wanted.stop
         self._window = min(self._window * 2, LAST_WINDOW)
         return [wanted]
 
     def _backwards(self, now: Range) -> list[Range]:
-        if self._streak >= 0:
-            self._streak, self._horizon, self._window = 0, now.start, FIRST_WINDOW
-        self._streak -= 1
-        if self._streak > -2 or now.start - self._horizon > self._window // 2:
+        self._front = min(self._front, now.start)
+        if self._front - self._horizon > self._window // 2:
             return []
-        wanted = Range(max(now.start - self._window, 0), min(self._horizon, now.start))
+        wanted = Range(max(self._front - self._window, 0), min(self._horizon, self._front))
         self._horizon = wanted.start
         self._window = min(self._window * 2, LAST_WINDOW)
         return [wanted] if wanted.start < wanted.stop else []
@@ -102,16 +119,21 @@ class Pattern:
         self._repeats += 1
         if self._repeats < 3:
             return []
-        if self._repeats == 3:
-            self._horizon = 0
-        # The horizon counts strides that lie ahead and were returned already.
-        self._horizon = max(self._horizon - 1, 0)
-        if self._horizon > self._strides // 2:
+        self._strides_left = 0 if self._repeats == 3 else max(self._strides_left - 1, 0)
+        if self._strides_left > self._strides // 2:
             return []
-        first, self._horizon = self._horizon + 1, self._strides
+        first, self._strides_left = self._strides_left + 1, self._strides
         self._strides = min(self._strides * 2, LAST_STRIDES)
-        starts = (now.start + delta * step for step in range(first, self._horizon + 1))
+        starts = (now.start + delta * step for step in range(first, self._strides_left + 1))
         return [Range(start, start + now.stop - now.start) for start in starts if start >= 0]
+
+
+def _direction(last: Range, now: Range) -> int:
+    if now.start >= last.start and now.start - last.stop <= SLACK:
+        return 1
+    if now.start < last.start and last.start - now.stop <= SLACK:
+        return -1
+    return 0
 
 
 _FRAME = re.compile(rb"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)

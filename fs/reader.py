@@ -61,7 +61,7 @@ class Reader:
         size = self._writer.amended(stored).size
         length = max(min(length, size - offset), 0)
         extents = self._replica.extents(file.ino, offset, length) if length else []
-        unsaved = self._writer.within(file.ino, offset, length) if length else []
+        unsaved = self._unsaved(file.ino, offset, length)
         self._look_ahead(file, offset, length, size)
         if len(extents) == 1 and not unsaved:
             whole = await self._single_segment(extents[0], offset, length)
@@ -96,6 +96,18 @@ class Reader:
         """Give up everything that is being fetched ahead."""
         for task in list(self._ahead.values()):
             task.cancel()
+
+    def _unsaved(self, ino: InodeNo, offset: int, length: int) -> list[tuple[int, bytes]]:
+        """Return the bytes that lie over the extents, to be laid down in order."""
+        if not length:
+            return []
+        end = offset + length
+        tails = [
+            (max(tail.offset, offset), tail.data[max(offset - tail.offset, 0) : end - tail.offset])
+            for tail in self._replica.tails_of(ino)
+            if tail.offset < end and tail.end > offset
+        ]
+        return tails + self._writer.within(ino, offset, length)
 
     # -- one extent --------------------------------------------------------------------------
 

@@ -41,9 +41,7 @@ _UNKEPT = 8
 class BlockService(Protocol):
     """The part of the daemon that finds blocks."""
 
-    async def block(
-        self, project: ProjectId, block: BlockId
-    ) -> tuple[wire.Source, bytes | None]:
+    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
         """Bring *block* into the cache directory; its bytes too if they cannot be kept there."""
 
 

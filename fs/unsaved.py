@@ -1,15 +1,14 @@
-"""What one file holds beyond its extents: the layers between `write` and a block in the replica.
+"""What one file holds in memory: the layers between `write` and the replica.
 
 From the oldest to the newest, and in this order a read lays them over each other:
 
     extents     in the replica, in blocks
-    tails       durable in the replica's tail table, waiting for a pack
-    sealing     on their way into a block: sealed, staged, then recorded as extents
+    tails       in the replica as they are, waiting for a pack
+    sealing     on their way: sealed, staged, then recorded as extents; or to be recorded as tails
     dirty       in memory only
 
-Invariants: sealings of one file never overlap (dirty bytes over one wait for it to end), and the
-tails of a file are packed before anything else changes its content, so that the layers reach the
-replica in the order in which they were written.
+Invariant: sealings of one file never overlap (dirty bytes over one wait for it to end), so the
+layers reach the replica in the order in which they were written.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ class Sealing:
 
 @dataclass(slots=True)
 class UnsavedFile:
-    """The layers of one inode. *mtime_ns* is that of the newest byte in them."""
+    """The layers of one inode."""
 
     ino: InodeNo
-    mtime_ns: int
+    time_ns: int = 0
+    """When the newest dirty byte was written; 0 if the replica knows a later time already."""
     dirty: Runs = field(default_factory=Runs)
     sealing: list[Sealing] = field(default_factory=list)
-    tails: Runs = field(default_factory=Runs)
     settling: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever brings layers down, or cuts them. It is the only lock, so it has no order."""
     abandoned: bool = False
@@ -56,17 +55,17 @@ class UnsavedFile:
 
     @property
     def empty(self) -> bool:
-        return not (self.dirty or self.sealing or self.tails)
+        return not (self.dirty or self.sealing)
 
     @property
     def end(self) -> int:
         """The least size of the file."""
         ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
-        return max([self.dirty.end, self.tails.end, *ends])
+        return max([self.dirty.end, *ends])
 
     def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
         """Return copies of the bytes of [offset, offset + length), to be laid down in order."""
-        found = self.tails.within(offset, length)
+        found = []
         for sealing in self.sealing:
             for piece in sealing.pieces:
                 low = max(offset, piece.offset)

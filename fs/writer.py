@@ -11,8 +11,9 @@ waits for them raises, and the next one tries once more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -23,10 +24,11 @@ from lucidnode.fs.errors import FsError, NoSpace
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.replica.inode import Attributes, InodeNo, Tail
+from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.fs.state import Pending
 from lucidnode.fs.unsaved import Sealing, UnsavedFile
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
@@ -36,6 +38,9 @@ from lucidnode.node.client.staging import stage
 
 MAX_BUFFERED = 192 * 1024 * 1024
 """Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
+
+TIME_KNOWN = 0
+"""Time of a Write whose bytes the replica has accounted for already, as tails or by `utime`."""
 
 _RETRY_PACK = 1.0
 """Seconds. A pack holds acknowledged bytes: staging it is tried until it succeeds."""
@@ -53,6 +58,7 @@ class Writer:
         keys: ProjectKeys,
         block_size: int,
         replica: Replica,
+        pending: Pending,
         staging_dir: Path,
         room: StagingRoom,
         announcer: Announcer,
@@ -64,6 +70,7 @@ class Writer:
         self._keys = keys
         self._block_size = block_size
         self._replica = replica
+        self._pending = pending
         self._staging_dir = staging_dir
         self._room = room
         self._announcer = announcer
@@ -97,14 +104,10 @@ class Writer:
         file = self._files.get(attributes.ino)
         if file is None or file.empty:
             return attributes
+        time_ns = file.time_ns or attributes.mtime_ns
         return msgspec.structs.replace(
-            attributes, size=max(attributes.size, file.end), mtime_ns=file.mtime_ns
+            attributes, size=max(attributes.size, file.end), mtime_ns=time_ns
         )
-
-    def unsaved_since(self, ino: InodeNo) -> int | None:
-        """Return the mtime of the unsaved bytes of *ino*, or None if there are none."""
-        file = self._files.get(ino)
-        return None if file is None or file.empty else file.mtime_ns
 
     def is_dirty(self, ino: InodeNo) -> bool:
         """Return whether *ino* has bytes that a crash would lose."""
@@ -125,7 +128,7 @@ class Writer:
         file = self._file(ino)
         before = file.dirty.size
         file.dirty.write(offset, data)
-        file.mtime_ns = self._clock.wall_ns()
+        file.time_ns = self._clock.wall_ns()
         self._buffered += file.dirty.size - before
         self.written += len(data)
         if not file.settling.locked():
@@ -136,21 +139,19 @@ class Writer:
         file = self._file(ino)
         async with file.settling:
             await _all_done(file)
-            if file.tails:
-                self.pack_tails()
+            self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
+            self._pending.changed(file.ino)
             before = file.dirty.size
             file.dirty.cut(size)
             self._release(before - file.dirty.size)
-            now = self._clock.wall_ns()
-            self._replica.apply(Truncate(ino, size, now))
-            file.mtime_ns = now
+            file.time_ns = 0
         self._settled(file)
 
-    def set_mtime(self, ino: InodeNo, mtime_ns: int) -> None:
-        """Note that a user set the time: bytes written before must not change it later."""
+    def time_was_set(self, ino: InodeNo) -> None:
+        """Note that a user set the mtime: bytes written before must not change it later."""
         file = self._files.get(ino)
         if file is not None:
-            file.mtime_ns = mtime_ns
+            file.time_ns = 0
 
     async def flush(self, ino: InodeNo) -> None:
         """Return once everything written to *ino* is durable here; raise what prevents it."""
@@ -190,18 +191,15 @@ class Writer:
 
     # -- packs of tails ----------------------------------------------------------------------
 
-    def restore(self, tails: Iterable[Tail], packed: dict[bytes, list[Tail]]) -> None:
-        """Take over what the replica kept for us from an earlier run, tails first to last.
+    def resume(self) -> None:
+        """Stage the packs that an earlier run did not get to.
 
         A pack is sealed again from its rows: the same bytes give the same block.
         """
-        for tail in tails:
-            file = self._file(tail.ino)
-            self._hold_tail(file, tail.offset, tail.data, tail.time_ns)
-        for pack, rows in packed.items():
-            plaintext = b"".join(row.data for row in sorted(rows, key=lambda row: row.pack_offset))
+        for rows in self._replica.packs().values():
+            plaintext = b"".join(row.data for row in rows)
             name, ciphertext = seal(self._keys, plaintext)
-            self._stage_pack(pack, name, plaintext, ciphertext)
+            self._stage_pack(name, plaintext, ciphertext)
 
     def pack_tails(self) -> None:
         """Turn all tails into extents of shared blocks, in the replica at once.
@@ -211,25 +209,22 @@ class Writer:
         """
         rows = self._replica.tails()
         pieces = [Piece(row.ino, row.offset, row.data) for row in rows]
-        times = {row.ino: row.time_ns for row in rows}
-        waiting = list(rows)
+        numbers = iter([row.row for row in rows])
         for pack in packs(pieces, self._block_size):
-            # Rows are not cut here: none is larger than SMALL, and `plan` aligned them.
-            taken, waiting = waiting[: len(pack)], waiting[len(pack) :]
+            # One row is one piece: rows were cut at block boundaries when they were planned.
+            sizes = [len(piece.data) for piece in pack]
+            starts = accumulate(sizes[:-1], initial=0)
+            places = [(number, start) for start, number in zip(starts, numbers, strict=False)]
             plaintext = b"".join(piece.data for piece in pack)
             name, ciphertext = seal(self._keys, plaintext)
             writes = [
-                Write(ino, extents, [name], times[ino])
+                Write(ino, extents, [name], TIME_KNOWN)
                 for ino, extents in _extents(pack, name.id).items()
             ]
-            self._replica.packed(bytes(name.id), [row.row for row in taken], writes)
-            self._stage_pack(bytes(name.id), name, plaintext, ciphertext)
-        for row in rows:
-            file = self._files.get(row.ino)
-            if file is not None:
-                self._release(file.tails.size)
-                file.tails.cut(0)
-                self._settled(file)
+            self._replica.packed(name.id, places, writes)
+            for write in writes:
+                self._pending.changed(write.ino)
+            self._stage_pack(name, plaintext, ciphertext)
 
     async def staged(self, blocks: Sequence[BlockId]) -> None:
         """Return once none of *blocks* is still on its way into staging."""
@@ -243,7 +238,7 @@ class Writer:
     def _file(self, ino: InodeNo) -> UnsavedFile:
         file = self._files.get(ino)
         if file is None:
-            file = self._files[ino] = UnsavedFile(ino, self._clock.wall_ns())
+            file = self._files[ino] = UnsavedFile(ino)
         return file
 
     async def _bring_down(self, file: UnsavedFile) -> None:
@@ -268,12 +263,11 @@ class Writer:
         """Bring *tails* down into the replica, after the blocks, which would pack them at once."""
         for number, piece in enumerate(tails):
             try:
-                self._replica.put_tail(file.ino, piece.offset, piece.data, file.mtime_ns)
+                self._replica.put_tail(file.ino, piece.offset, piece.data, file.time_ns)
             except FsError:
                 for kept in tails[number:]:
                     self._put_back(file, kept)
                 raise
-            self._hold_tail(file, piece.offset, piece.data, file.mtime_ns)
             self._release(len(piece.data))
 
     def _put_back(self, file: UnsavedFile, piece: Piece) -> None:
@@ -282,12 +276,6 @@ class Writer:
         if not file.abandoned:
             file.dirty.write_under(piece.offset, piece.data)
         self._release(len(piece.data) - (file.dirty.size - before))
-
-    def _hold_tail(self, file: UnsavedFile, offset: int, data: bytes, time_ns: int) -> None:
-        before = file.tails.size
-        file.tails.write(offset, data)
-        file.mtime_ns = time_ns
-        self._buffered += file.tails.size - before
 
     def _seal_ready(self, file: UnsavedFile, near: int) -> None:
         for start in file.ready_blocks(self._block_size, near):
@@ -307,11 +295,10 @@ class Writer:
             name = await self._sealed_and_staged(b"".join(piece.data for piece in pieces))
             # No await from here on: a read finds the bytes in the sealing or in the extents,
             # never in neither.
-            if file.tails:
-                self.pack_tails()
             # The pieces may name an inode that a conflict has moved since.
             [extents] = _extents(pieces, name.id).values()
-            self._replica.apply(Write(file.ino, extents, [name], file.mtime_ns))
+            self._replica.apply(Write(file.ino, extents, [name], file.time_ns))
+            self._pending.changed(file.ino)
         except (FsError, NodeError, OSError) as error:
             sealing.error = error
             file.sealing.remove(sealing)
@@ -342,14 +329,14 @@ class Writer:
         except DiskFull as error:
             raise NoSpace("the disk of the cache directory is full") from error
 
-    def _stage_pack(self, pack: bytes, name: BlockName, plaintext: bytes, sealed: bytes) -> None:
+    def _stage_pack(self, name: BlockName, plaintext: bytes, sealed: bytes) -> None:
         if name.id not in self._packed:
             self._packed[name.id] = plaintext.ljust(padded_size(len(plaintext)), b"\0")
             self._buffered += len(plaintext)
             self._staging[name.id] = asyncio.Event()
-            self._tasks.create_task(self._settle_pack(pack, name.id, len(plaintext), sealed))
+            self._tasks.create_task(self._settle_pack(name.id, len(plaintext), sealed))
 
-    async def _settle_pack(self, pack: bytes, block: BlockId, size: int, sealed: bytes) -> None:
+    async def _settle_pack(self, block: BlockId, size: int, sealed: bytes) -> None:
         while True:
             try:
                 await self._stage(block, sealed)
@@ -357,7 +344,7 @@ class Writer:
                 await self._clock.sleep(_RETRY_PACK)
             else:
                 break
-        self._replica.release_pack(pack)
+        self._replica.release_pack(block)
         del self._packed[block]
         self._announcer.announce(block)
         self._staging.pop(block).set()
@@ -399,6 +386,15 @@ def _extents(pieces: list[Piece], block: BlockId) -> dict[InodeNo, list[NewExten
     at = 0
     for piece in pieces:
         found = extents.setdefault(piece.ino, [])
-        found.append(NewExtent(piece.offset, len(piece.data), block, at))
-        at += len(piece.data)
+        last = found[-1] if found else None
+        size = len(piece.data)
+        if last and (last.offset, last.block_offset) == (
+            piece.offset - last.length,
+            at - last.length,
+        ):
+            # A log that was synced line by line is one extent in its pack, not a thousand.
+            found[-1] = NewExtent(last.offset, last.length + size, block, last.block_offset)
+        else:
+            found.append(NewExtent(piece.offset, size, block, at))
+        at += size
     return extents

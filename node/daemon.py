@@ -13,18 +13,23 @@ import os
 import secrets
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from lucidnode.discovery.advert import Advert
+from lucidnode.discovery.candidate import parse_peer
+from lucidnode.discovery.mdns import Mdns
 from lucidnode.node import register
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
+from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.stack import open_bucket
@@ -33,11 +38,11 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import NodeError, Refused, Unavailable
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
-from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.config import (
     BUCKET_FILE,
     DEVICE_FILE,
+    GIB,
     LOCK_FILE,
     SOCKET_FILE,
     NodeConfig,
@@ -51,6 +56,7 @@ from lucidnode.node.identity import DeviceIdentity, verify
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
+from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.uploads import Uploads
@@ -138,8 +144,305 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(
-                directory, config.cache_limit, config.min_free, clock, troubles.tell
-            )
+            DiskCache.open(directory, config.cache_limit, config.min_free, clock, troubles.tell)
         )
         staging = await stack.enter_async_context(Staging.open(directory, cache, clock))
+        tasks = await stack.enter_async_context(_background())
+        roster = RosterService(
+            bucket=bucket,
+            genesis=bytes.fromhex(config.genesis),
+            saved=home / ROSTER_FILE,
+            verify=verify,
+            clock=clock,
+            changed=lambda _roster: office.roster_changed(),
+            commit=commit,
+        )
+        office = Office(
+            identity=identity,
+            members=_Members(roster),
+            settings=Settings(
+                weight=max(1, config.cache_limit // GIB),
+                control_port=config.control_port,
+                body_port=config.body_port,
+            ),
+            traffic=metrics,
+            events=(events := _OfficeEvents(mounts, troubles)),
+            heads=lambda: journal.heads(),  # noqa: PLW0108  # made further down
+            totals=lambda: msgspec.structs.asdict(facts.totals()),
+            clock=clock,
+            rng=secrets.SystemRandom(),
+        )
+        await _know_the_studio(roster)
+        source = BlockSource(
+            cache=cache,
+            staging=staging,
+            office=office,
+            bucket=lambda project, block: bucket.get(block_key(project, block)),
+            traffic=metrics,
+            clock=clock,
+            tasks=tasks,
+        )
+        uploads = Uploads(
+            staging=staging,
+            bucket=bucket,
+            offer=office.offer,
+            on_uploaded=lambda project, blocks: mounts.tell(
+                project, wire.BlocksUploaded([bytes(block) for block in blocks])
+            ),
+            trouble=troubles.tell,
+            clock=clock,
+            jitter=jitter,
+        )
+        webhooks = Webhooks(config.webhooks, clock)
+
+        def announce(project: ProjectId, seq: Seq, body: bytes) -> None:
+            office.push(project, seq, body)
+            webhooks.announce(project, seq)
+
+        journal = JournalService(
+            bucket=bucket,
+            staging=staging,
+            uploads=uploads,
+            sign=identity.sign,
+            announce=announce,
+            commit=commit,
+        )
+        events.journal, events.tasks = journal, tasks
+        facts = Facts(
+            device=identity.id,
+            bucket=str(address),
+            price_per_gb=config.price_per_gb,
+            moved=metrics.moved,
+            mounts=mounts,
+            office=office,
+            cache=cache,
+            pending_uploads=uploads.pending,
+            addresses=lambda: {
+                "dashboard": dashboard.url,
+                "control_port": str(office.control_port),
+            },
+            trouble=troubles.last,
+        )
+        _watch(metrics, facts, cache, uploads, mounts, office)
+        dashboard = await stack.enter_async_context(
+            DashboardServer(
+                config.dashboard_port,
+                page_facts=facts.page,
+                metrics_text=metrics.text,
+                clock=clock,
+            )
+        )
+        await stack.enter_async_context(office.open(source))
+        for peer in config.peers:
+            office.found(peer, parse_peer(peer))
+        for work in (cache.upkeep(), uploads.run(), journal.resume(), roster.run(), webhooks.run()):
+            tasks.create_task(work)
+        if config.mdns:
+            tasks.create_task(_mdns(config, identity, office).run())
+        welcome = wire.Welcome(
+            device=identity.id,
+            blocks_dir=str(cache.blocks_dir),
+            staging_dir=str(staging.directory),
+            staging_limit=config.staging_limit,
+            min_free=config.min_free,
+        )
+        await stack.enter_async_context(
+            SocketServer(
+                home / SOCKET_FILE,
+                blocks=BlocksForMounts(source, cache, uploads),
+                journal=journal,
+                roster=roster,
+                mounts=mounts,
+                welcome=partial(_welcome, bucket, welcome),
+                topics={
+                    "status": facts.status,
+                    "peers": facts.peers,
+                    "savings": facts.savings,
+                    "cache": facts.cache,
+                },
+                orders={
+                    "cache/clear": partial(_clear, cache),
+                    "exit": partial(_exit, mounts, stop),
+                },
+            )
+        )
+        yield
+
+
+class _Members:
+    """The roster as the peers package reads it. Implements `peers.members.Members`."""
+
+    def __init__(self, roster: RosterService) -> None:
+        self._roster = roster
+
+    def devices(self) -> dict[DeviceId, bytes]:
+        current = self._roster.current
+        return {device.id: device.certificate for device in current.devices.values()}
+
+    def projects(self) -> list[ProjectId]:
+        return list(self._roster.current.projects)
+
+
+class _OfficeEvents:
+    """What peers say, handed on to the mounts. Implements `peers.office.Events`."""
+
+    journal: JournalService
+    tasks: asyncio.TaskGroup
+
+    def __init__(self, mounts: Mounts, troubles: Troubles) -> None:
+        self._mounts = mounts
+        self._troubles = troubles
+
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
+        # Verified by the mount, which alone has the keys; an order of arrival is not promised.
+        self._mounts.tell(project, wire.Entry(seq, body))
+
+    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
+        ours = self.journal.heads()
+        for project, (seq, hash_) in heads.items():
+            known = ours.get(project)
+            if known is not None and known[0] == seq and known[1] != hash_:
+                self._troubles.tell(
+                    f"this node and {device[:8]} see different histories of project {project[:8]}: "
+                    "the bucket was rolled back or tampered with"
+                )
+            elif self._mounts.has(project) and (known is None or known[0] < seq):
+                self.tasks.create_task(self._catch_up(project, seq))
+
+    def trouble(self, message: str) -> None:
+        self._troubles.tell(message)
+
+    async def _catch_up(self, project: ProjectId, seq: Seq) -> None:
+        # The push of an entry can be lost with the link it travelled on; a head says so.
+        with contextlib.suppress(NodeError):
+            for entry in await self.journal.catch_up(project, seq):
+                self._mounts.tell(project, entry)
+
+
+async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
+    """Let a mount in once the bucket has shown again that it can carry a journal.
+
+    Unfit is final; a bucket that is away now is not: reads go on from the caches, and what is
+    written waits in staging.
+    """
+    with contextlib.suppress(Unavailable):
+        await probe(bucket)
+    return welcome
+
+
+async def _know_the_studio(roster: RosterService) -> None:
+    """Have a verified roster, from an earlier run if the bucket does not answer now."""
+    roster.load()
+    try:
+        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+            await roster.refresh()
+    except (TimeoutError, Unavailable) as error:
+        if roster.current.head == 0:
+            raise Unavailable(
+                "the bucket does not answer, and this workstation has not met it before: "
+                f"check the network and try again ({error})"
+            ) from error
+        log.warning("the bucket does not answer; going on with what is here")
+    if roster.current.head == 0:
+        raise WrongBucket("the bucket holds no studio: was it emptied, or is the address wrong?")
+
+
+async def _commit(
+    bucket: Bucket, clock: Clock, jitter: Jitter, key: str, body: bytes
+) -> register.Committed | register.Lost | register.Unknown:
+    deadline = clock.boot() + _COMMIT_SECONDS
+    return await register.commit(bucket, key, body, clock, deadline, jitter)
+
+
+def _mdns(config: NodeConfig, identity: DeviceIdentity, office: Office) -> Mdns:
+    own = Advert(
+        device=identity.id,
+        body_port=office.body_port,
+        control_port=office.control_port,
+        weight=max(1, config.cache_limit // GIB),
+    )
+    return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=office)
+
+
+def _watch(
+    metrics: Metrics,
+    facts: Facts,
+    cache: DiskCache,
+    uploads: Uploads,
+    mounts: Mounts,
+    office: Office,
+) -> None:
+    """Export what is read rather than counted."""
+    metrics.watch_totals(facts.totals)
+    for name, meaning, read in (
+        ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
+        ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),
+        (
+            "lucidnode_pending_uploads",
+            "Blocks not in the bucket yet.",
+            lambda: uploads.pending().blocks,
+        ),
+        ("lucidnode_pending_upload_bytes", "Their bytes.", lambda: uploads.pending().bytes),
+        ("lucidnode_mounts", "Mounted projects.", lambda: len(list(mounts))),
+        (
+            "lucidnode_peers",
+            "Peers connected.",
+            lambda: sum(peer.state == "linked" for peer in office.facts()),
+        ),
+    ):
+        metrics.watch(name, meaning, read)
+
+
+async def _clear(cache: DiskCache) -> None:
+    await cache.clear()
+
+
+async def _exit(mounts: Mounts, stop: asyncio.Event) -> None:
+    mounted = [mount.hello.mountpoint for mount in mounts]
+    if mounted:
+        raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
+    stop.set()
+
+
+class _Stopped(Exception):
+    """Ends the daemon's endless work in order."""
+
+
+@contextlib.asynccontextmanager
+async def _background() -> AsyncIterator[asyncio.TaskGroup]:
+    """Own the daemon's endless work; a failure of any of it ends the daemon, loudly."""
+
+    async def end() -> None:
+        raise _Stopped
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+            group.create_task(end())
+    except* _Stopped:
+        pass
+
+
+def _credentials(home: Path) -> Credentials | None:
+    try:
+        raw = (home / BUCKET_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Credentials)
+    except msgspec.MsgspecError as error:
+        raise Refused(f"{home / BUCKET_FILE} is damaged: {error}") from error
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Be the only daemon of *home*. Raises Refused."""
+    descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"a daemon runs for {home} already") from None
+        yield
+    finally:
+        os.close(descriptor)

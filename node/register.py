@@ -5,6 +5,7 @@ The journal and the roster are rows of such names. This file knows neither.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from lucidnode.node.bucket.backoff import Backoff, Jitter
@@ -36,9 +37,16 @@ class Unknown:
     cause: NodeError
 
 
+Outcome = Committed | Lost | Unknown
+
+_GLANCE_S = 0.2
+"""Seconds after which a create without an answer is looked after. SeaweedFS 4.48 answers the losers
+of a race one a second, while the winner's body can be read at once."""
+
+
 async def commit(
     bucket: Bucket, key: str, body: bytes, clock: Clock, deadline: float, jitter: Jitter
-) -> Committed | Lost | Unknown:
+) -> Outcome:
     """Create *key* with *body* if it is absent, and find out how that ended.
 
     *body* must be unlike any other anyone ever commits (it carries a random attempt id): that is
@@ -50,7 +58,7 @@ async def commit(
     """
     backoff = Backoff(jitter)
     while True:
-        cause = await _create(bucket, key, body)
+        cause = await _tried(bucket, key, body, clock)
         if cause is None:
             return Committed()
         # Also after AlreadyThere, which may be the answer to our own body sent earlier.
@@ -67,10 +75,31 @@ async def commit(
         await clock.sleep(pause)
 
 
-async def _create(bucket: Bucket, key: str, body: bytes) -> NodeError | None:
-    """Try once; return None if the store acknowledged it, else why not."""
+async def _tried(bucket: Bucket, key: str, body: bytes, clock: Clock) -> NodeError | None:
+    """Create once; return None if the store acknowledged it, else why to go and look."""
+    async with asyncio.TaskGroup() as group:
+        creating = group.create_task(_created(bucket, key, body))
+        glance = group.create_task(_taken_meanwhile(bucket, key, clock))
+        await asyncio.wait({creating, glance}, return_when=asyncio.FIRST_COMPLETED)
+        if not creating.done() and glance.result():
+            # Giving up a create is safe here: the name is taken, by ours or another's for good.
+            creating.cancel()
+            return AlreadyThere(f"The name {key} was taken meanwhile.")
+        glance.cancel()
+        return await creating
+
+
+async def _created(bucket: Bucket, key: str, body: bytes) -> NodeError | None:
     try:
         await bucket.create(key, body)
     except (AlreadyThere, Unsettled, Unavailable, Refused) as error:
         return error
     return None
+
+
+async def _taken_meanwhile(bucket: Bucket, key: str, clock: Clock) -> bool:
+    await clock.sleep(_GLANCE_S)
+    try:
+        return await bucket.size(key) is not None
+    except (Unavailable, Corrupt):
+        return False

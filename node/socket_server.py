@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -43,12 +43,6 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
 )
 
 
-class Welcomer(Protocol):
-    """Says what a new mount must know, once the project is fit for it."""
-
-    async def __call__(self, project: ProjectId) -> wire.Welcome: ...
-
-
 class SocketServer:
     """Serves the Unix socket at *path*. Use `async with`."""
 
@@ -60,7 +54,7 @@ class SocketServer:
         journal: JournalService,
         roster: RosterService,
         mounts: Mounts,
-        welcome: Welcomer,
+        welcome: Callable[[], Awaitable[wire.Welcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
     ) -> None:
@@ -148,7 +142,7 @@ class SocketServer:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         project = _project(request)
         self._mounts.check_free(project)
-        welcome = await self._welcome(project)
+        welcome = await self._welcome()
         stream = web.WebSocketResponse(heartbeat=20, max_msg_size=1024 * 1024)
         await stream.prepare(request)
         try:

@@ -11,12 +11,20 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Corrupt,
+    NodeError,
+    NotThere,
+    Refused,
+    Unavailable,
+)
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 PARALLEL = 6
@@ -26,8 +34,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 """Seconds before a failed upload is tried again, doubling from the first to the longest."""
 
-FAILURES_BEFORE_TROUBLE = 4
-"""In a row, some eight seconds: shorter outages concern nobody."""
+OUTAGE = 10.0
+"""Seconds of nothing but failures before a person hears of it."""
 
 GRACE = 10.0
 """Seconds that an uploaded block waits for its commit before it is released all the same.
@@ -38,7 +46,7 @@ it had one to make. It is less than the patience of a writer who finds staging f
 SWEEP = 60.0
 """Seconds between looks for staged blocks that nobody announced: their mount died first."""
 
-_RELEASE_EVERY = 1.0
+_EXPIRE_EVERY = 1.0
 _REMEMBERED = 65536
 
 Key = tuple[ProjectId, BlockId]
@@ -115,7 +123,8 @@ class Uploads:
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
-        self._failures = 0  # in a row, of all uploads together
+        self._failing_since: float | None = None  # boot clock, of all uploads together
+        self._told = False
 
     def pending(self) -> Pending:
         """Return how much is still on its way."""
@@ -146,9 +155,19 @@ class Uploads:
         A block that is neither staged nor remembered as uploaded is looked for in the bucket.
         Raises Corrupt or NotThere if one will never get there: its only copy is damaged or gone.
         """
-        keys = [(project, block) for block in blocks]
-        unknown = [block for key in keys if not self._remembers(key) for block in key[1:]]
-        ...
+        unknown = [block for block in blocks if not self._remembers((project, block))]
+        if unknown:
+            await self._until(partial(self._try_to_add, project, unknown))
+        for block in unknown:
+            if not self._remembers((project, block)):
+                await self._until(partial(self._find_in_bucket, (project, block)))
+        uploads = [known for block in blocks if (known := self._known.get((project, block)))]
+        if uploads:
+            await asyncio.wait([upload.ended for upload in uploads])
+        for upload in uploads:
+            failure = upload.ended.result()
+            if failure is not None:
+                raise failure
 
     def committed(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
         """Note that a committed journal entry names *blocks*: staging need not keep them."""
@@ -190,47 +209,135 @@ class Uploads:
         self._pending_bytes -= upload.size
         upload.ended.set_result(failure)
 
+    def _remembers(self, key: Key) -> bool:
+        return key in self._known or key in self._released
+
+    async def _until(self, attempt: Callable[[], Awaitable[bool]]) -> None:
+        """Repeat *attempt*, with pauses, until it returns True."""
+        pause = FIRST_PAUSE
+        while not await attempt():
+            await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try_to_add(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:
+        try:
+            await self.add(project, blocks)
+        except Unavailable as error:
+            self._note_failure(error)
+            return False
+        return True
+
+    async def _find_in_bucket(self, key: Key) -> bool:
+        project, block = key
+        try:
+            size = await self._bucket.size(block_key(project, block))
+        except NodeError as error:
+            self._note_failure(error)
+            return False
+        if size is None:
+            raise NotThere(f"block {block.hex()} is neither staged here nor in the bucket")
+        self._remember(key)
+        return True
+
     # -- uploading ---------------------------------------------------------------------------------
 
     async def _upload_queued(self) -> None:
         while True:
             key = await self._queue.get()
-            pause = FIRST_PAUSE
-            while not await self._try(key):
-                await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
-                pause = min(2 * pause, LONGEST_PAUSE)
+            await self._until(partial(self._try_to_upload, key))
 
-    async def _try(self, key: Key) -> bool:
+    async def _try_to_upload(self, key: Key) -> bool:
         """Make one attempt, and return whether it ended the upload, well or badly."""
         project, block = key
+        upload = self._pending[key]
         try:
             ciphertext = await self._staging.load(project, block)
-        except (Corrupt, NotThere) as error:
-            return await self._salvage(key, error)
         except Unavailable as error:
-            self._count_failure(error)
+            self._note_failure(error)
             return False
-        upload = self._pending[key]
+        except (Corrupt, NotThere) as loss:
+            return await self._try_to_salvage(key, loss)
         if not upload.offered:
             upload.offered = True
             await self._offer(project, block, ciphertext)
         try:
             await self._bucket.put(block_key(project, block), ciphertext)
         except NodeError as error:
-            self._count_failure(error)
+            self._note_failure(error)
             return False
-        self._failures = 0
-        self._end(key, None)
         self._uncommitted.append((self._clock.boot(), key))
-        self._on_uploaded(project, [block])
+        self._succeeded(key)
         return True
 
-    async def _salvage(self, key: Key, error: NodeError) -> bool:
-        """Deal with a staged block that is no more: the bucket may have it from before."""
+    async def _try_to_salvage(self, key: Key, loss: NodeError) -> bool:
+        """End the upload of a block whose staged file is bad or gone: the bucket may have it."""
         project, block = key
         try:
-            there = await self._bucket.size(block_key(project, block)) is not None
-        except NodeError as outage:
-            self._count_failure(outage)
+            size = await self._bucket.size(block_key(project, block))
+        except NodeError as error:
+            self._note_failure(error)
             return False
-        ...
+        if size is None:
+            self._end(key, loss)
+            self._trouble(f"a block written here was lost before its upload: {loss}")
+            return True
+        await self._staging.discard(project, block)
+        self._succeeded(key)
+        self._forget(key)
+        return True
+
+    def _succeeded(self, key: Key) -> None:
+        self._failing_since = None
+        self._end(key, None)
+        self._on_uploaded(key[0], [key[1]])
+
+    def _note_failure(self, error: NodeError) -> None:
+        """Note that an attempt failed; a person hears of it once in each outage."""
+        now = self._clock.boot()
+        if self._failing_since is None:
+            self._failing_since, self._told = now, False
+        lasting = now - self._failing_since >= OUTAGE
+        if not self._told and (lasting or isinstance(error, AccessDenied | Refused)):
+            self._told = True
+            pending = self.pending()
+            self._trouble(f"{pending.blocks} blocks ({pending.bytes} bytes) wait here: {error}")
+
+    # -- releasing ---------------------------------------------------------------------------------
+
+    def _let_go(self, key: Key) -> None:
+        upload = self._known.get(key)
+        if upload is not None and upload.uploaded and not upload.releasing:
+            upload.releasing = True
+            self._releases.put_nowait(key)
+
+    async def _release_let_go(self) -> None:
+        while True:
+            key = await self._releases.get()
+            await self._staging.release(*key)
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        """Drop the entry of a block that left staging, but remember that the bucket has it."""
+        del self._known[key]
+        self._remember(key)
+
+    def _remember(self, key: Key) -> None:
+        self._released[key] = None
+        if len(self._released) > _REMEMBERED:
+            self._released.popitem(last=False)
+
+    async def _expire(self) -> None:
+        while True:
+            await self._clock.sleep(_EXPIRE_EVERY)
+            while self._uncommitted and self._clock.boot() - self._uncommitted[0][0] >= GRACE:
+                self._let_go(self._uncommitted.popleft()[1])
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP)
+            try:
+                await self._staging.scan()
+            except Unavailable as error:
+                self._note_failure(error)
+            else:
+                self._enqueue_found()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
@@ -46,12 +43,6 @@ class Seaweed:
 
     def address(self, bucket: str, prefix: str = "") -> S3Address:
         return S3Address(bucket, prefix, self.endpoint, "us-east-1")
-
-
-@pytest.fixture(scope="session")
-def seaweed() -> Iterator[Seaweed]:
-    with running_seaweed() as server:
-        yield server
 
 
 @contextmanager
@@ -119,12 +110,8 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
         _wait_until_it_answers(process, ports[-1], log)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # asked politely it waits for idle connections
+        process.wait()
         for port in ports:  # it binds these in /tmp whatever the environment says
             for stale in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 stale.unlink(missing_ok=True)
@@ -132,7 +119,10 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < end:
+    while time.monotonic() < end:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            break
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
         except urllib.error.HTTPError as refusal:
@@ -140,6 +130,5 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
             if refusal.code == 403:  # it asks for credentials, so it has read its own
                 return
         except OSError:
-            pass
-        time.sleep(0.05)
+            continue
     raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text()}")

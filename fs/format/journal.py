@@ -38,6 +38,7 @@ from lucidnode.node.client.journal import (
     signing_message,
     split_signed,
 )
+from lucidnode.node.client.msgpack import decoded
 
 PADDING = 256
 """Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""
@@ -55,6 +56,9 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     wall_ns: int
     changeset: bytes
+
+
+_CHANGE = msgspec.msgpack.Decoder(Change)
 
 
 def seal_entry(
@@ -129,7 +133,7 @@ def open_entry(
         raise EntryForged(f"entry {seq}: seal") from error
     try:
         return _unpacked(body)
-    except (FormatError, zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (FormatError, zstandard.ZstdError, Malformed) as error:
         raise EntryMisshapen(f"entry {seq}: contents: {error}") from error
 
 
@@ -149,4 +153,4 @@ def _unpacked(body: bytes) -> Change:
         raise EntryMisshapen("contents over the limit")
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     content = decompressor.decompress(packed, allow_extra_data=False)
-    return msgspec.msgpack.decode(content, type=Change)
+    return decoded(_CHANGE, content)

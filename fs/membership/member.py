@@ -10,7 +10,9 @@ from lucidnode.fs.errors import FormatError, Invalid
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.keys import MAX_EPOCH
 from lucidnode.fs.format.padding import padded, unpadded
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.msgpack import decoded
 
 _PADDING = 64
 """Names are padded to a multiple of this, so that their length says little."""
@@ -71,6 +73,10 @@ class ProjectSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"ProjectSecret(project={self.project!r}, epoch={self.epoch})"
 
 
+_LABEL = msgspec.msgpack.Decoder(Label)
+_SECRET = msgspec.msgpack.Decoder(ProjectSecret)
+
+
 def spelled(name: str) -> str:
     """Return *name* in the one spelling we keep (NFC); raises Invalid if nobody could type it."""
     name = unicodedata.normalize("NFC", name)
@@ -90,8 +96,8 @@ def open_secret(keys: MemberKeys, project: ProjectId, sealed: bytes) -> ProjectS
     """Return the secret of *project* that was sealed to *keys*; raises FormatError."""
     contents = unpadded(sodium.unseal(keys.box_secret, sealed), _PADDING)
     try:
-        secret = msgspec.msgpack.decode(contents, type=ProjectSecret)
-    except msgspec.MsgspecError as error:
+        secret = decoded(_SECRET, contents)
+    except Malformed as error:
         raise FormatError("a project secret does not parse") from error
     if secret.project != project:
         raise FormatError("a project secret belongs to another project")
@@ -114,6 +120,6 @@ def open_label(name_key: bytes, owner: bytes, sealed: bytes) -> Label:
         raise FormatError("a name is cut short")
     contents = unpadded(sodium.aegis256_open(name_key, nonce, body, owner), _PADDING)
     try:
-        return msgspec.msgpack.decode(contents, type=Label)
-    except msgspec.MsgspecError as error:
+        return decoded(_LABEL, contents)
+    except Malformed as error:
         raise FormatError("a name does not parse") from error

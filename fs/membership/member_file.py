@@ -14,6 +14,8 @@ from lucidnode.fs.errors import NewerFormat, SealDamaged
 from lucidnode.fs.format.sodium import KEY_SIZE, PassphraseCost
 from lucidnode.fs.membership import passphrase as seals
 from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 
 _MAGIC = b"LNM1"
 
@@ -29,6 +31,9 @@ class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return f"Membership(studio={self.studio.hex()!r}, label={self.label!r})"
+
+
+_MEMBERSHIP = msgspec.msgpack.Decoder(Membership)
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -59,8 +64,8 @@ def open_membership(raw: bytes, passphrase: str) -> Membership:
         raise SealDamaged("member.json is damaged: restore it from a copy") from error
     contents = seals.unseal(_MAGIC, passphrase, sealed)
     try:
-        membership = msgspec.msgpack.decode(contents, type=Membership)
-    except msgspec.MsgspecError as error:
+        membership = decoded(_MEMBERSHIP, contents)
+    except Malformed as error:
         raise SealDamaged("member.json holds no membership") from error
     if len(membership.genesis) != KEY_SIZE or len(membership.name_key) != KEY_SIZE:
         raise SealDamaged("member.json holds no membership")

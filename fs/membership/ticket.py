@@ -9,7 +9,6 @@ in Crockford's base32: no I, L, O or U, and whoever reads a 0 as an O is underst
 from __future__ import annotations
 
 import base64
-import binascii
 
 import msgspec
 
@@ -17,6 +16,8 @@ from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost, random_bytes
 from lucidnode.fs.membership import passphrase as seals
 from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 
 _MAGIC = b"LNT1"
 _PREFIX = "lucid1"
@@ -45,6 +46,9 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"Ticket(bucket={self.bucket!r}, studio={self.studio.hex()!r})"
 
 
+_TICKET = msgspec.msgpack.Decoder(Ticket)
+
+
 def new_code() -> str:
     """Return a fresh code, such as 7Q2K-M0XD-9FTA-R4WE."""
     bits = int.from_bytes(random_bytes(_GROUPS * _GROUP * 5 // 8), "big")
@@ -55,7 +59,7 @@ def new_code() -> str:
 def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODES) -> str:
     """Return *ticket* as text sealed under *code*. Slow by design; call it from a thread."""
     sealed = seals.seal(_MAGIC, _plain_code(code), msgspec.msgpack.encode(ticket), cost)
-    return _PREFIX + base64.b32encode(sealed).decode().rstrip("=").lower()
+    return _text(sealed)
 
 
 def check_ticket(text: str) -> None:
@@ -74,8 +78,8 @@ def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
     except WrongPassphrase:
         raise WrongPassphrase("that is not the code of this ticket") from None
     try:
-        ticket = msgspec.msgpack.decode(contents, type=Ticket)
-    except msgspec.MsgspecError as error:
+        ticket = decoded(_TICKET, contents)
+    except Malformed as error:
         raise SealDamaged("the ticket was made by another version of Lucidnode") from error
     if wall_ns > ticket.expires_ns:
         raise TicketSpent("this ticket is past its time: ask for a new one")
@@ -89,9 +93,16 @@ def _sealed_bytes(text: str) -> bytes:
         raise SealDamaged(f"a ticket starts with {_PREFIX}")
     letters = joined[len(_PREFIX) :].upper()
     try:
-        return base64.b32decode(letters + "=" * (-len(letters) % 8))
-    except binascii.Error as error:
+        sealed = base64.b32decode(letters + "=" * (-len(letters) % 8))
+    except ValueError as error:
         raise SealDamaged("the ticket has characters missing or changed") from error
+    if _text(sealed) != joined:
+        raise SealDamaged("the ticket has characters that do not belong to it")
+    return sealed
+
+
+def _text(sealed: bytes) -> str:
+    return _PREFIX + base64.b32encode(sealed).decode().rstrip("=").lower()
 
 
 def _plain_code(code: str) -> str:

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.node.client.ids import BlockId, Seq
 
-NO_ENTRY = bytes(32)
-"""Stands for "the entry before entry 1" in the hash chain."""
-
 
 @dataclass(frozen=True, slots=True)
 class Head:

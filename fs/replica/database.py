@@ -98,6 +98,13 @@ class Database:
         except apsw.Error as error:
             raise _mapped(error) from error
 
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run one query and yield its rows as they are found; change nothing meanwhile."""
+        try:
+            yield from self._connection.execute(sql)
+        except apsw.Error as error:
+            raise _mapped(error) from error
+
     def row(self, sql: str, bindings: Sequence[Binding] = ()) -> tuple[Any, ...] | None:
         """Run one statement and return its first row, or None if there is none."""
         found = self.rows(sql, bindings)
@@ -271,6 +278,8 @@ def _connected(path: Path, key: bytes) -> apsw.Connection:
         connection.pragma("synchronous", "normal")
         connection.pragma("cache_size", -32 * 1024)
         connection.pragma("cell_size_check", True)
+        # Zeroing what is deleted protects plain files; here it only wrote more pages.
+        connection.pragma("secure_delete", False)
         connection.set_busy_timeout(5000)
     except BaseException:
         connection.close()

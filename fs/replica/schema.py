@@ -92,8 +92,8 @@ CREATE TABLE head (
 ) STRICT;
 INSERT INTO head VALUES (1, 0, zeroblob(32), 0);
 
--- Acknowledged bytes without a block. While *pack* is null they lie over the file's extents, a
--- higher row over a lower. With a pack they are in its block, which is not safely staged yet.
+-- Acknowledged bytes without a block. While *pack* is null they lie over the file's extents, and
+-- never over each other. With a pack they are in its block, which is not safely staged yet.
 CREATE TABLE tail (
     row         INTEGER PRIMARY KEY,
     ino         INTEGER NOT NULL,

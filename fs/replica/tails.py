@@ -33,7 +33,7 @@ class Tails:
         return [_tail(row) for row in self._database.rows(f"{_LOOSE} ORDER BY row")]
 
     def of(self, ino: InodeNo) -> list[Tail]:
-        """Return the loose tails of *ino*, oldest first: each lies over those before it."""
+        """Return the loose tails of *ino*, which never overlap."""
         if ino not in self.ends:
             return []
         return [

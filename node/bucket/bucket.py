@@ -51,7 +51,8 @@ class Bucket(Protocol):
         """Return up to *limit* objects below the folder *prefix* in the order of their keys.
 
         A prefix is whole path segments without the closing slash, "" is everything. With *after*
-        only keys that sort behind it, so a listing goes on from its own last key.
+        only keys that sort behind it, so a listing goes on from its own last key. Where a folder
+        and a name beside it begin alike ("a/b", "a-b"), which our layout avoids, stores differ.
         """
 
     async def delete(self, key: str) -> None:

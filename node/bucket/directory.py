@@ -139,7 +139,7 @@ class DirectoryBucket:
             except FileExistsError as error:
                 # The winner may not have come to its own fsync; settled means durable.
                 _fsync(path.parent)
-                raise AlreadyThere(path.name) from error
+                raise AlreadyThere(f"The name {path.name} is taken.") from error
             _fsync(path.parent)
         except FileNotFoundError:
             self._durable.clear()  # somebody removed folders under us

@@ -34,7 +34,7 @@ class MemoryBucket:
     async def create(self, key: str, body: bytes) -> None:
         assert is_key(key)
         if key in self.objects:
-            raise AlreadyThere(key)
+            raise AlreadyThere(f"The name {key} is taken.")
         self.objects[key] = bytes(body)
 
     async def size(self, key: str) -> int | None:

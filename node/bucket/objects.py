@@ -113,7 +113,7 @@ class ObjectBucket:
             # obstore gives 409 the same class, which S3 sends when two creates met and *neither*
             # was settled. Only a failed precondition proves that an object is there.
             if Refusal.of_text(str(error)).status in {412, 304}:
-                raise AlreadyThere(key) from error
+                raise AlreadyThere(f"The name {key} is taken.") from error
             raise Unsettled(f"The {self._name} met two creates at once.") from error
         except (BaseError, OSError) as error:
             if Refusal.of_text(str(error)).status == 501:

@@ -21,6 +21,9 @@ _RACERS = 16
 _ROUNDS = 3
 _TRIES = 3
 
+_GRACE_S = 1.0
+"""Seconds the racers have after the first of them was answered, on top of what that took."""
+
 
 async def probe(bucket: Bucket) -> None:
     """Return if *bucket* can carry a journal; everything written is deleted again.
@@ -34,11 +37,14 @@ async def probe(bucket: Bucket) -> None:
     try:
         await _keeps_objects(bucket, plain)
         await _refuses_a_second(bucket, twice)
-        for key in races:
-            await _lets_one_of_many_win(bucket, key)
+        async with asyncio.TaskGroup() as group:
+            rounds = [group.create_task(_race(bucket, key)) for key in races]
+        for each in rounds:
+            if error := each.result():
+                raise error
     finally:
-        for key in keys:
-            with suppress(NodeError):  # the answer of the probe counts more
+        with suppress(NodeError):  # the answer of the probe counts more
+            for key in keys:
                 await bucket.delete(key)
 
 
@@ -70,8 +76,6 @@ async def _refuses_a_second(bucket: Bucket, key: str) -> None:
             "The store ignores If-None-Match: it let a second create replace the first, "
             "so two nodes could overwrite each other's changes."
         )
-    if await bucket.get(key) != first:
-        raise Unfit("The store refused a second create, but replaced the object.")
 
 
 async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
@@ -81,11 +85,9 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
         try:
             await bucket.create(key, body)
             return True
-        except AlreadyThere:
-            return await bucket.get(key) == body
         except Refused as error:
             raise Unfit(f"The store has no create-if-absent: {error}") from error
-        except Unsettled as error:
+        except (AlreadyThere, Unsettled) as error:
             reason = error
         try:
             return await bucket.get(key) == body
@@ -94,20 +96,34 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
     raise Unfit(f"The store takes plain writes, but no create-if-absent: {reason}") from reason
 
 
+async def _race(bucket: Bucket, key: str) -> NodeError | None:
+    """Hold one race; return what is wrong as a value, so that a failed one stops no other."""
+    try:
+        await _lets_one_of_many_win(bucket, key)
+    except NodeError as error:
+        return error
+    return None
+
+
 async def _lets_one_of_many_win(bucket: Bucket, key: str) -> None:
     bodies = [secrets.token_bytes(32) for _ in range(_RACERS)]
     winners: list[bytes] = []
 
     async def race(body: bytes) -> None:
-        try:
+        with suppress(NodeError):
             await bucket.create(key, body)
-        except (AlreadyThere, Unsettled):
-            return
-        winners.append(body)
+            winners.append(body)
 
     async with asyncio.TaskGroup() as racers:
-        for body in bodies:
-            racers.create_task(race(body))
+        clock = asyncio.get_running_loop()
+        start = clock.time()
+        racing = [racers.create_task(race(body)) for body in bodies]
+        await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+        # Losers may hang on: SeaweedFS 4.48 answers them one a second. A late one that wins all
+        # the same has replaced the winner's body, which is looked at below.
+        await asyncio.wait(racing, timeout=_GRACE_S + clock.time() - start)
+        for late in racing:
+            late.cancel()
     if len(winners) > 1:
         raise Unfit(
             f"Of {_RACERS} creates of one name at once {len(winners)} succeeded: the store's "

@@ -358,7 +358,7 @@ class DiskCache:
                 reason = f"the cache directory {self._path} cannot be used: {_reason(fault)}"
                 raise Refused(reason) from fault
             return
-        opening.result()
+        await self._flush(opening.result())
 
     def _opened(self, opening: asyncio.Future[CacheDirectory]) -> None:
         self._work.discard(opening)

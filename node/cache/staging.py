@@ -85,7 +85,7 @@ class Staging:
         return self._path
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Return the bytes of all staged blocks known here."""
         return self._bytes
 
@@ -138,10 +138,15 @@ class Staging:
 
     async def release(self, project: ProjectId, block: BlockId) -> None:
         """Take *block*, which the bucket has, out of staging: into the cache if it can be kept."""
-        path = staged_path(self._path, project, block)
         staged = self.held(project).get(block)
         if staged is not None:
+            path = staged_path(self._path, project, block)
             await self._cache.adopt(block, path, staged.size)
+        await self.discard(project, block)
+
+    async def discard(self, project: ProjectId, block: BlockId) -> None:
+        """Delete *block*, which the bucket has, and whose file may be bad."""
+        path = staged_path(self._path, project, block)
         async with self._books:
             # What the disk will not delete now is found by a later scan and uploaded again.
             with contextlib.suppress(Unavailable):

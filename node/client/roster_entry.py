@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ, DeviceId, Seq, parse_project_id
+from lucidnode.node.client.msgpack import decoded
 
 FORMAT = 1
 
@@ -131,10 +132,7 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if len(raw) > MAX_ENTRY:
             raise Malformed("roster entry: too large")
-        try:
-            entry = msgspec.msgpack.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
-            raise Malformed("roster entry: not one") from error
+        entry = decoded(_ENTRY, raw)
         sizes = (len(entry.previous), len(entry.author), len(entry.signature))
         if sizes != (HASH_SIZE, KEY_SIZE, SIGNATURE_SIZE):
             raise Malformed("roster entry: sizes")
@@ -150,12 +148,12 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def content(self) -> Body:
         """Return the body, its sizes and limits checked; raises Malformed. Format 1 only."""
-        try:
-            body = _BODY.decode(self.body)
-        except msgspec.MsgspecError as error:
-            raise Malformed("roster entry: body") from error
+        body = decoded(_BODY, self.body)
         _check(body)
         return body
+
+
+_ENTRY = msgspec.msgpack.Decoder(RosterEntry)
 
 
 def signing_message(

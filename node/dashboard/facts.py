@@ -13,27 +13,15 @@ import msgspec
 
 from lucidnode.node.client import wire
 from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.peers.office import PeerFacts
 from lucidnode.node.savings import Totals, savings
-
-
-class PeerFacts(msgspec.Struct, frozen=True):
-    """One other workstation of the office."""
-
-    device: str
-    address: str
-    state: str
-    """`up`, `slow` (skipped for now), `down` or `banned`."""
-    share: float
-    """Part of the blocks it is asked for first, 0 to 1."""
-    totals: Totals | None
-    """What it says it moved; None until it has said so."""
 
 
 class Office(Protocol):
     """The LAN, as the dashboard needs it."""
 
     def facts(self) -> list[PeerFacts]: ...
-    def own_share(self) -> float: ...
+    def share(self) -> float: ...
 
 
 class Cache(Protocol):
@@ -123,7 +111,7 @@ class Facts:
                 "bytes": uploads.bytes,
                 "oldest_seconds": round(uploads.oldest_seconds, 1),
             },
-            "peers": sum(peer.state == "up" for peer in self._office.facts()),
+            "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "trouble": self._trouble(),
         }
 
@@ -131,7 +119,7 @@ class Facts:
         """Return the office: this node's share of it and every other node."""
         return {
             "device": self._device,
-            "share": self._office.own_share(),
+            "share": self._office.share(),
             "peers": [msgspec.to_builtins(peer) for peer in self._office.facts()],
         }
 
@@ -140,8 +128,7 @@ class Facts:
         here = self.totals()
         office = here
         for peer in self._office.facts():
-            if peer.totals is not None:
-                office += peer.totals
+            office += _said(peer)
         return {
             "price_per_gb": self._price,
             "here": {**_builtins(here), **_builtins(savings(here, self._price))},
@@ -182,6 +169,12 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "pending": stats.pending,
         "conflicts": stats.conflicts,
     }
+
+
+def _said(peer: PeerFacts) -> Totals:
+    """Return what *peer* says it moved; a peer of another version may count other things."""
+    known = {name: peer.totals.get(name, 0) for name in Totals.__struct_fields__}
+    return Totals(**{name: max(0, count) for name, count in known.items()})
 
 
 def _builtins(facts: msgspec.Struct) -> dict[str, Any]:

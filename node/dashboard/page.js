@@ -113,9 +113,9 @@ function share(fraction) {
 }
 
 function peers(facts) {
-  const words = { up: "connected", slow: "slow, passed over for now", down: "away", banned: "sent wrong data, ignored" };
+  const words = { linked: "connected", resting: "slow, passed over for now", away: "away", banned: "sent wrong data, ignored" };
   const own = [
-    cell(make("b", "", "This workstation")), cell(make("span", "dot up"), "here"), share(facts.office.share),
+    cell(make("b", "", "This workstation")), cell(make("span", "dot linked"), "here"), share(facts.office.share),
     number(size(facts.savings.here.served)), number(size(facts.savings.here.received)),
     number(size(facts.savings.here.downloaded)),
   ];
@@ -123,9 +123,9 @@ function peers(facts) {
     cell(peer.address || peer.device.slice(0, 8)),
     cell(make("span", `dot ${peer.state}`), words[peer.state] || peer.state),
     share(peer.share),
-    number(peer.totals ? size(peer.totals.served) : "–"),
-    number(peer.totals ? size(peer.totals.received) : "–"),
-    number(peer.totals ? size(peer.totals.downloaded) : "–"),
+    number(size(peer.totals.served || 0)),
+    number(size(peer.totals.received || 0)),
+    number(size(peer.totals.downloaded || 0)),
   ])]);
   at("peers-note").textContent = facts.office.peers.length
     ? "“Keeps” is the part of the office's data that a workstation is asked for first."

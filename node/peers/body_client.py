@@ -37,9 +37,6 @@ HEAD_START = 0.5
 READ_THROUGH = 60.0
 """Seconds to wait for an owner that keeps saying it is fetching: the bucket's own deadline."""
 
-OFFER = 30.0
-"""Seconds to hand a block over; nobody waits for that at level `local`."""
-
 
 class BodyClient:
     """Connections to the body servers of peers, kept open between requests."""
@@ -100,7 +97,7 @@ class BodyClient:
         """Offer *block*. Return whether the peer keeps a copy now. Raises PeerFailed."""
         path = f"/b/{access.alias(project)}/{block.hex()}"
         async with (
-            self._bounded(OFFER),
+            self._bounded(2 * HEAD_START + len(ciphertext) / SLOWEST),
             self._request(access, "PUT", path, ciphertext) as answer,
         ):
             return answer.status == 204

@@ -59,7 +59,7 @@ class Shelf(Protocol):
 class BodyServer:
     """Answers authorised requests for blocks. `vouch` is told of each connection that proved itself.
 
-    *welcome* says whether a block offered to this node is one it should keep.
+    *wanted* says whether a block offered to this node is one it should keep.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class BodyServer:
         shelf: Shelf,
         traffic: Traffic,
         vouch: Callable[[web.BaseRequest], None],
-        welcome: Callable[[BlockId], bool],
+        wanted: Callable[[BlockId], bool],
     ) -> None:
         self._grants = grants
         self._members = members
         self._shelf = shelf
         self._traffic = traffic
         self._vouch = vouch
-        self._welcome = welcome
+        self._wanted = wanted
         self._room = asyncio.Semaphore(AT_ONCE)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -112,9 +112,9 @@ class BodyServer:
         response.enable_chunked_encoding()
         await response.prepare(request)
         try:
-            async with _beating(response) as quiet, self._room:
+            async with _beating(response) as beats, self._room:
                 found = await self._find(project, block, through=through)
-                quiet()
+                beats.cancel()
                 await self._send(response, found)
         except* (ConnectionError, TimeoutError):
             # The reader has gone, or takes nothing: so does the connection.
@@ -154,7 +154,7 @@ class BodyServer:
     async def _take(self, request: web.BaseRequest, block: BlockId) -> web.StreamResponse:
         """Keep a block this node owns. Others are declined: they would only push out better ones."""
         size = request.content_length
-        if size is None or size > MAX_BLOCK_CIPHERTEXT or not self._welcome(block):
+        if size is None or size > MAX_BLOCK_CIPHERTEXT or not self._wanted(block):
             return _final(507)
         async with self._room:
             try:
@@ -166,8 +166,8 @@ class BodyServer:
 
 
 @asynccontextmanager
-async def _beating(response: web.StreamResponse) -> AsyncIterator[Callable[[], None]]:
-    """Send signs of life until the function yielded is called."""
+async def _beating(response: web.StreamResponse) -> AsyncIterator[asyncio.Task[None]]:
+    """Send signs of life until the task yielded is cancelled."""
 
     async def beat() -> None:
         await asyncio.sleep(SOON)
@@ -178,7 +178,7 @@ async def _beating(response: web.StreamResponse) -> AsyncIterator[Callable[[], N
     async with asyncio.TaskGroup() as tasks:
         beats = tasks.create_task(beat())
         try:
-            yield lambda: None if beats.cancel() else None
+            yield beats
         finally:
             beats.cancel()
 

@@ -22,11 +22,13 @@ from lucidnode.node.peers.errors import PortTaken
 MOST = 512
 """Connections in all, idle ones included: half of the file descriptors a process usually has."""
 
-MOST_FROM_ONE = 64
-"""Connections from one address: above what one peer uses (`office.AT_ONCE` and a link)."""
+MOST_FROM_ONE = 256
+"""Connections from one address, so that one caller cannot take them all. One peer uses AT_ONCE and
+a link (node/peers/neighbours.py); several may share an address."""
 
-MOST_UNPROVEN = 32
-"""Connections that have not shown who they are: handshakes, half-written requests."""
+MOST_UNPROVEN = 256
+"""Connections that have not shown who they are: handshakes, half-written requests. Peers that all
+begin to read at once open as many in a moment."""
 
 PROVE = 3.0
 """Seconds to show it."""
@@ -51,6 +53,36 @@ def bind(host: str | None, port: int) -> socket.socket:
     return bound
 
 
+class Probation:
+    """Connections that have not shown yet who they are, and how long they may go on so."""
+
+    def __init__(self) -> None:
+        self._unproven: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._unproven)
+
+    def begin(self, protocol: web.RequestHandler) -> None:
+        """Give the connection of *protocol* PROVE seconds from now."""
+        loop = asyncio.get_running_loop()
+        self._unproven[protocol] = loop.call_later(PROVE, self._drop, protocol)
+
+    def end(self, protocol: web.RequestHandler) -> None:
+        """Leave the connection of *protocol* alone from now on."""
+        timer = self._unproven.pop(protocol, None)
+        if timer is not None:
+            timer.cancel()
+
+    def vouch(self, request: web.BaseRequest) -> None:
+        """Say that whoever sent *request* has proven a right to be here."""
+        self.end(request.protocol)
+
+    def _drop(self, protocol: web.RequestHandler) -> None:
+        self._unproven.pop(protocol, None)
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+
 class Listener:
     """Feeds the connections of one listening socket to *server*, within the limits above.
 
@@ -61,18 +93,13 @@ class Listener:
         self,
         bound: socket.socket,
         server: web.Server,
+        probation: Probation,
         context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        self.port: int = bound.getsockname()[1]
         self._bound = bound
         self._server = server
+        self._probation = probation
         self._context = context
-        self._unproven: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        self.turned_away = 0
-
-    def vouch(self, request: web.BaseRequest) -> None:
-        """Say that whoever sent *request* has proven a right to be here."""
-        self._prove(request.protocol)
 
     async def run(self) -> NoReturn:
         """Accept until cancelled; then the socket is closed."""
@@ -89,11 +116,10 @@ class Listener:
                     if self._has_room_for(address[0]):
                         handshakes.create_task(self._take(connection))
                     else:
-                        self.turned_away += 1
                         connection.close()
 
     def _has_room_for(self, host: str) -> bool:
-        if len(self._unproven) >= MOST_UNPROVEN or len(self._server.connections) >= MOST:
+        if len(self._probation) >= MOST_UNPROVEN or len(self._server.connections) >= MOST:
             return False
         theirs = 0
         for open_now in self._server.connections:
@@ -104,7 +130,7 @@ class Listener:
     async def _take(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._server()
-        self._unproven[protocol] = loop.call_later(PROVE, self._drop, protocol)
+        self._probation.begin(protocol)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if self._context is None:
@@ -118,14 +144,4 @@ class Listener:
                 )
         except (TimeoutError, OSError, ssl.SSLError):
             # Not one of us, or gone. The loop has closed the connection.
-            self._prove(protocol)
-
-    def _prove(self, protocol: web.RequestHandler) -> None:
-        timer = self._unproven.pop(protocol, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _drop(self, protocol: web.RequestHandler) -> None:
-        self._unproven.pop(protocol, None)
-        if protocol.transport is not None:
-            protocol.transport.abort()
+            self._probation.end(protocol)

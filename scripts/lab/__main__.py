@@ -1,4 +1,4 @@
-"""`python -m lab`: the command `scripts/lan`."""
+"""`python -m lab` is `scripts/lan`."""
 
 from lab.app import main
 

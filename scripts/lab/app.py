@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -140,21 +140,27 @@ def down(name: str) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 not done, 2 wrong usage."""
+    """Run `scripts/lan`."""
+    run_command(lan)
+
+
+def run_command(command: click.Command) -> NoReturn:
+    """Run *command* and exit: 0 done, 1 not done, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        lan.main(standalone_mode=False)
+        command.main(standalone_mode=False)
     except click.exceptions.Exit as asked:
         sys.exit(asked.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.Abort:
-        click.echo("lan: interrupted", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
         sys.exit(1)
     except LabError as error:
-        click.echo(f"lan: {error}", err=True)
+        click.echo(f"{command.name}: {error}", err=True)
         sys.exit(1)
+    sys.exit(0)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -169,7 +175,7 @@ def _print_json(status: Status) -> None:
 def _print_table(lab: Lab) -> None:
     status = lab.status()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("workstation", "address", "daemon", "mount process", "mounted at", "dashboard"):
+    for column in ("node", "address", "daemon", "mount", "mounted at"):
         table.add_column(column, overflow="fold")
     for node in status.nodes:
         table.add_row(
@@ -178,7 +184,6 @@ def _print_table(lab: Lab) -> None:
             str(node.pids.daemon or "-"),
             str(node.pids.mount or "-"),
             node.mount,
-            node.metrics_url.removesuffix("/metrics"),
         )
     console = Console()
     console.print(table)

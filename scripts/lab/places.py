@@ -69,19 +69,29 @@ class Places:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lab: commands that change it wait for each other."""
-        self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.root.parent / f".{self.name}.lock"
-        while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            # The one before us removed the file while we waited: that lock guards nothing.
-            with contextlib.suppress(FileNotFoundError):
-                if os.fstat(handle).st_ino == path.stat().st_ino:
-                    break
-            os.close(handle)
+        handle = _lock(path)
         try:
             yield
         finally:
             if not self.root.exists():
                 path.unlink()
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()  # unless another lab lives there
             os.close(handle)
+
+
+def _lock(path: Path) -> int:
+    """Return the open file *path* with its lock held."""
+    while True:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # the last lab went, and its directory with it, in between
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # The one before us removed the file while we waited: such a lock guards nothing.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(handle).st_ino == path.stat().st_ino:
+                return handle
+        os.close(handle)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 from bucket_contract import BucketContract
-from seaweed_fixture import Seaweed
+from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.objects import ObjectBucket
@@ -16,9 +17,15 @@ from lucidnode.node.bucket.stack import prepare_bucket
 _number = itertools.count()
 
 
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[Seaweed]:
+    with running_seaweed() as server:
+        yield server
+
+
 @pytest.fixture
 def folder() -> str:
-    """A prefix no other test uses."""
+    """Return a prefix that no other test uses."""
     return f"studio/{next(_number)}"
 
 

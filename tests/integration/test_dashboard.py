@@ -15,11 +15,11 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.dashboard.facts import Facts, PeerFacts
+from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.savings import Totals
+from lucidnode.node.peers.office import PeerFacts
 
 GB = 10**9
 
@@ -28,13 +28,18 @@ class FixedOffice:
     """Two other workstations that said what they moved."""
 
     def facts(self) -> list[PeerFacts]:
-        moved = Totals(read_peer=40 * GB, served=25 * GB, received=40 * GB, downloaded=2 * GB)
+        moved = {
+            "read_peer": 40 * GB,
+            "served": 25 * GB,
+            "received": 40 * GB,
+            "downloaded": 2 * GB,
+        }
         return [
-            PeerFacts("a" * 32, "192.0.2.12", "up", 0.31, moved),
-            PeerFacts("b" * 32, "192.0.2.13", "down", 0.34, None),
+            PeerFacts("a" * 32, "192.0.2.12", "linked", 1, 0.31, 4.0, 0, moved),
+            PeerFacts("b" * 32, "192.0.2.13", "away", 1, 0.34, None, 0, {}),
         ]
 
-    def own_share(self) -> float:
+    def share(self) -> float:
         return 0.35
 
 

@@ -8,6 +8,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lucidnode.fs.errors import (
     BlockError,
     BlockExtended,
@@ -118,13 +119,13 @@ def test_nothing_and_too_much_are_no_block(size: int) -> None:
 
 @pytest.fixture(scope="module")
 def block() -> tuple[BlockName, bytes]:
-    """A block of one whole segment and a short one."""
+    """Return a block of one whole segment and a short one."""
     return seal(KEYS, footage(SEGMENT + PAGE))
 
 
 def test_a_block_cut_anywhere_is_truncated(block: tuple[BlockName, bytes]) -> None:
     name, ciphertext = block
-    for length in (*range(0, HEADER + 70), HEADER + SEGMENT + TAG, *range(69_000, len(ciphertext))):
+    for length in (*range(HEADER + 70), HEADER + SEGMENT + TAG, *range(69_000, len(ciphertext))):
         with pytest.raises(BlockTruncated):
             open_block(KEYS, name, ciphertext[:length])
 
@@ -136,7 +137,7 @@ def test_a_block_with_more_behind_it_is_extended(block: tuple[BlockName, bytes],
         open_block(KEYS, name, ciphertext + bytes(tail))
 
 
-def test_a_flipped_bit_at_any_byte_of_a_block_is_found(block: tuple[BlockName, bytes]) -> None:
+def test_a_flipped_bit_at_any_byte_of_a_block_is_found() -> None:
     name, ciphertext = seal(KEYS, footage(PAGE))
     flipped = bytearray(ciphertext)
     for position in range(len(flipped)):
@@ -147,14 +148,14 @@ def test_a_flipped_bit_at_any_byte_of_a_block_is_found(block: tuple[BlockName, b
     assert open_block(KEYS, name, bytes(flipped)) == footage(PAGE)
 
 
-def test_a_flipped_bit_is_found_without_the_hash_too(block: tuple[BlockName, bytes]) -> None:
+def test_a_flipped_bit_is_found_without_the_hash_too() -> None:
     """As if the attacker could choose the id that metadata keeps."""
     name, ciphertext = seal(KEYS, footage(PAGE))
     flipped = bytearray(ciphertext)
     for position in range(len(flipped)):
         flipped[position] ^= 1 << position % 8
         with pytest.raises(BlockError) as caught:
-            open_block(KEYS, renamed(name, flipped), bytes(flipped))
+            open_block(KEYS, renamed(name, bytes(flipped)), bytes(flipped))
         assert not isinstance(caught.value, BlockMisnamed)
         flipped[position] = ciphertext[position]
 
@@ -180,7 +181,7 @@ def test_each_bit_of_the_header_is_checked(bit: int, block: tuple[BlockName, byt
     flipped[bit // 8] ^= 1 << bit % 8
     expected = BlockMisshapen if bit < 4 * 8 else BlockWrongEpoch if bit < 8 * 8 else BlockForged
     with pytest.raises(expected):
-        open_block(KEYS, renamed(name, flipped), bytes(flipped))
+        open_block(KEYS, renamed(name, bytes(flipped)), bytes(flipped))
 
 
 def test_swapped_segments_are_forged() -> None:
@@ -247,7 +248,6 @@ def test_an_epoch_whose_key_we_lack_says_so() -> None:
 
 def test_a_member_cannot_put_two_contents_under_one_name() -> None:
     """A nonce that is not the content's own would let two blocks share a key."""
-    name, ciphertext = seal(KEYS, footage(PAGE))
     forged_keys = replace(
         KEYS, epochs={1: replace(KEYS.epoch(1), nonce=b"another key for the nonces only!")}
     )

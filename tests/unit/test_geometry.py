@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lucidnode.fs.errors import BlockMisshapen
 from lucidnode.fs.format import geometry
 from lucidnode.fs.format.geometry import HEADER, MAX_PLAIN, PAGE, SEGMENT, TAG

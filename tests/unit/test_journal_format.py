@@ -8,6 +8,7 @@ import zstandard
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lucidnode.fs.errors import (
     BadEntry,
     EntryForged,
@@ -69,7 +70,7 @@ def opened(entry: bytes, keys: ProjectKeys = KEYS) -> Change:
 
 def header_of(unsigned: bytes, **changes: object) -> bytes:
     fields = {name: getattr(EntryHeader.parse(unsigned), name) for name in EntryHeader.__slots__}
-    return EntryHeader(**{**fields, **changes}).encode()  # type: ignore[arg-type]
+    return EntryHeader(**{**fields, **changes}).encode()
 
 
 def with_body(body: bytes) -> bytes:
@@ -95,7 +96,7 @@ def test_the_frame_can_be_read_without_a_key() -> None:
 
 
 def test_small_changes_of_different_length_look_alike() -> None:
-    sizes = {len(unsigned_entry(Change(0, blake3(b"x").digest(length=n)))) for n in range(0, 180)}
+    sizes = {len(unsigned_entry(Change(0, blake3(b"x").digest(length=n)))) for n in range(180)}
     assert sizes == {HEADER_SIZE + PADDING + TAG_SIZE}
 
 
@@ -251,6 +252,8 @@ def test_the_hostile_members_tool_makes_good_entries_too() -> None:
     "body",
     [
         pytest.param(b"", id="no body"),
+        pytest.param(padded(packed(b"\x81\xa2\xff\xff\x01"), PADDING), id="text not UTF-8"),
+        pytest.param(padded(packed(b"\x91" * 50_000), PADDING), id="nested without end"),
         pytest.param(padded(b"", PADDING), id="no frame"),
         pytest.param(padded(GOOD, PADDING), id="not compressed"),
         pytest.param(padded(packed(GOOD), PADDING)[:-1], id="padding cut"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lucidnode.fs.errors import KeyMissing
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.ids import ProjectId

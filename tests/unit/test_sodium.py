@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lucidnode.fs.errors import Forged
 from lucidnode.fs.format import sodium
 
@@ -30,10 +34,10 @@ def test_ed25519_is_the_one_of_rfc_8032() -> None:
     )
 
 
-def test_x25519_is_the_one_of_rfc_7748() -> None:
-    # RFC 7748, section 6.1, Alice.
-    secret = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f1f3e4d3a5c2f6c8f9c9d7a4b2e")
-    assert len(sodium.box_public(secret)) == sodium.PUBLIC_SIZE
+@given(st.binary(min_size=32, max_size=32))
+def test_x25519_agrees_with_another_library(secret: bytes) -> None:
+    other = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+    assert sodium.box_public(secret) == other
 
 
 @pytest.mark.parametrize("length", [0, 1, 31])

@@ -1,0 +1,376 @@
+"""Every operation of the file system, in values of our own: no FUSE, no bytes on any wire.
+
+Names and attributes come from the replica, contents from `Reader` and `Writer`, and this is where
+the three are made to look like one file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from lucidnode.fs import state
+from lucidnode.fs.errors import (
+    FileMissing,
+    IsDirectory,
+    NotDirectory,
+    NotPermitted,
+    ReadOnly,
+)
+from lucidnode.fs.open_files import OpenFile, OpenFiles
+from lucidnode.fs.reader import Reader
+from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.intents import (
+    Create,
+    Forget,
+    Intent,
+    Link,
+    RemoveXattr,
+    Rename,
+    Rmdir,
+    SetAttributes,
+    SetXattr,
+    Unlink,
+)
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.writer import Writer
+from lucidnode.node.client.clock import Clock
+
+PAGE_OF_NAMES = 256
+"""Names read from the replica at once for a directory listing."""
+
+
+class Caller(NamedTuple):
+    """Who asks."""
+
+    uid: int
+    gid: int
+
+
+class AttributeChanges(NamedTuple):
+    """What `set_attributes` shall change: everything that is not None."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
+class FileSystem:
+    """One mounted project. Lives in one event loop.
+
+    *committed* waits until everything done so far is in the bucket; it is None where an
+    acknowledgement at level `local` is enough.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        pending: state.Pending,
+        reader: Reader,
+        writer: Writer,
+        open_files: OpenFiles,
+        clock: Clock,
+        committed: Callable[[], Awaitable[None]] | None,
+        read_only: bool,
+    ) -> None:
+        self._replica = replica
+        self._pending = pending
+        self._reader = reader
+        self._writer = writer
+        self._open = open_files
+        self._clock = clock
+        self._committed = committed
+        self._refusal = "mounted read-only" if read_only else ""
+        self._unchanged: set[InodeNo] = set()
+        """Files whose pages in the kernel are those of the content they have now."""
+
+    def become_read_only(self, reason: str) -> None:
+        """Refuse all changes from now on, with *reason*."""
+        self._refusal = reason
+
+    # -- attributes --------------------------------------------------------------------------
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes:
+        """Return what *name* in *parent* is."""
+        if name in {b".", b".."}:
+            return self.attributes(parent if name == b"." else self.parent_of(parent))
+        found = self._replica.lookup(parent, name)
+        if found is None:
+            raise FileMissing(name.decode(errors="replace"))
+        if found.kind is Kind.FILE:
+            self._reader.note_place(found.ino, parent, name)
+        return self._writer.amended(found)
+
+    def attributes(self, ino: InodeNo) -> Attributes:
+        """Return the attributes of *ino*, with what is not saved yet."""
+        return self._writer.amended(self._stored(ino))
+
+    def parent_of(self, directory: InodeNo) -> InodeNo:
+        """Return the directory above; the root is above itself."""
+        return ROOT if directory == ROOT else self._replica.parent_of(directory) or ROOT
+
+    async def set_attributes(self, ino: InodeNo, changes: AttributeChanges) -> Attributes:
+        """Change attributes; *size* first, for it sets the times too."""
+        if changes.size is not None:
+            if self._stored(ino).is_directory:
+                raise IsDirectory("a directory has no size")
+            self._check_writable()
+            await self._writer.truncate(ino, changes.size)
+        rest = changes._replace(size=None)
+        if any(value is not None for value in rest):
+            self._apply(
+                SetAttributes(
+                    ino,
+                    self._clock.wall_ns(),
+                    mode=rest.mode,
+                    uid=rest.uid,
+                    gid=rest.gid,
+                    atime_ns=rest.atime_ns,
+                    mtime_ns=rest.mtime_ns,
+                )
+            )
+            if rest.mtime_ns is not None:
+                self._writer.time_was_set(ino)
+        return self.attributes(ino)
+
+    def usage(self) -> tuple[int, int]:
+        """Return the bytes and the files of the project."""
+        return self._replica.usage()
+
+    # -- names -------------------------------------------------------------------------------
+
+    def make(
+        self,
+        parent: InodeNo,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        *,
+        rdev: int = 0,
+        target: bytes = b"",
+    ) -> Attributes:
+        """Create the file, directory, link or node that the type bits of *mode* say."""
+        above = self._stored(parent)
+        kind = Kind(stat.S_IFMT(mode) >> 12)
+        bits, gid = stat.S_IMODE(mode), caller.gid
+        if above.mode & stat.S_ISGID:
+            gid = above.gid
+            bits |= stat.S_ISGID if kind is Kind.DIRECTORY else 0
+        ino = self._replica.new_ino()
+        now = self._clock.wall_ns()
+        made = self._apply(
+            Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target)
+        )
+        assert made is not None
+        if kind is Kind.FILE:
+            self._reader.note_place(ino, parent, name)
+        return made
+
+    def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
+        """Give *ino* one more name."""
+        self._apply(Link(ino, parent, name, self._clock.wall_ns()))
+        return self.attributes(ino)
+
+    def unlink(self, parent: InodeNo, name: bytes) -> None:
+        """Take a name away. What is open stays readable and writable through its handles."""
+        found = self._replica.lookup(parent, name)
+        keep = found is not None and self._open.is_open(found.ino)
+        self._apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
+        if found is not None:
+            self._let_go(found.ino)
+
+    def rmdir(self, parent: InodeNo, name: bytes) -> None:
+        """Remove an empty directory."""
+        self._apply(Rmdir(parent, name, self._clock.wall_ns()))
+
+    def rename(
+        self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
+    ) -> None:
+        """Move a name; *flags* as in renameat2(2)."""
+        replaced = self._replica.lookup(new_parent, new_name)
+        keep = replaced is not None and self._open.is_open(replaced.ino)
+        now = self._clock.wall_ns()
+        self._apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
+        if replaced is not None:
+            self._let_go(replaced.ino)
+
+    def readlink(self, ino: InodeNo) -> bytes:
+        """Return where a symbolic link points."""
+        return self._replica.readlink(ino)
+
+    # -- directories -------------------------------------------------------------------------
+
+    def open_directory(self, ino: InodeNo) -> int:
+        """Return a handle for listing *ino*."""
+        if not self._stored(ino).is_directory:
+            raise NotDirectory("not a directory")
+        return self._open.open_directory(ino)
+
+    def entries(self, handle: int, passed: int) -> list[tuple[bytes, Attributes]]:
+        """Return some entries after the first *passed* ones; none at the end.
+
+        What is created or removed between two calls may or may not be seen; everything else is
+        seen exactly once, for the place in the listing is kept as a name.
+        """
+        directory = self._open.directory(handle)
+        if passed == 0:
+            ino = directory.ino
+            directory.passed = [b".", b".."]
+            return [
+                (b".", self.attributes(ino)),
+                (b"..", self.attributes(self.parent_of(ino))),
+            ]
+        del directory.passed[passed:]
+        after = directory.passed[-1] if passed > 2 else None
+        found = self._replica.list_names(directory.ino, after, PAGE_OF_NAMES)
+        directory.passed += [name for name, _ in found]
+        return [(name, self._writer.amended(attributes)) for name, attributes in found]
+
+    def release_directory(self, handle: int) -> None:
+        """Close a handle of `open_directory`."""
+        self._open.release_directory(handle)
+
+    async def sync_directory(self) -> None:
+        """Return once every change of names so far is acknowledged at this mount's level."""
+        await self._replica.barrier()
+        if self._committed is not None:
+            await self._committed()
+
+    # -- contents ----------------------------------------------------------------------------
+
+    async def open(self, ino: InodeNo, flags: int) -> tuple[int, bool]:
+        """Return a handle, and whether the pages that the kernel holds are still right."""
+        if self._stored(ino).is_directory:
+            raise IsDirectory("a directory cannot be opened as a file")
+        writable = flags & os.O_ACCMODE != os.O_RDONLY
+        if writable or flags & os.O_TRUNC:
+            self._check_writable()
+        if flags & os.O_TRUNC and self.attributes(ino).size:
+            await self._writer.truncate(ino, 0)
+        if not writable:
+            self._reader.note_open(ino)
+        unchanged = ino in self._unchanged
+        self._unchanged.add(ino)
+        return self._open.open(ino, writable=writable), unchanged
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
+        """Return bytes of an open file: fewer than *length* only at its end."""
+        return await self._reader.read(self._open.file(handle), offset, length)
+
+    async def write(self, handle: int, offset: int, data: bytes) -> int:
+        """Take *data* at *offset*; return its length."""
+        self._check_writable()
+        file = self._open.file(handle)
+        file.wrote = True
+        await self._writer.write(file.ino, offset, data)
+        return len(data)
+
+    async def flush(self, handle: int) -> None:
+        """Acknowledge at this mount's level what was written to the file of *handle*: `close`."""
+        file = self._open.file(handle)
+        if file.writable and self._has_name(file):
+            await self._sync(file)
+
+    async def sync(self, handle: int) -> None:
+        """Acknowledge at this mount's level everything of the file: `fsync`."""
+        await self._sync(self._open.file(handle))
+
+    def release(self, handle: int) -> None:
+        """Close *handle*. What its file has unsaved stays until a flush brings it down."""
+        ino = self._open.release(handle)
+        if ino is not None:
+            self._let_go(ino)
+
+    # -- extended attributes -----------------------------------------------------------------
+
+    def get_xattr(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return an extended attribute; `user.lucid.state` is the file's own news."""
+        if name == state.XATTR:
+            dirty = self._writer.is_dirty(self._stored(ino).ino)
+            return self._pending.state(ino, dirty=dirty).encode()
+        return self._replica.xattr(ino, name)
+
+    def list_xattrs(self, ino: InodeNo) -> list[bytes]:
+        """Return the names of what was set.
+
+        What we say ourselves is not listed: `cp -a` would try to set it on the copy.
+        """
+        return self._replica.xattr_names(ino)
+
+    def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
+        """Set an extended attribute."""
+        _check_not_ours(name)
+        self._apply(SetXattr(ino, name, value, self._clock.wall_ns()))
+
+    def remove_xattr(self, ino: InodeNo, name: bytes) -> None:
+        """Remove an extended attribute."""
+        _check_not_ours(name)
+        self._apply(RemoveXattr(ino, name, self._clock.wall_ns()))
+
+    # -- what others changed -----------------------------------------------------------------
+
+    def content_changed(self, inodes: frozenset[InodeNo]) -> None:
+        """Note what another node changed: pages held of it are not kept at the next open."""
+        self._unchanged -= inodes
+
+    def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
+        """Follow our version of a file into its conflict copy."""
+        for ino, copy in moved.items():
+            self._pending.changed(copy)
+            self._open.redirect(ino, copy)
+            self._writer.redirect(ino, copy)
+
+    def forgotten(self, ino: InodeNo) -> None:
+        """Note that the kernel holds nothing of *ino* any more."""
+        self._unchanged.discard(ino)
+
+    # ----------------------------------------------------------------------------------------
+
+    def _stored(self, ino: InodeNo) -> Attributes:
+        found = self._replica.attributes(ino)
+        if found is None:
+            raise FileMissing("the file is gone")
+        return found
+
+    def _check_writable(self) -> None:
+        if self._refusal:
+            raise ReadOnly(self._refusal)
+
+    def _apply(self, intent: Intent) -> Attributes | None:
+        self._check_writable()
+        found = self._replica.apply(intent)
+        if found is not None:
+            self._pending.changed(found.ino)
+        return found
+
+    def _has_name(self, file: OpenFile) -> bool:
+        # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.
+        stored = self._replica.attributes(file.ino)
+        return stored is None or stored.nlink > 0
+
+    async def _sync(self, file: OpenFile) -> None:
+        await self._writer.flush(file.ino)
+        if self._committed is not None:
+            await self._committed()
+
+    def _let_go(self, ino: InodeNo) -> None:
+        """Drop what is left of a file that has no name and no handle."""
+        if self._open.is_open(ino):
+            return
+        stored = self._replica.attributes(ino)
+        if stored is None or stored.nlink == 0:
+            self._writer.discard(ino)
+            self._unchanged.discard(ino)
+        if stored is not None and stored.nlink == 0:
+            self._replica.apply(Forget(ino))
+
+
+def _check_not_ours(name: bytes) -> None:
+    if name.startswith(state.PREFIX):
+        raise NotPermitted("these attributes are set by Lucidnode itself")

@@ -1,0 +1,322 @@
+"""The door to pyfuse3: kernel requests in, `FileSystem` calls out, errors as errno. No logic.
+
+pyfuse3 runs in asyncio mode, under uvloop like the rest of the process. It keeps one mount for
+each process in module globals, so this module does not pretend otherwise.
+"""
+# ruff: noqa: ARG002  # The signatures are pyfuse3's.
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyfuse3
+import pyfuse3.asyncio
+
+from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
+from lucidnode.fs.file_system import AttributeChanges, Caller, FileSystem
+from lucidnode.fs.mountpoint import FSNAME
+from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.node.client.errors import NodeError
+
+log = logging.getLogger(__name__)
+
+
+VALID = 60.0
+"""Seconds that the kernel may keep names and attributes. What others change is invalidated at once
+(fs/invalidation.py); this only bounds the harm if that fails."""
+
+WORKERS = 64
+"""Requests under way at the same time: a read that waits for the network holds one."""
+
+_BLOCK = 4096
+_CAPACITY = 1 << 50
+"""What statfs says a project can hold: a bucket has no end, and programs want a number."""
+
+pyfuse3.asyncio.enable()
+
+
+class Adapter(pyfuse3.Operations):
+    """Translates between pyfuse3 and *files*."""
+
+    supports_dot_lookup = True
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, files: FileSystem) -> None:
+        super().__init__()
+        self._files = files
+
+    # -- attributes and names ----------------------------------------------------------------
+
+    async def lookup(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("lookup"):
+            return _entry(self._files.lookup(InodeNo(parent_inode), name))
+
+    async def getattr(
+        self, inode: int, ctx: pyfuse3.RequestContext | None = None
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("getattr"):
+            return _entry(self._files.attributes(InodeNo(inode)))
+
+    async def setattr(
+        self,
+        inode: int,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: int | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("setattr"):
+            changes = AttributeChanges(
+                mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+                uid=attr.st_uid if fields.update_uid else None,
+                gid=attr.st_gid if fields.update_gid else None,
+                size=attr.st_size if fields.update_size else None,
+                atime_ns=attr.st_atime_ns if fields.update_atime else None,
+                mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+            )
+            return _entry(await self._files.set_attributes(InodeNo(inode), changes))
+
+    async def mknod(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("mknod"):
+            return _entry(
+                self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), rdev=rdev)
+            )
+
+    async def mkdir(
+        self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("mkdir"):
+            return _entry(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
+
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("symlink"):
+            mode = stat.S_IFLNK | 0o777
+            return _entry(
+                self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), target=target)
+            )
+
+    async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
+        with _replying("readlink"):
+            return self._files.readlink(InodeNo(inode))
+
+    async def link(
+        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        with _replying("link"):
+            return _entry(self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name))
+
+    async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        with _replying("unlink"):
+            self._files.unlink(InodeNo(parent_inode), name)
+
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        with _replying("rmdir"):
+            self._files.rmdir(InodeNo(parent_inode), name)
+
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        with _replying("rename"):
+            self._files.rename(
+                InodeNo(parent_inode_old), name_old, InodeNo(parent_inode_new), name_new, flags
+            )
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for inode, _ in inode_list:
+            self._files.forgotten(InodeNo(inode))
+
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        with _replying("statfs"):
+            used, files = self._files.usage()
+            answer = pyfuse3.StatvfsData()
+            answer.f_bsize = answer.f_frsize = _BLOCK
+            answer.f_blocks = _CAPACITY // _BLOCK
+            answer.f_bfree = answer.f_bavail = max(_CAPACITY - used, 0) // _BLOCK
+            answer.f_files = 1 << 32
+            answer.f_ffree = answer.f_favail = max((1 << 32) - files, 0)
+            answer.f_namemax = 255
+            return answer
+
+    # -- directories -------------------------------------------------------------------------
+
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        with _replying("opendir"):
+            return self._files.open_directory(InodeNo(inode))
+
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        with _replying("readdir"):
+            while page := self._files.entries(fh, start_id):
+                for name, attributes in page:
+                    start_id += 1
+                    if not pyfuse3.readdir_reply(token, name, _entry(attributes), start_id):
+                        return
+
+    async def releasedir(self, fh: int) -> None:
+        self._files.release_directory(fh)
+
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        with _replying("fsyncdir"):
+            await self._files.sync_directory()
+
+    # -- files -------------------------------------------------------------------------------
+
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        with _replying("open"):
+            handle, unchanged = await self._files.open(InodeNo(inode), flags)
+            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged)
+
+    async def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        with _replying("create"):
+            mode = stat.S_IFREG | stat.S_IMODE(mode)
+            made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
+            handle, unchanged = await self._files.open(made.ino, flags)
+            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged), _entry(made)
+
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        with _replying("read", gone=errno.ESTALE):
+            # A bytearray serves as well: pyfuse3 asks for a buffer.
+            return await self._files.read(fh, off, size)
+
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        with _replying("write", gone=errno.ESTALE):
+            return await self._files.write(fh, off, buf)
+
+    async def flush(self, fh: int) -> None:
+        with _replying("flush", gone=errno.ESTALE):
+            await self._files.flush(fh)
+
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        with _replying("fsync", gone=errno.ESTALE):
+            await self._files.sync(fh)
+
+    async def release(self, fh: int) -> None:
+        with _replying("release", gone=errno.ESTALE):
+            self._files.release(fh)
+
+    # -- extended attributes -----------------------------------------------------------------
+
+    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        with _replying("getxattr"):
+            return self._files.get_xattr(InodeNo(inode), name)
+
+    async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
+        with _replying("listxattr"):
+            return self._files.list_xattrs(InodeNo(inode))
+
+    async def setxattr(
+        self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
+    ) -> None:
+        with _replying("setxattr"):
+            self._files.set_xattr(InodeNo(inode), name, value)
+
+    async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        with _replying("removexattr"):
+            self._files.remove_xattr(InodeNo(inode), name)
+
+
+class Session:
+    """The one FUSE session of this process."""
+
+    def __init__(self, files: FileSystem, mountpoint: Path, *, allow_other: bool) -> None:
+        """Mount at *mountpoint*. Raises FuseMissing if the system does not let us."""
+        # Who may do what is the kernel's to decide, from the modes we report.
+        options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
+        if allow_other:
+            options.add("allow_other")
+        try:
+            pyfuse3.init(Adapter(files), str(mountpoint), options)
+        except RuntimeError as error:
+            raise FuseMissing(f"cannot mount at {mountpoint}: is FUSE permitted here?") from error
+
+    async def serve(self) -> None:
+        """Answer the kernel until `stop`, or until somebody unmounts."""
+        await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
+
+    def stop(self) -> None:
+        """Have `serve` return."""
+        pyfuse3.terminate()
+
+    def close(self) -> None:
+        """Unmount, if it still is mounted."""
+        pyfuse3.close(unmount=True)
+
+
+def invalidate_inode(ino: InodeNo, *, attributes_only: bool) -> None:
+    """Have the kernel forget what it holds of *ino*. May block: see fs/invalidation.py."""
+    pyfuse3.invalidate_inode(ino, attr_only=attributes_only)
+
+
+def invalidate_entry(parent: InodeNo, name: bytes) -> None:
+    """Have the kernel look *name* up again. May block: see fs/invalidation.py."""
+    pyfuse3.invalidate_entry(parent, name)
+
+
+@contextlib.contextmanager
+def _replying(request: str, *, gone: int = errno.ENOENT) -> Iterator[None]:
+    """Turn what the file system raises into a reply, and log what is not the caller's doing.
+
+    *gone* is the errno for a file that does not exist: a handle of a deleted file is stale.
+    """
+    try:
+        yield
+    except FileMissing:
+        raise pyfuse3.FUSEError(gone) from None
+    except FileError as error:
+        if error.errno in {errno.EIO, errno.ENOSPC}:
+            log.warning("%s: %s", request, error)
+        raise pyfuse3.FUSEError(error.errno) from None
+    except (FsError, NodeError) as error:
+        log.warning("%s: %s", request, error or type(error).__name__)
+        raise pyfuse3.FUSEError(error.errno) from None
+    except OSError as error:
+        log.warning("%s: %s", request, error)
+        raise pyfuse3.FUSEError(errno.EIO) from None
+    except Exception:
+        # A fault of ours. Without a reply the caller would hang where no signal reaches it, and
+        # pyfuse3 would lose a worker; so it is answered like any error, and logged in full.
+        log.exception("%s failed", request)
+        raise pyfuse3.FUSEError(errno.EIO) from None
+
+
+def _caller(ctx: pyfuse3.RequestContext) -> Caller:
+    return Caller(ctx.uid, ctx.gid)
+
+
+def _entry(file: Attributes) -> pyfuse3.EntryAttributes:
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = file.ino
+    entry.generation = 0
+    entry.entry_timeout = VALID
+    entry.attr_timeout = VALID
+    entry.st_mode = file.st_mode
+    entry.st_nlink = file.nlink
+    entry.st_uid = file.uid
+    entry.st_gid = file.gid
+    entry.st_rdev = file.rdev
+    entry.st_size = file.size
+    entry.st_blksize = _BLOCK
+    entry.st_blocks = -(-file.size // 512)
+    entry.st_atime_ns = file.atime_ns
+    entry.st_mtime_ns = file.mtime_ns
+    entry.st_ctime_ns = file.ctime_ns
+    return entry

@@ -1,0 +1,148 @@
+"""Where a project may be mounted, and taking mounts away again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from lucidnode.fs.errors import CacheInsideMount, FuseMissing, MountPointBusy, MountPointMissing
+
+FSNAME = "lucidnode"
+"""The name of the device in /proc/self/mountinfo, by which we know our own mounts."""
+
+_UMOUNT_SECONDS = 20.0
+
+
+class Mounted(NamedTuple):
+    """One line of mountinfo."""
+
+    device: str
+    """Major and minor number: `0:53`."""
+    directory: Path
+    kind: str
+    source: str
+
+    @property
+    def is_ours(self) -> bool:
+        return self.kind.startswith("fuse") and self.source == FSNAME
+
+
+def mounts(mountinfo: str) -> list[Mounted]:
+    """Parse the text of /proc/self/mountinfo, as proc(5) describes it."""
+    found = []
+    for line in mountinfo.splitlines():
+        fields, _, rest = line.partition(" - ")
+        _, _, device, _, directory, *_ = fields.split(" ")
+        kind, source, *_ = rest.split(" ")
+        found.append(Mounted(device, Path(_unescaped(directory)), kind, _unescaped(source)))
+    return found
+
+
+def mounted_at(directory: Path) -> Mounted | None:
+    """Return what is mounted at *directory*, the uppermost if several are, or None.
+
+    Asks nothing of the file system itself: the one at *directory* may be dead.
+    """
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    wanted = _without_asking(directory)
+    found = [mount for mount in mounts(text) if mount.directory == wanted]
+    return found[-1] if found else None
+
+
+def prepare(directory: Path, keep_out: list[Path]) -> Path:
+    """Return *directory* as an absolute path, fit to be mounted on; *keep_out* lie outside of it.
+
+    A dead mount of ours there (its process was killed) is taken away first. Raises FuseMissing,
+    MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence for a person.
+    """
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise FuseMissing("/dev/fuse is missing or not permitted: install FUSE 3, or ask for it")
+    directory = _without_asking(directory)
+    _clean_dead(directory)
+    if not directory.is_dir():
+        raise MountPointMissing(f"{directory} is not a directory: create it first")
+    other = mounted_at(directory)
+    if other is not None:
+        raise MountPointBusy(f"something is mounted at {directory} already ({other.kind})")
+    if next(directory.iterdir(), None) is not None:
+        raise MountPointBusy(f"{directory} is not empty: choose an empty directory")
+    for path in keep_out:
+        if path.resolve().is_relative_to(directory):
+            raise CacheInsideMount(
+                f"{path} lies inside {directory}: the mount would read itself; choose another place"
+            )
+    return directory
+
+
+def unmount(directory: Path, *, lazily: bool = False) -> None:
+    """Take away the mount at *directory*. Blocking.
+
+    Raises MountPointMissing if nothing of ours is mounted there, MountPointBusy while programs
+    have files open (unless *lazily*: it goes when they close them).
+    """
+    directory = _without_asking(directory)
+    found = mounted_at(directory)
+    if found is None or not found.is_ours:
+        raise MountPointMissing(f"no project is mounted at {directory}")
+    if os.geteuid() == 0:
+        command = ["umount", *(["-l"] if lazily else []), "--", str(directory)]
+    else:
+        command = ["fusermount3", "-u", *(["-z"] if lazily else []), "--", str(directory)]
+    tool = shutil.which(command[0])
+    if tool is None:
+        raise FuseMissing(f"{command[0]} is missing: install FUSE 3")
+    try:
+        done = subprocess.run(  # noqa: S603  # A fixed tool, and a path after `--`.
+            [tool, *command[1:]], capture_output=True, timeout=_UMOUNT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MountPointBusy(f"{directory} does not answer; try again, or --force") from error
+    if done.returncode != 0 and mounted_at(directory) is not None:
+        said = done.stderr.decode(errors="replace").strip()
+        raise MountPointBusy(f"{directory} is in use: close what is open there ({said})")
+
+
+def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
+    """Let the kernel read *kibibytes* ahead on the mount; False if we may not, which is no harm."""
+    found = mounted_at(directory)
+    if found is None:
+        return False
+    try:
+        Path(f"/sys/class/bdi/{found.device}/read_ahead_kb").write_text(str(kibibytes))
+    except OSError:
+        return False
+    return True
+
+
+def _clean_dead(directory: Path) -> None:
+    found = mounted_at(directory)
+    while found is not None and found.is_ours and _is_dead(directory):
+        unmount(directory, lazily=True)
+        found = mounted_at(directory)
+
+
+def _is_dead(directory: Path) -> bool:
+    try:
+        directory.stat()
+    except OSError as error:
+        # ENOTCONN: the process that served it is gone, and nobody else can take its place.
+
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def _without_asking(directory: Path) -> Path:
+    """Return the absolute path of *directory*, its parent's links resolved, itself not touched."""
+    absolute = directory.absolute()
+    return absolute.parent.resolve() / absolute.name if absolute.name else absolute
+
+
+def _unescaped(field: str) -> str:
+    """Undo mountinfo's escapes: blank, tab, newline and backslash as three octal digits."""
+    for code in ("\\040", "\\011", "\\012", "\\134"):
+        field = field.replace(code, chr(int(code[1:], 8)))
+    return field

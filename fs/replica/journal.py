@@ -1,0 +1,163 @@
+"""The local side of the journal: what waits, what is on its way, and where we stand.
+
+Every method runs inside the caller's transaction; reading needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lucidnode.fs.replica import intents, rows
+from lucidnode.fs.replica.changes import Batch, Head, InFlight
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.intents import Recorded
+from lucidnode.fs.replica.rebase import Outcome, Waiting
+from lucidnode.fs.replica.rows import RowChange
+from lucidnode.node.client.ids import BlockId, Seq
+
+_BATCH_BYTES = 4 * 1024 * 1024
+"""Row changes in one entry: with the largest single operation still far below an entry's limit."""
+
+_BATCH_BLOCKS = 512
+"""Blocks one entry may wait for: others see a long copy grow, not appear at the end."""
+
+_ID_SIZE = 32
+
+
+class Journal:
+    """The tables `pending`, `inflight` and `head` in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        row = database.row(
+            "SELECT max(coalesce((SELECT max(id) FROM pending), 0),"
+            " coalesce((SELECT last FROM inflight), 0))"
+        )
+        assert row is not None
+        self._last: int = row[0]
+
+    # -- where we stand ----------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """Return the entry that the replicated tables stand on, pending work aside."""
+        row = self._database.row("SELECT seq, hash FROM head")
+        assert row is not None
+        return Head(Seq(row[0]), row[1])
+
+    def set_head(self, seq: Seq, entry_hash: bytes) -> None:
+        """Stand on entry *seq* now; nothing is on its way any more."""
+        self._database.change(
+            "UPDATE head SET seq = ?1, hash = ?2, seen = max(seen, ?1)", (seq, entry_hash)
+        )
+        self._database.change("DELETE FROM inflight")
+
+    def seen(self) -> Seq:
+        """Return the highest entry known to exist."""
+        row = self._database.row("SELECT seen FROM head")
+        assert row is not None
+        return Seq(row[0])
+
+    def set_seen(self, seq: Seq) -> None:
+        """Remember that entry *seq* exists."""
+        self._database.change("UPDATE head SET seen = max(seen, ?)", (seq,))
+
+    # -- what waits --------------------------------------------------------------------------
+
+    @property
+    def last(self) -> int:
+        """The row number of the newest operation ever recorded here."""
+        return self._last
+
+    def oldest(self) -> int | None:
+        """Return the row number of the oldest pending operation, or None."""
+        row = self._database.row("SELECT min(id) FROM pending")
+        return None if row is None else row[0]
+
+    def count(self) -> int:
+        """Return how many operations wait."""
+        row = self._database.row("SELECT count(*) FROM pending")
+        assert row is not None
+        return int(row[0])
+
+    def add(self, recorded: Recorded, changes: list[RowChange]) -> None:
+        """Put an operation at the end of the line."""
+        # Counted in memory, not AUTOINCREMENT: its bookkeeping table costs a page for each commit.
+        self._last += 1
+        self._database.change(
+            "INSERT INTO pending VALUES (?, ?, ?)",
+            (self._last, intents.encode(recorded), rows.encode(changes)),
+        )
+
+    def waiting(self) -> list[Waiting]:
+        """Return everything that waits, oldest first."""
+        return [
+            Waiting(number, intents.decode(intent), rows.decode(changes))
+            for number, intent, changes in self._database.rows(
+                "SELECT id, intent, changes FROM pending ORDER BY id"
+            )
+        ]
+
+    def replace(self, outcome: Outcome) -> None:
+        """Put what a rebase left in the place of everything that waited."""
+        self._database.change("DELETE FROM pending")
+        for item in outcome.standing:
+            self._database.change(
+                "INSERT INTO pending VALUES (?, ?, ?)",
+                (item.id, intents.encode(item.recorded), rows.encode(item.changes)),
+            )
+        for recorded, changes in outcome.restored:
+            self.add(recorded, changes)
+
+    def settle(self, last: int) -> None:
+        """Drop what waited up to row *last*: it is committed, or has no effect."""
+        self._database.change("DELETE FROM pending WHERE id <= ?", (last,))
+
+    # -- what is on its way ------------------------------------------------------------------
+
+    def batch(self) -> Batch | None:
+        """Return the next entry's contents, or None if nothing waits.
+
+        An empty changeset means that the operations cancel out: settle them without an entry.
+        """
+        changes: list[RowChange] = []
+        last = 0
+        for number, change in self._rows_of_one_batch():
+            last = number
+            changes += change
+        if last == 0:
+            return None
+        needs = tuple(
+            BlockId(bytes(new[0]))
+            for table, old, new in changes
+            if table == "block" and old is None and new is not None
+        )
+        head = self.head()
+        return Batch(Seq(head.seq + 1), head.hash, self._database.changeset(changes), needs, last)
+
+    def _rows_of_one_batch(self) -> Iterator[tuple[int, list[RowChange]]]:
+        size = blocks = 0
+        for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
+            changes = rows.decode(raw)
+            size += len(raw)
+            blocks += sum(table == "block" for table, _, _ in changes)
+            yield number, changes
+            if size >= _BATCH_BYTES or blocks >= _BATCH_BLOCKS:
+                return
+
+    def in_flight(self) -> InFlight | None:
+        """Return the entry that may exist in the bucket already, or None."""
+        row = self._database.row("SELECT seq, unsigned, needs, last FROM inflight")
+        if row is None:
+            return None
+        seq, unsigned, needs, last = row
+        ids = tuple(
+            BlockId(needs[start : start + _ID_SIZE]) for start in range(0, len(needs), _ID_SIZE)
+        )
+        return InFlight(Seq(seq), unsigned, ids, last)
+
+    def set_in_flight(self, flight: InFlight) -> None:
+        """Remember *flight*. There is none yet."""
+        self._database.change(
+            "INSERT INTO inflight VALUES (1, ?, ?, ?, ?)",
+            (flight.seq, flight.unsigned, b"".join(flight.needs), flight.last),
+        )

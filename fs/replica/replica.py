@@ -1,0 +1,446 @@
+"""The metadata of one project on this node: all that is committed, and what we did since.
+
+Every method but `barrier` is synchronous, short, and one SQLite transaction at most: a crash leaves
+all of it or nothing. One thread uses a replica; in asyncio that thread is the loop's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.fs.errors import ReadOnly
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.barrier import Barrier
+from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched
+from lucidnode.fs.replica.content import MAX_OFFSET, Content
+from lucidnode.fs.replica.database import Database, Unfit, check_changeset
+from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Tail
+from lucidnode.fs.replica.intents import Intent, Recorded
+from lucidnode.fs.replica.journal import Journal
+from lucidnode.fs.replica.numbers import Numbers
+from lucidnode.fs.replica.operations import SLICE, Operations
+from lucidnode.fs.replica.queries import Queries
+from lucidnode.fs.replica.rebase import Outcome, Rebase, independent
+from lucidnode.fs.replica.rows import RowChange, net
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.node.client.ids import BlockId, Seq
+
+_SIZE_COLUMN = 5
+_VERSION_COLUMN = 12
+"""Places in a row of `inode`."""
+
+
+class Replica:
+    """One project's tree. Make it with `open`, and `close` it."""
+
+    def __init__(self, database: Database, device_name: str, numbers: Numbers) -> None:
+        self._database = database
+        self._device_name = device_name
+        self._numbers = numbers
+        self._queries = Queries(database)
+        self._content = Content(database)
+        self._operations = Operations(database)
+        self._journal = Journal(database)
+        self._tails = Tails(database)
+        self._barrier = Barrier(database.log_path, database.checkpoint)
+        self._usage: tuple[int, int] | None = None
+        self._stopped: str | None = None
+        self._on_work: Callable[[], None] = _nobody
+        # Directories of ours that became another's, for a kernel that still knows the old number.
+        self._merged: dict[InodeNo, InodeNo] = {}
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        key: bytes,
+        device_name: str,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Replica:
+        """Open the replica at *path*, sealed under the 32-byte *key*; an absent one is created.
+
+        *device_name* is what people call this workstation: it appears in names of conflict copies.
+        Raises a ReplicaError, or NoSpace.
+        """
+        database = Database.open(path, key)
+        try:
+            replica = cls(database, device_name, Numbers(database, random_bytes))
+            replica._forget_orphans()
+        except BaseException:
+            database.close()
+            raise
+        return replica
+
+    def close(self) -> None:
+        """Close the files. Everything applied is kept, pending work included."""
+        self._barrier.close()
+        self._database.close()
+
+    async def barrier(self) -> None:
+        """Return once everything applied before this call survives a power cut."""
+        await self._barrier.wait()
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
+        """Return what *name* in directory *parent* means, or None."""
+        found = self._queries.lookup(self._now(parent), name)
+        return None if found is None else self._with_tails(found)
+
+    def attributes(self, ino: InodeNo) -> Attributes | None:
+        """Return the attributes of *ino*, tails included, or None if it does not exist."""
+        found = self._queries.attributes(self._now(ino))
+        return None if found is None else self._with_tails(found)
+
+    def list_names(
+        self, parent: InodeNo, after: bytes | None = None, limit: int = 1000
+    ) -> list[tuple[bytes, Attributes]]:
+        """Return up to *limit* names of *parent* greater than *after*, in byte order."""
+        found = self._queries.list_names(self._now(parent), after, limit)
+        if not self._tails.ends:
+            return found
+        return [(name, self._with_tails(attributes)) for name, attributes in found]
+
+    def parent_of(self, directory: InodeNo) -> InodeNo | None:
+        """Return the parent of *directory*; None for the root and for what is not in the tree."""
+        return self._queries.parent_of(self._now(directory))
+
+    def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
+        """Return every (parent, name) that means *ino*."""
+        return self._queries.names_of(self._now(ino))
+
+    def readlink(self, ino: InodeNo) -> bytes:
+        """Return the target of symbolic link *ino*; raises FileMissing."""
+        return self._queries.readlink(ino)
+
+    def xattr(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return the value of an extended attribute, or raise NoAttribute."""
+        return self._queries.xattr(self._now(ino), name)
+
+    def xattr_names(self, ino: InodeNo) -> list[bytes]:
+        """Return the names of all extended attributes of *ino*."""
+        return [name for name, _ in self._queries.xattrs(self._now(ino))]
+
+    def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
+        """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
+
+        The loose tails of the file lie over this: see `tails_of`.
+        """
+        return self._queries.extents(ino, offset, length)
+
+    def usage(self) -> tuple[int, int]:
+        """Return (plain bytes, inodes) of the project."""
+        if self._usage is None:
+            self._usage = self._queries.usage()
+        return self._usage
+
+    # -- operations --------------------------------------------------------------------------
+
+    def new_ino(self) -> InodeNo:
+        """Return an inode number for a file to be created."""
+        return self._numbers.ino()
+
+    def apply(self, intent: Intent) -> Attributes | None:
+        """Do *intent*, and have it committed later.
+
+        Returns the attributes of the file it was about, or None if that is gone now. Raises the
+        FileError that the operation meets; nothing has changed then. Raises NoSpace on a full disk.
+        """
+        intent = self._at_home(intent)
+        if isinstance(intent, intents.Truncate):
+            # A huge file shrinks in steps, each small enough for one journal entry.
+            while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
+                self._do(intents.Truncate(intent.ino, cut, intent.time_ns))
+        recorded = self._do(intent)
+        if recorded.ino == 0:
+            return None
+        found = self.attributes(InodeNo(recorded.ino))
+        if isinstance(intent, intents.Forget):
+            while found is not None and found.nlink == 0:
+                self._do(intent)
+                found = self.attributes(intent.ino)
+        elif isinstance(intent, intents.Unlink | intents.Rename) and not intent.keep:
+            self._reap(InodeNo(recorded.replaced or recorded.ino))
+        return found
+
+    def stop(self, reason: str) -> None:
+        """Refuse every operation from now on with ReadOnly; questions are still answered."""
+        self._stopped = reason
+
+    # -- tails -------------------------------------------------------------------------------
+
+    def put_tail(self, ino: InodeNo, offset: int, data: bytes, time_ns: int) -> None:
+        """Keep *data*, written at *offset* at *time_ns*, until it is packed into a block.
+
+        It survives once `barrier` has returned. Time 0 leaves the times of the file alone.
+        Raises FileMissing, ReadOnly, NoSpace.
+        """
+        self._must_run()
+        self._queries.existing(ino)
+        with self._database.transaction() as changes:
+            if time_ns:
+                self._record(intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns), changes)
+            self._tails.put(ino, offset, data)
+        self._tails.recount(ino)
+        self._on_work()
+
+    def tails(self) -> list[Tail]:
+        """Return every loose tail, oldest first."""
+        return self._tails.loose()
+
+    def tails_of(self, ino: InodeNo) -> list[Tail]:
+        """Return the loose tails of *ino*. They never overlap, and lie over its extents."""
+        return self._tails.of(ino)
+
+    def packed(
+        self, pack: BlockId, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
+    ) -> None:
+        """Turn tails into extents: (row, offset in the pack) each, and the writes that map them.
+
+        The writes carry time 0, since `put_tail` accounted for the times. Tails of files that
+        are gone are simply in the pack.
+        """
+        with self._database.transaction() as changes:
+            self._tails.assign(pack, places)
+            for write in writes:
+                if self._queries.attributes(write.ino) is not None:
+                    self._record(write, changes)
+        self._tails.recount_all()
+        self._changed(changes)
+
+    def packs(self) -> dict[BlockId, list[Tail]]:
+        """Return the packs not released, with their tails in order: to be sealed and staged."""
+        return self._tails.packs()
+
+    def release_pack(self, pack: BlockId) -> None:
+        """Forget the tails of *pack*, now that its block is durably staged."""
+        with self._database.transaction():
+            self._tails.release(pack)
+
+    # -- the committer's side ----------------------------------------------------------------
+
+    def watch(self, on_work: Callable[[], None]) -> None:
+        """Have *on_work* called after every operation that needs committing."""
+        self._on_work = on_work
+
+    def head(self) -> Head:
+        """Return the journal entry this replica stands on."""
+        return self._journal.head()
+
+    def seen(self) -> Seq:
+        """Return the highest journal entry known to exist, applied or not."""
+        return self._journal.seen()
+
+    def see(self, seq: Seq) -> None:
+        """Remember that entry *seq* exists: its signature was verified."""
+        with self._database.transaction():
+            self._journal.set_seen(seq)
+
+    def pending(self) -> int:
+        """Return how many operations are not committed yet; tails are not counted."""
+        return self._journal.count()
+
+    def has_work(self) -> bool:
+        """Tell whether anything waits for a commit, tails included."""
+        return bool(self._tails.ends) or self._journal.oldest() is not None
+
+    def newest(self) -> int:
+        """Return a mark for everything done so far, for `is_settled`."""
+        return self._journal.last
+
+    def is_settled(self, mark: int) -> bool:
+        """Tell whether everything up to *mark* is committed."""
+        oldest = self._journal.oldest()
+        return oldest is None or oldest > mark
+
+    def next_batch(self) -> Batch | None:
+        """Return what the next entry should carry, or None. Operations that cancel out go."""
+        while (batch := self._journal.batch()) is not None and not batch.changeset:
+            with self._database.transaction():
+                self._journal.settle(batch.last)
+        return batch
+
+    def in_flight(self) -> InFlight | None:
+        """Return the entry that may exist in the bucket already, or None."""
+        return self._journal.in_flight()
+
+    def set_in_flight(self, batch: Batch, unsigned: bytes) -> InFlight:
+        """Remember that *batch*, sealed as *unsigned*, is about to be sent.
+
+        Wait for `barrier` before sending: after a power cut we must know our own entry.
+        """
+        flight = InFlight(batch.seq, unsigned, batch.needs, batch.last)
+        with self._database.transaction():
+            self._journal.set_in_flight(flight)
+        return flight
+
+    def settled_committed(self, seq: Seq, entry_hash: bytes) -> None:
+        """Note that the entry in flight is committed as *seq*."""
+        flight = self.in_flight()
+        assert flight is not None
+        assert flight.seq == seq
+        with self._database.transaction():
+            self._journal.settle(flight.last)
+            self._journal.set_head(seq, entry_hash)
+
+    def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
+        """Stand on entry *seq* of another, our pending work on top; ours in flight has lost.
+
+        None is an entry that failed verification: it counts as empty. So does a changeset that
+        does not fit, on every node alike since all stand on the same state; `refused` says why.
+        """
+        assert seq == self.head().seq + 1, "entries are applied in order"
+        refused = None
+        outcome = Outcome()
+        with self._database.transaction() as changes:
+            if changeset:
+                try:
+                    with self._database.attempt():
+                        outcome = self._apply_winner(changeset, changes)
+                except Unfit as error:
+                    refused, outcome = str(error), Outcome()
+            for old, new in outcome.moved.items():
+                self._tails.move(old, new)
+            self._journal.set_head(seq, entry_hash)
+        self._tails.recount_all()
+        self._merged.update(outcome.merged)
+        self._changed(changes)
+        return _touched(net(changes), outcome, refused)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome:
+        winner = check_changeset(changeset)
+        waiting = self._journal.waiting()
+        tails = set(self._tails.ends)
+        if independent(waiting, winner, tails):
+            self._database.apply(changeset)
+            return Outcome()
+        rebase = Rebase(
+            self._database,
+            self._operations,
+            device_name=self._device_name,
+            new_ino=self.new_ino,
+            tails=tails,
+        )
+        outcome = rebase.run(waiting, changeset, winner, changes)
+        self._journal.replace(outcome)
+        return outcome
+
+    def _do(self, intent: Intent) -> Recorded:
+        self._must_run()
+        with self._database.transaction() as changes:
+            recorded = self._record(intent, changes)
+            touched = self._cover_tails(recorded) if self._tails.ends else ()
+        for ino in touched:
+            self._tails.recount(ino)
+        self._changed(changes)
+        return recorded
+
+    def _record(self, intent: Intent, changes: list[RowChange]) -> Recorded:
+        mark = len(changes)
+        recorded = self._operations.run(intent, self._numbers.version())
+        self._journal.add(recorded, changes[mark:])
+        return recorded
+
+    def _cover_tails(self, recorded: Recorded) -> tuple[InodeNo, ...]:
+        """Cut what *recorded* overwrote or deleted out of the loose tails; return whose."""
+        match recorded.intent:
+            case intents.Write(ino=ino, extents=extents):
+                for extent in extents:
+                    self._tails.clear(ino, extent.offset, extent.offset + extent.length)
+                return (ino,)
+            case intents.Truncate(ino=ino, size=size):
+                self._tails.clear(ino, size, MAX_OFFSET)
+                return (ino,)
+            case intents.Unlink() | intents.Rename() | intents.Forget():
+                gone = tuple(
+                    InodeNo(ino)
+                    for ino in (recorded.ino, recorded.replaced)
+                    if ino in self._tails.ends and self._queries.attributes(InodeNo(ino)) is None
+                )
+                for ino in gone:
+                    self._tails.drop(ino)
+                return gone
+            case _:
+                return ()
+
+    def _changed(self, changes: list[RowChange]) -> None:
+        if self._usage is not None:
+            size, count = self._usage
+            for table, old, new in changes:
+                if table == "inode":
+                    size += _size(new) - _size(old)
+                    count += (new is not None) - (old is not None)
+            self._usage = size, count
+        self._on_work()
+
+    def _reap(self, ino: InodeNo) -> None:
+        """Delete a file without names that was too big to go with its last name."""
+        found = self._queries.attributes(ino)
+        if found is not None and found.nlink == 0:
+            self.apply(intents.Forget(ino))
+
+    def _forget_orphans(self) -> None:
+        """Delete the files that were open without a name when this replica was last closed."""
+        for (ino,) in self._database.rows("SELECT ino FROM orphan"):
+            self.apply(intents.Forget(InodeNo(ino)))
+
+    def _must_run(self) -> None:
+        if self._stopped is not None:
+            raise ReadOnly(self._stopped)
+
+    def _with_tails(self, found: Attributes) -> Attributes:
+        end = self._tails.ends.get(found.ino, 0)
+        return msgspec.structs.replace(found, size=end) if end > found.size else found
+
+    def _now(self, ino: InodeNo) -> InodeNo:
+        return self._merged.get(ino, ino) if self._merged else ino
+
+    def _at_home(self, intent: Intent) -> Intent:
+        """Return *intent* with directories that were merged replaced by what they became."""
+        if not self._merged:
+            return intent
+        changed = {
+            name: self._now(value)
+            for name in ("parent", "new_parent", "ino")
+            if (value := getattr(intent, name, None)) in self._merged
+        }
+        return msgspec.structs.replace(intent, **changed) if changed else intent
+
+
+def _size(row: tuple[int | bytes, ...] | None) -> int:
+    return 0 if row is None else int(row[_SIZE_COLUMN])
+
+
+def _touched(changes: list[RowChange], outcome: Outcome, refused: str | None) -> Touched:
+    """Return what the *net* changes of a transaction mean to the users of this node."""
+    inodes: set[InodeNo] = set()
+    content: set[InodeNo] = set()
+    names: set[tuple[InodeNo, bytes]] = set()
+    for table, old, new in changes:
+        row = old or new
+        assert row is not None
+        if table == "name":
+            names.add((InodeNo(int(row[0])), bytes(row[1])))
+        elif table == "inode":
+            ino = InodeNo(int(row[0]))
+            inodes.add(ino)
+            if old is None or new is None or old[_VERSION_COLUMN] != new[_VERSION_COLUMN]:
+                content.add(ino)
+    return Touched(
+        frozenset(inodes),
+        frozenset(content),
+        frozenset(names),
+        {**outcome.merged, **outcome.moved},
+        tuple(outcome.conflicts),
+        refused,
+    )
+
+
+def _nobody() -> None:
+    """Nobody watches for work yet."""

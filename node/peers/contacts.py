@@ -1,0 +1,84 @@
+"""Where peers may be, and the unending effort to have a link with each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import DeviceId
+
+FIRST_PAUSE = 0.5
+LAST_PAUSE = 10.0
+"""Seconds before a candidate is dialled again: doubled each time, half to one and a half of it."""
+
+
+class Contacts:
+    """Candidates by key, each dialled again and again while it is here.
+
+    *dial* stays as long as the link it makes, and returns who answered. *worthwhile* says whether
+    to dial a place where that device is expected (None: nobody knows who). *jitter* returns a
+    random number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: DeviceId,
+        dial: Callable[[Candidate], Awaitable[DeviceId | None]],
+        worthwhile: Callable[[DeviceId | None], bool],
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._me = me
+        self._dial = dial
+        self._worthwhile = worthwhile
+        self._clock = clock
+        self._jitter = jitter
+        self._candidates: dict[str, Candidate] = {}
+        self._efforts: asyncio.TaskGroup | None = None
+        self._under_way: set[str] = set()
+
+    def add(self, key: str, candidate: Candidate) -> None:
+        """Try *candidate* from now on, in place of what had this key."""
+        self._candidates[key] = candidate
+        self._start(key)
+
+    def drop(self, key: str) -> None:
+        """Do not dial there again. A link that is up stays up."""
+        self._candidates.pop(key, None)
+
+    async def run(self) -> NoReturn:
+        """Dial until cancelled; the links end then."""
+        async with asyncio.TaskGroup() as efforts:
+            self._efforts = efforts
+            for key in self._candidates:
+                self._start(key)
+            await asyncio.Event().wait()
+        raise AssertionError("an event that nobody has was set")
+
+    def _start(self, key: str) -> None:
+        if self._efforts is not None and key not in self._under_way:
+            self._under_way.add(key)
+            self._efforts.create_task(self._persist(key))
+
+    async def _persist(self, key: str) -> None:
+        expected: DeviceId | None = None
+        pause = FIRST_PAUSE
+        while (candidate := self._candidates.get(key)) is not None:
+            if candidate.device is not None:
+                expected = DeviceId(candidate.device)
+            if self._worthwhile(expected):
+                began = self._clock.boot()
+                answered = await self._dial(candidate)
+                if answered == self._me:
+                    break  # our own address, as in a list that all nodes share
+                if answered is not None:
+                    expected = answered
+                    # A link that lived is tried again at once, one that was refused is not.
+                    pause = FIRST_PAUSE if self._clock.boot() - began > LAST_PAUSE else pause
+            await self._clock.sleep(pause * (0.5 + self._jitter()))
+            pause = min(LAST_PAUSE, 2 * pause)
+        self._under_way.discard(key)

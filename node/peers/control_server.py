@@ -1,0 +1,109 @@
+"""The control channel's listening end: who may connect, and what it is given.
+
+TLS has admitted a certificate of the roster before anything here is parsed; which device it is, is
+looked up once more in the roster of this moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import aiohttp
+from aiohttp import web
+
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.peers.grants import Grants
+from lucidnode.node.peers.hosts import peer_host
+from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
+from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
+
+
+class Incoming(Protocol):
+    """Told of links that others dialled."""
+
+    def arrived(self, link: Link, hello: Hello) -> bool:
+        """Hear of a peer's link. False turns it away."""
+
+    def heard(self, link: Link, message: Message) -> None:
+        """Hear what the peer says."""
+
+    def left(self, link: Link) -> None:
+        """Hear that a link has ended that had arrived."""
+
+
+class ControlServer:
+    """Answers on the control port. *body_port* and *weight* are what a peer is told of this node."""
+
+    def __init__(
+        self,
+        *,
+        grants: Grants,
+        members: Members,
+        incoming: Incoming,
+        instance: bytes,
+        weight: int,
+        body_port: int,
+        vouch: Callable[[web.BaseRequest], None],
+    ) -> None:
+        self._grants = grants
+        self._members = members
+        self._incoming = incoming
+        self._instance = instance
+        self._weight = weight
+        self._body_port = body_port
+        self._vouch = vouch
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request: `GET /control` becomes a link, all else gets 401."""
+        transport = request.transport
+        connection = None if transport is None else transport.get_extra_info("ssl_object")
+        device = proven_device(connection, self._members)
+        if transport is None or device is None or request.raw_path != "/control":
+            refusal = web.Response(status=401)
+            refusal.force_close()
+            return refusal
+        host = peer_host(transport.get_extra_info("peername"))
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0
+        )
+        await socket.prepare(request)
+        try:
+            async with asyncio.timeout(INTRODUCTION):
+                hello = await receive(socket)
+        except (TimeoutError, Malformed, ConnectionError, aiohttp.ClientError):
+            hello = None
+        if isinstance(hello, Hello) and hello.protocol == PROTOCOL:
+            self._vouch(request)
+            await self._run(socket, device, hello, host)
+        await socket.close()
+        return socket
+
+    async def _run(
+        self, socket: web.WebSocketResponse, device: DeviceId, hello: Hello, host: str
+    ) -> None:
+        link = Link(socket, device, hello.instance, host)
+        grant = self._grants.give(device)
+        welcome = Welcome(
+            protocol=PROTOCOL,
+            instance=self._instance,
+            weight=self._weight,
+            body_port=self._body_port,
+            session=grant.session,
+            secret=grant.secret,
+        )
+        try:
+            await socket.send_bytes(encode(welcome))
+            if self._incoming.arrived(link, hello):
+                try:
+                    await link.run(lambda message: self._incoming.heard(link, message))
+                finally:
+                    self._incoming.left(link)
+        except ConnectionError:
+            pass  # it left during the introduction
+        finally:
+            # What was granted to a link ends with it: a device that is revoked, or gone, asks in vain.
+            self._grants.revoke(grant)

@@ -1,0 +1,120 @@
+"""The control channel's dialling end: one attempt at a candidate, as long as it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.peers.hosts import Hosts, peer_host, url_host
+from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
+from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
+from lucidnode.node.peers.tls import Tls
+
+CONNECT = 3.0
+"""Seconds for one address to answer, TLS included. No reader waits for this."""
+
+
+class Outgoing(Protocol):
+    """Told of links this node dialled."""
+
+    def reached(self, link: Link, welcome: Welcome) -> bool:
+        """Hear of a link to a peer. False drops it: there is one already, or it is ourselves."""
+
+    def heard(self, link: Link, message: Message) -> None:
+        """Hear what the peer says."""
+
+    def lost(self, link: Link) -> None:
+        """Hear that a link has ended that had been reached."""
+
+
+class Dialler:
+    """Makes links. *hello* gives what this node says of itself."""
+
+    def __init__(
+        self, *, tls: Tls, members: Members, outgoing: Outgoing, hello: Callable[[], Hello]
+    ) -> None:
+        self._tls = tls
+        self._members = members
+        self._outgoing = outgoing
+        self._hello = hello
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._opened = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=Hosts(), use_dns_cache=False, limit=0, force_close=True
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def dial(self, candidate: Candidate) -> DeviceId | None:
+        """Try each address until one answers, and stay for as long as that link lives.
+
+        Returns which device answered, if one did. Never raises: on a LAN anything may happen.
+        """
+        for host in candidate.hosts:
+            try:
+                async with asyncio.timeout(CONNECT):
+                    socket = await self._connect(host, candidate.port)
+            except (TimeoutError, OSError, aiohttp.ClientError):
+                continue
+            try:
+                device = await self._introduce(socket)
+            finally:
+                await socket.close()
+            if device is not None:
+                return device
+        return None
+
+    async def _connect(self, host: str, port: int) -> aiohttp.ClientWebSocketResponse:
+        assert self._opened is not None, "use `async with Dialler(...)`"
+        return await self._opened.ws_connect(
+            f"https://{url_host(host)}:{port}/control",
+            ssl=self._tls.client,
+            # Names are not checked; this only keeps the coded host out of the handshake.
+            server_hostname="lucidnode",
+            heartbeat=HEARTBEAT,
+            max_msg_size=MAX_MESSAGE,
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+        )
+
+    async def _introduce(self, socket: aiohttp.ClientWebSocketResponse) -> DeviceId | None:
+        device = proven_device(socket.get_extra_info("ssl_object"), self._members)
+        peername = socket.get_extra_info("peername")
+        if device is None or peername is None:
+            return None
+        try:
+            async with asyncio.timeout(INTRODUCTION):
+                await socket.send_bytes(encode(self._hello()))
+                welcome = await receive(socket)
+        except (TimeoutError, Malformed, ConnectionError, aiohttp.ClientError):
+            return None
+        if not isinstance(welcome, Welcome) or welcome.protocol != PROTOCOL:
+            return None
+        link = Link(socket, device, welcome.instance, peer_host(peername))
+        if not self._outgoing.reached(link, welcome):
+            return device
+        try:
+            await link.run(lambda message: self._outgoing.heard(link, message))
+        finally:
+            self._outgoing.lost(link)
+        return device

@@ -1,0 +1,110 @@
+"""The two ports of this node, and what answers behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import NoReturn, Self
+
+from aiohttp import web
+
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.peers.body_server import BodyServer, Shelf
+from lucidnode.node.peers.control_server import ControlServer, Incoming
+from lucidnode.node.peers.grants import Grants
+from lucidnode.node.peers.listener import Listener, Probation, bind
+from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.tls import Tls
+from lucidnode.node.traffic import Traffic
+
+IDLE = 75.0
+"""Seconds an idle connection for bodies stays open; longer than the asking end keeps it."""
+
+LAST_WORDS = 0.2
+"""Seconds for requests under way when the node stops."""
+
+
+class Doors:
+    """The control port and the body port, taken on creation. Raises PortTaken."""
+
+    def __init__(self, host: str | None, control_port: int, body_port: int) -> None:
+        self._control = bind(host, control_port)
+        try:
+            self._body = bind(host, body_port)
+        except BaseException:
+            self._control.close()
+            raise
+        self.control_port: int = self._control.getsockname()[1]
+        self.body_port: int = self._body.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._control.close()
+        self._body.close()
+
+    async def serve(
+        self,
+        *,
+        tls: Tls,
+        members: Members,
+        shelf: Shelf,
+        traffic: Traffic,
+        wanted: Callable[[BlockId], bool],
+        incoming: Incoming,
+        instance: bytes,
+        weight: int,
+    ) -> NoReturn:
+        """Answer on both ports until cancelled; see the two servers for the parameters."""
+        grants, of_bodies, of_control = Grants(), Probation(), Probation()
+        bodies = BodyServer(
+            grants=grants,
+            members=members,
+            shelf=shelf,
+            traffic=traffic,
+            vouch=of_bodies.vouch,
+            wanted=wanted,
+        )
+        control = ControlServer(
+            grants=grants,
+            members=members,
+            incoming=incoming,
+            instance=instance,
+            weight=weight,
+            body_port=self.body_port,
+            vouch=of_control.vouch,
+        )
+        body_server, control_server = _server(bodies.handle), _server(control.handle)
+        listeners = (
+            Listener(self._body, body_server, of_bodies),
+            Listener(self._control, control_server, of_control, lambda: tls.server),
+        )
+        try:
+            async with asyncio.TaskGroup() as listening:
+                for listener in listeners:
+                    listening.create_task(listener.run())
+        finally:
+            await control_server.shutdown(LAST_WORDS)
+            await body_server.shutdown(LAST_WORDS)
+        raise AssertionError("a listener ended by itself")
+
+
+def _server(handle: Callable[[web.BaseRequest], object]) -> web.Server:
+    # Requests are small and in one form; whatever is larger is not from one of us.
+    return web.Server(
+        handle,  # type: ignore[arg-type]
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=IDLE,
+        lingering_time=0.0,
+        max_line_size=1024,
+        max_field_size=1024,
+        max_headers=32,
+    )

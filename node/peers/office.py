@@ -1,0 +1,395 @@
+"""The other nodes on the LAN, as the rest of the daemon sees them.
+
+Every node dials every other it hears of, so between two there are usually two links. Over the one
+we dialled we are given access to the peer's blocks; what is said (entries, heads, counters) goes
+over either. A peer that dials us and that we did not know is dialled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, Malformed
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.fetch import Ask
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.body_client import BodyClient
+from lucidnode.node.peers.body_server import Shelf
+from lucidnode.node.peers.contacts import Contacts
+from lucidnode.node.peers.dialler import Dialler
+from lucidnode.node.peers.doors import Doors
+from lucidnode.node.peers.errors import PeerFailed, PeerLied
+from lucidnode.node.peers.facts import PeerFacts, facts_of
+from lucidnode.node.peers.grants import Access
+from lucidnode.node.peers.link import Link
+from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.messages import PROTOCOL, Heads, Hello, Message, Push, Totals, Welcome
+from lucidnode.node.peers.neighbours import Neighbour, Neighbours
+from lucidnode.node.peers.tls import Tls
+from lucidnode.node.traffic import Traffic
+
+ROUND = 1.0
+"""Seconds between looks at what has changed: absences, probes, heads, counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this node takes part. Port 0 lets the system choose; host None listens everywhere."""
+
+    weight: int
+    control_port: int = 0
+    body_port: int = 0
+    host: str | None = None
+
+
+class Events(Protocol):
+    """What the daemon hears from the office. Called in the event loop; must not block or raise."""
+
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
+        """Hear of a journal entry a peer says was committed. Unverified."""
+
+    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
+        """Hear the highest entry (number, hash) a peer has seen of each project."""
+
+    def trouble(self, message: str) -> None:
+        """Hear of something a person should know."""
+
+
+class Office:
+    """Peers linked, asked and told. Implements `fetch.Office` and `mdns.Listener`.
+
+    *heads* and *totals* say what to tell the others of this node, whenever it has changed;
+    *jitter* returns a random number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: DeviceIdentity,
+        members: Members,
+        settings: Settings,
+        traffic: Traffic,
+        events: Events,
+        heads: Callable[[], Mapping[ProjectId, tuple[Seq, bytes]]],
+        totals: Callable[[], Mapping[str, int]],
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._me = identity.id
+        self._members = members
+        self._settings = settings
+        self._traffic = traffic
+        self._events = events
+        self._heads = heads
+        self._totals = totals
+        self._clock = clock
+        self._instance = secrets.token_bytes(16)
+        self._twins: set[bytes] = set()
+        self._told: tuple[Heads, Totals] = (Heads({}), Totals({}))
+        self._neighbours = Neighbours(identity.id, settings.weight)
+        self._tls = Tls(identity, members)
+        self._bodies = BodyClient(traffic)
+        self._dialler = Dialler(tls=self._tls, members=members, outgoing=self, hello=self._hello)
+        self._contacts = Contacts(
+            me=identity.id,
+            dial=self._dialler.dial,
+            worthwhile=self._worthwhile,
+            clock=clock,
+            jitter=jitter,
+        )
+        self._tasks: asyncio.TaskGroup | None = None
+        self.control_port = settings.control_port
+        self.body_port = settings.body_port
+
+    @asynccontextmanager
+    async def open(self, shelf: Shelf) -> AsyncIterator[None]:
+        """Listen, dial, and serve the blocks of *shelf* while the context lasts.
+
+        Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
+        """
+        settings = self._settings
+        with Doors(settings.host, settings.control_port, settings.body_port) as doors:
+            self.control_port, self.body_port = doors.control_port, doors.body_port
+            serving = doors.serve(
+                tls=self._tls,
+                members=self._members,
+                shelf=shelf,
+                traffic=self._traffic,
+                wanted=lambda block: self._me in self._neighbours.owners(block),
+                incoming=self,
+                instance=self._instance,
+                weight=settings.weight,
+            )
+            async with self._bodies, self._dialler, asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                work = (serving, self._contacts.run(), self._make_rounds())
+                running = [tasks.create_task(each) for each in work]
+                try:
+                    yield
+                finally:
+                    self._tasks = None
+                    for task in running:
+                        task.cancel()
+
+    # -- who is there (mdns.Listener, and the daemon) ----------------------------------------
+
+    def found(self, instance: str, candidate: Candidate) -> None:
+        """Dial *candidate* from now on."""
+        self._contacts.add(f"mdns:{instance}", candidate)
+
+    def gone(self, instance: str) -> None:
+        """Dial there no more; a link that is up stays up, whoever says otherwise."""
+        self._contacts.drop(f"mdns:{instance}")
+
+    def add_peer(self, candidate: Candidate) -> None:
+        """Dial a place that a person named, for as long as the daemon runs."""
+        self._contacts.add(f"given:{candidate.hosts[0]}:{candidate.port}", candidate)
+
+    def roster_changed(self) -> None:
+        """Go by the roster as it is now: links to devices that are no longer in it are closed."""
+        self._tls.refresh()
+        members = self._members.devices()
+        for neighbour in self._neighbours:
+            if neighbour.device not in members:
+                self._neighbours.forget(neighbour.device)
+                for link in filter(None, (neighbour.outgoing, *neighbour.incoming)):
+                    self._start(link.close())
+
+    def shares(self) -> dict[str, float]:
+        """Return which fraction of all blocks each device owns, this one included."""
+        return self._neighbours.shares()
+
+    def facts(self) -> list[PeerFacts]:
+        """Return what there is to say of each peer."""
+        shares = self._neighbours.shares()
+        return [facts_of(n, shares.get(n.device, 0.0)) for n in self._neighbours]
+
+    # -- blocks (fetch.Office) ---------------------------------------------------------------
+
+    def owns(self, block: BlockId) -> bool:
+        """Return whether this node reads *block* through for the office."""
+        return self._neighbours.owns(block)
+
+    def route(self, block: BlockId) -> Sequence[Ask]:
+        """Return whom to ask for *block* before the bucket, best first."""
+        return self._neighbours.route(block)
+
+    def holders(self) -> Sequence[DeviceId]:
+        """Return every peer that can be asked now."""
+        return self._neighbours.holders()
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
+        neighbour = self._neighbours.get(device)
+        if neighbour is None:
+            return None
+        neighbour.under_way += 1
+        try:
+            async with neighbour.turns:
+                # Looked at only now: while this waited its turn, the peer may have failed others.
+                if neighbour.access is None or not neighbour.usable:
+                    return None
+                return await self._ask(neighbour, neighbour.access, project, block, through)
+        finally:
+            neighbour.under_way -= 1
+
+    async def offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+        """Hand a copy of *block* to its owners in the office, as far as they can be reached."""
+        for device in self._neighbours.owners(block):
+            neighbour = self._neighbours.get(device)
+            if neighbour is not None and neighbour.usable and neighbour.access is not None:
+                try:
+                    if await self._bodies.put(neighbour.access, project, block, ciphertext):
+                        self._traffic.served(len(ciphertext))
+                except PeerFailed as failure:
+                    self._blame(neighbour, failure)
+
+    async def _ask(
+        self,
+        neighbour: Neighbour,
+        access: Access,
+        project: ProjectId,
+        block: BlockId,
+        through: bool,
+    ) -> bytes | None:
+        standing = neighbour.standing
+        began = self._clock.boot()
+        try:
+            ciphertext = await self._bodies.get(
+                access,
+                project,
+                block,
+                through=through,
+                patience=standing.patience(),
+                answered=lambda: standing.answered(self._clock.boot() - began),
+                wanted=lambda: not standing.overtaken,
+            )
+        except (PeerFailed, Corrupt) as failure:
+            self._blame(neighbour, failure)
+            return None
+        except asyncio.CancelledError:
+            # Another source was quicker (fetch.Office.ask): others shall not wait for it as well.
+            self._traffic.peer_failed("overtaken")
+            standing.failed(self._clock.boot(), overtaken=True)
+            raise
+        if ciphertext is not None:
+            standing.delivered()
+        return ciphertext
+
+    def _blame(self, neighbour: Neighbour, failure: PeerFailed | Corrupt) -> None:
+        if isinstance(failure, PeerLied | Corrupt):
+            self._traffic.peer_failed("lied")
+            if not neighbour.standing.banned:
+                self._neighbours.ban(neighbour)
+                self._events.trouble(
+                    f"device {neighbour.device} sent bad data and is not asked for blocks again "
+                    f"until this node restarts: {failure}"
+                )
+        else:
+            self._traffic.peer_failed(failure.reason)
+            neighbour.standing.failed(self._clock.boot())
+
+    # -- what is said ------------------------------------------------------------------------
+
+    def push(self, project: ProjectId, seq: Seq, body: bytes) -> None:
+        """Tell everyone of an entry that was just committed."""
+        self._tell_all(Push(project, seq, body))
+
+    def heard(self, link: Link, message: Message) -> None:
+        """Pass on what a peer says."""
+        match message:
+            case Push():
+                self._events.pushed(
+                    link.device, ProjectId(message.project), Seq(message.seq), message.body
+                )
+            case Heads():
+                heads = {ProjectId(p): (Seq(seq), h) for p, (seq, h) in message.heads.items()}
+                self._events.heads(link.device, heads)
+            case Totals():
+                if (neighbour := self._neighbours.get(link.device)) is not None:
+                    neighbour.totals = message.totals
+            case Hello() | Welcome():
+                raise Malformed("introduced itself twice")
+
+    def _tell_all(self, message: Message) -> None:
+        for neighbour in self._neighbours:
+            if neighbour.link is not None:
+                neighbour.link.send(message)
+
+    def _greet(self, link: Link) -> None:
+        for message in self._told:
+            link.send(message)
+
+    # -- links coming and going --------------------------------------------------------------
+
+    def reached(self, link: Link, welcome: Welcome) -> bool:
+        """Take a link we dialled; see `dialler.Outgoing`."""
+        if self._is_myself(link):
+            return False
+        known = self._neighbours.met(link.device).outgoing
+        if known is not None:
+            if known.instance == link.instance:
+                return False
+            self._start(known.close())  # of a daemon that has restarted since
+        self._neighbours.reached(link, Access(link.host, welcome), welcome.weight)
+        self._greet(link)
+        return True
+
+    def lost(self, link: Link) -> None:
+        """Note that a link we dialled has ended."""
+        self._neighbours.lost(link, self._clock.boot())
+
+    def arrived(self, link: Link, hello: Hello) -> bool:
+        """Take a link that a peer dialled; see `control_server.Incoming`."""
+        if self._is_myself(link):
+            return False
+        self._neighbours.met(link.device).incoming.append(link)
+        self._contacts.add(
+            f"back:{link.device}", Candidate((link.host,), hello.control_port, link.device)
+        )
+        self._greet(link)
+        return True
+
+    def left(self, link: Link) -> None:
+        """Note that a link a peer dialled has ended."""
+        neighbour = self._neighbours.get(link.device)
+        if neighbour is not None and link in neighbour.incoming:
+            neighbour.incoming.remove(link)
+        if neighbour is None or not neighbour.incoming:
+            self._contacts.drop(f"back:{link.device}")
+
+    def _hello(self) -> Hello:
+        return Hello(PROTOCOL, self._instance, self.control_port, self._settings.weight)
+
+    def _is_myself(self, link: Link) -> bool:
+        if link.device != self._me:
+            return False
+        if link.instance != self._instance and link.instance not in self._twins:
+            self._twins.add(link.instance)
+            self._events.trouble(
+                f"another daemon, at {link.host}, uses this workstation's device key: "
+                "a home directory was copied; join the copy anew"
+            )
+        return True
+
+    def _worthwhile(self, expected: DeviceId | None) -> bool:
+        if expected is None:
+            return True
+        neighbour = self._neighbours.get(expected)
+        linked = neighbour is not None and neighbour.outgoing is not None
+        return not linked and expected in self._members.devices()
+
+    # -- what goes on all the time -----------------------------------------------------------
+
+    async def _make_rounds(self) -> NoReturn:
+        while True:
+            await self._clock.sleep(ROUND)
+            now = self._clock.boot()
+            self._neighbours.tidy(now)
+            for neighbour in self._neighbours:
+                if neighbour.standing.probe_due(now) and not neighbour.probing:
+                    self._start(self._probe(neighbour))
+            self._tell_news()
+
+    async def _probe(self, neighbour: Neighbour) -> None:
+        """See whether a peer that failed serves again: here, so that no reader has to try."""
+        if neighbour.access is None:
+            return
+        standing = neighbour.standing
+        neighbour.probing = True
+        try:
+            await self._bodies.alive(neighbour.access, standing.patience())
+        except PeerFailed:
+            standing.probed(self._clock.boot(), alive=False)
+        else:
+            standing.probed(self._clock.boot(), alive=True)
+        finally:
+            neighbour.probing = False
+
+    def _tell_news(self) -> None:
+        """Tell everyone our heads and counters if they have changed since the last round."""
+        heads, totals = (
+            Heads({str(p): head for p, head in self._heads().items()}),
+            Totals(dict(self._totals())),
+        )
+        told_heads, told_totals = self._told
+        self._told = (heads, totals)
+        if heads != told_heads:
+            self._tell_all(heads)
+        if totals != told_totals:
+            self._tell_all(totals)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            work.close()  # on the way out everything is closed anyway
+        else:
+            self._tasks.create_task(work)

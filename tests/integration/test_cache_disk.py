@@ -1,0 +1,261 @@
+"""The block cache and staging on disks that fail: full, read-only, hanging, and killed processes.
+
+Needs root: mounts small disks of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from disk_fixture import PROJECT, ManualClock, fill_disk, make_block, remount, small_disk
+
+from lucidnode.node.cache.disk import DEADLINE, DiskCache
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.errors import NoSpace
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.staging import stage
+
+MIB = 1 << 20
+BLOCK = 256 * 1024
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    path: Path, clock: ManualClock, told: list[str], limit: int = 64 * MIB, min_free: int = 0
+) -> AsyncIterator[DiskCache]:
+    async with DiskCache.open(path, limit, min_free, clock, told.append) as cache:
+        yield cache
+
+
+async def filled(cache: DiskCache, count: int) -> list[BlockId]:
+    ids = []
+    for _ in range(count):
+        block, ciphertext = make_block(BLOCK)
+        assert await cache.put(block, ciphertext)
+        ids.append(block)
+    return ids
+
+
+async def test_a_full_disk_evicts_instead_of_failing(disk: Path) -> None:
+    told: list[str] = []
+    async with opened(disk / "cache", ManualClock(), told) as cache:
+        ids = await filled(cache, 64)  # twice what the disk holds
+        facts = cache.facts()
+        held = [block for block in ids if cache.holds(block)]
+        assert 20 <= facts.blocks < 32
+        assert held == ids[-len(held) :]
+        assert [await cache.get(block) is not None for block in held] == [True] * len(held)
+        assert facts.evicted_blocks == 64 - facts.blocks
+        assert cache.facts().working
+    assert told == []
+
+
+async def test_a_disk_filled_by_others_costs_the_cache_and_no_error(disk: Path) -> None:
+    told: list[str] = []
+    async with opened(disk / "cache", ManualClock(), told) as cache:
+        (block,) = await filled(cache, 1)
+        filler = await asyncio.to_thread(fill_disk, disk)
+        assert await cache.get(block) is not None
+        for _ in range(10):
+            assert not await cache.put(*make_block(2 * BLOCK))
+        await filled(cache, 1)  # one in, one out: there is room for just that
+        filler.unlink()
+        await filled(cache, 10)
+        assert cache.facts().working
+    assert told == []
+
+
+async def test_the_cache_leaves_the_free_space_that_it_is_asked_to_leave(disk: Path) -> None:
+    told: list[str] = []
+    async with opened(disk / "cache", ManualClock(), told, min_free=4 * MIB) as cache:
+        await filled(cache, 40)
+        await cache.tend()
+        assert cache.facts().free >= 4 * MIB - BLOCK  # the index takes a little, too
+        assert cache.facts().blocks > 5
+        await asyncio.to_thread((disk / "other").write_bytes, bytes(3 * MIB))
+        await cache.tend()
+        await cache.tend()
+        assert cache.facts().free >= 4 * MIB - BLOCK
+    assert told == []
+
+
+async def test_a_node_starts_on_a_full_disk_and_caches_once_there_is_room(disk: Path) -> None:
+    told: list[str] = []
+    clock = ManualClock()
+    filler = await asyncio.to_thread(fill_disk, disk)
+    async with opened(disk / "cache", clock, told) as cache:
+        assert not cache.facts().working
+        assert len(told) == 1
+        assert "No space left" in told[0] or "full" in told[0]
+        block, ciphertext = make_block(BLOCK)
+        assert await cache.get(block) is None
+        assert not await cache.put(block, ciphertext)
+        filler.unlink()
+        clock.now += 1
+        await cache.tend()
+        assert await cache.put(block, ciphertext)
+        assert await cache.get(block) == ciphertext
+
+
+async def test_a_read_only_disk_is_read_and_not_written_until_it_is_writable_again(
+    disk: Path,
+) -> None:
+    told: list[str] = []
+    clock = ManualClock()
+    async with opened(disk / "cache", clock, told) as cache:
+        ids = await filled(cache, 4)
+        # Bytes of the open index are on their way to the disk: only a lazy remount is certain.
+        await asyncio.to_thread(remount, disk, "ro")
+        for _ in range(4):
+            assert not await cache.put(*make_block(BLOCK))
+        assert len(told) == 1
+        assert not cache.facts().working
+        for _ in range(5):
+            assert [await cache.get(block) is not None for block in ids] == [True] * 4
+            clock.now += 60
+            await cache.tend()
+        await asyncio.to_thread(remount, disk, "rw")
+        clock.now += 60
+        await cache.tend()
+        assert cache.facts().working
+        await filled(cache, 4)
+    assert len(told) == 1
+
+
+async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    clock = ManualClock()
+    async with opened(tmp_path, clock, told) as cache:
+        hanging, good = await filled(cache, 2)
+        # Opening a FIFO waits for a writer, as a dead network disk waits for its server.
+        fifo = cache.path(hanging)
+        fifo.unlink()
+        os.mkfifo(fifo)
+        began = asyncio.get_running_loop().time()
+        assert await cache.get(hanging) is None
+        waited = asyncio.get_running_loop().time() - began
+        assert DEADLINE <= waited < DEADLINE + 2
+        assert "has not answered" in told[0]
+        began = asyncio.get_running_loop().time()
+        assert await cache.get(good) is None
+        assert not cache.holds(good)
+        assert asyncio.get_running_loop().time() - began < 1
+        os.close(os.open(fifo, os.O_WRONLY))  # the disk answers at last
+        clock.now += 1
+        await cache.tend()
+        assert cache.facts().working
+        assert await cache.get(good) is not None
+
+
+WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+from lucidnode.node.block import block_id
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.client.clock import SystemClock
+
+async def fill(cache, kept):
+    while True:
+        ciphertext = os.urandom(1 + int.from_bytes(os.urandom(2), "big"))
+        block = block_id(ciphertext)
+        if await cache.put(block, ciphertext):
+            os.write(kept, block.hex().encode() + b"\\n")
+
+async def main():
+    kept = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    async with DiskCache.open(Path(sys.argv[1]), 4 << 20, 0, SystemClock(), print) as cache:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cache.upkeep())
+            for _ in range(4):
+                tasks.create_task(fill(cache, kept))
+
+asyncio.run(main())
+"""
+
+
+def block_files(cache: Path) -> dict[str, int]:
+    return {
+        file.name: file.stat().st_size for file in (cache / "blocks").rglob("*") if file.is_file()
+    }
+
+
+def write_until_killed(cache: Path, kept: Path, seconds: float) -> None:
+    """Have a real process write into the cache, evicting all the time, and kill it meanwhile."""
+    with subprocess.Popen([sys.executable, "-P", "-c", WRITER, cache, kept]) as writer:
+        before = kept.stat().st_size if kept.exists() else 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            writer.wait(seconds)
+        while not kept.exists() or kept.stat().st_size <= before:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                writer.wait(0.05)
+            assert writer.returncode is None
+        writer.kill()
+    assert writer.returncode == -9
+
+
+@pytest.mark.slow
+async def test_after_kill_9_books_and_disk_agree_and_every_block_is_whole(tmp_path: Path) -> None:
+    path, kept = tmp_path / "cache", tmp_path / "kept"
+    told: list[str] = []
+    for seconds in (0.6, 1.7, 0.9, 0.7):
+        await asyncio.to_thread(write_until_killed, path, kept, seconds)
+        (path / "incoming" / "torn").write_bytes(b"as if killed while writing this")
+        before = await asyncio.to_thread(block_files, path)
+        async with opened(path, ManualClock(), told, limit=4 * MIB) as cache:
+            after = await asyncio.to_thread(block_files, path)
+            facts = cache.facts()
+            assert facts.blocks == len(after)
+            assert facts.bytes == sum(-(-size // 4096) * 4096 for size in after.values())
+            assert facts.bytes <= 4 * MIB
+            assert after == before  # nothing that was whole is lost either
+            assert list((path / "incoming").iterdir()) == []
+            for name in after:
+                assert await cache.get(BlockId(bytes.fromhex(name))) is not None
+            newest = kept.read_text().split()[-1]
+            assert cache.holds(BlockId(bytes.fromhex(newest)))
+            assert cache.facts().corrupt_blocks == 0
+    assert len(kept.read_text().split()) > 4 * MIB / 65536 * 2, "it never evicted"
+    assert told == []
+
+
+class NoCache:
+    """Takes nothing over."""
+
+    async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
+        assert staged.exists()
+
+
+async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) -> None:
+    async with Staging.open(disk, NoCache(), ManualClock()) as staging:
+        staged: dict[BlockId, bytes] = {}
+        first = b"the commit that was prepared first"
+        await staging.prepare(PROJECT, first)
+        with pytest.raises(NoSpace):
+            while True:
+                block, ciphertext = make_block(BLOCK)
+                await asyncio.to_thread(stage, staging.directory, PROJECT, block, ciphertext)
+                staged[block] = ciphertext
+        assert len(staged) > 20
+        await asyncio.to_thread(fill_disk, disk)
+        with pytest.raises(NoSpace):
+            await staging.prepare(PROJECT, bytes(5 * 4096))
+        await staging.scan()
+        assert staging.held(PROJECT).keys() == staged.keys()
+        for block, ciphertext in staged.items():
+            assert await staging.read(PROJECT, block) == ciphertext
+        assert await staging.prepared() == {PROJECT: first}
+        names = [path.name for path in (staging.directory / PROJECT).iterdir()]
+        assert [name for name in names if name.endswith(".tmp")] == []

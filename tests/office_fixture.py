@@ -1,0 +1,218 @@
+"""Nodes of one office on loopback: real device keys, real TLS, real HTTP, a bucket in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.block import block_id
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import NotThere
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.wire import Source
+from lucidnode.node.fetch import BlockSource
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.office import Office, Settings
+
+PROJECT = ProjectId("0f" * 16)
+
+
+class Roll:
+    """A roster of devices that a test edits."""
+
+    def __init__(self, *identities: DeviceIdentity) -> None:
+        self.certificates = {identity.id: identity.certificate for identity in identities}
+        self.known = {PROJECT}
+
+    def devices(self) -> Mapping[DeviceId, bytes]:
+        return self.certificates
+
+    def projects(self) -> Collection[ProjectId]:
+        return self.known
+
+
+@dataclass
+class Count:
+    """Implements Traffic."""
+
+    sources: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    waits: list[float] = field(default_factory=list)
+
+    def fetched(self, source: Source, seconds: float) -> None:
+        self.sources[source] += 1
+        self.waits.append(seconds)
+
+    def received(self, size: int) -> None:
+        self.bytes["received"] += size
+
+    def served(self, size: int) -> None:
+        self.bytes["served"] += size
+
+    def wasted(self, reason: str, size: int) -> None:
+        self.bytes[reason] += size
+
+    def peer_failed(self, reason: str) -> None:
+        self.failures[reason] += 1
+
+
+class MemoryCache:
+    """Implements BlockCache."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[BlockId, bytes] = {}
+
+    async def get(self, block: BlockId) -> bytes | None:
+        await asyncio.sleep(0)
+        return self.blocks.get(block)
+
+    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+        await asyncio.sleep(0)
+        self.blocks[block] = ciphertext
+        return True
+
+
+class NothingStaged:
+    """Implements StagedBlocks."""
+
+    async def read(self, project: ProjectId, block: BlockId) -> bytes | None:
+        return None
+
+
+class Bucket:
+    """The one bucket of the office: counts what is read from it."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.blocks: dict[BlockId, bytes] = {}
+        self.gets: Counter[BlockId] = Counter()
+        self.seconds = seconds
+
+    def store(self, ciphertext: bytes) -> BlockId:
+        block = block_id(ciphertext)
+        self.blocks[block] = ciphertext
+        return block
+
+    def fill(self, count: int, size: int, seed: int = 1) -> list[BlockId]:
+        """Store *count* blocks of *size* random bytes."""
+        rng = random.Random(seed)
+        return [self.store(rng.randbytes(size)) for _ in range(count)]
+
+    async def read(self, project: ProjectId, block: BlockId) -> bytes:
+        self.gets[block] += 1
+        await asyncio.sleep(self.seconds)
+        if block not in self.blocks:
+            raise NotThere(block.hex())
+        return self.blocks[block]
+
+
+@dataclass
+class Heard:
+    """Implements Events."""
+
+    pushes: list[tuple[DeviceId, ProjectId, Seq, bytes]] = field(default_factory=list)
+    heads_of: dict[DeviceId, Mapping[ProjectId, tuple[Seq, bytes]]] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
+        self.pushes.append((device, project, seq, body))
+
+    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
+        self.heads_of[device] = heads
+
+    def trouble(self, message: str) -> None:
+        self.troubles.append(message)
+
+
+@dataclass
+class Node:
+    """One running workstation."""
+
+    identity: DeviceIdentity
+    office: Office
+    source: BlockSource
+    cache: MemoryCache
+    traffic: Count
+    heard: Heard
+    own_heads: dict[ProjectId, tuple[Seq, bytes]]
+    own_totals: dict[str, int]
+
+    @property
+    def place(self) -> Candidate:
+        return Candidate(("127.0.0.1",), self.office.control_port)
+
+    def usable(self) -> set[DeviceId]:
+        return set(self.office.holders())
+
+
+@contextlib.asynccontextmanager
+async def node(
+    identity: DeviceIdentity,
+    roll: Roll,
+    bucket: Bucket,
+    *peers: Candidate,
+    weight: int = 4,
+    control_port: int = 0,
+) -> AsyncIterator[Node]:
+    """Run a node that dials *peers*."""
+    traffic, heard, cache = Count(), Heard(), MemoryCache()
+    heads: dict[ProjectId, tuple[Seq, bytes]] = {}
+    totals: dict[str, int] = {}
+    office = Office(
+        identity=identity,
+        members=roll,
+        settings=Settings(weight=weight, host="127.0.0.1", control_port=control_port),
+        traffic=traffic,
+        events=heard,
+        heads=lambda: heads,
+        totals=lambda: totals,
+        clock=SystemClock(),
+        jitter=random.Random(1).random,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        source = BlockSource(
+            cache=cache,
+            staging=NothingStaged(),
+            office=office,
+            bucket=bucket.read,
+            traffic=traffic,
+            clock=SystemClock(),
+            tasks=tasks,
+        )
+        for peer in peers:
+            office.add_peer(peer)
+        async with office.open(source):
+            yield Node(identity, office, source, cache, traffic, heard, heads, totals)
+
+
+def identities(directory: Path, count: int) -> list[DeviceIdentity]:
+    """Make *count* device keys."""
+    return [DeviceIdentity.create(directory / f"device{n}.pem") for n in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def office_of(count: int, directory: Path, bucket: Bucket) -> AsyncIterator[list[Node]]:
+    """Run *count* nodes that all know each other."""
+    keys = identities(directory, count)
+    roll = Roll(*keys)
+    async with contextlib.AsyncExitStack() as stack:
+        nodes: list[Node] = []
+        for key in keys:
+            places = [n.place for n in nodes]
+            nodes.append(await stack.enter_async_context(node(key, roll, bucket, *places)))
+        await until(lambda: all(len(n.usable()) == count - 1 for n in nodes))
+        yield nodes
+
+
+async def until(happened: object, seconds: float = 10.0) -> None:
+    """Wait until *happened()* is true; fail after *seconds*."""
+    assert callable(happened)
+    async with asyncio.timeout(seconds):
+        while not happened():
+            await asyncio.sleep(0.01)

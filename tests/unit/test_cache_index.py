@@ -1,0 +1,105 @@
+"""The index: what it promises after a kill, after a power cut, and when it is damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from disk_fixture import make_block
+
+from lucidnode.node.cache.index import Index
+from lucidnode.node.client.ids import BlockId
+
+BOOT = "this boot"
+NEXT_BOOT = "next boot"
+
+Row = tuple[BlockId, int]
+
+
+def rows(count: int) -> list[Row]:
+    return [(make_block(1)[0], 100 + number) for number in range(count)]
+
+
+def reopened(path: Path, boot: str = BOOT) -> tuple[bool, list[Row], list[Row]]:
+    index = Index.open(path, boot)
+    found = index.trusted, index.settled(), index.doubtful()
+    index.close(clean=False)
+    return found
+
+
+def test_rows_come_back_in_the_order_of_use(tmp_path: Path) -> None:
+    a, b, c = rows(3)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.settle([a, b, c])
+    index.settle([a])
+    index.close(clean=True)
+    assert reopened(tmp_path / "index.db") == (True, [b, c, a], [])
+
+
+def test_a_row_is_in_doubt_until_it_is_settled_or_forgotten(tmp_path: Path) -> None:
+    a, b, c = rows(3)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.settle([a])
+    index.doubt([a, b, c])
+    assert index.settled() == []
+    assert sorted(index.doubtful()) == sorted([a, b, c])
+    index.settle([b])
+    index.forget([a[0]])
+    index.close(clean=False)
+    assert reopened(tmp_path / "index.db") == (True, [b], [c])
+
+
+def test_after_a_kill_in_one_boot_the_index_is_trusted(tmp_path: Path) -> None:
+    Index.open(tmp_path / "index.db", BOOT).close(clean=False)
+    assert reopened(tmp_path / "index.db")[0]
+
+
+def test_after_a_clean_close_the_index_is_trusted_in_another_boot(tmp_path: Path) -> None:
+    Index.open(tmp_path / "index.db", BOOT).close(clean=True)
+    assert reopened(tmp_path / "index.db", NEXT_BOOT)[0]
+
+
+def test_after_a_power_cut_the_index_is_not_trusted_and_keeps_its_rows(tmp_path: Path) -> None:
+    row = rows(1)[0]
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.settle([row])
+    index.close(clean=False)
+    assert reopened(tmp_path / "index.db", NEXT_BOOT) == (False, [row], [])
+
+
+def test_a_new_index_is_not_trusted(tmp_path: Path) -> None:
+    assert reopened(tmp_path / "index.db") == (False, [], [])
+
+
+@pytest.mark.parametrize("offset", [0, 20, 100, 4096, 8192])
+def test_a_damaged_index_starts_empty_and_untrusted(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "index.db"
+    index = Index.open(path, BOOT)
+    index.settle(rows(500))
+    index.close(clean=True)
+    damaged = bytearray(path.read_bytes())
+    assert len(damaged) > offset + 64
+    damaged[offset : offset + 64] = b"\xa5" * 64
+    path.write_bytes(damaged)
+    assert reopened(path) == (False, [], [])
+
+
+def test_an_index_of_another_version_starts_empty(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    index = Index.open(path, BOOT)
+    index.settle(rows(1))
+    index.close(clean=True)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    assert reopened(path) == (False, [], [])
+
+
+def test_its_errors_are_those_of_a_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cache index"):
+        Index.open(tmp_path / "missing" / "index.db", BOOT)
+    index = Index.open(tmp_path / "index.db", BOOT)
+    index.close(clean=True)
+    with pytest.raises(OSError, match="cache index"):
+        index.settled()

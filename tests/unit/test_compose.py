@@ -1,0 +1,102 @@
+"""The container files, as far as they can be judged without a container engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft201909Validator  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parents[2]
+NODES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.lan.yml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def schema() -> Draft201909Validator:
+    return Draft201909Validator(json.loads((ROOT / "tests/schema/compose-spec.json").read_text()))
+
+
+def test_compose_file_fits_the_specification(
+    compose: dict[str, Any], schema: Draft201909Validator
+) -> None:
+    assert [error.message for error in schema.iter_errors(compose)] == []
+
+
+def test_the_schema_refuses_what_is_no_compose_file(
+    compose: dict[str, Any], schema: Draft201909Validator
+) -> None:
+    compose = json.loads(json.dumps(compose))
+    compose["services"]["a"]["cap_adds"] = ["SYS_ADMIN"]
+    assert not schema.is_valid(compose)
+
+
+def test_every_node_can_mount_and_shares_the_office(compose: dict[str, Any]) -> None:
+    for name in NODES:
+        node = compose["services"][name]
+        assert node["environment"]["LUCIDNODE_NAME"] == name
+        assert node["cap_add"] == ["SYS_ADMIN"]
+        assert node["devices"] == ["/dev/fuse:/dev/fuse"]
+        assert node["networks"] == compose["services"]["bucket"]["networks"] == ["office"]
+        assert "tickets:/tickets" in node["volumes"]
+
+
+def test_one_founder_invites_everybody_else(compose: dict[str, Any]) -> None:
+    settings = {name: compose["services"][name]["environment"] for name in NODES}
+    founders = [name for name in NODES if "LUCIDNODE_BUCKET" in settings[name]]
+    assert len(founders) == 1
+    guests = settings[founders[0]]["LUCIDNODE_GUESTS"].split()
+    assert sorted([*founders, *guests]) == sorted(NODES)
+
+
+def test_founder_has_the_keys_of_the_bucket(compose: dict[str, Any]) -> None:
+    bucket, founder = (compose["services"][name]["environment"] for name in ("bucket", "a"))
+    assert founder["AWS_ACCESS_KEY_ID"] == bucket["MINIO_ROOT_USER"]
+    assert founder["AWS_SECRET_ACCESS_KEY"] == bucket["MINIO_ROOT_PASSWORD"]
+
+
+def test_every_named_volume_is_declared(compose: dict[str, Any]) -> None:
+    used = {v.split(":")[0] for s in compose["services"].values() for v in s["volumes"]}
+    assert used == set(compose["volumes"])
+
+
+def test_entry_script_knows_every_setting_given(compose: dict[str, Any]) -> None:
+    script = (ROOT / "scripts/node-entry").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    given = {s for n in NODES for s in compose["services"][n]["environment"] if "LUCID" in s}
+    given |= set(re.findall(r"(LUCIDNODE_\w+)=", dockerfile))
+    assert all(setting in script for setting in given)
+
+
+def test_image_starts_through_the_entry_script_of_the_lab() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert 'ENTRYPOINT ["node-entry"]' in dockerfile
+    assert 'CMD ["run"]' in dockerfile
+    assert (
+        'ENTRY = str(SCRIPTS / "node-entry")' in (ROOT / "scripts/lab/workstation.py").read_text()
+    )
+
+
+def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
+    kept = [
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert sorted(copied) == sorted(kept)
+    assert all((ROOT / source).exists() for source in copied)

@@ -1,0 +1,155 @@
+"""Laws of committing through the daemon: blocks first, once, and never forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lucidnode.node import register
+from lucidnode.node.block import block_id
+from lucidnode.node.bucket.keys import block_key, journal_key
+from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.journal import EntryHeader
+from lucidnode.node.client.staging import stage
+from lucidnode.node.journal_service import JournalService
+from lucidnode.node.uploads import Uploads
+
+PROJECT = ProjectId("ab" * 16)
+SIGNATURE = bytes(64)
+
+
+class NoCache:
+    """Keeps nothing: released blocks are deleted."""
+
+    async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
+        pass
+
+
+def unsigned(seq: int, project: ProjectId = PROJECT) -> bytes:
+    header = EntryHeader(
+        format=1,
+        seq=Seq(seq),
+        project=project,
+        attempt=secrets.token_bytes(16),
+        previous=bytes(32),
+        epoch=1,
+        device=DeviceId("cd" * 16),
+        nonce=secrets.token_bytes(32),
+    )
+    return header.encode() + secrets.token_bytes(100)
+
+
+class Node:
+    """A journal service over a real staging directory and a bucket in memory."""
+
+    def __init__(self, staging: Staging, bucket: MemoryBucket) -> None:
+        self.bucket = bucket
+        self.staging = staging
+        self.announced: list[int] = []
+        self.uploaded_at_commit: list[bool] = []
+        self.needs: list[BlockId] = []
+        self.answers: list[register.Unknown] = []
+        self.uploads = Uploads(
+            staging=staging,
+            bucket=bucket,
+            offer=self._offer,
+            on_uploaded=lambda project, blocks: None,
+            trouble=lambda message: None,
+            clock=SystemClock(),
+            jitter=lambda: 0.5,
+        )
+        self.journal = JournalService(
+            bucket=bucket,
+            staging=staging,
+            uploads=self.uploads,
+            sign=lambda message: SIGNATURE,
+            announce=lambda project, seq, body: self.announced.append(seq),
+            commit=self._commit,
+        )
+
+    async def _offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+        """Nobody else is in this office."""
+
+    async def _commit(
+        self, key: str, body: bytes
+    ) -> register.Committed | register.Lost | register.Unknown:
+        for block in self.needs:
+            self.uploaded_at_commit.append(
+                await self.bucket.size(block_key(PROJECT, block)) is not None
+            )
+        if self.answers:
+            return self.answers.pop()
+        clock = SystemClock()
+        return await register.commit(self.bucket, key, body, clock, clock.boot() + 5, lambda: 0.5)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+        yield Node(staging, MemoryBucket())
+
+
+async def test_an_entry_exists_only_after_its_blocks(node: Node) -> None:
+    body = secrets.token_bytes(5000)
+    block = block_id(body)
+    stage(node.staging.directory, PROJECT, block, body)
+    node.needs = [block]
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(node.uploads.run())
+        reply = await node.journal.commit(
+            PROJECT, Seq(1), wire.CommitRequest(unsigned(1), [bytes(block)])
+        )
+        work.cancel()
+    assert reply.outcome == "committed"
+    assert node.uploaded_at_commit == [True]
+    assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == reply.body
+
+
+async def test_the_second_of_two_writers_gets_the_winner_s_entry(node: Node) -> None:
+    first = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    second = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    assert (first.outcome, second.outcome) == ("committed", "lost")
+    assert second.body == first.body
+    assert node.announced == [1]
+
+
+async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node) -> None:
+    request = wire.CommitRequest(unsigned(1), [])
+    first = await node.journal.commit(PROJECT, Seq(1), request)
+    assert await node.journal.commit(PROJECT, Seq(1), request) == first
+
+
+async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
+    node: Node, tmp_path: Path
+) -> None:
+    node.answers = [register.Unknown(Unavailable("gone"))]
+    request = wire.CommitRequest(unsigned(1), [])
+    assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "unknown"
+    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+        successor = Node(staging, node.bucket)
+        await successor.journal.resume()
+        assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == request.unsigned + SIGNATURE
+        assert await staging.prepared() == {}
+
+
+async def test_an_entry_for_another_place_is_refused(node: Node) -> None:
+    for entry in (unsigned(2), unsigned(1, ProjectId("ef" * 16))):
+        with pytest.raises(Refused):
+            await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(entry, []))
+
+
+async def test_catching_up_returns_what_is_new_and_stops_at_the_end(node: Node) -> None:
+    for seq in (1, 2, 3):
+        await node.bucket.create(journal_key(PROJECT, Seq(seq)), unsigned(seq) + SIGNATURE)
+    await node.journal.entry(PROJECT, Seq(1))
+    found = await node.journal.catch_up(PROJECT, Seq(9))
+    assert [entry.seq for entry in found] == [2, 3]

@@ -1,0 +1,329 @@
+"""The published vectors of format 1, read by the code and, from the page alone, by this test.
+
+A change that breaks one of these breaks the data of every studio: it needs a new format number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from blake3 import blake3
+from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
+from nacl.signing import VerifyKey
+
+from lucidnode.fs import errors
+from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
+from lucidnode.fs.format.geometry import (
+    HEADER,
+    SEGMENT,
+    TAG,
+    cipher_size,
+    padded_size,
+    segment_count,
+)
+from lucidnode.fs.format.journal import open_entry
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.sodium import sign, signing_public, verify
+from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.fs.membership.member_file import Membership, open_membership
+from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
+from lucidnode.fs.membership.ticket import Ticket, open_ticket
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.journal import entry_hash, signed, signing_message, split_signed
+from lucidnode.node.client.roster import verified
+from lucidnode.node.client.roster_entry import device_id
+
+VECTORS = Path(__file__).parents[2] / "docs" / "vectors"
+PAGE = (VECTORS.parent / "format.md").read_text()
+BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
+JOURNAL = json.loads((VECTORS / "journal.json").read_text())
+ROSTER = json.loads((VECTORS / "roster.json").read_text())
+SEALED = json.loads((VECTORS / "sealed.json").read_text())
+
+
+def keys_of(vectors: dict[str, Any], newest: int, project: str | None = None) -> ProjectKeys:
+    """Return the project's keys as they were when *newest* was the newest epoch."""
+    raw = {int(epoch): bytes.fromhex(key) for epoch, key in vectors["epoch_keys"].items()}
+    held = {epoch: key for epoch, key in raw.items() if epoch <= newest}
+    return ProjectKeys.of(ProjectId(project or vectors["project"]), held)
+
+
+def plaintext_of(block: dict[str, Any]) -> bytes:
+    spec = block["plaintext"]
+    if "hex" in spec:
+        return bytes.fromhex(spec["hex"])
+    return blake3(spec["blake3_xof_of"].encode()).digest(length=spec["size"])
+
+
+def edited(raw: bytes, edit: dict[str, Any]) -> bytes:
+    """Return *raw* changed as a vector says."""
+    changed = bytearray(raw)
+    if "flip" in edit:
+        position, bit = edit["flip"]
+        changed[position] ^= 1 << bit
+    if "swap_segments" in edit:
+        one, two = (
+            slice(HEADER + index * (SEGMENT + TAG), HEADER + (index + 1) * (SEGMENT + TAG))
+            for index in edit["swap_segments"]
+        )
+        changed[one], changed[two] = changed[two], changed[one]
+    if "cut" in edit:
+        del changed[len(changed) - edit["cut"] :]
+    return bytes(changed) + bytes.fromhex(edit.get("append", ""))
+
+
+# -- by the code ---------------------------------------------------------------------------------
+
+
+def test_keys_are_derived_as_published() -> None:
+    keys = keys_of(BLOCKS, 2)
+    assert keys.replica.hex() == BLOCKS["replica"]
+    for epoch, derived in BLOCKS["derived"].items():
+        made = keys.epoch(int(epoch))
+        assert {name: getattr(made, name).hex() for name in derived} == derived
+
+
+@pytest.mark.parametrize("block", BLOCKS["blocks"], ids=lambda block: block["name"])
+def test_blocks_are_sealed_and_opened_as_published(block: dict[str, Any]) -> None:
+    plaintext = plaintext_of(block)
+    name, ciphertext = seal(keys_of(BLOCKS, block["epoch"]), plaintext)
+    assert (name.id.hex(), name.nonce.hex()) == (block["id"], block["nonce"])
+    assert (name.epoch, name.size) == (block["epoch"], block["padded_size"])
+    assert padded_size(len(plaintext)) == block["padded_size"]
+    assert len(ciphertext) == cipher_size(name.size) == block["cipher_size"]
+    if "ciphertext" in block:
+        assert ciphertext.hex() == block["ciphertext"]
+    else:
+        assert ciphertext[:HEADER].hex() == block["header"]
+        assert ciphertext[-32:].hex() == block["last_32_bytes"]
+    opened = open_block(keys_of(BLOCKS, 2), name, ciphertext)
+    assert opened == plaintext.ljust(name.size, b"\0")
+
+
+@pytest.mark.parametrize("bad", BLOCKS["bad"], ids=lambda bad: f"{bad['block']} {bad['edit']}")
+def test_bad_blocks_are_refused_as_published(bad: dict[str, Any]) -> None:
+    (block,) = (block for block in BLOCKS["blocks"] if block["name"] == bad["block"])
+    edit = bad["edit"]
+    name, sound = seal(keys_of(BLOCKS, block["epoch"]), plaintext_of(block))
+    changed = edited(sound, edit)
+    if edit.get("rename"):
+        name = replace(name, id=type(name.id)(blake3(changed).digest()))
+    name = replace(
+        name, size=edit.get("resize", name.size), epoch=edit.get("name_epoch", name.epoch)
+    )
+    keys = keys_of(BLOCKS, edit.get("forget_epoch", 3) - 1, edit.get("project"))
+    with pytest.raises(errors.FsError) as caught:
+        open_block(keys, name, changed)
+    assert type(caught.value).__name__ == bad["error"]
+
+
+@pytest.mark.parametrize("entry", JOURNAL["entries"], ids=lambda entry: entry["name"])
+def test_journal_entries_open_as_published(entry: dict[str, Any]) -> None:
+    raw = bytes.fromhex(entry["entry"])
+    change = open_entry(
+        keys_of(JOURNAL, 2), raw, Seq(entry["seq"]), bytes.fromhex(entry["previous"]), writer
+    )
+    assert (change.wall_ns, change.changeset.hex()) == (entry["wall_ns"], entry["changeset"])
+    unsigned, _ = split_signed(raw)
+    assert signing_message(unsigned).hex() == entry["signing_message"]
+    assert entry_hash(raw).hex() == entry["hash"]
+
+
+def writer(device: DeviceId) -> bytes | None:
+    return bytes.fromhex(JOURNAL["device_public"]) if device == JOURNAL["device"] else None
+
+
+def test_the_device_of_the_journal_is_its_seeds() -> None:
+    public = signing_public(bytes.fromhex(JOURNAL["device_seed"]))
+    assert public.hex() == JOURNAL["device_public"]
+    assert device_id(public) == JOURNAL["device"]
+
+
+@pytest.mark.parametrize("bad", JOURNAL["bad"], ids=lambda bad: f"{bad['entry']} {bad['edit']}")
+def test_bad_journal_entries_are_refused_as_published(bad: dict[str, Any]) -> None:
+    entry, edit = JOURNAL["entries"][bad["entry"] - 1], bad["edit"]
+    changed = edited(bytes.fromhex(entry["entry"]), edit)
+    if edit.get("sign"):
+        unsigned, _ = split_signed(changed)
+        signature = sign(bytes.fromhex(JOURNAL["device_seed"]), signing_message(unsigned))
+        changed = signed(unsigned, signature)
+    keys = keys_of(JOURNAL, edit.get("forget_epoch", 3) - 1, edit.get("project"))
+    seq, previous = Seq(edit.get("slot", entry["seq"])), bytes.fromhex(entry["previous"])
+    with pytest.raises(errors.FsError) as caught:
+        open_entry(keys, changed, seq, previous, writer)
+    assert type(caught.value).__name__ == bad["error"]
+
+
+def member_keys(name: str) -> MemberKeys:
+    fields = ROSTER["keys"][name]
+    return MemberKeys(bytes.fromhex(fields["sign_seed"]), bytes.fromhex(fields["box_secret"]))
+
+
+def ada() -> Membership:
+    return Membership(
+        bytes.fromhex(ROSTER["studio"]),
+        bytes.fromhex(ROSTER["genesis"]),
+        bytes.fromhex(ROSTER["name_key"]),
+        member_keys("ada"),
+        Label("Ada", "edit-1"),
+    )
+
+
+def test_the_roster_reads_as_published() -> None:
+    entries = [bytes.fromhex(entry) for entry in ROSTER["entries"]]
+    roster = verified(entries, bytes.fromhex(ROSTER["genesis"]), verify)
+    assert roster.head_hash.hex() == ROSTER["head_hash"]
+    assert roster.studio.hex() == ROSTER["studio"]
+    assert [void.seq for void in roster.voids] == ROSTER["void"]
+    people = RosterView(roster, ada()).people()
+    assert [
+        {
+            "public": member.public.hex(),
+            "role": member.role,
+            "device": member.device,
+            "member_name": person.label.member,
+            "device_name": person.label.device,
+        }
+        for member, person in zip(roster.members.values(), people, strict=True)
+    ] == ROSTER["members"]
+    assert [
+        {"public": one.public.hex(), "role": one.role, "expires_ns": one.expires_ns}
+        for one in roster.invites.values()
+    ] == ROSTER["open_invites"]
+    assert [
+        {"id": one.id, "block_size": one.block_size, "author": one.author.hex()}
+        for one in roster.projects.values()
+    ] == ROSTER["projects"]
+    for name, secrets in ROSTER["secrets"].items():
+        assert {
+            project: {"name": one.name, "epoch": one.epoch, "key": one.key.hex()}
+            for project, one in opened_secrets(roster, member_keys(name)).items()
+        } == secrets
+
+
+def test_member_keys_are_derived_as_published() -> None:
+    for name, fields in ROSTER["keys"].items():
+        keys = member_keys(name)
+        assert (keys.public.hex(), keys.box.hex()) == (fields["public"], fields["box"])
+
+
+def test_the_member_file_opens_as_published() -> None:
+    vector = SEALED["member_file"]
+    assert open_membership(vector["text"].encode(), vector["passphrase"]) == Membership(
+        bytes.fromhex(vector["studio"]),
+        bytes.fromhex(vector["genesis"]),
+        bytes.fromhex(vector["name_key"]),
+        MemberKeys(bytes.fromhex(vector["sign_seed"]), bytes.fromhex(vector["box_secret"])),
+        Label(*vector["label"]),
+    )
+
+
+def test_the_ticket_opens_as_published() -> None:
+    vector = SEALED["ticket"]
+    assert open_ticket(vector["text"], vector["code"], vector["expires_ns"]) == Ticket(
+        vector["bucket"],
+        vector["endpoint"],
+        vector["region"],
+        vector["credentials"],
+        bytes.fromhex(vector["studio"]),
+        bytes.fromhex(vector["genesis"]),
+        bytes.fromhex(vector["lan_key"]),
+        bytes.fromhex(vector["name_key"]),
+        MemberKeys(bytes.fromhex(vector["sign_seed"]), bytes.fromhex(vector["box_secret"])),
+        vector["expires_ns"],
+        vector["suggested_name"],
+    )
+
+
+# -- the page itself -----------------------------------------------------------------------------
+
+
+def test_the_worked_sizes_of_the_page_are_right() -> None:
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| (\d+) \| ([\d,]+) \|", PAGE, re.MULTILINE)
+    assert len(rows) == 7
+    for row in rows:
+        plain, padded, segments, cipher = (int(number.replace(",", "")) for number in row)
+        assert padded_size(plain) == padded
+        assert segment_count(padded) == segments
+        assert cipher_size(padded) == cipher
+
+
+def test_the_page_lists_every_domain_that_the_code_uses_and_no_other() -> None:
+    root = VECTORS.parents[1]
+    sources = [*(root / "fs").rglob("*.py"), *(root / "node" / "client").glob("*.py")]
+    used = re.findall(r'"(lucidnode 2026 [a-z0-9 ]+)', "".join(one.read_text() for one in sources))
+    _, glossary = PAGE.split("## Glossary of contexts")
+    listed = re.findall(r"`(lucidnode 2026 [a-z0-9 ]+)`", glossary)
+    assert sorted(listed) == sorted(used)
+    assert len(set(listed)) == len(listed)
+
+
+# -- by the page alone: docs/format.md written down a second time --------------------------------
+
+
+def page_key(context: str, key: bytes, project: bytes) -> bytes:
+    return blake3(key + project, derive_key_context=f"lucidnode 2026 format 1 {context}").digest()
+
+
+def page_block(key: bytes, project: bytes, epoch: int, plaintext: bytes) -> bytes:
+    plaintext += bytes(-len(plaintext) % 4096)
+    nonce = blake3(plaintext, key=page_key("nonce", key, project)).digest()
+    block_key = blake3(project + nonce, key=page_key("content", key, project)).digest()
+    block = header = b"LNB1" + struct.pack(">I", epoch) + nonce
+    count = (len(plaintext) + 65535) // 65536
+    for index in range(count):
+        place = struct.pack(">IB", index, 1 if index == count - 1 else 0)
+        block += crypto_aead_aegis256_encrypt(
+            plaintext[index * 65536 : (index + 1) * 65536],
+            header + project + place,
+            place + bytes(27),
+            block_key,
+        )
+    return block
+
+
+@pytest.mark.parametrize("block", BLOCKS["blocks"], ids=lambda block: block["name"])
+def test_the_page_alone_is_enough_to_make_a_block(block: dict[str, Any]) -> None:
+    key = bytes.fromhex(BLOCKS["epoch_keys"][str(block["epoch"])])
+    made = page_block(key, bytes.fromhex(BLOCKS["project"]), block["epoch"], plaintext_of(block))
+    assert blake3(made).hexdigest() == block["id"]
+    assert len(made) == block["cipher_size"]
+
+
+@pytest.mark.parametrize("entry", JOURNAL["entries"], ids=lambda entry: entry["name"])
+def test_the_page_alone_is_enough_to_read_an_entry(entry: dict[str, Any]) -> None:
+    raw = bytes.fromhex(entry["entry"])
+    unsigned, signature = raw[:-64], raw[-64:]
+    message = b"lucidnode 2026 journal entry signature\0" + blake3(unsigned).digest()
+    VerifyKey(bytes.fromhex(JOURNAL["device_public"])).verify(message, signature)
+    magic, seq, project, _, previous, epoch, device, nonce = struct.unpack(
+        ">4sQ16s16s32sI16s32s", unsigned[:128]
+    )
+    assert (magic, seq, epoch) == (b"LNJ\x01", entry["seq"], entry["epoch"])
+    assert (project.hex(), device.hex()) == (JOURNAL["project"], JOURNAL["device"])
+    assert previous.hex() == entry["previous"]
+    key = page_key("journal", bytes.fromhex(JOURNAL["epoch_keys"][str(epoch)]), project)
+    padded = crypto_aead_aegis256_decrypt(unsigned[128:], unsigned[:128], nonce, key)
+    assert len(padded) % 256 == 0
+    length = int.from_bytes(padded[:4], "big")
+    content = zstandard.decompress(padded[4 : 4 + length])
+    changeset = bytes.fromhex(entry["changeset"])
+    assert content.startswith(b"\x82\xa7wall_ns\xcf" + entry["wall_ns"].to_bytes(8, "big"))
+    assert content.endswith(changeset)
+    assert b"\xa9changeset" in content
+
+
+def test_a_segment_of_a_published_block_opens_alone() -> None:
+    (block,) = (one for one in BLOCKS["blocks"] if one["name"] == "three segments")
+    keys, plaintext = keys_of(BLOCKS, 1), plaintext_of(block)
+    name, ciphertext = seal(keys, plaintext)
+    published = BlockName(name.id, block["epoch"], bytes.fromhex(block["nonce"]), name.size)
+    segment = ciphertext[40 + 65568 : 40 + 2 * 65568]
+    assert BlockOpener(keys, published).segment(1, segment) == plaintext[65536 : 2 * 65536]
