@@ -194,8 +194,7 @@ class Adapter(pyfuse3.Operations):
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with _replying("read", gone=errno.ESTALE):
-            # A bytearray serves as well: pyfuse3 asks for a buffer.
-            return await self._files.read(fh, off, size)
+            return await self._files.read(fh, off, size)  # type: ignore[return-value]  # a buffer
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         with _replying("write", gone=errno.ESTALE):
@@ -286,7 +285,7 @@ def _replying(request: str, *, gone: int = errno.ENOENT) -> Iterator[None]:
             log.warning("%s: %s", request, error)
         raise pyfuse3.FUSEError(error.errno) from None
     except (FsError, NodeError) as error:
-        log.warning("%s: %s", request, error or type(error).__name__)
+        log.warning("%s: %s: %s", request, type(error).__name__, error)
         raise pyfuse3.FUSEError(error.errno) from None
     except OSError as error:
         log.warning("%s: %s", request, error)

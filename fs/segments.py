@@ -194,11 +194,19 @@ class Segments:
             del self._fetching[name.id]
 
     async def _ask(self, name: BlockName) -> None:
+        source, ciphertext = await self._answer(name)
+        self._fetched(name, source)
+        if ciphertext is not None:
+            self._unkept[name.id] = ciphertext
+            if len(self._unkept) > _UNKEPT:
+                self._unkept.popitem(last=False)
+
+    async def _answer(self, name: BlockName) -> tuple[wire.Source, bytes | None]:
         deadline = self._clock.boot() + FETCH_PATIENCE
         delay = _RETRY
         while True:
             try:
-                source, ciphertext = await self._daemon.block(self._keys.project, name.id)
+                return await self._daemon.block(self._keys.project, name.id)
             except (Unavailable, DaemonUnreachable) as error:
                 if self._clock.boot() + delay > deadline:
                     raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
@@ -207,13 +215,6 @@ class Segments:
             except NodeError as error:
                 # NotThere as well: metadata names it, so it is lost, and that is never ENOENT.
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
-            else:
-                break
-        self._fetched(name, source)
-        if ciphertext is not None:
-            self._unkept[name.id] = ciphertext
-            if len(self._unkept) > _UNKEPT:
-                self._unkept.popitem(last=False)
 
 
 def _cut(plaintext: bytes, first: int, count: int) -> list[bytes]:

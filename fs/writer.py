@@ -49,7 +49,7 @@ _RETRY_PACK = 1.0
 class Writer:
     """Everything written and not settled, of all files of one mount. Lives in one event loop.
 
-    *tasks* must outlive it; they end when `drain` has returned.
+    *tasks* must outlive it; they end after `flush_all` and `stop`.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Writer:
         self._packed: dict[BlockId, bytes] = {}
         """Plaintext of packs whose staged file does not exist yet."""
         self._staging: dict[BlockId, asyncio.Event] = {}
+        self._packing: set[asyncio.Task[None]] = set()
         self.written = 0
         """Bytes taken from applications since the mount started."""
 
@@ -226,6 +227,11 @@ class Writer:
                 self._pending.changed(write.ino)
             self._stage_pack(name, plaintext, ciphertext)
 
+    def stop(self) -> None:
+        """Give up staging packs: their bytes are in the replica, where the next run finds them."""
+        for task in self._packing:
+            task.cancel()
+
     async def staged(self, blocks: Sequence[BlockId]) -> None:
         """Return once none of *blocks* is still on its way into staging."""
         for block in blocks:
@@ -334,7 +340,9 @@ class Writer:
             self._packed[name.id] = plaintext.ljust(padded_size(len(plaintext)), b"\0")
             self._buffered += len(plaintext)
             self._staging[name.id] = asyncio.Event()
-            self._tasks.create_task(self._settle_pack(name.id, len(plaintext), sealed))
+            task = self._tasks.create_task(self._settle_pack(name.id, len(plaintext), sealed))
+            self._packing.add(task)
+            task.add_done_callback(self._packing.discard)
 
     async def _settle_pack(self, block: BlockId, size: int, sealed: bytes) -> None:
         while True:

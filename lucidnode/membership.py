@@ -20,10 +20,10 @@ from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster_entry import Role
-from lucidnode.node.config import BUCKET_FILE, MEMBER_FILE, load_config
+from lucidnode.node.config import BUCKET_FILE, MEMBER_FILE, NoStudio, load_config
 
 _DAY_NS = 24 * 3600 * 10**9
 _TRIES = 20
@@ -33,12 +33,12 @@ _TRIES = 20
 def unlock(home: Path, passphrase: str) -> Membership:
     """Return the membership kept in *home*. Takes about a second by design.
 
-    Raises Refused if there is none, WrongPassphrase, SealDamaged.
+    Raises NoStudio if there is none, WrongPassphrase, SealDamaged.
     """
     try:
         raw = (home / MEMBER_FILE).read_bytes()
     except FileNotFoundError:
-        raise Refused(
+        raise NoStudio(
             f"this workstation belongs to no studio yet ({home} has no {MEMBER_FILE}): "
             "run `lucidnode init` or `lucidnode join`"
         ) from None

@@ -25,6 +25,10 @@ LOCK_FILE = "daemon.lock"
 LOG_FILE = "daemon.log"
 
 
+class NoStudio(Refused):
+    """This home belongs to no studio yet."""
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of one workstation. Sizes are bytes; ports of 0 are chosen by the system."""
 
@@ -45,7 +49,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes that may wait for their upload before writers are told the disk is full."""
     body_port: int = 0
     control_port: int = 0
-    dashboard_port: int = 8440
+    dashboard_port: int | None = None
+    """None takes the usual port, or any free one if another program has that."""
     mdns: bool = True
     peers: list[str] = []
     """Control addresses HOST:PORT of peers that multicast cannot reach."""
@@ -56,11 +61,11 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(home: Path) -> NodeConfig:
-    """Read the settings in *home*. Raises Refused with the way out when there are none."""
+    """Read the settings in *home*. Raises NoStudio when there are none."""
     try:
         raw = (home / NODE_FILE).read_bytes()
     except FileNotFoundError:
-        raise Refused(
+        raise NoStudio(
             f"this workstation belongs to no studio yet ({home} has no {NODE_FILE}): "
             "run `lucidnode init` or `lucidnode join`"
         ) from None

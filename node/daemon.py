@@ -23,6 +23,7 @@ import msgspec
 from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
+from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node import register
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
@@ -120,11 +121,18 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _locked(home):
-        async with _serving(home, config, stop):
-            ready()
-            await stop.wait()
-            log.info("stopping")
+    try:
+        with _locked(home):
+            async with _serving(home, config, stop):
+                ready()
+                await stop.wait()
+                log.info("stopping")
+    except ExceptionGroup as group:
+        # A sentence for a person is one sentence, whichever group of tasks it came through.
+        first = _first_cause(group)
+        if isinstance(first, NodeError):
+            raise first from group
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +169,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             identity=identity,
             members=_Members(roster),
             settings=Settings(
-                weight=max(1, config.cache_limit // GIB),
+                weight=_weight(config),
                 control_port=config.control_port,
                 body_port=config.body_port,
             ),
@@ -170,7 +178,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             heads=lambda: journal.heads(),  # noqa: PLW0108  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
             clock=clock,
-            rng=secrets.SystemRandom(),
+            jitter=jitter,
         )
         await _know_the_studio(roster)
         source = BlockSource(
@@ -234,7 +242,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         )
         await stack.enter_async_context(office.open(source))
         for peer in config.peers:
-            office.found(peer, parse_peer(peer))
+            office.add_peer(parse_peer(peer))
         for work in (cache.upkeep(), uploads.run(), journal.resume(), roster.run(), webhooks.run()):
             tasks.create_task(work)
         if config.mdns:
@@ -354,12 +362,16 @@ async def _commit(
     return await register.commit(bucket, key, body, clock, deadline, jitter)
 
 
+def _weight(config: NodeConfig) -> int:
+    """Return this node's weight on the ring: one for each 10 GiB of cache it offers."""
+    return min(MAX_WEIGHT, max(1, config.cache_limit // (10 * GIB)))
+
+
 def _mdns(config: NodeConfig, identity: DeviceIdentity, office: Office) -> Mdns:
     own = Advert(
         device=identity.id,
-        body_port=office.body_port,
         control_port=office.control_port,
-        weight=max(1, config.cache_limit // GIB),
+        weight=_weight(config),
     )
     return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=office)
 
@@ -432,6 +444,12 @@ def _credentials(home: Path) -> Credentials | None:
         return msgspec.json.decode(raw, type=Credentials)
     except msgspec.MsgspecError as error:
         raise Refused(f"{home / BUCKET_FILE} is damaged: {error}") from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @contextlib.contextmanager

@@ -55,8 +55,8 @@ class FastClock:
 
 @contextlib.contextmanager
 def small_disk(at: Path, size: str = "8m") -> Iterator[Path]:
-    """Mount a tmpfs of *size* at the new directory *at*; unmount it in the end."""
-    at.mkdir()
+    """Mount a tmpfs of *size* at *at*, whatever is there; unmount it in the end."""
+    at.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", at], check=True)
     try:
         yield at
@@ -64,9 +64,31 @@ def small_disk(at: Path, size: str = "8m") -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", at], check=True)
 
 
-def remount(at: Path, mode: str) -> None:
-    """Remount the file system at *at* as `ro` or `rw`."""
-    subprocess.run(["mount", "-o", f"remount,{mode}", at], check=True)
+@contextlib.contextmanager
+def breakable_disk(at: Path) -> Iterator[Path]:
+    """Mount an ext4 of 16 MiB at the new directory *at*, for `break_disk`; unmount it in the end."""
+    at.mkdir()
+    image = at.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
+    subprocess.run(["mount", "-o", "loop,errors=remount-ro", image, at], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", at], check=True)
+
+
+def break_disk(at: Path) -> None:
+    """Have the kernel find an error on the disk mounted at *at*: it turns read-only."""
+    source = subprocess.run(
+        ["findmnt", "--noheadings", "--output", "SOURCE", at],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    device = Path(source.stdout.strip()).name
+    Path("/sys/fs/ext4", device, "trigger_fs_error").write_text("1")
 
 
 def fill_disk(directory: Path) -> Path:

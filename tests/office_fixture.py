@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random  # noqa: TID251 - seeded, here only
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.block import block_id
@@ -101,7 +101,7 @@ class Bucket:
 
     def fill(self, count: int, size: int, seed: int = 1) -> list[BlockId]:
         """Store *count* blocks of *size* random bytes."""
-        rng = random.Random(seed)
+        rng = Random(seed)
         return [self.store(rng.randbytes(size)) for _ in range(count)]
 
     async def read(self, project: ProjectId, block: BlockId) -> bytes:
@@ -173,7 +173,7 @@ async def node(
         heads=lambda: heads,
         totals=lambda: totals,
         clock=SystemClock(),
-        jitter=random.Random(1).random,
+        jitter=Random(1).random,
     )
     async with asyncio.TaskGroup() as tasks:
         source = BlockSource(
@@ -214,5 +214,5 @@ async def until(happened: object, seconds: float = 10.0) -> None:
     """Wait until *happened()* is true; fail after *seconds*."""
     assert callable(happened)
     async with asyncio.timeout(seconds):
-        while not happened():
+        while not happened():  # noqa: ASYNC110 - polls what has no event
             await asyncio.sleep(0.01)

@@ -35,7 +35,7 @@ _PORTS = (
 
 @dataclass(frozen=True)
 class Seaweed:
-    """A running store: *owner* may do everything, *guest* only read the bucket `readable`."""
+    """A running store: *owner* may do everything, *guest* list, and read the bucket `readable`."""
 
     endpoint: str
     owner: Credentials
@@ -58,7 +58,7 @@ def running_seaweed() -> Iterator[Seaweed]:
                 {
                     "identities": [
                         _identity("owner", owner, ["Admin", "Read", "Write", "List"]),
-                        _identity("guest", guest, ["Read:readable", "List:readable"]),
+                        _identity("guest", guest, ["Read:readable", "List"]),
                     ]
                 }
             )

@@ -7,6 +7,8 @@ from enum import IntEnum
 from lucidnode.fs import errors as fs
 from lucidnode.node.bucket import errors as bucket
 from lucidnode.node.client import errors as node
+from lucidnode.node.config import NoStudio
+from lucidnode.node.peers.errors import PortTaken
 
 
 class Exit(IntEnum):
@@ -29,14 +31,6 @@ class Exit(IntEnum):
     NOT_ALLOWED = 14
 
 
-class NoStudio(node.Refused):
-    """This home belongs to no studio yet."""
-
-
-class PortTaken(node.Refused):
-    """Another program listens where the daemon should."""
-
-
 _CODES: list[tuple[type[Exception], Exit]] = [
     # The most special first: the first class that fits decides.
     (fs.WrongPassphrase, Exit.PASSPHRASE),
@@ -51,6 +45,8 @@ _CODES: list[tuple[type[Exception], Exit]] = [
     (bucket.Unfit, Exit.BUCKET_WRONG),
     (node.AccessDenied, Exit.BUCKET_WRONG),
     (node.NoSpace, Exit.DISK_FULL),
+    (NoStudio, Exit.NO_STUDIO),
+    (PortTaken, Exit.PORT_TAKEN),
     (node.Unavailable, Exit.BUCKET_AWAY),
     (node.DaemonUnreachable, Exit.NO_DAEMON),
 ]

@@ -54,8 +54,9 @@ class ObjectBucket:
         region = address.region or "us-east-1"
         self._store = S3Store(
             address.bucket,
-            # Named even for AWS: left out, the environment of the daemon would choose.
-            endpoint=address.endpoint or f"https://s3.{region}.amazonaws.com",
+            # Named even for AWS, and by its strongest name: what is left out here obstore takes
+            # from the environment, which must not lead the daemon to another store.
+            aws_endpoint_url_s3=address.endpoint or f"https://s3.{region}.amazonaws.com",
             region=region,
             credential_provider=credentials,
             skip_signature=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -32,12 +33,13 @@ from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.refusal import Refusal
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
-if TYPE_CHECKING:  # a name of obstore's stubs only
-    from obstore.store import S3Credential
+if TYPE_CHECKING:  # names of obstore's stubs only
+    from obstore.store import S3Credential, S3CredentialProvider
 
 _FRESH = timedelta(minutes=5)
-"""How long a store may use ambient credentials before it asks again. boto3 renews them itself,
-15 minutes before they expire, so asking early costs nothing and never meets an expired one."""
+"""How long obstore may keep ambient credentials. It renews from five minutes before their end, so
+this has it ask for about every request (at most ten times a second), and rotated ones count soon;
+boto3 answers from memory until 15 minutes before they expire."""
 
 _ELSEWHERE = {
     "AuthorizationHeaderMalformed",
@@ -55,28 +57,53 @@ _NO_CREDENTIALS = (
 )
 
 
-class CredentialProvider:
-    """Gives obstore the credentials it signs with; it calls this whenever it wants fresh ones."""
+def credential_provider(credentials: Credentials | None) -> S3CredentialProvider:
+    """Return what obstore asks whenever it wants credentials to sign with.
 
-    def __init__(self, credentials: Credentials | None) -> None:
-        """With None they come from the machine: environment, profile, container or instance."""
-        self._session = _session(credentials)
-        self._fixed = credentials is not None
+    None stands for those of the machine: environment, profile, container or instance. They are
+    looked for when first needed, so a missing one shows as AccessDenied of a request.
+    """
+    return AmbientCredentials() if credentials is None else FixedCredentials(credentials)
+
+
+class FixedCredentials:
+    """The same credentials, always."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def __call__(self) -> S3Credential:
+        return {
+            "access_key_id": self._credentials.access_key,
+            "secret_access_key": self._credentials.secret_key,
+            "token": self._credentials.session_token,
+            "expires_at": None,
+        }
+
+
+class AmbientCredentials:
+    """What boto3 finds on this machine; it renews them before they expire."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # boto3 sessions are not for several threads
+        self._session: boto3.Session | None = None
 
     async def __call__(self) -> S3Credential:
-        """Return them. Raises AccessDenied, which obstore hands on as "unauthenticated"."""
+        """Return them. What is raised reaches the caller as obstore's UnauthenticatedError."""
         return await asyncio.to_thread(self._fetch)
 
     def _fetch(self) -> S3Credential:
-        found = self._session.get_credentials()
-        if found is None:
-            raise AccessDenied("There are no credentials for the bucket on this machine.")
-        frozen = found.get_frozen_credentials()
+        with self._lock:
+            self._session = self._session or _session(None)
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            frozen = found.get_frozen_credentials()
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,
             "token": frozen.token,
-            "expires_at": None if self._fixed else datetime.now(UTC) + _FRESH,
+            "expires_at": datetime.now(UTC) + _FRESH,
         }
 
 
@@ -105,16 +132,17 @@ def _prepare(address: S3Address, credentials: Credentials | None, create: bool) 
 def _entered(client: Any, address: S3Address, *, create: bool) -> str | None:
     """Find or make the bucket; return its region if the store says it."""
     try:
-        return _region(client.head_bucket(Bucket=address.bucket))
+        # Not HEAD: its answer has no body to say why. Rights may end at our own folder.
+        answer = client.list_objects_v2(Bucket=address.bucket, Prefix=address.prefix, MaxKeys=1)
     except ClientError as error:
-        if _refusal(error).status == 404:
-            if not create:
-                raise WrongBucket(f"There is no {address}: check its name.") from error
-            _create(client, address)
-        else:
-            # HEAD has no body; the same question as a listing says why.
-            client.list_objects_v2(Bucket=address.bucket, MaxKeys=1)
+        if _refusal(error).status != 404:
+            raise
+        if not create:
+            raise WrongBucket(f"There is no {address}: check its name.") from error
+        _create(client, address)
         return None
+    headers: dict[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]
+    return headers.get("x-amz-bucket-region")
 
 
 def _session(credentials: Credentials | None) -> boto3.Session:
@@ -172,11 +200,6 @@ def _create(client: Any, address: S3Address) -> None:
                 raise _no_s3_store(address) from error
             case _:
                 raise
-
-
-def _region(answer: dict[str, Any]) -> str | None:
-    headers: dict[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]
-    return headers.get("x-amz-bucket-region")
 
 
 def _refusal(error: ClientError) -> Refusal:

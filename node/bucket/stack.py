@@ -11,7 +11,7 @@ from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.limited import LimitedBucket
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.retrying import RetryingBucket
-from lucidnode.node.bucket.session import CredentialProvider, prepare_s3
+from lucidnode.node.bucket.session import credential_provider, prepare_s3
 from lucidnode.node.client.clock import Clock
 
 _PATIENCE_S = 20.0
@@ -51,7 +51,7 @@ def open_bucket(
     engine: Bucket
     match address:
         case S3Address():
-            engine = ObjectBucket(address, CredentialProvider(credentials))
+            engine = ObjectBucket(address, credential_provider(credentials))
         case DirectoryAddress():
             engine = DirectoryBucket(address)
     counted = CountedBucket(engine, clock, observe)

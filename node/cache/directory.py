@@ -28,6 +28,9 @@ from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 _INCOMING = "incoming"
 _INDEX = "index.db"
 
+_SLACK = 64 * 1024
+"""Bytes freed on a full disk beyond the need of a block, for index and directories to grow."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_OURS_TO_MOVE = {errno.ENOENT, errno.EXDEV}
 
@@ -122,11 +125,14 @@ class CacheDirectory:
             if victims:
                 self._remove(victims, change.removed)
             if arrival is not None:
-                change.shortfall = max(0, min_free + arrival.growth - self.free())
-                change.kept = not change.shortfall and self._keep(arrival)
+                lacking = min_free + arrival.growth - self.free()
+                if lacking > 0:
+                    change.shortfall = lacking + _SLACK
+                else:
+                    change.kept = self._keep(arrival)
         except OSError as error:
             if arrival is not None and error.errno in _FULL:
-                change.shortfall = arrival.size
+                change.shortfall = arrival.size + _SLACK
             else:
                 change.fault = error
         return change
@@ -145,48 +151,40 @@ class CacheDirectory:
         self._index.forget(removed)
 
     def _keep(self, arrival: Arrival) -> bool:
+        match arrival.content:
+            case bytes() as ciphertext:
+                self._incoming.mkdir(mode=0o700, exist_ok=True)
+                scratch = self._incoming / arrival.block.hex()
+                try:
+                    scratch.write_bytes(ciphertext)
+                    self._place(scratch, arrival)
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        scratch.unlink(missing_ok=True)
+                    raise
+            case Path() as file:
+                try:
+                    self._place(file, arrival)
+                except OSError as error:
+                    if error.errno in _NOT_OURS_TO_MOVE:
+                        return False
+                    raise
+        return True
+
+    def _place(self, file: Path, arrival: Arrival) -> None:
+        """Make *file* the file of the arrival, all at once."""
+        target = cached_path(self._blocks, arrival.block)
         self._index.doubt([(arrival.block, arrival.size)])
         try:
-            match arrival.content:
-                case Path() as file:
-                    return self._move_in(file, arrival.block)
-                case bytes() as ciphertext:
-                    return self._write(ciphertext, arrival.block)
+            try:
+                file.rename(target)
+            except FileNotFoundError:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file.rename(target)
         except BaseException:
             with contextlib.suppress(OSError):  # in doubt until the next start, which is no harm
                 self._index.forget([arrival.block])
             raise
-
-    def _move_in(self, file: Path, block: BlockId) -> bool:
-        try:
-            self._place(file, block)
-        except OSError as error:
-            if error.errno not in _NOT_OURS_TO_MOVE:
-                raise
-            self._index.forget([block])
-            return False
-        return True
-
-    def _write(self, ciphertext: bytes, block: BlockId) -> bool:
-        self._incoming.mkdir(mode=0o700, exist_ok=True)
-        scratch = self._incoming / block.hex()
-        try:
-            scratch.write_bytes(ciphertext)
-            self._place(scratch, block)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            raise
-        return True
-
-    def _place(self, file: Path, block: BlockId) -> None:
-        """Make *file* the file of *block*, all at once."""
-        target = cached_path(self._blocks, block)
-        try:
-            file.rename(target)
-        except FileNotFoundError:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.rename(target)
 
     def settle(self, blocks: Sequence[tuple[BlockId, int]]) -> int:
         """Record that *blocks* (id, size) have their files and were used, in this order.

@@ -58,12 +58,13 @@ class Holdings:
     def victims(self, arrival: Arrival, shortfall: int) -> list[BlockId] | None:
         """Return what must go for *arrival* to come, or None if it cannot come now.
 
-        That is what the limit demands, and no less than *shortfall* bytes.
+        That is what the limit demands, and no less than *shortfall* bytes. Nothing goes in vain.
         """
         excess = self.bytes + disk_bytes(arrival.size) - self._limit
-        if arrival.block in self._moving or excess > self._order.bytes:
+        wanted = max(excess, shortfall)
+        if arrival.block in self._moving or wanted > self._order.bytes:
             return None
-        return self._order.oldest(max(excess, shortfall))
+        return self._order.oldest(wanted)
 
     def begin(self, victims: Sequence[BlockId], arrival: Arrival | None) -> dict[BlockId, int]:
         """Enter that *victims* leave and *arrival* comes; return the victims' file sizes."""

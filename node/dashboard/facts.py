@@ -13,7 +13,7 @@ import msgspec
 
 from lucidnode.node.client import wire
 from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.peers.office import PeerFacts
+from lucidnode.node.peers.facts import PeerFacts
 from lucidnode.node.savings import Totals, savings
 
 
@@ -21,7 +21,7 @@ class Office(Protocol):
     """The LAN, as the dashboard needs it."""
 
     def facts(self) -> list[PeerFacts]: ...
-    def share(self) -> float: ...
+    def shares(self) -> dict[str, float]: ...
 
 
 class Cache(Protocol):
@@ -119,7 +119,7 @@ class Facts:
         """Return the office: this node's share of it and every other node."""
         return {
             "device": self._device,
-            "share": self._office.share(),
+            "share": self._office.shares().get(self._device, 1.0),
             "peers": [msgspec.to_builtins(peer) for peer in self._office.facts()],
         }
 

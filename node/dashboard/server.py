@@ -19,8 +19,10 @@ import msgspec
 from aiohttp import web
 
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Refused
 from lucidnode.node.metrics import CONTENT_TYPE
+from lucidnode.node.peers.errors import PortTaken
+
+USUAL_PORT = 8440
 
 _REFRESH_SECONDS = 1.0
 
@@ -40,11 +42,15 @@ _HEADERS = {
 
 
 class DashboardServer:
-    """Listens on 127.0.0.1 at *port*, or at a free one for 0. Use `async with`."""
+    """Listens on 127.0.0.1 at *port*, or at a free one for 0. Use `async with`.
+
+    With None it takes USUAL_PORT, or a free one if another program (a second daemon, of another
+    home) has that. A port that somebody chose is that port or PortTaken.
+    """
 
     def __init__(
         self,
-        port: int,
+        port: int | None,
         *,
         page_facts: Callable[[], Awaitable[dict[str, Any]]],
         metrics_text: Callable[[], bytes],
@@ -66,17 +72,20 @@ class DashboardServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._wanted_port)
-        try:
-            await site.start()
-        except OSError as error:
+        ports = [USUAL_PORT, 0] if self._wanted_port is None else [self._wanted_port]
+        for port in ports:
+            try:
+                await web.TCPSite(self._runner, "127.0.0.1", port).start()
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        else:
             await self._runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise Refused(
-                    f"port {self._wanted_port} for the dashboard is taken: stop the other program "
-                    "or set another `dashboard_port` in node.json (0 chooses a free one)"
-                ) from error
-            raise
+            raise PortTaken(
+                f"port {self._wanted_port} for the dashboard is taken: stop the other program "
+                "or set another `dashboard_port` in node.json (0 chooses a free one)"
+            )
         self.port = self._runner.addresses[0][1]
         return self
 

@@ -115,9 +115,7 @@ class Neighbours:
 
     def tidy(self, now: float) -> None:
         """Take those off the ring that have been away too long."""
-        self._remove(
-            {n.device for n in self if n.left_at is not None and now - n.left_at > GRACE}
-        )
+        self._remove({n.device for n in self if n.left_at is not None and now - n.left_at > GRACE})
 
     def _remove(self, devices: set[DeviceId]) -> None:
         if devices & self._present:

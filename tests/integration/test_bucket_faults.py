@@ -25,7 +25,7 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Unsettled
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.retrying import RetryingBucket
-from lucidnode.node.bucket.session import CredentialProvider
+from lucidnode.node.bucket.session import credential_provider
 from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NotThere, Refused, Unavailable
@@ -60,7 +60,7 @@ class Site:
 async def site(seaweed: Seaweed) -> AsyncIterator[Site]:
     address = seaweed.address("faults", f"studio/{next(_number)}")
     await prepare_bucket(address, seaweed.owner, create=True)
-    credentials = CredentialProvider(seaweed.owner)
+    credentials = credential_provider(seaweed.owner)
     proxy = FaultProxy(seaweed.endpoint)
     async with proxy.running(address) as through:
         yield Site(

@@ -11,7 +11,7 @@ from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.objects import ObjectBucket
-from lucidnode.node.bucket.session import CredentialProvider
+from lucidnode.node.bucket.session import credential_provider
 from lucidnode.node.bucket.stack import prepare_bucket
 
 _number = itertools.count()
@@ -34,4 +34,4 @@ class TestSeaweed(BucketContract):
     async def bucket(self, seaweed: Seaweed, folder: str) -> Bucket:
         address = seaweed.address("contract", folder)
         await prepare_bucket(address, seaweed.owner, create=True)
-        return ObjectBucket(address, CredentialProvider(seaweed.owner))
+        return ObjectBucket(address, credential_provider(seaweed.owner))

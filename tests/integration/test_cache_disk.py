@@ -14,7 +14,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from disk_fixture import PROJECT, ManualClock, fill_disk, make_block, remount, small_disk
+from disk_fixture import (
+    PROJECT,
+    ManualClock,
+    break_disk,
+    breakable_disk,
+    fill_disk,
+    make_block,
+    small_disk,
+)
 
 from lucidnode.node.cache.disk import DEADLINE, DiskCache
 from lucidnode.node.cache.staging import Staging
@@ -66,12 +74,14 @@ async def test_a_full_disk_evicts_instead_of_failing(disk: Path) -> None:
 async def test_a_disk_filled_by_others_costs_the_cache_and_no_error(disk: Path) -> None:
     told: list[str] = []
     async with opened(disk / "cache", ManualClock(), told) as cache:
-        (block,) = await filled(cache, 1)
+        ids = await filled(cache, 4)
         filler = await asyncio.to_thread(fill_disk, disk)
-        assert await cache.get(block) is not None
+        assert [await cache.get(block) is not None for block in ids] == [True] * 4
         for _ in range(10):
-            assert not await cache.put(*make_block(2 * BLOCK))
-        await filled(cache, 1)  # one in, one out: there is room for just that
+            assert not await cache.put(*make_block(5 * BLOCK))
+        assert all(map(cache.holds, ids)), "what could not make room was evicted"
+        await filled(cache, 1)
+        assert [cache.holds(block) for block in ids] == [False, False, True, True]
         filler.unlink()
         await filled(cache, 10)
         assert cache.facts().working
@@ -110,29 +120,43 @@ async def test_a_node_starts_on_a_full_disk_and_caches_once_there_is_room(disk: 
         assert await cache.get(block) == ciphertext
 
 
-async def test_a_read_only_disk_is_read_and_not_written_until_it_is_writable_again(
-    disk: Path,
-) -> None:
+async def test_a_disk_that_turned_read_only_is_still_read(tmp_path: Path) -> None:
     told: list[str] = []
     clock = ManualClock()
-    async with opened(disk / "cache", clock, told) as cache:
-        ids = await filled(cache, 4)
-        # Bytes of the open index are on their way to the disk: only a lazy remount is certain.
-        await asyncio.to_thread(remount, disk, "ro")
-        for _ in range(4):
+    at = tmp_path / "disk"
+    with breakable_disk(at):
+        async with opened(at / "cache", clock, told) as cache:
+            ids = await filled(cache, 4)
+            await asyncio.to_thread(break_disk, at)
+            for _ in range(4):
+                assert not await cache.put(*make_block(BLOCK))
+            assert len(told) == 1
+            assert "Read-only" in told[0]
+            assert not cache.facts().working
+            for _ in range(5):
+                assert [await cache.get(block) is not None for block in ids] == [True] * 4
+                clock.now += 60
+                await cache.tend()
             assert not await cache.put(*make_block(BLOCK))
-        assert len(told) == 1
-        assert not cache.facts().working
-        for _ in range(5):
-            assert [await cache.get(block) is not None for block in ids] == [True] * 4
-            clock.now += 60
-            await cache.tend()
-        await asyncio.to_thread(remount, disk, "rw")
-        clock.now += 60
-        await cache.tend()
-        assert cache.facts().working
-        await filled(cache, 4)
-    assert len(told) == 1
+            assert len(told) == 1
+
+
+async def test_a_disk_that_was_replaced_is_used_from_its_next_probe_on(tmp_path: Path) -> None:
+    told: list[str] = []
+    clock = ManualClock()
+    at = tmp_path / "disk"
+    with breakable_disk(at):
+        async with opened(at / "cache", clock, told) as cache:
+            old = await filled(cache, 4)
+            await asyncio.to_thread(break_disk, at)
+            with small_disk(at):
+                for _ in range(3):
+                    assert not await cache.put(*make_block(BLOCK))
+                clock.now += 60
+                await cache.tend()
+                assert cache.facts().working
+                assert not any(map(cache.holds, old))
+                await filled(cache, 4)
 
 
 async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path) -> None:
@@ -235,19 +259,25 @@ class NoCache:
     """Takes nothing over."""
 
     async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
-        assert staged.exists()
+        """Leave the file where it is."""
+
+
+def stage_until_full(directory: Path) -> dict[BlockId, bytes]:
+    staged: dict[BlockId, bytes] = {}
+    while True:
+        block, ciphertext = make_block(BLOCK)
+        try:
+            stage(directory, PROJECT, block, ciphertext)
+        except NoSpace:
+            return staged
+        staged[block] = ciphertext
 
 
 async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) -> None:
     async with Staging.open(disk, NoCache(), ManualClock()) as staging:
-        staged: dict[BlockId, bytes] = {}
         first = b"the commit that was prepared first"
         await staging.prepare(PROJECT, first)
-        with pytest.raises(NoSpace):
-            while True:
-                block, ciphertext = make_block(BLOCK)
-                await asyncio.to_thread(stage, staging.directory, PROJECT, block, ciphertext)
-                staged[block] = ciphertext
+        staged = await asyncio.to_thread(stage_until_full, staging.directory)
         assert len(staged) > 20
         await asyncio.to_thread(fill_disk, disk)
         with pytest.raises(NoSpace):

@@ -13,13 +13,13 @@ import pytest
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.peers.office import PeerFacts
+from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.peers.facts import PeerFacts
 
 GB = 10**9
 
@@ -39,8 +39,8 @@ class FixedOffice:
             PeerFacts("b" * 32, "192.0.2.13", "away", 1, 0.34, None, 0, {}),
         ]
 
-    def share(self) -> float:
-        return 0.35
+    def shares(self) -> dict[str, float]:
+        return {"d" * 32: 0.35}
 
 
 class FixedCache:
@@ -166,6 +166,6 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             metrics_text=scene.metrics.text,
             clock=SystemClock(),
         )
-        with pytest.raises(Refused, match=r"taken.*dashboard_port"):
+        with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:
                 pass

@@ -12,7 +12,7 @@ from lucidnode.node.bucket.errors import AlreadyThere, Unfit
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.probe import probe
-from lucidnode.node.bucket.session import CredentialProvider
+from lucidnode.node.bucket.session import credential_provider
 from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.errors import AccessDenied
 
@@ -36,7 +36,7 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
     async with running(store) as address:
         assert await prepare_bucket(address, KEYS, create=True) == address
         with pytest.raises(Unfit, match=reason) as refusal:
-            await probe(ObjectBucket(address, CredentialProvider(KEYS)))
+            await probe(ObjectBucket(address, credential_provider(KEYS)))
     assert store.conditions > 0
     assert store.objects == {}
     assert str(refusal.value).endswith(".")
@@ -46,7 +46,7 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
 async def test_a_store_that_hides_absence_is_refused_as_a_matter_of_rights() -> None:
     async with running(CarelessStore("hides absence")) as address:
         with pytest.raises(AccessDenied, match="rights to get and to list"):
-            await probe(ObjectBucket(address, CredentialProvider(KEYS)))
+            await probe(ObjectBucket(address, credential_provider(KEYS)))
 
 
 class Forgetful(MemoryBucket):

@@ -202,16 +202,15 @@ async def test_a_create_that_hangs_does_not_hide_who_won() -> None:
 
 
 async def test_a_slow_create_is_waited_for_while_the_name_is_free() -> None:
-    class Slow(MemoryBucket):
-        looked = False
+    looked = asyncio.Event()
 
+    class Slow(MemoryBucket):
         async def create(self, key: str, body: bytes) -> None:
-            while not self.looked:
-                await asyncio.sleep(0)
+            await looked.wait()
             await super().create(key, body)
 
         async def size(self, key: str) -> int | None:
-            self.looked = True
+            looked.set()
             return await super().size(key)
 
     clock, bucket = FakeClock(), Slow()

@@ -1,0 +1,189 @@
+"""The file layer of one mount without FUSE: a real replica, real block files, a daemon in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lucidnode.fs.announcer import Announcer
+from lucidnode.fs.block_files import BlockFiles
+from lucidnode.fs.file_system import Caller, FileSystem
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.open_files import OpenFiles
+from lucidnode.fs.read_counts import ReadCounts
+from lucidnode.fs.reader import Reader
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.segments import SegmentMemory, Segments
+from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.fs.state import Pending
+from lucidnode.fs.writer import Writer
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.staging import cached_path, staged_path
+
+PROJECT = ProjectId("0123456789abcdef0123456789abcdef")
+KEYS = ProjectKeys.of(PROJECT, {1: bytes(range(32))})
+BLOCK = 256 * 1024
+ME = Caller(1000, 1000)
+
+
+class QuickClock(SystemClock):
+    """Real time, but a sleep of a second takes a hundredth, and counts as a second."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def boot(self) -> float:
+        return super().boot() + self.slept
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        await asyncio.sleep(seconds / 100)
+
+
+@dataclass
+class FakeDaemon:
+    """Uploads what is staged into a dict, and fetches from it. Faults are attributes."""
+
+    blocks_dir: Path
+    staging_dir: Path
+    bucket: dict[BlockId, bytes] = field(default_factory=dict)
+    uploads: bool = True
+    unavailable: bool = False
+    keeps: bool = True
+    """Whether the cache has room."""
+    asked: list[BlockId] = field(default_factory=list)
+
+    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        if self.uploads:
+            for block in blocks:
+                self.upload(block)
+
+    def upload(self, block: BlockId) -> None:
+        """Move a block from staging to the bucket and the cache."""
+        path = staged_path(self.staging_dir, PROJECT, block)
+        if path.exists():
+            self.bucket[block] = path.read_bytes()
+            target = cached_path(self.blocks_dir, block)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+    def evict(self) -> None:
+        """Empty the cache."""
+        for path in self.blocks_dir.glob("*/*"):
+            path.unlink()
+
+    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+        self.asked.append(block)
+        await asyncio.sleep(0)
+        if self.unavailable:
+            raise Unavailable("the wire is cut")
+        if block not in self.bucket:
+            raise NotThere(block.hex())
+        if not self.keeps:
+            return "bucket", self.bucket[block]
+        target = cached_path(self.blocks_dir, block)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.bucket[block])
+        return "bucket", None
+
+
+@dataclass
+class FileLayer:
+    """Everything of one mount above the daemon and below FUSE."""
+
+    replica: Replica
+    writer: Writer
+    reader: Reader
+    files: FileSystem
+    daemon: FakeDaemon
+    counts: ReadCounts
+    clock: QuickClock
+    segments: Segments
+
+    async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
+        """Return a new file and a handle of it."""
+        made = self.files.make(ROOT, name, 0o100644, ME)
+        handle, _ = await self.files.open(made.ino, 2)
+        return made.ino, handle
+
+    async def contents(self, ino: InodeNo) -> bytes:
+        """Return the whole file, through a handle of its own."""
+        handle, _ = await self.files.open(ino, 0)
+        found = bytes(await self.files.read(handle, 0, 1 << 40))
+        self.files.release(handle)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def file_layer(
+    home: Path,
+    *,
+    staging_limit: int = 1 << 40,
+    max_buffered: int = 64 * 1024 * 1024,
+    committed: Callable[[], asyncio.Future[None]] | None = None,
+) -> AsyncIterator[FileLayer]:
+    """Open the file layer at *home*, as a mount would, and close it without a last flush."""
+    blocks_dir, staging_dir = home / "blocks", home / "staging"
+    for directory in (blocks_dir, staging_dir / PROJECT):
+        directory.mkdir(parents=True, exist_ok=True)
+    clock = QuickClock()
+    daemon = FakeDaemon(blocks_dir, staging_dir)
+    replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
+    try:
+        with ThreadPoolExecutor(4) as disk:
+            async with asyncio.TaskGroup() as tasks:
+                announcer = Announcer(PROJECT, daemon, clock)
+                announcing = tasks.create_task(announcer.run())
+                pending = Pending(replica)
+                writer = Writer(
+                    keys=KEYS,
+                    block_size=BLOCK,
+                    replica=replica,
+                    pending=pending,
+                    staging_dir=staging_dir,
+                    room=StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                    announcer=announcer,
+                    clock=clock,
+                    disk=disk,
+                    tasks=tasks,
+                    max_buffered=max_buffered,
+                )
+                counts = ReadCounts()
+                segments = Segments(
+                    keys=KEYS,
+                    files=BlockFiles(KEYS, blocks_dir, staging_dir),
+                    unstaged=writer.packed_block,
+                    daemon=daemon,
+                    clock=clock,
+                    disk=disk,
+                    memory=SegmentMemory(),
+                    fetched=counts.fetched,
+                )
+                reader = Reader(
+                    replica=replica, writer=writer, segments=segments, counts=counts, tasks=tasks
+                )
+                files = FileSystem(
+                    replica=replica,
+                    pending=pending,
+                    reader=reader,
+                    writer=writer,
+                    open_files=OpenFiles(),
+                    clock=clock,
+                    committed=committed,
+                    read_only=False,
+                )
+                writer.resume()
+                yield FileLayer(replica, writer, reader, files, daemon, counts, clock, segments)
+                writer.stop()
+                reader.stop_ahead()
+                announcing.cancel()
+    finally:
+        replica.close()

@@ -1,0 +1,188 @@
+"""What `init` and `join` meet before there is a studio: each fault one clear sentence."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from seaweed_fixture import Seaweed, running_seaweed
+
+from lucidnode.node.bucket.address import BucketAddress, S3Address
+from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.probe import probe
+from lucidnode.node.bucket.session import credential_provider
+from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import AccessDenied, NodeError, Unavailable
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[Seaweed]:
+    with running_seaweed() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take away whatever credentials and settings the machine of the test has."""
+    for name in ("CONFIG_FILE", "SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(f"AWS_{name}", str(tmp_path / name))
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "REGION"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+async def sentence(
+    kind: type[NodeError],
+    address: BucketAddress,
+    credentials: Credentials | None,
+    *,
+    create: bool = True,
+) -> str:
+    """Return what a person reads; it is one sentence, and tells no secret."""
+    with pytest.raises(NodeError) as refusal:
+        await prepare_bucket(address, credentials, create=create)
+    assert type(refusal.value) is kind
+    text = str(refusal.value)
+    assert re.fullmatch(r"[A-Z][^\n]*\.", text)
+    assert not re.search(r"\. [A-Z]", text)
+    assert "secret-0123456789" not in text
+    return text
+
+
+async def test_a_missing_bucket_is_made_for_init_and_found_again(seaweed: Seaweed) -> None:
+    address = seaweed.address("made-by-init")
+    assert await prepare_bucket(address, seaweed.owner, create=True) == address
+    assert await prepare_bucket(address, seaweed.owner, create=True) == address
+    assert await prepare_bucket(address, seaweed.owner, create=False) == address
+    await probe(ObjectBucket(address, credential_provider(seaweed.owner)))
+
+
+async def test_a_missing_bucket_is_the_wrong_one_for_join(seaweed: Seaweed) -> None:
+    text = await sentence(WrongBucket, seaweed.address("nobody"), seaweed.owner, create=False)
+    assert text == f"There is no bucket 'nobody' at {seaweed.endpoint}: check its name."
+
+
+async def test_a_bucket_we_may_not_make_is_the_wrong_one(seaweed: Seaweed) -> None:
+    text = await sentence(WrongBucket, seaweed.address("not-ours"), seaweed.guest)
+    assert "may not create it" in text
+
+
+async def test_a_name_the_store_does_not_allow_is_the_wrong_bucket(seaweed: Seaweed) -> None:
+    text = await sentence(WrongBucket, seaweed.address("Not_Allowed"), seaweed.owner)
+    assert "choose another name" in text
+
+
+async def test_credentials_are_refused_with_what_is_wrong_with_them(seaweed: Seaweed) -> None:
+    await prepare_bucket(seaweed.address("there"), seaweed.owner, create=True)
+    stranger = Credentials("AKSTRANGER", "stranger-secret-0123456789")
+    mistyped = Credentials(seaweed.owner.access_key, "mistyped-secret-0123456789")
+    for credentials, words in [
+        (stranger, "the access key is unknown"),
+        (mistyped, "the secret does not belong to the access key"),
+    ]:
+        text = await sentence(AccessDenied, seaweed.address("there"), credentials)
+        assert text.startswith(f"The bucket 'there' at {seaweed.endpoint} refuses access: ")
+        assert words in text
+
+
+async def test_rights_that_do_not_suffice_show_in_the_probe(seaweed: Seaweed) -> None:
+    address = seaweed.address("readable")
+    await prepare_bucket(address, seaweed.owner, create=True)
+    await prepare_bucket(address, seaweed.guest, create=False)
+    with pytest.raises(AccessDenied, match="no right to do this"):
+        await probe(ObjectBucket(address, credential_provider(seaweed.guest)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_an_endpoint_where_nobody_answers_is_unavailable(host: str) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://{host}:{taken.getsockname()[1]}"
+        address = S3Address("bucket", "", endpoint)
+        text = await sentence(Unavailable, address, Credentials("AK", "secret"))
+    assert text == f"Nobody answers at {endpoint}: check the endpoint and network."
+
+
+async def test_https_where_http_is_spoken_says_so(seaweed: Seaweed) -> None:
+    endpoint = seaweed.endpoint.replace("http:", "https:")
+    text = await sentence(Unavailable, S3Address("bucket", "", endpoint), seaweed.owner)
+    assert "http or https" in text
+
+
+async def test_a_web_server_that_is_no_store_is_named_so() -> None:
+    async def page(request: web.BaseRequest) -> web.Response:
+        status = 404 if request.method in {"GET", "HEAD"} else 405
+        return web.Response(status=status, text="<html><p>Welcome!<br></html>")
+
+    runner = web.ServerRunner(web.Server(page))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        endpoint = f"http://{host}:{port}"
+        text = await sentence(
+            WrongBucket, S3Address("bucket", "", endpoint), Credentials("AK", "secret")
+        )
+    finally:
+        await runner.cleanup()
+    assert text == f"What answers at {endpoint} is no S3 store: check the endpoint URL."
+
+
+async def test_without_any_credentials_it_says_so(seaweed: Seaweed) -> None:
+    text = await sentence(AccessDenied, seaweed.address("there"), None)
+    assert "no credentials" in text
+    bucket = ObjectBucket(seaweed.address("there"), credential_provider(None))
+    with pytest.raises(AccessDenied, match="no usable credentials"):
+        await bucket.get("studio")
+
+
+async def test_credentials_of_the_machine_are_used_and_followed_when_they_rotate(
+    seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = seaweed.address("rotating")
+    await prepare_bucket(address, seaweed.owner, create=True)
+    secret = tmp_path / "secret"
+    tool = tmp_path / "tool.py"
+    tool.write_text(
+        "import datetime, json, pathlib\n"
+        "end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)\n"
+        "print(json.dumps({'Version': 1, 'Expiration': end.isoformat(),\n"
+        f"    'AccessKeyId': {seaweed.owner.access_key!r},\n"
+        f"    'SecretAccessKey': pathlib.Path({str(secret)!r}).read_text()}}))\n"
+    )
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {sys.executable} {tool}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+    secret.write_text(seaweed.owner.secret_key)
+    assert await prepare_bucket(address, None, create=False) == address
+    bucket = open_bucket(address, None, SystemClock(), lambda: 0.1, lambda request: None)
+    await bucket.put("studio", b"one")
+    secret.write_text("revoked")
+    with pytest.raises(AccessDenied):
+        await bucket.put("studio", b"two")
+    secret.write_text(seaweed.owner.secret_key)
+    assert await bucket.get("studio") == b"one"
+
+
+async def test_the_environment_does_not_lead_to_another_store(
+    seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = seaweed.address("steady")
+    for name in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AWS_BUCKET", "another")
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
+    assert await prepare_bucket(address, seaweed.owner, create=True) == address
+    bucket = ObjectBucket(address, credential_provider(seaweed.owner))
+    await bucket.put("studio", b"here")
+    assert await bucket.get("studio") == b"here"

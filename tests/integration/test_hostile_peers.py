@@ -1,0 +1,134 @@
+"""Whatever a peer does, a read gets the right bytes, soon, and the next one does not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import hostile_peer
+import pytest
+from hostile_peer import Behaviour, Impostor, impostor
+from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, until
+
+from lucidnode.node.client.ids import BlockId
+
+MISLEADING = [
+    hostile_peer.sends_another_block,
+    hostile_peer.sends_without_end,
+    hostile_peer.announces_too_much,
+    hostile_peer.floods_signs_of_life,
+    hostile_peer.packs_a_bomb,
+]
+FAILING = [
+    hostile_peer.hangs,
+    hostile_peer.hangs_up,
+    hostile_peer.stops_midway,
+    hostile_peer.breaks_off,
+    hostile_peer.speaks_nonsense,
+    hostile_peer.sends_elsewhere,
+    hostile_peer.endless_head,
+]
+
+
+@asynccontextmanager
+async def beside(
+    behaviour: Behaviour, directory: Path, bucket: Bucket
+) -> AsyncIterator[tuple[Node, Impostor, list[BlockId]]]:
+    """Run an honest node beside a hostile one; yield the blocks the hostile one owns, too."""
+    honest, hostile = identities(directory, 2)
+    roll = Roll(honest, hostile)
+    async with (
+        impostor(hostile, roll, behaviour) as peer,
+        node(honest, roll, bucket, peer.place) as reader,
+    ):
+        await until(lambda: reader.usable() == {hostile.id})
+        blocks = bucket.fill(64, 200_000)
+        yield reader, peer, [b for b in blocks if not reader.office.owns(b)]
+
+
+async def timed(reader: Node, bucket: Bucket, block: BlockId) -> float:
+    began = time.monotonic()
+    fetched = await reader.source.fetch(PROJECT, block)
+    assert fetched.ciphertext == bucket.blocks[block]
+    assert fetched.source == "bucket"
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("behaviour", MISLEADING + FAILING, ids=lambda b: b.__name__)
+async def test_one_read_waits_half_a_second_at_most_and_the_next_not_at_all(
+    behaviour: Behaviour, tmp_path: Path
+) -> None:
+    bucket = Bucket()
+    async with beside(behaviour, tmp_path, bucket) as (reader, peer, blocks):
+        assert await timed(reader, bucket, blocks[0]) < 0.5
+        assert len(peer.requests) == 1
+        assert await timed(reader, bucket, blocks[1]) < 0.05
+        assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("behaviour", MISLEADING, ids=lambda b: b.__name__)
+async def test_a_peer_that_misleads_is_named_and_never_asked_again(
+    behaviour: Behaviour, tmp_path: Path
+) -> None:
+    bucket = Bucket()
+    async with beside(behaviour, tmp_path, bucket) as (reader, _, blocks):
+        await timed(reader, bucket, blocks[0])
+        [facts] = reader.office.facts()
+        assert facts.state == "banned"
+        assert facts.share == 0.0
+        assert len(reader.heard.troubles) == 1
+        assert facts.device in reader.heard.troubles[0]
+        assert reader.traffic.failures == {"lied": 1}
+        assert reader.office.owns(blocks[0])
+
+
+@pytest.mark.parametrize("behaviour", FAILING, ids=lambda b: b.__name__)
+async def test_a_peer_that_fails_rests_until_a_probe_finds_it_well(
+    behaviour: Behaviour, tmp_path: Path
+) -> None:
+    bucket = Bucket()
+    async with beside(behaviour, tmp_path, bucket) as (reader, peer, blocks):
+        await timed(reader, bucket, blocks[0])
+        [facts] = reader.office.facts()
+        assert facts.state == "resting"
+        assert not reader.heard.troubles
+        await until(lambda: reader.office.facts()[0].state == "linked")
+        assert len(peer.requests) == 1  # no reader paid for finding out
+        await timed(reader, bucket, blocks[1])
+        assert len(peer.requests) == 2
+
+
+async def test_a_slow_body_is_given_up_within_its_deadline(tmp_path: Path) -> None:
+    bucket = Bucket()
+    async with beside(hostile_peer.dribbles, tmp_path, bucket) as (reader, _, blocks):
+        assert await timed(reader, bucket, blocks[0]) < 0.9
+        assert reader.traffic.failures.keys() == {"slow"}
+        assert 0 < reader.traffic.bytes["unfinished"] < 100_000
+        assert await timed(reader, bucket, blocks[1]) < 0.05
+
+
+async def test_requests_that_fail_together_wait_together(tmp_path: Path) -> None:
+    bucket = Bucket()
+    async with beside(hostile_peer.hangs, tmp_path, bucket) as (reader, peer, blocks):
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for block in blocks:
+                tasks.create_task(timed(reader, bucket, block))
+        assert time.monotonic() - began < 0.6
+        assert len(peer.requests) == min(len(blocks), 32)
+
+
+async def test_an_owner_that_stays_busy_is_overtaken_by_the_bucket(tmp_path: Path) -> None:
+    bucket = Bucket()
+    async with beside(hostile_peer.stays_busy, tmp_path, bucket) as (reader, _, blocks):
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for block in blocks[:8]:
+                tasks.create_task(timed(reader, bucket, block))
+        # One hedge is in the budget; its success frees the others.
+        assert time.monotonic() - began < 4.0
+        assert reader.traffic.failures["overtaken"] == 1
+        assert await timed(reader, bucket, blocks[8]) < 0.05
