@@ -15,12 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.fs.errors import TicketSpent
+from lucidnode.fs.errors import MembershipError, TicketSpent
 from lucidnode.fs.format.sodium import verify
 from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
-from lucidnode.fs.membership.member_file import Membership, seal_membership
-from lucidnode.fs.membership.ticket import open_ticket
+from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
+from lucidnode.fs.membership.ticket import Ticket, open_ticket
 from lucidnode.node import register
 from lucidnode.node.bucket.address import BucketAddress, S3Address, parse_address
 from lucidnode.node.bucket.bucket import Bucket
@@ -131,15 +131,14 @@ async def join(
     )
     bucket = _opened(address, credentials)
     device = await asyncio.to_thread(_device, home)
-    keys = MemberKeys.new()
-    claim = _claim(device, ticket.studio, keys)
-    membership = Membership(ticket.studio, ticket.genesis, ticket.name_key, keys, label)
+    membership = await asyncio.to_thread(_membership, home, ticket, passphrase, label)
+    claim = _claim(device, ticket.studio, membership.keys)
     await asyncio.to_thread(_save_secrets, home, membership, passphrase, credentials)
     for _ in range(_TRIES):
         roster = verified(await _read_roster(bucket), ticket.genesis, verify)
-        entry = join_entry(
-            roster, ticket.name_key, ticket.invite, keys, claim, label, time.time_ns()
-        )
+        if membership.keys.public in roster.members:
+            break  # by an earlier run that was not told how it ended
+        entry = join_entry(roster, ticket.invite, membership, claim, time.time_ns())
         slot = roster_key(Seq(roster.head + 1))
         match await _commit(bucket, slot, entry):
             case register.Committed():
@@ -174,6 +173,19 @@ def _device(home: Path) -> DeviceIdentity:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Left by a run that did not finish: no studio knows it, so it serves as well as a new one.
     return DeviceIdentity.load(path) if path.exists() else DeviceIdentity.create(path)
+
+
+def _membership(home: Path, ticket: Ticket, passphrase: str, label: Label) -> Membership:
+    """Return the keys of an earlier run that did not finish, or fresh ones.
+
+    That run's entry may have been accepted, and the ticket works once: with other keys the member
+    would be locked out.
+    """
+    with contextlib.suppress(FileNotFoundError, MembershipError):
+        earlier = open_membership((home / MEMBER_FILE).read_bytes(), passphrase)
+        if (earlier.studio, earlier.genesis) == (ticket.studio, ticket.genesis):
+            return earlier
+    return Membership(ticket.studio, ticket.genesis, ticket.name_key, MemberKeys.new(), label)
 
 
 def _claim(device: DeviceIdentity, studio: bytes, keys: MemberKeys) -> DeviceClaim:

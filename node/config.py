@@ -71,7 +71,7 @@ def load_config(home: Path) -> NodeConfig:
         ) from None
     try:
         return msgspec.json.decode(raw, type=NodeConfig)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
 
 

@@ -442,7 +442,7 @@ def _credentials(home: Path) -> Credentials | None:
         return None
     try:
         return msgspec.json.decode(raw, type=Credentials)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused(f"{home / BUCKET_FILE} is damaged: {error}") from error
 
 

@@ -22,9 +22,12 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.errors import NodeError, NotThere, Refused
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
+from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.uploads import Uploads
 
 log = logging.getLogger(__name__)
+
+_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
 
 class Announce(Protocol):
@@ -88,9 +91,9 @@ class JournalService:
         """Finish what an earlier daemon was asked to commit. Outcomes are found by the mounts."""
         for project, raw in (await self._staging.prepared()).items():
             try:
-                request = msgspec.msgpack.decode(raw, type=wire.CommitRequest)
+                request = decoded(_REQUEST, raw)
                 seq = EntryHeader.parse(request.unsigned).seq
-            except (msgspec.MsgspecError, NodeError):
+            except NodeError:
                 log.warning(
                     "a prepared commit of project %s is damaged; its mount redoes it", project
                 )

@@ -15,11 +15,14 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster, verified
 from lucidnode.node.config import save_private
 from lucidnode.node.journal_service import Commit
 
 log = logging.getLogger(__name__)
+
+_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
 _POLL_SECONDS = 15.0
 """How long a membership change made elsewhere may stay unseen here; a refused stranger on the LAN
@@ -61,9 +64,10 @@ class RosterService:
         except FileNotFoundError:
             return
         try:
-            self._accept(msgspec.msgpack.decode(log_bytes, type=wire.RosterLog).entries)
-        except msgspec.MsgspecError as error:
+            entries = decoded(_LOG, log_bytes).entries
+        except Malformed as error:
             raise Malformed(f"{self._saved} is damaged: delete it, it is fetched again") from error
+        self._accept(entries)
 
     async def entries(self) -> list[bytes]:
         """Return the raw log, after a look for news; what is known if the bucket is away."""

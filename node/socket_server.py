@@ -30,6 +30,7 @@ from lucidnode.node.client.ids import (
     parse_project_id,
     parse_seq,
 )
+from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.roster_service import RosterService
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
+_COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
+_BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     type=wire.Hello | wire.MountStats | wire.Answer
 )
@@ -133,10 +136,7 @@ class SocketServer:
 
     async def _post_entry(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
-        try:
-            wanted = msgspec.msgpack.decode(await request.read(), type=wire.CommitRequest)
-        except msgspec.MsgspecError as error:
-            raise Malformed("commit request") from error
+        wanted = decoded(_COMMIT_REQUEST, await request.read())
         return _packed(await self._journal.commit(_project(request), seq, wanted))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -155,7 +155,7 @@ class SocketServer:
     async def _converse(
         self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.Welcome
     ) -> None:
-        hello = _from_mount(await stream.receive_bytes())
+        hello = decoded(_FROM_MOUNT, await stream.receive_bytes())
         if not isinstance(hello, wire.Hello):
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
@@ -165,7 +165,7 @@ class SocketServer:
         try:
             async for message in stream:
                 if message.type is WSMsgType.BINARY:
-                    mount.heard(_from_mount(message.data))
+                    mount.heard(decoded(_FROM_MOUNT, message.data))
         finally:
             self._mounts.remove(mount)
             sender.cancel()
@@ -195,18 +195,8 @@ async def _send_all(stream: web.WebSocketResponse, mount: Mount) -> None:
             await stream.send_bytes(msgspec.msgpack.encode(await mount.outbox.get()))
 
 
-def _from_mount(data: bytes) -> wire.FromMount:
-    try:
-        return _FROM_MOUNT.decode(data)
-    except msgspec.MsgspecError as error:
-        raise Malformed("message of a mount") from error
-
-
 async def _block_list(request: web.Request) -> list[BlockId]:
-    try:
-        ids = msgspec.msgpack.decode(await request.read(), type=wire.BlockList).ids
-    except msgspec.MsgspecError as error:
-        raise Malformed("block list") from error
+    ids = decoded(_BLOCK_LIST, await request.read()).ids
     if any(len(block) != 32 for block in ids):
         raise Malformed("block id")
     return [BlockId(block) for block in ids]

@@ -50,11 +50,11 @@ class QuickClock(SystemClock):
 
 @dataclass
 class FakeDaemon:
-    """Uploads what is staged into a dict, and fetches from it. Faults are attributes."""
+    """Uploads what is staged into a directory, and fetches from it. Faults are attributes."""
 
+    bucket: Path
     blocks_dir: Path
     staging_dir: Path
-    bucket: dict[BlockId, bytes] = field(default_factory=dict)
     uploads: bool = True
     unavailable: bool = False
     keeps: bool = True
@@ -70,7 +70,7 @@ class FakeDaemon:
         """Move a block from staging to the bucket and the cache."""
         path = staged_path(self.staging_dir, PROJECT, block)
         if path.exists():
-            self.bucket[block] = path.read_bytes()
+            (self.bucket / block.hex()).write_bytes(path.read_bytes())
             target = cached_path(self.blocks_dir, block)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
@@ -85,13 +85,14 @@ class FakeDaemon:
         await asyncio.sleep(0)
         if self.unavailable:
             raise Unavailable("the wire is cut")
-        if block not in self.bucket:
+        stored = self.bucket / block.hex()
+        if not stored.exists():
             raise NotThere(block.hex())
         if not self.keeps:
-            return "bucket", self.bucket[block]
+            return "bucket", stored.read_bytes()
         target = cached_path(self.blocks_dir, block)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self.bucket[block])
+        target.write_bytes(stored.read_bytes())
         return "bucket", None
 
 
@@ -132,10 +133,10 @@ async def file_layer(
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush."""
     blocks_dir, staging_dir = home / "blocks", home / "staging"
-    for directory in (blocks_dir, staging_dir / PROJECT):
+    for directory in (home / "bucket", blocks_dir, staging_dir / PROJECT):
         directory.mkdir(parents=True, exist_ok=True)
     clock = QuickClock()
-    daemon = FakeDaemon(blocks_dir, staging_dir)
+    daemon = FakeDaemon(home / "bucket", blocks_dir, staging_dir)
     replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
     try:
         with ThreadPoolExecutor(4) as disk:

@@ -146,7 +146,11 @@ class Forget(msgspec.Struct, frozen=True, tag="forget"):
 
 
 class Restore(msgspec.Struct, frozen=True, tag="restore"):
-    """Put our version of a file beside the winner's. Made by a rebase only, never by a user."""
+    """Make a file for our version of one that another node changed too, beside the winner's.
+
+    Its content follows as a `Write`. *parent* 0 is a file without a name that is open here. Made by
+    a rebase only, never by a user.
+    """
 
     parent: InodeNo
     name: bytes
@@ -159,8 +163,6 @@ class Restore(msgspec.Struct, frozen=True, tag="restore"):
     mtime_ns: int
     time_ns: int
     version: Version
-    extents: list[NewExtent]
-    blocks: list[BlockName]
     xattrs: list[tuple[bytes, bytes]]
 
 

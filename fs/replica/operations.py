@@ -317,8 +317,6 @@ class Operations:
             self._insert_name(intent.parent, intent.name, intent.ino)
         else:
             self._keep(intent.ino)
-        self._content.name_blocks(intent.blocks)
-        self._content.overlay(intent.ino, intent.extents)
         for name, value in intent.xattrs:
             self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (intent.ino, name, value))
         return Recorded(intent, intent.ino, 0, version)

@@ -18,7 +18,7 @@ and nothing that either side wrote is lost:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,10 +29,11 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.conflict_name import conflict_names
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
-from lucidnode.fs.replica.intents import Intent, NewExtent, Recorded, Restore
-from lucidnode.fs.replica.operations import Operations
+from lucidnode.fs.replica.intents import Intent, NewExtent, Recorded, Restore, Write
+from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rows import RowChange, key_of
+from lucidnode.node.client.ids import BlockId
 
 _VERSION_COLUMN = 12
 _EVERYTHING = 2**62
@@ -53,7 +54,7 @@ class _Ours:
 
     attributes: Attributes
     extents: list[NewExtent]
-    blocks: list[BlockName]
+    blocks: dict[BlockId, BlockName]
     xattrs: list[tuple[bytes, bytes]]
     names: list[tuple[InodeNo, bytes]]
 
@@ -154,8 +155,9 @@ class Rebase:
             if recorded is not None:
                 self._outcome.standing.append(Waiting(item.id, recorded, all_changes[mark:]))
         for ino, ours in self._ours.items():
-            mark = len(all_changes)
-            if (recorded := self._restore(ino, ours)) is not None:
+            for intent in self._restore(ino, ours):
+                mark = len(all_changes)
+                recorded = self._operations.run(intent, ours.attributes.version)
                 self._outcome.restored.append((recorded, all_changes[mark:]))
         return self._outcome
 
@@ -180,17 +182,17 @@ class Rebase:
         return _Ours(
             attributes,
             [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in extents],
-            list({extent.block.id: extent.block for extent in extents}.values()),
+            {extent.block.id: extent.block for extent in extents},
             self._queries.xattrs(attributes.ino),
             self._queries.names_of(attributes.ino),
         )
 
-    def _restore(self, ino: InodeNo, ours: _Ours) -> Recorded | None:
+    def _restore(self, ino: InodeNo, ours: _Ours) -> Iterator[Intent]:
         """Bring back our version of a file: beside the winner's, or where it was deleted."""
         mine = ours.attributes
         theirs = self._queries.attributes(ino)
         if theirs is not None and ino not in self._tails and self._same_content(ours, theirs):
-            return None
+            return
         parent, name = InodeNo(0), b""
         if mine.nlink > 0:
             beside = self._queries.names_of(ino) or ours.names
@@ -200,26 +202,25 @@ class Rebase:
         if new != ino:
             self._outcome.moved[ino] = new
             self._database.change("DELETE FROM orphan WHERE ino = ?", (ino,))
-        version = mine.version
-        return self._operations.run(
-            Restore(
-                parent=parent,
-                name=name,
-                ino=new,
-                mode=mine.mode,
-                uid=mine.uid,
-                gid=mine.gid,
-                size=mine.size,
-                atime_ns=mine.atime_ns,
-                mtime_ns=mine.mtime_ns,
-                time_ns=mine.ctime_ns,
-                version=version,
-                extents=ours.extents,
-                blocks=ours.blocks,
-                xattrs=ours.xattrs,
-            ),
-            version,
+        yield Restore(
+            parent=parent,
+            name=name,
+            ino=new,
+            mode=mine.mode,
+            uid=mine.uid,
+            gid=mine.gid,
+            size=mine.size,
+            atime_ns=mine.atime_ns,
+            mtime_ns=mine.mtime_ns,
+            time_ns=mine.ctime_ns,
+            version=mine.version,
+            xattrs=ours.xattrs,
         )
+        # In slices, as everything that must fit a journal entry.
+        for start in range(0, len(ours.extents), SLICE):
+            extents = ours.extents[start : start + SLICE]
+            blocks = list({extent.block: ours.blocks[extent.block] for extent in extents}.values())
+            yield Write(new, extents, blocks, time_ns=0)
 
     def _same_content(self, ours: _Ours, theirs: Attributes) -> bool:
         # Equal content is sealed as equal blocks: two nodes that wrote the same agree.

@@ -18,6 +18,14 @@ from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
 READY = b"ready"
 
+_MALLOC = {
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+    "MALLOC_TOP_PAD_": "16777216",
+}
+"""glibc gives buffers of a block's size back to the kernel at once, and takes fresh pages for the
+next. Keeping them makes sealing 1 MiB take 0.6 ms instead of 2.1 ms (docs/bench.md)."""
+
 
 class ChildFailed(Exception):
     """A child gave up: its last words and its exit code."""
@@ -43,6 +51,7 @@ def start(arguments: list[str], log: Path, given: bytes = b"") -> int:
             stderr=errors,
             start_new_session=True,
             cwd="/",
+            env={**os.environ, **_MALLOC},
         )
     assert child.stdin is not None
     assert child.stdout is not None

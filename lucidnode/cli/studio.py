@@ -184,7 +184,7 @@ def _credentials(file: Path | None) -> Credentials | None:
     if file is not None:
         try:
             return msgspec.json.decode(file.read_bytes(), type=Credentials)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Malformed(f"{file} does not hold credentials: {error}") from error
     access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if access and secret:

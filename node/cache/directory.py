@@ -174,13 +174,10 @@ class CacheDirectory:
     def _place(self, file: Path, arrival: Arrival) -> None:
         """Make *file* the file of the arrival, all at once."""
         target = cached_path(self._blocks, arrival.block)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index.doubt([(arrival.block, arrival.size)])
         try:
-            try:
-                file.rename(target)
-            except FileNotFoundError:
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                file.rename(target)
+            file.rename(target)
         except BaseException:
             with contextlib.suppress(OSError):  # in doubt until the next start, which is no harm
                 self._index.forget([arrival.block])

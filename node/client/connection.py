@@ -24,6 +24,7 @@ from lucidnode.node.client.errors import (
     Unavailable,
 )
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.msgpack import decoded
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
@@ -72,7 +73,7 @@ class Events:
     async def _messages(self) -> AsyncIterator[wire.FromDaemon]:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.BINARY:
-                yield _decoded(message.data)
+                yield decoded(_FROM_DAEMON, message.data)
 
 
 class DaemonClient:
@@ -117,10 +118,6 @@ class DaemonClient:
             body = await answer.read() if answer.status == 200 else None
             return source, body  # type: ignore[return-value]  # checked against Source above
 
-    async def prefetch(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Ask for *blocks* to be brought near, without waiting for them."""
-        await self._post(f"/v1/p/{project}/prefetch", wire.BlockList([bytes(b) for b in blocks]))
-
     async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Say that *blocks* now lie in the staging directory and want uploading."""
         await self._post(f"/v1/p/{project}/staged", wire.BlockList([bytes(b) for b in blocks]))
@@ -141,7 +138,7 @@ class DaemonClient:
         path = f"/v1/p/{project}/journal/{seq}"
         data = msgspec.msgpack.encode(request)
         async with self._request("POST", path, data=data, patient=True) as answer:
-            return _COMMIT_REPLY.decode(await answer.read())
+            return decoded(_COMMIT_REPLY, await answer.read())
 
     async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return journal entry *seq* as it lies in the bucket, or None if there is none yet."""
@@ -154,12 +151,12 @@ class DaemonClient:
     async def roster(self) -> list[bytes]:
         """Return all raw roster entries, oldest first, unverified."""
         async with self._request("GET", "/v1/roster") as answer:
-            return _ROSTER_LOG.decode(await answer.read()).entries
+            return decoded(_ROSTER_LOG, await answer.read()).entries
 
     async def append_roster(self, seq: Seq, body: bytes) -> wire.CommitReply:
         """Create roster entry *seq* if absent."""
         async with self._request("POST", f"/v1/roster/{seq}", data=body) as answer:
-            return _COMMIT_REPLY.decode(await answer.read())
+            return decoded(_COMMIT_REPLY, await answer.read())
 
     @contextlib.asynccontextmanager
     async def events(self, project: ProjectId, hello: wire.Hello) -> AsyncIterator[Events]:
@@ -171,7 +168,7 @@ class DaemonClient:
                 heartbeat=20,
             ) as socket:
                 await socket.send_bytes(msgspec.msgpack.encode(hello))
-                welcome = _decoded(await socket.receive_bytes())
+                welcome = decoded(_FROM_DAEMON, await socket.receive_bytes())
                 if not isinstance(welcome, wire.Welcome):
                     raise Malformed("the daemon did not welcome this mount")
                 yield Events(socket, welcome)
@@ -222,10 +219,3 @@ class DaemonClient:
             raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"the daemon's answer broke off: {error}") from error
-
-
-def _decoded(data: bytes) -> wire.FromDaemon:
-    try:
-        return _FROM_DAEMON.decode(data)
-    except msgspec.MsgspecError as error:
-        raise Malformed("the daemon sent a message of another version") from error

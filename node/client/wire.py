@@ -7,7 +7,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
-    POST /v1/p/{project}/prefetch | staged | touched             BlockList
+    POST /v1/p/{project}/staged | touched                        BlockList
     GET  /v1/p/{project}/journal/{seq}                           200 the entry | 404
     POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways

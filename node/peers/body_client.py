@@ -164,10 +164,9 @@ class BodyClient:
             missing -= len(piece)
             if missing < 0:
                 raise PeerLied("sent more than it announced")
-            left = until - loop.time()
-            if left <= 0:
+            if missing and loop.time() > until:
                 raise PeerSlow(f"{missing} of {size} bytes missing")
-            waiting.renew(min(GAP, left))
+            waiting.renew(GAP)
         if missing:
             raise PeerLost("the body broke off")
 

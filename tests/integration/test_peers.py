@@ -3,19 +3,389 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random  # noqa: TID251 - seeded
+import socket
+import ssl
+import time
 from pathlib import Path
 
-from office_fixture import PROJECT, Bucket, office_of
+import aiohttp
+import pytest
+from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, office_of, until
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.peers.grants import Access
+from lucidnode.node.peers.listener import PROVE
+from lucidnode.node.peers.messages import PROTOCOL, Hello, Welcome, decode, encode
+
+
+async def read_all(nodes: list[Node], blocks: list[BlockId], bucket: Bucket) -> None:
+    """Have every node read every block at once, and check what it got."""
+
+    async def read(reader: Node, block: BlockId) -> None:
+        fetched = await reader.source.fetch(PROJECT, block)
+        assert fetched.ciphertext == bucket.blocks[block]
+
+    async with asyncio.TaskGroup() as tasks:
+        for reader in nodes:
+            for block in blocks:
+                tasks.create_task(read(reader, block))
+
+
+# -- reading -------------------------------------------------------------------------------------
 
 
 async def test_a_block_crosses_the_uplink_once_for_three_cold_nodes(tmp_path: Path) -> None:
-    bucket = Bucket(seconds=0.05)
-    blocks = bucket.fill(64, 100_000)
+    bucket = Bucket(seconds=0.5)  # longer than the patience: signs of life keep the readers
+    blocks = bucket.fill(96, 100_000)
     async with office_of(3, tmp_path, bucket) as nodes:
-        async with asyncio.TaskGroup() as tasks:
-            for node in nodes:
-                for block in blocks:
-                    tasks.create_task(node.source.fetch(PROJECT, block))
+        await read_all(nodes, blocks, bucket)
         assert bucket.gets.total() == len(blocks)
         assert all(len(n.cache.blocks) == len(blocks) for n in nodes)
-        print([n.traffic for n in nodes])
+        received = sum(n.traffic.bytes["received"] for n in nodes)
+        assert received == sum(n.traffic.bytes["served"] for n in nodes) == 2 * 96 * 100_000
+        assert not any(n.traffic.failures for n in nodes)
+
+
+async def test_a_large_block_arrives_whole(tmp_path: Path) -> None:
+    bucket = Bucket()
+    block = bucket.store(random.Random(2).randbytes(16 * 1024 * 1024 + 9000))
+    async with office_of(3, tmp_path, bucket) as nodes:
+        await read_all(nodes, [block], bucket)
+        assert bucket.gets.total() == 1
+
+
+async def test_a_new_owner_asks_the_former_one_before_the_bucket(tmp_path: Path) -> None:
+    bucket = Bucket()
+    blocks = bucket.fill(40, 10_000)
+    keys = identities(tmp_path, 2)
+    roll = Roll(*keys)
+    async with node(keys[0], roll, bucket) as old:
+        await read_all([old], blocks, bucket)
+        async with node(keys[1], roll, bucket, old.place) as new:
+            await until(lambda: new.usable() == {old.identity.id})
+            assert any(new.office.owns(b) for b in blocks)
+            await read_all([new], blocks, bucket)
+    assert bucket.gets.total() == len(blocks)
+
+
+async def test_an_owner_killed_during_a_read_delays_no_block_by_half_a_second(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket(seconds=0.1)
+    blocks = bucket.fill(200, 50_000)
+    keys = identities(tmp_path, 3)
+    roll = Roll(*keys)
+    waits: list[float] = []
+    async with contextlib.AsyncExitStack() as stack:
+        a = await stack.enter_async_context(node(keys[0], roll, bucket))
+        b = await stack.enter_async_context(node(keys[1], roll, bucket, a.place))
+        doomed = contextlib.AsyncExitStack()
+        c = await doomed.enter_async_context(node(keys[2], roll, bucket, a.place, b.place))
+        await until(lambda: all(len(n.usable()) == 2 for n in (a, b, c)))
+        slots = asyncio.Semaphore(8)
+
+        async def read(reader: Node, block: BlockId) -> None:
+            async with slots:
+                began = time.monotonic()
+                fetched = await reader.source.fetch(PROJECT, block)
+                assert fetched.ciphertext == bucket.blocks[block]
+                waits.append(time.monotonic() - began)
+
+        async with asyncio.TaskGroup() as tasks:
+            for block in blocks:
+                tasks.create_task(read(a, block))
+            await asyncio.sleep(0.5)
+            for opened in c.office.facts():
+                assert opened.state == "linked"
+            await doomed.aclose()
+        lost = a.traffic.failures
+    assert sum(lost.values()) >= 1
+    assert max(waits) < 0.1 + 0.5 + 0.2  # the bucket's own time, the promise, a busy machine
+    assert bucket.gets.total() <= len(blocks) + sum(lost.values())
+
+
+async def test_two_nodes_that_each_think_the_other_owns_a_block_do_not_wait_in_a_circle(
+    tmp_path: Path,
+) -> None:
+    """Each sees a third node on the ring that the other does not: their rings differ."""
+    bucket = Bucket(seconds=0.2)
+    blocks = bucket.fill(300, 1000)
+    keys = identities(tmp_path, 4)
+    roll = Roll(*keys)
+    async with contextlib.AsyncExitStack() as stack:
+        a = await stack.enter_async_context(node(keys[0], roll, bucket, weight=1))
+        b = await stack.enter_async_context(node(keys[1], roll, bucket, a.place, weight=64))
+        await until(lambda: len(a.usable()) == len(b.usable()) == 1)
+        # The same peers with other weights make another ring: a thinks b owns nearly all.
+        a.office._neighbours._weight, b.office._neighbours._weight = 1, 1
+        for n, heavy in ((a, b), (b, a)):
+            known = n.office._neighbours.met(heavy.identity.id)
+            known.weight = 64
+            n.office._neighbours._rebuild()
+        circular = [x for x in blocks if not a.office.owns(x) and not b.office.owns(x)]
+        assert len(circular) > 100
+        async with asyncio.timeout(5):
+            await read_all([a, b], circular[:32], bucket)
+        assert bucket.gets.total() <= 64
+
+
+async def test_a_block_lost_by_the_bucket_is_found_at_any_peer(tmp_path: Path) -> None:
+    bucket = Bucket()
+    async with office_of(4, tmp_path, bucket) as nodes:
+        [block] = bucket.fill(1, 5000)
+        ciphertext = bucket.blocks.pop(block)
+        owners = nodes[0].office._neighbours.owners(block)
+        holder, *others = [n for n in nodes if n.identity.id not in owners]
+        holder.cache.blocks[block] = ciphertext
+        for reader in nodes:
+            assert (await reader.source.fetch(PROJECT, block)).ciphertext == ciphertext
+
+
+async def test_offered_blocks_reach_their_owners_and_nobody_else(tmp_path: Path) -> None:
+    bucket = Bucket()
+    async with office_of(4, tmp_path, bucket) as nodes:
+        writer = nodes[0]
+        for block in bucket.fill(20, 5000):
+            await writer.office.offer(PROJECT, block, bucket.blocks[block])
+            owners = set(writer.office._neighbours.owners(block)) - {writer.identity.id}
+            assert {n.identity.id for n in nodes if block in n.cache.blocks} == owners
+        assert not any(n.traffic.failures for n in nodes)
+
+
+# -- talking -------------------------------------------------------------------------------------
+
+
+async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
+    async with office_of(3, tmp_path, Bucket()) as (a, b, c):
+        entry = bytes(3_000_000)
+        a.office.push(PROJECT, Seq(7), entry)
+        a.own_heads[PROJECT] = (Seq(7), b"h" * 32)
+        a.own_totals["served"] = 12
+        expected = (a.identity.id, PROJECT, 7, entry)
+        await until(lambda: all(n.heard.pushes == [expected] for n in (b, c)))
+        await until(
+            lambda: all(
+                n.heard.heads_of.get(a.identity.id) == {PROJECT: (7, b"h" * 32)} for n in (b, c)
+            )
+        )
+        await until(
+            lambda: all(
+                {"served": 12} in [facts.totals for facts in n.office.facts()] for n in (b, c)
+            )
+        )
+
+
+async def test_a_node_that_only_one_side_knows_is_dialled_back(tmp_path: Path) -> None:
+    async with office_of(2, tmp_path, Bucket()) as (a, b):
+        assert a.usable() == {b.identity.id}
+        assert b.usable() == {a.identity.id}
+
+
+async def test_a_peer_that_restarts_on_other_ports_is_found_again(tmp_path: Path) -> None:
+    bucket = Bucket()
+    keys = identities(tmp_path, 2)
+    roll = Roll(*keys)
+    async with node(keys[0], roll, bucket) as a:
+        for _ in range(2):
+            async with node(keys[1], roll, bucket, a.place) as b:
+                await until(lambda: a.usable() == {keys[1].id})
+                await until(lambda: b.usable() == {keys[0].id})
+            await until(lambda: not a.usable())
+            [facts] = a.office.facts()
+            assert facts.state == "away"
+            assert facts.share > 0  # it keeps its place on the ring for a while
+
+
+async def test_a_node_given_its_own_address_ignores_it(tmp_path: Path) -> None:
+    [key] = identities(tmp_path, 1)
+    async with node(key, Roll(key), Bucket()) as a:
+        a.office.add_peer(a.place)
+        await asyncio.sleep(0.3)
+        assert not a.office.facts()
+        assert not a.heard.troubles
+
+
+async def test_a_copied_device_key_is_reported_by_both(tmp_path: Path) -> None:
+    [key] = identities(tmp_path, 1)
+    roll = Roll(key)
+    async with node(key, roll, Bucket()) as a, node(key, roll, Bucket(), a.place) as b:
+        await until(lambda: bool(a.heard.troubles and b.heard.troubles))
+        assert "device key" in a.heard.troubles[0]
+        assert len(a.heard.troubles) == 1
+        assert not a.office.facts()
+
+
+async def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    [key] = identities(tmp_path, 1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.RaisesGroup(pytest.RaisesExc(PortTaken, match=str(port))):
+            async with node(key, Roll(key), Bucket(), control_port=port):
+                raise AssertionError("it listens")
+
+
+# -- strangers -----------------------------------------------------------------------------------
+
+
+async def handshake(place: Candidate, context: ssl.SSLContext) -> str:
+    """Try `GET /control`; return the status line, or "" if TLS or the connection fails."""
+    try:
+        reader, writer = await asyncio.open_connection(
+            place.hosts[0], place.port, ssl=context, server_hostname="x"
+        )
+        try:
+            writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n")
+            return (await reader.readline()).decode()
+        finally:
+            writer.transport.abort()
+    except (ssl.SSLError, ConnectionError):
+        return ""
+
+
+async def test_without_a_certificate_of_the_roster_nothing_is_said(tmp_path: Path) -> None:
+    member, honest, stranger = identities(tmp_path, 3)
+    async with node(honest, Roll(honest, member), Bucket()) as a:
+        trusting = [honest.certificate]
+        assert "401" in await handshake(a.place, member.client_context(trusting))
+        assert await handshake(a.place, stranger.client_context(trusting)) == ""
+        anonymous = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anonymous.check_hostname = False
+        anonymous.verify_mode = ssl.CERT_NONE
+        assert await handshake(a.place, anonymous) == ""
+
+
+async def test_a_node_does_not_talk_to_a_stranger_that_poses_as_a_peer(tmp_path: Path) -> None:
+    honest, stranger = identities(tmp_path, 2)
+    async with (
+        node(stranger, Roll(honest, stranger), Bucket()) as posing,
+        node(honest, Roll(honest), Bucket(), posing.place) as a,
+    ):
+        await asyncio.sleep(0.5)
+        assert not a.office.facts()
+        assert not posing.office.facts()
+
+
+@contextlib.asynccontextmanager
+async def session(key: DeviceIdentity, at: Node):  # type: ignore[no-untyped-def]
+    """Introduce *key* to a node as a peer would; yield what it was given."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(
+            f"https://127.0.0.1:{at.office.control_port}/control",
+            ssl=key.client_context([at.identity.certificate]),
+        ) as control,
+    ):
+        await control.send_bytes(encode(Hello(PROTOCOL, b"i" * 16, 1, 1)))
+        welcome = decode(await control.receive_bytes())
+        assert isinstance(welcome, Welcome)
+        yield http, Access("127.0.0.1", welcome), control
+
+
+async def test_bodies_are_for_those_with_a_grant_and_each_authorisation_counts_once(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    honest, member = identities(tmp_path, 2)
+    async with (
+        node(honest, Roll(honest, member), bucket) as a,
+        session(member, a) as (http, access, _),
+    ):
+        held, absent = bucket.fill(1, 5000)[0], BlockId(b"x" * 32)
+        await a.source.fetch(PROJECT, held)
+        base = f"http://127.0.0.1:{a.office.body_port}"
+        path = f"/b/{access.alias(PROJECT)}/{held.hex()}?fetch=0"
+
+        async def get(path: str, authorisation: str | None, method: str = "GET") -> int:
+            headers = {} if authorisation is None else {"Authorization": authorisation}
+            async with http.request(method, base + path, headers=headers) as answer:
+                return answer.status
+
+        right = access.authorisation("GET", path)
+        assert await get(path, right) == 200
+        assert await get(path, right) == 401  # overheard and sent again
+        other = access.authorisation("GET", path.replace(held.hex(), absent.hex()))
+        through = access.authorisation("GET", path.replace("fetch=0", "fetch=1"))
+        put = access.authorisation("PUT", path)
+        forged = access.authorisation("GET", path)[:-1] + "-"
+        for refused in (None, "", "Lucid", "Basic eDp5", other, through, put, forged, right * 9):
+            assert await get(path, refused) == 401
+        for nowhere in ("/", "/alive", "/b/", f"/b/{PROJECT}/{absent.hex()}?fetch=1"):
+            assert await get(nowhere, None) == 401
+        unknown = f"/b/{'0' * 32}/{held.hex()}?fetch=1"
+        assert await get(unknown, access.authorisation("GET", unknown)) == 404
+        assert bucket.gets.total() == 1
+
+
+async def test_a_revoked_device_loses_its_links_and_its_grant_at_once(tmp_path: Path) -> None:
+    bucket = Bucket()
+    honest, member, third = identities(tmp_path, 3)
+    roll = Roll(honest, member, third)
+    async with (
+        node(honest, roll, bucket) as a,
+        node(third, roll, bucket, a.place) as b,
+        session(member, a) as (http, access, control),
+    ):
+        await until(lambda: a.usable() == {third.id})
+        url = f"http://127.0.0.1:{a.office.body_port}/alive"
+        headers = {"Authorization": access.authorisation("GET", "/alive")}
+        assert (await http.get(url, headers=headers)).status == 204
+        del roll.certificates[member.id]
+        a.office.roster_changed()
+        message = await control.receive(timeout=3)
+        assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+        headers = {"Authorization": access.authorisation("GET", "/alive")}
+        await asyncio.sleep(0.1)
+        assert (await http.get(url, headers=headers)).status == 401
+        assert await handshake(a.place, member.client_context([honest.certificate])) == ""
+        assert a.usable() == {third.id}
+        assert b.usable() == {honest.id}
+
+
+async def test_a_device_that_joins_is_let_in_without_a_restart(tmp_path: Path) -> None:
+    honest, member = identities(tmp_path, 2)
+    roll = Roll(honest)
+    async with node(honest, roll, Bucket()) as a:
+        context = member.client_context([honest.certificate])
+        assert await handshake(a.place, context) == ""
+        roll.certificates[member.id] = member.certificate
+        a.office.roster_changed()
+        assert "401" in await handshake(a.place, context)
+
+
+async def test_control_messages_out_of_form_end_the_link(tmp_path: Path) -> None:
+    honest, member = identities(tmp_path, 2)
+    async with node(honest, Roll(honest, member), Bucket()) as a:
+        for nonsense in (b"", b"\xc1", b"\x81" * 5000, encode(Hello(PROTOCOL, b"i" * 16, 1, 1))):
+            async with session(member, a) as (_, _access, control):
+                await control.send_bytes(nonsense)
+                async with asyncio.timeout(3):
+                    while (await control.receive()).type is aiohttp.WSMsgType.BINARY:
+                        pass
+        assert not a.heard.pushes
+
+
+@pytest.mark.slow
+async def test_connections_that_prove_nothing_are_dropped_and_disturb_nobody(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    async with office_of(2, tmp_path, bucket) as nodes:
+        ports = [nodes[0].office.body_port, nodes[0].office.control_port]
+        async with contextlib.AsyncExitStack() as stack:
+            flood = []
+            for n in range(200):
+                connected = await asyncio.open_connection("127.0.0.1", ports[n % 2])
+                stack.callback(connected[1].transport.abort)
+                connected[1].write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+                flood.append(connected[0])
+            await read_all(nodes, bucket.fill(40, 50_000), bucket)
+            async with asyncio.timeout(PROVE + 2):
+                for reader in flood:
+                    with contextlib.suppress(ConnectionError):
+                        await reader.read()
+        assert bucket.gets.total() == 40

@@ -277,3 +277,5 @@ def test_a_name_with_an_impossible_size_is_misshapen(size: int) -> None:
     name, ciphertext = seal(KEYS, footage(PAGE))
     with pytest.raises(BlockMisshapen):
         open_block(KEYS, replace(name, size=size), ciphertext)
+    with pytest.raises(BlockMisshapen):
+        BlockOpener(KEYS, replace(name, size=size))

@@ -254,6 +254,17 @@ def test_replacing_an_old_entry_voids_what_was_built_on_it() -> None:
     assert len(roster.voids) == 2
 
 
+def test_an_entry_does_not_hold_on_another_past() -> None:
+    """Even where nothing in it depends on the entry that was exchanged."""
+    studio = Studio()
+    studio.invite()
+    studio.project("trailer")
+    exchanged = [studio.entries[0], b"garbage", studio.entries[2]]
+    roster = verified(exchanged, studio.ada.genesis, sodium.verify)
+    assert not roster.projects
+    assert [void.seq for void in roster.voids] == [2, 3]
+
+
 def test_an_entry_has_one_encoding() -> None:
     studio = Studio()
     studio.invite()

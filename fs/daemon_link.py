@@ -1,0 +1,137 @@
+"""The conversation of one mount with the node daemon, kept up across restarts of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from lucidnode.node.client import wire
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.connection import DaemonClient, Events
+from lucidnode.node.client.errors import DaemonUnreachable, NodeError
+from lucidnode.node.client.ids import ProjectId, Seq
+
+log = logging.getLogger(__name__)
+
+_RECONNECT = 0.5
+_LAST_RECONNECT = 5.0
+"""Seconds between attempts to reach a daemon that went away, doubling up to the last."""
+
+_STATS_EVERY = 1.0
+
+Facts = dict[str, str | int | float | bool | list[str]]
+
+
+class Listener(Protocol):
+    """What the daemon's messages are for."""
+
+    def pushed(self, seq: Seq, body: bytes) -> None:
+        """Take an entry that another node committed; order is not promised."""
+
+    def stats(self) -> wire.MountStats:
+        """Return the totals of this mount."""
+
+    def facts(self) -> Facts:
+        """Describe the project in plain words."""
+
+
+class DaemonLink:
+    """One mount's WebSocket, again and again. Use `async with`: that makes the first connection.
+
+    Entering raises a NodeError if there is no daemon, or it wants no such mount.
+    """
+
+    def __init__(
+        self,
+        client: DaemonClient,
+        project: ProjectId,
+        hello: Callable[[], wire.Hello],
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._hello = hello
+        self._clock = clock
+        self._connection = contextlib.AsyncExitStack()
+        self._events: Events | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._connection.aclose()
+
+    @property
+    def welcome(self) -> wire.Welcome:
+        """What the daemon said when it last let us in."""
+        assert self._events is not None
+        return self._events.welcome
+
+    async def run(self, listener: Listener) -> None:
+        """Pass messages both ways until cancelled."""
+        while True:
+            assert self._events is not None
+            try:
+                await self._converse(self._events, listener)
+            except* NodeError as group:
+                log.warning("the daemon was not understood: %s", group.exceptions[0])
+            log.warning("the connection to the daemon has ended; connecting again")
+            await self._connection.aclose()
+            await self._reconnect()
+
+    async def _connect(self) -> None:
+        self._events = await self._connection.enter_async_context(
+            self._client.events(self._project, self._hello())
+        )
+
+    async def _reconnect(self) -> None:
+        delay = _RECONNECT
+        while True:
+            await self._clock.sleep(delay)
+            try:
+                await self._connect()
+                return
+            except NodeError:
+                delay = min(delay * 2, _LAST_RECONNECT)
+
+    async def _converse(self, events: Events, listener: Listener) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell_stats(events, listener))
+            async for message in events:
+                await self._hear(message, events, listener)
+            telling.cancel()
+
+    async def _tell_stats(self, events: Events, listener: Listener) -> None:
+        told = None
+        while True:
+            stats = listener.stats()
+            if stats != told:
+                try:
+                    await events.send(stats)
+                except DaemonUnreachable:
+                    # The reading side notices as well, and reconnects.
+                    return
+                told = stats
+            await self._clock.sleep(_STATS_EVERY)
+
+    async def _hear(self, message: wire.FromDaemon, events: Events, listener: Listener) -> None:
+        match message:
+            case wire.Entry(seq=seq, body=body):
+                listener.pushed(Seq(seq), body)
+            case wire.Ask(number=number):
+                with contextlib.suppress(DaemonUnreachable):
+                    await events.send(wire.Answer(number, listener.facts()))
+            case wire.Trouble(message=text):
+                log.warning("the daemon says: %s", text)
+            case wire.BlocksUploaded() | wire.Welcome():
+                pass
