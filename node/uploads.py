@@ -82,10 +82,6 @@ class _Upload:
     releasing: bool = False
 
     @property
-    def failed(self) -> bool:
-        return self.ended.done() and self.ended.result() is not None
-
-    @property
     def uploaded(self) -> bool:
         return self.ended.done() and self.ended.result() is None
 
@@ -119,6 +115,7 @@ class Uploads:
         self._known: dict[Key, _Upload] = {}
         self._pending: dict[Key, _Upload] = {}  # those of the known that have not ended, in order
         self._pending_bytes = 0
+        self._lost: set[Key] = set()  # those of the known that will never be uploaded
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
@@ -133,7 +130,7 @@ class Uploads:
             blocks=len(self._pending),
             bytes=self._pending_bytes,
             oldest_seconds=self._clock.boot() - oldest.since if oldest else 0.0,
-            failed=sum(upload.failed for upload in self._known.values()),
+            failed=len(self._lost),
         )
 
     async def add(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
@@ -142,11 +139,11 @@ class Uploads:
         A block that failed before is taken to be staged anew. Raises Unavailable if staging
         cannot be read now; a later sweep finds them then.
         """
-        await self._staging.note(project, blocks)
-        for block in blocks:
-            upload = self._known.get((project, block))
-            if upload is not None and upload.failed:
-                del self._known[project, block]
+        for block in await self._staging.note(project, blocks):
+            key = (project, block)
+            if key in self._lost:
+                self._lost.remove(key)
+                del self._known[key]
             self._enqueue(project, block)
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
@@ -157,7 +154,7 @@ class Uploads:
         """
         unknown = [block for block in blocks if not self._remembers((project, block))]
         if unknown:
-            await self._until(partial(self._try_to_add, project, unknown))
+            await self._until(partial(self._try_to_look_for, project, unknown))
         for block in unknown:
             if not self._remembers((project, block)):
                 await self._until(partial(self._find_in_bucket, (project, block)))
@@ -219,9 +216,11 @@ class Uploads:
             await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _try_to_add(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:
+    async def _try_to_look_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:
+        """Queue those of *blocks* that are staged, and return whether staging could be read."""
         try:
-            await self.add(project, blocks)
+            for block in await self._staging.note(project, blocks):
+                self._enqueue(project, block)
         except Unavailable as error:
             self._note_failure(error)
             return False
@@ -279,6 +278,7 @@ class Uploads:
             return False
         if size is None:
             self._end(key, loss)
+            self._lost.add(key)
             self._trouble(f"a block written here was lost before its upload: {loss}")
             return True
         await self._staging.discard(project, block)

@@ -159,15 +159,16 @@ async def node(
     *peers: Candidate,
     weight: int = 4,
     control_port: int = 0,
+    host: str | None = "127.0.0.1",
 ) -> AsyncIterator[Node]:
-    """Run a node that dials *peers*."""
+    """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
     heads: dict[ProjectId, tuple[Seq, bytes]] = {}
     totals: dict[str, int] = {}
     office = Office(
         identity=identity,
         members=roll,
-        settings=Settings(weight=weight, host="127.0.0.1", control_port=control_port),
+        settings=Settings(weight=weight, host=host, control_port=control_port),
         traffic=traffic,
         events=heard,
         heads=lambda: heads,

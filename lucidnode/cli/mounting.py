@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import click
 import msgspec
@@ -20,7 +21,7 @@ from lucidnode.cli.background import ensure_daemon, say_ready, start
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.fs.errors import MountPointBusy
-from lucidnode.fs.mount import MountSpec, check_mountpoint, run
+from lucidnode.fs.mount import Durability, MountSpec, check_mountpoint, run
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.config import SOCKET_FILE, load_config
@@ -70,7 +71,7 @@ def mount(
         mountpoint=str(mountpoint),
         membership=mine,
         project=found.id,
-        durability=durability,  # type: ignore[arg-type]  # one of the choices above
+        durability=cast(Durability, durability),
         read_only=read_only,
         allow_other=allow_other,
     )

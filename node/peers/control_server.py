@@ -16,7 +16,7 @@ from aiohttp import web
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.peers.grants import Grants
-from lucidnode.node.peers.hosts import peer_host
+from lucidnode.node.peers.hosts import fact, peer_host
 from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
@@ -59,14 +59,12 @@ class ControlServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: `GET /control` becomes a link, all else gets 401."""
-        transport = request.transport
-        connection = None if transport is None else transport.get_extra_info("ssl_object")
-        device = proven_device(connection, self._members)
-        if transport is None or device is None or request.raw_path != "/control":
+        device = proven_device(fact(request.transport, "ssl_object"), self._members)
+        peername = fact(request.transport, "peername")
+        if device is None or peername is None or request.raw_path != "/control":
             refusal = web.Response(status=401)
             refusal.force_close()
             return refusal
-        host = peer_host(transport.get_extra_info("peername"))
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0
         )
@@ -78,7 +76,7 @@ class ControlServer:
             hello = None
         if isinstance(hello, Hello) and hello.protocol == PROTOCOL:
             self._vouch(request)
-            await self._run(socket, device, hello, host)
+            await self._run(socket, device, hello, peer_host(peername))
         await socket.close()
         return socket
 

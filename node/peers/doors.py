@@ -91,8 +91,9 @@ class Doors:
                 for listener in listeners:
                     listening.create_task(listener.run())
         finally:
-            await control_server.shutdown(LAST_WORDS)
-            await body_server.shutdown(LAST_WORDS)
+            async with asyncio.TaskGroup() as closing:
+                closing.create_task(control_server.shutdown(LAST_WORDS))
+                closing.create_task(body_server.shutdown(LAST_WORDS))
         raise AssertionError("a listener ended by itself")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -40,6 +41,14 @@ class Hosts(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+def fact(transport: asyncio.BaseTransport | None, name: str) -> Any:
+    """Return what the transport says of itself under *name*, or None if it has closed."""
+    try:
+        return None if transport is None else transport.get_extra_info(name)
+    except AttributeError:
+        return None  # how asyncio's own TLS transport answers once it is closed (CPython 3.11)
 
 
 def peer_host(peername: tuple[str, int] | tuple[str, int, int, int]) -> str:

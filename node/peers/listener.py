@@ -18,6 +18,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.peers.hosts import fact
 
 MOST = 512
 """Connections in all, idle ones included: half of the file descriptors a process usually has."""
@@ -121,10 +122,8 @@ class Listener:
     def _has_room_for(self, host: str) -> bool:
         if len(self._probation) >= MOST_UNPROVEN or len(self._server.connections) >= MOST:
             return False
-        theirs = 0
-        for open_now in self._server.connections:
-            if open_now.transport is not None:
-                theirs += open_now.transport.get_extra_info("peername", ("",))[0] == host
+        callers = (fact(c.transport, "peername") for c in self._server.connections)
+        theirs = sum(1 for caller in callers if caller is not None and caller[0] == host)
         return theirs < MOST_FROM_ONE
 
     async def _take(self, connection: socket.socket) -> None:

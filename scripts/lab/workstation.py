@@ -109,7 +109,7 @@ class Workstation:
     def start_mount(self) -> None:
         """Start the mount process and return once the project is mounted."""
         self.record.mount = self._start("mount")
-        self._await(self.record.mount, "mount", lambda: bool(mounted_below(self.mount_point)))
+        self._await(self.record.mount, "mount", self._is_mounted)
 
     def _start(self, what: str) -> Process:
         arguments = {"LUCIDNODE_DAEMON_ARGS": " ".join(self.record.daemon_args)}
@@ -133,6 +133,15 @@ class Workstation:
             self.facts("status")
         except LabError:
             return False
+        return True
+
+    def _is_mounted(self) -> bool:
+        if not mounted_below(self.mount_point):
+            return False
+        try:
+            self.mount_point.stat()
+        except OSError:
+            return False  # what a killed process left; the new one clears it away
         return True
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ _number = itertools.count()
 @pytest.fixture(scope="module")
 def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as server:
+        asyncio.run(prepare_bucket(server.address("contract"), server.owner, create=True))
         yield server
 
 
@@ -31,7 +33,6 @@ def folder() -> str:
 
 class TestSeaweed(BucketContract):
     @pytest.fixture
-    async def bucket(self, seaweed: Seaweed, folder: str) -> Bucket:
+    def bucket(self, seaweed: Seaweed, folder: str) -> Bucket:
         address = seaweed.address("contract", folder)
-        await prepare_bucket(address, seaweed.owner, create=True)
         return ObjectBucket(address, credential_provider(seaweed.owner))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from lucidnode.node.bucket.session import credential_provider
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Unavailable
+
+WEB_PAGE = "<html><p>Welcome!<br></html>"
 
 
 @pytest.fixture(scope="module")
@@ -117,23 +120,75 @@ async def test_https_where_http_is_spoken_says_so(seaweed: Seaweed) -> None:
     assert "http or https" in text
 
 
-async def test_a_web_server_that_is_no_store_is_named_so() -> None:
-    async def page(request: web.BaseRequest) -> web.Response:
-        status = 404 if request.method in {"GET", "HEAD"} else 405
-        return web.Response(status=status, text="<html><p>Welcome!<br></html>")
+@asynccontextmanager
+async def answering(**answers: tuple[int, str]) -> AsyncIterator[S3Address]:
+    """Run a server that answers each method with a status and a body, or with 404."""
 
-    runner = web.ServerRunner(web.Server(page))
+    async def answer(request: web.BaseRequest) -> web.Response:
+        status, body = answers.get(request.method.lower(), (404, WEB_PAGE))
+        return web.Response(status=status, text=body)
+
+    runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        endpoint = f"http://{host}:{port}"
-        text = await sentence(
-            WrongBucket, S3Address("bucket", "", endpoint), Credentials("AK", "secret")
-        )
+        yield S3Address("bucket", "", f"http://{host}:{port}")
     finally:
         await runner.cleanup()
-    assert text == f"What answers at {endpoint} is no S3 store: check the endpoint URL."
+
+
+def error(code: str) -> str:
+    return f"<Error><Code>{code}</Code></Error>"
+
+
+@pytest.mark.parametrize(
+    ("get", "put"),
+    [
+        ((404, WEB_PAGE), (405, WEB_PAGE)),
+        ((404, WEB_PAGE), (404, WEB_PAGE)),
+    ],
+)
+async def test_a_web_server_that_is_no_store_is_named_so(
+    get: tuple[int, str], put: tuple[int, str]
+) -> None:
+    async with answering(get=get, put=put) as address:
+        text = await sentence(WrongBucket, address, Credentials("AK", "secret"))
+    assert text == f"What answers at {address.endpoint} is no S3 store: check the endpoint URL."
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        ((409, error("BucketAlreadyExists")), "belongs to somebody else"),
+        ((400, error("InvalidBucketName")), "choose another name"),
+        ((403, error("AccessDenied")), "may not create it"),
+        ((400, error("IllegalLocationConstraintException")), "another region"),
+    ],
+)
+async def test_a_bucket_that_cannot_be_made_is_the_wrong_one(
+    put: tuple[int, str], words: str
+) -> None:
+    async with answering(get=(404, error("NoSuchBucket")), put=put) as address:
+        assert words in await sentence(WrongBucket, address, Credentials("AK", "secret"))
+
+
+async def test_a_bucket_made_by_another_init_meanwhile_is_ours() -> None:
+    made = 409, error("BucketAlreadyOwnedByYou")
+    async with answering(get=(404, error("NoSuchBucket")), put=made) as address:
+        await prepare_bucket(address, Credentials("AK", "secret"), create=True)
+
+
+async def test_a_store_in_trouble_is_unavailable_and_its_bucket_not_wrong() -> None:
+    async with answering(get=(503, error("SlowDown"))) as address:
+        text = await sentence(Unavailable, address, Credentials("AK", "secret"))
+    assert "status 503 SlowDown" in text
+
+
+async def test_a_region_that_cannot_be_is_told_from_an_answer() -> None:
+    address = S3Address("bucket", "", None, "no such region!")
+    text = await sentence(Unavailable, address, Credentials("AK", "secret"))
+    assert text.endswith("(InvalidRegionError).")
 
 
 async def test_without_any_credentials_it_says_so(seaweed: Seaweed) -> None:

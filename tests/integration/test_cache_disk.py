@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from disk_fixture import (
     PROJECT,
+    FastClock,
     ManualClock,
     break_disk,
     breakable_disk,
@@ -24,11 +25,14 @@ from disk_fixture import (
     small_disk,
 )
 
+from lucidnode.node.block import verified
+from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DEADLINE, DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.errors import NoSpace
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id
 from lucidnode.node.client.staging import stage
+from lucidnode.node.uploads import Uploads
 
 MIB = 1 << 20
 BLOCK = 256 * 1024
@@ -88,17 +92,22 @@ async def test_a_disk_filled_by_others_costs_the_cache_and_no_error(disk: Path) 
     assert told == []
 
 
-async def test_the_cache_leaves_the_free_space_that_it_is_asked_to_leave(disk: Path) -> None:
+async def test_the_cache_gives_way_to_writers_who_may_take_the_disk_down_to_min_free(
+    disk: Path,
+) -> None:
     told: list[str] = []
-    async with opened(disk / "cache", ManualClock(), told, min_free=4 * MIB) as cache:
-        await filled(cache, 40)
-        await cache.tend()
-        assert cache.facts().free >= 4 * MIB - BLOCK  # the index takes a little, too
-        assert cache.facts().blocks > 5
-        await asyncio.to_thread((disk / "other").write_bytes, bytes(3 * MIB))
-        await cache.tend()
-        await cache.tend()
-        assert cache.facts().free >= 4 * MIB - BLOCK
+    min_free, room = 3 * MIB, 3 * MIB // 4
+    async with opened(disk / "cache", ManualClock(), told, min_free=min_free) as cache:
+        for number in range(8):
+            for _ in range(20):
+                await cache.put(*make_block(BLOCK))
+            await cache.tend()
+            await cache.tend()
+            assert cache.facts().free >= min_free + room - 64 * 1024, "index and directories"
+            if number < 4:
+                assert cache.facts().blocks > 0
+                await asyncio.to_thread((disk / f"staged {number}").write_bytes, bytes(room))
+        assert cache.facts().evicted_blocks > 10
     assert told == []
 
 
@@ -168,8 +177,15 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
         fifo = cache.path(hanging)
         fifo.unlink()
         os.mkfifo(fifo)
+        block, ciphertext = make_block(BLOCK)
+        scratch = tmp_path / "incoming" / block.hex()
+        os.mkfifo(scratch)
         began = asyncio.get_running_loop().time()
-        assert await cache.get(hanging) is None
+        async with asyncio.TaskGroup() as tasks:
+            getting = tasks.create_task(cache.get(hanging))
+            putting = tasks.create_task(cache.put(block, ciphertext))
+        assert getting.result() is None
+        assert not putting.result()
         waited = asyncio.get_running_loop().time() - began
         assert DEADLINE <= waited < DEADLINE + 2
         assert "has not answered" in told[0]
@@ -178,6 +194,7 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
         assert not cache.holds(good)
         assert asyncio.get_running_loop().time() - began < 1
         os.close(os.open(fifo, os.O_WRONLY))  # the disk answers at last
+        await asyncio.to_thread(scratch.read_bytes)
         clock.now += 1
         await cache.tend()
         assert cache.facts().working
@@ -289,3 +306,118 @@ async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) 
         assert await staging.prepared() == {PROJECT: first}
         names = [path.name for path in (staging.directory / PROJECT).iterdir()]
         assert [name for name in names if name.endswith(".tmp")] == []
+
+
+UPLOADER = """
+import asyncio, os, sys
+from pathlib import Path
+from lucidnode.node.block import block_id
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.staging import stage
+from lucidnode.node.uploads import Uploads
+
+class SlowBucket:
+    def __init__(self, objects):
+        self.objects = objects
+
+    async def put(self, key, body):
+        await asyncio.sleep(0.02)
+        await asyncio.to_thread((self.objects / key.replace("/", "_")).write_bytes, body)
+
+    async def size(self, key):
+        return None
+
+async def main():
+    path, objects, project = Path(sys.argv[1]), Path(sys.argv[2]), ProjectId(sys.argv[3])
+    clock = SystemClock()
+    async with (
+        DiskCache.open(path, 1 << 30, 0, clock, print) as cache,
+        Staging.open(path, cache, clock) as staging,
+        asyncio.TaskGroup() as tasks,
+    ):
+        async def offer(project, block, ciphertext): pass
+        uploads = Uploads(staging=staging, bucket=SlowBucket(objects), offer=offer,
+            on_uploaded=uploads_committed, trouble=print, clock=clock, jitter=lambda: 0.5)
+        uploads_committed.uploads = uploads
+        tasks.create_task(uploads.run())
+        while True:
+            ciphertext = os.urandom(65536)
+            block = block_id(ciphertext)
+            await asyncio.to_thread(stage, staging.directory, project, block, ciphertext)
+            print(block.hex(), flush=True)  # acknowledged
+            await uploads.add(project, [block])
+
+def uploads_committed(project, blocks):
+    uploads_committed.uploads.committed(project, blocks)
+
+asyncio.run(main())
+"""
+
+
+def upload_until_killed(path: Path, objects: Path) -> list[BlockId]:
+    """Have a real process stage and upload, kill it meanwhile, and return what it acknowledged."""
+    command = [sys.executable, "-P", "-c", UPLOADER, str(path), str(objects), PROJECT]
+    acknowledged = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as uploader:
+        assert uploader.stdout is not None
+        for line in uploader.stdout:
+            acknowledged.append(parse_block_id(line.strip()))
+            if len(acknowledged) == 150:
+                uploader.kill()
+    assert uploader.returncode == -9
+    return acknowledged
+
+
+class Objects:
+    """A bucket that works, over the directory that the killed process uploaded to."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, key: str, body: bytes) -> None:
+        path = self._directory / key.replace("/", "_")
+        await asyncio.to_thread(path.write_bytes, body)
+
+    async def size(self, key: str) -> int | None:
+        path = self._directory / key.replace("/", "_")
+        return path.stat().st_size if path.exists() else None
+
+
+async def offer_nobody(project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+    """Do without an office."""
+
+
+@pytest.mark.slow
+async def test_kill_9_during_uploads_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    path, objects = tmp_path / "cache", tmp_path / "objects"
+    objects.mkdir()
+    acknowledged = await asyncio.to_thread(upload_until_killed, path, objects)
+    uploaded_before = len(list(objects.iterdir()))
+    assert uploaded_before > 0, "it was killed before it uploaded"
+    told: list[str] = []
+    clock = FastClock()
+    async with (
+        DiskCache.open(path, 1 << 30, 0, clock, told.append) as cache,
+        Staging.open(path, cache, clock) as staging,
+        asyncio.TaskGroup() as tasks,
+    ):
+        assert staging.total_bytes > 0, "it was killed when all was uploaded"
+        uploads = Uploads(
+            staging=staging,
+            bucket=Objects(objects),
+            offer=offer_nobody,
+            on_uploaded=lambda project, blocks: None,
+            trouble=told.append,
+            clock=clock,
+            jitter=lambda: 0.5,
+        )
+        running = tasks.create_task(uploads.run())
+        await uploads.wait_for(PROJECT, acknowledged)
+        for block in acknowledged:
+            stored = objects / block_key(PROJECT, block).replace("/", "_")
+            verified(block, await asyncio.to_thread(stored.read_bytes))
+        running.cancel()
+    assert told == []

@@ -140,7 +140,7 @@ async def test_a_block_lost_by_the_bucket_is_found_at_any_peer(tmp_path: Path) -
         [block] = bucket.fill(1, 5000)
         ciphertext = bucket.blocks.pop(block)
         owners = nodes[0].office._neighbours.owners(block)
-        holder, *others = [n for n in nodes if n.identity.id not in owners]
+        holder, *_ = [n for n in nodes if n.identity.id not in owners]
         holder.cache.blocks[block] = ciphertext
         for reader in nodes:
             assert (await reader.source.fetch(PROJECT, block)).ciphertext == ciphertext
@@ -270,6 +270,13 @@ async def test_a_node_does_not_talk_to_a_stranger_that_poses_as_a_peer(tmp_path:
         assert not posing.office.facts()
 
 
+async def ended(control: aiohttp.ClientWebSocketResponse) -> None:
+    """Wait until the other end has closed the link, whatever it still says before."""
+    async with asyncio.timeout(3):
+        while (await control.receive()).type is aiohttp.WSMsgType.BINARY:
+            pass
+
+
 @contextlib.asynccontextmanager
 async def session(key: DeviceIdentity, at: Node):  # type: ignore[no-untyped-def]
     """Introduce *key* to a node as a peer would; yield what it was given."""
@@ -336,8 +343,7 @@ async def test_a_revoked_device_loses_its_links_and_its_grant_at_once(tmp_path: 
         assert (await http.get(url, headers=headers)).status == 204
         del roll.certificates[member.id]
         a.office.roster_changed()
-        message = await control.receive(timeout=3)
-        assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+        await ended(control)
         headers = {"Authorization": access.authorisation("GET", "/alive")}
         await asyncio.sleep(0.1)
         assert (await http.get(url, headers=headers)).status == 401
@@ -363,9 +369,7 @@ async def test_control_messages_out_of_form_end_the_link(tmp_path: Path) -> None
         for nonsense in (b"", b"\xc1", b"\x81" * 5000, encode(Hello(PROTOCOL, b"i" * 16, 1, 1))):
             async with session(member, a) as (_, _access, control):
                 await control.send_bytes(nonsense)
-                async with asyncio.timeout(3):
-                    while (await control.receive()).type is aiohttp.WSMsgType.BINARY:
-                        pass
+                await ended(control)
         assert not a.heard.pushes
 
 
@@ -376,16 +380,15 @@ async def test_connections_that_prove_nothing_are_dropped_and_disturb_nobody(
     bucket = Bucket()
     async with office_of(2, tmp_path, bucket) as nodes:
         ports = [nodes[0].office.body_port, nodes[0].office.control_port]
-        async with contextlib.AsyncExitStack() as stack:
-            flood = []
-            for n in range(200):
-                connected = await asyncio.open_connection("127.0.0.1", ports[n % 2])
-                stack.callback(connected[1].transport.abort)
-                connected[1].write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
-                flood.append(connected[0])
-            await read_all(nodes, bucket.fill(40, 50_000), bucket)
-            async with asyncio.timeout(PROVE + 2):
-                for reader in flood:
-                    with contextlib.suppress(ConnectionError):
-                        await reader.read()
+        flood = [await asyncio.open_connection("127.0.0.1", ports[n % 2]) for n in range(200)]
+        for _, writer in flood:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+        await read_all(nodes, bucket.fill(40, 50_000), bucket)
+        async with asyncio.timeout(PROVE + 2):
+            for reader, writer in flood:
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
         assert bucket.gets.total() == 40

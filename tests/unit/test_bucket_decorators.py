@@ -244,6 +244,16 @@ async def test_a_call_given_up_in_the_queue_leaves_its_place_to_the_next() -> No
     assert await bucket.get(KEY) == b""
 
 
+async def test_a_call_that_gets_no_place_in_time_is_unavailable_and_out_of_the_way() -> None:
+    slots = Slots(1, queue_s=0.01)
+    async with slots.one():
+        with pytest.raises(Unavailable, match="Too many"):
+            async with slots.one():
+                raise AssertionError
+    async with slots.one():
+        assert slots.limit == 1
+
+
 # -- counting ------------------------------------------------------------------------------------
 
 

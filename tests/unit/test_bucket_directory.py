@@ -184,6 +184,21 @@ async def test_a_directory_without_rights_is_access_denied(address: DirectoryAdd
     assert await bucket.get(KEY) == b"x"
 
 
+async def test_a_share_that_hangs_costs_its_deadline_and_holds_up_nobody_else(
+    address: DirectoryAddress,
+) -> None:
+    bucket = DirectoryBucket(address, answer_s=0.2)
+    await bucket.put(KEY, b"x")
+    hanging = address.path / "hanging"
+    os.mkfifo(hanging)  # opening it waits for a writer
+    try:
+        with pytest.raises(Unavailable, match="in time"):
+            await bucket.get("hanging")
+        assert await bucket.get(KEY) == b"x"
+    finally:
+        os.close(os.open(hanging, os.O_WRONLY))  # lets the thread go
+
+
 def list_of(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 

@@ -8,13 +8,13 @@ import pytest
 from careless_store import CarelessStore, Manner, running
 
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.errors import AlreadyThere, Unfit
+from lucidnode.node.bucket.errors import AlreadyThere, Unfit, Unsettled
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_provider
 from lucidnode.node.bucket.stack import prepare_bucket
-from lucidnode.node.client.errors import AccessDenied
+from lucidnode.node.client.errors import AccessDenied, Unavailable
 
 KEYS = Credentials("AK", "secret")
 
@@ -86,17 +86,75 @@ class Sluggish(MemoryBucket):
         await super().create(key, body)
 
 
+class Haunted(MemoryBucket):
+    """Finds something under every name."""
+
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        return b"boo"
+
+
+class Occupied(MemoryBucket):
+    """Has an object of its own wherever one is created."""
+
+    async def create(self, key: str, body: bytes) -> None:
+        self.objects.setdefault(key, b"mine")
+        await super().create(key, body)
+
+
+class Garbling(MemoryBucket):
+    """Keeps something else than it was given."""
+
+    async def put(self, key: str, body: bytes) -> None:
+        await super().put(key, body[::-1])
+
+
+class Clinging(MemoryBucket):
+    """Never deletes, and says it did."""
+
+    async def delete(self, key: str) -> None:
+        if "plain" not in key:
+            await super().delete(key)
+
+
 @pytest.mark.parametrize(
     ("bucket", "reason"),
     [
+        (Haunted(), "nobody wrote"),
+        (Occupied(), "exists which nobody wrote"),
+        (Garbling(), "does not return what was written"),
         (Forgetful(), "lost an object"),
         (Overwriting(), "replace the first"),
         (Sluggish(), "another object"),
     ],
 )
-async def test_a_store_that_acknowledges_what_it_does_not_do_is_refused(
+async def test_a_store_that_says_what_is_not_so_is_refused(
     bucket: MemoryBucket, reason: str
 ) -> None:
     with pytest.raises(Unfit, match=reason):
         await probe(bucket)
     assert bucket.objects == {}
+
+
+async def test_a_store_that_keeps_what_was_deleted_is_refused() -> None:
+    with pytest.raises(Unfit, match="still has an object"):
+        await probe(Clinging())
+
+
+async def test_a_race_that_nobody_won_proves_nothing() -> None:
+    class Swamped(MemoryBucket):
+        async def create(self, key: str, body: bytes) -> None:
+            if "twice" not in key:
+                raise Unsettled("busy")
+            await super().create(key, body)
+
+    with pytest.raises(Unavailable, match="settled none"):
+        await probe(Swamped())
+
+
+async def test_a_race_whose_winner_heard_nothing_is_a_race() -> None:
+    class Muttering(MemoryBucket):
+        async def create(self, key: str, body: bytes) -> None:
+            await super().create(key, body)
+            raise Unsettled("answer lost")
+
+    await probe(Muttering())

@@ -1,0 +1,40 @@
+"""The daemon's journal as this mount must use it: blocks into staging first, then the entry."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lucidnode.fs.announcer import Announcer
+from lucidnode.fs.committer import JournalService
+from lucidnode.fs.writer import Writer
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.wire import CommitReply, CommitRequest
+
+
+class OrderedJournal:
+    """Wraps *daemon*, so that what an entry needs lies in staging before the daemon looks there."""
+
+    def __init__(self, daemon: JournalService, writer: Writer, announcer: Announcer) -> None:
+        self._daemon = daemon
+        self._writer = writer
+        self._announcer = announcer
+        self.asked = asyncio.Event()
+        """Set once the end of the journal was seen, or could not be."""
+
+    async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
+        """Commit once everything that *request* needs is staged and announced."""
+        await self._writer.staged([BlockId(block) for block in request.needs])
+        await self._announcer.deliver()
+        return await self._daemon.commit(project, seq, request)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return entry *seq*, or None if there is none."""
+        try:
+            found = await self._daemon.entry(project, seq)
+        except NodeError:
+            self.asked.set()
+            raise
+        if found is None:
+            self.asked.set()
+        return found

@@ -1,0 +1,62 @@
+"""What happens in a project besides our own requests, brought to whom it concerns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from lucidnode.fs.file_system import FileSystem
+from lucidnode.fs.invalidation import Invalidation
+from lucidnode.fs.open_files import OpenFiles
+from lucidnode.fs.replica.changes import Touched
+
+log = logging.getLogger(__name__)
+
+KEPT = 100
+"""Conflict copies whose names are shown; older ones are only counted."""
+
+
+class News:
+    """The committer's hooks: other nodes' changes go to the file system and to the kernel."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        open_files: OpenFiles,
+        invalidation: Invalidation,
+        pack_tails: Callable[[], None],
+        refresh_roster: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._files = files
+        self._open_files = open_files
+        self._invalidation = invalidation
+        self._pack_tails = pack_tails
+        self._refresh_roster = refresh_roster
+        self.conflicts: list[str] = []
+        """Names of the newest conflict copies."""
+        self.conflict_count = 0
+
+    def before_batch(self) -> None:
+        """Bring what waits in the tail table into blocks, so that the entry can name them."""
+        self._pack_tails()
+
+    def touched(self, touched: Touched) -> None:
+        """Follow another node's entry."""
+        self._files.moved(touched.moved)
+        self._files.content_changed(touched.content)
+        for parent, name in touched.names:
+            self._invalidation.name(parent, name)
+        for ino in touched.inodes:
+            self._invalidation.inode(ino, is_open=self._open_files.is_open(ino))
+        for _, name in touched.conflicts:
+            shown = name.decode(errors="replace")
+            self.conflicts = [*self.conflicts[1 - KEPT :], shown]
+            self.conflict_count += 1
+
+    def trouble(self, message: str) -> None:
+        """Log what a person should know. Messages name no file."""
+        log.warning("%s", message)
+
+    async def refresh_roster(self) -> None:
+        """Read the roster again."""
+        await self._refresh_roster()

@@ -1,0 +1,140 @@
+"""Discovery over real multicast, between network namespaces on one bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from office_fixture import identities
+from switch_fixture import Program, Station, Switch, switch
+
+from lucidnode.node.identity import DeviceIdentity
+
+pytestmark = pytest.mark.lan
+
+STUDIO = "5a" * 32
+
+
+@pytest.fixture
+def lan() -> Iterator[Switch]:
+    with switch() as made:
+        yield made
+
+
+class Office:
+    """Starts daemons that share a roster."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self.directory = directory
+        self.devices: list[DeviceIdentity] = identities(directory, count)
+        self.files = [directory / f"device{n}.pem" for n in range(count)]
+
+    @contextlib.asynccontextmanager
+    async def at(
+        self, station: Station, *options: str, studio: str = STUDIO
+    ) -> AsyncIterator[Program]:
+        own = self.files[station.number - 1]
+        async with station.daemon(studio, "64", own, *self.files, *options) as program:
+            yield program
+
+
+async def test_nodes_of_a_studio_find_each_other_and_no_one_else(
+    lan: Switch, tmp_path: Path
+) -> None:
+    office = Office(tmp_path, 3)
+    async with (
+        office.at(lan.plug()) as a,
+        office.at(lan.plug()) as b,
+        office.at(lan.plug(), studio="77" * 32) as foreign,
+    ):
+        await b.linked(1)
+        await a.linked(1)
+        state = await a.found(1)
+        assert state["usable"] == [office.devices[1].id]
+        hosts, device = state["found"][0]
+        assert device == office.devices[1].id
+        assert hosts[0] == "10.77.0.2"
+        assert any(host.startswith("fe80::") and "%" in host for host in hosts)
+        answer = await a.ask(do="read", count=10)
+        assert set(answer["sources"]) == {"peer"}
+        await foreign.announced()
+        await asyncio.sleep(1)
+        assert (await foreign.ask(do="state"))["found"] == []
+        assert len((await a.ask(do="state"))["found"]) == 1
+
+
+async def test_with_ipv6_link_local_addresses_alone_peers_are_found_and_used(
+    lan: Switch, tmp_path: Path
+) -> None:
+    office = Office(tmp_path, 2)
+    async with office.at(lan.plug(ipv4=False)) as a, office.at(lan.plug(ipv4=False)) as b:
+        state = await a.linked(1)
+        await b.linked(1)
+        assert state["addresses"][0].startswith("fe80::")
+        answer = await a.ask(do="read", count=10)
+        assert set(answer["sources"]) == {"peer"}
+
+
+async def test_where_multicast_is_blocked_a_named_peer_works(lan: Switch, tmp_path: Path) -> None:
+    office = Office(tmp_path, 2)
+    first, second = lan.plug(), lan.plug()
+    for station in (first, second):
+        station.block_mdns()
+    async with office.at(first) as a:
+        port = (await a.ask(do="state"))["port"]
+        async with office.at(second, "--peer", f"10.77.0.1:{port}") as b:
+            await b.linked(1)
+            state = await a.linked(1)
+            assert state["found"] == []
+
+
+async def test_a_changed_address_and_a_pulled_cable_end_in_a_link_again(
+    lan: Switch, tmp_path: Path
+) -> None:
+    office = Office(tmp_path, 2)
+    async with office.at(lan.plug()) as a, office.at(lan.plug()) as b:
+        await a.linked(1)
+        await b.linked(1)
+        lan.stations[1].address("10.77.0.99/24")
+        lan.stations[1].cut()
+        await a.linked(0)
+        lan.stations[1].connect()
+        assert (await a.linked(1))["addresses"] == ["10.77.0.99"]
+        await b.linked(1)
+        answer = await a.ask(do="read", count=10)
+        assert set(answer["sources"]) == {"peer"}
+
+
+async def test_an_owner_cut_off_without_a_word_delays_one_read_by_half_a_second_at_most(
+    lan: Switch, tmp_path: Path
+) -> None:
+    office = Office(tmp_path, 2)
+    async with office.at(lan.plug()) as a, office.at(lan.plug()) as b:
+        await a.linked(1)
+        await b.linked(1)
+        before = await a.ask(do="read", count=5)
+        assert set(before["sources"]) == {"peer"}
+        lan.stations[1].cut()
+        after = await a.ask(do="read", count=20)
+        assert set(after["sources"]) == {"bucket"}
+        assert 0.09 < after["longest"] < 0.5
+        again = await a.ask(do="read", count=5)
+        assert again["longest"] < 0.05
+
+
+async def test_a_daemon_that_ends_says_goodbye(lan: Switch, tmp_path: Path) -> None:
+    office = Office(tmp_path, 2)
+    first, second = lan.plug(), lan.plug()
+    async with office.at(first) as a:
+        await a.announced()
+        async with office.at(second) as b:
+            await a.linked(1)
+            await b.linked(1)
+            assert b.process.stdin is not None
+            b.process.stdin.close()
+            assert await b.process.wait() == 0
+        await a.found(0)
+        await a.linked(0)
