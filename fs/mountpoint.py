@@ -127,7 +127,8 @@ def _clean_dead(directory: Path) -> None:
 
 def _is_dead(directory: Path) -> bool:
     try:
-        directory.stat()
+        # Not `stat`: the kernel answers that from its cache for a while.
+        os.statvfs(directory)
     except OSError as error:
         # ENOTCONN: the process that served it is gone, and nobody else can take its place.
 

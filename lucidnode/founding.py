@@ -31,6 +31,7 @@ from lucidnode.node.bucket.keys import STUDIO, roster_key
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import verified
@@ -42,7 +43,6 @@ from lucidnode.node.config import (
     NODE_FILE,
     NodeConfig,
     save_config,
-    save_private,
 )
 from lucidnode.node.identity import DeviceIdentity
 
@@ -209,9 +209,9 @@ def _config(
 def _save_secrets(
     home: Path, membership: Membership, passphrase: str, credentials: Credentials | None
 ) -> None:
-    save_private(home / MEMBER_FILE, seal_membership(membership, passphrase))
+    write_durably(home / MEMBER_FILE, seal_membership(membership, passphrase))
     if credentials is not None:
-        save_private(home / BUCKET_FILE, msgspec.json.encode(credentials))
+        write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))
     else:
         with contextlib.suppress(FileNotFoundError):
             (home / BUCKET_FILE).unlink()

@@ -6,12 +6,11 @@ so that one can be rotated without the other.
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 import msgspec
 
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused
 
 GIB = 1024**3
@@ -77,19 +76,7 @@ def load_config(home: Path) -> NodeConfig:
 
 def save_config(home: Path, config: NodeConfig) -> None:
     """Write the settings into *home*, whole or not at all."""
-    save_private(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
-
-
-def save_private(path: Path, content: bytes) -> None:
-    """Replace *path* by *content* durably, readable by the owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
+    write_durably(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
 
 
 def cache_directory(home: Path, config: NodeConfig) -> Path:

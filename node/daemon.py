@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.discovery.advert import Advert
-from lucidnode.discovery.candidate import parse_peer
+from lucidnode.discovery.candidate import Candidate, parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node import register
@@ -246,7 +246,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         for work in (cache.upkeep(), uploads.run(), journal.resume(), roster.run(), webhooks.run()):
             tasks.create_task(work)
         if config.mdns:
-            tasks.create_task(_mdns(config, identity, office).run())
+            tasks.create_task(_mdns(config, identity, office, roster).run())
         welcome = wire.Welcome(
             device=identity.id,
             blocks_dir=str(cache.blocks_dir),
@@ -367,13 +367,33 @@ def _weight(config: NodeConfig) -> int:
     return min(MAX_WEIGHT, max(1, config.cache_limit // (10 * GIB)))
 
 
-def _mdns(config: NodeConfig, identity: DeviceIdentity, office: Office) -> Mdns:
+def _mdns(
+    config: NodeConfig, identity: DeviceIdentity, office: Office, roster: RosterService
+) -> Mdns:
     own = Advert(
         device=identity.id,
         control_port=office.control_port,
         weight=_weight(config),
     )
-    return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=office)
+    listener = _Announcements(office, roster)
+    return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=listener)
+
+
+class _Announcements:
+    """What mDNS finds, for the office. Implements `mdns.Listener`."""
+
+    def __init__(self, office: Office, roster: RosterService) -> None:
+        self._office = office
+        self._roster = roster
+
+    def found(self, instance: str, candidate: Candidate) -> None:
+        # Tagged with the studio's key, so a member: one that joined a moment ago.
+        if candidate.device is not None and candidate.device not in self._roster.current.devices:
+            self._roster.look_soon()
+        self._office.found(instance, candidate)
+
+    def gone(self, instance: str) -> None:
+        self._office.gone(instance)
 
 
 def _watch(

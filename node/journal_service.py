@@ -100,7 +100,11 @@ class JournalService:
                 await self._staging.discard_prepared(project)
                 continue
             async with self._locks.setdefault(project, asyncio.Lock()):
-                await self._finish(project, seq, request)
+                try:
+                    await self._finish(project, seq, request)
+                except NodeError as error:
+                    # It stays prepared: the mount of this project finds out, and says what is lost.
+                    log.warning("a commit of project %s cannot be finished: %s", project, error)
 
     def heads(self) -> dict[ProjectId, tuple[Seq, bytes]]:
         """Return the highest entry (number, hash) this node has seen of each project."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +15,22 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster, verified
-from lucidnode.node.config import save_private
 from lucidnode.node.journal_service import Commit
 
 log = logging.getLogger(__name__)
 
 _LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
-_POLL_SECONDS = 15.0
-"""How long a membership change made elsewhere may stay unseen here; a refused stranger on the LAN
-makes us look at once."""
+_POLL_SECONDS = 5.0
+"""How long a membership change made elsewhere may stay unseen here."""
+
+_HINT_SECONDS = 0.2
+"""Least time between a hint and the look it causes."""
 
 
 class RosterService:
@@ -55,6 +59,7 @@ class RosterService:
         self._changed = changed
         self._commit = commit
         self._raw: list[bytes] = []
+        self._hint = asyncio.Event()
         self.current = Roster.empty()
 
     def load(self) -> None:
@@ -103,7 +108,7 @@ class RosterService:
         if not found:
             return
         self._accept([*self._raw, *found])
-        save_private(self._saved, msgspec.msgpack.encode(wire.RosterLog(self._raw)))
+        write_durably(self._saved, msgspec.msgpack.encode(wire.RosterLog(self._raw)))
 
     def _accept(self, raw: list[bytes]) -> None:
         # Verified as a whole before any of it counts; `current` never shows half a log.
@@ -111,10 +116,19 @@ class RosterService:
         self._raw = raw
         self._changed(self.current)
 
+    def look_soon(self) -> None:
+        """Look for news now: somebody of this studio is near whom the roster here does not list."""
+        self._hint.set()
+
     async def run(self) -> None:
         """Look for news until cancelled."""
         while True:
-            await self._clock.sleep(_POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._hint.wait()
+            self._hint.clear()
+            # A flood of hints shall not become a flood of requests.
+            await self._clock.sleep(_HINT_SECONDS)
             try:
                 await self.refresh()
             except Unavailable as error:

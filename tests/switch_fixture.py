@@ -113,14 +113,15 @@ class Program:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    async def ask(self, **question: object) -> Any:
+    async def ask(self, **question: object) -> dict[str, Any]:
         """Send one question, return the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question).encode() + b"\n")
         line = await self.process.stdout.readline()
         assert line, "the daemon ended"
-        return json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     async def until(self, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until *holds* is true of its state; return that state."""

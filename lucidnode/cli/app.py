@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,10 +13,6 @@ import platformdirs
 
 from lucidnode.cli.background import ChildFailed
 from lucidnode.cli.exit_codes import Exit, exit_code
-from lucidnode.cli.mounting import mount, mount_process, umount
-from lucidnode.cli.node import cache, daemon, dashboard, exit_node, peers, savings, status
-from lucidnode.cli.project import project
-from lucidnode.cli.studio import init, invite, join
 from lucidnode.fs.errors import FsError
 from lucidnode.node.client.errors import NodeError
 
@@ -24,7 +21,47 @@ _EXIT_CODES = "\n".join(
 )
 
 
+_COMMANDS = {
+    "init": "studio",
+    "invite": "studio",
+    "join": "studio",
+    "project": "project",
+    "mount": "mounting",
+    "umount": "mounting",
+    "mount-process": "mounting",
+    "daemon": "daemon",
+    "exit": "node",
+    "status": "node",
+    "peers": "node",
+    "savings": "node",
+    "cache": "node",
+    "dashboard": "node",
+}
+"""In which module of this package each command is. Only that one is imported: a daemon's worth of
+libraries takes half a second to load, and `lucidnode status` needs none of them."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found = import_module(f"lucidnode.cli.{module}")
+        command: click.Command = getattr(found, cmd_name.replace("-", "_") + "_command")
+        return command
+
+
 @click.group(
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"\b\nExit codes:\n{_EXIT_CODES}",
 )
@@ -47,25 +84,6 @@ def cli(context: click.Context, home: Path | None) -> None:
     """
     chosen = home or Path(platformdirs.user_data_dir("lucidnode"))
     context.obj = chosen.expanduser().absolute()
-
-
-for command in (
-    init,
-    invite,
-    join,
-    project,
-    mount,
-    mount_process,
-    umount,
-    daemon,
-    exit_node,
-    status,
-    peers,
-    savings,
-    cache,
-    dashboard,
-):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

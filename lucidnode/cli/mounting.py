@@ -29,7 +29,7 @@ from lucidnode.node.config import SOCKET_FILE, load_config
 _UNMOUNT_SECONDS = 120.0
 
 
-@click.command()
+@click.command("mount")
 @click.argument("project")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
@@ -44,7 +44,7 @@ _UNMOUNT_SECONDS = 120.0
 @click.option("--foreground", is_flag=True, help="Stay in this terminal and log here.")
 @passphrase_file
 @click.pass_obj
-def mount(
+def mount_command(
     home: Path,
     project: str,
     directory: Path,
@@ -87,16 +87,16 @@ def mount(
 
 
 @click.command("mount-process", hidden=True)
-def mount_process() -> None:
+def mount_process_command() -> None:
     """Serve the mount whose keys come on standard input: secrets are never arguments."""
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
     uvloop.run(run(spec, say_ready))
 
 
-@click.command()
+@click.command("umount")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.pass_obj
-def umount(home: Path, directory: Path) -> None:
+def umount_command(home: Path, directory: Path) -> None:
     """Unmount DIRECTORY. Its changes are safe on this disk; the daemon goes on uploading them.
 
     \b

@@ -1,4 +1,4 @@
-"""Commands about this workstation's daemon: run it, ask it, stop it."""
+"""Commands that ask this workstation's daemon, or stop it."""
 
 from __future__ import annotations
 
@@ -8,60 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 
-from lucidnode.cli.background import daemon_answers, ensure_daemon, say_ready, start
+from lucidnode.cli.background import ensure_daemon
 from lucidnode.cli.output import show_json, show_table, size
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
-from lucidnode.node.daemon import DaemonOptions, run_daemon
+from lucidnode.node.config import SOCKET_FILE, load_config
 
 as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 
 
-@click.command()
-@click.option("--foreground", is_flag=True, help="Stay in this terminal and log here.")
-@click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    metavar="HOST:PORT",
-    help="Control address of a workstation that multicast cannot reach. Repeatable.",
-)
-@click.option("--no-mdns", is_flag=True, help="Neither announce this node nor look for others.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Control port for other nodes.")
-@click.pass_obj
-def daemon(
-    home: Path, foreground: bool, peers: tuple[str, ...], no_mdns: bool, port: int | None
-) -> None:
-    """Start the node daemon: cache, peers, uploads, dashboard.
-
-    Other commands start it when it is needed; this one is for service managers, and for nodes
-    that multicast cannot reach.
-
-    \b
-    Example:
-      lucidnode daemon --foreground --peer 192.168.7.20:7450
-    """
-    options = DaemonOptions(peers=list(peers), mdns=not no_mdns, control_port=port)
-    if foreground:
-        uvloop.run(run_daemon(home, options, say_ready))
-        return
-    load_config(home)
-    if asyncio.run(daemon_answers(home)):
-        click.echo("the daemon runs already", err=True)
-        return
-    arguments = ["--home", str(home), "daemon", "--foreground"]
-    arguments += [part for peer in peers for part in ("--peer", peer)]
-    arguments += ["--no-mdns"] if no_mdns else []
-    arguments += ["--port", str(port)] if port else []
-    pid = start(arguments, home / LOG_FILE)
-    click.echo(f"daemon started, process {pid}; its log is {home / LOG_FILE}", err=True)
-
-
 @click.command("exit")
 @click.pass_obj
-def exit_node(home: Path) -> None:
+def exit_command(home: Path) -> None:
     """Stop the daemon of this workstation. What is not uploaded yet goes on when it starts again.
 
     Unmount first: a mounted project keeps the daemon needed.
@@ -73,10 +31,10 @@ def exit_node(home: Path) -> None:
     asyncio.run(_order(home / SOCKET_FILE, "exit"))
 
 
-@click.command()
+@click.command("status")
 @as_json
 @click.pass_obj
-def status(home: Path, wants_json: bool) -> None:
+def status_command(home: Path, wants_json: bool) -> None:
     """Show what runs on this workstation and how it is.
 
     \b
@@ -107,10 +65,10 @@ def status(home: Path, wants_json: bool) -> None:
         click.echo(f"! {line}")
 
 
-@click.command()
+@click.command("peers")
 @as_json
 @click.pass_obj
-def peers(home: Path, wants_json: bool) -> None:
+def peers_command(home: Path, wants_json: bool) -> None:
     """Show the other workstations of this office and their share of the cache.
 
     \b
@@ -141,10 +99,10 @@ def peers(home: Path, wants_json: bool) -> None:
         )
 
 
-@click.command()
+@click.command("savings")
 @as_json
 @click.pass_obj
-def savings(home: Path, wants_json: bool) -> None:
+def savings_command(home: Path, wants_json: bool) -> None:
     """Show how much of the bucket's bandwidth this office did without.
 
     \b
@@ -167,12 +125,12 @@ def savings(home: Path, wants_json: bool) -> None:
     show_table(["", "this workstation", "office"], rows)
 
 
-@click.group()
-def cache() -> None:
+@click.group("cache")
+def cache_command() -> None:
     """Look at the block cache of this workstation, or empty it."""
 
 
-@cache.command("show")
+@cache_command.command("show")
 @as_json
 @click.pass_obj
 def cache_show(home: Path, wants_json: bool) -> None:
@@ -196,7 +154,7 @@ def cache_show(home: Path, wants_json: bool) -> None:
     )
 
 
-@cache.command("clear")
+@cache_command.command("clear")
 @click.pass_obj
 def cache_clear(home: Path) -> None:
     """Delete every cached block. What waits for its upload is not touched.
@@ -208,10 +166,10 @@ def cache_clear(home: Path) -> None:
     asyncio.run(_order(ensure_daemon(home), "cache/clear"))
 
 
-@click.command()
+@click.command("dashboard")
 @as_json
 @click.pass_obj
-def dashboard(home: Path, wants_json: bool) -> None:
+def dashboard_command(home: Path, wants_json: bool) -> None:
     """Open the dashboard of this workstation in a browser, and print its address.
 
     \b

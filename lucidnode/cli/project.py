@@ -19,12 +19,12 @@ passphrase_file = click.option(
 )
 
 
-@click.group()
-def project() -> None:
+@click.group("project")
+def project_command() -> None:
     """Create projects and list them. Each is a drive of its own, with keys of its own."""
 
 
-@project.command("create")
+@project_command.command("create")
 @click.argument("name")
 @click.option(
     "--block-size",
@@ -50,7 +50,7 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
     click.echo(f"project {name} created: mount it with `lucidnode mount {name} DIR`", err=True)
 
 
-@project.command("list")
+@project_command.command("list")
 @passphrase_file
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 @click.pass_obj

@@ -45,7 +45,7 @@ _local = [
 ]
 
 
-@click.command()
+@click.command("init")
 @click.argument("bucket_url")
 @click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's.")
 @click.option("--region", help="S3 region, if the store cannot be asked for it.")
@@ -60,7 +60,7 @@ _local = [
 @_local[1]
 @passphrase_file
 @click.pass_obj
-def init(
+def init_command(
     home: Path,
     bucket_url: str,
     endpoint_url: str | None,
@@ -95,7 +95,7 @@ def init(
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
 
-@click.command()
+@click.command("invite")
 @click.option(
     "--role",
     type=click.Choice(["owner", "editor", "viewer"]),
@@ -108,7 +108,7 @@ def init(
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 @passphrase_file
 @click.pass_obj
-def invite(
+def invite_command(
     home: Path, role: str, days: int, who: str, wants_json: bool, passphrase_file: Path | None
 ) -> None:
     """Make a one-time ticket for one more workstation, and the code that opens it.
@@ -131,7 +131,7 @@ def invite(
     click.echo(code)
 
 
-@click.command()
+@click.command("join")
 @click.argument("ticket")
 @click.option(
     "--code-file",
@@ -144,7 +144,7 @@ def invite(
 @_local[1]
 @passphrase_file
 @click.pass_obj
-def join(
+def join_command(
     home: Path,
     ticket: str,
     code_file: Path | None,

@@ -241,7 +241,7 @@ def _write(path: Path, body: bytes) -> None:
         view = memoryview(body)
         while view:
             view = view[file.write(view) :]
-        pass
+        os.fsync(file.fileno())
 
 
 def _link(scratch: Path, path: Path) -> None:

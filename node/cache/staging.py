@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import ParamSpec, Protocol, Self, TypeVar
 
 from lucidnode.node.block import verified
-from lucidnode.node.cache.durable import write_durably
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
 from lucidnode.node.client.staging import STAGING, staged_path

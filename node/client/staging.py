@@ -9,13 +9,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import secrets
 from pathlib import Path
 
-from lucidnode.node.client.errors import NoSpace
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 BLOCKS = "blocks"
@@ -39,27 +35,4 @@ def stage(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: byt
     Blocking; call it from a thread. Writing a block that is already staged is a no-op in effect.
     Raises NoSpace when the disk is full, and leaves nothing behind then.
     """
-    target = staged_path(staging_dir, project, block)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = target.parent / f".{block.hex()}.{secrets.token_hex(4)}.tmp"
-    try:
-        file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            view = memoryview(ciphertext)
-            while view:
-                view = view[os.write(file, view) :]
-            os.fdatasync(file)
-        finally:
-            os.close(file)
-        scratch.rename(target)
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise NoSpace("the disk of the cache directory is full") from error
-        raise
+    write_durably(staged_path(staging_dir, project, block), ciphertext)

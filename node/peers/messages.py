@@ -25,7 +25,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Weight = Annotated[int, Meta(ge=1, le=MAX_WEIGHT)]
 Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Project = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Project = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Number = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 Name = Annotated[str, Meta(max_length=64)]
 

@@ -266,6 +266,13 @@ async def test_the_store_refuses_a_body_damaged_on_its_way(site: Site) -> None:
         await site.direct.get(KEY)
 
 
+async def test_an_object_of_any_size_is_one_request_and_never_parts(site: Site) -> None:
+    body = secrets.token_bytes(6 * 1024 * 1024)
+    await site.faulty.put(KEY, body)
+    assert await site.faulty.get(KEY) == body
+    assert site.proxy.requests == ["PUT", "GET"]
+
+
 async def test_a_full_bucket_is_unavailable_and_no_matter_of_rights(site: Site) -> None:
     site.proxy.next("PUT", Refuse(403, "QuotaExceeded"), Refuse(507))
     for _ in range(2):

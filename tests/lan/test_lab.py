@@ -70,6 +70,24 @@ def appears(path: Path, content: bytes) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def coming_up(name: str, *, until: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield `up` of a lab of two at the moment when it says *until*; waits for its end after."""
+    words = [*LAN, "up", "--name", name, "--nodes", "2"]
+    said = []
+    with subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as up:
+        assert up.stderr is not None
+        for line in up.stderr:
+            said.append(line)
+            if until in line:
+                yield up
+                up.communicate()
+                return
+    pytest.fail("".join(said))
+
+
 @pytest.fixture(scope="module")
 def office() -> Iterator[dict[str, Any]]:
     """Yield a lab of two workstations with a real S3 server, as `up` described it."""
@@ -178,37 +196,17 @@ def test_second_lab_lives_beside_the_first(office: dict[str, Any]) -> None:
 
 
 def test_down_removes_what_a_crash_left() -> None:
-    up = subprocess.Popen(
-        [*LAN, "up", "--name", "crash", "--nodes", "2"],
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert up.stderr is not None
-        # Said when the network, the cloud and the first workstation are there, and more to come.
-        assert any("workstations" in line for line in up.stderr)
-    finally:
+    # The network, the cloud and the first workstation are there, and more is to come.
+    with coming_up("crash", until="workstations") as up:
         up.kill()
-        up.communicate()
     assert traces("crash") != []
     lan("down", "--name", "crash")
     assert traces("crash") == []
 
 
 def test_interrupted_up_leaves_nothing() -> None:
-    up = subprocess.Popen(
-        [*LAN, "up", "--name", "stopped", "--nodes", "2"],
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert up.stderr is not None
-    assert any("studio" in line for line in up.stderr)
-    up.send_signal(signal.SIGTERM)
-    up.communicate()
+    with coming_up("stopped", until="studio") as up:
+        up.send_signal(signal.SIGTERM)
     assert up.returncode == 1
     assert traces("stopped") == []
 

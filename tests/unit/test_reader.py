@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from pathlib import Path
+from random import Random  # noqa: TID251 - seeded
 
 import pytest
 from file_layer_fixture import BLOCK, FileLayer, file_layer
@@ -16,7 +16,7 @@ SIZE = 6 * BLOCK + 1234
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
+    return Random(seed).randbytes(size)
 
 
 async def stored_file(

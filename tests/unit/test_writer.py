@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from pathlib import Path
+from random import Random  # noqa: TID251 - seeded
 
 import pytest
 from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
@@ -17,7 +17,7 @@ from lucidnode.node.client.staging import staged_path
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
+    return Random(seed).randbytes(size)
 
 
 async def crash_and_reopen(home: Path, ino: InodeNo) -> bytes:
@@ -169,7 +169,7 @@ async def test_memory_stays_within_its_budget(tmp_path: Path) -> None:
     async with file_layer(tmp_path, max_buffered=budget) as layer:
         ino, handle = await layer.create()
         data = bytearray(20 * BLOCK)
-        generator = random.Random(3)
+        generator = Random(3)
         for _ in range(1500):
             offset = generator.randrange(len(data) - 4096)
             piece = generator.randbytes(4096)
@@ -258,7 +258,7 @@ async def test_random_writes_and_truncates_match_a_reference(tmp_path: Path) -> 
     for seed in range(6):
         home = tmp_path / str(seed)
         home.mkdir()
-        generator = random.Random(seed)
+        generator = Random(seed)
         reference = bytearray()
         async with file_layer(home, max_buffered=5 * BLOCK) as layer:
             ino, handle = await layer.create()
@@ -270,7 +270,7 @@ async def test_random_writes_and_truncates_match_a_reference(tmp_path: Path) -> 
 
 
 async def one_step(
-    generator: random.Random, layer: FileLayer, ino: InodeNo, handle: int, reference: bytearray
+    generator: Random, layer: FileLayer, ino: InodeNo, handle: int, reference: bytearray
 ) -> None:
     limit = 4 * BLOCK
     match generator.choice(["write", "write", "write", "big", "truncate", "flush", "pack", "read"]):

@@ -1,0 +1,344 @@
+"""Workstations for tests of real mounts: the daemon's real socket over a bucket that is a folder.
+
+Each node serves the wire protocol from a thread of the test, so a test can break things under a
+mount that runs in a process of its own, and look at what crossed the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from studio_fixture import Studio
+
+from lucidnode.fs.format import sodium
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.mount import MountSpec
+from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.node.client import wire
+from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.journal import signing_message
+from lucidnode.node.client.roster_entry import device_id
+from lucidnode.node.client.staging import cached_path, staged_path
+from lucidnode.node.journal_service import JournalService
+from lucidnode.node.mounts import Mounts
+from lucidnode.node.roster_service import RosterService
+from lucidnode.node.socket_server import BlocksForMounts, SocketServer
+
+BLOCK = 256 * 1024
+
+
+class Bucket:
+    """A folder that all nodes of a test share. While *cut*, nobody reaches it."""
+
+    def __init__(self, root: Path) -> None:
+        self.blocks = root / "block"
+        self.journal = root / "journal"
+        self.cut = False
+        for folder in (self.blocks, self.journal):
+            folder.mkdir(parents=True)
+
+    def check(self) -> None:
+        if self.cut:
+            raise Unavailable("the bucket is away")
+
+
+class Workstation:
+    """One node. Faults: *uploads* False keeps staged blocks where they are."""
+
+    def __init__(
+        self,
+        home: Path,
+        bucket: Bucket,
+        studio: Studio,
+        member: Membership,
+        seed: bytes,
+        project: ProjectId,
+    ) -> None:
+        self.home = home
+        self.bucket = bucket
+        self.mountpoint = home / "mount"
+        self.blocks_dir = home / "cache" / "blocks"
+        self.staging_dir = home / "cache" / "staging"
+        for folder in (self.mountpoint, self.blocks_dir, self.staging_dir / project):
+            folder.mkdir(parents=True)
+        self.uploads = True
+        self.staging_limit = 1 << 40
+        self.fetched: list[BlockId] = []
+        self.others: list[Workstation] = []
+        self._studio = studio
+        self._member = member
+        self._seed = seed
+        self.project = project
+        self._mounts = Mounts()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- the daemon --------------------------------------------------------------------------
+
+    def start_daemon(self) -> None:
+        """Serve the daemon's socket from a thread."""
+        started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
+        self._thread.start()
+        assert started.wait(10)
+
+    def stop_daemon(self) -> None:
+        """Close the socket and all connections."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._loop = None
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    @contextlib.contextmanager
+    def restarting(self) -> Iterator[None]:
+        """Stop the daemon, and start it again on leaving."""
+        self.stop_daemon()
+        try:
+            yield
+        finally:
+            self.start_daemon()
+
+    async def _serve(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        async with SocketServer(
+            self.home / "daemon.sock",
+            blocks=cast("BlocksForMounts", self),
+            journal=cast("JournalService", _Journal(self)),
+            roster=cast("RosterService", _Roster(self._studio)),
+            mounts=self._mounts,
+            welcome=self._welcome,
+            topics={},
+            orders={},
+        ):
+            started.set()
+            await self._ended.wait()
+
+    async def _welcome(self) -> wire.Welcome:
+        device = device_id(sodium.signing_public(self._seed))
+        return wire.Welcome(
+            device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
+        )
+
+    async def obtain(
+        self, project: ProjectId, block: BlockId
+    ) -> tuple[wire.Source, bytes | None]:
+        """Bring a block from the bucket into the cache."""
+        self.bucket.check()
+        self.fetched.append(block)
+        stored = self.bucket.blocks / block.hex()
+        if not stored.exists():
+            raise NotThere(block.hex())
+        _place(cached_path(self.blocks_dir, block), stored.read_bytes())
+        return "bucket", None
+
+    def prefetch(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        raise AssertionError("mounts read ahead with plain requests")
+
+    def touched(self, blocks: list[BlockId]) -> None:
+        """Take note of nothing."""
+
+    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Nothing to note: `upload` looks into the directory."""
+
+    def upload(self) -> None:
+        """Move what is staged to the bucket and the cache."""
+        if not self.uploads or self.bucket.cut:
+            return
+        for path in list((self.staging_dir / self.project).iterdir()):
+            if not path.name.startswith("."):
+                block = BlockId(bytes.fromhex(path.name))
+                content = path.read_bytes()
+                _place(self.bucket.blocks / path.name, content)
+                _place(cached_path(self.blocks_dir, block), content)
+                staged_path(self.staging_dir, self.project, block).unlink()
+
+    def sign(self, unsigned: bytes) -> bytes:
+        """Return the signed entry."""
+        return unsigned + sodium.sign(self._seed, signing_message(unsigned))
+
+    def push(self, seq: Seq, body: bytes) -> None:
+        """Tell the other nodes' mounts of an entry."""
+        for other in self.others:
+            if other._loop is not None:
+                other._loop.call_soon_threadsafe(
+                    other._mounts.tell, self.project, wire.Entry(seq, body)
+                )
+
+    def evict(self) -> None:
+        """Empty the cache."""
+        for path in self.blocks_dir.glob("*/*"):
+            path.unlink()
+
+    # -- the mount ---------------------------------------------------------------------------
+
+    def mount(self, *, durability: str = "local", read_only: bool = False) -> int:
+        """Start a mount process as the command line does; return its pid once it serves."""
+        spec = MountSpec(
+            home=str(self.home),
+            mountpoint=str(self.mountpoint),
+            membership=self._member,
+            project=self.project,
+            durability=durability,  # type: ignore[arg-type]  # one of its words
+            read_only=read_only,
+        )
+        with (self.home / "mount.log").open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lucidnode", "mount-process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, "LUCIDNODE_HOME": str(self.home)},
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.msgpack.encode(spec))
+            self._process.stdin.close()
+        said = self._process.stdout.readline()
+        self._process.stdout.close()
+        if said.strip() != b"ready":
+            self._process.wait()
+            raise MountFailed(self.log())
+        return self._process.pid
+
+    def mount_again(self) -> None:
+        """Try a second mount of the same project, beside the first."""
+        first, self.mountpoint = (self._process, self.mountpoint), self.home / "elsewhere"
+        self.mountpoint.mkdir()
+        try:
+            self.mount()
+        finally:
+            self._process, self.mountpoint = first
+
+    def wait_for_end(self) -> None:
+        """Wait for the mount process to end well."""
+        assert self._process is not None
+        assert self._process.wait(60) == 0, self.log()
+
+    def kill(self) -> None:
+        """End the mount process as a power cut would; its dead mount stays."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def unmount(self) -> None:
+        """End the mount in order."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self.wait_for_end()
+        assert mounted_at(self.mountpoint) is None
+
+    def clean_up(self) -> None:
+        """Leave nothing behind, however the test ended."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        while mounted_at(self.mountpoint) is not None:
+            subprocess.run(["umount", "-l", str(self.mountpoint)], check=True)
+
+    def log(self) -> str:
+        """Return what the mount process logged."""
+        return (self.home / "mount.log").read_text(errors="replace")
+
+
+class MountFailed(Exception):
+    """The mount process gave up; the text is its log."""
+
+
+class _Journal:
+    """Creates entries if absent, once what they need is uploaded."""
+
+    def __init__(self, node: Workstation) -> None:
+        self._node = node
+
+    async def commit(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        bucket = self._node.bucket
+        while any(not (bucket.blocks / block.hex()).exists() for block in request.needs):
+            self._node.upload()
+            await asyncio.sleep(0.01)
+        bucket.check()
+        body = self._node.sign(request.unsigned)
+        path = bucket.journal / f"{seq:016d}"
+        scratch = path.with_name(f".{seq}.{id(self._node)}")
+        scratch.write_bytes(body)
+        try:
+            os.link(scratch, path)
+        except FileExistsError:
+            other = path.read_bytes()
+            return wire.CommitReply("committed" if other == body else "lost", other)
+        finally:
+            scratch.unlink()
+        self._node.push(seq, body)
+        return wire.CommitReply("committed", body)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes:
+        self._node.bucket.check()
+        try:
+            return (self._node.bucket.journal / f"{seq:016d}").read_bytes()
+        except FileNotFoundError:
+            raise NotThere("no such entry") from None
+
+
+class _Roster:
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def entries(self) -> list[bytes]:
+        return self._studio.entries
+
+    async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:
+        raise AssertionError("mounts do not write the roster")
+
+
+@contextlib.contextmanager
+def workstations(root: Path, count: int = 1) -> Iterator[list[Workstation]]:
+    """Yield *count* nodes of one studio with one project, their daemons serving, none mounted."""
+    studio = Studio()
+    bucket = Bucket(root / "bucket")
+    project = studio.project("demo", block_size=BLOCK)
+    nodes: list[Workstation] = []
+    for number in range(count):
+        seed = sodium.random_bytes(32)
+        invite, who = studio.invite(), studio.newcomer(f"Member {number}", f"edit-{number}")
+        studio.entries.append(studio.joining(invite, who, seed))
+        nodes.append(Workstation(root / f"node-{number}", bucket, studio, who, seed, project))
+    for node in nodes:
+        node.others = [other for other in nodes if other is not node]
+    with contextlib.ExitStack() as stack:
+        for node in nodes:
+            stack.callback(node.clean_up)
+            node.start_daemon()
+            stack.callback(node.stop_daemon)
+        yield nodes
+
+
+def eventually(true: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Return once *true* holds; fail if it does not within *seconds*."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)  # noqa: TID251  # a test thread, not a loop
+
+
+def _place(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, as a cache does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{threading.get_ident()}")
+    scratch.write_bytes(content)
+    scratch.rename(path)

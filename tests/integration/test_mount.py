@@ -1,0 +1,425 @@
+"""Real mounts, in processes of their own, through the real socket."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded
+
+import pytest
+from daemon_fixture import BLOCK, MountFailed, Workstation, eventually, workstations
+
+from lucidnode.fs.mountpoint import mounted_at
+
+pytestmark = pytest.mark.fuse
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Workstation]:
+    with workstations(tmp_path) as [only]:
+        yield only
+
+
+@pytest.fixture
+def mounted(node: Workstation) -> Path:
+    node.mount()
+    return node.mountpoint
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    return Random(seed).randbytes(size)
+
+
+def remounted_elsewhere_empty(node: Workstation) -> None:
+    """Unmount, and mount again with nothing but the bucket: no cache, no replica."""
+    node.unmount()
+    node.evict()
+    for path in node.home.glob("projects/*/replica.db*"):
+        path.unlink()
+    node.mount()
+
+
+def test_a_tree_survives_everything_but_the_bucket(node: Workstation) -> None:
+    node.mount()
+    top = node.mountpoint
+    (top / "dir/below").mkdir(parents=True)
+    (top / "dir/big").write_bytes(noise(5 * BLOCK + 77))
+    (top / "dir/small").write_bytes(b"small")
+    (top / "empty").touch()
+    (top / "link").symlink_to("dir/small")
+    os.link(top / "dir/small", top / "hard")
+    os.setxattr(top / "dir/big", "user.label", b"rushes")
+    os.utime(top / "dir/big", ns=(1_000_000_001, 1_000_000_002))
+    (top / "dir/small").chmod(0o640)
+    remounted_elsewhere_empty(node)
+    assert sorted(os.listdir(top)) == ["dir", "empty", "hard", "link"]
+    assert (top / "dir/big").read_bytes() == noise(5 * BLOCK + 77)
+    assert (top / "link").read_text() == (top / "hard").read_text() == "small"
+    assert (top / "hard").stat().st_nlink == 2
+    assert os.getxattr(top / "dir/big", "user.label") == b"rushes"
+    assert (top / "dir/big").stat().st_mtime_ns == 1_000_000_002
+    assert stat.S_IMODE((top / "hard").stat().st_mode) == 0o640
+    assert os.getxattr(top / "empty", "user.lucid.state") == b"cloud"
+
+
+def test_errors_are_those_of_linux(mounted: Path) -> None:
+    (mounted / "file").write_bytes(b"x")
+    (mounted / "dir/full").mkdir(parents=True)
+    for expected, call in [
+        (errno.ENOENT, lambda: os.stat(mounted / "absent")),
+        (errno.EEXIST, lambda: os.mkdir(mounted / "dir")),
+        (errno.ENOTEMPTY, lambda: os.rmdir(mounted / "dir")),
+        (errno.ENOTDIR, lambda: os.rmdir(mounted / "file")),
+        (errno.EISDIR, lambda: os.unlink(mounted / "dir")),
+        (errno.EINVAL, lambda: os.rename(mounted / "dir", mounted / "dir/full/loop")),
+        (errno.ENAMETOOLONG, lambda: (mounted / ("n" * 256)).touch()),
+        (errno.ENODATA, lambda: os.getxattr(mounted / "file", "user.none")),
+        (errno.EPERM, lambda: os.setxattr(mounted / "file", "user.lucid.state", b"cloud")),
+        (errno.EEXIST, lambda: os.open(mounted / "file", os.O_CREAT | os.O_EXCL)),
+    ]:
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            call()
+        assert caught.value.errno == expected
+
+
+def test_names_are_bytes(mounted: Path) -> None:
+    names = [b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode(), b"new\nline", b"n" * 255]
+    for name in names:
+        with open(os.fsencode(mounted) + b"/" + name, "wb") as file:  # noqa: PTH123  # bytes
+            file.write(name)
+    assert sorted(os.listdir(os.fsencode(mounted))) == sorted(names)
+    for name in names:
+        with open(os.fsencode(mounted) + b"/" + name, "rb") as file:  # noqa: PTH123  # bytes
+            assert file.read() == name
+
+
+def test_a_large_directory_lists_each_name_once(mounted: Path) -> None:
+    for number in range(1000):
+        (mounted / f"frame.{number:05d}").touch()
+    found = os.listdir(mounted)
+    assert len(found) == len(set(found)) == 1000
+    listed = subprocess.run(["ls", "-a", mounted], capture_output=True, check=True).stdout.split()
+    assert listed[:2] == [b".", b".."]
+
+
+def test_random_writes_and_truncates_match_a_reference_file(
+    mounted: Path, tmp_path: Path
+) -> None:
+    """What fsx does: the same steps on the mount and on the local disk, compared as they go."""
+    generator = Random(11)
+    ours = os.open(mounted / "fsx", os.O_RDWR | os.O_CREAT, 0o644)
+    theirs = os.open(tmp_path / "fsx", os.O_RDWR | os.O_CREAT, 0o644)
+    limit = 6 * BLOCK
+    for step in range(600):
+        offset, length = generator.randrange(limit), generator.randrange(1, 70_000)
+        match generator.randrange(10):
+            case 0:
+                for file in (ours, theirs):
+                    os.ftruncate(file, offset)
+            case 1:
+                os.fsync(ours)
+            case 2 if os.fstat(theirs).st_size > 0:
+                changed = generator.randbytes(min(length, os.fstat(theirs).st_size))
+                for file in (ours, theirs):
+                    with mmap.mmap(file, 0) as mapped:
+                        mapped[: len(changed)] = changed
+                        mapped.flush()
+            case 3 | 4 | 5 | 6:
+                data = generator.randbytes(length)
+                for file in (ours, theirs):
+                    os.pwrite(file, data, offset)
+            case 7:
+                os.close(ours)
+                ours = os.open(mounted / "fsx", os.O_RDWR)
+            case _:
+                assert os.pread(ours, length, offset) == os.pread(theirs, length, offset), step
+        assert os.fstat(ours).st_size == os.fstat(theirs).st_size, step
+    os.close(ours)
+    os.close(theirs)
+    assert (mounted / "fsx").read_bytes() == (tmp_path / "fsx").read_bytes()
+
+
+def test_a_deleted_file_is_readable_and_writable_while_open(mounted: Path) -> None:
+    with (mounted / "gone").open("w+b") as file:
+        file.write(noise(3 * BLOCK))
+        file.flush()
+        (mounted / "gone").unlink()
+        assert os.listdir(mounted) == []
+        file.seek(BLOCK)
+        file.write(b"still")
+        file.flush()
+        file.seek(0)
+        assert file.read() == noise(3 * BLOCK)[:BLOCK] + b"still" + noise(3 * BLOCK)[BLOCK + 5 :]
+        assert os.fstat(file.fileno()).st_nlink == 0
+
+
+def test_a_file_renamed_over_is_readable_while_open(mounted: Path) -> None:
+    (mounted / "cut.prproj").write_bytes(b"old")
+    with (mounted / "cut.prproj").open("rb") as old:
+        (mounted / "cut.tmp").write_bytes(b"new")
+        (mounted / "cut.tmp").replace(mounted / "cut.prproj")
+        assert old.read() == b"old"
+        assert (mounted / "cut.prproj").read_bytes() == b"new"
+
+
+def test_sparse_files_read_as_zeros(mounted: Path) -> None:
+    with (mounted / "sparse").open("wb") as file:
+        file.seek(1 << 36)
+        file.write(b"end")
+    assert (mounted / "sparse").stat().st_size == (1 << 36) + 3
+    with (mounted / "sparse").open("rb") as file:
+        assert file.read(100_000) == bytes(100_000)
+        file.seek((1 << 36) - 10)
+        assert file.read() == bytes(10) + b"end"
+
+
+def test_appending_writers_do_not_overwrite_each_other(mounted: Path) -> None:
+    def append(letter: bytes) -> None:
+        with (mounted / "log").open("ab", buffering=0) as file:
+            for _ in range(200):
+                file.write(letter * 10)
+
+    threads = [threading.Thread(target=append, args=(letter,)) for letter in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = (mounted / "log").read_bytes()
+    assert sorted(content) == sorted(b"abc" * 2000)
+
+
+def test_what_close_acknowledged_survives_a_kill(node: Workstation) -> None:
+    node.uploads = False
+    node.mount()
+    closed: dict[str, int] = {}
+
+    def copy() -> None:
+        for number in range(10_000):
+            size = (number * 7919) % (2 * BLOCK)
+            try:
+                (node.mountpoint / f"file-{number}").write_bytes(noise(size, number))
+            except OSError:
+                return
+            closed[f"file-{number}"] = size
+
+    copying = threading.Thread(target=copy)
+    copying.start()
+    eventually(lambda: len(closed) >= 40)
+    node.kill()
+    copying.join()
+    kept = dict(closed)
+    assert any((node.staging_dir / node.project).iterdir()), "nothing was unsent: no proof"
+    node.uploads = True
+    node.mount()
+    for name, size in kept.items():
+        assert (node.mountpoint / name).read_bytes() == noise(size, int(name.split("-")[1])), name
+    eventually(
+        lambda: all(
+            os.getxattr(node.mountpoint / name, "user.lucid.state") == b"cloud" for name in kept
+        )
+    )
+    remounted_elsewhere_empty(node)
+    for name, size in kept.items():
+        assert (node.mountpoint / name).read_bytes() == noise(size, int(name.split("-")[1])), name
+
+
+def test_a_dead_mount_is_taken_away_and_not_stacked_upon(node: Workstation) -> None:
+    for _ in range(2):
+        node.mount()
+        node.kill()
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            os.listdir(node.mountpoint)
+        assert caught.value.errno == errno.ENOTCONN
+    node.mount()
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    assert sum(str(node.mountpoint) in line for line in lines) == 1
+
+
+def test_a_full_staging_area_is_enospc_and_loses_nothing_acknowledged(node: Workstation) -> None:
+    node.staging_limit = 8 * BLOCK
+    node.uploads = False
+    node.mount()
+    (node.mountpoint / "before").write_bytes(noise(2 * BLOCK))
+    with pytest.raises(OSError, match=r"\[Errno") as caught:
+        (node.mountpoint / "too big").write_bytes(noise(20 * BLOCK))
+    assert caught.value.errno == errno.ENOSPC
+    assert (node.mountpoint / "before").read_bytes() == noise(2 * BLOCK)
+    (node.mountpoint / "too big").unlink()
+    node.uploads = True
+    node.upload()
+    (node.mountpoint / "after").write_bytes(noise(20 * BLOCK, 2))
+    assert (node.mountpoint / "after").read_bytes() == noise(20 * BLOCK, 2)
+
+
+def test_local_acknowledgements_need_no_bucket(node: Workstation) -> None:
+    node.mount()
+    node.bucket.cut = True
+    (node.mountpoint / "offline").write_bytes(noise(3 * BLOCK))
+    assert (node.mountpoint / "offline").read_bytes() == noise(3 * BLOCK)
+    assert os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"local"
+    node.bucket.cut = False
+    eventually(
+        lambda: os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"cloud", 30
+    )
+
+
+def test_cloud_acknowledgements_are_in_the_bucket(node: Workstation) -> None:
+    node.mount(durability="cloud")
+    (node.mountpoint / "safe").write_bytes(noise(2 * BLOCK + 5))
+    assert os.getxattr(node.mountpoint / "safe", "user.lucid.state") == b"cloud"
+    node.kill()
+    node.evict()
+    for path in node.home.glob("projects/*/replica.db*"):
+        path.unlink()
+    node.mount()
+    assert (node.mountpoint / "safe").read_bytes() == noise(2 * BLOCK + 5)
+
+
+def test_a_read_only_mount_refuses_changes(node: Workstation) -> None:
+    node.mount()
+    (node.mountpoint / "file").write_bytes(b"x")
+    node.unmount()
+    node.mount(read_only=True)
+    assert (node.mountpoint / "file").read_bytes() == b"x"
+    for call in (
+        lambda: (node.mountpoint / "file").write_bytes(b"y"),
+        lambda: (node.mountpoint / "other").touch(),
+        lambda: (node.mountpoint / "file").unlink(),
+    ):
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            call()
+        assert caught.value.errno == errno.EROFS
+
+
+def test_unmounting_ends_the_process(node: Workstation) -> None:
+    pid = node.mount()
+    (node.mountpoint / "last").write_bytes(b"words")
+    subprocess.run(["umount", node.mountpoint], check=True)
+    node.wait_for_end()
+    assert not Path(f"/proc/{pid}/cwd").exists()
+    node.mount()
+    assert (node.mountpoint / "last").read_bytes() == b"words"
+
+
+def test_where_nothing_can_be_mounted_one_sentence_says_why(node: Workstation) -> None:
+    (node.mountpoint / "in the way").touch()
+    with pytest.raises(MountFailed, match="is not empty"):
+        node.mount()
+    (node.mountpoint / "in the way").unlink()
+    node.mountpoint.rmdir()
+    with pytest.raises(MountFailed, match="create it first"):
+        node.mount()
+    node.mountpoint.mkdir()
+    node.mount()
+    with pytest.raises(MountFailed, match="mounted"):
+        node.mount_again()
+    assert mounted_at(node.mountpoint) is not None
+
+
+def test_a_mount_outlives_its_daemon(tmp_path: Path) -> None:
+    with workstations(tmp_path) as [node]:
+        node.mount()
+        (node.mountpoint / "before").write_bytes(noise(2 * BLOCK))
+        with node.restarting():
+            (node.mountpoint / "while away").write_bytes(noise(2 * BLOCK, 2))
+        (node.mountpoint / "after").write_bytes(noise(BLOCK, 3))
+        eventually(
+            lambda: os.getxattr(node.mountpoint / "while away", "user.lucid.state") == b"cloud", 30
+        )
+        node.evict()
+        assert (node.mountpoint / "before").read_bytes() == noise(2 * BLOCK)
+
+
+# -- two nodes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Workstation, Workstation]]:
+    with workstations(tmp_path, 2) as [one, other]:
+        one.mount()
+        other.mount()
+        yield one, other
+
+
+def test_a_change_reaches_another_node_that_has_the_file_open_and_mapped(
+    pair: tuple[Workstation, Workstation],
+) -> None:
+    one, other = (node.mountpoint for node in pair)
+    (one / "file").write_bytes(b"first " * 10_000)
+    eventually(lambda: (other / "file").exists())
+    with (other / "file").open("rb") as reader, mmap.mmap(
+        reader.fileno(), 0, access=mmap.ACCESS_READ
+    ) as mapped:
+        assert mapped[:6] == b"first "
+        (one / "file").write_bytes(b"second " * 20_000)
+        eventually(lambda: os.fstat(reader.fileno()).st_size == 140_000)
+        assert os.pread(reader.fileno(), 140_000, 0) == b"second " * 20_000
+    assert (other / "file").read_bytes() == b"second " * 20_000
+
+
+def test_a_file_deleted_or_replaced_elsewhere_hangs_nobody(
+    pair: tuple[Workstation, Workstation],
+) -> None:
+    one, other = (node.mountpoint for node in pair)
+    ended = threading.Event()
+    failures: list[str] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            try:
+                data = (other / "file").read_bytes()
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.ESTALE}:
+                    failures.append(str(error))
+            else:
+                if data and data != data[:1] * len(data):
+                    failures.append("torn")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(100):
+        (one / "next").write_bytes(b"%d" % (number % 10) * 50_000)
+        (one / "next").replace(one / "file")
+        if number % 10 == 0:
+            (one / "file").unlink()
+    eventually(lambda: (other / "file").read_bytes() == b"9" * 50_000)
+    ended.set()
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
+    assert failures == []
+    found = mounted_at(other)
+    assert found is not None
+    connection = Path("/sys/fs/fuse/connections") / found.device.split(":")[1] / "waiting"
+    if connection.exists():
+        eventually(lambda: connection.read_text().strip() == "0")
+
+
+def test_both_versions_survive_when_two_nodes_write_one_file(
+    pair: tuple[Workstation, Workstation],
+) -> None:
+    one, other = (node.mountpoint for node in pair)
+    (one / "cut.prproj").write_bytes(b"base")
+    eventually(lambda: (other / "cut.prproj").exists())
+    with (other / "cut.prproj").open("r+b") as file:
+        file.write(b"theirs, not saved yet")
+        file.flush()
+        (one / "cut.prproj").write_bytes(b"ours")
+        eventually(lambda: len(os.listdir(other)) == 2)
+        file.write(b", saved now")
+    eventually(lambda: sorted(os.listdir(one)) == sorted(os.listdir(other)) != ["cut.prproj"])
+    contents = {name: (one / name).read_bytes() for name in os.listdir(one)}
+    assert contents["cut.prproj"] == b"ours"
+    [copy] = set(contents) - {"cut.prproj"}
+    assert copy.startswith("cut (conflict, edit-1, ")
+    assert contents[copy] == b"theirs, not saved yet, saved now"
+    eventually(
+        lambda: {name: (other / name).read_bytes() for name in os.listdir(other)} == contents
+    )

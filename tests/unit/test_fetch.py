@@ -1,0 +1,279 @@
+"""The order of sources, and what each failure of one leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from office_fixture import PROJECT, Bucket, Count, MemoryCache
+
+from lucidnode.node.block import block_id
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.fetch import Ask, BlockSource
+
+OWNER, SECOND, OTHER = DeviceId("a" * 32), DeviceId("b" * 32), DeviceId("c" * 32)
+DATA = b"ciphertext of a block"
+BLOCK = block_id(DATA)
+
+
+class Peers:
+    """An office whose members answer as told. Implements fetch.Office."""
+
+    def __init__(self) -> None:
+        self.owner = False
+        self.path: list[Ask] = []
+        self.everyone: list[DeviceId] = []
+        self.have: dict[DeviceId, bytes] = {}
+        self.delay: dict[DeviceId, float] = {}
+        self.asked: list[tuple[DeviceId, bool]] = []
+        self.cancelled: list[DeviceId] = []
+
+    def owns(self, block: BlockId) -> bool:
+        return self.owner
+
+    def route(self, block: BlockId) -> Sequence[Ask]:
+        return self.path
+
+    def holders(self) -> Sequence[DeviceId]:
+        return self.everyone
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        self.asked.append((device, through))
+        try:
+            await asyncio.sleep(self.delay.get(device, 0))
+        except asyncio.CancelledError:
+            self.cancelled.append(device)
+            raise
+        return self.have.get(device)
+
+
+class Staged:
+    """Implements StagedBlocks."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[BlockId, bytes] = {}
+
+    async def read(self, project: ProjectId, block: BlockId) -> bytes | None:
+        return self.blocks.get(block)
+
+
+class Here:
+    """A block source and everything around it."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self.cache, self.staging, self.peers = MemoryCache(), Staged(), Peers()
+        self.bucket, self.traffic = Bucket(), Count()
+        self.source = BlockSource(
+            cache=self.cache,
+            staging=self.staging,
+            office=self.peers,
+            bucket=self.bucket.read,
+            traffic=self.traffic,
+            clock=SystemClock(),
+            tasks=tasks,
+        )
+
+    async def read(self, *, for_peer: bool = False) -> str:
+        fetched = await self.source.fetch(PROJECT, BLOCK, for_peer=for_peer)
+        assert fetched.ciphertext == DATA
+        return fetched.source
+
+
+@asynccontextmanager
+async def here() -> AsyncIterator[Here]:
+    async with asyncio.TaskGroup() as tasks:
+        yield Here(tasks)
+
+
+async def test_what_is_held_here_is_asked_of_nobody() -> None:
+    for place in ("cache", "staging"):
+        async with here() as at:
+            getattr(at, place).blocks[BLOCK] = DATA
+            at.peers.path = [Ask(OWNER, through=True)]
+            assert await at.read() == "cache"
+            assert not at.peers.asked
+            assert not at.bucket.gets
+
+
+async def test_the_owner_is_asked_then_the_second_then_the_bucket() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True), Ask(SECOND, through=True)]
+        assert await at.read() == "bucket"
+        assert at.peers.asked == at.peers.path
+    async with here() as at:
+        at.peers.path = [Ask(OWNER, through=True), Ask(SECOND, through=True)]
+        at.peers.have = {SECOND: DATA}
+        assert await at.read() == "peer"
+        assert at.traffic.sources == {"peer": 1}
+
+
+async def test_what_came_is_kept_and_the_next_read_is_local() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        fetched = await at.source.fetch(PROJECT, BLOCK)
+        assert fetched.kept
+        assert await at.read() == "cache"
+        assert at.bucket.gets.total() == 1
+
+
+async def test_the_owner_looks_for_a_copy_before_it_reads_through() -> None:
+    async with here() as at:
+        at.peers.owner = True
+        at.peers.path = [Ask(SECOND, through=False)]
+        at.peers.have = {SECOND: DATA}
+        assert await at.read() == "peer"
+        assert not at.bucket.gets
+
+
+async def test_a_peers_request_makes_no_one_else_read_through() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True), Ask(SECOND, through=True)]
+        at.peers.everyone = [OWNER, SECOND, OTHER]
+        assert await at.read(for_peer=True) == "bucket"
+        assert not at.peers.asked
+
+
+async def test_a_peers_request_does_not_wait_for_a_read_that_waits_for_peers() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.delay = {OWNER: 0.5}
+        async with asyncio.TaskGroup() as tasks:
+            local = tasks.create_task(at.read())
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(0.2):
+                assert await at.read(for_peer=True) == "bucket"
+        assert local.result() == "cache" or local.result() == "bucket"
+        assert at.bucket.gets.total() == 1
+
+
+async def test_local_and_peers_requests_to_the_owner_share_one_read_through() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        at.bucket.seconds = 0.05
+        at.peers.owner = True
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(10):
+                tasks.create_task(at.read(for_peer=n % 2 == 0))
+        assert at.bucket.gets.total() == 1
+        assert at.traffic.sources == {"bucket": 1}
+
+
+async def test_readers_who_come_while_it_is_being_stored_do_not_fetch_again() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+
+        async def late(steps: int) -> str:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            return await at.read()
+
+        async with asyncio.TaskGroup() as tasks:
+            for steps in range(30):
+                tasks.create_task(late(steps))
+        assert at.bucket.gets.total() == 1
+
+
+async def test_when_the_bucket_fails_any_copy_in_the_office_will_do() -> None:
+    async def down(project: ProjectId, block: BlockId) -> bytes:
+        raise Unavailable("no route")
+
+    async def spoilt(project: ProjectId, block: BlockId) -> bytes:
+        return b"bit rot"
+
+    async def lost(project: ProjectId, block: BlockId) -> bytes:
+        raise NotThere("gone")
+
+    failures: list[tuple[Callable[[ProjectId, BlockId], object], type[Exception]]] = [
+        (down, Unavailable),
+        (spoilt, Corrupt),
+        (lost, NotThere),
+    ]
+    for bucket, error in failures:
+        async with here() as at:
+            at.source._bucket = bucket  # type: ignore[assignment]
+            at.peers.everyone = [SECOND, OTHER]
+            with pytest.raises(error):
+                await at.read()
+            assert at.peers.asked == [(SECOND, False), (OTHER, False)]
+            assert not at.cache.blocks
+            at.peers.have = {OTHER: DATA}
+            assert await at.read() == "peer"
+
+
+async def test_bytes_that_are_another_block_are_never_kept() -> None:
+    async with here() as at:
+        with pytest.raises(Corrupt):
+            await at.source.keep(BLOCK, b"another")
+        assert not at.cache.blocks
+        assert await at.source.keep(BLOCK, DATA)
+
+
+class Impatient:
+    """Hedges at once. Stands in for hedging.Hedging."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+
+    def patience(self) -> float:
+        return 0.02
+
+    def finished(self, seconds: float) -> None:
+        pass
+
+    def spend(self) -> bool:
+        self.budget -= 1
+        return self.budget >= 0
+
+
+async def test_a_slow_peer_is_overtaken_and_told_so_by_cancelling() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(1)  # type: ignore[assignment]
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.delay = {OWNER: 60}
+        assert await at.read() == "bucket"
+        assert at.peers.cancelled == [OWNER]
+        assert not at.traffic.bytes
+
+
+async def test_a_hedge_that_loses_is_not_waited_for_and_is_counted_as_waste() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(1)  # type: ignore[assignment]
+        at.bucket.store(DATA)
+        at.bucket.seconds = 0.3
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.have = {OWNER: DATA}
+        at.peers.delay = {OWNER: 0.1}
+        async with asyncio.timeout(0.2):
+            assert await at.read() == "peer"
+        assert not at.traffic.bytes
+    assert at.traffic.bytes == {"hedged": len(DATA)}
+
+
+async def test_a_hedge_that_fails_leaves_the_peer_its_time() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(1)  # type: ignore[assignment]
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.have = {OWNER: DATA}
+        at.peers.delay = {OWNER: 0.1}
+        assert await at.read() == "peer"
+        assert at.bucket.gets.total() == 1
+
+
+async def test_without_budget_nothing_is_hedged() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(0)  # type: ignore[assignment]
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.have = {OWNER: DATA}
+        at.peers.delay = {OWNER: 0.1}
+        assert await at.read() == "peer"
+        assert not at.bucket.gets

@@ -1,0 +1,56 @@
+"""Patience follows what is usual; the budget bounds what hedging may cost."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lucidnode.node.hedging import BURST, SHARE, SOONEST, UNKNOWN, Hedging
+from lucidnode.node.latency import Latency
+
+seconds = st.floats(0, 100)
+
+
+@given(st.lists(st.booleans(), max_size=500))
+def test_extra_requests_stay_within_their_share(hedge_wanted: list[bool]) -> None:
+    hedging = Hedging()
+    extra = 0
+    for wanted in hedge_wanted:
+        hedging.finished(0.1)
+        extra += wanted and hedging.spend()
+    assert extra <= BURST + SHARE * len(hedge_wanted)
+
+
+def test_the_share_can_be_spent_to_the_full() -> None:
+    hedging = Hedging()
+    extra = 0
+    for _ in range(1001):
+        extra += hedging.spend()
+        hedging.finished(0.1)
+    assert extra >= SHARE * 1000
+
+
+@given(st.lists(seconds, min_size=8, max_size=64))
+def test_nobody_is_overtaken_for_being_as_slow_as_usual(history: list[float]) -> None:
+    hedging = Hedging()
+    for each in history:
+        hedging.finished(each)
+    assert hedging.patience() >= max(SOONEST, sorted(history)[len(history) * 95 // 100])
+
+
+def test_with_little_known_patience_is_fixed() -> None:
+    hedging = Hedging()
+    for _ in range(7):
+        assert hedging.patience() == UNKNOWN
+        hedging.finished(50.0)
+
+
+@given(st.lists(seconds, min_size=8))
+def test_the_percentile_is_a_recent_sample_that_few_exceed(history: list[float]) -> None:
+    latency = Latency()
+    for each in history:
+        latency.add(each)
+    p95 = latency.p95()
+    recent = history[-64:]
+    assert p95 in recent
+    assert sum(each > p95 for each in recent) <= len(recent) * 0.05

@@ -1,0 +1,251 @@
+"""Three replicas, one journal, and a seeded hand that lets everything happen at the wrong moment.
+
+Lost races, replies that never come, entries applied after their sender crashed, bad entries, and
+crashes between any two steps. In the end all replicas are equal, sound, and hold every content
+that anybody wrote and nobody took back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded: a failure can be repeated
+
+import pytest
+from replica_fixture import Blocks, Journal, Node
+
+from lucidnode.fs.errors import FileError
+from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.intents import (
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    Create,
+    Forget,
+    Link,
+    Rename,
+    Rmdir,
+    SetAttributes,
+)
+
+NAMES = [b"a", b"b", b"c", b"d.mov"]
+SEEDS_IN_A_TEST = 25
+
+
+class SimulatedNode(Node):
+    """A node whose user does random things, and remembers what must not get lost."""
+
+    def __init__(self, path: Path, name: str, blocks: Blocks, seed: int) -> None:
+        super().__init__(path, name, blocks, seed)
+        self.random = Random(f"{name} {seed} user")
+        self.open: set[InodeNo] = set()
+        self.written = 0
+
+    def directories(self) -> list[InodeNo]:
+        found = [ROOT]
+        for directory in found:
+            found += [a.ino for _, a in self.replica.list_names(directory) if a.is_directory]
+        return found
+
+    def act(self) -> None:
+        """Do one random thing; what Linux refuses, it refuses."""
+        directory = self.random.choice(self.directories())
+        name = self.random.choice(NAMES)
+        try:
+            self._act(directory, name, self.replica.lookup(directory, name))
+        except FileError:
+            return
+
+    def _act(self, directory: InodeNo, name: bytes, found: Attributes | None) -> None:
+        other, new_name = self.random.choice(self.directories()), self.random.choice(NAMES)
+        match self.random.randrange(12):
+            case 0 | 1:
+                self.write_new(self.create(name, directory))
+            case 2:
+                self.mkdir(name, directory)
+            case 3 | 4 | 5 if found is not None and found.kind is Kind.FILE:
+                self.write_new(found.ino)
+            case 6 if found is not None:
+                keep = self.random.random() < 0.3
+                self.unlink(name, directory, keep=keep)
+                if keep:
+                    self.open.add(found.ino)
+            case 7:
+                self.replica.apply(Rmdir(directory, name, self.time()))
+            case 8 | 9:
+                flags = self.random.choice([0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE])
+                self.replica.apply(Rename(directory, name, other, new_name, self.time(), flags))
+            case 10 if found is not None:
+                if self.random.random() < 0.5:
+                    self.replica.apply(Link(found.ino, other, new_name, self.time()))
+                else:
+                    self.replica.apply(SetAttributes(found.ino, self.time(), mode=0o640))
+            case 11 if self.open:
+                ino = self.random.choice(sorted(self.open))
+                self.open.discard(ino)
+                self.replica.apply(Forget(ino))
+            case _:
+                self.truncate(self.found(name, directory).ino, 3) if found else None
+
+    def write_new(self, ino: InodeNo) -> None:
+        self.written += 1
+        data = f"{self.name}:{self.written};".encode()
+        if self.random.random() < 0.4:
+            self.replica.put_tail(ino, 0, data, self.time())
+        else:
+            self.write(ino, data)
+
+
+class Simulation:
+    """Everything that can happen to three nodes, one step at a time."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self.random = Random(seed)
+        self.journal = Journal()
+        blocks = Blocks()
+        self.nodes = [SimulatedNode(path / f"{n}.db", n, blocks, seed) for n in ("x", "y", "zed")]
+        self.hit = dict.fromkeys(("lost", "unknown", "late", "crash", "bad", "moved"), 0)
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            node = self.random.choice(self.nodes)
+            match self.random.randrange(20):
+                case 0:
+                    node.crash()
+                    node.open.clear()
+                    self.hit["crash"] += 1
+                case 1 | 2 | 3:
+                    self.send(node)
+                case 4 | 5:
+                    self.follow(node)
+                case 6 if self.random.random() < 0.2:
+                    self.journal.entries.append(self.random.choice([None, b"garbage"]))
+                    self.hit["bad"] += 1
+                case _:
+                    node.act()
+
+    def follow(self, node: SimulatedNode) -> None:
+        """See the next entry, whoever made it: that settles ours as well."""
+        head = node.replica.head().seq
+        if head == len(self.journal.entries):
+            return
+        body = self.journal.entries[head]
+        flight = node.replica.in_flight()
+        if flight is not None and body == flight.unsigned:
+            node.replica.settled_committed(flight.seq, self.journal.hash(flight.seq))
+            self.hit["late"] += 1
+            return
+        if flight is not None:
+            self.hit["lost"] += 1
+        touched = self.journal.pull_one(node)
+        for old, new in touched.moved.items():
+            self.hit["moved"] += 1
+            if old in node.open:
+                node.open.remove(old)
+                node.open.add(new)
+
+    def send(self, node: SimulatedNode) -> None:
+        """Try to commit; at each step the node may crash, and the reply may get lost."""
+        if node.replica.in_flight() is None:
+            node.pack_tails()
+            batch = node.replica.next_batch()
+            if batch is None:
+                return
+            node.replica.set_in_flight(batch, batch.changeset)
+        flight = node.replica.in_flight()
+        assert flight is not None
+        reached = self.random.random() < 0.8
+        if reached:
+            self.journal.create(flight.seq, flight.unsigned)
+        if self.random.random() < 0.3:
+            self.hit["unknown"] += 1
+            return
+        self.follow(node)
+
+    def finish(self) -> None:
+        """Let the network heal, and assert what must be true then."""
+        for node in self.nodes:
+            for ino in sorted(node.open):
+                node.replica.apply(Forget(ino))
+            node.open.clear()
+        while any(node.replica.has_work() for node in self.nodes):
+            for node in self.nodes:
+                while node.replica.head().seq < len(self.journal.entries):
+                    self.follow(node)
+                self.send(node)
+        for node in self.nodes:
+            while node.replica.head().seq < len(self.journal.entries):
+                self.follow(node)
+        first, *others = self.nodes
+        for node in self.nodes:
+            node.check()
+            assert node.replica.tails() == []
+        for node in others:
+            assert node.rows() == first.rows()
+            assert node.tree() == first.tree()
+            assert node.replica.head() == first.replica.head()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_replicas_converge_whatever_happens(tmp_path: Path, part: int) -> None:
+    hit: dict[str, int] = {}
+    for seed in range(part * SEEDS_IN_A_TEST, (part + 1) * SEEDS_IN_A_TEST):
+        directory = tmp_path / str(seed)
+        directory.mkdir()
+        simulation = Simulation(directory, seed)
+        simulation.run(100)
+        simulation.finish()
+        simulation.close()
+        hit = {fault: hit.get(fault, 0) + count for fault, count in simulation.hit.items()}
+    assert all(hit.values()), f"some fault never happened: {hit}"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_that_was_written_is_lost(tmp_path: Path, seed: int) -> None:
+    """Nobody deletes or overwrites on purpose here, so every content must be somewhere."""
+    simulation = Simulation(tmp_path, seed)
+    expected: set[bytes] = set()
+    number = 0
+    for _ in range(150):
+        node = simulation.random.choice(simulation.nodes)
+        match simulation.random.randrange(8):
+            case 0 | 1:
+                simulation.send(node)
+            case 2:
+                simulation.follow(node)
+            case 3 if simulation.random.random() < 0.3:
+                node.crash()
+            case _:
+                directory = node.random.choice(node.directories())
+                name = node.random.choice(NAMES)
+                found = node.replica.lookup(directory, name)
+                number += 1
+                data = b"%s wrote this as number %d" % (node.name.encode(), number)
+                now = node.time()
+                if found is None:
+                    ino = node.replica.new_ino()
+                    kind = Kind.DIRECTORY if number % 7 == 0 else Kind.FILE
+                    node.replica.apply(Create(directory, name, ino, kind, 0o755, 1, 1, now))
+                elif found.is_directory or number % 2:
+                    # Renames between names nobody has leave every content where it was.
+                    fresh = b"moved-%d-%s" % (number, node.name.encode())
+                    other = node.random.choice(node.directories())
+                    with contextlib.suppress(FileError):
+                        node.replica.apply(Rename(directory, name, other, fresh, now))
+                    continue
+                else:
+                    kind, ino = found.kind, found.ino
+                    expected.discard(node.read(ino))
+                if kind is Kind.FILE:
+                    node.write(ino, data)
+                    node.truncate(ino, len(data))
+                    expected.add(data)
+    simulation.finish()
+    found_contents = {
+        content for content in simulation.nodes[0].tree().values() if isinstance(content, bytes)
+    }
+    assert expected <= found_contents
+    simulation.close()
