@@ -119,14 +119,12 @@ class _Session:
             async with (
                 AsyncZeroconf(interfaces=self._sockets(), ip_version=IPVersion.All) as service,
                 asyncio.TaskGroup() as questions,
-            ):
                 # Listening first: announcing begins with most of a second of asking for our name.
-                async with AsyncServiceBrowser(
-                    service.zeroconf, SERVICE, handlers=[self._changes(questions)]
-                ):
-                    await (await service.async_register_service(self._service()))
-                    report(f"announced on {len(self._here)} interface(s)")
-                    await self._stay(service, sleep)
+                AsyncServiceBrowser(service.zeroconf, SERVICE, handlers=[self._changes(questions)]),
+            ):
+                await (await service.async_register_service(self._service()))
+                report(f"announced on {len(self._here)} interface(s)")
+                await self._stay(service, sleep)
         finally:
             for instance in self._known:
                 self._listener.gone(instance)

@@ -38,7 +38,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock, SystemClock
-from lucidnode.node.client.errors import NodeError, Refused, Unavailable
+from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.config import (
     BUCKET_FILE,
@@ -69,6 +69,9 @@ ROSTER_FILE = "roster.bin"
 
 _COMMIT_SECONDS = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
+
+_PROBE_SECONDS = 5.0
+"""How long a mount waits to see whether the bucket is fit; most take a second."""
 
 _FIRST_LOOK_SECONDS = 10.0
 _TROUBLES_KEPT = 5
@@ -330,11 +333,16 @@ class _OfficeEvents:
 async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
     """Let a mount in once the bucket has shown again that it can carry a journal.
 
-    Unfit is final; a bucket that is away now is not: reads go on from the caches, and what is
-    written waits in staging.
+    Unfit and denied are final; a bucket that is away now is not: reads go on from the caches, and
+    what is written waits in staging.
     """
-    with contextlib.suppress(Unavailable):
-        await probe(bucket)
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            await probe(bucket)
+    except AccessDenied:
+        raise
+    except (TimeoutError, Unavailable) as error:
+        log.info("mounting without a look at the bucket: %s", error)
     return welcome
 
 
@@ -342,7 +350,10 @@ async def _know_the_studio(roster: RosterService) -> None:
     """Have a verified roster, from an earlier run if the bucket does not answer now."""
     roster.load()
     try:
-        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+        async with asyncio.timeout(_PROBE_SECONDS = 5.0
+"""How long a mount waits to see whether the bucket is fit; most take a second."""
+
+_FIRST_LOOK_SECONDS):
             await roster.refresh()
     except (TimeoutError, Unavailable) as error:
         if roster.current.head == 0:

@@ -133,9 +133,7 @@ class Workstation:
             device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
         )
 
-    async def obtain(
-        self, project: ProjectId, block: BlockId
-    ) -> tuple[wire.Source, bytes | None]:
+    async def obtain(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
         """Bring a block from the bucket into the cache."""
         self.bucket.check()
         self.fetched.append(block)

@@ -31,9 +31,9 @@ class Switch:
         ip("-n", name, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         ip("-n", name, "link", "set", "br0", "up")
 
-    def plug(self, *, ipv4: bool = True) -> Station:
-        """Add a workstation with an address on the LAN, or IPv6 link-local only."""
-        station = Station(self, len(self.stations) + 1)
+    def plug(self, *, ipv4: bool = True, ipv6: bool = True) -> Station:
+        """Add a workstation with an IPv4 address on the LAN, an IPv6 link-local one, or both."""
+        station = Station(self, len(self.stations) + 1, ipv6=ipv6)
         self.stations.append(station)
         if ipv4:
             station.address(f"10.77.0.{station.number}/24")
@@ -48,7 +48,7 @@ class Switch:
 class Station:
     """A workstation's network."""
 
-    def __init__(self, switch: Switch, number: int) -> None:
+    def __init__(self, switch: Switch, number: int, *, ipv6: bool) -> None:
         self.switch = switch
         self.number = number
         self.name = f"{switch.name}-{number}"
@@ -58,7 +58,8 @@ class Station:
         peer = ["peer", "name", "eth0", "netns", self.name]
         ip("-n", switch.name, "link", "add", self.port, "type", "veth", *peer)
         # Duplicate address detection would keep IPv6 waiting for two seconds.
-        self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
+        knob = "accept_dad" if ipv6 else "disable_ipv6"
+        self.run("sh", "-c", f"echo {int(not ipv6)} > /proc/sys/net/ipv6/conf/eth0/{knob}")
         ip("-n", self.name, "link", "set", "eth0", "up")
         self.connect()
 

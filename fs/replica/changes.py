@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange, net
 from lucidnode.node.client.ids import BlockId, Seq
 
 
@@ -56,3 +57,29 @@ class Touched:
     moved: dict[InodeNo, InodeNo] = field(default_factory=dict)
     conflicts: tuple[tuple[InodeNo, bytes], ...] = ()
     refused: str | None = None
+
+
+def touched_by(
+    changes: list[RowChange],
+    *,
+    moved: dict[InodeNo, InodeNo],
+    conflicts: tuple[tuple[InodeNo, bytes], ...],
+    refused: str | None,
+) -> Touched:
+    """Return what *changes*, taken together, mean to the users of this node."""
+    inodes: set[InodeNo] = set()
+    content: set[InodeNo] = set()
+    names: set[tuple[InodeNo, bytes]] = set()
+    for table, old, new in net(changes):
+        row = old or new
+        assert row is not None
+        if table == "name":
+            names.add((InodeNo(int(row[0])), bytes(row[1])))
+        elif table == "inode":
+            ino = InodeNo(int(row[0]))
+            inodes.add(ino)
+            if old is None or new is None or old[VERSION_COLUMN] != new[VERSION_COLUMN]:
+                content.add(ino)
+    return Touched(
+        frozenset(inodes), frozenset(content), frozenset(names), moved, conflicts, refused
+    )

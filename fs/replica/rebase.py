@@ -32,10 +32,9 @@ from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Intent, NewExtent, Recorded, Restore, Write
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
-from lucidnode.fs.replica.rows import RowChange, key_of
+from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange, key_of
 from lucidnode.node.client.ids import BlockId
 
-_VERSION_COLUMN = 12
 _EVERYTHING = 2**62
 
 
@@ -76,7 +75,7 @@ def rewritten_by(winner: list[RowChange]) -> set[InodeNo]:
     for table, old, new in winner:
         if old is None or table not in {"inode", "extent"}:
             continue
-        if table == "extent" or new is None or new[_VERSION_COLUMN] is not None:
+        if table == "extent" or new is None or new[VERSION_COLUMN] is not None:
             files.add(InodeNo(int(old[0])))
     return files
 

@@ -15,23 +15,20 @@ import msgspec
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
-from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched
+from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
 from lucidnode.fs.replica.content import MAX_OFFSET, Content
 from lucidnode.fs.replica.database import Database, Unfit, check_changeset
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Tail
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.journal import Journal
+from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rebase import Outcome, Rebase, independent
-from lucidnode.fs.replica.rows import RowChange, net
+from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.node.client.ids import BlockId, Seq
-
-_SIZE_COLUMN = 5
-_VERSION_COLUMN = 12
-"""Places in a row of `inode`."""
 
 
 class Replica:
@@ -50,8 +47,7 @@ class Replica:
         self._usage: tuple[int, int] | None = None
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
-        # Directories of ours that became another's, for a kernel that still knows the old number.
-        self._merged: dict[InodeNo, InodeNo] = {}
+        self._merged = Merged()
 
     @classmethod
     def open(
@@ -88,30 +84,30 @@ class Replica:
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
         """Return what *name* in directory *parent* means, or None."""
-        found = self._queries.lookup(self._now(parent), name)
+        found = self._queries.lookup(self._merged.now(parent), name)
         return None if found is None else self._with_tails(found)
 
     def attributes(self, ino: InodeNo) -> Attributes | None:
         """Return the attributes of *ino*, tails included, or None if it does not exist."""
-        found = self._queries.attributes(self._now(ino))
+        found = self._queries.attributes(self._merged.now(ino))
         return None if found is None else self._with_tails(found)
 
     def list_names(
         self, parent: InodeNo, after: bytes | None = None, limit: int = 1000
     ) -> list[tuple[bytes, Attributes]]:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
-        found = self._queries.list_names(self._now(parent), after, limit)
+        found = self._queries.list_names(self._merged.now(parent), after, limit)
         if not self._tails.ends:
             return found
         return [(name, self._with_tails(attributes)) for name, attributes in found]
 
     def parent_of(self, directory: InodeNo) -> InodeNo | None:
         """Return the parent of *directory*; None for the root and for what is not in the tree."""
-        return self._queries.parent_of(self._now(directory))
+        return self._queries.parent_of(self._merged.now(directory))
 
     def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
         """Return every (parent, name) that means *ino*."""
-        return self._queries.names_of(self._now(ino))
+        return self._queries.names_of(self._merged.now(ino))
 
     def readlink(self, ino: InodeNo) -> bytes:
         """Return the target of symbolic link *ino*; raises FileMissing."""
@@ -119,11 +115,11 @@ class Replica:
 
     def xattr(self, ino: InodeNo, name: bytes) -> bytes:
         """Return the value of an extended attribute, or raise NoAttribute."""
-        return self._queries.xattr(self._now(ino), name)
+        return self._queries.xattr(self._merged.now(ino), name)
 
     def xattr_names(self, ino: InodeNo) -> list[bytes]:
         """Return the names of all extended attributes of *ino*."""
-        return [name for name, _ in self._queries.xattrs(self._now(ino))]
+        return [name for name, _ in self._queries.xattrs(self._merged.now(ino))]
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
@@ -150,7 +146,7 @@ class Replica:
         Returns the attributes of the file it was about, or None if that is gone now. Raises the
         FileError that the operation meets; nothing has changed then. Raises NoSpace on a full disk.
         """
-        intent = self._at_home(intent)
+        intent = self._merged.redirected(intent)
         if isinstance(intent, intents.Truncate):
             # A huge file shrinks in steps, each small enough for one journal entry.
             while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
@@ -307,9 +303,14 @@ class Replica:
                 self._tails.move(old, new)
             self._journal.set_head(seq, entry_hash)
         self._tails.recount_all()
-        self._merged.update(outcome.merged)
+        self._merged.add(outcome.merged)
         self._changed(changes)
-        return _touched(net(changes), outcome, refused)
+        return touched_by(
+            changes,
+            moved={**outcome.merged, **outcome.moved},
+            conflicts=tuple(outcome.conflicts),
+            refused=refused,
+        )
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -398,48 +399,9 @@ class Replica:
         end = self._tails.ends.get(found.ino, 0)
         return msgspec.structs.replace(found, size=end) if end > found.size else found
 
-    def _now(self, ino: InodeNo) -> InodeNo:
-        return self._merged.get(ino, ino) if self._merged else ino
-
-    def _at_home(self, intent: Intent) -> Intent:
-        """Return *intent* with directories that were merged replaced by what they became."""
-        if not self._merged:
-            return intent
-        changed = {
-            name: self._now(value)
-            for name in ("parent", "new_parent", "ino")
-            if (value := getattr(intent, name, None)) in self._merged
-        }
-        return msgspec.structs.replace(intent, **changed) if changed else intent
-
 
 def _size(row: tuple[int | bytes, ...] | None) -> int:
-    return 0 if row is None else int(row[_SIZE_COLUMN])
-
-
-def _touched(changes: list[RowChange], outcome: Outcome, refused: str | None) -> Touched:
-    """Return what the *net* changes of a transaction mean to the users of this node."""
-    inodes: set[InodeNo] = set()
-    content: set[InodeNo] = set()
-    names: set[tuple[InodeNo, bytes]] = set()
-    for table, old, new in changes:
-        row = old or new
-        assert row is not None
-        if table == "name":
-            names.add((InodeNo(int(row[0])), bytes(row[1])))
-        elif table == "inode":
-            ino = InodeNo(int(row[0]))
-            inodes.add(ino)
-            if old is None or new is None or old[_VERSION_COLUMN] != new[_VERSION_COLUMN]:
-                content.add(ino)
-    return Touched(
-        frozenset(inodes),
-        frozenset(content),
-        frozenset(names),
-        {**outcome.merged, **outcome.moved},
-        tuple(outcome.conflicts),
-        refused,
-    )
+    return 0 if row is None else int(row[SIZE_COLUMN])
 
 
 def _nobody() -> None:

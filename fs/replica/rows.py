@@ -16,6 +16,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 KEY_COLUMNS = {"inode": 1, "name": 2, "extent": 2, "block": 1, "xattr": 2}
 """How many leading columns of each replicated table are its primary key."""
 
+SIZE_COLUMN = 5
+VERSION_COLUMN = 12
+"""Places in a row of `inode`."""
+
 
 def key_of(change: RowChange) -> tuple[int | bytes | str, ...]:
     """Return what identifies the changed row: its table and primary key."""

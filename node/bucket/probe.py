@@ -55,7 +55,10 @@ async def _keeps_objects(bucket: Bucket, key: str) -> None:
         pass
     except AccessDenied as error:
         # S3 hides absence from those who may not list; then nothing could ever be settled.
-        raise AccessDenied(f"{error} Reading needs the rights to get and to list.") from error
+        raise AccessDenied(
+            "The bucket hides from these credentials what is missing: "
+            "give them the rights to get and to list."
+        ) from error
     else:
         raise Unfit("The store returns an object that nobody wrote.")
     body = secrets.token_bytes(32)
@@ -86,14 +89,15 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
             await bucket.create(key, body)
             return True
         except Refused as error:
-            raise Unfit(f"The store has no create-if-absent: {error}") from error
+            raise Unfit(str(error)) from error
         except (AlreadyThere, Unsettled) as error:
             reason = error
         try:
             return await bucket.get(key) == body
         except NotThere:
             continue
-    raise Unfit(f"The store takes plain writes, but no create-if-absent: {reason}") from reason
+    why = str(reason).rstrip(".")
+    raise Unfit(f"The store takes plain writes, but no create-if-absent ({why}).") from reason
 
 
 async def _race(bucket: Bucket, key: str) -> NodeError | None:

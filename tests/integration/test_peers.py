@@ -8,6 +8,7 @@ import random  # noqa: TID251 - seeded
 import socket
 import ssl
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -278,7 +279,9 @@ async def ended(control: aiohttp.ClientWebSocketResponse) -> None:
 
 
 @contextlib.asynccontextmanager
-async def session(key: DeviceIdentity, at: Node):  # type: ignore[no-untyped-def]
+async def session(
+    key: DeviceIdentity, at: Node
+) -> AsyncIterator[tuple[aiohttp.ClientSession, Access, aiohttp.ClientWebSocketResponse]]:
     """Introduce *key* to a node as a peer would; yield what it was given."""
     async with (
         aiohttp.ClientSession() as http,

@@ -95,7 +95,7 @@ async def test_a_changed_address_and_a_pulled_cable_end_in_a_link_again(
     lan: Switch, tmp_path: Path
 ) -> None:
     office = Office(tmp_path, 2)
-    async with office.at(lan.plug()) as a, office.at(lan.plug()) as b:
+    async with office.at(lan.plug(ipv6=False)) as a, office.at(lan.plug(ipv6=False)) as b:
         await a.linked(1)
         await b.linked(1)
         lan.stations[1].address("10.77.0.99/24")

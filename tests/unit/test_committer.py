@@ -1,0 +1,385 @@
+"""The order of writes: three outcomes of a commit, pushes, polls, forks, sleep and crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded: a failure can be repeated
+
+import pytest
+from committer_fixture import KEYS, Bucket, Desk, Fault, VirtualClock
+
+from lucidnode.fs.committer import FRESH_SECONDS
+from lucidnode.fs.errors import ReadOnly
+from lucidnode.fs.format import sodium
+from lucidnode.fs.format.journal import Change, seal_entry
+from lucidnode.fs.replica.inode import ROOT
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.journal import entry_hash, signed, signing_message
+
+
+class Office:
+    """Desks that know each other, one bucket, one clock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = VirtualClock()
+        self.bucket = Bucket()
+        self.a, self.b = self.desk("a"), self.desk("b")
+        self.b.node.blocks = self.a.node.blocks
+        for desk in (self.a, self.b):
+            for other in (self.a, self.b):
+                desk.devices[other.daemon.device] = other.daemon.public
+
+    def desk(self, name: str) -> Desk:
+        return Desk(self.path, name, self.bucket, self.clock)
+
+    @contextlib.asynccontextmanager
+    async def running(self, *desks: Desk) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(desk.committer.run()) for desk in desks]
+            yield
+            for loop in loops:
+                loop.cancel()
+
+    async def settled(self, *desks: Desk) -> None:
+        await self.clock.until(lambda: all(desk.caught_up() for desk in desks))
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def close(office: Office) -> object:
+    yield
+    for desk in (office.a, office.b):
+        desk.node.check()
+        desk.node.close()
+
+
+async def test_what_one_desk_does_the_other_sees(office: Office) -> None:
+    async with office.running(office.a, office.b):
+        file = office.a.node.create(b"f")
+        office.a.node.write(file, b"content")
+        await office.settled(office.a, office.b)
+    assert office.b.node.content(b"f") == b"content"
+    assert office.b.node.rows() == office.a.node.rows()
+    assert [touched.names for touched in office.b.seen] == [{(ROOT, b"f")}]
+    assert office.a.seen == []
+
+
+async def test_changes_gather_into_one_entry(office: Office) -> None:
+    async with office.running(office.a):
+        for number in range(100):
+            office.a.node.create(b"%d" % number)
+        await office.settled(office.a)
+    assert len(office.bucket.entries) == 1
+    assert office.clock.now < 1001
+
+
+async def test_a_flush_does_not_wait_for_more_to_gather(office: Office) -> None:
+    async with office.running(office.a):
+        await asyncio.sleep(0.01)
+        office.a.node.create(b"f")
+        await office.a.committer.flush()
+        assert office.clock.now == 1000
+    assert len(office.bucket.entries) == 1
+
+
+async def test_a_flush_packs_and_commits_tails(office: Office) -> None:
+    async with office.running(office.a):
+        file = office.a.node.create(b"f")
+        office.a.node.replica.put_tail(file, 0, b"tail", 0)
+        await office.a.committer.flush()
+        assert office.a.node.replica.tails() == []
+        await office.settled(office.a)
+    ((_, request),) = office.a.daemon.requests
+    assert request.needs == [office.a.node.blocks.seal(b"tail").id]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [["unknown"], ["applied"], ["unreachable", "unknown", "applied"], ["unknown"] * 5],
+)
+async def test_an_unknown_outcome_is_committed_exactly_once(
+    office: Office, faults: list[Fault]
+) -> None:
+    office.a.daemon.faults = list(faults)
+    async with office.running(office.a, office.b):
+        office.a.node.create(b"f")
+        await office.settled(office.a, office.b)
+    assert office.a.daemon.faults == []
+    assert len(office.bucket.entries) == 1
+    assert len({request.unsigned for _, request in office.a.daemon.requests}) == 1
+    assert office.a.node.names() == office.b.node.names() == [b"f"]
+    assert office.a.seen == []
+
+
+async def test_an_entry_that_lands_late_is_known_as_our_own(office: Office) -> None:
+    office.a.daemon.faults = ["hang"]
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.clock.until(lambda: bool(office.a.daemon.requests))
+        # The daemon's reply is lost for ever, but what it did is not.
+        office.bucket.entries[1] = office.a.daemon.signed(office.a.daemon.requests[0][1])
+        await office.settled(office.a)
+    assert office.a.seen == []
+    assert office.a.node.names() == [b"f"]
+
+
+async def test_both_sides_of_a_race_are_kept(office: Office) -> None:
+    office.a.node.write(office.a.node.create(b"f"), b"from a")
+    office.b.node.write(office.b.node.create(b"f"), b"from b")
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+    assert office.a.node.rows() == office.b.node.rows()
+    assert sorted(office.a.node.tree().values()) == [b"from a", b"from b"]
+    assert len(office.a.seen + office.b.seen) == 2
+
+
+async def test_a_pushed_entry_is_applied_without_asking_the_bucket(office: Office) -> None:
+    async with office.running(office.b):
+        await office.clock.until(lambda: office.b.daemon.reads > 0)
+        async with office.running(office.a):
+            office.a.node.create(b"f")
+            await office.a.committer.flush()
+        before = office.b.daemon.reads
+        office.b.committer.pushed(Seq(1), office.bucket.entries[1])
+        await office.clock.until(lambda: bool(office.b.seen), seconds=0)
+        assert office.b.node.names() == [b"f"]
+        assert office.b.daemon.reads <= before + 1
+
+
+async def test_pushes_out_of_order_are_put_in_order(office: Office) -> None:
+    async with office.running(office.a):
+        for name in (b"one", b"two", b"three"):
+            office.a.node.create(name)
+            await office.a.committer.flush()
+    async with office.running(office.b):
+        for seq in (3, 2, 2):
+            office.b.committer.pushed(Seq(seq), office.bucket.entries[seq])
+        await office.clock.until(office.b.caught_up)
+    assert office.b.node.rows() == office.a.node.rows()
+
+
+async def test_a_forged_push_changes_nothing(office: Office) -> None:
+    office.bucket.entries = {}
+    async with office.running(office.b):
+        for seq in (1, 2, 3):
+            office.b.committer.pushed(Seq(seq), b"LNJ\1" + bytes(300))
+        await office.clock.until(lambda: office.b.daemon.reads > 2)
+        office.b.node.create(b"f")
+        await office.b.committer.flush()
+    assert office.b.node.replica.head().seq == 1
+    assert office.b.troubles == []
+
+
+async def test_a_bad_entry_in_the_bucket_counts_as_empty_for_everyone(office: Office) -> None:
+    office.bucket.entries[1] = b"garbage"
+    office.a.node.create(b"f")
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+    assert len(office.bucket.entries) == 2
+    assert office.a.node.rows() == office.b.node.rows()
+    assert all("skipped" in desk.troubles[0] for desk in (office.a, office.b))
+
+
+async def test_an_entry_of_a_stranger_counts_as_empty_after_the_roster_was_read(
+    office: Office,
+) -> None:
+    stranger = office.desk("stranger")
+    async with office.running(stranger):
+        stranger.node.create(b"theirs")
+        await stranger.committer.flush()
+    stranger.node.close()
+    async with office.running(office.b):
+        await office.clock.until(office.b.caught_up)
+    assert office.b.node.names() == []
+    assert "skipped" in office.b.troubles[0]
+
+
+async def test_a_device_that_just_joined_is_found_in_the_roster(office: Office) -> None:
+    newcomer = office.desk("newcomer")
+    async with office.running(newcomer):
+        newcomer.node.create(b"theirs")
+        await newcomer.committer.flush()
+    newcomer.node.close()
+    office.b.unread[newcomer.daemon.device] = newcomer.daemon.public
+    async with office.running(office.b):
+        await office.clock.until(office.b.caught_up)
+    assert office.b.node.names() == [b"theirs"]
+    assert office.b.troubles == []
+
+
+async def test_a_device_nobody_accepts_stops_instead_of_filling_the_journal(
+    office: Office,
+) -> None:
+    del office.a.devices[office.a.daemon.device]
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        with pytest.raises(ReadOnly):
+            await office.a.committer.flush()
+    assert len(office.bucket.entries) == 1
+    assert office.a.committer.stopped is not None
+
+
+async def test_another_past_in_the_bucket_stops_the_mount(office: Office) -> None:
+    async with office.running(office.a, office.b):
+        office.a.node.create(b"f")
+        await office.settled(office.a, office.b)
+    # The bucket is put back to before entry 1, and somebody goes on from there.
+    past = Change(1, b"")
+    seed, device = office.b.daemon.seed, office.b.daemon.device
+    unsigned = seal_entry(KEYS, Seq(2), b"?" * 32, device, past, attempt=b"1" * 16, nonce=b"2" * 32)
+    office.bucket.entries[2] = signed(unsigned, sodium.sign(seed, signing_message(unsigned)))
+    async with office.running(office.a):
+        await office.clock.until(lambda: office.a.committer.stopped is not None)
+    assert office.a.node.replica.head().seq == 1
+    with pytest.raises(ReadOnly, match="history"):
+        office.a.node.create(b"g")
+    assert "read-only" in office.a.troubles[-1]
+
+
+async def test_a_head_that_vanished_stops_the_mount_at_its_start(office: Office) -> None:
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.a.committer.flush()
+    office.a.crash()
+    office.bucket.entries.clear()
+    office.a.node.create(b"g")
+    async with office.running(office.a):
+        with pytest.raises(ReadOnly):
+            await office.a.committer.flush()
+    assert office.bucket.entries == {}
+
+
+async def test_a_bucket_that_denies_what_peers_have_gets_no_entry(office: Office) -> None:
+    async with office.running(office.a):
+        for name in (b"one", b"two"):
+            office.a.node.create(name)
+            await office.a.committer.flush()
+    office.bucket.hidden = True
+    async with office.running(office.b):
+        await office.clock.until(lambda: office.b.daemon.reads > 0)
+        office.b.committer.pushed(Seq(2), office.bucket.entries[2])
+        await office.clock.until(lambda: bool(office.b.troubles))
+        office.b.node.create(b"ours")
+        await office.clock.pass_by(30)
+        assert office.b.daemon.requests == []
+        assert "does not show" in office.b.troubles[0]
+        office.bucket.hidden = False
+        await office.settled(office.b)
+    assert office.b.node.names() == [b"one", b"ours", b"two"]
+
+
+async def test_a_desk_that_slept_too_long_confirms_its_head_before_it_writes(
+    office: Office,
+) -> None:
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.a.committer.flush()
+        await asyncio.sleep(0.01)
+        office.clock.now += FRESH_SECONDS + 1
+        # While it slept, entries came and were collected behind a checkpoint.
+        del office.bucket.entries[1]
+        office.a.node.create(b"g")
+        with pytest.raises(ReadOnly):
+            await office.a.committer.flush()
+    assert office.bucket.entries == {}, "it must not take a slot that was collected"
+
+
+async def test_a_reply_that_took_too_long_is_confirmed(office: Office) -> None:
+    """Uploads may take hours: then the commit counts once the head is seen to be there still."""
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.a.committer.flush()
+
+        def suspend() -> None:
+            office.clock.now += FRESH_SECONDS + 1
+
+        office.a.daemon.before_answer = suspend
+        office.a.node.create(b"g")
+        await office.a.committer.flush()
+        assert office.a.node.replica.head().seq == 2
+
+        def suspend_and_collect() -> None:
+            suspend()
+            del office.bucket.entries[2]
+
+        office.a.daemon.before_answer = suspend_and_collect
+        office.a.node.create(b"h")
+        with pytest.raises(ReadOnly):
+            await office.a.committer.flush()
+    assert office.a.node.replica.pending() > 0, "the work is kept"
+
+
+async def test_what_comes_first_from_another_is_seen_while_our_upload_takes_hours(
+    office: Office,
+) -> None:
+    office.a.daemon.faults = ["hang"]
+    async with office.running(office.a, office.b):
+        office.a.node.create(b"slow")
+        await office.clock.until(lambda: bool(office.a.daemon.requests))
+        office.b.node.create(b"quick")
+        await office.settled(office.a, office.b)
+    assert office.a.node.names() == [b"quick", b"slow"]
+    assert office.a.node.rows() == office.b.node.rows()
+
+
+async def test_without_a_daemon_work_waits_and_is_told_once(office: Office) -> None:
+    office.a.daemon.reachable = False
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.clock.pass_by(120)
+        assert len(office.a.troubles) <= 2
+        assert office.a.node.replica.pending() == 1
+        office.a.daemon.reachable = True
+        await office.settled(office.a)
+    assert len(office.bucket.entries) == 1
+
+
+async def test_an_idle_desk_asks_the_bucket_every_few_seconds_only(office: Office) -> None:
+    async with office.running(office.a):
+        await office.clock.until(lambda: office.a.daemon.reads > 0)
+        before, start = office.a.daemon.reads, office.clock.now
+        await office.clock.until(lambda: office.clock.now > start + 60)
+        assert 10 <= office.a.daemon.reads - before <= 20
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_desks_converge_through_crashes_and_lost_replies(office: Office, seed: int) -> None:
+    random = Random(seed)
+    desks = [office.a, office.b]
+    faults: list[Fault] = ["none", "none", "unknown", "applied", "unreachable"]
+    made: set[bytes] = set()
+    for life in range(4):
+        for desk in desks:
+            desk.daemon.faults = random.choices(faults, k=6)
+        async with office.running(*desks):
+            for number in range(12):
+                desk = random.choice(desks)
+                name = b"%s-%d-%d" % (desk.node.name.encode(), life, number)
+                desk.node.write(desk.node.create(name), name)
+                made.add(name)
+                if random.random() < 0.5:
+                    desk.node.replica.lookup(ROOT, b"same") or desk.node.create(b"same")
+                if random.random() < 0.3:
+                    await office.clock.pass_by(random.random())
+                await asyncio.sleep(0.001)
+        for desk in desks:
+            if random.random() < 0.7:
+                desk.crash()
+    for desk in desks:
+        desk.daemon.faults = []
+    async with office.running(*desks):
+        await office.settled(*desks)
+    assert office.a.node.rows() == office.b.node.rows()
+    contents = {content for content in office.a.node.tree().values() if content}
+    assert contents == made
+    assert office.a.node.replica.head().hash == entry_hash(
+        office.bucket.entries[len(office.bucket.entries)]
+    )
