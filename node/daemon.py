@@ -350,10 +350,7 @@ async def _know_the_studio(roster: RosterService) -> None:
     """Have a verified roster, from an earlier run if the bucket does not answer now."""
     roster.load()
     try:
-        async with asyncio.timeout(_PROBE_SECONDS = 5.0
-"""How long a mount waits to see whether the bucket is fit; most take a second."""
-
-_FIRST_LOOK_SECONDS):
+        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
             await roster.refresh()
     except (TimeoutError, Unavailable) as error:
         if roster.current.head == 0:
