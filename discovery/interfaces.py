@@ -40,7 +40,8 @@ def interfaces() -> tuple[Interface, ...]:
 def dialable(host: str, here: Iterable[Interface]) -> bool:
     """Return whether an announced address may be dialled: private, link-local or on our link.
 
-    Announcements are not to be trusted, and must not make a node call addresses in the world.
+    Announcements are not to be trusted, and must not make a node call addresses in the world. Our
+    own addresses lead nowhere else, though others may have them too: on their container bridges.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -48,12 +49,13 @@ def dialable(host: str, here: Iterable[Interface]) -> bool:
         return False
     if address.is_loopback or address.is_multicast or address.is_unspecified:
         return False
+    ours = [on for interface in here for on in interface.addresses]
+    if address in {on.ip for on in ours}:
+        return False
     if address.is_link_local:
         # Without its zone a link-local IPv6 address says on no link where it is.
         return address.version == 4 or address.scope_id is not None
-    return _private(address) or any(
-        address in on.network for interface in here for on in interface.addresses
-    )
+    return _private(address) or any(address in on.network for on in ours)
 
 
 _PRIVATE = tuple(

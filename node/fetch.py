@@ -26,6 +26,10 @@ from lucidnode.node.hedging import Hedging
 from lucidnode.node.single_flight import SingleFlight
 from lucidnode.node.traffic import Traffic
 
+MUCH_QUICKER = 3.0
+"""How many times quicker than a peer's patience another source must be to say that the peer is at
+fault. When the uplink is slow both are, and to blame the owner would have everyone fetch alone."""
+
 
 class BlockCache(Protocol):
     """The evictable cache on this node's disk. It has misses, not errors."""
@@ -71,9 +75,11 @@ class Office(Protocol):
     ) -> bytes | None:
         """Return the verified block from *device*, or None: not there, or not known in time.
 
-        Never raises a NodeError. Cancelling it says that another source was quicker, and counts
-        against the device.
+        Never raises a NodeError.
         """
+
+    def overtaken(self, device: DeviceId) -> None:
+        """Hear that *device* kept a read waiting while another source had the block at once."""
 
 
 ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
@@ -153,15 +159,20 @@ class BlockSource:
     async def _hedged(
         self, project: ProjectId, block: BlockId, route: Sequence[Ask]
     ) -> Fetched | None:
+        asked: list[DeviceId] = []
+        patience = self._hedging.patience()
         async with asyncio.TaskGroup() as race:
-            asking = race.create_task(self._from_office(project, block, route))
-            await asyncio.wait({asking}, timeout=self._hedging.patience())
+            asking = race.create_task(self._from_office(project, block, route, asked))
+            await asyncio.wait({asking}, timeout=patience)
             if not asking.done() and self._hedging.spend():
+                began = self._clock.boot()
                 # Not in the race's own group: a hedge that lost is not waited for.
                 hedge = self._tasks.create_task(self._hedge(project, block))
                 await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
                 if hedge.done() and (quicker := hedge.result()) is not None:
                     asking.cancel()
+                    if self._clock.boot() - began < patience / MUCH_QUICKER:
+                        self._office.overtaken(asked[-1])
                     return quicker
                 hedge.add_done_callback(self._lost)
             return await asking
@@ -177,10 +188,10 @@ class BlockSource:
             self._traffic.wasted("hedged", len(late.ciphertext))
 
     async def _from_office(
-        self, project: ProjectId, block: BlockId, route: Sequence[Ask]
+        self, project: ProjectId, block: BlockId, route: Sequence[Ask], asked: list[DeviceId]
     ) -> Fetched | None:
         began = self._clock.boot()
-        ciphertext = await self._first_answer(project, block, route)
+        ciphertext = await self._first_answer(project, block, route, asked)
         if ciphertext is None:
             return None
         seconds = self._clock.boot() - began
@@ -189,9 +200,11 @@ class BlockSource:
         return Fetched("peer", ciphertext, await self._cache.put(block, ciphertext))
 
     async def _first_answer(
-        self, project: ProjectId, block: BlockId, route: Sequence[Ask]
+        self, project: ProjectId, block: BlockId, route: Sequence[Ask], asked: list[DeviceId]
     ) -> bytes | None:
+        """Ask along *route* until one has it; *asked* tells whom it has come to."""
         for device, through in route:
+            asked.append(device)
             ciphertext = await self._office.ask(device, project, block, through=through)
             if ciphertext is not None:
                 return ciphertext
@@ -228,4 +241,4 @@ class BlockSource:
         self, project: ProjectId, block: BlockId, devices: Sequence[DeviceId]
     ) -> bytes | None:
         route = [Ask(device, through=False) for device in devices]
-        return await self._first_answer(project, block, route)
+        return await self._first_answer(project, block, route, [])

@@ -125,7 +125,11 @@ class Workstation:
             orders={},
         ):
             started.set()
-            await self._ended.wait()
+            while not self._ended.is_set():
+                self._upload()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.02):
+                        await self._ended.wait()
 
     async def _welcome(self) -> wire.Welcome:
         device = device_id(sodium.signing_public(self._seed))
@@ -150,9 +154,9 @@ class Workstation:
         """Take note of nothing."""
 
     async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Nothing to note: `upload` looks into the directory."""
+        """Take note of nothing: the directory is looked at all the time."""
 
-    def upload(self) -> None:
+    def _upload(self) -> None:
         """Move what is staged to the bucket and the cache."""
         if not self.uploads or self.bucket.cut:
             return
@@ -268,7 +272,6 @@ class _Journal:
     ) -> wire.CommitReply:
         bucket = self._node.bucket
         while any(not (bucket.blocks / block.hex()).exists() for block in request.needs):
-            self._node.upload()
             await asyncio.sleep(0.01)
         bucket.check()
         body = self._node.sign(request.unsigned)

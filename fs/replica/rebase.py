@@ -83,17 +83,32 @@ def rewritten_by(winner: list[RowChange]) -> set[InodeNo]:
 def independent(waiting: list[Waiting], winner: list[RowChange], tails: set[InodeNo]) -> bool:
     """Tell whether *winner* can be applied under our pending work as if it had been first.
 
-    Every operation changes a row of each file and directory that it depends on, so it is enough
-    that no row is changed by both; except that two moves of directories can make a cycle between
-    rows that only one of them changes.
+    It can if no row, and no file or directory that a row belongs to, is touched by both; except
+    that two moves of directories can make a cycle out of rows that only one of them touches.
     """
-    theirs = {key_of(change) for change in winner}
+    theirs = _footprint(winner)
     if any(("inode", ino) in theirs for ino in tails):
         return False
     return all(
-        not _moves_directory(item) and theirs.isdisjoint(map(key_of, item.changes))
+        not _moves_directory(item) and theirs.isdisjoint(_footprint(item.changes))
         for item in waiting
     )
+
+
+def _footprint(changes: list[RowChange]) -> set[tuple[int | bytes | str, ...]]:
+    """Return the keys of the rows that *changes* are about, and of the inodes behind them.
+
+    An operation that sets a directory's time to what it was leaves no trace in its row.
+    """
+    keys: set[tuple[int | bytes | str, ...]] = set()
+    for change in changes:
+        key = key_of(change)
+        keys.add(key)
+        if change[0] in {"name", "extent", "xattr"}:
+            keys.add(("inode", key[1]))
+        if change[0] == "name":
+            keys.update(("inode", row[2]) for row in change[1:] if row is not None)
+    return keys
 
 
 def _moves_directory(item: Waiting) -> bool:

@@ -26,9 +26,10 @@ from lucidnode.node.peers.hosts import Hosts, url_host
 from lucidnode.node.peers.patience import Patience
 from lucidnode.node.traffic import Traffic
 
-GAP = 0.25
-"""Seconds without a byte after which a peer that had begun to answer is given up: two beats missed
-and some. A link cut without a word costs a read no more than this and the next source."""
+GAP = 0.4
+"""Seconds without a byte after which a peer that had begun to answer is given up: three beats
+missed. A link cut without a word costs a read no more than this and the way to the next source,
+half a second in all."""
 
 SLOWEST = 2 * 1024 * 1024
 """Bytes a second below which a body is not worth waiting for, after HEAD_START seconds."""
@@ -86,6 +87,9 @@ class BodyClient:
             self._bounded(patience) as waiting,
             self._request(access, "GET", path) as answer,
         ):
+            if answer.status == 404:
+                return None  # it has not heard of a new project yet
+            _expect(answer, 200)
             size = await self._size(answer.content, waiting, answered, wanted)
             if size is None:
                 return None
@@ -100,12 +104,15 @@ class BodyClient:
             self._bounded(2 * HEAD_START + len(ciphertext) / SLOWEST),
             self._request(access, "PUT", path, ciphertext) as answer,
         ):
-            return answer.status == 204
+            if answer.status in {404, 507}:
+                return False
+            _expect(answer, 204)
+            return True
 
     async def alive(self, access: Access, patience: float) -> None:
         """Return if the peer serves bodies. Raises PeerFailed."""
-        async with self._bounded(patience), self._request(access, "GET", "/alive"):
-            pass
+        async with self._bounded(patience), self._request(access, "GET", "/alive") as answer:
+            _expect(answer, 204)
 
     # -- reading an answer -------------------------------------------------------------------
 
@@ -129,10 +136,9 @@ class BodyClient:
                     if size > MAX_BLOCK_CIPHERTEXT:
                         raise PeerLied(f"announced a block of {size} bytes")
                     return size
-                case frames.ABSENT:
+                case frames.ABSENT | frames.FAILED:
+                    # Its bucket's fault, not its own: what it holds, it still serves.
                     return None
-                case frames.FAILED:
-                    raise PeerRefused("could not find out")
                 case frames.STILL if asyncio.get_running_loop().time() > until or not wanted():
                     raise PeerSlow("still fetching")
                 case frames.STILL:
@@ -199,6 +205,9 @@ class BodyClient:
             headers={"Authorization": access.authorisation(method, path)},
             allow_redirects=False,
         ) as answer:
-            if answer.status >= 300 and answer.status != 507:
-                raise PeerRefused(f"status {answer.status}")
             yield answer
+
+
+def _expect(answer: aiohttp.ClientResponse, status: int) -> None:
+    if answer.status != status:
+        raise PeerRefused(f"status {answer.status}")

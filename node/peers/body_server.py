@@ -40,6 +40,9 @@ PIECE = 256 * 1024
 STUCK = 5.0
 """Seconds in which a reader must take one piece."""
 
+TAKE = 15.0
+"""Seconds in which a block that is offered must be here."""
+
 _BLOCK = re.compile(r"/b/([0-9a-f]{32})/([0-9a-f]{64})(?:\?fetch=([01]))?")
 
 
@@ -158,9 +161,11 @@ class BodyServer:
             return _final(507)
         async with self._room:
             try:
-                ciphertext = await request.content.readexactly(size)
+                async with asyncio.timeout(TAKE):
+                    ciphertext = await request.content.readexactly(size)
+                self._traffic.received(size)
                 kept = await self._shelf.keep(block, ciphertext)
-            except (asyncio.IncompleteReadError, Corrupt):
+            except (asyncio.IncompleteReadError, TimeoutError, Corrupt):
                 return _final(400)
         return web.Response(status=204 if kept else 507)
 

@@ -11,7 +11,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import DeviceId
 
 FIRST_PAUSE = 0.5
-LAST_PAUSE = 10.0
+LAST_PAUSE = 5.0
 """Seconds before a candidate is dialled again: doubled each time, half to one and a half of it."""
 
 
@@ -75,10 +75,10 @@ class Contacts:
                 answered = await self._dial(candidate)
                 if answered == self._me:
                     break  # our own address, as in a list that all nodes share
-                if answered is not None:
-                    expected = answered
-                    # A link that lived is tried again at once, one that was refused is not.
-                    pause = FIRST_PAUSE if self._clock.boot() - began > LAST_PAUSE else pause
+                # A link that lived is tried again at once, one that was refused is not.
+                if answered is not None and self._clock.boot() - began > LAST_PAUSE:
+                    pause = FIRST_PAUSE
+                expected = answered or expected
             await self._clock.sleep(pause * (0.5 + self._jitter()))
             pause = min(LAST_PAUSE, 2 * pause)
         self._under_way.discard(key)

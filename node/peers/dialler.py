@@ -39,7 +39,12 @@ class Dialler:
     """Makes links. *hello* gives what this node says of itself."""
 
     def __init__(
-        self, *, tls: Tls, members: Members, outgoing: Outgoing, hello: Callable[[], Hello]
+        self,
+        *,
+        tls: Tls,
+        members: Members,
+        outgoing: Outgoing,
+        hello: Callable[[], Hello],
     ) -> None:
         self._tls = tls
         self._members = members
@@ -69,7 +74,9 @@ class Dialler:
     async def dial(self, candidate: Candidate) -> DeviceId | None:
         """Try each address until one answers, and stay for as long as that link lives.
 
-        Returns which device answered, if one did. Never raises: on a LAN anything may happen.
+        Returns which device answered, if it is the one expected. Never raises: on a LAN anything
+        may happen. A host that leads elsewhere is passed over: two machines may both have an
+        address on a bridge of their own.
         """
         for host in candidate.hosts:
             try:
@@ -81,7 +88,7 @@ class Dialler:
                 device = await self._introduce(socket)
             finally:
                 await socket.close()
-            if device is not None:
+            if device is not None and candidate.device in {None, device}:
                 return device
         return None
 

@@ -41,7 +41,6 @@ class Neighbour:
     standing: Standing = field(default_factory=Standing)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     under_way: int = 0
-    probing: bool = False
     totals: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, Malformed
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.fetch import Ask
 from lucidnode.node.identity import DeviceIdentity
@@ -25,18 +25,18 @@ from lucidnode.node.peers.body_server import Shelf
 from lucidnode.node.peers.contacts import Contacts
 from lucidnode.node.peers.dialler import Dialler
 from lucidnode.node.peers.doors import Doors
-from lucidnode.node.peers.errors import PeerFailed, PeerLied
+from lucidnode.node.peers.exchange import Exchange
 from lucidnode.node.peers.facts import PeerFacts, facts_of
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.link import Link
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.messages import PROTOCOL, Heads, Hello, Message, Push, Totals, Welcome
-from lucidnode.node.peers.neighbours import Neighbour, Neighbours
+from lucidnode.node.peers.neighbours import Neighbours
 from lucidnode.node.peers.tls import Tls
 from lucidnode.node.traffic import Traffic
 
 ROUND = 1.0
-"""Seconds between looks at what has changed: absences, probes, heads, counters."""
+"""Seconds between looks at what has changed: absences, heads, counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,13 @@ class Office:
         self._neighbours = Neighbours(identity.id, settings.weight)
         self._tls = Tls(identity, members)
         self._bodies = BodyClient(traffic)
+        self._exchange = Exchange(
+            neighbours=self._neighbours,
+            bodies=self._bodies,
+            traffic=traffic,
+            trouble=events.trouble,
+            clock=clock,
+        )
         self._dialler = Dialler(tls=self._tls, members=members, outgoing=self, hello=self._hello)
         self._contacts = Contacts(
             me=identity.id,
@@ -128,13 +135,11 @@ class Office:
                 weight=settings.weight,
             )
             async with self._bodies, self._dialler, asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                work = (serving, self._contacts.run(), self._make_rounds())
+                work = (serving, self._contacts.run(), self._exchange.run(), self._make_rounds())
                 running = [tasks.create_task(each) for each in work]
                 try:
                     yield
                 finally:
-                    self._tasks = None
                     for task in running:
                         task.cancel()
 
@@ -189,74 +194,15 @@ class Office:
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
     ) -> bytes | None:
         """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
-        neighbour = self._neighbours.get(device)
-        if neighbour is None:
-            return None
-        neighbour.under_way += 1
-        try:
-            async with neighbour.turns:
-                # Looked at only now: while this waited its turn, the peer may have failed others.
-                if neighbour.access is None or not neighbour.usable:
-                    return None
-                return await self._ask(neighbour, neighbour.access, project, block, through)
-        finally:
-            neighbour.under_way -= 1
+        return await self._exchange.ask(device, project, block, through=through)
+
+    def overtaken(self, device: DeviceId) -> None:
+        """Hear that *device* was much slower than another source."""
+        self._exchange.overtaken(device)
 
     async def offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
-        """Hand a copy of *block* to its owners in the office, as far as they can be reached."""
-        for device in self._neighbours.owners(block):
-            neighbour = self._neighbours.get(device)
-            if neighbour is not None and neighbour.usable and neighbour.access is not None:
-                try:
-                    if await self._bodies.put(neighbour.access, project, block, ciphertext):
-                        self._traffic.served(len(ciphertext))
-                except PeerFailed as failure:
-                    self._blame(neighbour, failure)
-
-    async def _ask(
-        self,
-        neighbour: Neighbour,
-        access: Access,
-        project: ProjectId,
-        block: BlockId,
-        through: bool,
-    ) -> bytes | None:
-        standing = neighbour.standing
-        began = self._clock.boot()
-        try:
-            ciphertext = await self._bodies.get(
-                access,
-                project,
-                block,
-                through=through,
-                patience=standing.patience(),
-                answered=lambda: standing.answered(self._clock.boot() - began),
-                wanted=lambda: not standing.overtaken,
-            )
-        except (PeerFailed, Corrupt) as failure:
-            self._blame(neighbour, failure)
-            return None
-        except asyncio.CancelledError:
-            # Another source was quicker (fetch.Office.ask): others shall not wait for it as well.
-            self._traffic.peer_failed("overtaken")
-            standing.failed(self._clock.boot(), overtaken=True)
-            raise
-        if ciphertext is not None:
-            standing.delivered()
-        return ciphertext
-
-    def _blame(self, neighbour: Neighbour, failure: PeerFailed | Corrupt) -> None:
-        if isinstance(failure, PeerLied | Corrupt):
-            self._traffic.peer_failed("lied")
-            if not neighbour.standing.banned:
-                self._neighbours.ban(neighbour)
-                self._events.trouble(
-                    f"device {neighbour.device} sent bad data and is not asked for blocks again "
-                    f"until this node restarts: {failure}"
-                )
-        else:
-            self._traffic.peer_failed(failure.reason)
-            neighbour.standing.failed(self._clock.boot())
+        """Hand a copy of *block* to its owners in the office. Bounded in time; never raises."""
+        await self._exchange.offer(project, block, ciphertext)
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -351,29 +297,16 @@ class Office:
     # -- what goes on all the time -----------------------------------------------------------
 
     async def _make_rounds(self) -> NoReturn:
-        while True:
-            await self._clock.sleep(ROUND)
-            now = self._clock.boot()
-            self._neighbours.tidy(now)
-            for neighbour in self._neighbours:
-                if neighbour.standing.probe_due(now) and not neighbour.probing:
-                    self._start(self._probe(neighbour))
-            self._tell_news()
-
-    async def _probe(self, neighbour: Neighbour) -> None:
-        """See whether a peer that failed serves again: here, so that no reader has to try."""
-        if neighbour.access is None:
-            return
-        standing = neighbour.standing
-        neighbour.probing = True
-        try:
-            await self._bodies.alive(neighbour.access, standing.patience())
-        except PeerFailed:
-            standing.probed(self._clock.boot(), alive=False)
-        else:
-            standing.probed(self._clock.boot(), alive=True)
-        finally:
-            neighbour.probing = False
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                while True:
+                    await self._clock.sleep(ROUND)
+                    self._neighbours.tidy(self._clock.boot())
+                    self._tell_news()
+            finally:
+                self._tasks = None
+        raise AssertionError("the rounds ended by themselves")
 
     def _tell_news(self) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""

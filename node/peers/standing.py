@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from lucidnode.node.latency import Latency
 
-QUICKEST = 0.1
-LONGEST = 0.25
-"""Bounds of the patience for a first sign of life, in seconds. Two owners that died at once cost a
-read at most twice the longest, which is the half second we promise."""
+QUICKEST = 0.15
+LONGEST = 0.3
+"""Bounds of the patience for a first sign of life, in seconds. Below the shortest a busy machine
+at the other end would be taken for a dead one."""
 
 SLOWER = 4.0
 """How many times its usual time a peer is given."""
 
-FIRST_PAUSE = 1.0
-LAST_PAUSE = 30.0
-"""Seconds before a peer that failed is probed again: doubled with each failure in a row."""
+FIRST_REST = 0.25
+LAST_REST = 30.0
+"""Seconds before a peer that failed is probed: doubled with each failure in a row. The first is
+short, as most failures are a moment's; each costs the office blocks fetched twice."""
 
 
 class Standing:
-    """The record of one peer. Times are seconds of the boot clock."""
+    """The record of one peer since it was reached."""
 
     def __init__(self) -> None:
         self._latency = Latency()
         self._failures = 0
-        self._probe_at: float | None = None
+        self.resting = False
         self.banned = False
         self.overtaken = False
-        """Whether it last failed by keeping a read waiting until another source was quicker."""
+        """Whether it rests for having kept a read waiting until another source was quicker."""
 
     @property
     def usable(self) -> bool:
         """Whether to ask it at all."""
-        return not self.banned and self._probe_at is None
+        return not self.banned and not self.resting
+
+    @property
+    def rest(self) -> float:
+        """Seconds to leave it alone before the next probe."""
+        return min(LAST_REST, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
 
     def patience(self) -> float:
         """Return how many seconds to wait for its first sign of life."""
@@ -50,27 +56,24 @@ class Standing:
         """Learn that a whole block came: whatever failed before is over."""
         self._failures = 0
 
-    def failed(self, now: float, *, overtaken: bool = False) -> None:
-        """Stop asking it until a probe succeeds.
+    def failed(self, *, overtaken: bool = False) -> bool:
+        """Stop asking it until a probe succeeds. Return whether this is news.
 
         Requests that were under way together and fail together count as one failure.
         """
-        if self._probe_at is None:
-            self._failures += 1
-            pause = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** (self._failures - 1))
-            self._probe_at = now + pause
-            self.overtaken = overtaken
+        if self.resting:
+            return False
+        self._failures += 1
+        self.resting = True
+        self.overtaken = overtaken
+        return True
 
-    def probe_due(self, now: float) -> bool:
-        """Return whether it is time to see if it has recovered."""
-        return not self.banned and self._probe_at is not None and now >= self._probe_at
-
-    def probed(self, now: float, *, alive: bool) -> None:
+    def probed(self, *, alive: bool) -> None:
         """Learn how a probe ended."""
-        self._probe_at = None
-        self.overtaken = False
-        if not alive:
-            self.failed(now)
+        if alive:
+            self.resting = self.overtaken = False
+        else:
+            self._failures += 1
 
     def ban(self) -> None:
         """Never ask it again while this daemon runs."""

@@ -69,12 +69,11 @@ def _measure(scene: Scene, mib: int) -> list[Figure]:
     there = b.mount_point / written.name
     scene.await_file(there, mib * _MIB)
 
-    for station in (a, b):
-        scene.clear_cache(station)
+    scene.empty_caches([a, b], [Path(written.name)])
     figures.append(_rate("sequential read, cold", there))
     # Now a has its part of the blocks as their owner; reading makes it the rest.
     read_through(written)
-    scene.clear_cache(b)
+    scene.empty_caches([b], [Path(written.name)])
     figures.append(_rate("sequential read, warm from a peer", there))
     figures.append(_rate("sequential read, warm from disk", there))
 
@@ -96,7 +95,7 @@ def _write(scene: Scene, station: Workstation, target: Path, mib: int) -> list[F
         for piece in content:
             file.write(piece)
     closed = time.monotonic() - began
-    scene.await_uploads(station)
+    scene.await_cloud(station, [target])
     uploaded = time.monotonic() - began
     return [
         Figure("sequential write, until close", mib * _MIB / closed / 1e6, "MB/s"),
@@ -116,7 +115,7 @@ def _small_files(scene: Scene, station: Workstation) -> list[Figure]:
     for number in range(_SMALL_FILES):
         (folder / f"{number:04}").write_bytes(content)
     created = time.monotonic() - began
-    scene.await_uploads(station)
+    scene.await_cloud(station, folder.iterdir())
     for path in folder.iterdir():
         forget(path)
     began = time.monotonic()

@@ -81,7 +81,7 @@ def _make_footage(lab: Lab, console: Console) -> Footage:
         footage = shoot(lab.places.root / "footage")
     stills = len(footage.files) - 2
     console.print(
-        f"Footage: a DNxHR clip of {mb(footage.clip.stat().st_size)}, {stills} DPX stills and an edit "
+        f"Footage: a ProRes clip of {mb(footage.clip.stat().st_size)}, {stills} DPX stills and an edit "
         f"list, {mb(footage.size)} in all."
     )
     return footage
@@ -96,8 +96,10 @@ def _copy_in(scene: Scene, console: Console) -> int:
     columns = (TextColumn("uploading"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("upload", total=scene.footage.size)
-        scene.await_uploads(
-            a, lambda left: progress.update(task, completed=scene.footage.size - left)
+        scene.await_cloud(
+            a,
+            [scene.there(a, path) for path in scene.footage.files],
+            lambda left: progress.update(task, completed=scene.footage.size - left),
         )
     console.print(
         f"a copied it in with `cp -r` in {copied:.1f} s; the last byte was in the cloud after "
@@ -105,6 +107,7 @@ def _copy_in(scene: Scene, console: Console) -> int:
     )
     for station in others:
         scene.await_arrival(station)
+    scene.await_calm([a, *others])
     return int(a.facts("cache")["blocks"])
 
 
@@ -112,8 +115,7 @@ def _monday_morning(scene: Scene, blocks: int, console: Console) -> None:
     """Read everything on b and c with cold caches, and account for it."""
     console.rule("Monday morning: every cache is empty, and two editors open the job")
     stations = list(scene.lab.workstations.values())
-    for station in stations:
-        scene.forget_all(station)
+    scene.empty_caches(stations, scene.inside)
     _, b, c = stations
     clip, stills = scene.footage.clip, scene.footage.stills / "VFX_010.%04d.dpx"
     every = scene.footage.size
@@ -124,15 +126,16 @@ def _monday_morning(scene: Scene, blocks: int, console: Console) -> None:
             pool.submit(
                 _timed,
                 station,
-                "cmp every file, both at once",
+                "cmp every file, at once",
                 partial(scene.compare, station),
                 every,
             )
             for station in (b, c)
         ]
         rows += [each.result() for each in at_once]
-    rows.append(_timed(b, "ffmpeg -i, the stills", lambda: scene.play(b, stills)))
-    rows.append(_timed(c, "ffmpeg -i, the clip", lambda: scene.play(c, clip)))
+    scene.forget_pages([b, c], scene.inside)
+    rows.append(_timed(b, "ffmpeg -i the stills, again", lambda: scene.play(b, stills)))
+    rows.append(_timed(c, "ffmpeg -i the clip, again", lambda: scene.play(c, clip)))
     print_reads(rows, console)
 
     moved = {s.name: difference(before[s.name], totals(s)) for s in stations}
@@ -152,7 +155,7 @@ def _lose_an_owner(scene: Scene, console: Console) -> None:
     console.rule("A cable is pulled in the middle of a read")
     a, b, _ = scene.lab.workstations.values()
     share = a.facts("peers")["share"]
-    scene.forget_all(b)
+    scene.empty_caches([b], scene.inside)
     before = totals(b)
     there = scene.there(b, scene.footage.clip)
     quarter = there.stat().st_size // 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.command import run
 
 _FRAMES = 75
-"""Three seconds of DNxHR HQ in UHD at 25 frames a second: 273 MB, made in about six seconds."""
+"""Three seconds of ProRes 422 HQ at 25 frames a second: 235 MB, made in about three seconds."""
 
 _STILLS = 24
 
@@ -45,15 +45,16 @@ def shoot(root: Path) -> Footage:
     """Make footage in the new directory *root* with ffmpeg."""
     footage = Footage(root)
     footage.stills.mkdir(parents=True)
-    _film("3840x2160", _FRAMES, footage.clip, "-pix_fmt", "yuv422p", "-c:v", "dnxhd",
-          "-profile:v", "dnxhr_hq")  # fmt: skip
+    encoder = ["-pix_fmt", "yuv422p10le", "-c:v", "prores", "-profile:v", "3"]
+    _film("1920x1080", _FRAMES, footage.clip, *encoder)
     _film("1280x720", _STILLS, footage.stills / "VFX_010.%04d.dpx", "-pix_fmt", "rgb24")
     footage.project.write_text(_edit_list(footage))
     return footage
 
 
 def _film(size: str, frames: int, target: Path, *encoder: str) -> None:
-    picture = f"testsrc2=size={size}:rate=25"
+    # Grain, as a camera has it: without, frames are padded with zeros, and blocks repeat.
+    picture = f"testsrc2=size={size}:rate=25,noise=alls=30:allf=t"
     run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-frames:v", str(frames),
          *encoder, str(target)], within=300)  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from lab.patience import until
 from lab.reading import forget
 from lab.workstation import Workstation
 
-_FOLDER = "shoot"
+_FOLDER = Path("shoot")
 
 
 class Scene:
@@ -23,6 +25,11 @@ class Scene:
     def __init__(self, lab: Lab, footage: Footage) -> None:
         self.lab = lab
         self.footage = footage
+
+    @property
+    def inside(self) -> list[Path]:
+        """The files of the footage, as paths inside the project."""
+        return [_FOLDER / path.relative_to(self.footage.root) for path in self.footage.files]
 
     def there(self, station: Workstation, path: Path) -> Path:
         """Return where *path* of the footage is on *station*."""
@@ -44,7 +51,7 @@ class Scene:
         """Have ffprobe say what the clip is."""
         asked = ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"]
         said = self._run_on(station, "ffprobe", *asked, str(self.there(station, self.footage.clip)))
-        if "dnxhd" not in said:
+        if "prores" not in said:
             raise LabError(f"ffprobe on {station.name} did not recognise the clip: {said!r}")
 
     def play(self, station: Workstation, source: Path) -> None:
@@ -54,16 +61,23 @@ class Scene:
 
     # -- what happens around them --------------------------------------------------------------
 
-    def await_uploads(
-        self, station: Workstation, waiting: Callable[[int], None] = lambda _: None
+    def await_cloud(
+        self,
+        station: Workstation,
+        paths: Iterable[Path],
+        waiting: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Return once all that *station* wrote is in the cloud; tells *waiting* the bytes left."""
+        """Return once *paths*, written on *station*, are in the cloud and visible to all.
+
+        Tells *waiting* the bytes that still have to be uploaded.
+        """
+        left = list(paths)
 
         def done() -> bool:
-            facts = station.facts("status")
-            waiting(facts["uploads"]["bytes"])
-            pending = sum(mount["pending"] for mount in facts["mounts"])
-            return not facts["uploads"]["blocks"] and not pending
+            waiting(station.facts("status")["uploads"]["bytes"])
+            while left and os.getxattr(left[-1], "user.lucid.state") == b"cloud":
+                left.pop()
+            return not left
 
         until(done, within=600, what=f"what {station.name} wrote is not in the cloud")
 
@@ -76,15 +90,36 @@ class Scene:
         for path in self.footage.files:
             self.await_file(self.there(station, path), path.stat().st_size)
 
-    def clear_cache(self, station: Workstation) -> None:
-        """Have *station* forget every block."""
-        self._run_on(station, "lucidnode", "cache", "clear")
+    def empty_caches(self, stations: Sequence[Workstation], paths: Sequence[Path]) -> None:
+        """Have *stations* forget every block, and the kernel every page of *paths* below mounts."""
+        self.forget_pages(stations, paths)
+        # Opening files one after the other looks like playing them and starts reading ahead.
+        self.await_calm(stations)
+        for station in stations:
+            self._run_on(station, "lucidnode", "cache", "clear")
 
-    def forget_all(self, station: Workstation) -> None:
-        """Have *station* forget every block, and the kernel every page, of the footage."""
-        self.clear_cache(station)
-        for path in self.footage.files:
-            forget(self.there(station, path))
+    def forget_pages(self, stations: Sequence[Workstation], paths: Sequence[Path]) -> None:
+        """Have the kernel forget *paths* below the mounts of *stations*; their caches stay."""
+        for station in stations:
+            for path in paths:
+                forget(station.mount_point / path)
+
+    def await_calm(self, stations: Sequence[Workstation]) -> None:
+        """Return once no cache of *stations* has changed for a second.
+
+        Uploaded blocks go from staging into the cache, and copies to their owners, in their own
+        time.
+        """
+        last: tuple[float, list[int]] = (time.monotonic(), [])
+
+        def calm() -> bool:
+            nonlocal last
+            held = [int(station.facts("cache")["blocks"]) for station in stations]
+            if held != last[1]:
+                last = (time.monotonic(), held)
+            return time.monotonic() - last[0] >= 1
+
+        until(calm, within=60, what="the caches do not come to rest")
 
     def _run_on(self, station: Workstation, *argv: str) -> str:
         prefix, environment = self.lab.inside(station.name)

@@ -15,6 +15,12 @@ from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, until
 
 from lucidnode.node.client.ids import BlockId
 
+PROMISE = 0.6
+"""Half a second, and a tenth for a busy machine."""
+
+AT_ONCE = 0.15
+"""Less than any patience: a read that takes this has waited for nobody."""
+
 MISLEADING = [
     hostile_peer.sends_another_block,
     hostile_peer.sends_without_end,
@@ -63,10 +69,10 @@ async def test_one_read_waits_half_a_second_at_most_and_the_next_not_at_all(
 ) -> None:
     bucket = Bucket()
     async with beside(behaviour, tmp_path, bucket) as (reader, peer, blocks):
-        assert await timed(reader, bucket, blocks[0]) < 0.5
+        assert await timed(reader, bucket, blocks[0]) < PROMISE
         asked = len(peer.requests)
         assert asked in {1, 2}  # aiohttp tries once more when a connection is closed on it
-        assert await timed(reader, bucket, blocks[1]) < 0.05
+        assert await timed(reader, bucket, blocks[1]) < AT_ONCE
         assert len(peer.requests) == asked
 
 
@@ -111,7 +117,7 @@ async def test_a_slow_body_is_given_up_within_its_deadline(tmp_path: Path) -> No
         assert await timed(reader, bucket, blocks[0]) < 0.9
         assert reader.traffic.failures.keys() == {"slow"}
         assert 0 < reader.traffic.bytes["unfinished"] < 100_000
-        assert await timed(reader, bucket, blocks[1]) < 0.05
+        assert await timed(reader, bucket, blocks[1]) < AT_ONCE
 
 
 async def test_requests_that_fail_together_wait_together(tmp_path: Path) -> None:
@@ -121,7 +127,7 @@ async def test_requests_that_fail_together_wait_together(tmp_path: Path) -> None
         async with asyncio.TaskGroup() as tasks:
             for block in blocks:
                 tasks.create_task(timed(reader, bucket, block))
-        assert time.monotonic() - began < 0.6
+        assert time.monotonic() - began < PROMISE
         assert len(peer.requests) == min(len(blocks), 32)
 
 
@@ -135,4 +141,4 @@ async def test_an_owner_that_stays_busy_is_overtaken_by_the_bucket(tmp_path: Pat
         # One hedge is in the budget; its success frees the others.
         assert time.monotonic() - began < 4.0
         assert reader.traffic.failures["overtaken"] == 1
-        assert await timed(reader, bucket, blocks[8]) < 0.05
+        assert await timed(reader, bucket, blocks[8]) < AT_ONCE

@@ -252,7 +252,6 @@ def test_a_full_staging_area_is_enospc_and_loses_nothing_acknowledged(node: Work
     assert (node.mountpoint / "before").read_bytes() == noise(2 * BLOCK)
     (node.mountpoint / "too big").unlink()
     node.uploads = True
-    node.upload()
     (node.mountpoint / "after").write_bytes(noise(20 * BLOCK, 2))
     assert (node.mountpoint / "after").read_bytes() == noise(20 * BLOCK, 2)
 

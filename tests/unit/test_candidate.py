@@ -63,7 +63,7 @@ def test_near_addresses_are_dialled(host: str) -> None:
     [
         "8.8.8.8", "172.32.0.1", "203.0.114.1", "2001:db8::1", "127.0.0.1", "::1", "0.0.0.0", "::",
         "224.0.0.251", "ff02::fb", "255.255.255.255", "fe80::1", "host.example", "",
-        "::ffff:8.8.8.8",
+        "::ffff:8.8.8.8", "203.0.113.7",
     ],
 )  # fmt: skip
 def test_an_announcement_cannot_make_us_call_the_world_or_ourselves(host: str) -> None:

@@ -76,7 +76,7 @@ def test_who_comes_back_has_its_old_blocks_and_a_clean_record() -> None:
     neighbours, links = office(A, B)
     owners = [neighbours.owners(b) for b in BLOCKS]
     failed = neighbours.met(A)
-    failed.standing.failed(90.0)
+    failed.standing.failed()
     neighbours.lost(links[A], now=100.0)
     neighbours.tidy(now=200.0)
     neighbours.reached(wire(A), cast(Access, object()), 4)

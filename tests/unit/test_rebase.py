@@ -13,6 +13,7 @@ from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
     RENAME_EXCHANGE,
+    Create,
     Forget,
     Link,
     NewExtent,
@@ -185,6 +186,20 @@ def test_what_lost_its_directory_goes_to_the_root(office: Office) -> None:
     assert office.b.replica.attributes(directory) is None
     assert len(conflicts(office.b)) == 2
     assert sorted(office.b.tree().values(), key=str) == [b"", b"kept", "directory"]
+
+
+@pytest.mark.parametrize("winner_removes", [True, False])
+def test_a_time_that_stands_still_hides_no_dependency(office: Office, winner_removes: bool) -> None:
+    """The directory's own row does not change: it has the time of the create already."""
+    directory = office.a.mkdir(b"d")
+    office.share()
+    now = office.a.found(b"d").mtime_ns
+    remover, maker = (office.a, office.b) if winner_removes else (office.b, office.a)
+    remover.replica.apply(Rmdir(ROOT, b"d", remover.time()))
+    ino = maker.replica.new_ino()
+    maker.replica.apply(Create(directory, b"f", ino, Kind.FILE, 0o644, 1, 1, now))
+    office.race()
+    assert office.b.replica.names_of(ino) != []
 
 
 def test_a_link_to_a_taken_name_gets_a_conflict_name(office: Office) -> None:

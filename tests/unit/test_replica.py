@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from lucidnode.fs.errors import (
     NameTaken,
     NameTooLong,
     NoAttribute,
+    NoSpace,
     NotDirectory,
     NotEmpty,
     NotPermitted,
     ReadOnly,
     ReplicaBusy,
     ReplicaCorrupt,
+    ReplicaError,
     ReplicaKeyWrong,
     Unreadable,
 )
@@ -561,6 +564,49 @@ def test_a_flipped_bit_on_the_disk_is_found(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(ReplicaCorrupt):
         Node(path, "desk", Blocks()).tree()
+
+
+def test_a_full_disk_refuses_the_operation_and_keeps_the_rest(node: Node) -> None:
+    connection = node.replica._database._connection
+    node.create(b"before")
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    made = [b"before"]
+
+    def fill() -> None:
+        for number in range(1000):
+            node.create(b"%d" % number)
+            made.append(b"%d" % number)
+
+    with pytest.raises(NoSpace):
+        fill()
+    assert node.names() == sorted(made)
+    assert node.replica.pending() == len(made)
+    connection.pragma("max_page_count", 1_000_000)
+    node.create(b"after")
+
+
+def test_a_replica_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "replica.db"
+    replica = Replica.open(path, KEY, "desk")
+    replica._database._connection.pragma("user_version", 2)
+    replica.close()
+    with pytest.raises(ReplicaError, match="update"):
+        Replica.open(path, KEY, "desk")
+
+
+async def test_a_disk_that_failed_to_sync_is_never_believed_again(tmp_path: Path) -> None:
+    replica = Replica.open(tmp_path / "replica.db", KEY, "desk")
+    good = os.dup(replica._barrier._file)
+    end, other_end = os.pipe()
+    os.dup2(end, replica._barrier._file)  # fdatasync of a pipe fails
+    with pytest.raises(ReplicaError):
+        await replica.barrier()
+    os.dup2(good, replica._barrier._file)
+    with pytest.raises(ReplicaError):
+        await replica.barrier()
+    for file in (good, end, other_end):
+        os.close(file)
+    replica.close()
 
 
 def test_a_stopped_replica_answers_and_changes_nothing(node: Node) -> None:

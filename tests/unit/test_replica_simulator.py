@@ -28,7 +28,7 @@ from lucidnode.fs.replica.intents import (
 )
 
 NAMES = [b"a", b"b", b"c", b"d.mov"]
-SEEDS_IN_A_TEST = 25
+SEEDS_IN_A_TEST = 20
 
 
 class SimulatedNode(Node):

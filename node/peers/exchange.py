@@ -1,0 +1,146 @@
+"""Blocks between this node and its neighbours: asking, offering, and what a failure leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.peers.body_client import BodyClient
+from lucidnode.node.peers.errors import PeerFailed, PeerLied
+from lucidnode.node.peers.grants import Access
+from lucidnode.node.peers.neighbours import Neighbour, Neighbours
+from lucidnode.node.peers.standing import LONGEST
+from lucidnode.node.traffic import Traffic
+
+
+class Exchange:
+    """Asks neighbours for blocks.
+
+    A peer that fails rests until a probe finds it well again; one that lies is not asked any more,
+    and *trouble* hears of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        neighbours: Neighbours,
+        bodies: BodyClient,
+        traffic: Traffic,
+        trouble: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._neighbours = neighbours
+        self._bodies = bodies
+        self._traffic = traffic
+        self._trouble = trouble
+        self._clock = clock
+        self._revivals: asyncio.TaskGroup | None = None
+
+    async def run(self) -> NoReturn:
+        """Look after peers that rest, until cancelled."""
+        async with asyncio.TaskGroup() as revivals:
+            self._revivals = revivals
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._revivals = None
+        raise AssertionError("an event that nobody has was set")
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
+        neighbour = self._neighbours.get(device)
+        if neighbour is None:
+            return None
+        neighbour.under_way += 1
+        try:
+            async with neighbour.turns:
+                # Looked at only now: while this waited its turn, the peer may have failed others.
+                if neighbour.access is None or not neighbour.usable:
+                    return None
+                return await self._ask(neighbour, neighbour.access, project, block, through=through)
+        finally:
+            neighbour.under_way -= 1
+
+    async def offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+        """Hand a copy of *block* to its owners in the office, as far as they can be reached."""
+        for device in self._neighbours.owners(block):
+            neighbour = self._neighbours.get(device)
+            if neighbour is not None and neighbour.usable and neighbour.access is not None:
+                try:
+                    if await self._bodies.put(neighbour.access, project, block, ciphertext):
+                        self._traffic.served(len(ciphertext))
+                except PeerFailed as failure:
+                    self._blame(neighbour, failure)
+
+    def overtaken(self, device: DeviceId) -> None:
+        """Hear that *device* kept a read waiting while another source had the block at once."""
+        neighbour = self._neighbours.get(device)
+        if neighbour is not None:
+            self._traffic.peer_failed("overtaken")
+            self._rest(neighbour, overtaken=True)
+
+    async def _ask(
+        self,
+        neighbour: Neighbour,
+        access: Access,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        through: bool,
+    ) -> bytes | None:
+        standing = neighbour.standing
+        began = self._clock.boot()
+        try:
+            ciphertext = await self._bodies.get(
+                access,
+                project,
+                block,
+                through=through,
+                patience=standing.patience(),
+                answered=lambda: standing.answered(self._clock.boot() - began),
+                wanted=lambda: not standing.overtaken,
+            )
+        except (PeerFailed, Corrupt) as failure:
+            self._blame(neighbour, failure)
+            return None
+        if ciphertext is not None:
+            standing.delivered()
+        return ciphertext
+
+    def _blame(self, neighbour: Neighbour, failure: PeerFailed | Corrupt) -> None:
+        if isinstance(failure, PeerLied | Corrupt):
+            self._traffic.peer_failed("lied")
+            if not neighbour.standing.banned:
+                self._neighbours.ban(neighbour)
+                self._trouble(
+                    f"device {neighbour.device} sent bad data and is not asked for blocks again "
+                    f"until this node restarts: {failure}"
+                )
+        else:
+            self._traffic.peer_failed(failure.reason)
+            self._rest(neighbour)
+
+    def _rest(self, neighbour: Neighbour, *, overtaken: bool = False) -> None:
+        if neighbour.standing.failed(overtaken=overtaken) and self._revivals is not None:
+            self._revivals.create_task(self._revive(neighbour))
+
+    async def _revive(self, neighbour: Neighbour) -> None:
+        """Probe a peer until it serves again: here, so that no reader has to try."""
+        standing = neighbour.standing
+        while standing.resting:
+            await self._clock.sleep(standing.rest)
+            # One that has gone, or is back by another link, begins with a record of its own.
+            if neighbour.access is None or neighbour.standing is not standing:
+                return
+            try:
+                await self._bodies.alive(neighbour.access, LONGEST)
+            except PeerFailed:
+                standing.probed(alive=False)
+            else:
+                standing.probed(alive=True)
