@@ -59,7 +59,7 @@ class Page:
     async def until(self, expression: str, seconds: float = 15) -> None:
         """Wait until *expression* is true; fail after *seconds*."""
         async with asyncio.timeout(seconds):
-            while not await self.value(expression):  # noqa: ASYNC110  # not an Event of ours
+            while not await self.value(expression):  # not an Event of ours
                 await asyncio.sleep(0.1)
 
     async def screenshot(self, path: Path) -> None:

@@ -79,7 +79,7 @@ class VirtualClock:
     async def _rest(self) -> None:
         """Return when everybody waits for time or for a test."""
         await asyncio.sleep(0.001)
-        while any(busy() for busy in self.threads):  # noqa: ASYNC110 - threads tell no loop
+        while any(busy() for busy in self.threads):
             await asyncio.sleep(0.001)
 
 

@@ -26,7 +26,7 @@ def no_unexpected_warnings(
     logged = [
         record.getMessage()
         for phase in ("setup", "call")
-        for record in caplog.get_records(phase)  # type: ignore[arg-type]  # both are phases
+        for record in caplog.get_records(phase)
         if record.levelno >= logging.WARNING and record.name.startswith("lucidnode")
     ]
     surprises = [line for line in logged if not any(text in line for text in expected_warnings)]

@@ -215,5 +215,5 @@ async def until(happened: object, seconds: float = 10.0) -> None:
     """Wait until *happened()* is true; fail after *seconds*."""
     assert callable(happened)
     async with asyncio.timeout(seconds):
-        while not happened():  # noqa: ASYNC110 - polls what has no event
+        while not happened():
             await asyncio.sleep(0.01)

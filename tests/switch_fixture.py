@@ -127,7 +127,7 @@ class Program:
     async def until(self, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until *holds* is true of its state; return that state."""
         async with asyncio.timeout(15):
-            while not holds(state := await self.ask(do="state")):  # noqa: ASYNC110 - far away
+            while not holds(state := await self.ask(do="state")):
                 await asyncio.sleep(0.05)
         return state
 

@@ -134,8 +134,10 @@ def _monday_morning(scene: Scene, blocks: int, console: Console) -> None:
         ]
         rows += [each.result() for each in at_once]
     scene.forget_pages([b, c], scene.inside)
-    rows.append(_timed(b, "ffmpeg -i the stills, again", lambda: scene.play(b, stills)))
-    rows.append(_timed(c, "ffmpeg -i the clip, again", lambda: scene.play(c, clip)))
+    again, whole_clip = "ffmpeg -i the {}, again", clip.stat().st_size
+    sequence = sum(path.stat().st_size for path in scene.footage.stills.iterdir())
+    rows.append(_timed(b, again.format("stills"), lambda: scene.play(b, stills), sequence))
+    rows.append(_timed(c, again.format("clip"), lambda: scene.play(c, clip), whole_clip))
     print_reads(rows, console)
 
     moved = {s.name: difference(before[s.name], totals(s)) for s in stations}

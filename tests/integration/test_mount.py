@@ -91,11 +91,11 @@ def test_errors_are_those_of_linux(mounted: Path) -> None:
 def test_names_are_bytes(mounted: Path) -> None:
     names = [b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode(), b"new\nline", b"n" * 255]
     for name in names:
-        with open(os.fsencode(mounted) + b"/" + name, "wb") as file:  # noqa: PTH123  # bytes
+        with open(os.fsencode(mounted) + b"/" + name, "wb") as file:  # bytes
             file.write(name)
     assert sorted(os.listdir(os.fsencode(mounted))) == sorted(names)
     for name in names:
-        with open(os.fsencode(mounted) + b"/" + name, "rb") as file:  # noqa: PTH123  # bytes
+        with open(os.fsencode(mounted) + b"/" + name, "rb") as file:  # bytes
             assert file.read() == name
 
 

@@ -13,8 +13,8 @@ from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, make_block
 
 from lucidnode.node.cache.disk import DiskCache
-from lucidnode.node.client.durable import write_durably
 from lucidnode.node.cache.staging import STALE_NS, Staging
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import stage, staged_path
