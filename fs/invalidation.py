@@ -38,7 +38,7 @@ class Kernel(Protocol):
 
 
 class Invalidation:
-    """A queue to the kernel, and the thread that empties it. Use `with`."""
+    """A queue to the kernel, and the thread that empties it while inside `with`."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel

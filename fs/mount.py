@@ -28,13 +28,13 @@ from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.mounted_replica import MountedReplica
 from lucidnode.fs.mountpoint import prepare, raise_read_ahead
 from lucidnode.fs.news import News
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.read_counts import ReadCounts
 from lucidnode.fs.reader import Reader
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
@@ -101,9 +101,13 @@ async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
     os.chdir("/")
     mountpoint = prepare(Path(spec.mountpoint), [Path(spec.home)])
     async with _parts(spec) as parts:
-        with contextlib.closing(
-            fuse.Session(parts.files, mountpoint, allow_other=spec.allow_other)
-        ) as session:
+        # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
+        with (
+            contextlib.closing(
+                fuse.Session(parts.files, mountpoint, allow_other=spec.allow_other)
+            ) as session,
+            parts.invalidation,
+        ):
             _stop_on_signals(session)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(session.serve())
@@ -136,9 +140,10 @@ class _Parts:
     files: FileSystem
     writer: Writer
     counts: ReadCounts
-    replica: Replica
+    replica: MountedReplica
     committer: Committer
     news: News
+    invalidation: Invalidation
 
     def pushed(self, seq: Seq, body: bytes) -> None:
         self.committer.pushed(seq, body)
@@ -201,7 +206,6 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
 
         link = await stack.enter_async_context(DaemonLink(client, spec.project, hello, clock))
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
-        invalidation = stack.enter_context(Invalidation(fuse))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
 
         blocks_dir, staging_dir = Path(link.welcome.blocks_dir), Path(link.welcome.staging_dir)
@@ -222,6 +226,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             disk=disk,
             tasks=tasks,
         )
+        replica.unsaved = writer.unsaved
         counts = ReadCounts()
         block_files = BlockFiles(keys, blocks_dir, staging_dir)
         segments = Segments(
@@ -252,6 +257,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             committed=None if spec.durability == "local" else committed,
             read_only=spec.read_only or not access.may_write,
         )
+        invalidation = Invalidation(fuse)
         news = News(files, open_files, invalidation, writer.pack_tails, access.refresh)
         journal = OrderedJournal(client, writer, announcer)
         codec = EntryCodec(
@@ -266,6 +272,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             replica=replica,
             committer=committer,
             news=news,
+            invalidation=invalidation,
         )
         background = [
             tasks.create_task(announcer.run()),
@@ -284,16 +291,20 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 task.cancel()
 
 
-def _replica(home: Path, access: ProjectAccess) -> Replica:
+def _replica(home: Path, access: ProjectAccess) -> MountedReplica:
     directory = home / "projects" / access.keys().project
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        return Replica.open(directory / "replica.db", access.keys().replica, access.workstation)
+        replica = MountedReplica.open(
+            directory / "replica.db", access.keys().replica, access.workstation
+        )
     except ReplicaBusy as error:
         raise AlreadyMounted("this project is mounted already; unmount it there first") from error
+    assert isinstance(replica, MountedReplica), "`open` makes what it is called on"
+    return replica
 
 
-async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
+async def _caught_up(journal: OrderedJournal, replica: MountedReplica) -> None:
     """Wait until the end of the journal was seen, as long as there is progress towards it."""
     head = None
     while head != (head := replica.head().seq):

@@ -1,4 +1,4 @@
-"""Where a project may be mounted, and taking mounts away again."""
+"""Where a project may be mounted, and what the kernel says is mounted there."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from lucidnode.fs.errors import CacheInsideMount, FuseMissing, MountPointBusy, M
 
 FSNAME = "lucidnode"
 """The name of the device in /proc/self/mountinfo, by which we know our own mounts."""
-
-_UMOUNT_SECONDS = 20.0
 
 
 class Mounted(NamedTuple):
@@ -78,34 +76,6 @@ def prepare(directory: Path, keep_out: list[Path]) -> Path:
     return directory
 
 
-def unmount(directory: Path, *, lazily: bool = False) -> None:
-    """Take away the mount at *directory*. Blocking.
-
-    Raises MountPointMissing if nothing of ours is mounted there, MountPointBusy while programs
-    have files open (unless *lazily*: it goes when they close them).
-    """
-    directory = _without_asking(directory)
-    found = mounted_at(directory)
-    if found is None or not found.is_ours:
-        raise MountPointMissing(f"no project is mounted at {directory}")
-    if os.geteuid() == 0:
-        command = ["umount", *(["-l"] if lazily else []), "--", str(directory)]
-    else:
-        command = ["fusermount3", "-u", *(["-z"] if lazily else []), "--", str(directory)]
-    tool = shutil.which(command[0])
-    if tool is None:
-        raise FuseMissing(f"{command[0]} is missing: install FUSE 3")
-    try:
-        done = subprocess.run(  # noqa: S603  # A fixed tool, and a path after `--`.
-            [tool, *command[1:]], capture_output=True, timeout=_UMOUNT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise MountPointBusy(f"{directory} does not answer; try again, or --force") from error
-    if done.returncode != 0 and mounted_at(directory) is not None:
-        said = done.stderr.decode(errors="replace").strip()
-        raise MountPointBusy(f"{directory} is in use: close what is open there ({said})")
-
-
 def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
     """Let the kernel read *kibibytes* ahead on the mount; False if we may not, which is no harm."""
     found = mounted_at(directory)
@@ -121,8 +91,22 @@ def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
 def _clean_dead(directory: Path) -> None:
     found = mounted_at(directory)
     while found is not None and found.is_ours and _is_dead(directory):
-        unmount(directory, lazily=True)
+        _detach(directory)
         found = mounted_at(directory)
+
+
+def _detach(directory: Path) -> None:
+    name = "umount" if os.geteuid() == 0 else "fusermount3"
+    tool = shutil.which(name)
+    if tool is None:
+        raise FuseMissing(f"{name} is missing: install FUSE 3")
+    lazily = "-l" if name == "umount" else "-uz"
+    done = subprocess.run(  # noqa: S603  # A fixed tool, and a path after `--`.
+        [tool, lazily, "--", str(directory)], capture_output=True, check=False
+    )
+    if done.returncode != 0 and mounted_at(directory) is not None:
+        said = done.stderr.decode(errors="replace").strip()
+        raise MountPointBusy(f"the dead mount at {directory} cannot be taken away: {said}")
 
 
 def _is_dead(directory: Path) -> bool:

@@ -110,6 +110,10 @@ class Writer:
             attributes, size=max(attributes.size, file.end), mtime_ns=time_ns
         )
 
+    def unsaved(self) -> list[InodeNo]:
+        """Return the files with bytes that the replica does not have."""
+        return [ino for ino, file in self._files.items() if not file.empty]
+
     def is_dirty(self, ino: InodeNo) -> bool:
         """Return whether *ino* has bytes that a crash would lose."""
         file = self._files.get(ino)

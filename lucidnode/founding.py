@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode.disk_room import check_for_cache
 from lucidnode.fs.errors import MembershipError, TicketSpent
 from lucidnode.fs.format.sodium import verify
 from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
-from lucidnode.fs.membership.ticket import Ticket, open_ticket
+from lucidnode.fs.membership.ticket import Ticket
 from lucidnode.node import register
 from lucidnode.node.bucket.address import BucketAddress, S3Address, parse_address
 from lucidnode.node.bucket.bucket import Bucket
@@ -41,6 +43,7 @@ from lucidnode.node.config import (
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
+    SOCKET_FILE,
     NodeConfig,
     save_config,
 )
@@ -49,6 +52,13 @@ from lucidnode.node.identity import DeviceIdentity
 _MIB = 1024 * 1024
 _TRIES = 20
 _COMMIT_SECONDS = 30.0
+_LONGEST_SOCKET = 107
+"""Bytes of a path in struct sockaddr_un, unix(7), without the closing zero."""
+
+_TAKEN = (
+    "there is a studio in this bucket already: ask its owner for a ticket and use "
+    "`lucidnode join`, or choose another prefix"
+)
 _JITTER = secrets.SystemRandom().random
 
 
@@ -57,9 +67,15 @@ class Place:
     """The bucket as a person names it. Without *credentials* the machine's own are used."""
 
     url: str
-    endpoint: str | None
-    region: str | None
+    address: BucketAddress
     credentials: Credentials | None
+
+    @classmethod
+    def parse(
+        cls, url: str, endpoint: str | None, region: str | None, credentials: Credentials | None
+    ) -> Place:
+        """Return the place that *url* and *endpoint* name. Raises Malformed."""
+        return cls(url, parse_address(url, endpoint, region), credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +94,31 @@ class Local:
         return config
 
 
-def check_fresh(home: Path) -> None:
-    """Raise Refused if *home* belongs to a studio already."""
+def check_fresh(home: Path, local: Local) -> None:
+    """Raise Refused or NoSpace, a sentence, if no workstation can be made in *home*."""
     if (home / NODE_FILE).exists():
         raise Refused(
             f"{home} belongs to a studio already: name another directory with --home, or remove it"
         )
+    if len(os.fsencode(home / SOCKET_FILE)) > _LONGEST_SOCKET:
+        raise Refused(f"{home} is too long a name for a socket: name a shorter one with --home")
+    check_for_cache(local.cache_dir or home)
+
+
+async def check_place(place: Place) -> None:
+    """Make sure that the bucket at *place* is there, ours to use, and no studio yet.
+
+    A missing one is created. Raises as `found` does.
+    """
+    await _open_for_founding(place)
 
 
 async def found(home: Path, place: Place, local: Local, passphrase: str, label: Label) -> None:
     """Found a studio in the bucket at *place* and make *home* its first workstation.
 
-    Raises WrongBucket, Unfit, AccessDenied, Unavailable, Malformed or Refused, each a sentence.
+    Raises WrongBucket, Unfit, AccessDenied, Unavailable or Refused, each a sentence.
     """
-    address = await prepare_bucket(
-        parse_address(place.url, place.endpoint, place.region), place.credentials, create=True
-    )
-    bucket = _opened(address, place.credentials)
+    address, bucket = await _open_for_founding(place)
     await probe(bucket)
     studio, lan_key = secrets.token_bytes(16), secrets.token_bytes(32)
     device = await asyncio.to_thread(_device, home)
@@ -105,10 +129,7 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
     await asyncio.to_thread(_save_secrets, home, membership, passphrase, place.credentials)
     match await _commit(bucket, roster_key(Seq(1)), genesis):
         case register.Lost():
-            raise WrongBucket(
-                "there is a studio in this bucket already: ask its owner for a ticket and use "
-                "`lucidnode join`, or choose another prefix"
-            )
+            raise WrongBucket(_TAKEN)
         case register.Unknown():
             raise Unavailable("the bucket did not confirm the new studio: try again")
         case register.Committed():
@@ -117,14 +138,11 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
-async def join(
-    home: Path, ticket_text: str, code: str, local: Local, passphrase: str, label: Label
-) -> None:
-    """Make *home* a workstation of the studio that the ticket invites to.
+async def join(home: Path, ticket: Ticket, local: Local, passphrase: str, label: Label) -> None:
+    """Make *home* a workstation of the studio that *ticket* invites to.
 
-    Raises WrongPassphrase for another code, SealDamaged, TicketSpent, or what the bucket says.
+    Raises TicketSpent, or what the bucket says.
     """
-    ticket = await asyncio.to_thread(open_ticket, ticket_text, code, time.time_ns())
     credentials = msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
     address = await prepare_bucket(
         parse_address(ticket.bucket, ticket.endpoint, ticket.region), credentials, create=False
@@ -153,6 +171,14 @@ async def join(
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
+async def _open_for_founding(place: Place) -> tuple[BucketAddress, Bucket]:
+    address = await prepare_bucket(place.address, place.credentials, create=True)
+    bucket = _opened(address, place.credentials)
+    if await bucket.size(roster_key(Seq(1))) is not None:
+        raise WrongBucket(_TAKEN)
+    return address, bucket
+
+
 def _opened(address: BucketAddress, credentials: Credentials | None) -> Bucket:
     return open_bucket(address, credentials, SystemClock(), _JITTER, _uncounted)
 
@@ -171,6 +197,8 @@ def _uncounted(_request: Request) -> None:
 def _device(home: Path) -> DeviceIdentity:
     path = home / DEVICE_FILE
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not any(home.iterdir()):
+        home.chmod(0o700)  # somebody made it for us
     # Left by a run that did not finish: no studio knows it, so it serves as well as a new one.
     return DeviceIdentity.load(path) if path.exists() else DeviceIdentity.create(path)
 

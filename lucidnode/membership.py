@@ -14,13 +14,14 @@ from typing import cast
 
 import msgspec
 
+from lucidnode.fs.errors import SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.entries import invite_entry, project_entry
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import Unavailable
+from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import BUCKET_FILE, MEMBER_FILE, NoStudio, load_config
@@ -33,7 +34,7 @@ _TRIES = 20
 def unlock(home: Path, passphrase: str) -> Membership:
     """Return the membership kept in *home*. Takes about a second by design.
 
-    Raises NoStudio if there is none, WrongPassphrase, SealDamaged.
+    Raises NoStudio if there is none, WrongPassphrase, and Refused if the file is damaged.
     """
     try:
         raw = (home / MEMBER_FILE).read_bytes()
@@ -42,7 +43,15 @@ def unlock(home: Path, passphrase: str) -> Membership:
             f"this workstation belongs to no studio yet ({home} has no {MEMBER_FILE}): "
             "run `lucidnode init` or `lucidnode join`"
         ) from None
-    return open_membership(raw, passphrase)
+    try:
+        return open_membership(raw, passphrase)
+    except WrongPassphrase:
+        raise WrongPassphrase("that is not the passphrase of this workstation: try again") from None
+    except SealDamaged as error:
+        raise Refused(
+            f"{home / MEMBER_FILE} is damaged ({error}): restore it from a backup, or join the "
+            "studio again"
+        ) from error
 
 
 async def read_roster(socket: Path, mine: Membership) -> RosterView:

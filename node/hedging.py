@@ -14,8 +14,8 @@ SHARE = 0.02
 BURST = 1.0
 """Extra requests that may be saved up."""
 
-SOONEST = 1.0
-UNKNOWN = 3.0
+SOONEST = 0.5
+UNKNOWN = 2.0
 """Seconds before a hedge: at the soonest, and while too little has been measured."""
 
 SLOWER = 3.0

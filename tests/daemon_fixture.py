@@ -25,6 +25,7 @@ from lucidnode.fs.format import sodium
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mount import MountSpec
 from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
@@ -34,7 +35,7 @@ from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.roster_service import RosterService
-from lucidnode.node.socket_server import BlocksForMounts, SocketServer
+from lucidnode.node.socket_server import SocketServer
 
 BLOCK = 256 * 1024
 
@@ -251,6 +252,8 @@ class Workstation:
             self._process.wait()
         while mounted_at(self.mountpoint) is not None:
             subprocess.run(["umount", "-l", str(self.mountpoint)], check=True)
+        if (self.home / "mount.log").exists():
+            assert "Traceback" not in self.log(), self.log()
 
     def log(self) -> str:
         """Return what the mount process logged."""
@@ -323,9 +326,11 @@ def workstations(root: Path, count: int = 1) -> Iterator[list[Workstation]]:
         node.others = [other for other in nodes if other is not node]
     with contextlib.ExitStack() as stack:
         for node in nodes:
-            stack.callback(node.clean_up)
             node.start_daemon()
             stack.callback(node.stop_daemon)
+        for node in nodes:
+            # Before the daemons stop: they wait a while for mounts that hang on.
+            stack.callback(node.clean_up)
         yield nodes
 
 

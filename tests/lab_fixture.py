@@ -55,14 +55,16 @@ def noise(size: int) -> bytes:
     return os.urandom(size)
 
 
-def digest(data: bytes) -> str:
-    """Return what `digest_there` says of a file with this content."""
+def digest(data: bytes | bytearray) -> str:
+    """Return what `digests_there` says of a file with this content."""
     return hashlib.sha256(data).hexdigest()
 
 
-def digest_there(lab: Lab, station: Workstation, path: str) -> str:
-    """Return the SHA-256 of *path* as a program on *station* reads it through the mount."""
-    return run_on(lab, station, "sha256sum", str(station.mount_point / path)).split()[0]
+def digests_there(lab: Lab, station: Workstation, names: Collection[str]) -> dict[str, str]:
+    """Return the SHA-256 of files as a program on *station* reads them through the mount."""
+    paths = [str(station.mount_point / name) for name in names]
+    lines = run_on(lab, station, "sha256sum", *paths).splitlines()
+    return dict(zip(names, (line.split()[0] for line in lines), strict=True))
 
 
 def run_on(lab: Lab, station: Workstation, *argv: str) -> str:
@@ -96,7 +98,7 @@ def await_names(directory: Path, names: Collection[str]) -> None:
 
     def there() -> bool:
         with contextlib.suppress(FileNotFoundError):
-            return set(names) <= set(os.listdir(directory))
+            return set(names) <= {path.name for path in directory.iterdir()}
         return False
 
     until(there, within=PATIENCE, what=f"{len(names)} names did not all arrive in {directory}")

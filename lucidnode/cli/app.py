@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,14 +12,10 @@ from typing import NoReturn
 import click
 import platformdirs
 
-from lucidnode.cli.background import ChildFailed
-from lucidnode.cli.exit_codes import Exit, exit_code
-from lucidnode.fs.errors import FsError
-from lucidnode.node.client.errors import NodeError
+from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.failure import failure
 
-_EXIT_CODES = "\n".join(
-    f"  {code.value:>2}  {code.name.lower().replace('_', ' ')}" for code in Exit
-)
+_EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
 
 
 _COMMANDS = {
@@ -27,7 +24,7 @@ _COMMANDS = {
     "join": "studio",
     "project": "project",
     "mount": "mounting",
-    "umount": "mounting",
+    "umount": "unmounting",
     "mount-process": "mounting",
     "daemon": "daemon",
     "exit": "node",
@@ -88,25 +85,31 @@ def cli(context: click.Context, home: Path | None) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    # Libraries warn through logging; a person gets one line, and what serves logs (`background`).
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
-        cli.main(standalone_mode=False)
+        # Of a group that was asked nothing, click returns the code of its help.
+        code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        _fail("interrupted", Exit.FAILED)
-    except click.exceptions.Exit as asked:
-        sys.exit(asked.exit_code)
-    except click.ClickException as error:
-        error.show()
+        _fail("interrupted", Exit.INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), err=True)
         sys.exit(Exit.USAGE)
-    except ChildFailed as error:
-        _fail(str(error), error.code)
-    except (FsError, NodeError) as error:
-        _fail(str(error) or type(error).__name__, exit_code(error))
-    sys.exit(Exit.OK)
+    except click.ClickException as error:
+        _fail(_mistyped(error), Exit.USAGE)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)
+    except Exception as error:  # noqa: BLE001  # the outermost place: anything else is a traceback
+        _fail(*failure(error))
+    sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _mistyped(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    words = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{words} (see `{context.command_path} --help`)" if context else words
 
 
 def _fail(words: str, code: int) -> NoReturn:

@@ -7,16 +7,30 @@ line on standard error that the person at the terminal should see.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import logging
 import os
+import select
+import socket
+import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from lucidnode.cli.progress import spinner
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
 READY = b"ready"
+
+_STARTING_FILE = "starting.lock"
+
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at how far a child is."""
 
 _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "268435456",
@@ -35,12 +49,19 @@ class ChildFailed(Exception):
         self.code = code
 
 
-def start(arguments: list[str], log: Path, given: bytes = b"") -> int:
+def start(
+    arguments: list[str],
+    log: Path,
+    doing: str,
+    *,
+    given: bytes = b"",
+    look: Callable[[], str] | None = None,
+) -> int:
     """Start `lucidnode ARGUMENTS` detached, hand it *given* on standard input, wait until ready.
 
-    Returns its pid. What it logs goes to *log*. Raises ChildFailed.
+    Returns its pid. What it logs goes to *log*. On a terminal the person sees *doing*, and what
+    *look* says of how far it is. Interrupted, the child is told to end. Raises ChildFailed.
     """
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "ab") as errors:
         before = errors.seek(0, os.SEEK_END)
@@ -56,19 +77,39 @@ def start(arguments: list[str], log: Path, given: bytes = b"") -> int:
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        child.stdin.write(given)
-        child.stdin.close()
-    except BrokenPipeError:
-        pass
-    if child.stdout.readline().strip() == READY:
-        child.stdout.close()
-        return child.pid
-    code = child.wait()
+        with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+            pipe.write(given)
+        with spinner(doing) as show:
+            while not select.select([child.stdout], [], [], _LOOK_EVERY)[0]:
+                if show is not None and look is not None:
+                    show(f"{doing} {look()}".rstrip())
+        if child.stdout.readline().strip() == READY:
+            child.stdout.close()
+            return child.pid
+        code = child.wait()
+    except BaseException:
+        child.terminate()
+        raise
+    raise ChildFailed(_last_words(log, before), code if code > 0 else 1)
+
+
+def _last_words(log: Path, before: int) -> str:
+    """Return the line for the person, of what was logged since the position *before*."""
     with log.open(encoding="utf-8", errors="replace") as written:
         written.seek(before)
-        words = [line.strip() for line in written if line.strip()]
-    last = words[-1].removeprefix("lucidnode: ") if words else f"it ended at once; see {log}"
-    raise ChildFailed(last, code if code > 0 else 1)
+        lines = [line.strip() for line in written]
+    said = [line.removeprefix("lucidnode: ") for line in lines if line.startswith("lucidnode: ")]
+    return said[-1] if said else f"it ended without a word; {log} may tell why"
+
+
+def log_to_stderr() -> None:
+    """In a process that serves: log there, into the terminal or the file it was started with."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
 
 
 def say_ready() -> None:
@@ -81,19 +122,68 @@ def say_ready() -> None:
     os.close(null)
 
 
-async def daemon_answers(home: Path) -> bool:
-    """Return whether a daemon serves *home* now."""
+async def facts(home: Path, topic: str) -> dict[str, Any]:
+    """Return what the daemon of *home* says on *topic*. Raises DaemonUnreachable with advice."""
     try:
         async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.facts("status")
+            return await client.facts(topic)
+    except DaemonUnreachable as error:
+        raise DaemonUnreachable(
+            f"no daemon runs for {home}: start it with `lucidnode daemon`, or mount a project"
+        ) from error
+
+
+async def facts_if_running(home: Path, topic: str) -> dict[str, Any] | None:
+    """Return what the daemon of *home* says on *topic*, None if none runs."""
+    try:
+        return await facts(home, topic)
     except DaemonUnreachable:
-        return False
-    return True
+        return None
 
 
 def ensure_daemon(home: Path) -> Path:
-    """Start the daemon of *home* if none answers; return its socket. Raises ChildFailed, Refused."""
-    load_config(home)
-    if not asyncio.run(daemon_answers(home)):
-        start(["--home", str(home), "daemon", "--foreground"], home / LOG_FILE)
+    """Start the daemon of *home* if none answers; return its socket. Raises ChildFailed, NoStudio.
+
+    Two commands at once start one.
+    """
+    start_daemon(home, [])
     return home / SOCKET_FILE
+
+
+def start_daemon(home: Path, options: list[str]) -> int | None:
+    """Start the daemon of *home* with *options* and return its pid; None if one answers already."""
+    load_config(home)
+    with _starting(home):
+        if asyncio.run(facts_if_running(home, "status")) is not None:
+            return None
+        arguments = ["--home", str(home), "daemon", "--foreground", *options]
+        return start(arguments, home / LOG_FILE, "starting the daemon…")
+
+
+@contextlib.contextmanager
+def _starting(home: Path) -> Iterator[None]:
+    """Be the only one who starts the daemon of *home*, waiting for another who does."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(home / _STARTING_FILE, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def daemon_process(home: Path) -> int | None:
+    """Return a pidfd of the daemon that listens for *home*, or None."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(home / SOCKET_FILE))
+            # struct ucred, unix(7): pid, uid, gid of whoever listens there.
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return os.pidfd_open(struct.unpack("3i", raw)[0])
+        except OSError:
+            return None
+
+
+def ends_within(process: int, seconds: float) -> bool:
+    """Wait for the process of a pidfd; return whether it has ended."""
+    return bool(select.select([process], [], [], seconds)[0])

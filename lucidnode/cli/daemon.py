@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 import uvloop
 
-from lucidnode.cli.background import daemon_answers, say_ready, start
-from lucidnode.node.config import LOG_FILE, load_config
+from lucidnode.cli.background import log_to_stderr, say_ready, start_daemon
+from lucidnode.discovery.candidate import parse_peer
+from lucidnode.discovery.errors import BadAddress
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.config import LOG_FILE
 from lucidnode.node.daemon import DaemonOptions, run_daemon
+from lucidnode.node.peers.errors import PortTaken
 
 
 @click.command("daemon")
@@ -37,17 +40,31 @@ def daemon_command(
     Example:
       lucidnode daemon --foreground --peer 192.168.7.20:7450
     """
-    options = DaemonOptions(peers=list(peers), mdns=not no_mdns, control_port=port)
+    for peer in peers:
+        try:
+            parse_peer(peer)
+        except BadAddress as error:
+            raise click.BadParameter(str(error), param_hint="--peer") from error
     if foreground:
-        uvloop.run(run_daemon(home, options, say_ready))
+        log_to_stderr()
+        options = DaemonOptions(peers=list(peers), mdns=not no_mdns, control_port=port)
+        try:
+            uvloop.run(run_daemon(home, options, say_ready))
+        except PortTaken as error:
+            if port is None:
+                raise
+            raise PortTaken(
+                f"port {port} is taken: stop the program that listens there, or choose another "
+                "with --port"
+            ) from error
         return
-    load_config(home)
-    if asyncio.run(daemon_answers(home)):
-        click.echo("the daemon runs already", err=True)
-        return
-    arguments = ["--home", str(home), "daemon", "--foreground"]
-    arguments += [part for peer in peers for part in ("--peer", peer)]
+    arguments = [part for peer in peers for part in ("--peer", peer)]
     arguments += ["--no-mdns"] if no_mdns else []
     arguments += ["--port", str(port)] if port else []
-    pid = start(arguments, home / LOG_FILE)
-    click.echo(f"daemon started, process {pid}; its log is {home / LOG_FILE}", err=True)
+    pid = start_daemon(home, arguments)
+    if pid is not None:
+        click.echo(f"daemon started, process {pid}; its log is {home / LOG_FILE}", err=True)
+    elif arguments:
+        raise Refused("the daemon runs already, as it was started: run `lucidnode exit` first")
+    else:
+        click.echo("the daemon runs already", err=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+from typing import Self
 
 from lucidnode.fs import errors as fs
 from lucidnode.node.bucket import errors as bucket
@@ -12,23 +14,35 @@ from lucidnode.node.peers.errors import PortTaken
 
 
 class Exit(IntEnum):
-    """One code for each thing a person does next."""
+    """One code for each thing a person does next; `meaning` is its sentence in the README."""
 
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    NO_STUDIO = 3
-    PASSPHRASE = 4
-    BUCKET_WRONG = 5
-    BUCKET_AWAY = 6
-    MOUNT_POINT = 7
-    NO_FUSE = 8
-    DISK_FULL = 9
-    PORT_TAKEN = 10
-    TICKET = 11
-    NO_DAEMON = 12
-    NO_PROJECT = 13
-    NOT_ALLOWED = 14
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "It worked."
+    FAILED = 1, "It failed for a reason of its own, which the line on standard error says."
+    USAGE = 2, "The command was typed wrongly, or there is no terminal to ask on."
+    NO_STUDIO = 3, "This workstation belongs to no studio yet: run `init` or `join`."
+    PASSPHRASE = 4, "The passphrase, or the code of a ticket, is not the right one."
+    BUCKET_WRONG = (
+        5,
+        ("The bucket is missing, somebody else's, no S3 store, unfit, or a studio already."),
+    )
+    BUCKET_AWAY = 6, "The bucket cannot be reached now: check the network and try again."
+    MOUNT_POINT = 7, "The directory cannot be mounted on, is mounted or in use, or is no mount."
+    NO_FUSE = 8, "There is no `/dev/fuse`, or no permission to use it."
+    DISK_FULL = 9, "A disk of this workstation, mostly the cache's, has too little room."
+    PORT_TAKEN = 10, "Another program listens on the port that was asked for."
+    TICKET = 11, "The ticket is damaged, used already, or past its time."
+    NO_DAEMON = 12, "No daemon runs here: `mount` or `daemon` starts one."
+    NO_PROJECT = 13, "There is no project of that name that you can open."
+    NOT_ALLOWED = 14, "Your role in the studio does not permit it."
+    INTERRUPTED = 130, "You pressed Ctrl-C."
 
 
 _CODES: list[tuple[type[Exception], Exit]] = [
@@ -51,7 +65,15 @@ _CODES: list[tuple[type[Exception], Exit]] = [
     (node.DaemonUnreachable, Exit.NO_DAEMON),
 ]
 
+_CODE_OF_ERRNO = {
+    errno.ENOSPC: Exit.DISK_FULL,
+    errno.EDQUOT: Exit.DISK_FULL,
+    errno.EADDRINUSE: Exit.PORT_TAKEN,
+}
+
 
 def exit_code(error: Exception) -> Exit:
     """Return what the command line exits with after *error*."""
+    if isinstance(error, OSError):
+        return _CODE_OF_ERRNO.get(error.errno or 0, Exit.FAILED)
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)

@@ -1,35 +1,43 @@
-"""Commands that mount and unmount projects."""
+"""Commands that mount projects."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 import msgspec
 import uvloop
-from rich.console import Console
 
 from lucidnode import membership
-from lucidnode.cli.background import ensure_daemon, say_ready, start
+from lucidnode.cli.background import (
+    ensure_daemon,
+    facts,
+    facts_if_running,
+    log_to_stderr,
+    say_ready,
+    start,
+)
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
-from lucidnode.fs.errors import MountPointBusy
+from lucidnode.disk_room import check_for_writing
+from lucidnode.fs.errors import (
+    AlreadyMounted,
+    CacheInsideMount,
+    MountPointMissing,
+    NoSuchProject,
+)
+from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.mount import Durability, MountSpec, check_mountpoint, run
-from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import DaemonUnreachable
-from lucidnode.node.config import SOCKET_FILE, load_config
-
-_UNMOUNT_SECONDS = 120.0
+from lucidnode.node.config import cache_directory, load_config
 
 
-@click.command("mount")
+@click.command("mount", short_help="Mount a project.")
 @click.argument("project")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
@@ -56,97 +64,143 @@ def mount_command(
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
 
+    DIRECTORY is made if it is missing and the one above it is there. The daemon is started if it
+    does not run.
+
     \b
     Example:
       lucidnode mount demo ~/demo
     """
-    load_config(home)
-    mountpoint = directory.expanduser().absolute()
-    check_mountpoint(mountpoint, home)
-    socket = ensure_daemon(home)
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    found = asyncio.run(membership.read_roster(socket, mine)).project(project)
-    spec = MountSpec(
-        home=str(home),
-        mountpoint=str(mountpoint),
-        membership=mine,
-        project=found.id,
-        durability=cast(Durability, durability),
-        read_only=read_only,
-        allow_other=allow_other,
-    )
-    if foreground:
-        uvloop.run(run(spec, say_ready))
-        return
-    start(
-        ["--home", str(home), "mount-process"],
-        home / "projects" / found.id / "mount.log",
-        msgspec.msgpack.encode(spec),
-    )
-    click.echo(f"{project} is mounted at {mountpoint}", err=True)
+    config = load_config(home)
+    mountpoint = mount_path(directory)
+    status = asyncio.run(facts_if_running(home, "status"))
+    _refuse_taken(mountpoint, status)
+    cache = cache_directory(home, config)
+    _refuse_inside(mountpoint, [home, cache])
+    with _made_if_missing(mountpoint) as made:
+        check_mountpoint(mountpoint, home)
+        mine = membership.unlock(home, passphrase(passphrase_file))
+        socket = ensure_daemon(home)
+        found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+        _refuse_second(found, asyncio.run(facts(home, "status")))
+        if not read_only:
+            cached = asyncio.run(facts(home, "cache"))["bytes"]
+            check_for_writing(cache, config.min_free, cached)
+        spec = MountSpec(
+            home=str(home),
+            mountpoint=str(mountpoint),
+            membership=mine,
+            project=found.id,
+            durability=cast(Durability, durability),
+            read_only=read_only,
+            allow_other=allow_other,
+        )
+        log = mount_log(home, found.id)
+        if foreground:
+            log_to_stderr()
+            uvloop.run(run(spec, say_ready))
+            return
+        start(
+            ["--home", str(home), "mount-process"],
+            log,
+            f"mounting {project}…",
+            given=msgspec.msgpack.encode(spec),
+            look=lambda: _how_far(home, mountpoint),
+        )
+    where = f"{mountpoint}, a new directory" if made else str(mountpoint)
+    click.echo(f"{project} is mounted at {where}", err=True)
 
 
 @click.command("mount-process", hidden=True)
 def mount_process_command() -> None:
-    """Serve the mount whose keys come on standard input: secrets are never arguments."""
+    """Serve the mount whose keys come on standard input: secrets are never arguments.
+
+    \b
+    Example, with a MountSpec in MessagePack:
+      lucidnode mount-process < spec
+    """
+    log_to_stderr()
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
     uvloop.run(run(spec, say_ready))
 
 
-@click.command("umount")
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.pass_obj
-def umount_command(home: Path, directory: Path) -> None:
-    """Unmount DIRECTORY. Its changes are safe on this disk; the daemon goes on uploading them.
-
-    \b
-    Example:
-      lucidnode umount ~/demo
-    """
-    mountpoint = directory.expanduser().absolute()
-    pid = asyncio.run(_pid_of(home, mountpoint))
-    if pid is None:
-        # A mount whose process died, or one of another home: the kernel's own way.
-        _plain_unmount(mountpoint)
-        return
-    before = os.pidfd_open(pid)
-    # The kernel refuses while files are open; the process must not be told to go before that.
-    _plain_unmount(mountpoint)
-    with Console(stderr=True).status("handing over to the daemon…"):
-        _wait_for_end(before, pid)
+def mount_path(directory: Path) -> Path:
+    """Return the one name of *directory*, without asking what may be mounted there."""
+    absolute = Path(os.path.normpath(directory.expanduser().absolute()))
+    return absolute.parent.resolve() / absolute.name
 
 
-async def _pid_of(home: Path, mountpoint: Path) -> int | None:
+def mount_log(home: Path, project: str) -> Path:
+    """Return where the background mount of *project* logs, in a directory for us alone."""
+    directory = home / "projects" / project
+    for path in (directory.parent, directory):
+        path.mkdir(mode=0o700, exist_ok=True)
+    return directory / "mount.log"
+
+
+@contextlib.contextmanager
+def _made_if_missing(mountpoint: Path) -> Iterator[bool]:
+    """Make *mountpoint* if only it is missing, and take it away again if the block fails."""
     try:
-        async with DaemonClient(home / SOCKET_FILE) as client:
-            mounts = (await client.facts("status"))["mounts"]
-    except DaemonUnreachable:
-        return None
-    return next((m["pid"] for m in mounts if m["mountpoint"] == str(mountpoint)), None)
+        mountpoint.mkdir()
+    except FileExistsError:
+        yield False
+        return
+    except FileNotFoundError:
+        raise MountPointMissing(
+            f"{mountpoint.parent} does not exist: create it first, or check the spelling"
+        ) from None
+    except OSError as error:
+        raise MountPointMissing(f"cannot make {mountpoint}: {error.strerror}") from error
+    try:
+        yield True
+    except BaseException:
+        with contextlib.suppress(OSError):
+            mountpoint.rmdir()
+        raise
 
 
-def _plain_unmount(mountpoint: Path) -> None:
-    done = subprocess.run(  # noqa: S603  # a fixed program; the path is one argument
-        ["/usr/bin/fusermount3", "-u", "--", str(mountpoint)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        reason = done.stderr.strip().removeprefix("fusermount3: ")
-        if "busy" in reason.lower():
-            reason = f"{mountpoint} is in use: close the programs that have files open there"
-        raise MountPointBusy(reason)
+def _refuse_inside(mountpoint: Path, ours: list[Path]) -> None:
+    for path in ours:
+        if mountpoint.is_relative_to(path.resolve()):
+            raise CacheInsideMount(
+                f"{mountpoint} lies inside {path}, where Lucidnode keeps its own files: "
+                "choose another directory"
+            )
 
 
-def _wait_for_end(process: int, pid: int) -> None:
-    """Wait for the mount process to hand over and end; ask it to after a while."""
-    deadline = time.monotonic() + _UNMOUNT_SECONDS
-    import select  # noqa: PLC0415
+def _refuse_taken(mountpoint: Path, status: dict[str, Any] | None) -> None:
+    for mount in status["mounts"] if status else ():
+        if mount["mountpoint"] == str(mountpoint):
+            raise AlreadyMounted(
+                f"a project is mounted at {mountpoint} already: "
+                f"unmount it first with `lucidnode umount {mountpoint}`"
+            )
 
-    if not select.select([process], [], [], deadline - time.monotonic())[0]:
-        os.kill(pid, signal.SIGTERM)
-        raise MountPointBusy(
-            f"unmounted, but process {pid} has not finished handing over; it goes on in the "
-            "background"
-        )
+
+def _refuse_second(project: OpenProject, status: dict[str, Any]) -> None:
+    for mount in status["mounts"]:
+        if mount["project"] == project.id:
+            where = mount["mountpoint"]
+            raise AlreadyMounted(
+                f"{project.name} is mounted already, at {where}: use it there, "
+                f"or unmount it first with `lucidnode umount {where}`"
+            )
+
+
+def _project(view: RosterView, name: str) -> OpenProject:
+    known = ", ".join(project.name for project in view.projects())
+    try:
+        return view.project(name)
+    except NoSuchProject as error:
+        advice = f"there is {known}" if known else "create one with `lucidnode project create`"
+        raise NoSuchProject(f"{error}: {advice}") from error
+
+
+def _how_far(home: Path, mountpoint: Path) -> str:
+    """Say how far a mount that is starting has read the journal; the end is not known before."""
+    status = asyncio.run(facts_if_running(home, "status"))
+    for mount in status["mounts"] if status else ():
+        if mount["mountpoint"] == str(mountpoint):
+            return f"reading its journal, entry {mount['head']:,}"
+    return ""

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import webbrowser
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lucidnode.cli.background import ensure_daemon
-from lucidnode.cli.output import show_json, show_table, size
+from lucidnode.cli.background import (
+    daemon_process,
+    ends_within,
+    ensure_daemon,
+    facts,
+    facts_if_running,
+)
+from lucidnode.cli.output import (
+    as_json,
+    counted,
+    in_blocks,
+    show_facts,
+    show_json,
+    show_table,
+    size,
+)
+from lucidnode.cli.progress import bytes_left, spinner
+from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.config import SOCKET_FILE, load_config
 
-as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
+_EXIT_SECONDS = 30.0
+_LOOK_EVERY = 0.25
 
 
 @click.command("exit")
@@ -28,7 +47,28 @@ def exit_command(home: Path) -> None:
     Example:
       lucidnode umount ~/demo && lucidnode exit
     """
+    status = asyncio.run(facts_if_running(home, "status"))
+    process = daemon_process(home)
+    if status is None or process is None:
+        click.echo("no daemon runs here", err=True)
+        return
+    if status["mounts"]:
+        where = [mount["mountpoint"] for mount in status["mounts"]]
+        raise MountPointBusy(
+            f"still mounted: {', '.join(where)}; run `lucidnode umount {where[0]}` first"
+        )
     asyncio.run(_order(home / SOCKET_FILE, "exit"))
+    with spinner("stopping the daemon…"):
+        if not ends_within(process, _EXIT_SECONDS):
+            raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
+    uploads = status["uploads"]
+    left = ""
+    if uploads["blocks"]:
+        left = (
+            f"; {in_blocks(uploads['bytes'], uploads['blocks'])} are safe on this disk and go on "
+            "to the cloud when it starts again"
+        )
+    click.echo(f"the daemon has stopped{left}", err=True)
 
 
 @click.command("status")
@@ -41,31 +81,31 @@ def status_command(home: Path, wants_json: bool) -> None:
     Example:
       lucidnode status --json | jq .uploads.bytes
     """
-    facts = asyncio.run(_facts(home, "status"))
+    found = _facts(home, "status")
     if wants_json:
-        show_json(facts)
+        show_json(found)
         return
-    uploads = facts["uploads"]
-    show_table(
-        ["", ""],
+    uploads, mounts = found["uploads"], found["mounts"]
+    show_facts(
         [
-            ["bucket", facts["bucket"]],
-            ["dashboard", facts["addresses"]["dashboard"]],
-            ["peers connected", str(facts["peers"])],
-            ["waiting to upload", f"{size(uploads['bytes'])} in {uploads['blocks']} blocks"],
-        ],
+            ("bucket", found["bucket"]),
+            ("dashboard", found["addresses"]["dashboard"]),
+            ("other workstations", f"{found['peers']} connected" if found["peers"] else "none"),
+            ("waiting to upload", in_blocks(uploads["bytes"], uploads["blocks"])),
+            *([] if mounts else [("mounted", "nothing")]),
+        ]
     )
-    if facts["mounts"]:
+    if mounts:
         click.echo()
         show_table(
             ["mounted at", "changes not in the cloud yet", "conflicts"],
-            [[m["mountpoint"], m["pending"], m["conflicts"]] for m in facts["mounts"]],
+            [[m["mountpoint"], m["pending"], m["conflicts"]] for m in mounts],
         )
-    for line in facts["trouble"]:
+    for line in found["trouble"]:
         click.echo(f"! {line}")
 
 
-@click.command("peers")
+@click.command("peers", short_help="Show the other workstations of this office.")
 @as_json
 @click.pass_obj
 def peers_command(home: Path, wants_json: bool) -> None:
@@ -75,31 +115,32 @@ def peers_command(home: Path, wants_json: bool) -> None:
     Example:
       lucidnode peers
     """
-    facts = asyncio.run(_facts(home, "peers"))
+    found = _facts(home, "peers")
     if wants_json:
-        show_json(facts)
+        show_json(found)
         return
-    rows = [["this workstation", "up", f"{facts['share']:.0%}", "", ""]]
-    for peer in facts["peers"]:
-        totals = peer["totals"] or {}
-        rows.append(
-            [
-                peer["address"],
-                peer["state"],
-                f"{peer['share']:.0%}",
-                size(totals.get("served", 0)),
-                size(totals.get("received", 0)),
-            ]
-        )
+    rows = [["this workstation", "up", f"{found['share']:.0%}", "", ""]]
+    rows += [_peer(peer) for peer in found["peers"]]
     show_table(["workstation", "state", "keeps", "gave", "got"], rows)
-    if not facts["peers"]:
+    if not found["peers"]:
         click.echo(
             "No other workstation found. If there are some, multicast may be blocked between you: "
             "name one with `lucidnode daemon --peer HOST:PORT`."
         )
 
 
-@click.command("savings")
+def _peer(peer: dict[str, Any]) -> list[str]:
+    totals = peer["totals"] or {}
+    return [
+        peer["address"] or peer["device"][:8],
+        peer["state"],
+        f"{peer['share']:.0%}",
+        size(totals.get("served", 0)),
+        size(totals.get("received", 0)),
+    ]
+
+
+@click.command("savings", short_help="Show what the office did not have to download.")
 @as_json
 @click.pass_obj
 def savings_command(home: Path, wants_json: bool) -> None:
@@ -109,25 +150,33 @@ def savings_command(home: Path, wants_json: bool) -> None:
     Example:
       lucidnode savings --json | jq .office.percent
     """
-    facts = asyncio.run(_facts(home, "savings"))
+    found = _facts(home, "savings")
     if wants_json:
-        show_json(facts)
+        show_json(found)
         return
     labels = {
         "delivered": "read by applications",
         "downloaded": "downloaded from the cloud",
         "saved": "saved",
-        "wasted": "moved for nothing",
     }
-    rows = [[text, size(facts["here"][k]), size(facts["office"][k])] for k, text in labels.items()]
-    rows.append(["", f"{facts['here']['percent']:.1f} %", f"{facts['office']['percent']:.1f} %"])
-    rows.append(["", f"${facts['here']['money']:.2f}", f"${facts['office']['money']:.2f}"])
-    show_table(["", "this workstation", "office"], rows)
+    rows = [[text, *(size(found[who][k]) for who in _WHO)] for k, text in labels.items()]
+    rows.append(["saved, of what was read", *(f"{found[who]['percent']:.1f} %" for who in _WHO)])
+    rows.append(["saved, in money", *(f"${found[who]['money']:.2f}" for who in _WHO)])
+    rows.append(["fetched for nothing", *(size(found[who]["wasted"]) for who in _WHO)])
+    show_table(["since the daemon started", "this workstation", "office"], rows)
 
 
-@click.group("cache")
+_WHO = ("here", "office")
+
+
+@click.group("cache", short_help="Look at the block cache, or empty it.")
 def cache_command() -> None:
-    """Look at the block cache of this workstation, or empty it."""
+    """Look at the block cache of this workstation, or empty it.
+
+    \b
+    Example:
+      lucidnode cache show
+    """
 
 
 @cache_command.command("show")
@@ -140,55 +189,73 @@ def cache_show(home: Path, wants_json: bool) -> None:
     Example:
       lucidnode cache show
     """
-    facts = asyncio.run(_facts(home, "cache"))
+    found = _facts(home, "cache")
     if wants_json:
-        show_json(facts)
+        show_json(found)
         return
-    show_table(
-        ["", ""],
+    show_facts(
         [
-            ["cached", f"{size(facts['bytes'])} in {facts['blocks']} blocks"],
-            ["limit", size(facts["limit"])],
-            ["free on the disk", size(facts["disk_free"])],
-        ],
+            ("cached", in_blocks(found["bytes"], found["blocks"])),
+            ("limit", size(found["limit"])),
+            ("free on the disk", size(found["disk_free"])),
+        ]
     )
 
 
 @cache_command.command("clear")
+@as_json
 @click.pass_obj
-def cache_clear(home: Path) -> None:
+def cache_clear(home: Path, wants_json: bool) -> None:
     """Delete every cached block. What waits for its upload is not touched.
 
     \b
     Example:
       lucidnode cache clear
     """
-    asyncio.run(_order(ensure_daemon(home), "cache/clear"))
+    before = asyncio.run(_cleared(ensure_daemon(home), home))
+    if wants_json:
+        show_json({"bytes": before["bytes"], "blocks": before["blocks"]})
+        return
+    freed = f"freed {size(before['bytes'])}: " if before["blocks"] else ""
+    click.echo(f"{freed}{counted(before['blocks'], 'block')} dropped from the cache", err=True)
 
 
-@click.command("dashboard")
+async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
+    """Clear the cache, showing how far it is; returns what it held before."""
+    before = await facts(home, "cache")
+    with bytes_left("clearing") as show:
+        async with asyncio.TaskGroup() as tasks:
+            order = tasks.create_task(_order(socket, "cache/clear"))
+            while not order.done():
+                show((await facts(home, "cache"))["bytes"])
+                await asyncio.wait({order}, timeout=_LOOK_EVERY)
+    return before
+
+
+@click.command("dashboard", short_help="Print the address of the dashboard, and open it.")
 @as_json
 @click.pass_obj
 def dashboard_command(home: Path, wants_json: bool) -> None:
-    """Open the dashboard of this workstation in a browser, and print its address.
+    """Print the address of this workstation's dashboard, and open it if there is a desktop.
 
     \b
     Example:
       lucidnode dashboard
     """
     ensure_daemon(home)
-    url = asyncio.run(_facts(home, "status"))["addresses"]["dashboard"]
+    url = _facts(home, "status")["addresses"]["dashboard"]
     if wants_json:
         show_json({"url": url})
         return
     click.echo(url)
-    webbrowser.open(url)
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        # Without a desktop it would start a browser in this terminal.
+        webbrowser.open(url)
 
 
-async def _facts(home: Path, topic: str) -> dict[str, Any]:
+def _facts(home: Path, topic: str) -> dict[str, Any]:
     load_config(home)
-    async with DaemonClient(home / SOCKET_FILE) as client:
-        return await client.facts(topic)
+    return asyncio.run(facts(home, topic))
 
 
 async def _order(socket: Path, what: str) -> None:

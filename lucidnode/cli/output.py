@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
 
 
 def show_json(facts: Any) -> None:
@@ -16,23 +19,64 @@ def show_json(facts: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
 
 
+def show_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print one line for each name and its value."""
+    table = _table(header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, str(value))
+    _show(table)
+
+
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print *rows* under *columns*; numbers are aligned to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """Print *rows* under *columns*; figures are aligned to the right."""
+    table = _table(header=True)
     listed = [list(row) for row in rows]
     for index, column in enumerate(columns):
-        numeric = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        figures = bool(listed) and all(_is_figure(row[index]) for row in listed)
+        table.add_column(column, justify="right" if figures else "left", overflow="fold")
     for row in listed:
         table.add_row(*(str(value) for value in row))
-    Console().print(table)
+    _show(table)
 
 
 def size(count: float) -> str:
     """Return bytes in the powers of ten in which storage and bandwidth are sold."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(value) < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        shown = f"{value:.0f}" if unit == "B" else f"{value:.1f}"
+        if abs(float(shown)) < 1000:
+            return f"{shown} {unit}"
         value /= 1000
     return f"{value:.1f} PB"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return *count* with its noun: `1 block`, `2 blocks`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def in_blocks(count: int, blocks: int) -> str:
+    """Return bytes and the blocks they are in, or `nothing`."""
+    return f"{size(count)} in {counted(blocks, 'block')}" if blocks else "nothing"
+
+
+def _is_figure(value: object) -> bool:
+    return not isinstance(value, str) or value[:1].isdigit() or value.startswith("$")
+
+
+def _table(*, header: bool) -> Table:
+    from rich.table import Table  # noqa: PLC0415  # 50 ms that `status --json` need not wait
+
+    return Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+
+
+def _show(table: Table) -> None:
+    from rich.console import Console  # noqa: PLC0415  # as above
+
+    # Paths and addresses are to be copied, so a pipe gets each of them whole on its line.
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=1000)
+    console.print(table)

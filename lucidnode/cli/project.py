@@ -9,8 +9,11 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli.background import ensure_daemon
-from lucidnode.cli.output import show_json, show_table, size
+from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase
+
+_KIB = 1024
+_MIB = 1024 * _KIB
 
 passphrase_file = click.option(
     "--passphrase-file",
@@ -19,9 +22,14 @@ passphrase_file = click.option(
 )
 
 
-@click.group("project")
+@click.group("project", short_help="Create projects and list them.")
 def project_command() -> None:
-    """Create projects and list them. Each is a drive of its own, with keys of its own."""
+    """Create projects and list them. Each is a drive of its own, with keys of its own.
+
+    \b
+    Example:
+      lucidnode project create demo
+    """
 
 
 @project_command.command("create")
@@ -42,9 +50,9 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
     Example:
       lucidnode project create demo
     """
-    socket = ensure_daemon(home)
     mine = membership.unlock(home, passphrase(passphrase_file))
-    unit = 1024 * 1024 if block_size.endswith("M") else 1024
+    socket = ensure_daemon(home)
+    unit = _MIB if block_size.endswith("M") else _KIB
     size_bytes = int(block_size[:-1]) * unit
     asyncio.run(membership.create_project(socket, mine, name, size_bytes))
     click.echo(f"project {name} created: mount it with `lucidnode mount {name} DIR`", err=True)
@@ -52,7 +60,7 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
 
 @project_command.command("list")
 @passphrase_file
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
+@as_json
 @click.pass_obj
 def list_projects(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
     """List the projects you can open.
@@ -61,12 +69,23 @@ def list_projects(home: Path, passphrase_file: Path | None, wants_json: bool) ->
     Example:
       lucidnode project list --json
     """
-    socket = ensure_daemon(home)
     mine = membership.unlock(home, passphrase(passphrase_file))
+    socket = ensure_daemon(home)
     found = asyncio.run(membership.read_roster(socket, mine)).projects()
     if wants_json:
         show_json(
             {"projects": [{"name": p.name, "id": p.id, "block_size": p.block_size} for p in found]}
         )
         return
-    show_table(["project", "block size", "id"], [[p.name, size(p.block_size), p.id] for p in found])
+    if not found:
+        click.echo("No project yet: make one with `lucidnode project create NAME`.")
+        return
+    show_table(
+        ["project", "largest block", "id"],
+        [[p.name, _block_size(p.block_size), p.id] for p in found],
+    )
+
+
+def _block_size(size: int) -> str:
+    """Return a power of two in the unit in which it is chosen."""
+    return f"{size // _MIB} MiB" if size >= _MIB else f"{size // _KIB} KiB"

@@ -9,14 +9,21 @@ from pathlib import Path
 
 import click
 
+_SHORTEST = 8
+
 
 def passphrase(file: Path | None, *, new: bool = False) -> str:
     """Return the passphrase from *file*, or ask on the terminal (twice for a *new* one).
 
     Raises UsageError when there is neither a file nor a terminal.
     """
-    if file is not None:
-        return _first_line(file, "passphrase")
+    text = _first_line(file, "passphrase") if file is not None else _asked(new)
+    if new and len(text) < _SHORTEST:
+        raise click.UsageError(f"a passphrase has at least {_SHORTEST} characters")
+    return text
+
+
+def _asked(new: bool) -> str:
     if not sys.stdin.isatty():
         raise click.UsageError(
             "no terminal to ask for the passphrase: write it to a file that only you can read "
@@ -28,8 +35,6 @@ def passphrase(file: Path | None, *, new: bool = False) -> str:
         confirmation_prompt=new,
         err=True,
     )
-    if new and len(text) < 8:
-        raise click.UsageError("a passphrase has at least 8 characters")
     return text
 
 
@@ -54,6 +59,8 @@ def _first_line(file: Path, what: str) -> str:
             text = stream.readline().rstrip("\r\n")
     except OSError as error:
         raise click.UsageError(f"cannot read the {what} from {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"the {what} in {file} is not text in UTF-8") from error
     if not text:
         raise click.UsageError(f"{file} holds no {what} in its first line")
     return text

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import os
 import platform
+import time
 from pathlib import Path
 
 import click
@@ -13,11 +14,11 @@ import msgspec
 
 from lucidnode import founding, membership
 from lucidnode.cli.background import ensure_daemon
-from lucidnode.cli.output import show_json
+from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
 from lucidnode.fs.membership.member import Label
-from lucidnode.fs.membership.ticket import check_ticket
+from lucidnode.fs.membership.ticket import check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
 
@@ -45,7 +46,7 @@ _local = [
 ]
 
 
-@click.command("init")
+@click.command("init", short_help="Found a studio in a bucket.")
 @click.argument("bucket_url")
 @click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's.")
 @click.option("--region", help="S3 region, if the store cannot be asked for it.")
@@ -82,20 +83,21 @@ def init_command(
       lucidnode init file:///srv/studio
       lucidnode init s3://studio --endpoint-url https://minio.example:9000
     """
-    founding.check_fresh(home)
-    place = founding.Place(
-        url=bucket_url,
-        endpoint=endpoint_url,
-        region=region,
-        credentials=_credentials(credentials_file) if bucket_url.startswith("s3:") else None,
-    )
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    founding.check_fresh(home, local)
+    credentials = _credentials(credentials_file) if bucket_url.startswith("s3:") else None
+    try:
+        place = founding.Place.parse(bucket_url, endpoint_url, region, credentials)
+    except Malformed as error:
+        raise click.UsageError(str(error)) from error
+    # Before a passphrase is made up: most of what can go wrong is here.
+    asyncio.run(founding.check_place(place))
     words = passphrase(passphrase_file, new=True)
     asyncio.run(founding.found(home, place, local, words, Label(name, device_name)))
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
 
-@click.command("invite")
+@click.command("invite", short_help="Make a ticket for one more workstation.")
 @click.option(
     "--role",
     type=click.Choice(["owner", "editor", "viewer"]),
@@ -105,7 +107,7 @@ def init_command(
 )
 @click.option("--days", type=click.IntRange(1, 30), default=1, show_default=True)
 @click.option("--for", "who", default="", help="Suggested name of the new member.")
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON for scripts.")
+@as_json
 @passphrase_file
 @click.pass_obj
 def invite_command(
@@ -119,8 +121,8 @@ def invite_command(
     Example:
       lucidnode invite --for Ada
     """
-    socket = ensure_daemon(home)
     mine = membership.unlock(home, passphrase(passphrase_file))
+    socket = ensure_daemon(home)
     ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
     if wants_json:
         show_json({"ticket": ticket, "code": code})
@@ -131,7 +133,7 @@ def invite_command(
     click.echo(code)
 
 
-@click.command("join")
+@click.command("join", short_help="Join a studio with a ticket.")
 @click.argument("ticket")
 @click.option(
     "--code-file",
@@ -160,13 +162,13 @@ def join_command(
     Example:
       lucidnode join @ticket.txt
     """
-    founding.check_fresh(home)
+    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    founding.check_fresh(home, local)
     text = _ticket_text(ticket)
     check_ticket(text)
-    code = one_time_code(code_file)
-    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    opened = open_ticket(text, one_time_code(code_file), time.time_ns())
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.join(home, text, code, local, words, Label(name, device_name)))
+    asyncio.run(founding.join(home, opened, local, words, Label(name, device_name)))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 
 
@@ -185,7 +187,12 @@ def _credentials(file: Path | None) -> Credentials | None:
         try:
             return msgspec.json.decode(file.read_bytes(), type=Credentials)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Malformed(f"{file} does not hold credentials: {error}") from error
+            # Not the error's own words: they may quote the secret.
+            raise click.UsageError(
+                f'{file} does not hold {{"access_key": …, "secret_key": …}}'
+            ) from error
+        except OSError as error:
+            raise click.UsageError(f"cannot read {file}: {error.strerror}") from error
     access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if access and secret:
         # Kept for this node: the daemon outlives the shell that had them.

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -23,17 +24,21 @@ from lucidnode.node.peers.errors import (
 )
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.hosts import Hosts, url_host
-from lucidnode.node.peers.patience import Patience
+from lucidnode.node.peers.knock import Knock
+from lucidnode.node.peers.pulse import Pulse, watch
 from lucidnode.node.traffic import Traffic
 
-GAP = 0.4
-"""Seconds without a byte after which a peer that had begun to answer is given up: three beats
-missed. A link cut without a word costs a read no more than this and the way to the next source,
-half a second in all."""
+GAP = 0.3
+"""Seconds without a byte after which a peer that had begun to answer is doubted: two beats missed
+and some. If its host does not answer either, the read goes on elsewhere: half a second in all."""
+
+HUNG = 2.0
+"""Seconds of silence after which a peer is given up though its host answers: the daemon hangs, or
+is so busy that it is no help. Before that, `fetch` may ask another source, within its budget."""
 
 SLOWEST = 2 * 1024 * 1024
 """Bytes a second below which a body is not worth waiting for, after HEAD_START seconds."""
-HEAD_START = 0.5
+HEAD_START = 1.0
 
 READ_THROUGH = 60.0
 """Seconds to wait for an owner that keeps saying it is fetching: the bucket's own deadline."""
@@ -44,6 +49,7 @@ class BodyClient:
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
+        self._knocks: WeakKeyDictionary[Access, Knock] = WeakKeyDictionary()
         self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,43 +89,58 @@ class BodyClient:
         bytes that are not the block.
         """
         path = f"/b/{access.alias(project)}/{block.hex()}?fetch={int(through)}"
-        async with (
-            self._bounded(patience) as waiting,
-            self._request(access, "GET", path) as answer,
-        ):
-            if answer.status == 404:
-                return None  # it has not heard of a new project yet
-            _expect(answer, 200)
-            size = await self._size(answer.content, waiting, answered, wanted)
-            if size is None:
-                return None
-            return verified(block, await self._body(answer.content, waiting, size))
+        pulse = Pulse(patience)
+        knock = self._knocks.setdefault(access, Knock(access.host, access.port))
+
+        async def alive() -> bool:
+            return wanted() and pulse.silence < HUNG and await knock.answered()
+
+        async def answer() -> bytes | None:
+            async with self._request(access, "GET", path) as response:
+                if response.status == 404:
+                    return None  # it has not heard of a new project yet
+                _expect(response, 200)
+                size = await self._size(response.content, pulse, answered, wanted)
+                if size is None:
+                    return None
+                return verified(block, await self._body(response.content, pulse, size))
+
+        try:
+            return await watch(answer(), pulse, patience, alive)
+        except TimeoutError as error:
+            raise PeerSilent("no sign of life") from error
 
     async def put(
         self, access: Access, project: ProjectId, block: BlockId, ciphertext: bytes
     ) -> bool:
         """Offer *block*. Return whether the peer keeps a copy now. Raises PeerFailed."""
         path = f"/b/{access.alias(project)}/{block.hex()}"
-        async with (
-            self._bounded(2 * HEAD_START + len(ciphertext) / SLOWEST),
-            self._request(access, "PUT", path, ciphertext) as answer,
-        ):
-            if answer.status in {404, 507}:
-                return False
-            _expect(answer, 204)
-            return True
+        try:
+            async with (
+                asyncio.timeout(HEAD_START + len(ciphertext) / SLOWEST),
+                self._request(access, "PUT", path, ciphertext) as response,
+            ):
+                if response.status in {404, 507}:
+                    return False
+                _expect(response, 204)
+                return True
+        except TimeoutError as error:
+            raise PeerSlow("took too long to take a block") from error
 
-    async def alive(self, access: Access, patience: float) -> None:
+    async def alive(self, access: Access) -> None:
         """Return if the peer serves bodies. Raises PeerFailed."""
-        async with self._bounded(patience), self._request(access, "GET", "/alive") as answer:
-            _expect(answer, 204)
+        try:
+            async with asyncio.timeout(HUNG), self._request(access, "GET", "/alive") as response:
+                _expect(response, 204)
+        except TimeoutError as error:
+            raise PeerSilent("does not answer a probe") from error
 
     # -- reading an answer -------------------------------------------------------------------
 
     async def _size(
         self,
         content: aiohttp.StreamReader,
-        waiting: Patience,
+        pulse: Pulse,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
     ) -> int | None:
@@ -129,7 +150,7 @@ class BodyClient:
             frame = await content.readexactly(1)
             if not signs:
                 answered()
-            waiting.renew(GAP)
+            pulse.beat(GAP)
             match frame:
                 case frames.HELD:
                     size = int.from_bytes(await content.readexactly(4))
@@ -147,10 +168,10 @@ class BodyClient:
                     raise PeerLied(f"sent frame {frame.hex()}")
         raise PeerLied("sent signs of life without end")
 
-    async def _body(self, content: aiohttp.StreamReader, waiting: Patience, size: int) -> bytes:
+    async def _body(self, content: aiohttp.StreamReader, pulse: Pulse, size: int) -> bytes:
         pieces: list[bytes] = []
         try:
-            await self._read(content, waiting, size, pieces)
+            await self._read(content, pulse, size, pieces)
         except BaseException:
             # Whatever ends it, a cancellation by a quicker source included: these are lost.
             self._traffic.wasted("unfinished", sum(map(len, pieces)))
@@ -158,7 +179,7 @@ class BodyClient:
         return b"".join(pieces)
 
     async def _read(
-        self, content: aiohttp.StreamReader, waiting: Patience, size: int, pieces: list[bytes]
+        self, content: aiohttp.StreamReader, pulse: Pulse, size: int, pieces: list[bytes]
     ) -> None:
         """Read exactly *size* bytes into *pieces*, and that nothing follows."""
         loop = asyncio.get_running_loop()
@@ -172,20 +193,29 @@ class BodyClient:
                 raise PeerLied("sent more than it announced")
             if missing and loop.time() > until:
                 raise PeerSlow(f"{missing} of {size} bytes missing")
-            waiting.renew(GAP)
+            pulse.beat(GAP)
         if missing:
             raise PeerLost("the body broke off")
 
     # -- transport ---------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _bounded(self, seconds: float) -> AsyncIterator[Patience]:
-        """Bound a request, and give each way in which it can fail its name."""
+    async def _request(
+        self, access: Access, method: str, path: str, body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, and give each way in which it or its answer can break off its name."""
+        assert self._opened is not None, "use `async with BodyClient(...)`"
         try:
-            async with Patience(seconds) as waiting:
-                yield waiting
-        except TimeoutError as error:
-            raise PeerSilent("no sign of life in time") from error
+            async with self._opened.request(
+                method,
+                f"http://{url_host(access.host)}:{access.port}{path}",
+                data=body,
+                headers={"Authorization": access.authorisation(method, path)},
+                allow_redirects=False,
+            ) as response:
+                yield response
+        except TimeoutError:
+            raise  # of the caller, who knows what it means; it is an OSError as well
         except asyncio.IncompleteReadError as error:
             raise PeerLost("the answer broke off") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -193,21 +223,7 @@ class BodyClient:
         except ValueError as error:  # aiohttp, for header lines and chunks beyond its limits
             raise PeerLied(f"broke HTTP: {error}") from error
 
-    @contextlib.asynccontextmanager
-    async def _request(
-        self, access: Access, method: str, path: str, body: bytes | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        assert self._opened is not None, "use `async with BodyClient(...)`"
-        async with self._opened.request(
-            method,
-            f"http://{url_host(access.host)}:{access.port}{path}",
-            data=body,
-            headers={"Authorization": access.authorisation(method, path)},
-            allow_redirects=False,
-        ) as answer:
-            yield answer
 
-
-def _expect(answer: aiohttp.ClientResponse, status: int) -> None:
-    if answer.status != status:
-        raise PeerRefused(f"status {answer.status}")
+def _expect(response: aiohttp.ClientResponse, status: int) -> None:
+    if response.status != status:
+        raise PeerRefused(f"status {response.status}")

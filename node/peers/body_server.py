@@ -113,8 +113,8 @@ class BodyServer:
     ) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async with _beating(response) as beats, self._room:
                 found = await self._find(project, block, through=through)
                 beats.cancel()

@@ -68,8 +68,8 @@ class ControlServer:
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0
         )
-        await socket.prepare(request)
         try:
+            await socket.prepare(request)
             async with asyncio.timeout(INTRODUCTION):
                 hello = await receive(socket)
         except (TimeoutError, Malformed, ConnectionError, aiohttp.ClientError):

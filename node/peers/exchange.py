@@ -13,7 +13,6 @@ from lucidnode.node.peers.body_client import BodyClient
 from lucidnode.node.peers.errors import PeerFailed, PeerLied
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.neighbours import Neighbour, Neighbours
-from lucidnode.node.peers.standing import LONGEST
 from lucidnode.node.traffic import Traffic
 
 
@@ -139,7 +138,7 @@ class Exchange:
             if neighbour.access is None or neighbour.standing is not standing:
                 return
             try:
-                await self._bodies.alive(neighbour.access, LONGEST)
+                await self._bodies.alive(neighbour.access)
             except PeerFailed:
                 standing.probed(alive=False)
             else:

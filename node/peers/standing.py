@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lucidnode.node.latency import Latency
 
-QUICKEST = 0.15
+QUICKEST = 0.1
 LONGEST = 0.3
-"""Bounds of the patience for a first sign of life, in seconds. Below the shortest a busy machine
-at the other end would be taken for a dead one."""
+"""Bounds of the patience for a first sign of life, in seconds. After it the peer is doubted, and
+its host asked whether it is there at all (node/peers/knock.py)."""
 
 SLOWER = 4.0
 """How many times its usual time a peer is given."""

@@ -24,7 +24,7 @@ from lab.patience import until
 from lab.places import SCRIPTS, Places
 from lab.process import Process
 from lab.record import NodeRecord, Plan, Record, Status, load_record, save_record
-from lab.seaweed import await_seaweed, start_seaweed
+from lab.seaweed import await_seaweed, choose_ports, sockets, start_seaweed
 from lab.workstation import Workstation, environment
 
 _BUCKET = "studio"
@@ -231,7 +231,9 @@ def _raise_cloud(lab: Lab) -> dict[str, str]:
             log=places.log("relay"),
             env={**env, "PYTHONPATH": str(SCRIPTS)},
         )
-    record.s3, record.cloud["s3"] = start_seaweed(network, places, env, bucket=_BUCKET)
+    record.s3_ports = ports = choose_ports(network)
+    lab.save()
+    record.s3, record.cloud["s3"] = start_seaweed(network, places, env, ports, bucket=_BUCKET)
     record.bucket_url = f"s3://{_BUCKET}/lab"
     lab.save()
     await_seaweed(network, places, record.s3, record.cloud["s3"])
@@ -279,6 +281,8 @@ def _remove(places: Places) -> None:
             process.kill()
     unmount_below(places.root)
     network.destroy()
+    for path in _sockets_left(places):
+        path.unlink(missing_ok=True)
     if places.root.exists():
         # Never follow a mount: behind it is a bucket.
         assert not mounted_below(places.root)
@@ -288,6 +292,15 @@ def _remove(places: Places) -> None:
 def _network_left(name: str) -> Network:
     # Asked of the kernel, not of the record: that may be lost.
     return _network(name, Plan(nodes=1, namespaces=os.geteuid() == 0))
+
+
+def _sockets_left(places: Places) -> list[Path]:
+    """Return what the killed bucket server has left outside the lab's directory."""
+    try:
+        record = load_record(places.record)
+    except LabError:
+        return []
+    return sockets(record.s3_ports) if record and record.s3_ports else []
 
 
 def _inhabitants(places: Places, network: Network) -> list[Process]:

@@ -36,6 +36,13 @@ class S3(msgspec.Struct, frozen=True):
     bucket: str
 
 
+class Ports(msgspec.Struct, frozen=True):
+    """Where the bucket server listens: HTTP and gRPC, in the order of its parts."""
+
+    http: list[int]
+    grpc: list[int]
+
+
 class Pids(msgspec.Struct, frozen=True):
     """Process ids; None where nothing runs."""
 
@@ -89,6 +96,7 @@ class Record(msgspec.Struct):
     plan: Plan
     bucket_url: str
     s3: S3 | None = None
+    s3_ports: Ports | None = None
     nodes: list[NodeRecord] = []
     cloud: dict[str, Process] = {}
     """The relay and the bucket server."""

@@ -15,21 +15,46 @@ from lab.network import CLOUD, Network
 from lab.patience import until
 from lab.places import Places
 from lab.process import Process
-from lab.record import S3
+from lab.record import S3, Ports
 
 _PORTS = {"s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646}
-"""The listeners that SeaweedFS cannot do without; each has gRPC 10,000 higher."""
+"""The listeners that SeaweedFS cannot do without, and its own ports for them."""
+
+_SOCKETS = Path("/tmp")  # noqa: S108  # SeaweedFS's choice, see below
+
+
+def sockets(ports: Ports) -> list[Path]:
+    """Return the Unix sockets that there are for *ports*.
+
+    For each gRPC port SeaweedFS makes /tmp/seaweedfs-PART-grpc-PORT.sock and prefers it to the
+    network. Two servers with the same gRPC ports would talk to each other's parts across all network
+    namespaces, so these ports are unique on the whole machine.
+    """
+    return [found for port in ports.grpc for found in _SOCKETS.glob(f"seaweedfs-*-{port}.sock")]
+
+
+def choose_ports(network: Network) -> Ports:
+    """Return ports that no other server uses."""
+    address = network.address(CLOUD)
+    while True:
+        first = 20_000 + secrets.randbelow(30_000)
+        drawn = list(range(first, first + 2 * len(_PORTS)))
+        ports = Ports(drawn[: len(_PORTS)], drawn[len(_PORTS) :])
+        if sockets(ports):
+            continue
+        if network.namespace(CLOUD) is not None:
+            return Ports(list(_PORTS.values()), ports.grpc)
+        if all(_is_free(address, port) for port in drawn):
+            return ports
 
 
 def start_seaweed(
-    network: Network, places: Places, env: Mapping[str, str], *, bucket: str
+    network: Network, places: Places, env: Mapping[str, str], ports: Ports, *, bucket: str
 ) -> tuple[S3, Process]:
     """Start a server for the lab in *places*, with credentials of its own. It is not ready yet."""
     address = network.address(CLOUD)
-    own_address = network.namespace(CLOUD) is not None
-    ports = _PORTS if own_address else _free_ports(address)
     account = S3(
-        endpoint=f"http://{address}:{ports['s3']}",
+        endpoint=f"http://{address}:{ports.http[0]}",
         access_key=f"lab{secrets.token_hex(6)}",
         secret_key=secrets.token_hex(20),
         bucket=bucket,
@@ -37,16 +62,18 @@ def start_seaweed(
     root = places.root / "s3"
     root.mkdir()
     command = [
-        "weed", "mini",
+        "weed",
+        f"-logdir={places.log('s3').parent}",
+        "mini",
         f"-dir={root}",
         f"-ip={address}",
         f"-ip.bind={address}",
-        *(f"-{part}.port={port}" for part, port in ports.items()),
-        *(f"-{part}.port.grpc={port + 10_000}" for part, port in ports.items()),
+        *(f"-{part}.port={port}" for part, port in zip(_PORTS, ports.http, strict=True)),
+        *(f"-{part}.port.grpc={port}" for part, port in zip(_PORTS, ports.grpc, strict=True)),
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         f"-s3.config={_identities(places, account)}",
-        # Unix sockets: by default in /tmp and named by port, which two labs share.
+        # These have an option for their place; by default they are in /tmp as well.
         f"-filer.localSocket={root / 'filer.sock'}",
         f"-s3.localFilerSocket={root / 'filer.sock'}",
         f"-s3.localSocket={root / 's3.sock'}",
@@ -88,17 +115,6 @@ def _answers(endpoint: str) -> bool:
             return connection.getresponse().status < 500
         except (OSError, http.client.HTTPException):
             return False
-
-
-def _free_ports(address: str) -> dict[str, int]:
-    """Return ports that nobody uses now, nor the ones 10,000 above them."""
-    free: list[int] = []
-    for port in range(20_000, 30_000):
-        if all(_is_free(address, each) for each in (port, port + 10_000)):
-            free.append(port)
-        if len(free) == len(_PORTS):
-            return dict(zip(_PORTS, free, strict=True))
-    raise CommandFailed(f"no free ports at {address}")
 
 
 def _is_free(address: str, port: int) -> bool:

@@ -139,7 +139,8 @@ class Workstation:
         if not mounted_below(self.mount_point):
             return False
         try:
-            self.mount_point.stat()
+            # Not `stat`: of a dead mount the kernel answers that from its cache for a while.
+            os.statvfs(self.mount_point)
         except OSError:
             return False  # what a killed process left; the new one clears it away
         return True

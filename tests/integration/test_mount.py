@@ -7,8 +7,9 @@ import mmap
 import os
 import stat
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
@@ -69,20 +70,22 @@ def test_a_tree_survives_everything_but_the_bucket(node: Workstation) -> None:
 
 
 def test_errors_are_those_of_linux(mounted: Path) -> None:
+    calls: list[tuple[int, Callable[[], object]]]
     (mounted / "file").write_bytes(b"x")
     (mounted / "dir/full").mkdir(parents=True)
-    for expected, call in [
+    calls = [
         (errno.ENOENT, lambda: os.stat(mounted / "absent")),
         (errno.EEXIST, lambda: os.mkdir(mounted / "dir")),
         (errno.ENOTEMPTY, lambda: os.rmdir(mounted / "dir")),
         (errno.ENOTDIR, lambda: os.rmdir(mounted / "file")),
         (errno.EISDIR, lambda: os.unlink(mounted / "dir")),
         (errno.EINVAL, lambda: os.rename(mounted / "dir", mounted / "dir/full/loop")),
-        (errno.ENAMETOOLONG, lambda: (mounted / ("n" * 256)).touch()),
+        (errno.ENAMETOOLONG, (mounted / ("n" * 256)).touch),
         (errno.ENODATA, lambda: os.getxattr(mounted / "file", "user.none")),
         (errno.EPERM, lambda: os.setxattr(mounted / "file", "user.lucid.state", b"cloud")),
         (errno.EEXIST, lambda: os.open(mounted / "file", os.O_CREAT | os.O_EXCL)),
-    ]:
+    ]
+    for expected, call in calls:
         with pytest.raises(OSError, match=r"\[Errno") as caught:
             call()
         assert caught.value.errno == expected
@@ -108,9 +111,7 @@ def test_a_large_directory_lists_each_name_once(mounted: Path) -> None:
     assert listed[:2] == [b".", b".."]
 
 
-def test_random_writes_and_truncates_match_a_reference_file(
-    mounted: Path, tmp_path: Path
-) -> None:
+def test_random_writes_and_truncates_match_a_reference_file(mounted: Path, tmp_path: Path) -> None:
     """What fsx does: the same steps on the mount and on the local disk, compared as they go."""
     generator = Random(11)
     ours = os.open(mounted / "fsx", os.O_RDWR | os.O_CREAT, 0o644)
@@ -263,9 +264,7 @@ def test_local_acknowledgements_need_no_bucket(node: Workstation) -> None:
     assert (node.mountpoint / "offline").read_bytes() == noise(3 * BLOCK)
     assert os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"local"
     node.bucket.cut = False
-    eventually(
-        lambda: os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"cloud", 30
-    )
+    eventually(lambda: os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"cloud", 30)
 
 
 def test_cloud_acknowledgements_are_in_the_bucket(node: Workstation) -> None:
@@ -286,11 +285,12 @@ def test_a_read_only_mount_refuses_changes(node: Workstation) -> None:
     node.unmount()
     node.mount(read_only=True)
     assert (node.mountpoint / "file").read_bytes() == b"x"
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: (node.mountpoint / "file").write_bytes(b"y"),
-        lambda: (node.mountpoint / "other").touch(),
-        lambda: (node.mountpoint / "file").unlink(),
-    ):
+        (node.mountpoint / "other").touch,
+        (node.mountpoint / "file").unlink,
+    ]
+    for call in calls:
         with pytest.raises(OSError, match=r"\[Errno") as caught:
             call()
         assert caught.value.errno == errno.EROFS
@@ -335,6 +335,19 @@ def test_a_mount_outlives_its_daemon(tmp_path: Path) -> None:
         assert (node.mountpoint / "before").read_bytes() == noise(2 * BLOCK)
 
 
+_MAPPED_READER = """
+import mmap, os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+mapped = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+sys.stdout.buffer.write(mapped[:6] + b"\\n")
+sys.stdout.flush()
+sys.stdin.read()
+size = os.fstat(file).st_size
+sys.stdout.buffer.write(b"%d %s %s" % (size, os.pread(file, 6, 0), mapped[:6]))
+"""
+"""Reads a file through an open descriptor and a mapping, before and after a line of input."""
+
+
 # -- two nodes -----------------------------------------------------------------------------------
 
 
@@ -351,14 +364,20 @@ def test_a_change_reaches_another_node_that_has_the_file_open_and_mapped(
 ) -> None:
     one, other = (node.mountpoint for node in pair)
     (one / "file").write_bytes(b"first " * 10_000)
-    eventually(lambda: (other / "file").exists())
-    with (other / "file").open("rb") as reader, mmap.mmap(
-        reader.fileno(), 0, access=mmap.ACCESS_READ
-    ) as mapped:
-        assert mapped[:6] == b"first "
+    eventually((other / "file").exists)
+    # A process of its own: a page fault holds the interpreter's lock, and the daemon needs it.
+    with subprocess.Popen(
+        [sys.executable, "-c", _MAPPED_READER, other / "file"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"first \n"
         (one / "file").write_bytes(b"second " * 20_000)
-        eventually(lambda: os.fstat(reader.fileno()).st_size == 140_000)
-        assert os.pread(reader.fileno(), 140_000, 0) == b"second " * 20_000
+        eventually(lambda: (other / "file").stat().st_size == 140_000)
+        reader.stdin.close()
+        assert reader.stdout.read() == b"140000 second second"
     assert (other / "file").read_bytes() == b"second " * 20_000
 
 
@@ -394,11 +413,6 @@ def test_a_file_deleted_or_replaced_elsewhere_hangs_nobody(
         reader.join(20)
         assert not reader.is_alive()
     assert failures == []
-    found = mounted_at(other)
-    assert found is not None
-    connection = Path("/sys/fs/fuse/connections") / found.device.split(":")[1] / "waiting"
-    if connection.exists():
-        eventually(lambda: connection.read_text().strip() == "0")
 
 
 def test_both_versions_survive_when_two_nodes_write_one_file(
@@ -406,7 +420,7 @@ def test_both_versions_survive_when_two_nodes_write_one_file(
 ) -> None:
     one, other = (node.mountpoint for node in pair)
     (one / "cut.prproj").write_bytes(b"base")
-    eventually(lambda: (other / "cut.prproj").exists())
+    eventually((other / "cut.prproj").exists)
     with (other / "cut.prproj").open("r+b") as file:
         file.write(b"theirs, not saved yet")
         file.flush()

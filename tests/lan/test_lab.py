@@ -183,16 +183,28 @@ def test_unknown_workstation_is_refused_with_the_known_ones(office: dict[str, An
 
 
 def test_second_lab_lives_beside_the_first(office: dict[str, Any]) -> None:
+    """Same addresses, other network: also their S3 servers must not meet."""
     try:
-        other = json.loads(lan("up", "--name", "other", "--nodes", "1", "--bucket", "file"))
-        assert other["s3"] is None
+        other = json.loads(lan("up", "--name", "other", "--nodes", "1"))
+        assert other["s3"]["endpoint"] == office["s3"]["endpoint"]
         (mount_of(other, "a") / "mine").write_bytes(b"other")
         assert not (mount_of(office, "a") / "mine").exists()
         lan("down", "--name", "other")
         assert traces("other") == []
-        assert mount_of(office, "a").is_mount()
+        (mount_of(office, "a") / "still").write_bytes(b"here")
+        assert appears(mount_of(office, "b") / "still", b"here")
     finally:
         lan("down", "--name", "other")
+
+
+def test_directory_can_be_the_bucket() -> None:
+    try:
+        lab = json.loads(lan("up", "--name", "plain", "--nodes", "1", "--bucket", "file"))
+        assert lab["s3"] is None
+        assert lab["bucket_url"].startswith("file:///")
+        (mount_of(lab, "a") / "note").write_bytes(b"on disk")
+    finally:
+        lan("down", "--name", "plain")
 
 
 def test_down_removes_what_a_crash_left() -> None:

@@ -5,14 +5,14 @@ A real office on a LAN, 300 Mbit/s and 20 ms from a real S3 server.
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -31,7 +31,7 @@ from lab_fixture import (
     clear_cache,
     counted,
     digest,
-    digest_there,
+    digests_there,
     forget_pages,
     noise,
     running_lab,
@@ -89,15 +89,14 @@ def test_others_read_byte_for_byte_what_one_wrote(office: Lab) -> None:
     wanted = {"shoot/A001.mov": digest(clip), "shoot/cut.edl": digest(cut)}
     wanted |= {f"shoot/stills/{name}": digest(data) for name, data in stills.items()}
 
-    # Only the journal says what is there: the last name to appear may come before the last byte.
     for station in (b, c):
         await_size(station.mount_point / "shoot" / "cut.edl", len(cut))
         await_names(station.mount_point / "shoot" / "stills", stills)
-        assert sorted(os.listdir(station.mount_point / "shoot" / "stills")) == sorted(stills)
+        there = (station.mount_point / "shoot" / "stills").iterdir()
+        assert {path.name for path in there} == set(stills)
 
     def compare(station: Workstation) -> None:
-        for name, expected in wanted.items():
-            assert digest_there(office, station, name) == expected, f"{name} on {station.name}"
+        assert digests_there(office, station, wanted) == wanted, station.name
 
     at_once(partial(compare, b), partial(compare, c))
 
@@ -111,8 +110,10 @@ def test_three_cold_readers_of_one_file_cost_one_get_for_each_block(office: Lab)
     forget_pages(*(station.mount_point / "dailies.mxf" for station in stations))
     before = block_gets(office)
 
+    wanted = {"dailies.mxf": digest(data)}
+
     def compare(station: Workstation) -> None:
-        assert digest_there(office, station, "dailies.mxf") == digest(data), station.name
+        assert digests_there(office, station, wanted) == wanted, station.name
 
     at_once(*(partial(compare, station) for station in stations))
     gets = block_gets(office) - before
@@ -225,7 +226,8 @@ def spread(lab: Lab, folder: str, count: int) -> SingleBlocks:
     await_cloud(*(a.mount_point / name for name in contents))
     for name, data in contents.items():
         await_size(b.mount_point / name, len(data))
-        assert digest_there(lab, c, name) == digest(data)
+        await_size(c.mount_point / name, len(data))
+    assert digests_there(lab, c, contents) == {n: digest(data) for n, data in contents.items()}
     blocks = block_ids(bucket_keys(lab) - before)
     assert len(blocks) == count
     clear_cache(lab, b)
@@ -244,3 +246,84 @@ def longest_wait(station: Workstation, files: SingleBlocks) -> float:
 
     with ThreadPoolExecutor(max_workers=8) as readers:
         return max(readers.map(timed, files.contents))
+
+
+# -- two writers -----------------------------------------------------------------------------
+
+EACH = 1000
+
+
+def test_two_writers_who_rename_each_others_files_end_in_one_tree(office: Lab) -> None:
+    a, b, c = office.workstations.values()
+    (a.mount_point / "plates").mkdir()
+    await_names(b.mount_point, {"plates"})
+
+    def work(mine: Workstation, other: Workstation) -> None:
+        folder = mine.mount_point / "plates"
+        for number in range(EACH):
+            (folder / f"{mine.name}.{number}").write_text(content(mine, number))
+        renamed = 0
+        deadline = time.monotonic() + PATIENCE
+        while renamed < EACH:
+            assert time.monotonic() < deadline, f"{mine.name} saw {renamed} files of {other.name}"
+            for path in list(folder.glob(f"{other.name}.*")):
+                if not path.name.endswith(".renamed"):
+                    path.rename(path.with_name(f"{path.name}.by-{mine.name}.renamed"))
+                    renamed += 1
+
+    at_once(partial(work, a, b), partial(work, b, a))
+    wanted = {
+        f"{writer.name}.{number}.by-{other.name}.renamed": content(writer, number)
+        for writer, other in ((a, b), (b, a))
+        for number in range(EACH)
+    }
+    for station in (a, b, c):
+        settled(station.mount_point / "plates", wanted)
+    clear_cache(office, c)
+    assert contents_of(c.mount_point / "plates") == wanted
+    assert contents_of(a.mount_point / "plates") == wanted
+    assert contents_of(b.mount_point / "plates") == wanted
+
+
+def test_two_who_rename_the_same_files_at_once_keep_each_of_them_once(office: Lab) -> None:
+    a, b, c = office.workstations.values()
+    names = [f"take.{number}" for number in range(100)]
+    (a.mount_point / "takes").mkdir()
+    for name in names:
+        (a.mount_point / "takes" / name).write_text(name)
+    await_names(b.mount_point / "takes", names)
+
+    def rename_all(mine: Workstation) -> None:
+        for name in names:
+            path = mine.mount_point / "takes" / name
+            # The other may have been first, and told us already.
+            with suppress(FileNotFoundError):
+                path.rename(path.with_name(f"{name}.by-{mine.name}"))
+
+    at_once(partial(rename_all, a), partial(rename_all, b))
+    # Made last: where both are, everything before them has arrived.
+    for mine in (a, b):
+        (mine.mount_point / f"{mine.name} is done").touch()
+    for station in (a, b, c):
+        await_names(station.mount_point, {"a is done", "b is done"})
+    trees = [contents_of(station.mount_point / "takes") for station in (a, b, c)]
+    assert trees[0] == trees[1] == trees[2]
+    assert sorted(trees[0].values()) == sorted(names)
+    assert all(name.partition(".by-")[2] in {"a", "b"} for name in trees[0])
+
+
+def content(writer: Workstation, number: int) -> str:
+    return f"plate {number} of {writer.name}"
+
+
+def contents_of(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def settled(folder: Path, names: Collection[str]) -> None:
+    """Return once *folder* holds exactly *names*."""
+
+    def there() -> bool:
+        return {path.name for path in folder.iterdir()} == set(names)
+
+    until(there, within=PATIENCE, what=f"{folder} did not settle on {len(names)} names")

@@ -1,0 +1,47 @@
+"""Progress of long work, on a terminal only. rich is loaded when there is something to show."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from lucidnode.cli.output import size
+
+
+@contextlib.contextmanager
+def spinner(doing: str) -> Iterator[Callable[[str], None] | None]:
+    """Show *doing* while the block runs; gives what changes the words, None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415  # 50 ms that `status | jq` need not wait
+
+    with Console(stderr=True).status(doing) as status:
+        yield status.update
+
+
+@contextlib.contextmanager
+def bytes_left(doing: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar under *doing*; gives what is told the bytes that are left, of the most it heard."""
+    if not sys.stderr.isatty():
+        yield lambda _left: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # as above
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[left]} left"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=None, left="")
+        most = 0.0
+
+        def show(left: float) -> None:
+            nonlocal most
+            most = max(most, left)
+            progress.update(task, total=most, completed=most - left, left=size(left))
+
+        yield show

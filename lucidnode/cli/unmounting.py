@@ -1,0 +1,151 @@
+"""The command that unmounts a project, and leaves nothing behind that the daemon cannot finish."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lucidnode.cli.background import ends_within, facts_if_running
+from lucidnode.cli.in_use import users_of
+from lucidnode.cli.mounting import mount_log, mount_path
+from lucidnode.cli.output import in_blocks
+from lucidnode.cli.progress import bytes_left, spinner
+from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
+from lucidnode.fs.mountpoint import mounted_at
+
+_STANDSTILL = 10.0
+"""Seconds without any upload after which we wait no longer: the bucket is away."""
+
+_LOOK_EVERY = 0.25
+_REPORTS_EVERY = 1.25
+"""Seconds within which a mount has told the daemon of its newest changes."""
+
+_HAND_OVER = 60.0
+"""Seconds for the mount process to end; it bounds its own hand-over well below that."""
+
+
+@click.command("umount", short_help="Unmount, once changes are in the cloud.")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def umount_command(home: Path, directory: Path) -> None:
+    """Unmount DIRECTORY once its changes are in the cloud, or nothing moves there.
+
+    What cannot be uploaded now stays safe on this disk, and you are told. Ctrl-C leaves it
+    mounted.
+
+    \b
+    Example:
+      lucidnode umount ~/demo
+    """
+    mountpoint = mount_path(directory)
+    found = mounted_at(mountpoint)
+    if found is None or not found.is_ours:
+        raise MountPointMissing(
+            f"no project is mounted at {mountpoint}: `lucidnode status` shows what is"
+        )
+    mount = asyncio.run(_mount_at(home, mountpoint))
+    if mount is None:
+        # One whose process died, or of another home: there is nobody here to wait for.
+        _unmount(mountpoint)
+        click.echo(f"{mountpoint} is unmounted", err=True)
+        return
+    users = users_of(mountpoint)
+    if users:
+        raise MountPointBusy(f"{mountpoint} is in use by {', '.join(users)}: close that first")
+    log = mount_log(home, mount["project"])
+    before = log.stat().st_size if log.exists() else 0
+    process = os.pidfd_open(mount["pid"])
+    asyncio.run(_until_uploaded(home, mountpoint))
+    _unmount(mountpoint)
+    with spinner("handing over to the daemon…"):
+        if not ends_within(process, _HAND_OVER):
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            raise MountPointBusy(
+                f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing over; "
+                "it goes on in the background"
+            )
+    click.echo(f"{mountpoint} is unmounted{_what_is_left(home, log, before)}", err=True)
+
+
+def _unmount(mountpoint: Path) -> None:
+    tool = shutil.which("fusermount3")
+    if tool is None:
+        raise FuseMissing("fusermount3 is missing: install FUSE 3 (Debian's package fuse3)")
+    done = subprocess.run(  # noqa: S603  # a fixed program; the path is one argument
+        [tool, "-u", "--", str(mountpoint)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise MountPointBusy(
+            f"{mountpoint} is in use: close the programs that have files open there"
+            if "busy" in done.stderr.lower()
+            else done.stderr.strip()
+        )
+
+
+async def _mount_at(home: Path, mountpoint: Path) -> dict[str, Any] | None:
+    status = await facts_if_running(home, "status")
+    return _found(status, mountpoint)
+
+
+def _found(status: dict[str, Any] | None, mountpoint: Path) -> dict[str, Any] | None:
+    mounts: list[dict[str, Any]] = status["mounts"] if status else []
+    return next((m for m in mounts if m["mountpoint"] == str(mountpoint)), None)
+
+
+async def _until_uploaded(home: Path, mountpoint: Path) -> None:
+    """Return when the mount has nothing the cloud lacks, or none of it moves.
+
+    While it is mounted: an unmounted project could hand the daemon one batch of changes, and the
+    rest would wait for the next mount.
+    """
+    began = moved = time.monotonic()
+    last: tuple[int, int] | None = None
+    with bytes_left("uploading") as show:
+        while True:
+            status = await facts_if_running(home, "status")
+            mount = _found(status, mountpoint)
+            if status is None or mount is None:
+                return
+            left, now = (mount["pending"], status["uploads"]["bytes"]), time.monotonic()
+            if left == (0, 0) or (left[0] == 0 and now - began > _REPORTS_EVERY):
+                return
+            if last is None or left < last or left[1] < last[1]:
+                moved = now
+            if now - moved > _STANDSTILL:
+                return
+            last = left
+            show(left[1])
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+def _what_is_left(home: Path, log: Path, before: int) -> str:
+    """Return what the person should know of changes that are not in the cloud, or nothing."""
+    status = asyncio.run(facts_if_running(home, "status"))
+    uploads = status["uploads"] if status else {"bytes": 0, "blocks": 0}
+    left = ""
+    if uploads["blocks"]:
+        left = f"; the daemon still uploads {in_blocks(uploads['bytes'], uploads['blocks'])}"
+    warnings = _warned(log, before)
+    if warnings:
+        left += f"; {warnings[-1]}"
+    return left
+
+
+def _warned(log: Path, before: int) -> list[str]:
+    """Return what the mount process logged since *before* that a person should read."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            lines.seek(before)
+            logged = [line.strip().split(" ", 4) for line in lines]
+    except FileNotFoundError:
+        return []
+    # date, time, level, logger, message: see `log_to_stderr`
+    return [parts[4] for parts in logged if len(parts) == 5 and parts[2] in {"WARNING", "ERROR"}]

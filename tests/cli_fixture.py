@@ -1,0 +1,221 @@
+"""People at workstations: the real `lucidnode` command, as a process, on a terminal if it matters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lucidnode.fs.mountpoint import mounts
+
+LUCIDNODE = str(Path(sys.executable).with_name("lucidnode"))
+PASSPHRASE = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on standard error, which every failure has."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, f"not one line on standard error: {self.err!r}"
+        assert lines[0].startswith("lucidnode: ")
+        return lines[0].removeprefix("lucidnode: ")
+
+
+class Workstation:
+    """One home. *environment* is all that its commands see beside PATH."""
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.home = folder / "home"
+        self.words = folder / "passphrase"
+        self.words.touch(mode=0o600)
+        self.words.write_text(PASSPHRASE + "\n")
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LUCIDNODE_HOME": str(self.home),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(environment or {}),
+        }
+
+    def run(self, *words: str | Path, before: str = "", timeout: float = 60) -> Ended:
+        """Run `lucidnode WORDS`; *before* is shell that runs first, in a mount namespace."""
+        command = [LUCIDNODE, *map(str, words)]
+        if before:
+            command = ["unshare", "-m", "sh", "-ec", f'{before}\nexec "$@"', "sh", *command]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            cwd=self.folder,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *words: str | Path, timeout: float = 60) -> Ended:
+        """Run a command that has to succeed."""
+        ended = self.run(*words, timeout=timeout)
+        assert ended.code == 0, ended
+        return ended
+
+    def unlocked(self, *words: str | Path, timeout: float = 60) -> Ended:
+        """Run a command that needs the passphrase, and has to succeed."""
+        return self.ok(*words, "--passphrase-file", self.words, timeout=timeout)
+
+    def facts(self, topic: str) -> Any:
+        """Return what `lucidnode TOPIC --json` prints."""
+        return json.loads(self.ok(*topic.split(), "--json").out)
+
+    def change_settings(self, **changes: object) -> None:
+        """Edit node.json."""
+        path = self.home / "node.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    def secret_file(self, name: str, text: str) -> Path:
+        """Return a file that only we can read."""
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path
+
+    def on_terminal(
+        self, *command: str, answers: tuple[tuple[str, str], ...] = (), timeout: float = 60
+    ) -> tuple[int, str]:
+        """Run *command* on a terminal; give each answer when its prompt shows. Returns all shown."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**self.environment, "TERM": "xterm", "COLUMNS": "100"},
+            cwd=self.folder,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        shown, at, waiting = "", 0, list(answers)
+        end = time.monotonic() + timeout
+        with contextlib.closing(os.fdopen(ours, "rb+", buffering=0)) as terminal:
+            while process.poll() is None or select.select([terminal], [], [], 0)[0]:
+                assert time.monotonic() < end, shown
+                if select.select([terminal], [], [], 0.1)[0]:
+                    try:
+                        shown += terminal.read(65536).decode(errors="replace")
+                    except OSError:  # EIO: everybody has closed the other side
+                        break
+                if waiting and waiting[0][0] in shown[at:]:
+                    at = len(shown)
+                    terminal.write(waiting.pop(0)[1].encode() + b"\n")
+        assert not waiting, (waiting, shown)
+        return process.wait(10), shown
+
+    def leave(self) -> None:
+        """Take away what still runs and is mounted."""
+        text = Path("/proc/self/mountinfo").read_text()
+        for mount in mounts(text):
+            if mount.is_ours and mount.directory.is_relative_to(self.folder):
+                subprocess.run(["umount", "-l", mount.directory], check=False)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        """Return our daemon and mounts: those whose environment names our home."""
+        wanted = f"LUCIDNODE_HOME={self.home}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if wanted in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
+
+
+@contextlib.contextmanager
+def workstation(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Workstation]:
+    """Have a workstation that leaves nothing behind."""
+    station = Workstation(folder, environment)
+    try:
+        yield station
+    finally:
+        station.leave()
+
+
+class Uplink:
+    """A relay before a store on loopback, with a rate; while *cut* it refuses everybody."""
+
+    def __init__(self, upstream: str, rate: float) -> None:
+        parts = urlsplit(upstream)
+        assert parts.hostname
+        assert parts.port
+        self._upstream = parts.hostname, parts.port
+        self.rate = rate
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._listen(0)
+
+    def _listen(self, port: int) -> None:
+        self._door = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._door.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._start(self._admit, self._door)
+
+    def cut(self) -> None:
+        """Close every connection, and refuse new ones."""
+        for each in (self._door, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(5)
+        self._open, self._threads = [], []
+
+    def heal(self) -> None:
+        """Let everybody through again."""
+        self._listen(self.port)
+
+    def _start(self, target: Any, *arguments: Any) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _admit(self, door: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = door.accept()
+                there = socket.create_connection(self._upstream)
+                self._open += [here, there]
+                self._start(self._carry, here, there, True)
+                self._start(self._carry, there, here, False)
+
+    def _carry(self, source: socket.socket, target: socket.socket, slow: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if slow:
+                    time.sleep(len(data) / self.rate)  # noqa: TID251  # a thread of its own
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

@@ -1,0 +1,84 @@
+"""What README and --help promise of the command line is what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from lucidnode.cli.app import cli
+from lucidnode.cli.exit_codes import Exit, exit_code
+from lucidnode.fs import errors as fs_errors
+from lucidnode.node.client import errors as node_errors
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def commands(
+    group: click.Group = cli, names: tuple[str, ...] = ("lucidnode",)
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*names, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*names, name))
+
+
+EVERY = list(commands())
+
+
+@pytest.mark.parametrize(("names", "command"), EVERY, ids=[" ".join(names) for names, _ in EVERY])
+def test_the_help_of_every_command_shows_how_it_is_typed(
+    names: tuple[str, ...], command: click.Command
+) -> None:
+    text = command.get_help(click.Context(command, info_name=" ".join(names)))
+    after = re.split(r"\n\s+Examples?.*:\n", text)
+    assert len(after) == 2, "one part with examples"
+    assert any(line.strip().startswith(" ".join(names)) for line in after[1].splitlines()[:3]), text
+
+
+def test_the_readme_lists_the_exit_codes_with_their_sentences() -> None:
+    _, _, section = README.read_text("utf-8").partition("## Exit codes\n")
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert rows == [(str(code.value), code.meaning) for code in Exit]
+
+
+def test_help_lists_the_exit_codes() -> None:
+    text = cli.get_help(click.Context(cli, info_name="lucidnode"))
+    assert all(f"{code.value:>3}  {code.meaning}" in text for code in Exit)
+
+
+def test_facts_can_be_had_as_json() -> None:
+    with_facts = {
+        "status", "peers", "savings", "cache show", "cache clear", "project list", "invite",
+        "dashboard",
+    }  # fmt: skip
+    have = {
+        " ".join(names[1:])
+        for names, command in EVERY
+        if any("--json" in option.opts for option in command.params)
+    }
+    assert have == with_facts
+
+
+def test_every_error_that_a_person_can_meet_has_its_code() -> None:
+    for error, expected in [
+        (fs_errors.WrongPassphrase("x"), Exit.PASSPHRASE),
+        (fs_errors.AlreadyMounted("x"), Exit.MOUNT_POINT),
+        (fs_errors.FuseMissing("x"), Exit.NO_FUSE),
+        (fs_errors.TicketSpent("x"), Exit.TICKET),
+        (fs_errors.NotAllowed("x"), Exit.NOT_ALLOWED),
+        (node_errors.AccessDenied("x"), Exit.BUCKET_WRONG),
+        (node_errors.Unavailable("x"), Exit.BUCKET_AWAY),
+        (node_errors.DaemonUnreachable("x"), Exit.NO_DAEMON),
+        (node_errors.Refused("x"), Exit.FAILED),
+        (OSError(28, "No space left on device"), Exit.DISK_FULL),
+        (OSError(98, "Address already in use"), Exit.PORT_TAKEN),
+        (OSError(13, "Permission denied"), Exit.FAILED),
+    ]:
+        assert exit_code(error) is expected

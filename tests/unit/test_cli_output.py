@@ -1,0 +1,67 @@
+"""How the command line words figures and failures."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.failure import failure
+from lucidnode.cli.output import counted, in_blocks, size
+from lucidnode.fs.errors import NoSpace, WrongPassphrase
+from lucidnode.node.bucket.errors import WrongBucket
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (107_374_182_400, "107.4 GB"),
+        (10**18, "1000.0 PB"),
+    ],
+)
+def test_sizes_are_in_powers_of_ten_and_never_a_thousand_of_a_unit(count: int, shown: str) -> None:
+    assert size(count) == shown
+
+
+def test_one_is_singular_and_nothing_is_called_nothing() -> None:
+    assert counted(1, "block") == "1 block"
+    assert counted(0, "block") == "0 blocks"
+    assert counted(1234, "copy", "copies") == "1,234 copies"
+    assert in_blocks(0, 0) == "nothing"
+    assert in_blocks(1_500_000, 1) == "1.5 MB in 1 block"
+
+
+def test_a_failure_is_one_line_whatever_was_raised() -> None:
+    assert failure(WrongBucket("There is no\nbucket 'x'.")) == (
+        "there is no bucket 'x'",
+        Exit.BUCKET_WRONG,
+    )
+    assert failure(NoSpace("AWS is full.")) == ("AWS is full", Exit.DISK_FULL)
+    assert failure(FileNotFoundError(2, "No such file or directory", "/x")) == (
+        "cannot use /x: No such file or directory",
+        Exit.FAILED,
+    )
+
+
+def test_an_expected_failure_in_a_group_speaks_for_it() -> None:
+    group = ExceptionGroup("all", [ExceptionGroup("some", [ValueError(), WrongPassphrase("no")])])
+    assert failure(group) == ("no", Exit.PASSPHRASE)
+
+
+def test_the_trace_of_an_unexpected_failure_is_kept_for_us_alone() -> None:
+    line, code = failure(KeyError("gone"))
+    kept = Path(line.rpartition(" ")[2])
+    try:
+        assert code == Exit.FAILED
+        assert "should not have happened (KeyError)" in line
+        assert "KeyError: 'gone'" in kept.read_text()
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    finally:
+        kept.unlink()

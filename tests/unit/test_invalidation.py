@@ -1,0 +1,68 @@
+"""Notifications reach the kernel in order, from a thread of their own, whatever it answers."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+from lucidnode.fs.invalidation import Invalidation
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+
+
+class Kernel:
+    """Notes what it is told; blocks, or fails with *error*, if asked to."""
+
+    def __init__(self, error: int = 0) -> None:
+        self.told: list[object] = []
+        self.threads: set[int] = set()
+        self.free = threading.Event()
+        self.free.set()
+        self._error = error
+
+    def invalidate_inode(self, ino: InodeNo, *, attributes_only: bool) -> None:
+        self._note((ino, attributes_only))
+
+    def invalidate_entry(self, parent: InodeNo, name: bytes) -> None:
+        self._note((parent, name))
+
+    def _note(self, what: object) -> None:
+        assert self.free.wait(5)
+        self.threads.add(threading.get_ident())
+        self.told.append(what)
+        if self._error:
+            raise OSError(self._error, "no")
+
+
+def test_an_open_file_loses_its_attributes_only() -> None:
+    kernel = Kernel()
+    with Invalidation(kernel) as invalidation:
+        invalidation.name(ROOT, b"file")
+        invalidation.inode(InodeNo(5), is_open=True)
+        invalidation.inode(InodeNo(6), is_open=False)
+    assert kernel.told == [(ROOT, b"file"), (5, True), (6, False)]
+    assert threading.get_ident() not in kernel.threads
+
+
+def test_what_the_kernel_does_not_know_stops_nothing() -> None:
+    kernel = Kernel(errno.ENOENT)
+    with Invalidation(kernel) as invalidation:
+        for number in range(2, 10):
+            invalidation.inode(InodeNo(number), is_open=False)
+    assert len(kernel.told) == 8
+
+
+def test_a_kernel_that_blocks_holds_nobody_up() -> None:
+    kernel = Kernel()
+    kernel.free.clear()
+    with Invalidation(kernel) as invalidation:
+        for number in range(2, 1000):
+            invalidation.inode(InodeNo(number), is_open=False)
+        assert kernel.told == []
+        kernel.free.set()
+    assert len(kernel.told) == 998
+
+
+def test_a_refusal_that_nobody_expects_is_logged(expected_warnings: list[str]) -> None:
+    expected_warnings.append("the kernel refused an invalidation")
+    with Invalidation(Kernel(errno.EPERM)) as invalidation:
+        invalidation.inode(InodeNo(2), is_open=False)
