@@ -28,13 +28,13 @@ from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.mounted_replica import MountedReplica
 from lucidnode.fs.mountpoint import prepare, raise_read_ahead
 from lucidnode.fs.news import News
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.read_counts import ReadCounts
 from lucidnode.fs.reader import Reader
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
@@ -140,7 +140,7 @@ class _Parts:
     files: FileSystem
     writer: Writer
     counts: ReadCounts
-    replica: MountedReplica
+    replica: Replica
     committer: Committer
     news: News
     invalidation: Invalidation
@@ -226,7 +226,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             disk=disk,
             tasks=tasks,
         )
-        replica.unsaved = writer.unsaved
+        replica.heed(writer.unsaved)
         counts = ReadCounts()
         block_files = BlockFiles(keys, blocks_dir, staging_dir)
         segments = Segments(
@@ -291,20 +291,16 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 task.cancel()
 
 
-def _replica(home: Path, access: ProjectAccess) -> MountedReplica:
+def _replica(home: Path, access: ProjectAccess) -> Replica:
     directory = home / "projects" / access.keys().project
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        replica = MountedReplica.open(
-            directory / "replica.db", access.keys().replica, access.workstation
-        )
+        return Replica.open(directory / "replica.db", access.keys().replica, access.workstation)
     except ReplicaBusy as error:
         raise AlreadyMounted("this project is mounted already; unmount it there first") from error
-    assert isinstance(replica, MountedReplica), "`open` makes what it is called on"
-    return replica
 
 
-async def _caught_up(journal: OrderedJournal, replica: MountedReplica) -> None:
+async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
     """Wait until the end of the journal was seen, as long as there is progress towards it."""
     head = None
     while head != (head := replica.head().seq):

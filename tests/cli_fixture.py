@@ -68,6 +68,7 @@ class Workstation:
         done = subprocess.run(
             command,
             capture_output=True,
+            check=False,
             text=True,
             env=self.environment,
             cwd=self.folder,

@@ -47,6 +47,7 @@ class Replica:
         self._usage: tuple[int, int] | None = None
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
+        self._unsaved: Callable[[], Iterable[InodeNo]] = tuple
         self._merged = Merged()
 
     @classmethod
@@ -219,6 +220,14 @@ class Replica:
 
     # -- the committer's side ----------------------------------------------------------------
 
+    def heed(self, unsaved: Callable[[], Iterable[InodeNo]]) -> None:
+        """Count the files that *unsaved* names as changed by us when another's entry comes in.
+
+        Their bytes in memory were written over the content as it was. Laid over the winner's they
+        would make a file that nobody wrote; so our version goes into a conflict copy.
+        """
+        self._unsaved = unsaved
+
     def watch(self, on_work: Callable[[], None]) -> None:
         """Have *on_work* called after every operation that needs committing."""
         self._on_work = on_work
@@ -317,8 +326,8 @@ class Replica:
     def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome:
         winner = check_changeset(changeset)
         waiting = self._journal.waiting()
-        tails = set(self._tails.ends)
-        if independent(waiting, winner, tails):
+        ours = {*self._tails.ends, *self._unsaved()}
+        if independent(waiting, winner, ours):
             self._database.apply(changeset)
             return Outcome()
         rebase = Rebase(
@@ -326,7 +335,7 @@ class Replica:
             self._operations,
             device_name=self._device_name,
             new_ino=self.new_ino,
-            tails=tails,
+            tails=ours,
         )
         outcome = rebase.run(waiting, changeset, winner, changes)
         self._journal.replace(outcome)

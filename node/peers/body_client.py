@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from lucidnode.node.block import verified
+from lucidnode.node.client.errors import Corrupt
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 from lucidnode.node.peers import frames
@@ -103,7 +104,12 @@ class BodyClient:
                 size = await self._size(response.content, pulse, answered, wanted)
                 if size is None:
                     return None
-                return verified(block, await self._body(response.content, pulse, size))
+                body = await self._body(response.content, pulse, size)
+            try:
+                return verified(block, body)
+            except Corrupt:
+                self._traffic.wasted("corrupt", len(body))
+                raise
 
         try:
             return await watch(answer(), pulse, patience, alive)

@@ -130,8 +130,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         protocol = self._server()
         self._probation.begin(protocol)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is None:
                 await loop.connect_accepted_socket(lambda: protocol, connection)
             else:

@@ -19,7 +19,10 @@ class Pulse:
         self.beat(seconds)
 
     def beat(self, seconds: float) -> None:
-        """Note a sign of life; the next is due in *seconds*."""
+        """Note a sign of life; the next is due in *seconds*.
+
+        A wait that is under way is not shortened by it.
+        """
         self._last = self._loop.time()
         self._due = self._last + seconds
 

@@ -94,6 +94,10 @@ async def test_a_peer_that_misleads_is_named_and_never_asked_again(
         assert len(reader.heard.troubles) == 1
         assert facts.device in reader.heard.troubles[0]
         assert reader.traffic.failures == {"lied": 1}
+        assert (
+            sum(reader.traffic.bytes.values()) - reader.traffic.bytes["received"]
+            == (reader.traffic.bytes["received"])
+        )  # all it sent of a block is counted as waste
         assert reader.office.owns(blocks[0])
 
 
