@@ -17,8 +17,9 @@ from lucidnode.cli.background import ensure_daemon
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
+from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.member import Label
-from lucidnode.fs.membership.ticket import check_ticket, open_ticket
+from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
 
@@ -165,11 +166,20 @@ def join_command(
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
     text = _ticket_text(ticket)
-    check_ticket(text)
-    opened = open_ticket(text, one_time_code(code_file), time.time_ns())
+    opened = _opened(text, code_file)
     words = passphrase(passphrase_file, new=True)
     asyncio.run(founding.join(home, opened, local, words, Label(name, device_name)))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
+
+
+def _opened(text: str, code_file: Path | None) -> Ticket:
+    try:
+        check_ticket(text)
+        return open_ticket(text, one_time_code(code_file), time.time_ns())
+    except SealDamaged as error:
+        raise SealDamaged(
+            f"the ticket is damaged ({error}): copy all of it again, or ask for a new one"
+        ) from error
 
 
 def _ticket_text(ticket: str) -> str:

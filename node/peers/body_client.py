@@ -220,8 +220,6 @@ class BodyClient:
                 allow_redirects=False,
             ) as response:
                 yield response
-        except TimeoutError:
-            raise  # of the caller, who knows what it means; it is an OSError as well
         except asyncio.IncompleteReadError as error:
             raise PeerLost("the answer broke off") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -1,0 +1,111 @@
+"""Work that takes long: what a person sees of it, and what `umount` and `exit` leave undone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_fixture import LUCIDNODE, PASSPHRASE, Uplink, Workstation, workstation
+from seaweed_fixture import running_seaweed
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
+
+MB = 10**6
+
+
+@pytest.fixture(scope="module")
+def uplink() -> Iterator[Uplink]:
+    with running_seaweed() as store:
+        uplink = Uplink(store.endpoint, 100 * MB)
+        yield uplink
+        uplink.cut()
+
+
+@pytest.fixture(scope="module")
+def station(uplink: Uplink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
+    """Return a workstation behind *uplink*, with a project `demo`."""
+    keys = {"AWS_ACCESS_KEY_ID": "AKOWNER", "AWS_SECRET_ACCESS_KEY": "owner-secret-0123456789"}
+    with workstation(tmp_path_factory.mktemp("cli") / "a", keys) as one:
+        one.unlocked("init", "s3://studio", "--endpoint-url", uplink.endpoint)
+        one.unlocked("project", "create", "demo")
+        yield one
+
+
+def plain(shown: str) -> str:
+    """Return what was shown on a terminal without its control sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_umount_shows_what_is_left_and_ends_when_it_is_in_the_cloud(
+    station: Workstation, uplink: Uplink
+) -> None:
+    mountpoint = station.folder / "mount"
+    code, shown = station.on_terminal(
+        LUCIDNODE, "mount", "demo", str(mountpoint), answers=(("Passphrase: ", PASSPHRASE),)
+    )
+    assert code == 0
+    assert PASSPHRASE not in shown
+    assert "mounting demo…" in shown
+    uplink.rate = 2 * MB
+    (mountpoint / "clip").write_bytes(os.urandom(10 * MB))
+    waiting = station.ok("status").out
+    assert re.search(r"waiting to upload\s+[\d.]+ MB in \d+ blocks", waiting)
+    code, shown = station.on_terminal(LUCIDNODE, "umount", str(mountpoint))
+    uplink.rate = 100 * MB
+    assert code == 0
+    assert re.search(r"uploading .* \d\.\d MB left", plain(shown))
+    assert plain(shown).strip().endswith(f"{mountpoint} is unmounted")
+    assert station.facts("status")["uploads"]["bytes"] == 0
+    # All of it: a workstation that knows the bucket alone reads it.
+    for path in station.home.glob("projects/*/replica.db*"):
+        path.unlink()
+    station.ok("cache", "clear")
+    station.unlocked("mount", "demo", mountpoint)
+    assert (mountpoint / "clip").stat().st_size == 10 * MB
+    station.ok("umount", mountpoint)
+
+
+def test_without_a_bucket_umount_and_exit_say_what_waits(
+    station: Workstation, uplink: Uplink
+) -> None:
+    mountpoint = station.folder / "mount"
+    station.unlocked("mount", "demo", mountpoint)
+    uplink.cut()
+    (mountpoint / "late").write_bytes(os.urandom(3 * MB))
+    said = station.ok("umount", mountpoint).err
+    assert len(said.splitlines()) == 1
+    assert re.search(r"is unmounted; the daemon still uploads 3\.\d MB in \d blocks", said)
+    assert "changes wait for the next mount" in said
+    said = station.ok("exit").err
+    assert re.search(r"has stopped; 3\.\d MB in \d blocks are safe on this disk", said)
+    # Reading goes on from here, and so does everything once the bucket is back.
+    station.unlocked("mount", "demo", mountpoint)
+    assert (mountpoint / "late").stat().st_size == 3 * MB
+    uplink.heal()
+    assert station.ok("umount", mountpoint, timeout=90).err == f"{mountpoint} is unmounted\n"
+    assert station.ok("exit").err == "the daemon has stopped\n"
+
+
+def test_cache_clear_says_what_it_freed(station: Workstation) -> None:
+    mountpoint = station.folder / "mount"
+    station.unlocked("mount", "demo", mountpoint)
+    (mountpoint / "more").write_bytes(os.urandom(2 * MB))
+    station.ok("umount", mountpoint)
+    held = station.facts("cache show")
+    code, shown = station.on_terminal(LUCIDNODE, "cache", "clear")
+    assert code == 0
+    assert f"{held['blocks']} blocks dropped from the cache" in plain(shown)
+    assert "freed " in shown
+    assert station.facts("cache show")["blocks"] == 0
+    assert re.search(r"cached\s+nothing", station.ok("cache", "show").out)
+
+
+def test_nothing_moves_on_what_is_no_terminal(station: Workstation, tmp_path: Path) -> None:
+    mountpoint = station.folder / "mount"
+    shown = station.unlocked("mount", "demo", mountpoint)
+    assert (shown.out, shown.err) == ("", f"demo is mounted at {mountpoint}\n")
+    shown = station.ok("umount", mountpoint)
+    assert (shown.out, shown.err) == ("", f"{mountpoint} is unmounted\n")
