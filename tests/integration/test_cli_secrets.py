@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import stat
 import subprocess
 import threading
 from pathlib import Path
+from typing import Self
 
 import pytest
 from cli_fixture import PASSPHRASE, Workstation, workstation
 
 from lucidnode import membership
+from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.roster_view import RosterView
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
@@ -27,7 +30,7 @@ class Onlooker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
-    def __enter__(self) -> Onlooker:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -56,8 +59,17 @@ def keys(station: Workstation) -> list[bytes]:
     assert projects
     found = [mine.name_key, mine.keys.sign_seed, mine.keys.box_secret]
     for project in projects:
-        found.append(project.keys.replica)
+        found += [project.keys.replica, *_derived(project.keys)]
     return found
+
+
+def _derived(project: ProjectKeys) -> list[bytes]:
+    return [
+        key
+        for epoch in project.epochs.values()
+        for key in dataclasses.astuple(epoch)
+        if isinstance(key, bytes)
+    ]
 
 
 def files(folder: Path) -> list[Path]:
