@@ -245,7 +245,10 @@ class Session:
         try:
             pyfuse3.init(Adapter(files), str(mountpoint), options)
         except RuntimeError as error:
-            raise FuseMissing(f"cannot mount at {mountpoint}: is FUSE permitted here?") from error
+            raise FuseMissing(
+                f"the kernel does not let us mount at {mountpoint}: install fuse3, or ask an "
+                "administrator to permit FUSE"
+            ) from error
 
     async def serve(self) -> None:
         """Answer the kernel until `stop`, or until somebody unmounts."""

@@ -60,8 +60,8 @@ CATCH_UP_SECONDS = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
 
 HAND_OVER_SECONDS = 10.0
-"""How long an unmounted project's last changes may take to reach the daemon and the bucket. What
-is not committed by then waits in the replica for the next mount."""
+"""How long an unmounted project may go without progress towards the bucket. What is not committed
+by then waits in the replica for the next mount."""
 
 TOUCH_SECONDS = 5.0
 """How often the daemon hears which cached blocks were read."""
@@ -144,6 +144,7 @@ class _Parts:
     committer: Committer
     news: News
     invalidation: Invalidation
+    client: DaemonClient
 
     def pushed(self, seq: Seq, body: bytes) -> None:
         self.committer.pushed(seq, body)
@@ -180,15 +181,28 @@ class _Parts:
             await self.writer.flush_all()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
+        before: tuple[int, int] | None = None
+        while before != (before := await self._left()):
+            try:
+                async with asyncio.timeout(HAND_OVER_SECONDS):
+                    await self.committer.flush()
+            except TimeoutError:
+                continue  # for as long as the uploads get on: others wait for these changes
+            except FsError as error:
+                log.warning("what was not committed waits for the next mount: %s", error)
+            return
+        log.warning(
+            "%d changes wait for the next mount of this project: the bucket is slow or away",
+            self.replica.pending(),
+        )
+
+    async def _left(self) -> tuple[int, int]:
+        """Return what has still to get to the bucket: changes, and bytes of blocks."""
         try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
-                await self.committer.flush()
-        except (TimeoutError, FsError) as error:
-            log.warning(
-                "%d changes wait for the next mount of this project: %s",
-                self.replica.pending(),
-                str(error) or "the bucket is slow or away",
-            )
+            facts = await self.client.facts("status")
+        except NodeError:
+            return self.replica.pending(), 0
+        return self.replica.pending(), facts["uploads"]["bytes"]
 
 
 @contextlib.asynccontextmanager
@@ -273,6 +287,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             committer=committer,
             news=news,
             invalidation=invalidation,
+            client=client,
         )
         background = [
             tasks.create_task(announcer.run()),
@@ -293,7 +308,8 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
 
 def _replica(home: Path, access: ProjectAccess) -> Replica:
     directory = home / "projects" / access.keys().project
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (directory.parent, directory):
+        each.mkdir(mode=0o700, exist_ok=True)
     try:
         return Replica.open(directory / "replica.db", access.keys().replica, access.workstation)
     except ReplicaBusy as error:

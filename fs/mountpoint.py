@@ -65,7 +65,9 @@ def prepare(directory: Path, keep_out: list[Path]) -> Path:
         raise MountPointMissing(f"{directory} is not a directory: create it first")
     other = mounted_at(directory)
     if other is not None:
-        raise MountPointBusy(f"something is mounted at {directory} already ({other.kind})")
+        raise MountPointBusy(
+            f"something is mounted at {directory} already ({other.kind}): choose another directory"
+        )
     if next(directory.iterdir(), None) is not None:
         raise MountPointBusy(f"{directory} is not empty: choose an empty directory")
     for path in keep_out:

@@ -73,7 +73,10 @@ _COMMIT_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 """How long a mount waits to see whether the bucket is fit; most take a second."""
 
-_FIRST_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 3.0
+_FIRST_LOOK_SECONDS = 60.0
+"""How long a daemon waits for the roster when it starts: if it has one from before, and if not."""
+
 _TROUBLES_KEPT = 5
 
 
@@ -349,8 +352,9 @@ async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
 async def _know_the_studio(roster: RosterService) -> None:
     """Have a verified roster, from an earlier run if the bucket does not answer now."""
     roster.load()
+    seconds = _LOOK_SECONDS if roster.current.head else _FIRST_LOOK_SECONDS
     try:
-        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+        async with asyncio.timeout(seconds):
             await roster.refresh()
     except (TimeoutError, Unavailable) as error:
         if roster.current.head == 0:

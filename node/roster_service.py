@@ -29,6 +29,9 @@ _LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 _POLL_SECONDS = 5.0
 """How long a membership change made elsewhere may stay unseen here."""
 
+_LOOK_SECONDS = 3.0
+"""How long somebody who asks for the log waits for news, if it is known at all."""
+
 _HINT_SECONDS = 0.2
 """Least time between a hint and the look it causes."""
 
@@ -76,11 +79,11 @@ class RosterService:
 
     async def entries(self) -> list[bytes]:
         """Return the raw log, after a look for news; what is known if the bucket is away."""
-        try:
+        if not self._raw:
             await self.refresh()
-        except Unavailable:
-            if not self._raw:
-                raise
+        with contextlib.suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self.refresh()
         return list(self._raw)
 
     async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:

@@ -167,7 +167,7 @@ def workstation(folder: Path, environment: dict[str, str] | None = None) -> Iter
 
 
 class Uplink:
-    """A relay before a store on loopback, with a rate; while *cut* it refuses everybody."""
+    """A relay before a store on loopback, with a rate in bytes a second towards the store."""
 
     def __init__(self, upstream: str, rate: float) -> None:
         parts = urlsplit(upstream)
@@ -175,6 +175,7 @@ class Uplink:
         assert parts.port
         self._upstream = parts.hostname, parts.port
         self.rate = rate
+        self._turn = threading.Lock()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listen(0)
@@ -217,6 +218,7 @@ class Uplink:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if slow:
-                    time.sleep(len(data) / self.rate)  # noqa: TID251  # a thread of its own
+                    with self._turn:
+                        time.sleep(len(data) / self.rate)  # noqa: TID251  # a thread of its own
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)

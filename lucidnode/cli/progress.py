@@ -36,12 +36,14 @@ def bytes_left(doing: str) -> Iterator[Callable[[float], None]]:
         TextColumn("{task.fields[left]} left"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(doing, total=None, left="")
+        task = progress.add_task(doing, total=None, left="", visible=False)
         most = 0.0
 
         def show(left: float) -> None:
             nonlocal most
             most = max(most, left)
-            progress.update(task, total=most, completed=most - left, left=size(left))
+            progress.update(
+                task, total=most, completed=most - left, left=size(left), visible=most > 0
+            )
 
         yield show
