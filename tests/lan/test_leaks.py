@@ -7,6 +7,7 @@ everything that they could have got into is searched, byte by byte.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -138,8 +139,10 @@ def files_below(root: Path, without: set[Path]) -> dict[str, bytes]:
         folders[:] = [each for each in folders if Path(folder, each) not in without]
         found[f"the names in {folder}"] = os.fsencode("\n".join([*folders, *files]))
         for path in (Path(folder, each) for each in files):
-            if path.is_file():
-                found[str(path)] = path.read_bytes()
+            # Daemons are at work: what was there a moment ago may have been replaced.
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    found[str(path)] = path.read_bytes()
     return found
 
 

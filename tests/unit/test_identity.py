@@ -99,7 +99,7 @@ def test_certificates_of_another_form_are_malformed(tmp_path: Path) -> None:
     for broken in (
         b"",
         a.certificate[:-1],
-        a.certificate[:-1] + b"\0",
+        a.certificate[:-1] + bytes([a.certificate[-1] ^ 1]),
         certificate(right, right, key, other),  # signed by somebody else
         certificate(a.id, a.id, key, key),  # claims to be another device
         certificate(right, a.id, key, key),
