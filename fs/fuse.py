@@ -62,7 +62,7 @@ class Adapter(pyfuse3.Operations):
     async def getattr(
         self, inode: int, ctx: pyfuse3.RequestContext | None = None
     ) -> pyfuse3.EntryAttributes:
-        with _replying("getattr"):
+        with _replying("getattr", gone=errno.ESTALE):
             return _entry(self._files.attributes(InodeNo(inode)))
 
     async def setattr(
@@ -73,7 +73,7 @@ class Adapter(pyfuse3.Operations):
         fh: int | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        with _replying("setattr"):
+        with _replying("setattr", gone=errno.ESTALE):
             changes = AttributeChanges(
                 mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
                 uid=attr.st_uid if fields.update_uid else None,
@@ -108,13 +108,13 @@ class Adapter(pyfuse3.Operations):
             )
 
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
-        with _replying("readlink"):
+        with _replying("readlink", gone=errno.ESTALE):
             return self._files.readlink(InodeNo(inode))
 
     async def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("link"):
+        with _replying("link", gone=errno.ESTALE):
             return _entry(self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name))
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
@@ -158,11 +158,11 @@ class Adapter(pyfuse3.Operations):
     # -- directories -------------------------------------------------------------------------
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        with _replying("opendir"):
+        with _replying("opendir", gone=errno.ESTALE):
             return self._files.open_directory(InodeNo(inode))
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        with _replying("readdir"):
+        with _replying("readdir", gone=errno.ESTALE):
             while page := self._files.entries(fh, start_id):
                 for name, attributes in page:
                     start_id += 1
@@ -179,7 +179,7 @@ class Adapter(pyfuse3.Operations):
     # -- files -------------------------------------------------------------------------------
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        with _replying("open"):
+        with _replying("open", gone=errno.ESTALE):
             handle, unchanged = await self._files.open(InodeNo(inode), flags)
             return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged)
 
@@ -215,21 +215,21 @@ class Adapter(pyfuse3.Operations):
     # -- extended attributes -----------------------------------------------------------------
 
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
-        with _replying("getxattr"):
+        with _replying("getxattr", gone=errno.ESTALE):
             return self._files.get_xattr(InodeNo(inode), name)
 
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
-        with _replying("listxattr"):
+        with _replying("listxattr", gone=errno.ESTALE):
             return self._files.list_xattrs(InodeNo(inode))
 
     async def setxattr(
         self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
     ) -> None:
-        with _replying("setxattr"):
+        with _replying("setxattr", gone=errno.ESTALE):
             self._files.set_xattr(InodeNo(inode), name, value)
 
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        with _replying("removexattr"):
+        with _replying("removexattr", gone=errno.ESTALE):
             self._files.remove_xattr(InodeNo(inode), name)
 
 
@@ -277,7 +277,8 @@ def invalidate_entry(parent: InodeNo, name: bytes) -> None:
 def _replying(request: str, *, gone: int = errno.ENOENT) -> Iterator[None]:
     """Turn what the file system raises into a reply, and log what is not the caller's doing.
 
-    *gone* is the errno for a file that does not exist: a handle of a deleted file is stale.
+    *gone* is the errno for a file that does not exist. A request for an inode says ESTALE: the
+    kernel then looks the name up anew, and finds what another node has put in its place.
     """
     try:
         yield

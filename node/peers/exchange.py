@@ -80,7 +80,7 @@ class Exchange:
     def overtaken(self, device: DeviceId) -> None:
         """Hear that *device* kept a read waiting while another source had the block at once."""
         neighbour = self._neighbours.get(device)
-        if neighbour is not None:
+        if neighbour is not None and not neighbour.standing.delivering(self._clock.boot()):
             self._traffic.peer_failed("overtaken")
             self._rest(neighbour, overtaken=True)
 
@@ -109,7 +109,7 @@ class Exchange:
             self._blame(neighbour, failure)
             return None
         if ciphertext is not None:
-            standing.delivered()
+            standing.delivered(self._clock.boot())
         return ciphertext
 
     def _blame(self, neighbour: Neighbour, failure: PeerFailed | Corrupt) -> None:

@@ -17,6 +17,10 @@ LAST_REST = 30.0
 """Seconds before a peer that failed is probed: doubled with each failure in a row. The first is
 short, as most failures are a moment's; each costs the office blocks fetched twice."""
 
+DELIVERING = 1.0
+"""Seconds after a whole block in which its sender is not blamed for being slow with another: it
+reads many through at once, over one uplink, and a single GET passes all of them."""
+
 
 class Standing:
     """The record of one peer since it was reached."""
@@ -24,6 +28,7 @@ class Standing:
     def __init__(self) -> None:
         self._latency = Latency()
         self._failures = 0
+        self._delivered_at = float("-inf")
         self.resting = False
         self.banned = False
         self.overtaken = False
@@ -52,9 +57,14 @@ class Standing:
         """Learn that a first sign of life took *seconds*."""
         self._latency.add(seconds)
 
-    def delivered(self) -> None:
-        """Learn that a whole block came: whatever failed before is over."""
+    def delivered(self, now: float) -> None:
+        """Learn that a whole block came *now* (boot clock): whatever failed before is over."""
         self._failures = 0
+        self._delivered_at = now
+
+    def delivering(self, now: float) -> bool:
+        """Return whether blocks came from it a moment ago: then it is busy, and not at fault."""
+        return now - self._delivered_at < DELIVERING
 
     def failed(self, *, overtaken: bool = False) -> bool:
         """Stop asking it until a probe succeeds. Return whether this is news.

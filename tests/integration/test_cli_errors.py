@@ -300,7 +300,10 @@ def test_no_fuse(station: Workstation) -> None:
     assert line.startswith("/dev/fuse is missing or not permitted: install FUSE 3")
     code, line = mounting(station, mountpoint, before="mount --bind /dev/null /dev/fuse")
     assert code == Exit.NO_FUSE
-    assert line == f"cannot mount at {mountpoint}: is FUSE permitted here?"
+    assert line == (
+        f"the kernel does not let us mount at {mountpoint}: install fuse3, or ask an "
+        "administrator to permit FUSE"
+    )
     assert not mountpoint.exists()
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.node.peers.standing import (
+    DELIVERING,
     FIRST_REST,
     LAST_REST,
     LONGEST,
@@ -56,7 +57,7 @@ def test_the_rest_doubles_with_each_failure_in_a_row_up_to_a_limit(
         assert standing.rest == min(LAST_REST, FIRST_REST * 2**n)
         standing.probed(alive=alive)
     standing.probed(alive=True)
-    standing.delivered()
+    standing.delivered(0.0)
     standing.failed()
     assert standing.rest == FIRST_REST
 
@@ -67,6 +68,14 @@ def test_one_that_was_overtaken_is_so_until_it_recovers() -> None:
     assert standing.overtaken
     standing.probed(alive=True)
     assert not standing.overtaken
+
+
+def test_one_that_delivers_is_busy_and_not_slow() -> None:
+    standing = Standing()
+    assert not standing.delivering(0.0)
+    standing.delivered(5.0)
+    assert standing.delivering(5.0 + DELIVERING / 2)
+    assert not standing.delivering(5.0 + DELIVERING)
 
 
 def test_a_ban_is_for_good() -> None:
