@@ -56,7 +56,7 @@ from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity, verify
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.metrics import Metrics
-from lucidnode.node.mounts import Mounts
+from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
@@ -69,6 +69,9 @@ ROSTER_FILE = "roster.bin"
 
 _COMMIT_SECONDS = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
+
+_PUSH_SECONDS = 2.0
+"""How long an entry that a peer has may take to reach a mount here before it is fetched."""
 
 _PROBE_SECONDS = 5.0
 """How long a mount waits to see whether the bucket is fit; most take a second."""
@@ -306,6 +309,7 @@ class _OfficeEvents:
     def __init__(self, mounts: Mounts, troubles: Troubles) -> None:
         self._mounts = mounts
         self._troubles = troubles
+        self._behind: set[Mount] = set()
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
         # Verified by the mount, which alone has the keys; an order of arrival is not promised.
@@ -314,23 +318,30 @@ class _OfficeEvents:
     def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
         ours = self.journal.heads()
         for project, (seq, hash_) in heads.items():
-            known = ours.get(project)
-            if known is not None and known[0] == seq and known[1] != hash_:
+            if ours.get(project, (seq, hash_)) == (seq, hash_):
+                continue
+            if ours[project][0] == seq:
                 self._troubles.tell(
                     f"this node and {device[:8]} see different histories of project {project[:8]}: "
                     "the bucket was rolled back or tampered with"
                 )
-            elif self._mounts.has(project) and (known is None or known[0] < seq):
-                self.tasks.create_task(self._catch_up(project, seq))
+        for mount in self._mounts:
+            head = heads.get(mount.project, (0, b""))[0]
+            if head > mount.stats.head and mount not in self._behind:
+                self._behind.add(mount)
+                self.tasks.create_task(self._catch_up(mount, head))
 
     def trouble(self, message: str) -> None:
         self._troubles.tell(message)
 
-    async def _catch_up(self, project: ProjectId, seq: Seq) -> None:
-        # The push of an entry can be lost with the link it travelled on; a head says so.
-        with contextlib.suppress(NodeError):
-            for entry in await self.journal.catch_up(project, seq):
-                self._mounts.tell(project, entry)
+    async def _catch_up(self, mount: Mount, head: int) -> None:
+        """Fetch what *mount* still lacks of *head*: a push can be lost with the link it was on."""
+        await asyncio.sleep(_PUSH_SECONDS)
+        self._behind.discard(mount)
+        if mount.stats.head < head:
+            with contextlib.suppress(NodeError):
+                for entry in await self.journal.following(mount.project, Seq(mount.stats.head)):
+                    mount.tell(entry)
 
 
 async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:

@@ -8,6 +8,7 @@ staging until that is settled, so it survives the mount, the daemon and the mach
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -26,6 +27,9 @@ from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.uploads import Uploads
 
 log = logging.getLogger(__name__)
+
+_FOLLOWING = 16
+"""Entries read ahead of a mount that is behind; it follows a longer way by itself."""
 
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
@@ -110,15 +114,13 @@ class JournalService:
         """Return the highest entry (number, hash) this node has seen of each project."""
         return dict(self._heads)
 
-    async def catch_up(self, project: ProjectId, seq: Seq) -> list[wire.Entry]:
-        """Return the entries after what this node has seen, up to *seq*, as the bucket has them."""
-        known = self._heads.get(project, (Seq(0), b""))[0]
-        found = []
-        for number in range(known + 1, seq + 1):
-            try:
-                found.append(wire.Entry(number, await self.entry(project, Seq(number))))
-            except NotThere:
-                break
+    async def following(self, project: ProjectId, seq: Seq) -> list[wire.Entry]:
+        """Return the next few entries after *seq* that the bucket has. Raises Unavailable."""
+        found: list[wire.Entry] = []
+        with contextlib.suppress(NotThere):
+            for number in range(seq + 1, seq + 1 + _FOLLOWING):
+                body = await self.entry(project, Seq(number))
+                found.append(wire.Entry(number, body))
         return found
 
     async def _finish(

@@ -76,10 +76,6 @@ class Mounts:
     def __iter__(self) -> Iterator[Mount]:
         return iter(list(self._by_project.values()))
 
-    def has(self, project: ProjectId) -> bool:
-        """Return whether *project* is mounted here."""
-        return project in self._by_project
-
     def check_free(self, project: ProjectId) -> None:
         """Raise Refused if *project* is mounted here already."""
         if project in self._by_project:

@@ -147,9 +147,10 @@ async def test_an_entry_for_another_place_is_refused(node: Node) -> None:
             await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(entry, []))
 
 
-async def test_catching_up_returns_what_is_new_and_stops_at_the_end(node: Node) -> None:
+async def test_what_follows_is_read_up_to_the_end(node: Node) -> None:
     for seq in (1, 2, 3):
         await node.bucket.create(journal_key(PROJECT, Seq(seq)), unsigned(seq) + SIGNATURE)
-    await node.journal.entry(PROJECT, Seq(1))
-    found = await node.journal.catch_up(PROJECT, Seq(9))
+    found = await node.journal.following(PROJECT, Seq(1))
     assert [entry.seq for entry in found] == [2, 3]
+    assert node.journal.heads()[PROJECT][0] == 3
+    assert await node.journal.following(PROJECT, Seq(3)) == []

@@ -1,0 +1,29 @@
+"""What the documents name exists: a walk through the files must not lead into the void."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_SOURCE = re.compile(r"`((?:node|fs|discovery|lucidnode|scripts|tests|docs)/[\w./-]+)`")
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_a_page_names_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = [ROOT / path for path in _SOURCE.findall(text)]
+    linked = [page.parent / path for path in _LINK.findall(text)]
+    missing = [str(path.relative_to(ROOT)) for path in named + linked if not path.exists()]
+    assert not missing
+
+
+def test_the_walk_through_the_files_names_both_planes() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    named = {path.split("/")[0] for path in _SOURCE.findall(text)}
+    assert {"node", "fs", "discovery"} <= named
