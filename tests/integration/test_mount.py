@@ -402,16 +402,25 @@ def test_a_file_deleted_or_replaced_elsewhere_hangs_nobody(
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for number in range(100):
-        (one / "next").write_bytes(b"%d" % (number % 10) * 50_000)
-        (one / "next").replace(one / "file")
-        if number % 10 == 0:
-            (one / "file").unlink()
-    eventually(lambda: (other / "file").read_bytes() == b"9" * 50_000)
-    ended.set()
-    for reader in readers:
-        reader.join(20)
-        assert not reader.is_alive()
+
+    def has_arrived() -> bool:
+        try:
+            return (other / "file").read_bytes() == b"9" * 50_000
+        except FileNotFoundError:
+            return False  # the other node is still where it was deleted
+
+    try:
+        for number in range(100):
+            (one / "next").write_bytes(b"%d" % (number % 10) * 50_000)
+            (one / "next").replace(one / "file")
+            if number % 10 == 0:
+                (one / "file").unlink()
+        eventually(has_arrived)
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join(20)
+    assert not any(reader.is_alive() for reader in readers)
     assert failures == []
 
 
