@@ -12,8 +12,7 @@ import logging
 import os
 import secrets
 import signal
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.discovery.advert import Advert
-from lucidnode.discovery.candidate import Candidate, parse_peer
+from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node import register
@@ -30,7 +29,6 @@ from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.stack import open_bucket
@@ -39,7 +37,7 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
-from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.config import (
     BUCKET_FILE,
     DEVICE_FILE,
@@ -56,10 +54,12 @@ from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity, verify
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.metrics import Metrics
-from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.mounts import Mounts
+from lucidnode.node.office_news import Announcements, OfficeNews
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
+from lucidnode.node.troubles import Troubles
 from lucidnode.node.uploads import Uploads
 from lucidnode.node.webhooks import Webhooks
 
@@ -70,17 +70,8 @@ ROSTER_FILE = "roster.bin"
 _COMMIT_SECONDS = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
 
-_PUSH_SECONDS = 2.0
-"""How long an entry that a peer has may take to reach a mount here before it is fetched."""
-
 _PROBE_SECONDS = 5.0
 """How long a mount waits to see whether the bucket is fit; most take a second."""
-
-_LOOK_SECONDS = 3.0
-_FIRST_LOOK_SECONDS = 60.0
-"""How long a daemon waits for the roster when it starts: if it has one from before, and if not."""
-
-_TROUBLES_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +90,6 @@ class DaemonOptions:
             mdns=config.mdns and self.mdns,
             control_port=self.control_port or config.control_port,
         )
-
-
-class Troubles:
-    """The last things that a person should hear of, for the dashboard and the mounts."""
-
-    def __init__(self, mounts: Mounts) -> None:
-        self._mounts = mounts
-        self._last: deque[str] = deque(maxlen=_TROUBLES_KEPT)
-
-    def tell(self, message: str) -> None:
-        """Note *message*; the same thing again changes nothing."""
-        log.warning("%s", message)
-        if message not in self._last:
-            self._last.append(message)
-            self._mounts.tell_all(wire.Trouble(message))
-
-    def last(self) -> list[str]:
-        """Return them, oldest first."""
-        return list(self._last)
 
 
 async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], None]) -> None:
@@ -176,20 +148,20 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         )
         office = Office(
             identity=identity,
-            members=_Members(roster),
+            members=roster,
             settings=Settings(
                 weight=_weight(config),
                 control_port=config.control_port,
                 body_port=config.body_port,
             ),
             traffic=metrics,
-            events=(events := _OfficeEvents(mounts, troubles)),
+            events=(events := OfficeNews(mounts, troubles)),
             heads=lambda: journal.heads(),  # noqa: PLW0108  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
             clock=clock,
             jitter=jitter,
         )
-        await _know_the_studio(roster)
+        await roster.know()
         source = BlockSource(
             cache=cache,
             staging=staging,
@@ -286,64 +258,6 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         yield
 
 
-class _Members:
-    """The roster as the peers package reads it. Implements `peers.members.Members`."""
-
-    def __init__(self, roster: RosterService) -> None:
-        self._roster = roster
-
-    def devices(self) -> dict[DeviceId, bytes]:
-        current = self._roster.current
-        return {device.id: device.certificate for device in current.devices.values()}
-
-    def projects(self) -> list[ProjectId]:
-        return list(self._roster.current.projects)
-
-
-class _OfficeEvents:
-    """What peers say, handed on to the mounts. Implements `peers.office.Events`."""
-
-    journal: JournalService
-    tasks: asyncio.TaskGroup
-
-    def __init__(self, mounts: Mounts, troubles: Troubles) -> None:
-        self._mounts = mounts
-        self._troubles = troubles
-        self._behind: set[Mount] = set()
-
-    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
-        # Verified by the mount, which alone has the keys; an order of arrival is not promised.
-        self._mounts.tell(project, wire.Entry(seq, body))
-
-    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
-        ours = self.journal.heads()
-        for project, (seq, hash_) in heads.items():
-            if ours.get(project, (seq, hash_)) == (seq, hash_):
-                continue
-            if ours[project][0] == seq:
-                self._troubles.tell(
-                    f"this node and {device[:8]} see different histories of project {project[:8]}: "
-                    "the bucket was rolled back or tampered with"
-                )
-        for mount in self._mounts:
-            head = heads.get(mount.project, (0, b""))[0]
-            if head > mount.stats.head and mount not in self._behind:
-                self._behind.add(mount)
-                self.tasks.create_task(self._catch_up(mount, head))
-
-    def trouble(self, message: str) -> None:
-        self._troubles.tell(message)
-
-    async def _catch_up(self, mount: Mount, head: int) -> None:
-        """Fetch what *mount* still lacks of *head*: a push can be lost with the link it was on."""
-        await asyncio.sleep(_PUSH_SECONDS)
-        self._behind.discard(mount)
-        if mount.stats.head < head:
-            with contextlib.suppress(NodeError):
-                for entry in await self.journal.following(mount.project, Seq(mount.stats.head)):
-                    mount.tell(entry)
-
-
 async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
     """Let a mount in once the bucket has shown again that it can carry a journal.
 
@@ -358,24 +272,6 @@ async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
     except (TimeoutError, Unavailable) as error:
         log.info("mounting without a look at the bucket: %s", error)
     return welcome
-
-
-async def _know_the_studio(roster: RosterService) -> None:
-    """Have a verified roster, from an earlier run if the bucket does not answer now."""
-    roster.load()
-    seconds = _LOOK_SECONDS if roster.current.head else _FIRST_LOOK_SECONDS
-    try:
-        async with asyncio.timeout(seconds):
-            await roster.refresh()
-    except (TimeoutError, Unavailable) as error:
-        if roster.current.head == 0:
-            raise Unavailable(
-                "the bucket does not answer, and this workstation has not met it before: "
-                f"check the network and try again ({error})"
-            ) from error
-        log.warning("the bucket does not answer; going on with what is here")
-    if roster.current.head == 0:
-        raise WrongBucket("the bucket holds no studio: was it emptied, or is the address wrong?")
 
 
 async def _commit(
@@ -398,25 +294,8 @@ def _mdns(
         control_port=office.control_port,
         weight=_weight(config),
     )
-    listener = _Announcements(office, roster)
+    listener = Announcements(office, roster)
     return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=listener)
-
-
-class _Announcements:
-    """What mDNS finds, for the office. Implements `mdns.Listener`."""
-
-    def __init__(self, office: Office, roster: RosterService) -> None:
-        self._office = office
-        self._roster = roster
-
-    def found(self, instance: str, candidate: Candidate) -> None:
-        # Tagged with the studio's key, so a member: one that joined a moment ago.
-        if candidate.device is not None and candidate.device not in self._roster.current.devices:
-            self._roster.look_soon()
-        self._office.found(instance, candidate)
-
-    def gone(self, instance: str) -> None:
-        self._office.gone(instance)
 
 
 def _watch(

@@ -12,12 +12,13 @@ import msgspec
 
 from lucidnode.node import register
 from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
-from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster, verified
 from lucidnode.node.journal_service import Commit
@@ -30,7 +31,8 @@ _POLL_SECONDS = 5.0
 """How long a membership change made elsewhere may stay unseen here."""
 
 _LOOK_SECONDS = 3.0
-"""How long somebody who asks for the log waits for news, if it is known at all."""
+_FIRST_LOOK_SECONDS = 60.0
+"""How long somebody who asks for the log waits for news: if it is known at all, and if not."""
 
 _HINT_SECONDS = 0.2
 """Least time between a hint and the look it causes."""
@@ -63,6 +65,7 @@ class RosterService:
         self._commit = commit
         self._raw: list[bytes] = []
         self._hint = asyncio.Event()
+        self._looking = asyncio.Lock()
         self.current = Roster.empty()
 
     def load(self) -> None:
@@ -76,6 +79,33 @@ class RosterService:
         except Malformed as error:
             raise Malformed(f"{self._saved} is damaged: delete it, it is fetched again") from error
         self._accept(entries)
+
+    async def know(self) -> None:
+        """Have a verified roster, from an earlier run if the bucket does not answer now."""
+        self.load()
+        seconds = _LOOK_SECONDS if self.current.head else _FIRST_LOOK_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                await self.refresh()
+        except (TimeoutError, Unavailable) as error:
+            if self.current.head == 0:
+                raise Unavailable(
+                    "the bucket does not answer, and this workstation has not met it before: "
+                    f"check the network and try again ({error})"
+                ) from error
+            log.warning("the bucket does not answer; going on with what is here")
+        if self.current.head == 0:
+            raise WrongBucket(
+                "the bucket holds no studio: was it emptied, or is the address wrong?"
+            )
+
+    def devices(self) -> dict[DeviceId, bytes]:
+        """Return the certificate (DER) of every device that may take part."""
+        return {device.id: device.certificate for device in self.current.devices.values()}
+
+    def projects(self) -> list[ProjectId]:
+        """Return the projects of the studio."""
+        return list(self.current.projects)
 
     async def entries(self) -> list[bytes]:
         """Return the raw log, after a look for news; what is known if the bucket is away."""
@@ -91,7 +121,8 @@ class RosterService:
         outcome = await self._commit(roster_key(seq), body)
         match outcome:
             case register.Committed():
-                await self.refresh()
+                with contextlib.suppress(Unavailable):  # it is there; `run` will see it
+                    await self.refresh()
                 return wire.CommitReply("committed", body)
             case register.Lost(body=winner):
                 return wire.CommitReply("lost", winner)
@@ -100,18 +131,18 @@ class RosterService:
 
     async def refresh(self) -> None:
         """Read entries that are new in the bucket. Raises Unavailable, Malformed."""
-        found: list[bytes] = []
-        while True:
-            try:
-                found.append(
-                    await self._bucket.get(roster_key(Seq(len(self._raw) + len(found) + 1)))
-                )
-            except NotThere:
-                break
-        if not found:
-            return
-        self._accept([*self._raw, *found])
-        write_durably(self._saved, msgspec.msgpack.encode(wire.RosterLog(self._raw)))
+        # One look at a time: two that found the same entries would each append them.
+        async with self._looking:
+            found: list[bytes] = []
+            with contextlib.suppress(NotThere):
+                while True:
+                    key = roster_key(Seq(len(self._raw) + len(found) + 1))
+                    found.append(await self._bucket.get(key))
+            if not found:
+                return
+            self._accept([*self._raw, *found])
+            log_bytes = msgspec.msgpack.encode(wire.RosterLog(self._raw))
+            await asyncio.to_thread(write_durably, self._saved, log_bytes)
 
     def _accept(self, raw: list[bytes]) -> None:
         # Verified as a whole before any of it counts; `current` never shows half a log.
