@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from blake3 import blake3
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -32,15 +31,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.roster_entry import device_id
 
 _FIRST_DAY = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _LAST_DAY = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 """Validity is the roster's business: a certificate counts for as long as it is listed there."""
-
-
-def device_id(public: bytes) -> DeviceId:
-    """Return the id of the device with the raw Ed25519 key *public* (docs/format.md, "Ids")."""
-    return DeviceId(blake3(public).digest(length=16).hex())
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -14,7 +14,8 @@ from cryptography.x509.oid import NameOID
 
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.ids import parse_device_id
-from lucidnode.node.identity import DeviceIdentity, certified_key, device_id, verify
+from lucidnode.node.client.roster_entry import device_id
+from lucidnode.node.identity import DeviceIdentity, certified_key, verify
 
 
 def test_a_loaded_device_is_the_one_that_was_created(tmp_path: Path) -> None:
