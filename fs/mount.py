@@ -28,7 +28,7 @@ from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.mountpoint import prepare, raise_read_ahead
+from lucidnode.fs.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.news import News
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.project_access import ProjectAccess
@@ -87,7 +87,7 @@ class MountSpec(msgspec.Struct, frozen=True):
 
 def check_mountpoint(mountpoint: Path, home: Path) -> None:
     """Raise a MountError, a sentence for a person, if nothing can be mounted there."""
-    prepare(mountpoint, [home])
+    check(mountpoint, [home])
 
 
 async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
@@ -99,8 +99,9 @@ async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
     # No plaintext in a core dump, and no working directory inside the mount.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.chdir("/")
-    mountpoint = prepare(Path(spec.mountpoint), [Path(spec.home)])
+    mountpoint = check(Path(spec.mountpoint), [Path(spec.home)])
     async with _parts(spec) as parts:
+        clear(mountpoint)
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
             contextlib.closing(

@@ -51,16 +51,38 @@ def mounted_at(directory: Path) -> Mounted | None:
     return found[-1] if found else None
 
 
-def prepare(directory: Path, keep_out: list[Path]) -> Path:
+def check(directory: Path, keep_out: list[Path]) -> Path:
     """Return *directory* as an absolute path, fit to be mounted on; *keep_out* lie outside of it.
 
-    A dead mount of ours there (its process was killed) is taken away first. Raises FuseMissing,
-    MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence for a person.
+    A dead mount of ours there (its process was killed) is fit, as far as can be seen: `clear` takes
+    it away. Raises FuseMissing, MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence
+    for a person.
     """
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise FuseMissing("/dev/fuse is missing or not permitted: install FUSE 3, or ask for it")
     directory = _without_asking(directory)
-    _clean_dead(directory)
+    if not _is_dead(directory):
+        _check_bare(directory)
+    for path in keep_out:
+        if path.resolve().is_relative_to(directory):
+            raise CacheInsideMount(
+                f"{path} lies inside {directory}: the mount would read itself; choose another place"
+            )
+    return directory
+
+
+def clear(directory: Path) -> None:
+    """Take dead mounts of ours away from *directory*, which `check` has returned.
+
+    To be called at the last moment: until then a dead mount turns programs away, and after it they
+    could write into the bare directory. Raises as `check` does.
+    """
+    while _is_dead(directory):
+        _detach(directory)
+    _check_bare(directory)
+
+
+def _check_bare(directory: Path) -> None:
     if not directory.is_dir():
         raise MountPointMissing(f"{directory} is not a directory: create it first")
     other = mounted_at(directory)
@@ -69,13 +91,10 @@ def prepare(directory: Path, keep_out: list[Path]) -> Path:
             f"something is mounted at {directory} already ({other.kind}): choose another directory"
         )
     if next(directory.iterdir(), None) is not None:
-        raise MountPointBusy(f"{directory} is not empty: choose an empty directory")
-    for path in keep_out:
-        if path.resolve().is_relative_to(directory):
-            raise CacheInsideMount(
-                f"{path} lies inside {directory}: the mount would read itself; choose another place"
-            )
-    return directory
+        raise MountPointBusy(
+            f"{directory} is not empty: choose an empty directory, or move away what is in it "
+            "(programs may have written there while nothing was mounted)"
+        )
 
 
 def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
@@ -88,13 +107,6 @@ def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _clean_dead(directory: Path) -> None:
-    found = mounted_at(directory)
-    while found is not None and found.is_ours and _is_dead(directory):
-        _detach(directory)
-        found = mounted_at(directory)
 
 
 def _detach(directory: Path) -> None:
@@ -112,12 +124,15 @@ def _detach(directory: Path) -> None:
 
 
 def _is_dead(directory: Path) -> bool:
+    """Return whether the uppermost mount at *directory* is ours and nobody serves it any more."""
+    found = mounted_at(directory)
+    if found is None or not found.is_ours:
+        return False
     try:
         # Not `stat`: the kernel answers that from its cache for a while.
         os.statvfs(directory)
     except OSError as error:
         # ENOTCONN: the process that served it is gone, and nobody else can take its place.
-
         return error.errno == errno.ENOTCONN
     return False
 

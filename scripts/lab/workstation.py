@@ -136,14 +136,13 @@ class Workstation:
         return True
 
     def _is_mounted(self) -> bool:
-        if not mounted_below(self.mount_point):
-            return False
         try:
             # Not `stat`: of a dead mount the kernel answers that from its cache for a while.
             os.statvfs(self.mount_point)
         except OSError:
             return False  # what a killed process left; the new one clears it away
-        return True
+        # Asked last: the other way round, the dead mount may be cleared away in between.
+        return bool(mounted_below(self.mount_point))
 
     def stop(self) -> None:
         """End both processes in order: the mount hands over to the daemon, then that goes."""

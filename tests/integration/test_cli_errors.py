@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cli_fixture import PASSPHRASE, Workstation, workstation
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.fs.mountpoint import mounted_at
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 
@@ -268,6 +270,24 @@ def test_mounting_twice_and_stopping_the_daemon_below_a_mount(
     ended = station.run("exit")
     assert ended.code == Exit.MOUNT_POINT
     assert ended.line == f"still mounted: {mounted}; run `lucidnode umount {mounted}` first"
+
+
+def test_a_dead_mount_keeps_programs_out_until_the_next_one_is_there(
+    station: Workstation, mounted: Path
+) -> None:
+    mounts = station.facts("status")["mounts"]
+    os.kill(mounts[0]["pid"], signal.SIGKILL)
+    with pytest.raises(OSError, match="not connected"):
+        (mounted / "stray").touch()
+    bare = []
+    with ThreadPoolExecutor(1) as background:
+        again = background.submit(station.unlocked, "mount", "demo", mounted)
+        while not again.done():
+            bare.append(mounted_at(mounted) is None)
+    again.result()
+    # There is a moment when nothing is mounted; it does not last as long as a key is made.
+    assert sum(bare) < len(bare) / 10
+    (mounted / "no stray").touch()
 
 
 def test_umount_names_who_uses_the_mount(station: Workstation, mounted: Path) -> None:

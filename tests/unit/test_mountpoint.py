@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lucidnode.fs.errors import CacheInsideMount, MountPointBusy, MountPointMissing
-from lucidnode.fs.mountpoint import mounted_at, mounts, prepare
+from lucidnode.fs.mountpoint import check, mounted_at, mounts
 
 MOUNTINFO = r"""
 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
@@ -36,19 +36,19 @@ def test_what_is_mounted_is_found_by_its_path() -> None:
 def test_an_empty_directory_is_fit(tmp_path: Path) -> None:
     (tmp_path / "mount").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
-    assert prepare(tmp_path / "link" / "mount", [tmp_path / "home"]) == tmp_path / "mount"
+    assert check(tmp_path / "link" / "mount", [tmp_path / "home"]) == tmp_path / "mount"
 
 
 def test_what_is_not_fit_is_refused_with_a_reason(tmp_path: Path) -> None:
     with pytest.raises(MountPointMissing, match="create it first"):
-        prepare(tmp_path / "absent", [])
+        check(tmp_path / "absent", [])
     (tmp_path / "file").touch()
     with pytest.raises(MountPointMissing, match="not a directory"):
-        prepare(tmp_path / "file", [])
+        check(tmp_path / "file", [])
     with pytest.raises(MountPointBusy, match="not empty"):
-        prepare(tmp_path, [])
+        check(tmp_path, [])
     with pytest.raises(MountPointBusy, match="mounted"):
-        prepare(Path("/proc"), [])
+        check(Path("/proc"), [])
     (tmp_path / "empty").mkdir()
     with pytest.raises(CacheInsideMount, match="choose another place"):
-        prepare(tmp_path / "empty", [tmp_path / "empty" / "home"])
+        check(tmp_path / "empty", [tmp_path / "empty" / "home"])
