@@ -155,7 +155,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 body_port=config.body_port,
             ),
             traffic=metrics,
-            events=(events := OfficeNews(mounts, troubles)),
+            events=(events := OfficeNews(mounts, troubles, clock)),
             heads=lambda: journal.heads(),  # noqa: PLW0108  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
             clock=clock,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client import wire
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.journal_service import JournalService
@@ -29,9 +30,10 @@ class OfficeNews:
     journal: JournalService
     tasks: asyncio.TaskGroup
 
-    def __init__(self, mounts: Mounts, troubles: Troubles) -> None:
+    def __init__(self, mounts: Mounts, troubles: Troubles, clock: Clock) -> None:
         self._mounts = mounts
         self._troubles = troubles
+        self._clock = clock
         self._behind: set[Mount] = set()
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
@@ -59,7 +61,7 @@ class OfficeNews:
 
     async def _catch_up(self, mount: Mount, head: int) -> None:
         """Fetch what *mount* still lacks of *head*: a push can be lost with the link it was on."""
-        await asyncio.sleep(_PUSH_SECONDS)
+        await self._clock.sleep(_PUSH_SECONDS)
         self._behind.discard(mount)
         if mount.stats.head < head:
             with contextlib.suppress(NodeError):

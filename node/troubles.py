@@ -22,8 +22,8 @@ class Troubles:
 
     def tell(self, message: str) -> None:
         """Note *message*; the same thing again changes nothing."""
-        log.warning("%s", message)
         if message not in self._last:
+            log.warning("%s", message)
             self._last.append(message)
             self._mounts.tell_all(wire.Trouble(message))
 

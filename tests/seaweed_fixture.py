@@ -19,6 +19,9 @@ from pathlib import Path
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
 
+_SETTLING = 2.0
+"""Seconds to leave a server alone after its first answer, as the lab does (scripts/lab/seaweed.py)."""
+
 _PORTS = (
     "master.port",
     "master.port.grpc",
@@ -90,6 +93,7 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
         process = subprocess.Popen(
             [
                 Path(sys.executable).with_name("weed"),
+                f"-logdir={folder}",
                 "mini",
                 f"-dir={folder}",
                 "-ip=127.0.0.1",
@@ -108,6 +112,7 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
         )
     try:
         _wait_until_it_answers(process, ports[-1], log)
+        time.sleep(_SETTLING)  # noqa: TID251  # a test thread, not a loop
         yield
     finally:
         process.kill()  # asked politely it waits for idle connections
