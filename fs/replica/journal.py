@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from lucidnode.fs.replica import intents, rows
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.footprint import Line
 from lucidnode.fs.replica.intents import Recorded
 from lucidnode.fs.replica.rebase import Outcome, Waiting
 from lucidnode.fs.replica.rows import RowChange
@@ -35,6 +36,8 @@ class Journal:
         )
         assert row is not None
         self._last: int = row[0]
+        self._line = Line()
+        self.look_again()
 
     # -- where we stand ----------------------------------------------------------------------
 
@@ -79,10 +82,22 @@ class Journal:
         assert row is not None
         return int(row[0])
 
+    @property
+    def line(self) -> Line:
+        """What all that waits touches."""
+        return self._line
+
+    def look_again(self) -> None:
+        """Make `line` anew, after `replace`: once it is committed, and what is dropped is gone."""
+        self._line = Line()
+        for item in self.waiting():
+            self._line.add(item)
+
     def add(self, recorded: Recorded, changes: list[RowChange]) -> None:
         """Put an operation at the end of the line."""
         # Counted in memory, not AUTOINCREMENT: its bookkeeping table costs a page for each commit.
         self._last += 1
+        self._line.add(Waiting(self._last, recorded, changes))
         self._database.change(
             "INSERT INTO pending VALUES (?, ?, ?)",
             (self._last, intents.encode(recorded), rows.encode(changes)),
@@ -109,8 +124,23 @@ class Journal:
             self.add(recorded, changes)
 
     def settle(self, last: int) -> None:
-        """Drop what waited up to row *last*: it is committed, or has no effect."""
+        """Drop what waited up to row *last*: it is committed, or has no effect.
+
+        Call `line.drop` once the transaction is through.
+        """
         self._database.change("DELETE FROM pending WHERE id <= ?", (last,))
+
+    def changes_of(self, number: int) -> list[RowChange]:
+        """Return the row changes of the operation in row *number*, which is there."""
+        row = self._database.row("SELECT changes FROM pending WHERE id = ?", (number,))
+        assert row is not None
+        return rows.decode(row[0])
+
+    def set_changes_of(self, number: int, changes: list[RowChange]) -> None:
+        """Have row *number* undo, and commit, these *changes* to the rows it touched before."""
+        self._database.change(
+            "UPDATE pending SET changes = ? WHERE id = ?", (rows.encode(changes), number)
+        )
 
     # -- what is on its way ------------------------------------------------------------------
 

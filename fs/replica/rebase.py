@@ -32,7 +32,7 @@ from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Intent, NewExtent, Recorded, Restore, Write
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
-from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange, key_of
+from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange
 from lucidnode.node.client.ids import BlockId
 
 _EVERYTHING = 2**62
@@ -78,49 +78,6 @@ def rewritten_by(winner: list[RowChange]) -> set[InodeNo]:
         if table == "extent" or new is None or new[VERSION_COLUMN] is not None:
             files.add(InodeNo(int(old[0])))
     return files
-
-
-def independent(waiting: list[Waiting], winner: list[RowChange], tails: set[InodeNo]) -> bool:
-    """Tell whether *winner* can be applied under our pending work as if it had been first.
-
-    It can if no row, and no file or directory that a row belongs to, is touched by both; except
-    that two moves of directories can make a cycle out of rows that only one of them touches.
-    """
-    theirs = _footprint(winner)
-    if any(("inode", ino) in theirs for ino in tails):
-        return False
-    return all(
-        not _moves_directory(item) and theirs.isdisjoint(_footprint(item.changes))
-        for item in waiting
-    )
-
-
-def _footprint(changes: list[RowChange]) -> set[tuple[int | bytes | str, ...]]:
-    """Return the keys of the rows that *changes* are about, and of the inodes behind them.
-
-    An operation that sets a directory's time to what it was leaves no trace in its row.
-    """
-    keys: set[tuple[int | bytes | str, ...]] = set()
-    for change in changes:
-        key = key_of(change)
-        keys.add(key)
-        if change[0] in {"name", "extent", "xattr"}:
-            keys.add(("inode", key[1]))
-        if change[0] == "name":
-            keys.update(("inode", row[2]) for row in change[1:] if row is not None)
-    return keys
-
-
-def _moves_directory(item: Waiting) -> bool:
-    if not isinstance(item.recorded.intent, intents.Rename):
-        return False
-    return any(
-        table == "inode"
-        and old is not None
-        and old[0] in {item.recorded.ino, item.recorded.replaced}
-        and old[1] == Kind.DIRECTORY
-        for table, old, _ in item.changes
-    )
 
 
 class Rebase:

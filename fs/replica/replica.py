@@ -25,8 +25,9 @@ from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
-from lucidnode.fs.replica.rebase import Outcome, Rebase, independent
+from lucidnode.fs.replica.rebase import Outcome, Rebase
 from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
+from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.node.client.ids import BlockId, Seq
 
@@ -267,6 +268,7 @@ class Replica:
         while (batch := self._journal.batch()) is not None and not batch.changeset:
             with self._database.transaction():
                 self._journal.settle(batch.last)
+            self._journal.line.drop(batch.last)
         return batch
 
     def in_flight(self) -> InFlight | None:
@@ -291,6 +293,7 @@ class Replica:
         with self._database.transaction():
             self._journal.settle(flight.last)
             self._journal.set_head(seq, entry_hash)
+        self._journal.line.drop(flight.last)
 
     def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
         """Stand on entry *seq* of another, our pending work on top; ours in flight has lost.
@@ -299,18 +302,20 @@ class Replica:
         does not fit, on every node alike since all stand on the same state; `refused` says why.
         """
         assert seq == self.head().seq + 1, "entries are applied in order"
-        refused = None
-        outcome = Outcome()
+        refused = rebased = None
         with self._database.transaction() as changes:
             if changeset:
                 try:
                     with self._database.attempt():
-                        outcome = self._apply_winner(changeset, changes)
+                        rebased = self._apply_winner(changeset, changes)
                 except Unfit as error:
-                    refused, outcome = str(error), Outcome()
+                    refused = str(error)
+            outcome = rebased or Outcome()
             for old, new in outcome.moved.items():
                 self._tails.move(old, new)
             self._journal.set_head(seq, entry_hash)
+        if rebased is not None:
+            self._journal.look_again()
         self._tails.recount_all()
         self._merged.add(outcome.merged)
         self._changed(changes)
@@ -323,13 +328,12 @@ class Replica:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome:
+    def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome | None:
+        """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
         winner = check_changeset(changeset)
-        waiting = self._journal.waiting()
         ours = {*self._tails.ends, *self._unsaved()}
-        if independent(waiting, winner, ours):
-            self._database.apply(changeset)
-            return Outcome()
+        if slide_under(self._database, self._journal, changeset, winner, ours):
+            return None
         rebase = Rebase(
             self._database,
             self._operations,
@@ -337,7 +341,7 @@ class Replica:
             new_ino=self.new_ino,
             tails=ours,
         )
-        outcome = rebase.run(waiting, changeset, winner, changes)
+        outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
         return outcome
 

@@ -16,7 +16,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 KEY_COLUMNS = {"inode": 1, "name": 2, "extent": 2, "block": 1, "xattr": 2}
 """How many leading columns of each replicated table are its primary key."""
 
+KIND_COLUMN = 1
 SIZE_COLUMN = 5
+MTIME_COLUMN = 8
+CTIME_COLUMN = 9
 VERSION_COLUMN = 12
 """Places in a row of `inode`."""
 

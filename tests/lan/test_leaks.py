@@ -160,11 +160,12 @@ def test_bucket_tells_nothing(story: Story) -> None:
 
 def test_disks_tell_nothing(story: Story) -> None:
     """Homes with caches, staging, replicas and logs; tickets; the files of the S3 server."""
-    stations = story.lab.workstations.values()
+    stations = list(story.lab.workstations.values())
     places = files_below(story.lab.places.root, {station.mount_point for station in stations})
     for station in stations:
-        assert any(place.startswith(f"{station.home}/cache/blocks/") for place in places)
         assert any(place.endswith("replica.db") and str(station.home) in place for place in places)
+    for reader in stations[1:]:  # the first has only what it owns: of so few blocks, perhaps none
+        assert any(place.startswith(f"{reader.home}/cache/blocks/") for place in places)
     assert told(places, story.secrets) == []
 
 

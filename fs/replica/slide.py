@@ -1,0 +1,116 @@
+"""Puts another node's entry under our pending work, where nobody could tell that it came later.
+
+To undo all that waits and to run it again (fs/replica/rebase.py) takes a second for some ten
+thousand operations, in which the mount answers nobody; and a render that uploads for hours has so
+many waiting whenever a colleague saves a file. But most entries touch nothing that we touch. Or
+they touch the times of a directory in which both sides make files: then the entry finds the times
+it was made on, and ours are laid over them again, as if our operations had been run once more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.footprint import footprint
+from lucidnode.fs.replica.inode import InodeNo, Kind
+from lucidnode.fs.replica.journal import Journal
+from lucidnode.fs.replica.rows import CTIME_COLUMN, KIND_COLUMN, MTIME_COLUMN, Row, RowChange
+
+_TIMES = (MTIME_COLUMN, CTIME_COLUMN)
+
+
+class _Shared(NamedTuple):
+    """A directory whose times both sides set."""
+
+    before: Row
+    """Its row when our first operation changed it."""
+    now: Row
+
+
+def slide_under(
+    database: Database,
+    journal: Journal,
+    changeset: bytes,
+    winner: list[RowChange],
+    tails: set[InodeNo],
+) -> bool:
+    """Apply the winner's *changeset* as if it had been before everything in *journal*.
+
+    False, and nothing done, if that needs a rebase. *tails* are the files with bytes of ours that
+    are no operations yet. Raises Unfit, with something done, if the entry does not fit the state it
+    claims to be made on. Inside the caller's transaction.
+    """
+    theirs = footprint(winner)
+    shared = journal.line.shared(theirs)
+    if shared is None or not tails.isdisjoint(theirs.inodes):
+        return False
+    directories: list[_Shared] = []
+    changes: dict[int, list[RowChange]] = {}  # of our operations, on top of the winner's entry
+    for ino in shared:
+        now = database.row("SELECT * FROM inode WHERE ino = ?", (ino,))
+        if now is None or now[KIND_COLUMN] != Kind.DIRECTORY:
+            return False
+        if ino not in theirs.changed:
+            continue
+        times = _times_only(winner, ino)
+        if times is None:
+            return False
+        first = journal.line.first_change_of(ino)
+        if first is not None:
+            # One operation can be the first in two directories.
+            of_first = changes.setdefault(first, journal.changes_of(first))
+            before = _put_on_top(of_first, ino, times)
+            if before is None:
+                return False
+            directories.append(_Shared(before, now))
+    for directory in directories:
+        _set_times(database, directory.before)
+    database.apply(changeset)
+    for directory in directories:
+        _set_times(database, directory.now)
+    for first, of_first in changes.items():
+        journal.set_changes_of(first, of_first)
+    return True
+
+
+def _times_only(winner: list[RowChange], ino: InodeNo) -> dict[int, int | bytes] | None:
+    """Return which times *winner* sets in the row of *ino*, by column; None if it does more."""
+    [(old, new)] = [
+        (old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)
+    ]
+    if old is None or new is None:
+        return None
+    columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
+    set_to = {place: value for place, value in enumerate(columns) if value is not None}
+    return set_to if set_to.keys() <= set(_TIMES) else None
+
+
+def _put_on_top(
+    changes: list[RowChange], ino: InodeNo, theirs: dict[int, int | bytes]
+) -> Row | None:
+    """Have *changes*, our first of directory *ino*, start from the winner's times.
+
+    Returns the row they started from before; None if the winner's times would show, or ours not.
+    """
+    place, old, new = next(
+        (place, old, new)
+        for place, (table, old, new) in enumerate(changes)
+        if table == "inode" and _is_of(ino, old, new)
+    )
+    if old is None or new is None:
+        return None
+    found = tuple(theirs.get(column, value) for column, value in enumerate(old))
+    if any(new[at] in {old[at], found[at]} for at in _TIMES):
+        return None
+    changes[place] = ("inode", found, new)
+    return old
+
+
+def _is_of(ino: InodeNo, *versions: Row | None) -> bool:
+    return any(row is not None and row[0] == ino for row in versions)
+
+
+def _set_times(database: Database, row: Row) -> None:
+    ino, times = row[0], [row[at] for at in _TIMES]
+    database.change("UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (*times, ino))
