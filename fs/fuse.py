@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,15 +42,19 @@ pyfuse3.asyncio.enable()
 
 
 class Adapter(pyfuse3.Operations):
-    """Translates between pyfuse3 and *files*."""
+    """Translates between pyfuse3 and *files*.
+
+    *owner* is whom every file is shown to belong to; None shows the ids that are stored.
+    """
 
     supports_dot_lookup = True
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, files: FileSystem) -> None:
+    def __init__(self, files: FileSystem, owner: Caller | None) -> None:
         super().__init__()
         self._files = files
+        self._owner = owner
 
     # -- attributes and names ----------------------------------------------------------------
 
@@ -57,13 +62,13 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("lookup"):
-            return _entry(self._files.lookup(InodeNo(parent_inode), name))
+            return self._entry(self._files.lookup(InodeNo(parent_inode), name))
 
     async def getattr(
         self, inode: int, ctx: pyfuse3.RequestContext | None = None
     ) -> pyfuse3.EntryAttributes:
         with _replying("getattr", gone=errno.ESTALE):
-            return _entry(self._files.attributes(InodeNo(inode)))
+            return self._entry(self._files.attributes(InodeNo(inode)))
 
     async def setattr(
         self,
@@ -76,19 +81,20 @@ class Adapter(pyfuse3.Operations):
         with _replying("setattr", gone=errno.ESTALE):
             changes = AttributeChanges(
                 mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
-                uid=attr.st_uid if fields.update_uid else None,
-                gid=attr.st_gid if fields.update_gid else None,
+                # Where ids are not shown they are not set: the kernel lets a user try his own only.
+                uid=attr.st_uid if fields.update_uid and self._owner is None else None,
+                gid=attr.st_gid if fields.update_gid and self._owner is None else None,
                 size=attr.st_size if fields.update_size else None,
                 atime_ns=attr.st_atime_ns if fields.update_atime else None,
                 mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             )
-            return _entry(await self._files.set_attributes(InodeNo(inode), changes))
+            return self._entry(await self._files.set_attributes(InodeNo(inode), changes))
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("mknod"):
-            return _entry(
+            return self._entry(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), rdev=rdev)
             )
 
@@ -96,14 +102,14 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("mkdir"):
-            return _entry(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
+            return self._entry(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
 
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("symlink"):
             mode = stat.S_IFLNK | 0o777
-            return _entry(
+            return self._entry(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), target=target)
             )
 
@@ -115,7 +121,9 @@ class Adapter(pyfuse3.Operations):
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("link", gone=errno.ESTALE):
-            return _entry(self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name))
+            return self._entry(
+                self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name)
+            )
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         with _replying("unlink"):
@@ -166,7 +174,7 @@ class Adapter(pyfuse3.Operations):
             while page := self._files.entries(fh, start_id):
                 for name, attributes in page:
                     start_id += 1
-                    if not pyfuse3.readdir_reply(token, name, _entry(attributes), start_id):
+                    if not pyfuse3.readdir_reply(token, name, self._entry(attributes), start_id):
                         return
 
     async def releasedir(self, fh: int) -> None:
@@ -190,7 +198,7 @@ class Adapter(pyfuse3.Operations):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
             made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
             handle, unchanged = await self._files.open(made.ino, flags)
-            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged), _entry(made)
+            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged), self._entry(made)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with _replying("read", gone=errno.ESTALE):
@@ -232,6 +240,24 @@ class Adapter(pyfuse3.Operations):
         with _replying("removexattr", gone=errno.ESTALE):
             self._files.remove_xattr(InodeNo(inode), name)
 
+    def _entry(self, file: Attributes) -> pyfuse3.EntryAttributes:
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = file.ino
+        entry.generation = 0
+        entry.entry_timeout = VALID
+        entry.attr_timeout = VALID
+        entry.st_mode = file.st_mode
+        entry.st_nlink = file.nlink
+        entry.st_uid, entry.st_gid = self._owner or (file.uid, file.gid)
+        entry.st_rdev = file.rdev
+        entry.st_size = file.size
+        entry.st_blksize = _BLOCK
+        entry.st_blocks = -(-file.size // 512)
+        entry.st_atime_ns = file.atime_ns
+        entry.st_mtime_ns = file.mtime_ns
+        entry.st_ctime_ns = file.ctime_ns
+        return entry
+
 
 class Session:
     """The one FUSE session of this process."""
@@ -243,7 +269,7 @@ class Session:
         if allow_other:
             options.add("allow_other")
         try:
-            pyfuse3.init(Adapter(files), str(mountpoint), options)
+            pyfuse3.init(Adapter(files, _owner_shown(allow_other)), str(mountpoint), options)
         except RuntimeError as error:
             raise FuseMissing(
                 f"the kernel does not let us mount at {mountpoint}: install fuse3, or ask an "
@@ -301,25 +327,17 @@ def _replying(request: str, *, gone: int = errno.ENOENT) -> Iterator[None]:
         raise pyfuse3.FUSEError(errno.EIO) from None
 
 
+def _owner_shown(allow_other: bool) -> Caller | None:
+    """Return whom files shall belong to on a mount of ours.
+
+    On a mount that the kernel keeps for one user alone, they are his: numbers mean other people on
+    other workstations, and members of a project share its files whatever their numbers are. With
+    other users, and for root, they are what is stored.
+    """
+    if allow_other or os.geteuid() == 0:
+        return None
+    return Caller(os.geteuid(), os.getegid())
+
+
 def _caller(ctx: pyfuse3.RequestContext) -> Caller:
     return Caller(ctx.uid, ctx.gid)
-
-
-def _entry(file: Attributes) -> pyfuse3.EntryAttributes:
-    entry = pyfuse3.EntryAttributes()
-    entry.st_ino = file.ino
-    entry.generation = 0
-    entry.entry_timeout = VALID
-    entry.attr_timeout = VALID
-    entry.st_mode = file.st_mode
-    entry.st_nlink = file.nlink
-    entry.st_uid = file.uid
-    entry.st_gid = file.gid
-    entry.st_rdev = file.rdev
-    entry.st_size = file.size
-    entry.st_blksize = _BLOCK
-    entry.st_blocks = -(-file.size // 512)
-    entry.st_atime_ns = file.atime_ns
-    entry.st_mtime_ns = file.mtime_ns
-    entry.st_ctime_ns = file.ctime_ns
-    return entry

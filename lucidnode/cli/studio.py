@@ -23,8 +23,16 @@ from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
 
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as containers have them
+        return f"user {os.getuid()}"
+
+
 _names = [
-    click.option("--name", default=getpass.getuser, help="Your name, shown to other members."),
+    click.option("--name", default=_user, help="Your name, shown to other members."),
     click.option(
         "--device-name",
         default=platform.node,

@@ -1,0 +1,126 @@
+"""Somebody who is not root works with files that another member wrote under another user id.
+
+The commands run for real as `nobody`: in a mount namespace of their own, in which /dev/fuse is as
+permissive as distributions have it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from cli_fixture import Ended, Workstation, workstation
+
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+
+NOBODY = 65534
+NAMELESS = 4242
+
+AS_USER = """
+# In whatever directory this interpreter lies.
+exec setpriv --reuid {user} --regid {user} --clear-groups \\
+    --inh-caps +dac_read_search --ambient-caps +dac_read_search -- sh -exuc "$1"
+"""
+
+SETTING = """
+device=$(mktemp -d)
+mknod -m 666 "$device/fuse" c 10 229
+mount --bind "$device/fuse" /dev/fuse
+rm -r "$device"
+"""
+
+DAY = """
+unlock="--passphrase-file $HOME/passphrase"
+lucidnode join "@$HOME/ticket" --code-file "$HOME/code" $unlock
+lucidnode mount demo "$HOME/drive" $unlock
+cd "$HOME/drive"
+test "$(stat -c %u:%g . reel reel/notes | sort -u)" = {user}:{user}
+echo mine >>reel/notes
+echo mine >reel/new
+chmod 600 reel/notes
+mv reel/new reel/newer
+cp -a reel copy
+diff -r reel copy
+git init -q repository
+git -C repository status
+chgrp {user} reel/notes
+rm -r copy repository
+cd /
+
+# The mount process dies, and he mounts again.
+pid=$(lucidnode status --json | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
+kill -9 "$pid"
+! ls "$HOME/drive"
+lucidnode mount demo "$HOME/drive" $unlock
+cat "$HOME/drive/reel/newer"
+lucidnode umount "$HOME/drive"
+lucidnode exit
+"""
+
+
+def as_user(station: Workstation, user: int, script: str, setting: str = "") -> Ended:
+    """Run *script* as *user*, to whom the files of *station* belong now."""
+    give(station.folder, user)
+    for folder in station.folder.parents:
+        if folder.is_relative_to(Path(tempfile.gettempdir())) and folder.owner() == "root":
+            folder.chmod(folder.stat().st_mode | 0o005)
+    script = script.format(user=user)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", setting + AS_USER.format(user=user), "sh", script],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=station.environment,
+        cwd="/",
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def give(folder: Path, user: int) -> None:
+    """Let *folder* with all that is in it belong to *user*."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
+
+
+def test_files_of_another_member_are_his_to_work_with(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as first, workstation(tmp_path / "b") as second:
+        bucket = tmp_path / "bucket"
+        first.unlocked("init", f"file://{bucket}")
+        first.unlocked("project", "create", "demo")
+        drive = first.folder / "drive"
+        first.unlocked("mount", "demo", drive)
+        (drive / "reel").mkdir(mode=0o755)
+        (drive / "reel" / "notes").write_text("hers\n")
+        first.ok("umount", drive)
+        ticket, code = first.unlocked("invite", "--for", "Ben").out.splitlines()
+        second.secret_file("ticket", ticket)
+        second.secret_file("code", code)
+        first.ok("exit")
+        give(bucket, NOBODY)
+
+        ended = as_user(second, NOBODY, DAY, SETTING)
+        assert ended.code == 0, ended.err
+        assert ended.out.endswith("mine\n")
+
+        # For root, who may do anything, numbers are what they are.
+        first.unlocked("mount", "demo", drive)
+        notes, newer = (drive / "reel" / name for name in ("notes", "newer"))
+        assert notes.read_text() == "hers\nmine\n"
+        assert (notes.stat().st_uid, newer.stat().st_uid) == (0, NOBODY)
+        assert notes.stat().st_mode & 0o777 == 0o600
+        first.ok("umount", drive)
+        first.ok("exit")
+
+
+def test_a_user_without_a_name_is_called_by_his_number(tmp_path: Path) -> None:
+    """As in many a container."""
+    with workstation(tmp_path / "a") as station:
+        found = 'lucidnode init "file://$HOME/bucket" --passphrase-file "$HOME/passphrase"'
+        ended = as_user(station, NAMELESS, f"{found}\nlucidnode exit")
+        assert ended.code == 0, ended.err
+        assert "studio founded" in ended.err
