@@ -271,9 +271,11 @@ class Session:
         try:
             pyfuse3.init(Adapter(files, _owner_shown(allow_other)), str(mountpoint), options)
         except RuntimeError as error:
+            advice = "install fuse3, or ask an administrator to permit FUSE"
+            if allow_other and os.geteuid() != 0:
+                advice = "other users come in only if /etc/fuse.conf has the line user_allow_other"
             raise FuseMissing(
-                f"the kernel does not let us mount at {mountpoint}: install fuse3, or ask an "
-                "administrator to permit FUSE"
+                f"the kernel does not let us mount at {mountpoint}: {advice}"
             ) from error
 
     async def serve(self) -> None:

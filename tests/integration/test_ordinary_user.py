@@ -1,7 +1,7 @@
 """Somebody who is not root works with files that another member wrote under another user id.
 
 The commands run for real as `nobody`: in a mount namespace of their own, in which /dev/fuse is as
-permissive as distributions have it.
+permissive as distributions have it, and /etc/fuse.conf permits nothing more.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ device=$(mktemp -d)
 mknod -m 666 "$device/fuse" c 10 229
 mount --bind "$device/fuse" /dev/fuse
 rm -r "$device"
+mount --bind /dev/null /etc/fuse.conf
 """
 
 DAY = """
 unlock="--passphrase-file $HOME/passphrase"
 lucidnode join "@$HOME/ticket" --code-file "$HOME/code" $unlock
+lucidnode mount demo "$HOME/open" --allow-other $unlock 2>&1 | grep "has the line user_allow_other"
+test ! -e "$HOME/open"
 lucidnode mount demo "$HOME/drive" $unlock
 cd "$HOME/drive"
 test "$(stat -c %u:%g . reel reel/notes | sort -u)" = {user}:{user}
@@ -53,7 +56,7 @@ cd /
 # The mount process dies, and he mounts again.
 pid=$(lucidnode status --json | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
 kill -9 "$pid"
-! ls "$HOME/drive"
+if ls "$HOME/drive"; then exit 1; fi
 lucidnode mount demo "$HOME/drive" $unlock
 cat "$HOME/drive/reel/newer"
 lucidnode umount "$HOME/drive"
