@@ -131,10 +131,9 @@ class Journal:
         self._database.change("DELETE FROM pending WHERE id <= ?", (last,))
 
     def changes_of(self, number: int) -> list[RowChange]:
-        """Return the row changes of the operation in row *number*, which is there."""
+        """Return the row changes of the operation in row *number*; none if there is no such row."""
         row = self._database.row("SELECT changes FROM pending WHERE id = ?", (number,))
-        assert row is not None
-        return rows.decode(row[0])
+        return [] if row is None else rows.decode(row[0])
 
     def set_changes_of(self, number: int, changes: list[RowChange]) -> None:
         """Have row *number* undo, and commit, these *changes* to the rows it touched before."""

@@ -59,8 +59,8 @@ def slide_under(
         first = journal.line.first_change_of(ino)
         if first is not None:
             # One operation can be the first in two directories.
-            of_first = changes.setdefault(first, journal.changes_of(first))
-            before = _put_on_top(of_first, ino, times)
+            changes[first] = changes.get(first) or journal.changes_of(first)
+            before = _put_on_top(changes[first], ino, times)
             if before is None:
                 return False
             directories.append(_Shared(before, now))
@@ -76,10 +76,9 @@ def slide_under(
 
 def _times_only(winner: list[RowChange], ino: InodeNo) -> dict[int, int | bytes] | None:
     """Return which times *winner* sets in the row of *ino*, by column; None if it does more."""
-    [(old, new)] = [
-        (old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)
-    ]
-    if old is None or new is None:
+    found = [(old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)]
+    old, new = found[0]
+    if len(found) > 1 or old is None or new is None:
         return None
     columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
     set_to = {place: value for place, value in enumerate(columns) if value is not None}
@@ -94,9 +93,12 @@ def _put_on_top(
     Returns the row they started from before; None if the winner's times would show, or ours not.
     """
     place, old, new = next(
-        (place, old, new)
-        for place, (table, old, new) in enumerate(changes)
-        if table == "inode" and _is_of(ino, old, new)
+        (
+            (place, old, new)
+            for place, (table, old, new) in enumerate(changes)
+            if table == "inode" and _is_of(ino, old, new)
+        ),
+        (0, None, None),  # the line knows too much
     )
     if old is None or new is None:
         return None

@@ -13,9 +13,11 @@ import pytest
 from replica_fixture import Blocks, Journal, Node
 from simulated_node import SimulatedNode
 
+from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Rename, Rmdir, SetAttributes
 from lucidnode.fs.replica.rebase import Rebase
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.slide import slide_under
 
 SLIDE = "lucidnode.fs.replica.replica.slide_under"
@@ -170,6 +172,45 @@ def test_a_directory_that_goes_is_not_slid_under_what_we_put_there(
     assert undone
     office.agree()
     assert any(b"ours" in name for name in office.b.names())
+
+
+def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(
+    office: Office, undone: list[Rebase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise NoSpace("the disk that holds the replica is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Replica, "_cover_tails", full)
+        office.b.replica.put_tail(office.b.found(b"cut", office.shots).ino, 0, b"tail", 0)
+        with pytest.raises(NoSpace):
+            office.b.create(b"not to be", office.shots)
+    office.b.pack_tails()
+    office.render(2)
+    for expected in (1, 1):  # undone once, and then that operation is forgotten
+        office.a.create(b"note %d" % office.a.now, office.shots)
+        assert office.journal.commit(office.a) is None
+        office.journal.pull_one(office.b)
+        assert len(undone) == expected
+    office.agree()
+
+
+@pytest.mark.usefixtures("undone")
+def test_an_entry_that_changes_one_row_twice(office: Office) -> None:
+    """No Lucidnode makes such an entry, but SQLite takes it; so all nodes must."""
+    office.render(2)
+    database = office.a.replica._database
+    [row] = database.rows("SELECT * FROM inode WHERE ino = ?", (office.shots,))
+    later, latest = ((*row[:8], row[8] + 5 * n, row[9] + 5 * n, *row[10:]) for n in (1, 2))
+    twice = b"".join(
+        database.changeset([("inode", old, new)]) for old, new in ((row, later), (later, latest))
+    )
+    office.journal.entries.append(twice)
+    for node in (office.a, office.b):
+        assert office.journal.pull_one(node).refused is None
+    [found] = database.rows("SELECT * FROM inode WHERE ino = ?", (office.shots,))
+    assert found == latest
+    office.agree()
 
 
 @pytest.mark.parametrize("seed", range(40))
