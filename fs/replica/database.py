@@ -27,7 +27,7 @@ from lucidnode.fs.errors import (
     ReplicaError,
     ReplicaKeyWrong,
 )
-from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
+from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange, key_of
 from lucidnode.fs.replica.schema import REPLICATED, SCHEMA, VERSION
 
 _PAGE = 2048
@@ -176,8 +176,10 @@ class Database:
                 raise ReplicaCorrupt("pending operations do not fit their own undo") from error
 
     def apply(self, changeset: bytes) -> None:
-        """Apply *changeset* whole, or raise Unfit and change nothing."""
-        check_changeset(changeset)
+        """Apply *changeset* whole, or raise Unfit and change nothing.
+
+        One from outside has to pass `check_changeset` before.
+        """
         try:
             # Without a conflict handler the first misfit aborts, and SQLite undoes what it did.
             apsw.Changeset.apply(changeset, self._connection)
@@ -236,21 +238,39 @@ class Database:
 def check_changeset(changeset: bytes) -> list[RowChange]:
     """Return the changes in a *changeset* from outside, or raise Unfit if it is none of ours.
 
-    In an update, columns that stay are None, except for the key in the old row.
+    Stricter than SQLite, which converts what it can: every value has the type of its column, and no
+    row is there twice. In an update, columns that stay are None, except for the key in the old row.
     """
     changes: list[RowChange] = []
+    keys = set()
     try:
         for change in apsw.Changeset.iter(changeset):
-            if REPLICATED.get(change.name) != change.column_count:
+            types = REPLICATED.get(change.name, ())
+            if len(types) != change.column_count:
                 raise Unfit("another set of tables")
-            changes.append((change.name, _cleared(change.old), _cleared(change.new)))
+            old, new = _checked(change.old, types), _checked(change.new, types)
+            if (old is None or new is None) and None in (old or new or ()):
+                raise Unfit("a row with gaps")
+            found: RowChange = (change.name, old, new)
+            key = key_of(found)
+            if None in key or key in keys:
+                raise Unfit("a row without a key, or twice")
+            keys.add(key)
+            changes.append(found)
     except apsw.Error as error:
         raise Unfit("not a changeset") from error
     return changes
 
 
-def _cleared(row: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-    return row and tuple(None if value is apsw.no_change else value for value in row)
+def _checked(
+    row: tuple[Any, ...] | None, types: tuple[type[int | bytes], ...]
+) -> tuple[Any, ...] | None:
+    if row is None:
+        return None
+    for value, kind in zip(row, types, strict=True):
+        if value is not apsw.no_change and type(value) is not kind:
+            raise Unfit("a value of another type")
+    return tuple(None if value is apsw.no_change else value for value in row)
 
 
 def _difference(

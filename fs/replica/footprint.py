@@ -29,11 +29,7 @@ class Footprint(NamedTuple):
 
 
 def footprint(changes: list[RowChange]) -> Footprint:
-    """Return what *changes* touch.
-
-    They may come from outside: in updates, columns that stay are None, and there may be nonsense
-    in the others, which touches nothing of ours and is for the tables to refuse.
-    """
+    """Return what *changes* touch. In updates, columns that stay may be None, except for the key."""
     rows: set[int] = set()
     inodes: set[InodeNo] = set()
     changed: set[InodeNo] = set()

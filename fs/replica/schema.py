@@ -8,8 +8,14 @@ by the same rule on every node. The local tables are this node's own and never l
 
 from __future__ import annotations
 
-REPLICATED = {"inode": 13, "name": 3, "extent": 5, "block": 4, "xattr": 3}
-"""The replicated tables and their numbers of columns."""
+REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
+    "inode": (*(int for _ in range(11)), bytes, int),
+    "name": (int, bytes, int),
+    "extent": (int, int, int, bytes, int),
+    "block": (bytes, int, bytes, int),
+    "xattr": (int, bytes, bytes),
+}
+"""The replicated tables and the types of their columns."""
 
 VERSION = 1
 

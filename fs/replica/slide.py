@@ -76,9 +76,10 @@ def slide_under(
 
 def _times_only(winner: list[RowChange], ino: InodeNo) -> dict[int, int | bytes] | None:
     """Return which times *winner* sets in the row of *ino*, by column; None if it does more."""
-    found = [(old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)]
-    old, new = found[0]
-    if len(found) > 1 or old is None or new is None:
+    [(old, new)] = [
+        (old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)
+    ]
+    if old is None or new is None:
         return None
     columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
     set_to = {place: value for place, value in enumerate(columns) if value is not None}

@@ -545,6 +545,24 @@ def foreign_changeset(sql: str) -> bytes:
 FILE = "INSERT INTO inode VALUES ({}, {}, {}, 0, 0, 0, 1, 0, 0, 0, 0, x'', 0)"
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "pending"])
+def test_an_entry_that_changes_one_row_twice_counts_as_empty(office: Office, busy: bool) -> None:
+    """SQLite takes it. No Lucidnode makes one."""
+    if busy:
+        office.b.create(b"ours")
+    database = office.a.replica._database
+    before = office.a.rows()
+    [root] = database.rows("SELECT * FROM inode WHERE ino = 1")
+    later, latest = ((*root[:9], root[9] + n, *root[10:]) for n in (1, 2))
+    steps = ((root, later), (later, latest))
+    twice = b"".join(database.changeset([("inode", old, new)]) for old, new in steps)
+    office.journal.entries.append(twice)
+    for node in (office.a, office.b):
+        assert office.journal.pull_one(node).refused
+    assert office.a.rows() == before
+    office.share()
+
+
 @pytest.mark.parametrize(
     "changeset",
     [
@@ -559,6 +577,9 @@ FILE = "INSERT INTO inode VALUES ({}, {}, {}, 0, 0, 0, 1, 0, 0, 0, 0, x'', 0)"
         foreign_changeset(FILE.format(77, 3, 511)),
         foreign_changeset(FILE.format(77, 8, 99999)),
         foreign_changeset(FILE.format(77, 8, "'rwx'")),
+        # SQLite would make of these what fits.
+        foreign_changeset("INSERT INTO name VALUES ('1', x'61', 5)"),
+        foreign_changeset("INSERT INTO name VALUES (1, x'61', 5.0)"),
     ],
 )
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "pending"])

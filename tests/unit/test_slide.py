@@ -195,24 +195,6 @@ def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(
     office.agree()
 
 
-@pytest.mark.usefixtures("undone")
-def test_an_entry_that_changes_one_row_twice(office: Office) -> None:
-    """No Lucidnode makes such an entry, but SQLite takes it; so all nodes must."""
-    office.render(2)
-    database = office.a.replica._database
-    [row] = database.rows("SELECT * FROM inode WHERE ino = ?", (office.shots,))
-    later, latest = ((*row[:8], row[8] + 5 * n, row[9] + 5 * n, *row[10:]) for n in (1, 2))
-    twice = b"".join(
-        database.changeset([("inode", old, new)]) for old, new in ((row, later), (later, latest))
-    )
-    office.journal.entries.append(twice)
-    for node in (office.a, office.b):
-        assert office.journal.pull_one(node).refused is None
-    [found] = database.rows("SELECT * FROM inode WHERE ino = ?", (office.shots,))
-    assert found == latest
-    office.agree()
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_sliding_ends_where_a_rebase_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
