@@ -257,7 +257,7 @@ def check_changeset(changeset: bytes) -> list[RowChange]:
                 raise Unfit("a row without a key, or twice")
             keys.add(key)
             changes.append(found)
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise Unfit("not a changeset") from error
     return changes
 

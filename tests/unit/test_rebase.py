@@ -580,6 +580,7 @@ def test_an_entry_that_changes_one_row_twice_counts_as_empty(office: Office, bus
         # SQLite would make of these what fits.
         foreign_changeset("INSERT INTO name VALUES ('1', x'61', 5)"),
         foreign_changeset("INSERT INTO name VALUES (1, x'61', 5.0)"),
+        foreign_changeset("INSERT INTO name VALUES (1, x'61', 5)").replace(b"name", b"n\xcame"),
     ],
 )
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "pending"])
