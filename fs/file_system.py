@@ -18,6 +18,7 @@ from lucidnode.fs.errors import (
     NotDirectory,
     NotPermitted,
     ReadOnly,
+    Unsupported,
 )
 from lucidnode.fs.open_files import OpenFile, OpenFiles
 from lucidnode.fs.reader import Reader
@@ -37,6 +38,8 @@ from lucidnode.fs.replica.intents import (
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client.clock import Clock
+
+_ACL = b"system.posix_acl_"
 
 PAGE_OF_NAMES = 256
 """Names read from the replica at once for a directory listing."""
@@ -306,6 +309,9 @@ class FileSystem:
     def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
         """Set an extended attribute."""
         _check_not_ours(name)
+        if name.startswith(_ACL):
+            # Kept, it would promise a protection that nobody gives.
+            raise Unsupported("access control lists")
         self._apply(SetXattr(ino, name, value, self._clock.wall_ns()))
 
     def remove_xattr(self, ino: InodeNo, name: bytes) -> None:

@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -19,6 +20,19 @@ from daemon_fixture import BLOCK, MountFailed, Workstation, eventually, workstat
 from lucidnode.fs.mountpoint import mounted_at
 
 pytestmark = pytest.mark.fuse
+
+# Version 2, and five entries of tag, permissions and id: user::rw-, user:99:rw-, group::r--, mask::rw-,
+# other::r--. See posix_acl_xattr.h of Linux.
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, bits, who)
+    for tag, bits, who in [
+        (0x01, 6, 2**32 - 1),
+        (0x02, 6, 99),
+        (0x04, 4, 2**32 - 1),
+        (0x10, 6, 2**32 - 1),
+        (0x20, 4, 2**32 - 1),
+    ]
+)
 
 
 @pytest.fixture
@@ -83,6 +97,7 @@ def test_errors_are_those_of_linux(mounted: Path) -> None:
         (errno.ENAMETOOLONG, (mounted / ("n" * 256)).touch),
         (errno.ENODATA, lambda: os.getxattr(mounted / "file", "user.none")),
         (errno.EPERM, lambda: os.setxattr(mounted / "file", "user.lucid.state", b"cloud")),
+        (errno.ENOTSUP, lambda: os.setxattr(mounted / "file", "system.posix_acl_access", ACL)),
         (errno.EEXIST, lambda: os.open(mounted / "file", os.O_CREAT | os.O_EXCL)),
     ]
     for expected, call in calls:
@@ -294,6 +309,20 @@ def test_a_read_only_mount_refuses_changes(node: Workstation) -> None:
         with pytest.raises(OSError, match=r"\[Errno") as caught:
             call()
         assert caught.value.errno == errno.EROFS
+
+
+def test_times_that_cameras_and_archives_bring_along(mounted: Path) -> None:
+    file = mounted / "clip"
+    file.touch()
+    second = 10**9
+    for asked, kept in (
+        (-(10**17) - 1, -(10**17) - 1),  # before 1970, and not a whole second
+        (-11_644_473_600 * second, -(2**63)),  # 1601, where Windows begins
+        (16_725_225_600 * second, 2**63 - 1),  # 2500
+    ):
+        os.utime(file, ns=(asked, asked))
+        assert file.stat().st_mtime_ns == kept
+        assert file.stat().st_atime_ns == kept
 
 
 def test_unmounting_ends_the_process(node: Workstation) -> None:
