@@ -16,7 +16,7 @@ from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
-from lucidnode.fs.replica.content import MAX_OFFSET, Content
+from lucidnode.fs.replica.content import Content
 from lucidnode.fs.replica.database import Database, Unfit, check_changeset
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Tail
 from lucidnode.fs.replica.intents import Intent, Recorded
@@ -349,7 +349,7 @@ class Replica:
         self._must_run()
         with self._database.transaction() as changes:
             recorded = self._record(intent, changes)
-            touched = self._cover_tails(recorded) if self._tails.ends else ()
+            touched = self._tails.cover(recorded)
         for ino in touched:
             self._tails.recount(ino)
         self._changed(changes)
@@ -360,28 +360,6 @@ class Replica:
         recorded = self._operations.run(intent, self._numbers.version())
         self._journal.add(recorded, changes[mark:])
         return recorded
-
-    def _cover_tails(self, recorded: Recorded) -> tuple[InodeNo, ...]:
-        """Cut what *recorded* overwrote or deleted out of the loose tails; return whose."""
-        match recorded.intent:
-            case intents.Write(ino=ino, extents=extents):
-                for extent in extents:
-                    self._tails.clear(ino, extent.offset, extent.offset + extent.length)
-                return (ino,)
-            case intents.Truncate(ino=ino, size=size):
-                self._tails.clear(ino, size, MAX_OFFSET)
-                return (ino,)
-            case intents.Unlink() | intents.Rename() | intents.Forget():
-                gone = tuple(
-                    InodeNo(ino)
-                    for ino in (recorded.ino, recorded.replaced)
-                    if ino in self._tails.ends and self._queries.attributes(InodeNo(ino)) is None
-                )
-                for ino in gone:
-                    self._tails.drop(ino)
-                return gone
-            case _:
-                return ()
 
     def _changed(self, changes: list[RowChange]) -> None:
         if self._usage is not None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.content import MAX_OFFSET
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo, Tail
+from lucidnode.fs.replica.intents import Recorded
 from lucidnode.node.client.ids import BlockId
 
 _LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NULL"
@@ -68,9 +71,26 @@ class Tails:
             if tail.end > end:
                 self._insert(ino, end, tail.data[end - tail.offset :])
 
-    def drop(self, ino: InodeNo) -> None:
-        """Forget the loose tails of a file that is gone. Packs hold other files' bytes as well."""
-        self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
+    def cover(self, done: Recorded) -> tuple[InodeNo, ...]:
+        """Cut what *done* overwrote or deleted out of the loose tails; return of which files."""
+        if not self.ends:
+            return ()
+        match done.intent:
+            case intents.Write(ino=ino, extents=extents):
+                for extent in extents:
+                    self.clear(ino, extent.offset, extent.offset + extent.length)
+                return (ino,)
+            case intents.Truncate(ino=ino, size=size):
+                self.clear(ino, size, MAX_OFFSET)
+                return (ino,)
+            case intents.Unlink() | intents.Rename() | intents.Forget():
+                files = (InodeNo(done.ino), InodeNo(done.replaced))
+                gone = tuple(file for file in files if self._is_gone(file))
+                for file in gone:
+                    self._drop(file)
+                return gone
+            case _:
+                return ()
 
     def move(self, old: InodeNo, new: InodeNo) -> None:
         """Make the loose tails of *old* those of *new*."""
@@ -104,6 +124,16 @@ class Tails:
                 "SELECT ino, max(offset + length(data)) FROM tail WHERE pack IS NULL GROUP BY ino"
             )
         )
+
+    def _is_gone(self, ino: InodeNo) -> bool:
+        """Tell whether *ino* has loose tails and is no more."""
+        return ino in self.ends and not self._database.row(
+            "SELECT 1 FROM inode WHERE ino = ?", (ino,)
+        )
+
+    def _drop(self, ino: InodeNo) -> None:
+        """Forget the loose tails of a file that is gone. Packs hold other files' bytes as well."""
+        self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
 
     def _insert(self, ino: InodeNo, offset: int, data: bytes) -> None:
         self._database.change(

@@ -17,8 +17,8 @@ from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Rename, Rmdir, SetAttributes
 from lucidnode.fs.replica.rebase import Rebase
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.slide import slide_under
+from lucidnode.fs.replica.tails import Tails
 
 SLIDE = "lucidnode.fs.replica.replica.slide_under"
 
@@ -181,7 +181,7 @@ def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(
         raise NoSpace("the disk that holds the replica is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Replica, "_cover_tails", full)
+        patch.setattr(Tails, "cover", full)
         office.b.replica.put_tail(office.b.found(b"cut", office.shots).ino, 0, b"tail", 0)
         with pytest.raises(NoSpace):
             office.b.create(b"not to be", office.shots)
