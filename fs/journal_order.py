@@ -6,19 +6,32 @@ import asyncio
 
 from lucidnode.fs.announcer import Announcer
 from lucidnode.fs.committer import JournalService
+from lucidnode.fs.entries_ahead import EntriesAhead
 from lucidnode.fs.writer import Writer
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.wire import CommitReply, CommitRequest
 
 
 class OrderedJournal:
-    """Wraps *daemon*, so that what an entry needs lies in staging before the daemon looks there."""
+    """Wraps *daemon*, for one project.
 
-    def __init__(self, daemon: JournalService, writer: Writer, announcer: Announcer) -> None:
+    Entries are read ahead, and what a new one needs lies in staging before the daemon looks there.
+    """
+
+    def __init__(
+        self,
+        daemon: JournalService,
+        writer: Writer,
+        announcer: Announcer,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self._daemon = daemon
         self._writer = writer
         self._announcer = announcer
+        self._ahead = EntriesAhead(daemon.entry, clock, tasks)
         self.asked = asyncio.Event()
         """Set once the end of the journal was seen, or could not be."""
 
@@ -31,10 +44,14 @@ class OrderedJournal:
     async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return entry *seq*, or None if there is none."""
         try:
-            found = await self._daemon.entry(project, seq)
+            found = await self._ahead.entry(project, seq)
         except NodeError:
             self.asked.set()
             raise
         if found is None:
             self.asked.set()
         return found
+
+    def stop_ahead(self) -> None:
+        """Give up what is being read ahead."""
+        self._ahead.stop()

@@ -274,7 +274,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         )
         invalidation = Invalidation(fuse)
         news = News(files, open_files, invalidation, writer.pack_tails, access.refresh)
-        journal = OrderedJournal(client, writer, announcer)
+        journal = OrderedJournal(client, writer, announcer, clock, tasks)
         codec = EntryCodec(
             access.keys, DeviceId(link.welcome.device), access.writer_key, secrets.token_bytes
         )
@@ -303,6 +303,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         finally:
             writer.stop()
             reader.stop_ahead()
+            journal.stop_ahead()
             for task in background:
                 task.cancel()
 
