@@ -265,8 +265,8 @@ def check_changeset(changeset: bytes) -> list[RowChange]:
 def _checked(
     row: tuple[Any, ...] | None, types: tuple[type[int | bytes], ...]
 ) -> tuple[Any, ...] | None:
-    if row is None:
-        return None
+    if row is None or tuple(map(type, row)) == types:
+        return row
     for value, kind in zip(row, types, strict=True):
         if value is not apsw.no_change and type(value) is not kind:
             raise Unfit("a value of another type")
