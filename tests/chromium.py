@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -77,6 +78,7 @@ async def opened(url: str) -> AsyncIterator[Page]:
             *_FLAGS,
             f"--user-data-dir={profile}",
             "about:blank",
+            env={**os.environ, "TMPDIR": profile},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
