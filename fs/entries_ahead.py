@@ -11,7 +11,7 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId, Seq
 
 MOST = 16
-"""Entries under way at once. At 20 ms from the bucket that outruns their application."""
+"""Entries in the window: the one that is asked for, and those behind it that are under way."""
 
 FRESH_SECONDS = 10.0
 """How old an answer may be when it is used. The committer counts it as one of now, and a laptop may

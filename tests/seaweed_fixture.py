@@ -16,11 +16,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.seaweed import SETTLING
+
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
-
-_SETTLING = 2.0
-"""Seconds to leave a server alone after its first answer, as the lab does (scripts/lab/seaweed.py)."""
 
 _PORTS = (
     "master.port",
@@ -112,7 +111,7 @@ def _process(folder: Path, config: Path, ports: list[int]) -> Iterator[None]:
         )
     try:
         _wait_until_it_answers(process, ports[-1], log)
-        time.sleep(_SETTLING)  # noqa: TID251  # a test thread, not a loop
+        time.sleep(SETTLING)  # noqa: TID251  # a test thread, not a loop
         yield
     finally:
         process.kill()  # asked politely it waits for idle connections

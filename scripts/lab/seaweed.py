@@ -21,7 +21,7 @@ from lab.record import S3, Ports
 _PORTS = {"s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646}
 """The listeners that SeaweedFS cannot do without, and its own ports for them."""
 
-_SETTLING = 2.0
+SETTLING = 2.0
 """Seconds to leave a server alone after its first answer. About one second after its start the S3
 part learns which filer owns which name, and from then on keeps creates apart by other means than
 before: two creates of one name across that moment can both succeed (docs/lab.md has figures)."""
@@ -100,7 +100,7 @@ def await_seaweed(network: Network, places: Places, account: S3, process: Proces
         return network.within(CLOUD, lambda: _answers(account.endpoint))
 
     until(answers, within=30, what="SeaweedFS does not answer")
-    time.sleep(_SETTLING)  # noqa: TID251  # no loop here
+    time.sleep(SETTLING)  # noqa: TID251  # no loop here
 
 
 def _identities(places: Places, account: S3) -> Path:

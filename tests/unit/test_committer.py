@@ -244,6 +244,29 @@ async def test_another_past_in_the_bucket_stops_the_mount(office: Office) -> Non
     assert "read-only" in office.a.troubles[-1]
 
 
+@pytest.mark.parametrize("next_writer", ["a", "b"])
+async def test_when_a_store_lets_two_commits_win_nobody_builds_on_the_wrong_one(
+    office: Office, next_writer: str
+) -> None:
+    """Whoever has not the past of the next entry stops: the loser, or all whom he misleads."""
+    a, b = office.a, office.b
+    a.node.create(b"lost")
+    async with office.running(a):
+        await office.settled(a)
+    del office.bucket.entries[1]  # and b, who never saw it, is told that it won as well
+    b.node.create(b"kept")
+    async with office.running(b):
+        await office.settled(b)
+    writer, other = (a, b) if next_writer == "a" else (b, a)
+    async with office.running(writer):
+        writer.node.create(b"next")
+        await writer.committer.flush()
+    assert writer.committer.stopped is None
+    async with office.running(other):
+        await office.clock.until(lambda: other.committer.stopped is not None)
+    assert "read-only" in other.troubles[-1]
+
+
 async def test_a_head_that_vanished_stops_the_mount_at_its_start(office: Office) -> None:
     async with office.running(office.a):
         office.a.node.create(b"f")

@@ -16,6 +16,7 @@ from simulated_node import SimulatedNode
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Rename, Rmdir, SetAttributes
+from lucidnode.fs.replica.journal import Journal as JournalTables
 from lucidnode.fs.replica.rebase import Rebase
 from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
@@ -192,6 +193,26 @@ def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(
         assert office.journal.commit(office.a) is None
         office.journal.pull_one(office.b)
         assert len(undone) == expected
+    office.agree()
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_all_as_it_was(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise NoSpace("the disk that holds the replica is full")
+
+    office.render(2)
+    office.a.create(b"note", office.shots)
+    assert office.journal.commit(office.a) is None
+    before, head = office.b.rows(), office.b.replica.head()
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalTables, "set_changes_of", full)
+        with pytest.raises(NoSpace):
+            office.journal.pull_one(office.b)
+    assert (office.b.rows(), office.b.replica.head()) == (before, head)
+    office.journal.pull_one(office.b)
+    assert office.b.content(b"note", office.shots) == b""
     office.agree()
 
 
