@@ -26,10 +26,6 @@ from lucidnode.node.hedging import Hedging
 from lucidnode.node.single_flight import SingleFlight
 from lucidnode.node.traffic import Traffic
 
-MUCH_QUICKER = 3.0
-"""How many times quicker than a peer's patience another source must be to say that the peer is at
-fault. When the uplink is slow both are, and to blame the owner would have everyone fetch alone."""
-
 
 class BlockCache(Protocol):
     """The evictable cache on this node's disk. It has misses, not errors."""
@@ -171,7 +167,7 @@ class BlockSource:
                 await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
                 if hedge.done() and (quicker := hedge.result()) is not None:
                     asking.cancel()
-                    if self._clock.boot() - began < patience / MUCH_QUICKER:
+                    if self._clock.boot() - began < self._hedging.much_quicker():
                         self._office.overtaken(asked[-1])
                     return quicker
                 hedge.add_done_callback(self._lost)

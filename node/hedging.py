@@ -19,6 +19,10 @@ SOONEST = 0.5
 UNKNOWN = 2.0
 """Seconds before a hedge: at the soonest, and while too little has been measured."""
 
+MUCH_QUICKER = 3.0
+"""How many times quicker than a peer's patience another source must be to say that the peer is at
+fault. When the uplink is slow both are, and to blame the owner would have everyone fetch alone."""
+
 SLOWER = 3.0
 """A request is suspicious when it takes this many times what 95 of 100 take."""
 
@@ -34,6 +38,15 @@ class Hedging:
         """Return how many seconds to wait for the first source before asking the next as well."""
         usual = self._usual.p95()
         return UNKNOWN if usual is None else max(SOONEST, SLOWER * usual)
+
+    def much_quicker(self) -> float:
+        """Return within how many seconds another source must answer to say the first is at fault.
+
+        A third of the patience, but of the shortest while nothing is known: when an office begins to
+        read, every source is slow, and one lucky answer says little.
+        """
+        usual = self._usual.p95()
+        return (SOONEST if usual is None else self.patience()) / MUCH_QUICKER
 
     def finished(self, seconds: float) -> None:
         """Learn that an ordinary request took *seconds*; it earns its share of the budget."""

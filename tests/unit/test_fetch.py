@@ -14,6 +14,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.fetch import Ask, BlockSource
+from lucidnode.node.hedging import MUCH_QUICKER
 
 OWNER, SECOND, OTHER = DeviceId("a" * 32), DeviceId("b" * 32), DeviceId("c" * 32)
 DATA = b"ciphertext of a block"
@@ -224,6 +225,9 @@ class Impatient:
 
     def patience(self) -> float:
         return 0.1
+
+    def much_quicker(self) -> float:
+        return self.patience() / MUCH_QUICKER
 
     def finished(self, seconds: float) -> None:
         pass

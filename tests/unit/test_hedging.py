@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.hedging import BURST, SHARE, SOONEST, UNKNOWN, Hedging
+from lucidnode.node.hedging import BURST, MUCH_QUICKER, SHARE, SOONEST, UNKNOWN, Hedging
 from lucidnode.node.latency import Latency
 
 seconds = st.floats(0, 100)
@@ -54,3 +54,11 @@ def test_the_percentile_is_a_recent_sample_that_few_exceed(history: list[float])
     recent = history[-64:]
     assert p95 in recent
     assert sum(each > p95 for each in recent) <= len(recent) * 0.05
+
+
+def test_one_lucky_answer_says_little_while_nothing_is_known() -> None:
+    hedging = Hedging()
+    assert hedging.much_quicker() == SOONEST / MUCH_QUICKER < hedging.patience() / MUCH_QUICKER
+    for _ in range(100):
+        hedging.finished(1.0)
+    assert hedging.much_quicker() == hedging.patience() / MUCH_QUICKER
