@@ -6,9 +6,17 @@ import asyncio
 import secrets
 
 import pytest
+from blake3 import blake3
 
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Bucket, Listed
-from lucidnode.node.bucket.errors import AlreadyThere
+from lucidnode.node.bucket.errors import AlreadyThere, Oversize
+from lucidnode.node.bucket.fingerprint import (
+    START,
+    Fingerprint,
+    fingerprint,
+    fingerprint_of,
+    oversize_fingerprint,
+)
 from lucidnode.node.bucket.probe import FOLDER, probe
 from lucidnode.node.client.errors import Corrupt, NotThere
 
@@ -63,9 +71,26 @@ class BucketContract:
         self, bucket: Bucket
     ) -> None:
         await bucket.put(KEY, bytes(MAX_OBJECT + 1))
-        with pytest.raises(Corrupt):
+        with pytest.raises(Oversize) as over:
             await bucket.get(KEY)
+        assert over.value.size == MAX_OBJECT + 1
         assert await bucket.get(KEY, (MAX_OBJECT, MAX_OBJECT + 1)) == b"\0"
+
+    async def test_a_fingerprint_is_the_hash_of_an_object_of_ours(self, bucket: Bucket) -> None:
+        for body in (b"", b"entry", bytes(range(256)) * (MAX_OBJECT // 256)):
+            await bucket.put(KEY, body)
+            assert await fingerprint(bucket, KEY) == fingerprint_of(body)
+            assert fingerprint_of(body) == Fingerprint(len(body), blake3(body).digest())
+        await bucket.delete(KEY)
+        with pytest.raises(NotThere):
+            await fingerprint(bucket, KEY)
+
+    async def test_an_oversize_object_has_a_fingerprint_of_its_size_and_start(
+        self, bucket: Bucket
+    ) -> None:
+        body = b"start" + bytes(MAX_OBJECT)
+        await bucket.put(KEY, body)
+        assert await fingerprint(bucket, KEY) == oversize_fingerprint(len(body), body[:START])
 
     async def test_a_name_is_created_once(self, bucket: Bucket) -> None:
         await bucket.create(KEY, b"first")

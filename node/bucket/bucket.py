@@ -27,8 +27,9 @@ class Bucket(Protocol):
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         """Return the object, or its bytes from span[0] up to but without span[1].
 
-        All of what was asked for or an error, never less. Raises NotThere, and Corrupt for an
-        object over MAX_OBJECT or one that ends inside the span. A span is never empty.
+        All of what was asked for or an error, never less. Raises NotThere, Oversize for
+        more than MAX_OBJECT bytes, and Corrupt where the object ends inside the span. A span is
+        never empty.
         """
 
     async def put(self, key: str, body: bytes) -> None:

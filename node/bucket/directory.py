@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
-from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
+from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.client.errors import (
     AccessDenied,
@@ -123,7 +123,7 @@ class DirectoryBucket:
             size = os.fstat(file.fileno()).st_size
             start, end = span or (0, size)
             if end - start > MAX_OBJECT:
-                raise Corrupt(f"{path.name} has {size} bytes, more than any object of ours")
+                raise Oversize(path.name, size)
             file.seek(start)
             body = file.read(end - start)
         if len(body) != end - start:

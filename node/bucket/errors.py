@@ -6,15 +6,17 @@ NodeError
 ├── Refused
 │   ├── WrongBucket  there is no such bucket, or nobody here may use it: tell a person
 │   └── Unfit        the store cannot carry a journal; the message says what it did wrong
-└── Unavailable
-    └── AccessDenied
+├── Unavailable
+│   └── AccessDenied
+└── Corrupt
+    └── Oversize     larger than any object of ours, by the store's own word; says how large
 
 Every message is one sentence for a person. It names the bucket, never a key or a secret.
 """
 
 from __future__ import annotations
 
-from lucidnode.node.client.errors import NodeError, Refused
+from lucidnode.node.client.errors import Corrupt, NodeError, Refused
 
 
 class AlreadyThere(NodeError):
@@ -27,6 +29,15 @@ class Unsettled(NodeError):
 
 class WrongBucket(Refused):
     """The address leads to no bucket that can be used."""
+
+
+class Oversize(Corrupt):
+    """An object over MAX_OBJECT. No reader holds it; `fingerprint` tells what chains need of it."""
+
+    def __init__(self, name: str, size: int) -> None:
+        """*size* is that of the whole object in bytes."""
+        super().__init__(f"{name} has {size} bytes, more than any object of ours")
+        self.size = size
 
 
 class Unfit(Refused):

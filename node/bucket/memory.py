@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
-from lucidnode.node.bucket.errors import AlreadyThere
+from lucidnode.node.bucket.errors import AlreadyThere, Oversize
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.client.errors import Corrupt, NotThere
 
@@ -22,7 +22,7 @@ class MemoryBucket:
         body = self.objects[key]
         start, end = span or (0, len(body))
         if end - start > MAX_OBJECT:
-            raise Corrupt(f"{key} has {len(body)} bytes, more than any object of ours")
+            raise Oversize(key, len(body))
         if end > len(body):
             raise Corrupt("the object ends before the bytes asked for")
         return body[start:end]

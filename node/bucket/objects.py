@@ -14,7 +14,7 @@ from obstore.store import S3Store
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
-from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
+from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.refusal import Refusal
 from lucidnode.node.client.errors import (
@@ -84,7 +84,7 @@ class ObjectBucket:
             answer = await obstore.get_async(self._store, self._folder + key, options=options)
         start, end = answer.range
         if end - start > MAX_OBJECT:
-            raise Corrupt(f"{key} has {end - start} bytes, more than any object of ours")
+            raise Oversize(key, answer.meta["size"])
         if span and (start, end) != span:
             raise Corrupt(f"{key} ends inside the bytes asked for")
         async with self._call(size=end - start):

@@ -35,6 +35,13 @@ from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
+from lucidnode.node.bucket.bucket import MAX_OBJECT
+from lucidnode.node.bucket.fingerprint import (
+    START,
+    Fingerprint,
+    fingerprint_of,
+    oversize_fingerprint,
+)
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash, signed, signing_message, split_signed
 from lucidnode.node.client.roster import verified
@@ -42,6 +49,7 @@ from lucidnode.node.client.roster_entry import device_id
 
 VECTORS = Path(__file__).parents[2] / "docs" / "vectors"
 PAGE = (VECTORS.parent / "format.md").read_text()
+OBJECTS = json.loads((VECTORS / "objects.json").read_text())
 BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
@@ -88,6 +96,18 @@ def test_keys_are_derived_as_published() -> None:
     for epoch, derived in BLOCKS["derived"].items():
         made = keys.epoch(int(epoch))
         assert {name: getattr(made, name).hex() for name in derived} == derived
+
+
+@pytest.mark.parametrize("item", OBJECTS["objects"], ids=lambda item: item["name"])
+def test_objects_are_hashed_as_published(item: dict[str, Any]) -> None:
+    size, source = item["size"], blake3(item["blake3_xof_of"].encode())
+    over = size > MAX_OBJECT
+    found = (
+        oversize_fingerprint(size, source.digest(length=START))
+        if over
+        else fingerprint_of(source.digest(length=size))
+    )
+    assert found == Fingerprint(size, bytes.fromhex(item["hash"]))
 
 
 @pytest.mark.parametrize("block", BLOCKS["blocks"], ids=lambda block: block["name"])
@@ -257,7 +277,7 @@ def test_the_worked_sizes_of_the_page_are_right() -> None:
 
 def test_the_page_lists_every_domain_that_the_code_uses_and_no_other() -> None:
     root = VECTORS.parents[1]
-    sources = [*(root / "fs").rglob("*.py"), *(root / "node" / "client").glob("*.py")]
+    sources = [*(root / "fs").rglob("*.py"), *(root / "node").rglob("*.py")]
     used = re.findall(r'"(lucidnode 2026 [a-z0-9 ]+)', "".join(one.read_text() for one in sources))
     _, glossary = PAGE.split("## Glossary of contexts")
     listed = re.findall(r"`(lucidnode 2026 [a-z0-9 ]+)`", glossary)
@@ -266,6 +286,19 @@ def test_the_page_lists_every_domain_that_the_code_uses_and_no_other() -> None:
 
 
 # -- by the page alone: docs/format.md written down a second time --------------------------------
+
+
+def page_object_hash(size: int, start: bytes) -> bytes:
+    if size <= 17_825_792:
+        return blake3(start).digest()
+    context = "lucidnode 2026 format 1 oversize object"
+    return blake3(struct.pack(">Q", size) + start[:65536], derive_key_context=context).digest()
+
+
+@pytest.mark.parametrize("item", OBJECTS["objects"], ids=lambda item: item["name"])
+def test_the_page_alone_is_enough_to_hash_an_object(item: dict[str, Any]) -> None:
+    start = blake3(item["blake3_xof_of"].encode()).digest(length=min(item["size"], 17_825_793))
+    assert page_object_hash(item["size"], start).hex() == item["hash"]
 
 
 def page_key(context: str, key: bytes, project: bytes) -> bytes:
