@@ -136,7 +136,8 @@ class JournalService:
                 self._note_head(project, seq, body)
                 self._announce(project, seq, body)
                 return wire.CommitReply("committed", body)
-            case register.Lost(body=winner):
+            case register.Lost(held=held):
+                winner = held.body or b""
                 await self._staging.discard_prepared(project)
                 self._note_head(project, seq, winner)
                 return wire.CommitReply("lost", winner)

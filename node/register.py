@@ -6,7 +6,10 @@ The journal and the roster are rows of such names. This file knows neither.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from blake3 import blake3
 
 from lucidnode.node.bucket.backoff import Backoff, Jitter
 from lucidnode.node.bucket.bucket import Bucket
@@ -16,15 +19,31 @@ from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Refused, 
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What lies under a name. *hash* is its BLAKE3-256.
+
+    *body* is None for what is proven to lie there and has not the shape of anything of ours.
+    """
+
+    hash: bytes
+    body: bytes | None
+
+    @classmethod
+    def of(cls, body: bytes) -> Held:
+        """Return *body* as what was found."""
+        return cls(blake3(body).digest(), body)
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """Our body is what everybody finds under the name, now and for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Somebody else's body is; ours is not there and never will be."""
+    """Something else is; ours is not there and never will be."""
 
-    body: bytes
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +63,32 @@ _GLANCE_S = 0.2
 of a race one a second, while the winner's body can be read at once."""
 
 
+Look = Callable[[], Awaitable[Held]]
+"""Tells what lies under the name, believing only what can be believed. Raises NotThere, Unavailable
+or Corrupt."""
+
+
 async def commit(
     bucket: Bucket, key: str, body: bytes, clock: Clock, deadline: float, jitter: Jitter
 ) -> Outcome:
-    """Create *key* with *body* if it is absent, and find out how that ended.
+    """Create *key* as `commit_by` does, believing one plain read of what lies there."""
+
+    async def look() -> Held:
+        return Held.of(await bucket.get(key))
+
+    return await commit_by(look, bucket, key, body, clock, deadline, jitter)
+
+
+async def commit_by(
+    look: Look,
+    bucket: Bucket,
+    key: str,
+    body: bytes,
+    clock: Clock,
+    deadline: float,
+    jitter: Jitter,
+) -> Outcome:
+    """Create *key* with *body* if it is absent, and find out how that ended by a *look*.
 
     *body* must be unlike any other anyone ever commits (it carries a random attempt id): that is
     how our own success is told from another's when its answer was lost. Nothing is tried anew
@@ -63,8 +104,8 @@ async def commit(
             return Committed()
         # Also after AlreadyThere, which may be the answer to our own body sent earlier.
         try:
-            there = await bucket.get(key)
-            return Committed() if there == body else Lost(there)
+            there = await look()
+            return Committed() if there.body == body else Lost(there)
         except NotThere:
             pass  # not settled: try again
         except (Unavailable, Corrupt) as error:

@@ -124,8 +124,8 @@ class RosterService:
                 with contextlib.suppress(Unavailable):  # it is there; `run` will see it
                     await self.refresh()
                 return wire.CommitReply("committed", body)
-            case register.Lost(body=winner):
-                return wire.CommitReply("lost", winner)
+            case register.Lost(held=held):
+                return wire.CommitReply("lost", held.body or b"")
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
 

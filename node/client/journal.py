@@ -126,6 +126,15 @@ def split_signed(entry: bytes) -> tuple[bytes, bytes]:
     return entry[:-SIGNATURE_SIZE], entry[-SIGNATURE_SIZE:]
 
 
+def is_entry_of(project: ProjectId, seq: Seq, body: bytes) -> bool:
+    """Tell whether *body* has the shape of entry *seq* of *project*, whoever made it."""
+    try:
+        header = EntryHeader.parse(split_signed(body)[0])
+    except Malformed:
+        return False
+    return header.project == project and header.seq == seq
+
+
 def entry_hash(entry: bytes) -> bytes:
     """Return BLAKE3-256 of the finished entry, valid or not: the `previous` of the next."""
     return blake3(entry).digest()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, Refused, Unavailable
-from lucidnode.node.register import Committed, Lost, Unknown, commit
+from lucidnode.node.register import Committed, Held, Lost, Unknown, commit
 
 KEY = "roster/0000000000000001"
 
@@ -97,7 +97,7 @@ def truth(bucket: MemoryBucket, body: bytes) -> Committed | Lost | None:
     if KEY not in bucket.objects:
         return None
     there = bucket.objects[KEY]
-    return Committed() if there == body else Lost(there)
+    return Committed() if there == body else Lost(Held.of(there))
 
 
 @given(mishaps, st.none() | st.just(b"theirs"), st.floats(0, 30))
@@ -143,8 +143,8 @@ def test_of_two_writers_at_most_one_is_told_that_it_won(
                 for body in (b"one", b"two")
             )
         assert {one.result(), two.result()} in (
-            {Committed(), Lost(b"one")},
-            {Committed(), Lost(b"two")},
+            {Committed(), Lost(Held.of(b"one"))},
+            {Committed(), Lost(Held.of(b"two"))},
         )
 
     asyncio.run(run())
@@ -198,7 +198,7 @@ async def test_a_create_that_hangs_does_not_hide_who_won() -> None:
     clock, bucket = FakeClock(), Hanging()
     bucket.objects[KEY] = b"theirs"
     outcome = await commit(bucket, KEY, b"ours", clock, clock.now + 60, lambda: 0.5)
-    assert outcome == Lost(b"theirs")
+    assert outcome == Lost(Held.of(b"theirs"))
 
 
 async def test_a_slow_create_is_waited_for_while_the_name_is_free() -> None:
@@ -235,5 +235,5 @@ async def test_a_name_taken_before_is_lost_at_once() -> None:
     with pytest.raises(AlreadyThere):
         await bucket.create(KEY, b"ours")
     outcome = await commit(bucket, KEY, b"ours", clock, clock.now + 60, lambda: 0.5)
-    assert outcome == Lost(b"theirs")
+    assert outcome == Lost(Held.of(b"theirs"))
     assert clock.now <= 1000.2

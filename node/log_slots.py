@@ -1,0 +1,298 @@
+"""A log whose entries are names in the bucket that can be written once: 1, 2, 3 and so on.
+
+The journal and the roster are such logs; this file knows neither. What it adds to the bucket is
+that nothing is decided for good on one look. A gateway's page in the place of an answer is no
+answer. What lies in a slot is proven by two reads at different times that gave the same bytes, and
+by a listing that shows the name with that size. A slot is taken only on top of the one before as
+it stood here, which is seen again once it is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from blake3 import blake3
+
+from lucidnode.node.bucket.backoff import Backoff, Jitter
+from lucidnode.node.bucket.bucket import MAX_OBJECT, Bucket
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.register import Committed, Held, Lost, Unknown, commit_by
+
+AGAIN_S = 1.0
+"""Seconds between the two reads of a proof: longer than most faults of one connection."""
+
+FRESH_S = 2.0
+"""Seconds for which a slot that was seen to stand counts as standing."""
+
+_ASK_S = (0.5, 10.0)
+"""Pauses before a log is asked again after something else answered: the first and the last."""
+
+_PIECE_BYTES = 8 * 1024 * 1024
+"""What is read at once of an object larger than any of ours."""
+
+_KEPT_PROOFS = 64
+"""Slots with foreign objects that are remembered, so that each is proven once."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unchained:
+    """The slot before is proven not to hold what it held here: nothing may be built on it."""
+
+    seq: Seq
+
+
+Outcome = Committed | Lost | Unknown | Unchained
+
+Shape = Callable[[Seq, bytes], bool]
+"""Tells whether these bytes have the shape of the log's entry of that number; pure."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogNames:
+    """Where a log is kept, and what it is called.
+
+    *folder* is the prefix of all its keys, *key* gives the one of an entry. *called* is for people:
+    "journal entry". *topic* is that of its alerts.
+    """
+
+    folder: str
+    key: Callable[[Seq], str]
+    called: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look at a slot. *body* is None for what is larger than any object of ours."""
+
+    size: int
+    hash: bytes
+    body: bytes | None
+
+
+class LogSlots:
+    """Reads and takes the slots of one log."""
+
+    def __init__(
+        self,
+        *,
+        bucket: Bucket,
+        names: LogNames,
+        shape: Shape,
+        alerts: Alerts,
+        clock: Clock,
+        jitter: Jitter,
+    ) -> None:
+        self._bucket = bucket
+        self._names = names
+        self._shape = shape
+        self._alerts = alerts
+        self._clock = clock
+        self._jitter = jitter
+        self._foreign: dict[Seq, Held] = {}
+        self._standing: tuple[Seq, bytes, float] | None = None
+        self._pauses = Backoff(jitter, *_ASK_S)
+        self._closed_until = 0.0
+
+    async def read(self, seq: Seq) -> Held:
+        """Return what lies in slot *seq*, as one look shows it if that has an entry's shape.
+
+        What has another shape is returned only once it is proven to lie there. Raises NotThere, or
+        Unavailable: also when something else than the bucket answers, and then for a while.
+        """
+        if (known := self._foreign.get(seq)) is not None:
+            return known
+        self._ask()
+        try:
+            body = await self._bucket.get(self._names.key(seq))
+        except NotThere:
+            self._answered()
+            raise
+        except Corrupt:
+            return await self.prove(seq)
+        if self._shape(seq, body):
+            self._answered()
+            return Held.of(body)
+        return await self.prove(seq)
+
+    async def prove(self, seq: Seq) -> Held:
+        """Return what is proven to lie in slot *seq*: two reads and a listing agree.
+
+        Raises NotThere if that is what is proven, and Unavailable if they do not agree.
+        """
+        self._ask()
+        first = await self._look(seq)
+        await self._clock.sleep(AGAIN_S)
+        second = await self._look(seq)
+        listed = await self._listed_size(seq)
+        if first != second or listed != (None if first is None else first.size):
+            raise self._no_answer()
+        self._answered()
+        if first is None:
+            raise NotThere(f"there is no {self._names.called} {seq}")
+        if first.body is not None and self._shape(seq, first.body):
+            return Held(first.hash, first.body)
+        self._report_foreign(seq)
+        held = self._foreign[seq] = Held(first.hash, None)
+        if len(self._foreign) > _KEPT_PROOFS:
+            del self._foreign[next(iter(self._foreign))]
+        return held
+
+    async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
+        """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
+
+        Slot 0, before the first entry, always stands. Raises Unavailable.
+        """
+        if seq == 0:
+            return True
+        if self._stood_just_now(seq, fits):
+            return True
+        asked_at = self._clock.boot()
+        seen: Held | None
+        try:
+            self._ask()
+            body = await self._bucket.get(self._names.key(seq))
+            seen = Held.of(body)
+        except (NotThere, Corrupt):
+            seen = None
+        if seen is None or not fits(seen.hash):
+            self._foreign.pop(seq, None)
+            try:
+                seen = await self.prove(seq)
+            except NotThere:
+                return False
+            if not fits(seen.hash):
+                return False
+        self._standing = (seq, seen.hash, asked_at)
+        return True
+
+    async def take(
+        self, seq: Seq, body: bytes, fits: Callable[[bytes], bool], deadline: float
+    ) -> Outcome:
+        """Create slot *seq* with *body* if it is absent, on top of a slot before it that *fits*.
+
+        *body* must be unlike any other (see `register.commit`); nothing is tried anew after
+        *deadline*. Raises nothing of NodeError. Committed means that both slots were seen once
+        more; after Unchained ours may be there, on top of nothing, and is not to be counted.
+        """
+        before = Seq(seq - 1)
+        try:
+            if not await self.stands(before, fits):
+                return Unchained(before)
+        except (Unavailable, Corrupt) as error:
+            return Unknown(error)
+        outcome = await commit_by(
+            lambda: self.read(seq),
+            self._bucket,
+            self._names.key(seq),
+            body,
+            self._clock,
+            deadline,
+            self._jitter,
+        )
+        return await self._confirmed(seq, body, fits) if outcome == Committed() else outcome
+
+    async def _confirmed(self, seq: Seq, body: bytes, fits: Callable[[bytes], bool]) -> Outcome:
+        """See the slot just taken and the one before it: the bucket may have been put back."""
+        self._standing = None
+        async with asyncio.TaskGroup() as group:
+            below = group.create_task(_or_cause(self.stands(Seq(seq - 1), fits)))
+            ours = group.create_task(_or_cause(self._bucket.size(self._names.key(seq))))
+        for answer in (below.result(), ours.result()):
+            if isinstance(answer, NodeError):
+                return Unknown(answer)
+        if not below.result():
+            return Unchained(Seq(seq - 1))
+        if ours.result() != len(body):
+            return Unknown(self._no_answer())
+        self._standing = (seq, blake3(body).digest(), self._clock.boot())
+        return Committed()
+
+    # -- one look ----------------------------------------------------------------------------
+
+    async def _look(self, seq: Seq) -> _Seen | None:
+        key = self._names.key(seq)
+        try:
+            body = await self._bucket.get(key)
+        except NotThere:
+            return None
+        except Corrupt:
+            return await self._look_at_large(seq)
+        return _Seen(len(body), blake3(body).digest(), body)
+
+    async def _look_at_large(self, seq: Seq) -> _Seen | None:
+        """Hash an object that is larger than any of ours without ever holding much of it."""
+        size = await self._listed_size(seq)
+        if size is None or size <= MAX_OBJECT:
+            raise self._no_answer()
+        hasher = blake3()
+        try:
+            for start in range(0, size, _PIECE_BYTES):
+                span = (start, min(size, start + _PIECE_BYTES))
+                hasher.update(await self._bucket.get(self._names.key(seq), span))
+        except (NotThere, Corrupt):
+            raise self._no_answer() from None
+        return _Seen(size, hasher.digest(), None)
+
+    async def _listed_size(self, seq: Seq) -> int | None:
+        key = self._names.key(seq)
+        after = self._names.key(Seq(seq - 1))
+        listed = await self._bucket.list(self._names.folder, after, 1)
+        return listed[0].size if listed and listed[0].key == key else None
+
+    def _stood_just_now(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
+        if self._standing is None:
+            return False
+        number, hash_, at = self._standing
+        return number == seq and fits(hash_) and self._clock.boot() - at < FRESH_S
+
+    # -- what a person hears -----------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Raise Unavailable while it is too soon to ask again."""
+        if self._clock.boot() < self._closed_until:
+            raise Unavailable(self._sentence())
+
+    def _answered(self) -> None:
+        self._closed_until = 0.0
+        self._pauses = Backoff(self._jitter, *_ASK_S)
+        self._alerts.end(self._names.topic)
+
+    def _no_answer(self) -> Unavailable:
+        self._closed_until = self._clock.boot() + self._pauses.pause()
+        self._alerts.begin(
+            self._names.topic,
+            self._sentence(),
+            "Look for the login page of a network, a proxy or a VPN; it is asked again by itself.",
+        )
+        return Unavailable(self._sentence())
+
+    def _sentence(self) -> str:
+        return (
+            "Something between here and the bucket answers in its place: what came is no "
+            f"{self._names.called}, and the bucket does not list it as one."
+        )
+
+    def _report_foreign(self, seq: Seq) -> None:
+        self._alerts.begin(
+            f"{self._names.topic}:{seq}",
+            f"The bucket holds something that is no {self._names.called} in the place of number "
+            f"{seq}; it counts as empty.",
+            "Find out who besides Lucidnode writes to this bucket.",
+            lasts_s=EVENT_S,
+        )
+
+
+async def _or_cause(answer: Awaitable[T]) -> T | Unavailable | Corrupt:
+    try:
+        return await answer
+    except (Unavailable, Corrupt) as error:
+        return error
