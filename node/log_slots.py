@@ -17,7 +17,9 @@ from typing import TypeVar
 from blake3 import blake3
 
 from lucidnode.node.bucket.backoff import Backoff, Jitter
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Bucket
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import Oversize
+from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
@@ -32,9 +34,6 @@ FRESH_S = 2.0
 
 _ASK_S = (0.5, 10.0)
 """Pauses before a log is asked again after something else answered: the first and the last."""
-
-_PIECE_BYTES = 8 * 1024 * 1024
-"""What is read at once of an object larger than any of ours."""
 
 _KEPT_PROOFS = 64
 """Slots with foreign objects that are remembered, so that each is proven once."""
@@ -224,23 +223,18 @@ class LogSlots:
             body = await self._bucket.get(key)
         except NotThere:
             return None
-        except Corrupt:
-            return await self._look_at_large(seq)
+        except Oversize as over:
+            found = oversize_fingerprint(over.size, await self._start(key))
+            return _Seen(found.size, found.hash, None)
+        except Corrupt as error:
+            raise self._no_answer() from error
         return _Seen(len(body), blake3(body).digest(), body)
 
-    async def _look_at_large(self, seq: Seq) -> _Seen | None:
-        """Hash an object that is larger than any of ours without ever holding much of it."""
-        size = await self._listed_size(seq)
-        if size is None or size <= MAX_OBJECT:
-            raise self._no_answer()
-        hasher = blake3()
+    async def _start(self, key: str) -> bytes:
         try:
-            for start in range(0, size, _PIECE_BYTES):
-                span = (start, min(size, start + _PIECE_BYTES))
-                hasher.update(await self._bucket.get(self._names.key(seq), span))
-        except (NotThere, Corrupt):
-            raise self._no_answer() from None
-        return _Seen(size, hasher.digest(), None)
+            return await self._bucket.get(key, (0, START))
+        except (NotThere, Corrupt) as error:
+            raise self._no_answer() from error
 
     async def _listed_size(self, seq: Seq) -> int | None:
         key = self._names.key(seq)

@@ -20,7 +20,7 @@ from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Refused, 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What lies under a name. *hash* is its BLAKE3-256.
+    """What lies under a name. *hash* is its fingerprint (lucidnode.node.bucket.fingerprint).
 
     *body* is None for what is proven to lie there and has not the shape of anything of ours.
     """
