@@ -22,7 +22,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   └── Unreadable            EIO          no source gave the right bytes
 ├── FormatError               bytes from outside break format 1: never used, never shown
 │   ├── Forged                authentication failed: wrong key, wrong place or altered
-│   ├── NewerFormat           authentic, but made by a later version: stop, read-only, say so
+│   ├── NewerFormat           authentic, but made by a later version of Lucidnode: update it
 │   ├── KeyMissing            sealed in an epoch whose key we do not hold: read the roster again
 │   ├── BlockError            drop the copy, ask the next source, else Unreadable
 │   │   ├── BlockTruncated    shorter than its name says
@@ -34,7 +34,8 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   └── BadEntry              a journal entry that counts as empty for everyone
 │       ├── EntryMisshapen    cut, extended, no entry at all, or its contents break the format
 │       ├── EntryMisplaced    another sequence number, project or predecessor than its slot has
-│       ├── EntryUnauthorised signed by nobody who may write here
+│       ├── EntryUnauthorised signed by nobody who may write here: read the roster again first
+│       ├── EntryUnannounced  of a format or epoch the roster does not know: the same
 │       └── EntryForged       (also Forged) the signature or the seal does not hold
 ├── HistoryForked             the bucket shows another past than before: read-only until a person looks
 ├── ReplicaError              the local replica cannot be used
@@ -244,6 +245,13 @@ class EntryMisplaced(BadEntry):
 
 class EntryUnauthorised(BadEntry):
     """Signed by a device that may not write here."""
+
+
+class EntryUnannounced(BadEntry):
+    """Of a format or an epoch that no owner has announced in the roster.
+
+    One member's word does not make a format or an epoch: it would stop everybody else.
+    """
 
 
 class EntryForged(BadEntry, Forged):

@@ -11,7 +11,7 @@ The frame around it, which needs no key, is lucidnode.node.client.journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import zstandard
@@ -20,12 +20,12 @@ from lucidnode.fs.errors import (
     EntryForged,
     EntryMisplaced,
     EntryMisshapen,
+    EntryUnannounced,
     EntryUnauthorised,
     Forged,
     FormatError,
-    NewerFormat,
 )
-from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.keys import ANNOUNCED_EPOCHS, ProjectKeys
 from lucidnode.fs.format.padding import padded, unpadded
 from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal, verify
 from lucidnode.node.client.errors import Malformed
@@ -43,12 +43,12 @@ from lucidnode.node.client.msgpack import decoded
 PADDING = 256
 """Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""
 
-MAX_CONTENT = 64 * 1024 * 1024
-"""Bytes of MessagePack that an entry may unpack to: changesets shrink about four to ten times."""
+MAX_CONTENT = 8 * 1024 * 1024
+"""Bytes of MessagePack that an entry may unpack to."""
 
 _LEVEL = 3
-_WINDOW = 1 << 27
-"""zstd's largest window at ordinary levels; larger frames are refused, not allocated."""
+_WINDOW = MAX_CONTENT
+"""Bytes that zstd looks back at most; a frame that wants more is refused, not allocated."""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,13 +98,17 @@ def open_entry(
     seq: Seq,
     previous: bytes,
     device_public_of: Callable[[DeviceId], bytes | None],
+    *,
+    epochs: Collection[int] = ANNOUNCED_EPOCHS,
 ) -> Change:
     """Return what the signed *entry* in slot *seq*, after the entry hashed *previous*, does.
 
-    *device_public_of* gives the Ed25519 key of a device that may write, else None. Raises:
-    BadEntry: the entry counts as empty (EntryUnauthorised only after the roster was read anew);
-    KeyMissing: the entry is authentic, its epoch's key is not ours yet; never counts as empty;
-    NewerFormat: the entry is authentic and beyond this version; never counts as empty.
+    *device_public_of* gives the Ed25519 key of a device that may write, else None; *epochs* are
+    those that the roster announces. Raises:
+    BadEntry: the entry counts as empty (EntryUnauthorised and EntryUnannounced only after the
+    roster was read anew);
+    KeyMissing: the entry is authentic, and the key of its announced epoch is not ours yet; never
+    counts as empty.
     """
     try:
         unsigned, signature = split_signed(entry)
@@ -122,8 +126,10 @@ def open_entry(
         raise EntryUnauthorised(f"entry {seq}: device {header.device} may not write")
     if not verify(public, signing_message(unsigned), signature):
         raise EntryForged(f"entry {seq}: signature of device {header.device}")
-    if header.format > FORMAT:
-        raise NewerFormat(f"entry {seq} has format {header.format}: update Lucidnode to go on")
+    if header.format != FORMAT:
+        raise EntryUnannounced(f"entry {seq}: nobody announced format {header.format}")
+    if header.epoch not in epochs:
+        raise EntryUnannounced(f"entry {seq}: nobody announced epoch {header.epoch}")
     journal_key = keys.epoch(header.epoch).journal
     try:
         body = aegis256_open(

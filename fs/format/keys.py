@@ -23,6 +23,9 @@ CONTEXT_REPLICA = "lucidnode 2026 format 1 replica at rest"
 
 MAX_EPOCH = 2**32 - 1
 
+ANNOUNCED_EPOCHS = frozenset({1})
+"""The epochs of every project in a roster of format 1. Only an owner's roster entry can add one."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EpochKeys:

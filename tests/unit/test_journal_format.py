@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 import pytest
 import zstandard
@@ -14,10 +16,10 @@ from lucidnode.fs.errors import (
     EntryForged,
     EntryMisplaced,
     EntryMisshapen,
+    EntryUnannounced,
     EntryUnauthorised,
     Forged,
     KeyMissing,
-    NewerFormat,
 )
 from lucidnode.fs.format import journal
 from lucidnode.fs.format.journal import MAX_CONTENT, PADDING, Change, open_entry, seal_entry
@@ -64,8 +66,8 @@ def by_device(unsigned: bytes, seed: bytes = SEED) -> bytes:
     return signed(unsigned, sign(seed, signing_message(unsigned)))
 
 
-def opened(entry: bytes, keys: ProjectKeys = KEYS) -> Change:
-    return open_entry(keys, entry, SEQ, PREVIOUS, writers)
+def opened(entry: bytes, keys: ProjectKeys = KEYS, epochs: Collection[int] = (1,)) -> Change:
+    return open_entry(keys, entry, SEQ, PREVIOUS, writers, epochs=epochs)
 
 
 def header_of(unsigned: bytes, **changes: object) -> bytes:
@@ -131,7 +133,7 @@ def test_a_flipped_bit_is_found_even_if_the_device_signs_it() -> None:
     flipped = bytearray(unsigned)
     for position in range(len(unsigned)):
         flipped[position] ^= 1 << position % 8
-        with pytest.raises((BadEntry, KeyMissing, NewerFormat)):
+        with pytest.raises(BadEntry):
             opened(by_device(bytes(flipped)))
         flipped[position] ^= 1 << position % 8
 
@@ -205,27 +207,36 @@ def test_another_key_makes_a_forged_entry() -> None:
         opened(by_device(unsigned_entry()), ProjectKeys.of(FILM, {1: b"x" * 32}))
 
 
-def test_an_epoch_we_lack_the_key_of_never_counts_as_empty() -> None:
+def test_an_announced_epoch_we_lack_the_key_of_never_counts_as_empty() -> None:
     later = ProjectKeys.of(FILM, {1: b"k" * 32, 2: b"l" * 32})
     entry = by_device(unsigned_entry(keys=later))
     with pytest.raises(KeyMissing) as caught:
-        opened(entry)
+        opened(entry, epochs={1, 2})
     assert not isinstance(caught.value, BadEntry)
-    assert opened(entry, later) == CHANGE
+    assert opened(entry, later, {1, 2}) == CHANGE
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 2**32 - 1])
+def test_an_epoch_that_nobody_announced_counts_as_empty_with_or_without_its_key(epoch: int) -> None:
+    strange = header_of(unsigned_entry(), epoch=epoch) + unsigned_entry()[HEADER_SIZE:]
+    both = ProjectKeys.of(FILM, {1: b"k" * 32, 2: b"l" * 32})
+    for keys in (KEYS, both):
+        with pytest.raises(EntryUnannounced):
+            open_entry(keys, by_device(strange), SEQ, PREVIOUS, writers)
 
 
 def test_an_entry_relabelled_to_another_epoch_is_forged() -> None:
     later = ProjectKeys.of(FILM, {1: b"k" * 32, 2: b"l" * 32})
     relabelled = header_of(unsigned_entry(), epoch=2) + unsigned_entry()[HEADER_SIZE:]
     with pytest.raises(EntryForged):
-        opened(by_device(relabelled), later)
+        opened(by_device(relabelled), later, {1, 2})
 
 
-def test_an_authentic_entry_of_a_later_format_stops_the_reader() -> None:
-    later = header_of(unsigned_entry(), format=2) + b"what it means is not known here" * 9
-    with pytest.raises(NewerFormat) as caught:
+@pytest.mark.parametrize("number", [2, 255])
+def test_a_later_format_that_one_member_claims_counts_as_empty(number: int) -> None:
+    later = header_of(unsigned_entry(), format=number) + b"what it means is not known here" * 9
+    with pytest.raises(EntryUnannounced):
         opened(by_device(later))
-    assert not isinstance(caught.value, BadEntry)
 
 
 def test_a_later_format_that_nobody_signed_is_only_garbage() -> None:

@@ -148,7 +148,12 @@ def test_bad_blocks_are_refused_as_published(bad: dict[str, Any]) -> None:
 def test_journal_entries_open_as_published(entry: dict[str, Any]) -> None:
     raw = bytes.fromhex(entry["entry"])
     change = open_entry(
-        keys_of(JOURNAL, 2), raw, Seq(entry["seq"]), bytes.fromhex(entry["previous"]), writer
+        keys_of(JOURNAL, 2),
+        raw,
+        Seq(entry["seq"]),
+        bytes.fromhex(entry["previous"]),
+        writer,
+        epochs=JOURNAL["announced_epochs"],
     )
     assert (change.wall_ns, change.changeset.hex()) == (entry["wall_ns"], entry["changeset"])
     unsigned, _ = split_signed(raw)
@@ -177,7 +182,9 @@ def test_bad_journal_entries_are_refused_as_published(bad: dict[str, Any]) -> No
     keys = keys_of(JOURNAL, edit.get("forget_epoch", 3) - 1, edit.get("project"))
     seq, previous = Seq(edit.get("slot", entry["seq"])), bytes.fromhex(entry["previous"])
     with pytest.raises(errors.FsError) as caught:
-        open_entry(keys, changed, seq, previous, writer)
+        open_entry(
+            keys, changed, seq, previous, writer, epochs=edit.get("announced_epochs", (1, 2))
+        )
     assert type(caught.value).__name__ == bad["error"]
 
 
