@@ -36,6 +36,7 @@ from lucidnode.fs.replica.intents import (
     Unlink,
 )
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client.clock import Clock
 
@@ -77,6 +78,7 @@ class FileSystem:
         pending: state.Pending,
         reader: Reader,
         writer: Writer,
+        flusher: Flusher,
         open_files: OpenFiles,
         clock: Clock,
         committed: Callable[[], Awaitable[None]] | None,
@@ -86,6 +88,7 @@ class FileSystem:
         self._pending = pending
         self._reader = reader
         self._writer = writer
+        self._flusher = flusher
         self._open = open_files
         self._clock = clock
         self._committed = committed
@@ -260,18 +263,23 @@ class FileSystem:
             self._reader.note_open(ino)
         unchanged = ino in self._unchanged
         self._unchanged.add(ino)
-        return self._open.open(ino, writable=writable), unchanged
+        appends = bool(flags & os.O_APPEND)
+        return self._open.open(ino, writable=writable, appends=appends), unchanged
 
     async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of an open file: fewer than *length* only at its end."""
         return await self._reader.read(self._open.file(handle), offset, length)
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
-        """Take *data* at *offset*; return its length."""
+        """Take *data* at *offset*, or at the end of a file opened to append; return its length.
+
+        The kernel appends where it believes the end to be, and does not know what other nodes
+        have appended since it last asked.
+        """
         self._check_writable()
         file = self._open.file(handle)
         file.wrote = True
-        await self._writer.write(file.ino, offset, data)
+        await self._writer.write(file.ino, None if file.appends else offset, data)
         return len(data)
 
     async def flush(self, handle: int) -> None:
@@ -285,10 +293,12 @@ class FileSystem:
         await self._sync(self._open.file(handle))
 
     def release(self, handle: int) -> None:
-        """Close *handle*. What its file has unsaved stays until a flush brings it down."""
+        """Close *handle*. With the last one, what its file has unsaved is saved soon."""
         ino = self._open.release(handle)
         if ino is not None:
             self._let_go(ino)
+            # Bytes that came through a map after the last `flush`: no other call follows.
+            self._flusher.closed(ino)
 
     # -- extended attributes -----------------------------------------------------------------
 

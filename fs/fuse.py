@@ -189,7 +189,7 @@ class Adapter(pyfuse3.Operations):
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         with _replying("open", gone=errno.ESTALE):
             handle, unchanged = await self._files.open(InodeNo(inode), flags)
-            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged)
+            return _opened(handle, flags, unchanged=unchanged)
 
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
@@ -198,7 +198,7 @@ class Adapter(pyfuse3.Operations):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
             made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
             handle, unchanged = await self._files.open(made.ino, flags)
-            return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged), self._entry(made)
+            return _opened(handle, flags, unchanged=unchanged), self._entry(made)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with _replying("read", gone=errno.ESTALE):
@@ -344,6 +344,13 @@ def _owner_shown(allow_other: bool) -> Caller | None:
     if allow_other or os.geteuid() == 0:
         return None
     return Caller(os.geteuid(), os.getegid())
+
+
+def _opened(handle: int, flags: int, *, unchanged: bool) -> pyfuse3.FileInfo:
+    # What is appended goes to the end as we know it; the kernel would keep it in its pages where
+    # it believed the end to be. So it keeps none of what comes through such a handle.
+    appends = bool(flags & os.O_APPEND)
+    return pyfuse3.FileInfo(fh=handle, keep_cache=unchanged, direct_io=appends)
 
 
 def _caller(ctx: pyfuse3.RequestContext) -> Caller:

@@ -38,8 +38,11 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
+from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NodeError
@@ -212,6 +215,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
     clock = SystemClock()
     home = Path(spec.home)
     async with contextlib.AsyncExitStack() as stack:
+        alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(home / SOCKET))
         access = await ProjectAccess.open(client, spec.membership, spec.project)
         replica = stack.enter_context(contextlib.closing(_replica(home, access)))
@@ -227,7 +231,9 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         keys = access.keys()
         pending = Pending(replica)
         announcer = Announcer(spec.project, client, clock)
+        unsaved = UnsavedFiles()
         writer = Writer(
+            files=unsaved,
             keys=keys,
             block_size=access.block_size,
             replica=replica,
@@ -242,6 +248,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             tasks=tasks,
         )
         replica.heed(writer.unsaved)
+        flusher = Flusher(unsaved, writer.flush, clock, alerts)
         counts = ReadCounts()
         block_files = BlockFiles(keys, blocks_dir, staging_dir)
         segments = Segments(
@@ -267,6 +274,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             pending=pending,
             reader=reader,
             writer=writer,
+            flusher=flusher,
             open_files=open_files,
             clock=clock,
             committed=None if spec.durability == "local" else committed,
@@ -293,6 +301,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         background = [
             tasks.create_task(announcer.run()),
             tasks.create_task(committer.run()),
+            tasks.create_task(flusher.run()),
             tasks.create_task(link.run(parts)),
             tasks.create_task(_report_touched(client, spec.project, block_files, clock)),
         ]

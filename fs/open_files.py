@@ -16,6 +16,8 @@ class OpenFile:
 
     ino: InodeNo
     writable: bool
+    appends: bool = False
+    """Opened with O_APPEND: whatever offset a write comes with, it goes to the end."""
     pattern: Pattern = field(default_factory=Pattern)
     wrote: bool = False
 
@@ -37,10 +39,10 @@ class OpenFiles:
         self._directories: dict[int, OpenDirectory] = {}
         self._users: Counter[InodeNo] = Counter()
 
-    def open(self, ino: InodeNo, *, writable: bool) -> int:
+    def open(self, ino: InodeNo, *, writable: bool, appends: bool = False) -> int:
         """Return a new handle of the file *ino*."""
         self._last += 1
-        self._files[self._last] = OpenFile(ino, writable)
+        self._files[self._last] = OpenFile(ino, writable, appends)
         self._users[ino] += 1
         return self._last
 

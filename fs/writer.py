@@ -19,8 +19,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.dirty import Piece, packs, plan
-from lucidnode.fs.errors import FsError, NoSpace
+from lucidnode.fs.errors import FileMissing, FsError, NoSpace
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
@@ -29,7 +28,8 @@ from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
-from lucidnode.fs.unsaved import Sealing, UnsavedFile
+from lucidnode.fs.write.flush_plan import Piece, packs, plan
+from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.errors import NoSpace as DiskFull
@@ -55,6 +55,7 @@ class Writer:
     def __init__(
         self,
         *,
+        files: UnsavedFiles,
         keys: ProjectKeys,
         block_size: int,
         replica: Replica,
@@ -78,7 +79,7 @@ class Writer:
         self._disk = disk
         self._tasks = tasks
         self._max_buffered = max_buffered
-        self._files: dict[InodeNo, UnsavedFile] = {}
+        self._files = files
         self._buffered = 0
         self._moved = asyncio.Event()
         """Set, and replaced, whenever a layer came down or failed to."""
@@ -112,7 +113,7 @@ class Writer:
 
     def unsaved(self) -> list[InodeNo]:
         """Return the files with bytes that the replica does not have."""
-        return [ino for ino, file in self._files.items() if not file.empty]
+        return [file.ino for file in self._files if not file.empty]
 
     def is_dirty(self, ino: InodeNo) -> bool:
         """Return whether *ino* has bytes that a crash would lose."""
@@ -126,23 +127,30 @@ class Writer:
 
     # -- changes -----------------------------------------------------------------------------
 
-    async def write(self, ino: InodeNo, offset: int, data: bytes) -> None:
-        """Take *data*. Waits while too much is unsaved; raises NoSpace when it cannot be saved."""
+    async def write(self, ino: InodeNo, offset: int | None, data: bytes) -> None:
+        """Take *data* at *offset*, None for the end of the file as this node knows it.
+
+        Waits while too much is unsaved; raises NoSpace when it cannot be saved, and FileMissing
+        for the end of a file that is gone.
+        """
         if self._buffered + len(data) > self._max_buffered:
             await self._make_room(len(data))
-        file = self._file(ino)
+        # No await from here on: two who append at once must not find the same end.
+        if offset is None:
+            offset = self._end(ino)
+        file = self._files.of(ino)
         before = file.dirty.size
         file.dirty.write(offset, data)
         file.time_ns = self._clock.wall_ns()
+        self._note_dirty(file)
         self._buffered += file.dirty.size - before
         self.written += len(data)
-        if not file.settling.locked():
+        if not file.lock.locked():
             self._seal_ready(file, offset)
 
     async def truncate(self, ino: InodeNo, size: int) -> None:
         """Set the file's size, saved and unsaved bytes alike."""
-        file = self._file(ino)
-        async with file.settling:
+        async with self._files.locked(ino) as file:
             await _all_done(file)
             self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
             self._pending.changed(file.ino)
@@ -150,7 +158,6 @@ class Writer:
             file.dirty.cut(size)
             self._release(before - file.dirty.size)
             file.time_ns = 0
-        self._settled(file)
 
     def time_was_set(self, ino: InodeNo) -> None:
         """Note that a user set the mtime: bytes written before must not change it later."""
@@ -160,19 +167,17 @@ class Writer:
 
     async def flush(self, ino: InodeNo) -> None:
         """Return once everything written to *ino* is durable here; raise what prevents it."""
-        file = self._files.get(ino)
-        if file is not None:
-            async with file.settling:
+        if self._files.get(ino) is not None:
+            async with self._files.locked(ino) as file:
                 await self._bring_down(file)
-            self._settled(file)
         await self._replica.barrier()
 
     async def flush_all(self) -> None:
         """Flush every file. Raises the first error after trying all."""
         failed: Exception | None = None
-        for ino in list(self._files):
+        for file in self._files:
             try:
-                await self.flush(ino)
+                await self.flush(file.ino)
             except (FsError, NodeError, OSError) as error:
                 failed = failed or error
         if failed is not None:
@@ -185,14 +190,11 @@ class Writer:
             file.abandoned = True
             self._release(file.dirty.size)
             file.dirty.cut(0)
-            self._settled(file)
+            self._files.settle(file)
 
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
         """Move what is unsaved of *ino* to *copy*, the conflict copy with our version of it."""
-        file = self._files.pop(ino, None)
-        if file is not None:
-            file.ino = copy
-            self._files[copy] = file
+        self._files.redirect(ino, copy)
 
     # -- packs of tails ----------------------------------------------------------------------
 
@@ -245,16 +247,21 @@ class Writer:
 
     # -- bringing layers down ----------------------------------------------------------------
 
-    def _file(self, ino: InodeNo) -> UnsavedFile:
-        file = self._files.get(ino)
-        if file is None:
-            file = self._files[ino] = UnsavedFile(ino)
-        return file
+    def _end(self, ino: InodeNo) -> int:
+        stored = self._replica.attributes(ino)
+        if stored is None:
+            raise FileMissing("the file was deleted")
+        return self.amended(stored).size
+
+    def _note_dirty(self, file: UnsavedFile) -> None:
+        if file.dirty_since is None:
+            file.dirty_since = self._clock.boot()
 
     async def _bring_down(self, file: UnsavedFile) -> None:
-        """Hold `file.settling`: no new sealing starts meanwhile, so the first wait ends."""
+        """Hold `file.lock`: no new sealing starts meanwhile, so the first wait ends."""
         await _all_done(file)
         pieces = [Piece(file.ino, at, data) for at, data in file.dirty.take(0, file.dirty.end)]
+        file.dirty_since = None
         chosen = plan(pieces, self._block_size)
         started = [self._seal(file, pack) for pack in chosen.packs]
         resting = Sealing(chosen.tails)
@@ -285,6 +292,7 @@ class Writer:
         before = file.dirty.size
         if not file.abandoned:
             file.dirty.write_under(piece.offset, piece.data)
+            self._note_dirty(file)
         self._release(len(piece.data) - (file.dirty.size - before))
 
     def _seal_ready(self, file: UnsavedFile, near: int) -> None:
@@ -318,11 +326,11 @@ class Writer:
             file.sealing.remove(sealing)
             self._release(sealing.size)
             self._announcer.announce(name.id)
-            if not file.settling.locked():
+            if not file.lock.locked():
                 for piece in pieces:
                     self._seal_ready(file, piece.offset)
         sealing.done.set()
-        self._settled(file)
+        self._files.settle(file)
 
     async def _sealed_and_staged(self, plaintext: bytes) -> BlockName:
         loop = asyncio.get_running_loop()
@@ -367,24 +375,19 @@ class Writer:
     async def _make_room(self, size: int) -> None:
         while self._buffered + size > self._max_buffered:
             moved = self._moved
-            victim = max(self._files.values(), key=lambda file: file.dirty.size, default=None)
+            victim = max(self._files, key=lambda file: file.dirty.size, default=None)
             if victim is not None and victim.dirty and not victim.sealing:
                 # A failed flush puts its bytes back, so only its error says that it is no use.
-                async with victim.settling:
-                    await self._bring_down(victim)
-                self._settled(victim)
+                async with self._files.locked(victim.ino) as file:
+                    await self._bring_down(file)
             if self._buffered + size > self._max_buffered:
-                self.pack_tails()
+                # Blocks and packs on their way will set it; tails hold no memory.
                 await moved.wait()
 
     def _release(self, size: int) -> None:
         self._buffered -= size
         self._moved.set()
         self._moved = asyncio.Event()
-
-    def _settled(self, file: UnsavedFile) -> None:
-        if file.empty and not file.settling.locked():
-            self._files.pop(file.ino, None)
 
 
 async def _all_done(file: UnsavedFile) -> None:

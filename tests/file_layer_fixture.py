@@ -21,8 +21,11 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
+from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -108,6 +111,8 @@ class FileLayer:
     counts: ReadCounts
     clock: QuickClock
     segments: Segments
+    alerts: Alerts
+    unsaved: UnsavedFiles
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -144,7 +149,10 @@ async def file_layer(
                 announcer = Announcer(PROJECT, daemon, clock)
                 announcing = tasks.create_task(announcer.run())
                 pending = Pending(replica)
+                alerts = Alerts(clock)
+                unsaved = UnsavedFiles()
                 writer = Writer(
+                    files=unsaved,
                     keys=KEYS,
                     block_size=BLOCK,
                     replica=replica,
@@ -157,6 +165,8 @@ async def file_layer(
                     tasks=tasks,
                     max_buffered=max_buffered,
                 )
+                flusher = Flusher(unsaved, writer.flush, clock, alerts)
+                flushing = tasks.create_task(flusher.run())
                 counts = ReadCounts()
                 segments = Segments(
                     keys=KEYS,
@@ -176,15 +186,19 @@ async def file_layer(
                     pending=pending,
                     reader=reader,
                     writer=writer,
+                    flusher=flusher,
                     open_files=OpenFiles(),
                     clock=clock,
                     committed=committed,
                     read_only=False,
                 )
                 writer.resume()
-                yield FileLayer(replica, writer, reader, files, daemon, counts, clock, segments)
+                yield FileLayer(
+                    replica, writer, reader, files, daemon, counts, clock, segments, alerts, unsaved
+                )
                 writer.stop()
                 reader.stop_ahead()
                 announcing.cancel()
+                flushing.cancel()
     finally:
         replica.close()

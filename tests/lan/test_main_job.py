@@ -5,6 +5,7 @@ A real office on a LAN, 300 Mbit/s and 20 ms from a real S3 server.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections import Counter
@@ -99,6 +100,39 @@ def test_others_read_byte_for_byte_what_one_wrote(office: Lab) -> None:
         assert digests_there(office, station, wanted) == wanted, station.name
 
     at_once(partial(compare, b), partial(compare, c))
+
+
+def test_two_who_hold_one_log_open_append_to_it_in_turn(office: Lab) -> None:
+    """Each keeps its handle from the start, so the kernel's own idea of the end grows old."""
+    a, b, _ = office.workstations.values()
+    logs = [station.mount_point / "render.log" for station in (a, b)]
+    logs[0].touch()
+    await_names(b.mount_point, ["render.log"])
+    wanted = ""
+    with logs[0].open("a") as one, logs[1].open("a") as other:
+        for number in range(6):
+            log = (one, other)[number % 2]
+            before = max(_heads(a, b))
+            log.write(f"line {number}\n")
+            log.flush()
+            os.fsync(log.fileno())
+            wanted += f"line {number}\n"
+            # Not by a look at the file, which would tell the kernel its size.
+            until(
+                partial(_all_beyond, before, a, b),
+                within=PATIENCE,
+                what="a line did not reach both",
+            )
+    assert [path.read_text() for path in logs] == [wanted, wanted]
+
+
+def _all_beyond(head: int, *stations: Workstation) -> bool:
+    return min(_heads(*stations)) > head
+
+
+def _heads(*stations: Workstation) -> list[int]:
+    """Return which entry the mount of each station stands on."""
+    return [station.facts("status")["mounts"][0]["head"] for station in stations]
 
 
 def test_three_cold_readers_of_one_file_cost_one_get_for_each_block(office: Lab) -> None:

@@ -6,20 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lucidnode.fs.dirty import SMALL, Piece, Runs, packs, plan
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.write.flush_plan import SMALL, Piece, packs, plan
+from lucidnode.fs.write.interval_buffer import IntervalBuffer
 
 SPACE = 96
 offsets = st.integers(0, SPACE - 1)
 chunks = st.binary(min_size=1, max_size=24)
 
 
-class RunsAgainstBytes(RuleBasedStateMachine):
+class BufferAgainstBytes(RuleBasedStateMachine):
     """The model: one cell for each offset, None where nothing is held."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runs = Runs()
+        self.runs = IntervalBuffer()
         self.cells: list[int | None] = [None] * (SPACE + 32)
 
     @rule(offset=offsets, data=chunks)
@@ -80,11 +81,11 @@ def joined(found: list[tuple[int, bytes]]) -> dict[int, int]:
     return {at: byte for start, data in found for at, byte in enumerate(data, start)}
 
 
-TestRunsAgainstBytes = RunsAgainstBytes.TestCase
+TestBufferAgainstBytes = BufferAgainstBytes.TestCase
 
 
 def test_writing_on_from_the_end_makes_one_run() -> None:
-    runs = Runs()
+    runs = IntervalBuffer()
     for offset in range(0, 4096, 64):
         runs.write(offset, b"x" * 64)
     assert list(runs.spans()) == [(0, 4096)]
@@ -126,7 +127,7 @@ def test_no_packed_piece_crosses_a_block_boundary_of_its_file(given_pieces: list
 
 def test_the_same_content_gives_the_same_packs_however_it_was_written() -> None:
     content = bytes(range(256)) * 20
-    once, by_parts = Runs(), Runs()
+    once, by_parts = IntervalBuffer(), IntervalBuffer()
     once.write(0, content)
     for offset in range(0, len(content), 700):
         by_parts.write(offset, content[offset : offset + 700])

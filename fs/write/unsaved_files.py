@@ -1,0 +1,150 @@
+"""What files hold in memory: the layers between `write` and the replica, and the table of them.
+
+From the oldest to the newest, and in this order a read lays them over each other:
+
+    extents     in the replica, in blocks
+    tails       in the replica as they are, waiting for a pack
+    sealing     on their way: sealed, staged, then recorded as extents; or to be recorded as tails
+    dirty       in memory only
+
+Invariants: sealings of one file never overlap (dirty bytes over one wait for it to end), so the
+layers reach the replica in the order in which they were written. A file with bytes in memory, and
+one whose lock somebody holds or waits for, is in the table, and no other object for its inode is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.write.flush_plan import Piece
+from lucidnode.fs.write.interval_buffer import IntervalBuffer
+
+
+class Sealing:
+    """Pieces of one file that become one block. *error* is set once it is done in vain."""
+
+    __slots__ = ("done", "error", "pieces")
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self.pieces = pieces
+        self.done = asyncio.Event()
+        self.error: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(len(piece.data) for piece in self.pieces)
+
+    def overlaps(self, start: int, stop: int) -> bool:
+        """Return whether any piece holds bytes of [start, stop)."""
+        return any(piece.offset < stop and piece.end > start for piece in self.pieces)
+
+
+@dataclass(slots=True)
+class UnsavedFile:
+    """The layers of one inode."""
+
+    ino: InodeNo
+    time_ns: int = 0
+    """When the newest dirty byte was written; 0 if the replica knows a later time already."""
+    dirty: IntervalBuffer = field(default_factory=IntervalBuffer)
+    dirty_since: float | None = None
+    """Instant of `clock.boot()` of the oldest dirty byte; None while there is none."""
+    sealing: list[Sealing] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever brings layers down, or cuts them (`UnsavedFiles.locked`). It is the only
+    lock of the write path, so it has no order."""
+    users: int = 0
+    """How many hold the lock or wait for it."""
+    abandoned: bool = False
+    """Nobody can reach the file any more: what fails to settle is let go."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.dirty or self.sealing)
+
+    @property
+    def end(self) -> int:
+        """The least size of the file."""
+        ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
+        return max([self.dirty.end, *ends])
+
+    def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
+        """Return copies of the bytes of [offset, offset + length), to be laid down in order."""
+        found = []
+        for sealing in self.sealing:
+            for piece in sealing.pieces:
+                low = max(offset, piece.offset)
+                high = min(offset + length, piece.end)
+                if low < high:
+                    found.append((low, piece.data[low - piece.offset : high - piece.offset]))
+        found += self.dirty.within(offset, length)
+        return found
+
+    def ready_blocks(self, block_size: int, near: int) -> list[int]:
+        """Return the offsets of whole dirty blocks around *near* that no sealing overlaps."""
+        return [
+            start
+            for start in self.dirty.whole_blocks(block_size, near)
+            if not any(sealing.overlaps(start, start + block_size) for sealing in self.sealing)
+        ]
+
+
+class UnsavedFiles:
+    """The files of one mount that have bytes the replica lacks, by inode."""
+
+    def __init__(self) -> None:
+        self._files: dict[InodeNo, UnsavedFile] = {}
+        self.any = asyncio.Event()
+        """Set while there is a file in the table."""
+
+    def __iter__(self) -> Iterator[UnsavedFile]:
+        return iter(list(self._files.values()))
+
+    def get(self, ino: InodeNo) -> UnsavedFile | None:
+        """Return what is unsaved of *ino*, None if there is nothing."""
+        return self._files.get(ino)
+
+    def of(self, ino: InodeNo) -> UnsavedFile:
+        """Return the file *ino*, new in the table if it was not there.
+
+        Without an await in between the caller gives it bytes, or `settle`s it.
+        """
+        file = self._files.get(ino)
+        if file is None:
+            file = self._files[ino] = UnsavedFile(ino)
+            self.any.set()
+        return file
+
+    @contextlib.asynccontextmanager
+    async def locked(self, ino: InodeNo) -> AsyncIterator[UnsavedFile]:
+        """Be the only one who brings down or cuts layers of *ino*.
+
+        If a conflict moves the file meanwhile, it is still the same object, under its new inode.
+        """
+        file = self.of(ino)
+        file.users += 1
+        try:
+            async with file.lock:
+                yield file
+        finally:
+            file.users -= 1
+            self.settle(file)
+
+    def settle(self, file: UnsavedFile) -> None:
+        """Let *file* go if it holds nothing and nobody is at it."""
+        if file.empty and not file.users and self._files.get(file.ino) is file:
+            del self._files[file.ino]
+            if not self._files:
+                self.any.clear()
+
+    def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
+        """Move what is unsaved of *ino* to *copy*, an inode that nobody has written to yet."""
+        file = self._files.pop(ino, None)
+        if file is not None:
+            assert copy not in self._files
+            file.ino = copy
+            self._files[copy] = file
