@@ -18,7 +18,6 @@ import msgspec
 
 from lucidnode.disk_room import check_for_cache
 from lucidnode.fs.errors import MembershipError, TicketSpent
-from lucidnode.fs.format.sodium import verify
 from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
@@ -36,8 +35,8 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.client.roster import verified
 from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message, entry_hash
+from lucidnode.node.client.roster_rules import verified
 from lucidnode.node.config import (
     BUCKET_FILE,
     DEVICE_FILE,
@@ -153,7 +152,7 @@ async def join(home: Path, ticket: Ticket, local: Local, passphrase: str, label:
     claim = _claim(device, ticket.studio, membership.keys)
     await asyncio.to_thread(_save_secrets, home, membership, passphrase, credentials)
     for _ in range(_TRIES):
-        roster = verified(await _read_roster(bucket), ticket.genesis, verify)
+        roster = verified(await _read_roster(bucket), ticket.genesis)
         if membership.keys.public in roster.members:
             break  # by an earlier run that was not told how it ended
         entry = join_entry(roster, ticket.invite, membership, claim, time.time_ns())

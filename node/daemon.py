@@ -51,7 +51,7 @@ from lucidnode.node.config import (
 from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.fetch import BlockSource
-from lucidnode.node.identity import DeviceIdentity, verify
+from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
@@ -141,7 +141,6 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             bucket=bucket,
             genesis=bytes.fromhex(config.genesis),
             saved=home / ROSTER_FILE,
-            verify=verify,
             clock=clock,
             changed=lambda _roster: office.roster_changed(),
             commit=commit,

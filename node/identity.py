@@ -1,8 +1,8 @@
-"""This workstation's device key, and who is who on the LAN. The door to `cryptography`.
+"""This workstation's device key, and who is who on the LAN. The door to private keys.
 
 `device.pem` holds the Ed25519 private key (PKCS #8) and the certificate made from it. The
-certificate is a function of the key (fixed dates, serial number from the device id, and Ed25519
-signatures are deterministic), so losing it loses nothing. The roster records it as DER.
+certificate is a function of the key (lucidnode.node.client.device_certificate), so losing it loses
+nothing. The roster records it as DER.
 
 TLS on the LAN trusts exactly the certificates in the roster, each as its own anchor. There are no
 names to check; who a peer is follows from its certificate's key.
@@ -10,7 +10,6 @@ names to check; who a peer is follows from its certificate's key.
 
 from __future__ import annotations
 
-import datetime
 import os
 import secrets
 import ssl
@@ -18,52 +17,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lucidnode.node.client.errors import Malformed, Refused
-from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.device_certificate import device_certificate
+from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import device_id
-
-_FIRST_DAY = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-_LAST_DAY = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-"""Validity is the roster's business: a certificate counts for as long as it is listed there."""
-
-
-def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Return whether *signature* is the raw Ed25519 key *public*'s over *message*."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def certified_key(certificate: bytes) -> bytes:
-    """Return the raw Ed25519 key in a device certificate (DER).
-
-    Raises Malformed unless its key signed it and its subject is the device id of that key.
-    """
-    try:
-        parsed = x509.load_der_x509_certificate(certificate)
-        key = parsed.public_key()
-        parsed.verify_directly_issued_by(parsed)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise Malformed("device certificate") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise Malformed("device certificate: not an Ed25519 key")
-    public = key.public_bytes_raw()
-    if parsed.subject != _name(device_id(public)):
-        raise Malformed("device certificate: not the subject of its key")
-    return public
 
 
 class DeviceIdentity:
@@ -75,7 +40,7 @@ class DeviceIdentity:
         self._key = key
         self.public = key.public_key().public_bytes_raw()
         self.id = device_id(self.public)
-        self.certificate = _certificate(key).public_bytes(Encoding.DER)
+        self.certificate = device_certificate(self.public, key.sign)
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -85,7 +50,8 @@ class DeviceIdentity:
         """
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        pem += _certificate(key).public_bytes(Encoding.PEM)
+        certificate = device_certificate(key.public_key().public_bytes_raw(), key.sign)
+        pem += ssl.DER_cert_to_PEM_cert(certificate).encode()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -120,7 +86,7 @@ class DeviceIdentity:
             pem = stream.read(65536)
         try:
             key = load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise Refused(f"the device key {path} is damaged") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise Refused(f"{path} is no device key")
@@ -153,38 +119,3 @@ class DeviceIdentity:
         if anchors:
             context.load_verify_locations(cadata=anchors)
         return context
-
-
-def _name(device: DeviceId) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
-
-
-def _certificate(key: Ed25519PrivateKey) -> x509.Certificate:
-    public = key.public_key()
-    device = device_id(public.public_bytes_raw())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(device))
-        .issuer_name(_name(device))
-        .public_key(public)
-        # 1 in front keeps it positive whatever the id.
-        .serial_number(int("1" + device, 16))
-        .not_valid_before(_FIRST_DAY)
-        .not_valid_after(_LAST_DAY)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        .sign(key, algorithm=None)
-    )

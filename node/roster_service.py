@@ -20,7 +20,8 @@ from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.msgpack import decoded
-from lucidnode.node.client.roster import Roster, verified
+from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.roster_rules import verified
 from lucidnode.node.journal_service import Commit
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ class RosterService:
         bucket: Bucket,
         genesis: bytes,
         saved: Path,
-        verify: Callable[[bytes, bytes, bytes], bool],
         clock: Clock,
         changed: Callable[[Roster], None],
         commit: Commit,
@@ -59,7 +59,6 @@ class RosterService:
         self._bucket = bucket
         self._genesis = genesis
         self._saved = saved
-        self._verify = verify
         self._clock = clock
         self._changed = changed
         self._commit = commit
@@ -146,7 +145,7 @@ class RosterService:
 
     def _accept(self, raw: list[bytes]) -> None:
         # Verified as a whole before any of it counts; `current` never shows half a log.
-        self.current = verified(raw, self._genesis, self._verify)
+        self.current = verified(raw, self._genesis)
         self._raw = raw
         self._changed(self.current)
 

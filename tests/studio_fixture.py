@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from lucidnode.fs.format import sodium
 from lucidnode.fs.membership.entries import genesis_entry, invite_entry, join_entry, project_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.node.client.device_certificate import device_certificate
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.roster import Roster, verified
+from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import DeviceClaim, Role, device_proof_message, entry_hash
+from lucidnode.node.client.roster_rules import verified
 
 EXPIRES = 2_000_000_000_000_000_000
 NOW = 1_900_000_000_000_000_000
@@ -19,7 +22,8 @@ NOW = 1_900_000_000_000_000_000
 
 def claim(studio: bytes, member: MemberKeys, seed: bytes) -> DeviceClaim:
     """Return the claim of the device with Ed25519 *seed* that it belongs to *member*."""
-    public, certificate = sodium.signing_public(seed), b"certificate of " + seed
+    public = sodium.signing_public(seed)
+    certificate = device_certificate(public, partial(sodium.sign, seed))
     message = device_proof_message(studio, member.public, member.box, public, certificate)
     return DeviceClaim(public, certificate, sodium.sign(seed, message))
 
@@ -44,7 +48,7 @@ class Studio:
 
     def roster(self) -> Roster:
         """Return the roster as everybody reads it."""
-        return verified(self.entries, self.ada.genesis, sodium.verify)
+        return verified(self.entries, self.ada.genesis)
 
     def view(self, membership: Membership) -> RosterView:
         """Return the roster as one member reads it."""

@@ -27,7 +27,7 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.format.keys import ANNOUNCED_EPOCHS, ProjectKeys
 from lucidnode.fs.format.padding import padded, unpadded
-from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal, verify
+from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.client.journal import (
@@ -39,6 +39,7 @@ from lucidnode.node.client.journal import (
     split_signed,
 )
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.public_keys import verify
 
 PADDING = 256
 """Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""

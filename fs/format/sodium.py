@@ -64,17 +64,6 @@ def sign(seed: bytes, message: bytes) -> bytes:
     return nacl.bindings.crypto_sign(message, secret)[:SIGNATURE_SIZE]
 
 
-def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Return whether *signature* is *public*'s for *message*. Any wrong size is a plain no."""
-    if len(public) != PUBLIC_SIZE or len(signature) != SIGNATURE_SIZE:
-        return False
-    try:
-        nacl.bindings.crypto_sign_open(signature + message, public)
-    except nacl.exceptions.CryptoError:
-        return False
-    return True
-
-
 # -- sealed boxes: to one key, from nobody in particular -----------------------------------------
 
 

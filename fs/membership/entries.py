@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lucidnode.fs.errors import Forged, Invalid, NameTaken, NotAllowed, TicketSpent
+from lucidnode.fs.errors import Invalid, NameTaken, NotAllowed, TicketSpent
 from lucidnode.fs.format.sodium import random_bytes
 from lucidnode.fs.membership.member import (
     Label,
@@ -21,10 +21,10 @@ from lucidnode.fs.membership.member import (
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.public_keys import KEY_SIZE
+from lucidnode.node.client.roster import NewerRoster, Roster
 from lucidnode.node.client.roster_entry import (
     FORMAT,
-    KEY_SIZE,
     MAX_BLOCK_SIZE,
     MIN_BLOCK_SIZE,
     NO_ENTRY,
@@ -114,19 +114,8 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
     roster = view.roster
     boxes = [member.box for member in roster.members.values()]
     boxes += [invite.box for invite in roster.invites.values()]
-    body = Project(project, block_size, _sealed_to(secret, boxes))
+    body = Project(project, block_size, {box: seal_secret(secret, box) for box in boxes})
     return _next(roster, view.membership.keys, body)
-
-
-def _sealed_to(secret: ProjectSecret, boxes: list[bytes]) -> dict[bytes, bytes]:
-    seals = {}
-    for box in boxes:
-        try:
-            seals[box] = seal_secret(secret, box)
-        except Forged:
-            # A member who published an unusable key keeps only itself out.
-            continue
-    return seals
 
 
 def _sealed_again(roster: Roster, keys: MemberKeys, box: bytes) -> dict[str, bytes]:
@@ -141,6 +130,8 @@ def _spelled(label: Label) -> Label:
 
 
 def _next(roster: Roster, author: MemberKeys, body: Body) -> bytes:
+    if roster.newer is not None:
+        raise NewerRoster("an owner uses a later version for this studio: update Lucidnode")
     return _signed(Seq(roster.head + 1), roster.head_hash, author, body)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from lucidnode.fs.errors import FormatError, NoSuchProject, NotAMember
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.format.sodium import verify
 from lucidnode.fs.membership.member import (
     Label,
     MemberKeys,
@@ -18,8 +17,9 @@ from lucidnode.fs.membership.member import (
 )
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.ids import DeviceId, ProjectId
-from lucidnode.node.client.roster import Member, Roster, verified
+from lucidnode.node.client.roster import Member, Roster
 from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.client.roster_rules import verified
 
 _UNREADABLE = Label("(unreadable name)", "(unreadable name)")
 """Shown for a label that does not open: its author harmed only itself."""
@@ -70,9 +70,9 @@ class RosterView:
     def read(cls, entries: Sequence[bytes], membership: Membership) -> RosterView:
         """Verify raw *entries* against the pinned studio.
 
-        Raises ForeignRoster, NewerRoster and NotAMember.
+        Raises ForeignRoster and NotAMember.
         """
-        return cls(verified(entries, membership.genesis, verify), membership)
+        return cls(verified(entries, membership.genesis), membership)
 
     def people(self) -> list[Person]:
         """Return the members in the order they came."""

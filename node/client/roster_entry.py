@@ -6,7 +6,11 @@
 
 The envelope is the same in every later format; what a newer body means is not known here. Names
 and project keys inside are sealed: this plane can check the log and read neither. Who may write
-what is the matter of lucidnode.node.client.roster.
+what is the matter of lucidnode.node.client.roster_rules.
+
+An object under roster/<seq> that is no authentic entry stands in the log by its *stand-in*: 4 bytes
+magic and its hash. So nobody keeps what strangers put there, and since a stand-in hashes to
+something else than an entry, nobody can pass off one for the other either.
 """
 
 from __future__ import annotations
@@ -16,22 +20,26 @@ from typing import Literal
 import msgspec
 from blake3 import blake3
 
+from lucidnode.node.client.device_certificate import is_certificate
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ, DeviceId, Seq, parse_project_id
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.public_keys import (
+    KEY_SIZE,
+    SIGNATURE_SIZE,
+    is_box_key,
+    is_signing_key,
+)
 
 FORMAT = 1
 
 MAX_ENTRY = 1024 * 1024
 """Bytes of one roster entry."""
 
-MAX_CERTIFICATE = 4096
 MAX_SEALED = 1024
 """Bytes of one sealed name or project key."""
 
-KEY_SIZE = 32
 HASH_SIZE = 32
-SIGNATURE_SIZE = 64
 STUDIO_SIZE = 16
 
 NO_ENTRY = bytes(HASH_SIZE)
@@ -107,6 +115,33 @@ Body = Genesis | Invite | Join | Project
 _BODY: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
 
 
+_STAND_IN = b"LNR0"
+
+
+def stand_in(hash_: bytes) -> bytes:
+    """Return what the log holds for an object with *hash_* that is no entry.
+
+    The hash of an object of any size: docs/format.md, "Objects in the bucket".
+    """
+    return _STAND_IN + hash_
+
+
+def is_stand_in(item: bytes) -> bool:
+    """Return whether *item* of a log is a stand-in."""
+    return len(item) == len(_STAND_IN) + HASH_SIZE and item.startswith(_STAND_IN)
+
+
+def as_read(raw: bytes) -> bytes:
+    """Return what a log takes in for the object *raw* as a bucket holds it."""
+    # Only what could be taken for a stand-in itself is replaced here; the rules do the rest.
+    return stand_in(entry_hash(raw)) if is_stand_in(raw) else raw
+
+
+def object_hash(item: bytes) -> bytes:
+    """Return the hash of the object in the bucket that *item* of a log was made of."""
+    return item[len(_STAND_IN) :] if is_stand_in(item) else entry_hash(item)
+
+
 class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The signed envelope of one entry."""
 
@@ -147,9 +182,15 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return signing_message(Seq(self.seq), self.previous, self.author, self.body, self.format)
 
     def content(self) -> Body:
-        """Return the body, its sizes and limits checked; raises Malformed. Format 1 only."""
+        """Return the body, its sizes, limits and keys checked; raises Malformed. Format 1 only.
+
+        A body has one encoding as the envelope has: what a reader makes of a field that is there
+        twice, or of a number in another type, would be its library's affair.
+        """
         body = decoded(_BODY, self.body)
         _check(body)
+        if msgspec.msgpack.encode(body) != self.body:
+            raise Malformed("roster entry: encoding of the body")
         return body
 
 
@@ -187,7 +228,7 @@ def device_id(public: bytes) -> DeviceId:
 
 
 def entry_hash(raw: bytes) -> bytes:
-    """Return BLAKE3-256 of a stored entry, valid or not: the `previous` of the next."""
+    """Return BLAKE3-256 of what the log holds for a number: the `previous` of the next entry."""
     return blake3(raw).digest()
 
 
@@ -195,16 +236,16 @@ def _check(body: Body) -> None:
     match body:
         case Genesis():
             _require(len(body.studio) == STUDIO_SIZE, "studio id")
-            _require(len(body.member_box) == KEY_SIZE, "key")
+            _require(is_box_key(body.member_box), "key")
             _check_device(body.device)
             _require(len(body.label) <= MAX_SEALED, "label")
         case Invite():
-            _require(len(body.invite) == len(body.invite_box) == KEY_SIZE, "key")
+            _require(is_signing_key(body.invite) and is_box_key(body.invite_box), "key")
             _require(body.expires_ns >= 0, "time")
             _require(len(body.label) <= MAX_SEALED, "label")
             _check_projects(body.projects)
         case Join():
-            _require(len(body.member) == len(body.member_box) == KEY_SIZE, "key")
+            _require(is_signing_key(body.member) and is_box_key(body.member_box), "key")
             _check_device(body.device)
             _require(body.joined_ns >= 0, "time")
             _require(len(body.label) <= MAX_SEALED, "label")
@@ -219,8 +260,8 @@ def _check(body: Body) -> None:
 
 
 def _check_device(claim: DeviceClaim) -> None:
-    _require(len(claim.public) == KEY_SIZE, "device key")
-    _require(0 < len(claim.certificate) <= MAX_CERTIFICATE, "certificate")
+    _require(is_signing_key(claim.public), "device key")
+    _require(is_certificate(claim.certificate, claim.public), "certificate")
     _require(len(claim.proof) == SIGNATURE_SIZE, "device proof")
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import parse_device_id
 from lucidnode.node.client.roster_entry import device_id
-from lucidnode.node.identity import DeviceIdentity, certified_key, verify
+from lucidnode.node.identity import DeviceIdentity
 
 
 def test_a_loaded_device_is_the_one_that_was_created(tmp_path: Path) -> None:
@@ -58,55 +53,6 @@ def test_an_unusable_key_file_is_refused_with_the_way_out(tmp_path: Path) -> Non
         path.write_bytes(content)
         with pytest.raises(Refused, match="damaged"):
             DeviceIdentity.load(path)
-
-
-def test_signatures_hold_for_their_key_and_message_only(tmp_path: Path) -> None:
-    a = DeviceIdentity.create(tmp_path / "a.pem")
-    b = DeviceIdentity.create(tmp_path / "b.pem")
-    signature = a.sign(b"message")
-    assert len(signature) == 64
-    assert verify(a.public, b"message", signature)
-    assert not verify(a.public, b"massage", signature)
-    assert not verify(b.public, b"message", signature)
-    assert not verify(a.public, b"message", signature[:-1])
-    assert not verify(b"short", b"message", signature)
-    assert not verify(a.public, b"message", bytes(64))
-
-
-def test_a_certificate_states_the_key_it_was_made_from(tmp_path: Path) -> None:
-    a = DeviceIdentity.create(tmp_path / "a.pem")
-    assert certified_key(a.certificate) == a.public
-
-
-def certificate(
-    subject: str, issuer: str, key: Ed25519PrivateKey, signer: Ed25519PrivateKey
-) -> bytes:
-    def name(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name(issuer))
-    builder = builder.serial_number(1).not_valid_before(start)
-    builder = builder.not_valid_after(start + datetime.timedelta(days=36500))
-    made = builder.public_key(key.public_key()).sign(signer, None)
-    return made.public_bytes(Encoding.DER)
-
-
-def test_certificates_of_another_form_are_malformed(tmp_path: Path) -> None:
-    a = DeviceIdentity.create(tmp_path / "a.pem")
-    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    right = device_id(key.public_key().public_bytes_raw())
-    assert certified_key(certificate(right, right, key, key))
-    for broken in (
-        b"",
-        a.certificate[:-1],
-        a.certificate[:-1] + bytes([a.certificate[-1] ^ 1]),
-        certificate(right, right, key, other),  # signed by somebody else
-        certificate(a.id, a.id, key, key),  # claims to be another device
-        certificate(right, a.id, key, key),
-    ):
-        with pytest.raises(Malformed):
-            certified_key(broken)
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[bytes | None, bytes | None]:

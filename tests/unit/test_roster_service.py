@@ -15,7 +15,6 @@ from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.identity import verify
 from lucidnode.node.roster_service import RosterService
 
 
@@ -48,7 +47,6 @@ class Scene:
             bucket=self.bucket,
             genesis=self.studio.ada.genesis,
             saved=self._saved,
-            verify=verify,
             clock=SystemClock(),
             changed=lambda roster: None,
             commit=self._commit,

@@ -61,22 +61,6 @@ def test_ciphertext_opens_only_with_its_own_key_nonce_and_associated_data() -> N
             sodium.aegis256_open(wrong[0], wrong[1], sealed, wrong[2])
 
 
-def test_a_signature_holds_for_one_message_and_key() -> None:
-    seed = sodium.random_bytes(32)
-    public, signature = sodium.signing_public(seed), sodium.sign(seed, b"message")
-    assert sodium.verify(public, b"message", signature)
-    assert not sodium.verify(public, b"massage", signature)
-    assert not sodium.verify(sodium.signing_public(bytes(32)), b"message", signature)
-
-
-@pytest.mark.parametrize("public", [b"", bytes(31), bytes(33), bytes(32), b"\xff" * 32])
-@pytest.mark.parametrize("signature", [b"", bytes(63), bytes(65), bytes(64), b"\xff" * 64])
-def test_keys_and_signatures_of_any_wrong_shape_are_a_plain_no(
-    public: bytes, signature: bytes
-) -> None:
-    assert sodium.verify(public, b"message", signature) is False
-
-
 def test_a_sealed_box_opens_for_its_key_only() -> None:
     mine, other = sodium.random_bytes(32), sodium.random_bytes(32)
     sealed = sodium.seal_to(sodium.box_public(mine), b"key of a project")

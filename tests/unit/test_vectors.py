@@ -16,6 +16,7 @@ import pytest
 import zstandard
 from blake3 import blake3
 from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
+from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from lucidnode.fs import errors
@@ -30,7 +31,7 @@ from lucidnode.fs.format.geometry import (
 )
 from lucidnode.fs.format.journal import open_entry
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.format.sodium import sign, signing_public, verify
+from lucidnode.fs.format.sodium import sign, signing_public
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
@@ -42,10 +43,12 @@ from lucidnode.node.bucket.fingerprint import (
     fingerprint_of,
     oversize_fingerprint,
 )
+from lucidnode.node.client.device_certificate import device_certificate, is_certificate
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash, signed, signing_message, split_signed
-from lucidnode.node.client.roster import verified
+from lucidnode.node.client.public_keys import is_box_key, verify
 from lucidnode.node.client.roster_entry import device_id
+from lucidnode.node.client.roster_rules import RosterReader, verified
 
 VECTORS = Path(__file__).parents[2] / "docs" / "vectors"
 PAGE = (VECTORS.parent / "format.md").read_text()
@@ -53,6 +56,7 @@ OBJECTS = json.loads((VECTORS / "objects.json").read_text())
 BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
+KEYS = json.loads((VECTORS / "keys.json").read_text())
 SEALED = json.loads((VECTORS / "sealed.json").read_text())
 
 
@@ -204,9 +208,13 @@ def ada() -> Membership:
 
 
 def test_the_roster_reads_as_published() -> None:
-    entries = [bytes.fromhex(entry) for entry in ROSTER["entries"]]
-    roster = verified(entries, bytes.fromhex(ROSTER["genesis"]), verify)
-    assert roster.head_hash.hex() == ROSTER["head_hash"]
+    items = [bytes.fromhex(item) for item in ROSTER["items"]]
+    reader = RosterReader(bytes.fromhex(ROSTER["genesis"]))
+    for item in items:
+        reader.read(item)
+    assert [one.hex() for one in reader.hashes] == ROSTER["hashes"]
+    roster = reader.roster()
+    assert verified(reader.log, roster.genesis).head_hash == roster.head_hash
     assert roster.studio.hex() == ROSTER["studio"]
     assert [void.seq for void in roster.voids] == ROSTER["void"]
     people = RosterView(roster, ada()).people()
@@ -233,6 +241,38 @@ def test_the_roster_reads_as_published() -> None:
             project: {"name": one.name, "epoch": one.epoch, "key": one.key.hex()}
             for project, one in opened_secrets(roster, member_keys(name)).items()
         } == secrets
+
+
+def test_signatures_count_as_published() -> None:
+    for vector in KEYS["signatures"]:
+        fields = (bytes.fromhex(vector[name]) for name in ("public", "message", "signature"))
+        assert verify(*fields) == vector["holds"], vector["what"]
+
+
+def test_what_counts_holds_by_libsodium_as_well() -> None:
+    for vector in KEYS["signatures"]:
+        public, message, signature = (
+            bytes.fromhex(vector[name]) for name in ("public", "message", "signature")
+        )
+        try:
+            VerifyKey(public).verify(message, signature)
+        except (BadSignatureError, ValueError):
+            assert not vector["holds"], vector["what"]
+
+
+def test_box_keys_are_usable_as_published() -> None:
+    for vector in KEYS["box_keys"]:
+        assert is_box_key(bytes.fromhex(vector["key"])) == vector["usable"], vector["what"]
+
+
+def test_a_device_certificate_is_made_as_published() -> None:
+    vector = KEYS["certificate"]
+    seed = bytes.fromhex(vector["sign_seed"])
+    public = signing_public(seed)
+    assert (public.hex(), device_id(public)) == (vector["public"], vector["device"])
+    made = device_certificate(public, lambda unsigned: sign(seed, unsigned))
+    assert made.hex() == vector["der"]
+    assert is_certificate(made, public)
 
 
 def test_member_keys_are_derived_as_published() -> None:

@@ -1,0 +1,303 @@
+"""The rules of the roster: what each entry of the log may do, and what the log establishes.
+
+Everybody reads the same log and must come to the same result, so the rules use nothing but the
+entries: no clock, no configuration, no library that might judge otherwise in its next version. An
+object that breaks a rule is void: skipped and reported. One that is not even an *authentic* entry
+(its form, its place, an author of that moment and his signature) stands in the chain of hashes by
+its stand-in; so it need not be kept, however much of it somebody puts there.
+
+Limits are rules as well (docs/format.md, "Roster"). They keep what a ticket or an editor's key can
+do to the memory of every node small, and the entries that invite and admit below MAX_ENTRY.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.public_keys import verify
+from lucidnode.node.client.roster import (
+    Device,
+    ForeignRoster,
+    Member,
+    OpenInvite,
+    ProjectRecord,
+    Roster,
+    VoidEntry,
+)
+from lucidnode.node.client.roster_entry import (
+    FORMAT,
+    NO_ENTRY,
+    DeviceClaim,
+    Genesis,
+    Invite,
+    Join,
+    Project,
+    Role,
+    RosterEntry,
+    device_id,
+    device_proof_message,
+    entry_hash,
+    is_stand_in,
+    stand_in,
+)
+
+MAX_PEOPLE = 2000
+"""Members and open invites; a new project is sealed to each of them in one entry."""
+
+MAX_PROJECTS = 2000
+"""An invite carries the keys of all of them in one entry."""
+
+MAX_PROJECTS_OF_EDITOR = 500
+"""Projects that one editor creates; owners can create any up to MAX_PROJECTS."""
+
+MAX_BYTES_OF_AUTHOR = 32 * 1024 * 1024
+"""Bytes of authentic entries by one key that is no owner's: some 2,000 projects for 50 people."""
+
+MAX_VOIDS = 256
+"""Void entries that a roster tells of, the newest: there may be any number."""
+
+
+_MAX_REASON = 200
+"""Characters of why an entry is void."""
+
+
+class Void(Exception):
+    """The object breaks a rule; the message says which."""
+
+
+def verified(log: Iterable[bytes], genesis: bytes | None) -> Roster:
+    """Return what the items of *log* 1..n establish: objects `as_read`, or stand-ins for them.
+
+    *genesis* is the hash of entry 1 as it was pinned at init or join; None only while creating
+    a studio. Raises ForeignRoster if entry 1 is not that or no sound first entry.
+    """
+    reader = RosterReader(genesis)
+    for item in log:
+        reader.read(item)
+    if not reader.log:
+        raise ForeignRoster("the bucket holds no roster")
+    return reader.roster()
+
+
+class RosterReader:
+    """Reads a log item by item. Each item is applied whole or, if it is void, not at all."""
+
+    def __init__(self, genesis: bytes | None) -> None:
+        """*genesis* as for `verified`."""
+        self._genesis = genesis
+        self._studio = b""
+        self._members: dict[bytes, Member] = {}
+        self._devices: dict[DeviceId, Device] = {}
+        self._invites: dict[bytes, OpenInvite] = {}
+        self._projects: dict[ProjectId, ProjectRecord] = {}
+        self._written: Counter[bytes] = Counter()  # bytes of authentic entries by author
+        self._created: Counter[bytes] = Counter()  # projects by author
+        self._voids: deque[VoidEntry] = deque(maxlen=MAX_VOIDS)
+        self.log: list[bytes] = []
+        """What is to be kept of the items read: entries, and stand-ins for what is none. With an
+        entry of a later format it ends, and so has one item more than the roster's head."""
+        self.hashes: list[bytes] = []
+        """The hash of each item of `log`, the next entry's `previous`."""
+        self.newer: Seq | None = None
+        """The number of the entry of a later format at which reading ended."""
+
+    def check(self, item: bytes) -> None:
+        """Raise Void, or ForeignRoster for number 1, unless *item* is authentic as the next one.
+
+        What is authentic its author wrote for this place; what is not may also be a bad answer of
+        the bucket.
+        """
+        self._authentic(item)
+
+    def read(self, item: bytes) -> None:
+        """Take in the next item. Raises ForeignRoster, for number 1 only."""
+        if self.newer is not None:
+            return
+        seq = Seq(len(self.log) + 1)
+        try:
+            entry = self._authentic(item)
+        except Void as error:
+            self._skip(seq, error)
+            self._keep(item if is_stand_in(item) else stand_in(entry_hash(item)))
+            return
+        self._keep(item)
+        self._written[entry.author] += len(item)
+        if entry.format > FORMAT:
+            self.newer = seq
+            return
+        try:
+            self._apply(entry)
+        except (Malformed, Void) as error:
+            if seq == 1:
+                raise ForeignRoster(f"entry 1 of the roster founds no studio: {error}") from error
+            self._skip(seq, error)
+
+    def roster(self) -> Roster:
+        """Return the state as it is now; what is read later does not change it."""
+        head = len(self.log) - (self.newer is not None)
+        return Roster(
+            studio=self._studio,
+            genesis=self.hashes[0] if self.hashes else NO_ENTRY,
+            head=Seq(head),
+            head_hash=self.hashes[head - 1] if head else NO_ENTRY,
+            members=MappingProxyType(dict(self._members)),
+            devices=MappingProxyType(dict(self._devices)),
+            invites=MappingProxyType(dict(self._invites)),
+            projects=MappingProxyType(dict(self._projects)),
+            voids=tuple(self._voids),
+            newer=self.newer,
+        )
+
+    def _skip(self, seq: Seq, reason: Exception) -> None:
+        # It may quote the object, which is a stranger's and of any length.
+        self._voids.append(VoidEntry(seq, str(reason)[:_MAX_REASON]))
+
+    def _keep(self, item: bytes) -> None:
+        self.log.append(item)
+        self.hashes.append(entry_hash(item))
+
+    # -- who wrote it, and for which place ---------------------------------------------------
+
+    def _authentic(self, item: bytes) -> RosterEntry:
+        seq = len(self.log) + 1
+        if seq == 1:
+            return self._authentic_first(item)
+        if is_stand_in(item):
+            raise Void("no entry")
+        try:
+            entry = RosterEntry.parse(item)
+        except Malformed as error:
+            raise Void(str(error)) from error
+        if entry.seq != seq or entry.previous != self.hashes[-1]:
+            raise Void("made for another place in the log")
+        author = entry.author
+        if author not in self._members and author not in self._invites:
+            raise Void("by nobody of the studio")
+        owner = self._is_owner(author)
+        if not owner and self._written[author] + len(item) > MAX_BYTES_OF_AUTHOR:
+            raise Void("its author has written too much")
+        if entry.format > FORMAT and not owner:
+            raise Void("a later format, and not by an owner")
+        if not verify(author, entry.signing_message(), entry.signature):
+            raise Void("the signature does not hold")
+        return entry
+
+    def _authentic_first(self, item: bytes) -> RosterEntry:
+        if self._genesis is not None and entry_hash(item) != self._genesis:
+            raise ForeignRoster("the roster in the bucket is not the one of this studio")
+        try:
+            entry = RosterEntry.parse(item)
+        except Malformed as error:
+            raise ForeignRoster(f"entry 1 of the roster founds no studio: {error}") from error
+        if (entry.format, entry.seq, entry.previous) != (FORMAT, 1, NO_ENTRY):
+            raise ForeignRoster("entry 1 of the roster is not a first entry of this format")
+        if not verify(entry.author, entry.signing_message(), entry.signature):
+            raise ForeignRoster("the signature of entry 1 of the roster does not hold")
+        return entry
+
+    # -- what it does ------------------------------------------------------------------------
+
+    def _apply(self, entry: RosterEntry) -> None:
+        body, author = entry.content(), entry.author
+        match body:
+            case Genesis():
+                self._found(author, body)
+            case _ if not self._studio:
+                raise Void("not a founding")
+            case Invite():
+                self._invite(author, body)
+            case Join():
+                self._join(author, body)
+            case Project():
+                self._project(author, body)
+
+    def _found(self, author: bytes, body: Genesis) -> None:
+        if self._studio:
+            raise Void("a second first entry")
+        self._welcome(body.studio, author, body.member_box, "owner", body.device, body.label)
+        self._studio = body.studio
+
+    def _invite(self, author: bytes, body: Invite) -> None:
+        if not self._is_owner(author):
+            raise Void("only an owner invites")
+        self._require_new_keys(body.invite, body.invite_box)
+        if len(self._members) + len(self._invites) >= MAX_PEOPLE:
+            raise Void("too many members and open invites")
+        self._invites[body.invite] = OpenInvite(
+            body.invite, body.invite_box, body.role, body.expires_ns, body.label
+        )
+        self._add_seals(body.invite_box, body.projects)
+
+    def _join(self, author: bytes, body: Join) -> None:
+        invite = self._invites.get(author)
+        if invite is None:
+            raise Void("no such open invite")
+        if body.joined_ns > invite.expires_ns:
+            raise Void("the invite had expired")
+        self._require_new_keys(body.member, body.member_box)
+        self._welcome(
+            self._studio, body.member, body.member_box, invite.role, body.device, body.label
+        )
+        self._add_seals(body.member_box, body.projects)
+        del self._invites[author]
+
+    def _project(self, author: bytes, body: Project) -> None:
+        member = self._members.get(author)
+        if member is None or member.role == "viewer":
+            raise Void("only an owner or editor creates projects")
+        project = ProjectId(body.project)
+        if project in self._projects:
+            raise Void("the project exists")
+        if len(self._projects) >= MAX_PROJECTS:
+            raise Void("too many projects")
+        if member.role != "owner" and self._created[author] >= MAX_PROJECTS_OF_EDITOR:
+            raise Void("too many projects by this editor")
+        boxes = self._boxes()
+        seals = {box: sealed for box, sealed in body.seals.items() if box in boxes}
+        self._projects[project] = ProjectRecord(
+            project, body.block_size, author, MappingProxyType(seals)
+        )
+        self._created[author] += 1
+
+    def _welcome(
+        self,
+        studio: bytes,
+        public: bytes,
+        box: bytes,
+        role: Role,
+        claim: DeviceClaim,
+        label: bytes,
+    ) -> None:
+        device = device_id(claim.public)
+        if device in self._devices:
+            raise Void("the device belongs to a member already")
+        message = device_proof_message(studio, public, box, claim.public, claim.certificate)
+        if not verify(claim.public, message, claim.proof):
+            raise Void("the device does not confirm its member")
+        self._devices[device] = Device(device, claim.public, claim.certificate, public, role)
+        self._members[public] = Member(public, box, role, device, label)
+
+    def _add_seals(self, box: bytes, projects: Mapping[str, bytes]) -> None:
+        for name, sealed in projects.items():
+            record = self._projects.get(ProjectId(name))
+            if record is not None:
+                seals = MappingProxyType({**record.seals, box: sealed})
+                self._projects[record.id] = replace(record, seals=seals)
+
+    def _is_owner(self, author: bytes) -> bool:
+        member = self._members.get(author)
+        return member is not None and member.role == "owner"
+
+    def _boxes(self) -> set[bytes]:
+        boxes = {member.box for member in self._members.values()}
+        return boxes | {invite.box for invite in self._invites.values()}
+
+    def _require_new_keys(self, public: bytes, box: bytes) -> None:
+        """Two people behind one key could not be told apart, nor one of them removed."""
+        if public in self._members or public in self._invites or box in self._boxes():
+            raise Void("a key that is in use")
