@@ -1,0 +1,423 @@
+"""Three nodes, one journal, and a store that is hostile for a while: what holds when it is over.
+
+Each seed is one run on virtual time: the nodes' users do random things, faults come and go by
+phases, processes are killed at any await, and what nodes push to each other is lost, late, doubled
+or taken for another's. Then the faults end, and everything must come to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from random import Random  # noqa: TID251  # seeded: a failure can be repeated
+
+from studio_fixture import Studio
+
+from lab.hostile import CATALOGUE, LIES, METHODS, QUIET, Hostility, Method, Rule
+from lab.hostile_bucket import HostileBucket
+from lab.soak_node import SoakNode
+from lab.virtual_loop import LoopClock, run_virtual
+from lucidnode.fs.errors import FileError, ReadOnly
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.replica.inode import ROOT, Kind
+from lucidnode.fs.replica.intents import Create, Forget
+from lucidnode.node.bucket.keys import journal_key, roster_key
+from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, entry_hash
+
+NAMES = ("a", "b", "c")
+
+QUIESCE_S = 300.0
+"""Virtual seconds in which everything must come to rest once the faults are over."""
+
+ALERT_S = 20.0
+"""Virtual seconds a node may be kept from committing or reading before `status` says so."""
+
+MOST_REQUESTS = 400
+"""Requests of one node in any ten seconds of the clock: a retry loop without a rate makes more."""
+
+ALERTS = False
+_PHASES = (1, 3)
+_PHASE_S = (3.0, 16.0)
+
+TRANSIENT = sorted(set(CATALOGUE) - LIES)
+"""Faults that leave the bucket as it is, so that all is well once they are over."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the message says which, with seed and trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a seed was made of. *hits* counts faults that befell requests."""
+
+    hits: Counter[str]
+    entries: int
+    trace: tuple[str, ...]
+
+
+@cache
+def _studio() -> tuple[Studio, ProjectId, dict[str, tuple[bytes, Membership]]]:
+    """Return a studio with three editors, made once: it is not what is tested here."""
+    studio = Studio()
+    members: dict[str, tuple[bytes, Membership]] = {}
+    project = studio.project("demo")
+    for name in NAMES:
+        seed = name.encode().ljust(32, b".")
+        invite, who = studio.invite(), studio.newcomer(name, name)
+        studio.entries.append(studio.joining(invite, who, seed))
+        members[name] = seed, who
+    return studio, project, members
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Since when a node has been kept from something, and what it said meanwhile."""
+
+    head: int = -1
+    commit_since: float | None = None
+    read_since: float | None = None
+    complaints: list[str] = field(default_factory=list)
+
+
+class World:
+    """One run."""
+
+    def __init__(self, directory: Path, seed: int, faults: Sequence[str]) -> None:
+        self.seed = seed
+        self.random = Random(f"world {seed}")
+        self.faults = faults
+        self.clock = LoopClock()
+        self.store = MemoryBucket()
+        self.hostility = Hostility(Random(f"hostility {seed}"))
+        self.trace: list[str] = []
+        self.keepsakes: dict[bytes, bytes] = {}
+        """Content by name, of files that nobody but their maker touches, once."""
+        studio, self.project, members = _studio()
+        for number, entry in enumerate(studio.entries, start=1):
+            self.store.objects[roster_key(Seq(number))] = entry
+        self._directory = directory
+        self._members = members
+        self._watches = {name: _Watch() for name in NAMES}
+        self._pushing = True
+        self.nodes: list[SoakNode] = []
+        self.hits: Counter[str] = Counter()
+
+    # -- the run ------------------------------------------------------------------------------
+
+    async def run(self) -> Report:
+        async with asyncio.TaskGroup() as self._later:
+            await self._begin()
+            life = [self._later.create_task(self._use(node)) for node in self.nodes]
+            life.append(self._later.create_task(self._gossip()))
+            watching = self._later.create_task(self._watch())
+            for _ in range(self.random.randint(*_PHASES)):
+                await self._phase()
+            self.hostility.set([])
+            self._say("world", "faults are over")
+            for task in life[:-1]:
+                task.cancel()
+            for node in self.nodes:
+                await self._start(node)
+            await self._quiesce()
+            watching.cancel()
+            life[-1].cancel()
+            self._pushing = False
+            self._check()
+            for node in self.nodes:
+                await node.kill(daemon=True, mount=True)
+                node.user.close()
+        return Report(self.hostility.hits + self.hits, self._last(), tuple(self.trace))
+
+    async def _begin(self) -> None:
+        contents: dict[bytes, bytes] = {}
+        for name in NAMES:
+            device_seed, membership = self._members[name]
+            bucket = HostileBucket(self.store, name, self.hostility, self.clock, self._later)
+            node = SoakNode(
+                self._directory,
+                name,
+                seed=self.seed,
+                device_seed=device_seed,
+                membership=membership,
+                project=self.project,
+                bucket=bucket,
+                clock=self.clock,
+                contents=contents,
+                announce=self._push,
+            )
+            self.nodes.append(node)
+            await self._start(node)
+            if not node.is_up:
+                raise self._broken(f"{name} does not start: {node.died}")
+
+    async def _start(self, node: SoakNode) -> None:
+        """Start what does not run of *node*, and wait for it as long as a service would."""
+        if node.daemon is None:
+            node.start_daemon()
+        await self._until(lambda: node.daemon_is_up or bool(node.died), 60)
+        if node.mount is None and node.daemon_is_up:
+            node.start_mount()
+            await self._until(lambda: node.is_up or bool(node.died), 60)
+
+    async def _phase(self) -> None:
+        """Put a few faults in force for a while."""
+        rules = [self._rule() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3)))]
+        self.hostility.set(rules)
+        length = self.random.uniform(*_PHASE_S)
+        self._say("world", f"for {length:.1f} s: {'; '.join(map(str, rules)) or 'calm'}")
+        await self.clock.sleep(length)
+
+    def _rule(self) -> Rule:
+        methods: tuple[tuple[Method, ...], ...] = (
+            METHODS,
+            METHODS,
+            ("get",),
+            ("get",),
+            ("get", "list"),
+            ("create",),
+            ("put", "create"),
+        )
+        return Rule(
+            self.random.choice(self.faults),
+            self.random.choice(methods),
+            self.random.choice(("*", "*", "*", "journal/*", "journal/*", "roster/*", "block/*")),
+            self.random.choice((1.0, 1.0, 0.5, 0.2)),
+            self.random.choice((None, None, None, 1, 3)),
+            self.random.choice(("*", *NAMES)),
+        )
+
+    async def _use(self, node: SoakNode) -> None:
+        """Be the user of *node*, and now and then its power cut."""
+        while True:
+            await self.clock.sleep(node.random.expovariate(1.0))
+            if node.mount is None or not node.is_up:
+                await self._start(node)
+                continue
+            match node.random.randrange(24):
+                case 0:
+                    daemon, mount = node.random.choice(((True, True), (True, False), (False, True)))
+                    self._say(node.name, f"killed: daemon {daemon}, mount {mount}")
+                    await node.kill(daemon=daemon, mount=mount)
+                    self.hits["kill"] += 1
+                    await self.clock.sleep(node.random.uniform(0.0, 10.0))
+                case 1 | 2 | 3:
+                    _ = node.mount.start(partial(self._flush, node))
+                case 4 | 5 | 6 | 7:
+                    self._keep(node)
+                case _:
+                    with contextlib.suppress(FileError):
+                        node.user.act()
+
+    def _keep(self, node: SoakNode) -> None:
+        """Write a file that must be there in the end."""
+        name = f"keep-{node.name}-{len(self.keepsakes)}".encode()
+        ino = node.user.replica.new_ino()
+        with contextlib.suppress(FileError):
+            node.user.replica.apply(
+                Create(ROOT, name, ino, Kind.FILE, 0o644, 1, 1, node.user.time())
+            )
+            data = b"content of " + name
+            node.user.write(ino, data)
+            self.keepsakes[name] = data
+            self._say(node.name, f"keeps {name.decode()}")
+
+    async def _flush(self, node: SoakNode) -> None:
+        assert node.mount is not None
+        with contextlib.suppress(ReadOnly):
+            await node.mount.committer.flush()
+            self._say(node.name, f"flushed at {node.user.replica.head().seq}")
+
+    # -- the office ---------------------------------------------------------------------------
+
+    def _push(self, sender: SoakNode, seq: Seq, body: bytes) -> None:
+        self._say(sender.name, f"committed {seq}")
+        for node in self.nodes:
+            if node is not sender and self._pushing:
+                _ = self._later.create_task(self._deliver(sender, node, seq, body))
+
+    async def _deliver(self, sender: SoakNode, node: SoakNode, seq: Seq, body: bytes) -> None:
+        """Carry a push over a network that loses, holds, doubles and confuses some of them."""
+        random = self.random
+        times = 1
+        match random.randrange(8):
+            case 0:
+                self.hits["push lost"] += 1
+                return
+            case 1:
+                self.hits["push late"] += 1
+                await self.clock.sleep(random.uniform(1.0, 30.0))
+            case 2:
+                self.hits["push doubled"] += 1
+                times = 2
+            case 3:
+                self.hits["push swapped"] += 1
+                other = self.store.objects.get(journal_key(self.project, Seq(max(1, seq - 1))))
+                body = other or body
+            case _:
+                pass
+        await self.clock.sleep(random.uniform(0.001, 0.02))
+        for _ in range(times):
+            if self._pushing and node.daemon_is_up and node.daemon is not None:
+                node.daemon.events.pushed(sender.device, self.project, seq, body)
+
+    async def _gossip(self) -> None:
+        """Have the nodes tell each other their heads, as linked daemons do."""
+        while True:
+            await self.clock.sleep(self.random.uniform(1.0, 8.0))
+            here, there = self.random.sample(self.nodes, 2)
+            if here.daemon and there.daemon and here.daemon_is_up and there.daemon_is_up:
+                there.daemon.events.heads(here.device, here.daemon.journal.heads())
+
+    # -- what must hold -----------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await self.clock.sleep(1.0)
+            for node in self.nodes:
+                self._look_at(node, self._watches[node.name])
+                if node.died:
+                    raise self._broken(f"a process ended by itself: {node.died}")
+                if node.stopped:
+                    raise self._broken(f"{node.name} is read-only for good: {node.stopped}")
+
+    def _look_at(self, node: SoakNode, watch: _Watch) -> None:
+        """Note whether *node* is kept from something without a word."""
+        now = self.clock.boot()
+        if not node.is_up:
+            watch.commit_since = watch.read_since = None
+            return
+        head = node.user.replica.head().seq
+        if head != watch.head:
+            watch.head = head
+            watch.commit_since = watch.read_since = None
+        working = node.user.replica.has_work()
+        behind = journal_key(self.project, Seq(head + 1)) in self.store.objects
+        watch.commit_since = (watch.commit_since or now) if working else None
+        watch.read_since = (watch.read_since or now) if behind else None
+        quiet = {rule.name for rule in self.hostility.rules} <= QUIET
+        for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
+            if since is None or now - since < ALERT_S or node.alerts() or quiet:
+                continue
+            complaint = f"{node.name} is kept from {what} for {now - since:.0f} s and says nothing"
+            if not watch.complaints or watch.complaints[-1][:20] != complaint[:20]:
+                self._say(node.name, complaint)
+                watch.complaints.append(complaint)
+
+    async def _quiesce(self) -> None:
+        if not await self._until(self._is_at_rest, QUIESCE_S):
+            states = [
+                f"{n.name}: head {n.user.replica.head().seq}, pending {n.user.replica.pending()}, "
+                f"{[a.cause for a in n.alerts()]}"
+                for n in self.nodes
+            ]
+            raise self._broken(f"no rest after {QUIESCE_S} s: last {self._last()}; {states}")
+        for node in self.nodes:
+            for ino in sorted(node.user.open):
+                node.user.replica.apply(Forget(ino))
+            node.user.open.clear()
+        if not await self._until(self._is_at_rest, QUIESCE_S):
+            raise self._broken("no rest after the last files were closed")
+
+    def _is_at_rest(self) -> bool:
+        last = self._last()
+        return all(
+            node.is_up and not node.user.replica.has_work() and node.user.replica.head().seq == last
+            for node in self.nodes
+        )
+
+    def _last(self) -> int:
+        folder = journal_key(self.project, Seq(1)).rpartition("/")[0]
+        return max((int(k[-16:]) for k in self.store.objects if k.startswith(folder)), default=0)
+
+    def _check(self) -> None:
+        first, *others = self.nodes
+        tree = first.user.tree()
+        for node in self.nodes:
+            try:
+                node.user.check()
+            except AssertionError as error:
+                raise self._broken(f"the replica of {node.name} is not sound: {error}") from error
+        for node in others:
+            if node.user.rows() != first.user.rows() or node.user.tree() != tree:
+                raise self._broken(f"{node.name} and {first.name} differ")
+            if node.user.replica.head() != first.user.replica.head():
+                raise self._broken(f"{node.name} and {first.name} stand on different heads")
+        for name, data in self.keepsakes.items():
+            if tree.get(b"/" + name) != data:
+                raise self._broken(f"{name.decode()} is lost")
+        self._check_chain()
+        for node in self.nodes:
+            for seq, body in node.committed.items():
+                if self.store.objects.get(journal_key(self.project, seq)) != body:
+                    raise self._broken(f"entry {seq}, acknowledged to {node.name}, is not there")
+            self._check_rate(node)
+            complaints = self._watches[node.name].complaints
+            if complaints and ALERTS:
+                raise self._broken(complaints[0])
+            if node.alerts() and ALERTS:
+                raise self._broken(f"{node.name} still says {[a.cause for a in node.alerts()]}")
+
+    def _check_chain(self) -> None:
+        previous = NO_ENTRY
+        for number in range(1, self._last() + 1):
+            entry = self.store.objects.get(journal_key(self.project, Seq(number)))
+            if entry is None:
+                raise self._broken(f"slot {number} was left out")
+            header = EntryHeader.parse(entry)
+            if header.seq != number or header.previous != previous:
+                raise self._broken(f"entry {number} does not follow the one before")
+            previous = entry_hash(entry)
+
+    def _check_rate(self, node: SoakNode) -> None:
+        requests = node.bucket.requests
+        for second in list(requests):
+            if sum(requests[second + n] for n in range(10)) > MOST_REQUESTS:
+                rate = [requests[second + n] for n in range(10)]
+                raise self._broken(f"{node.name} made {rate} requests a second from {second} s on")
+
+    # -- small things -------------------------------------------------------------------------
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> bool:
+        end = self.clock.boot() + seconds
+        while not done():
+            if self.clock.boot() >= end:
+                return False
+            await self.clock.sleep(0.25)
+        return True
+
+    def _say(self, who: str, what: str) -> None:
+        self.trace.append(f"{self.clock.boot() - 1000:9.3f} {who:6} {what}")
+
+    def _broken(self, what: str) -> Broken:
+        trace = "\n".join(self.trace[-60:])
+        return Broken(f"seed {self.seed}: {what}\n{trace}")
+
+
+def run_seed(seed: int) -> Counter[str]:
+    """Run one seed with all faults that pass; returns how often each befell a request."""
+    return run(seed).hits
+
+
+def run(seed: int, faults: Sequence[str] = TRANSIENT) -> Report:
+    """Run one seed with *faults* to choose from; raises Broken when something does not hold."""
+    with _scratch() as directory:
+        return run_virtual(lambda: World(directory, seed, faults).run(), seed)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Have a directory in memory if there is one: what survives a power cut is tested elsewhere."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="lucidnode-soak-", dir=memory if memory.is_dir() else None
+    ) as name:
+        yield Path(name)

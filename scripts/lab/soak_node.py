@@ -1,0 +1,420 @@
+"""One workstation of a soak: daemon and mount side by side in one loop, each of which can be killed.
+
+The parts are the real ones, put together as `node/daemon.py` and `fs/mount.py` do it; what is
+missing is FUSE, the socket between the two, and the network between daemons.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from random import Random  # noqa: TID251  # seeded by the caller
+from typing import Any, TypeVar
+
+from replica_fixture import Blocks
+from simulated_node import SimulatedNode
+
+from lab.hostile_bucket import HostileBucket
+from lab.virtual_loop import Life, life
+from lucidnode.fs.committer import Committer
+from lucidnode.fs.entries_ahead import EntriesAhead
+from lucidnode.fs.entry_codec import EntryCodec
+from lucidnode.fs.format import sodium
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.project_access import ProjectAccess
+from lucidnode.fs.replica.changes import Touched
+from lucidnode.node import register
+from lucidnode.node.block import block_id
+from lucidnode.node.bucket.limited import LimitedBucket
+from lucidnode.node.bucket.retrying import RetryingBucket
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import DaemonUnreachable, NotThere
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.roster_entry import device_id
+from lucidnode.node.client.staging import staged_path
+from lucidnode.node.client.supervision import supervised
+from lucidnode.node.journal_service import JournalService
+from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.office_news import OfficeNews
+from lucidnode.node.roster_service import RosterService
+from lucidnode.node.troubles import Troubles
+from lucidnode.node.uploads import Uploads
+
+T = TypeVar("T")
+
+_PATIENCE_S = 20.0
+_COMMIT_S = 60.0
+
+
+class NoCache:
+    """Keeps nothing: released blocks are deleted."""
+
+    async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
+        pass
+
+
+class StagedBlocks(Blocks):
+    """Blocks named as real ones are, laid into staging when they are sealed."""
+
+    def __init__(self, directory: Path, project: ProjectId, shared: dict[bytes, bytes]) -> None:
+        super().__init__()
+        self._held = shared
+        self._directory = directory
+        self._project = project
+
+    def seal(self, data: bytes) -> BlockName:
+        block = block_id(data)
+        self._held[block] = data
+        path = staged_path(self._directory, self._project, block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return BlockName(block, 1, bytes(block), max(len(data), 1))
+
+
+class Process:
+    """Runs the tasks of one process until it is killed."""
+
+    def __init__(self, name: str) -> None:
+        self.life = Life(name)
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """Run *work* as this process."""
+
+        async def mine() -> T:
+            life.set(self.life)
+            return await work()
+
+        task = asyncio.get_running_loop().create_task(mine())
+        self.tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it hears of it; its sender may have died
+
+    async def die(self) -> None:
+        """End at whatever awaits the tasks are; threads do nothing any more."""
+        self.life.alive = False
+        while self.tasks:
+            for task in list(self.tasks):
+                task.cancel()
+            await asyncio.wait(self.tasks)
+
+
+class Daemon(Process):
+    """The ciphertext side of a node."""
+
+    journal: JournalService
+    roster: RosterService
+    uploads: Uploads
+    events: OfficeNews
+    alerts: Alerts
+
+    def __init__(self, node: SoakNode) -> None:
+        super().__init__(f"{node.name}.daemon")
+        self._node = node
+        self.mounts = Mounts()
+        self.up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until killed."""
+        node, clock, jitter = self._node, self._node.clock, self._node.random.random
+        self.alerts = Alerts(clock)
+        bucket = RetryingBucket(LimitedBucket(node.bucket, 32, 8), clock, jitter, _PATIENCE_S)
+
+        async def commit(
+            key: str, body: bytes
+        ) -> register.Committed | register.Lost | register.Unknown:
+            deadline = clock.boot() + _COMMIT_S
+            return await register.commit(bucket, key, body, clock, deadline, jitter)
+
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(supervised(self.alerts, clock))
+            staging = await stack.enter_async_context(
+                Staging.open(node.directory, NoCache(), clock)
+            )
+            self.roster = RosterService(
+                bucket=bucket,
+                genesis=node.membership.genesis,
+                saved=node.directory / "roster.bin",
+                clock=clock,
+                changed=lambda _roster: None,
+                commit=commit,
+            )
+            await self.roster.know()
+            self.uploads = Uploads(
+                staging=staging,
+                bucket=bucket,
+                offer=_offer_nobody,
+                on_uploaded=lambda project, blocks: None,
+                trouble=lambda text: self.alerts.begin("uploads", text),
+                clock=clock,
+                jitter=jitter,
+            )
+            self.journal = JournalService(
+                bucket=bucket,
+                staging=staging,
+                uploads=self.uploads,
+                sign=lambda message: sodium.sign(node.seed, message),
+                announce=node.announce,
+                commit=commit,
+            )
+            self.events = OfficeNews(self.mounts, Troubles(self.mounts), clock)
+            self.events.journal, self.events.tasks = self.journal, tasks  # type: ignore[assignment]
+            tasks.keep("uploads", self.uploads.run)
+            tasks.keep("what was being committed", self.journal.resume)
+            tasks.keep("membership", self.roster.run)
+            self.up.set()
+            await asyncio.Event().wait()
+
+
+async def _offer_nobody(project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+    """Nobody else is asked to keep a copy here."""
+
+
+class Door:
+    """A mount's way to its daemon, as `DaemonClient` is: a request goes on when its sender dies."""
+
+    def __init__(self, node: SoakNode) -> None:
+        self._node = node
+
+    async def commit(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        needs = [BlockId(block) for block in request.needs]
+
+        async def announced(daemon: Daemon) -> wire.CommitReply:
+            await daemon.uploads.add(project, needs)
+            return await daemon.journal.commit(project, seq, request)
+
+        reply = await self._asked(announced)
+        if reply.outcome == "committed":
+            self._node.acknowledged(seq, reply.body)
+        return reply
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+        try:
+            return await self._asked(lambda daemon: daemon.journal.entry(project, seq))
+        except NotThere:
+            return None
+
+    async def roster(self) -> list[bytes]:
+        return await self._asked(lambda daemon: daemon.roster.entries())
+
+    async def _asked(self, ask: Callable[[Daemon], Awaitable[T]]) -> T:
+        daemon = self._node.daemon
+        if daemon is None or not daemon.up.is_set():
+            raise DaemonUnreachable("no daemon answers")
+        task = daemon.start(lambda: ask(daemon))
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise DaemonUnreachable("the daemon closed the connection")
+        return task.result()
+
+
+class MountProcess(Process):
+    """The plaintext side of a node, without FUSE. It is its committer's hooks as well."""
+
+    committer: Committer
+    alerts: Alerts
+
+    def __init__(self, node: SoakNode) -> None:
+        super().__init__(f"{node.name}.mount")
+        self._node = node
+        self.up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until killed."""
+        node, clock = self._node, self._node.clock
+        self.alerts = Alerts(clock)
+        door = Door(node)
+        self._access = await ProjectAccess.open(door, node.membership, node.project)
+        async with supervised(self.alerts, clock) as tasks:
+            codec = EntryCodec(
+                self._access.keys, node.device, self._access.writer_key, node.random.randbytes
+            )
+            journal = _Journal(door, EntriesAhead(door.entry, clock, tasks))  # type: ignore[arg-type]
+            self.committer = Committer(node.user.replica, journal, node.project, codec, self, clock)
+            tasks.keep("commits", self.committer.run)
+            tasks.keep("the conversation with the daemon", self._listen)
+            self.up.set()
+            await asyncio.Event().wait()
+
+    async def _listen(self) -> None:
+        """Be registered with the daemon, again and again, and hear what it tells."""
+        node = self._node
+        while True:
+            daemon = node.daemon
+            if daemon is None or not daemon.up.is_set():
+                await node.clock.sleep(0.5)
+                continue
+            mount = Mount(node.project, wire.Hello("/mount", 1, head=node.user.replica.head().seq))
+            daemon.mounts.add(mount)
+            try:
+                await self._hear(mount, daemon)
+            finally:
+                daemon.mounts.remove(mount)
+
+    async def _hear(self, mount: Mount, daemon: Daemon) -> None:
+        while daemon.life.alive:
+            mount.stats = wire.MountStats(head=self._node.user.replica.head().seq)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    message = await mount.outbox.get()
+                    if isinstance(message, wire.Entry):
+                        self.committer.pushed(Seq(message.seq), message.body)
+
+    # -- hooks --------------------------------------------------------------------------------
+
+    def before_batch(self) -> None:
+        self._node.user.pack_tails()
+
+    def touched(self, touched: Touched) -> None:
+        for old, new in touched.moved.items():
+            if old in self._node.user.open:
+                self._node.user.open.remove(old)
+                self._node.user.open.add(new)
+
+    def trouble(self, message: str) -> None:
+        self.alerts.begin("commits", message)
+
+    async def refresh_roster(self) -> None:
+        await self._access.refresh()
+
+
+class _Journal:
+    def __init__(self, door: Door, ahead: EntriesAhead) -> None:
+        self._door = door
+        self._ahead = ahead
+
+    async def commit(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        return await self._door.commit(project, seq, request)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+        return await self._ahead.entry(project, seq)
+
+
+class SoakNode:
+    """One workstation. `user` does random things in its replica whenever it is mounted."""
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        seed: int,
+        device_seed: bytes,
+        membership: Membership,
+        project: ProjectId,
+        bucket: HostileBucket,
+        clock: Clock,
+        contents: dict[bytes, bytes],
+        announce: Callable[[SoakNode, Seq, bytes], None],
+    ) -> None:
+        self.name = name
+        self.seed = device_seed
+        self.device: DeviceId = device_id(sodium.signing_public(device_seed))
+        self.membership = membership
+        self.project = project
+        self.bucket = bucket
+        self.clock = clock
+        self.random = Random(f"{name} {seed}")
+        self._announce = announce
+        self._lives = 0
+        self.directory = directory / f"{name}-0"
+        self.directory.mkdir()
+        self._blocks = StagedBlocks(self.directory / "staging", project, contents)
+        self.user = SimulatedNode(self.directory / "replica.db", name, self._blocks, seed)
+        self.daemon: Daemon | None = None
+        self.mount: MountProcess | None = None
+        self.died: list[str] = []
+        """How processes ended by themselves; none should."""
+        self.committed: dict[Seq, bytes] = {}
+        """The entries that were acknowledged to this node as its own."""
+
+    # -- processes ----------------------------------------------------------------------------
+
+    def start_daemon(self) -> None:
+        self.daemon = Daemon(self)
+        self._watch(self.daemon, self.daemon.run)
+
+    def start_mount(self) -> None:
+        self.mount = MountProcess(self)
+        self._watch(self.mount, self.mount.run)
+
+    def _watch(self, process: Daemon | MountProcess, work: Callable[[], Awaitable[None]]) -> None:
+        task = process.start(work)
+        task.add_done_callback(lambda ended: self._ended(process, ended))
+
+    def _ended(self, process: Daemon | MountProcess, task: asyncio.Task[None]) -> None:
+        """Note a process that ended by itself."""
+        if not process.life.alive or task.cancelled():
+            return
+        process.life.alive = False
+        self.died.append(f"{process.life.name}: {task.exception()!r}")
+
+    async def kill(self, *, daemon: bool, mount: bool) -> None:
+        """End processes as SIGKILL does. What a mount finds next is the disk as it is now."""
+        if mount and self.mount is not None:
+            path = self._copied_replica()
+            await self.mount.die()
+            self.mount = None
+            self.user.replica.close()
+            self.user.path = path
+            self.user.replica = self.user._open()
+            self.user.open.clear()
+        if daemon and self.daemon is not None:
+            await self.daemon.die()
+            self.daemon = None
+
+    def _copied_replica(self) -> Path:
+        self._lives += 1
+        path = self.directory / f"replica-{self._lives}.db"
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self.user.path}{suffix}", f"{path}{suffix}")
+        return path
+
+    @property
+    def is_up(self) -> bool:
+        """Whether both processes serve."""
+        return self.daemon_is_up and self.mount is not None and self.mount.up.is_set()
+
+    @property
+    def daemon_is_up(self) -> bool:
+        return self.daemon is not None and self.daemon.up.is_set()
+
+    # -- what it says -------------------------------------------------------------------------
+
+    def announce(self, project: ProjectId, seq: Seq, body: bytes) -> None:
+        """Tell the other nodes of an entry, over a network that loses some."""
+        self._announce(self, seq, body)
+
+    def acknowledged(self, seq: Seq, body: bytes) -> None:
+        """Note that the mount was told: committed."""
+        self.committed[seq] = body
+
+    def alerts(self) -> list[Alert]:
+        """Return what `status` would show now."""
+        return list(self._alerts())
+
+    def _alerts(self) -> Iterator[Alert]:
+        for process in (self.daemon, self.mount):
+            if process is not None and process.up.is_set():
+                yield from process.alerts.current()
+
+    @property
+    def stopped(self) -> str | None:
+        """Why this project is read-only here for good, if it is."""
+        return self.mount.committer.stopped if self.is_up and self.mount else None

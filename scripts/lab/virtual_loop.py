@@ -1,0 +1,119 @@
+"""An event loop on virtual time: nothing in it waits, and the same seed gives the same run.
+
+Time stands still while anything can run and then jumps to the next timer. What a program gives to
+a thread runs in the loop, a seeded moment later. Tasks have the order of their making, so that
+sets of them are walked alike in every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from random import Random  # noqa: TID251  # seeded by the caller
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+WALL_START_NS = 1_950_000_000 * 10**9
+
+
+class Life:
+    """A process of the simulation: what it gave to threads does not happen once it is dead."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+
+
+life: ContextVar[Life | None] = ContextVar("life", default=None)
+"""The process that the running task belongs to; tasks inherit it from their makers."""
+
+
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its number: an address would be another one in each run."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Jumps(selectors.SelectSelector):
+    """Waits for nothing: time passes instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everybody waits, and for nothing that will happen")
+        self.now += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """See the module."""
+
+    def __init__(self, seed: int | str, disk_s: float = 0.005) -> None:
+        """*disk_s* bounds in seconds what work in a thread takes."""
+        self._jumps = _Jumps()
+        super().__init__(self._jumps)
+        self._random = Random(f"loop {seed}")
+        self._disk_s = disk_s
+        self._tasks_made = 0
+        self.set_task_factory(self._numbered)  # type: ignore[arg-type]  # options as it passes them
+
+    def time(self) -> float:
+        return self._jumps.now
+
+    def _numbered(
+        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+    ) -> _NumberedTask:
+        task = _NumberedTask.__new__(_NumberedTask)
+        self._tasks_made += 1
+        task.number = self._tasks_made  # hashed while it is made
+        task.__init__(coro, loop=loop, **options)  # type: ignore[misc]
+        return task
+
+    def run_in_executor(  # type: ignore[override]  # the stub's own is no coroutine either
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self.create_future()
+        owner = life.get()
+
+        def run() -> None:
+            if owner is not None and not owner.alive:
+                return
+            try:
+                result = func(*args)
+            except Exception as error:  # noqa: BLE001  # as a thread hands it on
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():
+                    future.set_result(result)
+
+        self.call_later(self._random.random() * self._disk_s, run)
+        return future
+
+
+class LoopClock:
+    """The clock of a virtual loop, seen from inside it."""
+
+    def boot(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall_ns(self) -> int:
+        return WALL_START_NS + int(self.boot() * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], seed: int | str) -> T:
+    """Run *main()* to its end on a loop of its own."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(seed)) as runner:
+        return runner.run(main())
