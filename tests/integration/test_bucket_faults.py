@@ -9,17 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
-from bucket_fault_proxy import (
-    ClaimMore,
-    CutAnswer,
-    Damage,
-    FaultProxy,
-    ForgetRange,
-    Hang,
-    LoseAnswer,
-    Postpone,
-    Refuse,
-)
+from bucket_fault_proxy import FaultProxy, refuse
+from lab.hostile import Answer, ClaimMore, Cut, FlipSent, ForgetRange, Hang, Late, LoseAnswer
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
@@ -90,16 +81,16 @@ async def test_a_create_whose_answer_is_lost_is_unsettled_and_was_sent_once(site
 @pytest.mark.parametrize(
     "refusal",
     [
-        Refuse(409, "ConditionalRequestConflict"),
-        Refuse(404, "NoSuchBucket"),
-        Refuse(404),
-        Refuse(429, "TooManyRequests"),
-        Refuse(500, "InternalError"),
-        Refuse(503, "SlowDown"),
+        refuse(409, "ConditionalRequestConflict"),
+        refuse(404, "NoSuchBucket"),
+        refuse(404),
+        refuse(429, "TooManyRequests"),
+        refuse(500, "InternalError"),
+        refuse(503, "SlowDown"),
     ],
 )
 async def test_nothing_but_a_failed_precondition_says_that_a_name_is_taken(
-    site: Site, refusal: Refuse
+    site: Site, refusal: Answer
 ) -> None:
     site.proxy.next("PUT", refusal)
     with pytest.raises(Unsettled):
@@ -113,7 +104,7 @@ async def test_nothing_but_a_failed_precondition_says_that_a_name_is_taken(
 
 
 async def test_refused_rights_are_told_from_an_unsettled_create(site: Site) -> None:
-    site.proxy.next("PUT", Refuse(403, "AccessDenied"), Refuse(501, "NotImplemented"))
+    site.proxy.next("PUT", refuse(403, "AccessDenied"), refuse(501, "NotImplemented"))
     with pytest.raises(AccessDenied):
         await site.faulty.create(KEY, a_body())
     with pytest.raises(Refused):
@@ -143,7 +134,7 @@ async def test_a_commit_is_unknown_when_nobody_can_be_asked_and_settled_when_ask
 ) -> None:
     body = a_body()
     site.proxy.next("PUT", LoseAnswer())
-    site.proxy.next("GET", Refuse(503, "SlowDown"))
+    site.proxy.next("GET", refuse(503, "SlowDown"))
     outcome = await site.commit(body, seconds=0)
     assert isinstance(outcome, Unknown)
     assert isinstance(outcome.cause, Unavailable)
@@ -152,29 +143,27 @@ async def test_a_commit_is_unknown_when_nobody_can_be_asked_and_settled_when_ask
 
 async def test_a_create_that_lands_late_is_recognised_as_our_own(site: Site) -> None:
     body = a_body()
-    site.proxy.next("PUT", late := Postpone())
+    site.proxy.next("PUT", Late(60))
     assert isinstance(await site.commit(body, seconds=0), Unknown)
     with pytest.raises(NotThere):
         await site.direct.get(KEY)
-    late.late.set()
-    await site.proxy.landed.wait()
+    await site.proxy.land()
     assert await site.commit(body) == Committed()
 
 
 async def test_a_create_that_lands_after_another_won_changes_nothing(site: Site) -> None:
     body, winner = a_body(), a_body()
-    site.proxy.next("PUT", late := Postpone())
+    site.proxy.next("PUT", Late(60))
     assert isinstance(await site.commit(body, seconds=0), Unknown)
     await site.direct.create(KEY, winner)
-    late.late.set()
-    await site.proxy.landed.wait()
+    await site.proxy.land()
     assert await site.direct.get(KEY) == winner
     assert await site.commit(body) == Lost(Held.of(winner))
 
 
 async def test_racing_commits_through_lost_answers_have_one_winner(site: Site) -> None:
     bodies = [a_body() for _ in range(4)]
-    site.proxy.next("PUT", LoseAnswer(), LoseAnswer(), Refuse(409), Refuse(503))
+    site.proxy.next("PUT", LoseAnswer(), LoseAnswer(), refuse(409), refuse(503))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(site.commit(body)) for body in bodies]
     there = await site.direct.get(KEY)
@@ -186,9 +175,9 @@ async def test_racing_commits_through_lost_answers_have_one_winner(site: Site) -
 
 
 @pytest.mark.parametrize(
-    "refusal", [Refuse(503, "SlowDown"), Refuse(500), Refuse(404, "NoSuchBucket"), Refuse(404)]
+    "refusal", [refuse(503, "SlowDown"), refuse(500), refuse(404, "NoSuchBucket"), refuse(404)]
 )
-async def test_only_the_stores_own_word_makes_an_object_absent(site: Site, refusal: Refuse) -> None:
+async def test_only_the_stores_own_word_makes_an_object_absent(site: Site, refusal: Answer) -> None:
     await site.direct.put(KEY, b"here")
     site.proxy.next("GET", refusal, refusal)
     with pytest.raises(Unavailable):
@@ -200,7 +189,7 @@ async def test_only_the_stores_own_word_makes_an_object_absent(site: Site, refus
 
 async def test_a_body_cut_on_its_way_is_never_handed_out_short(site: Site) -> None:
     await site.direct.put(KEY, body := secrets.token_bytes(100_000))
-    site.proxy.next("GET", CutAnswer(50_000), CutAnswer(0), CutAnswer(500))
+    site.proxy.next("GET", Cut(50_000), Cut(0), Cut(500))
     for span in (None, None, (1_000, 60_000)):
         with pytest.raises(Unavailable):
             await site.faulty.get(KEY, span)
@@ -244,10 +233,10 @@ async def test_refusals_of_good_credentials_are_named_and_pass(site: Site) -> No
         ("RequestTimeTooSkewed", "the clock of this machine"),
         ("AccessDenied", "no right"),
     ]:
-        site.proxy.next("GET", Refuse(403, code))
+        site.proxy.next("GET", refuse(403, code))
         with pytest.raises(AccessDenied, match=words):
             await site.faulty.get(KEY)
-    site.proxy.next("GET", Refuse(400, "ExpiredToken"))
+    site.proxy.next("GET", refuse(400, "ExpiredToken"))
     with pytest.raises(AccessDenied):
         await site.faulty.get(KEY)
     assert await site.faulty.get(KEY) == b"here"
@@ -257,7 +246,7 @@ async def test_refusals_of_good_credentials_are_named_and_pass(site: Site) -> No
 
 
 async def test_the_store_refuses_a_body_damaged_on_its_way(site: Site) -> None:
-    site.proxy.next("PUT", Damage(), Damage())
+    site.proxy.next("PUT", FlipSent(), FlipSent())
     with pytest.raises(Unavailable):
         await site.faulty.put(KEY, b"x" * 1000)
     with pytest.raises(Unsettled):
@@ -274,7 +263,7 @@ async def test_an_object_of_any_size_is_one_request_and_never_parts(site: Site) 
 
 
 async def test_a_full_bucket_is_unavailable_and_no_matter_of_rights(site: Site) -> None:
-    site.proxy.next("PUT", Refuse(403, "QuotaExceeded"), Refuse(507))
+    site.proxy.next("PUT", refuse(403, "QuotaExceeded"), refuse(507))
     for _ in range(2):
         with pytest.raises(Unavailable, match="full") as error:
             await site.faulty.put(KEY, b"x")
@@ -282,7 +271,7 @@ async def test_a_full_bucket_is_unavailable_and_no_matter_of_rights(site: Site) 
 
 
 async def test_a_missing_bucket_takes_no_write_and_is_no_absence(site: Site) -> None:
-    site.proxy.next("PUT", Refuse(404, "NoSuchBucket"), Refuse(404, "NoSuchKey"))
+    site.proxy.next("PUT", refuse(404, "NoSuchBucket"), refuse(404, "NoSuchKey"))
     for _ in range(2):
         with pytest.raises(Unavailable):
             await site.faulty.put(KEY, b"x")
@@ -293,9 +282,9 @@ async def test_a_missing_bucket_takes_no_write_and_is_no_absence(site: Site) -> 
 
 async def test_what_passes_is_retried_and_every_try_is_a_request(site: Site) -> None:
     patient = RetryingBucket(site.faulty, CLOCK, lambda: 0.0, patience=10)
-    site.proxy.next("PUT", Refuse(503, "SlowDown"), LoseAnswer(), Damage())
+    site.proxy.next("PUT", refuse(503, "SlowDown"), LoseAnswer(), FlipSent())
     await patient.put(KEY, b"here")
     assert site.proxy.requests == ["PUT"] * 4
-    site.proxy.next("GET", Refuse(500), CutAnswer(2), Hang())
+    site.proxy.next("GET", refuse(500), Cut(2), Hang())
     assert await patient.get(KEY) == b"here"
     assert site.proxy.requests == ["PUT"] * 4 + ["GET"] * 4
