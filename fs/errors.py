@@ -10,6 +10,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NameTooLong           ENAMETOOLONG
 │   ├── NoAttribute           ENODATA      no such extended attribute
 │   ├── AttributeTooBig       E2BIG
+│   ├── NoRoomForAttribute    ENOSPC       the file has as many attributes as we keep
 │   ├── AttributeBufferSmall  ERANGE
 │   ├── Cycle                 EINVAL       a directory would move below itself
 │   ├── Invalid               EINVAL       arguments that mean nothing
@@ -122,6 +123,12 @@ class AttributeTooBig(FileError):
     """An extended attribute over the size we keep."""
 
     errno = errno.E2BIG
+
+
+class NoRoomForAttribute(FileError):
+    """A file has as many extended attributes, or bytes in them, as we keep."""
+
+    errno = errno.ENOSPC
 
 
 class AttributeBufferSmall(FileError):

@@ -19,11 +19,11 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.errors import FileMissing, FsError, NoSpace
+from lucidnode.fs.errors import FileMissing, FileTooBig, FsError, NoSpace
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.staging_room import StagingRoom
@@ -130,14 +130,16 @@ class Writer:
     async def write(self, ino: InodeNo, offset: int | None, data: bytes) -> None:
         """Take *data* at *offset*, None for the end of the file as this node knows it.
 
-        Waits while too much is unsaved; raises NoSpace when it cannot be saved, and FileMissing
-        for the end of a file that is gone.
+        Waits while too much is unsaved; raises NoSpace when it cannot be saved, FileMissing for
+        the end of a file that is gone, and FileTooBig past the end of the largest file.
         """
         if self._buffered + len(data) > self._max_buffered:
             await self._make_room(len(data))
         # No await from here on: two who append at once must not find the same end.
         if offset is None:
             offset = self._end(ino)
+        if offset + len(data) > MAX_FILE_SIZE:
+            raise FileTooBig("write")
         file = self._files.of(ino)
         before = file.dirty.size
         file.dirty.write(offset, data)

@@ -9,6 +9,7 @@ from random import Random  # noqa: TID251 - seeded: a test can be repeated
 from typing import Any
 
 from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Create, NewExtent, SetXattr, Truncate, Unlink, Write
@@ -28,7 +29,7 @@ class Blocks:
     def seal(self, data: bytes) -> BlockName:
         digest = hashlib.sha256(data).digest()
         self._held[digest] = data
-        return BlockName(BlockId(digest), 1, digest, max(len(data), 1))
+        return BlockName(BlockId(digest), 1, digest, padded_size(max(len(data), 1)))
 
     def part(self, block: BlockId, offset: int, length: int) -> bytes:
         part = self._held[block][offset : offset + length]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.intents import NewExtent
-
-MAX_OFFSET = 2**63 - 1
-"""The end of the largest file, as Linux has it."""
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
+from lucidnode.fs.replica.intents import NewExtent, Write
 
 _OVERLAPPING = """
     SELECT offset, length, block, block_offset FROM extent
@@ -22,13 +21,21 @@ _SHORTEN = "UPDATE extent SET length = ? WHERE ino = ? AND offset = ?"
 _DELETE = "DELETE FROM extent WHERE ino = ? AND offset = ?"
 
 
+def _part(write: Write, extents: list[NewExtent]) -> Write:
+    if len(extents) == len(write.extents):
+        return msgspec.structs.replace(write, extents=extents)
+    used = {extent.block for extent in extents}
+    blocks = [block for block in write.blocks if block.id in used]
+    return msgspec.structs.replace(write, extents=extents, blocks=blocks)
+
+
 class Content:
     """The extents in *database*; every method runs inside the caller's transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def clear(self, ino: InodeNo, start: int, end: int = MAX_OFFSET) -> None:
+    def clear(self, ino: InodeNo, start: int, end: int = MAX_FILE_SIZE) -> None:
         """Make [start, end) of *ino* a hole."""
         change = self._database.change
         for offset, length, block, block_offset in self._database.rows(
@@ -49,6 +56,41 @@ class Content:
             self._database.change(
                 _INSERT, (ino, extent.offset, extent.length, extent.block, extent.block_offset)
             )
+
+    def parts(self, write: Write, most: int) -> Iterator[Write]:
+        """Yield *write* in parts that lay down and drop at most *most* extents each.
+
+        Do each before asking for the next: what is still to be dropped is looked up then.
+        """
+        part: list[NewExtent] = []
+        room = most
+        for extent in write.extents:
+            start, end = extent.offset, extent.offset + extent.length
+            while True:
+                cut, dropped = self._cut(write.ino, start, end, room)
+                if cut > start:
+                    skipped = start - extent.offset
+                    at = extent.block_offset + skipped
+                    part.append(NewExtent(start, cut - start, extent.block, at))
+                    room -= dropped
+                    start = cut
+                if start == end and len(part) < most:
+                    break
+                yield _part(write, part)
+                part, room = [], most
+                if start == end:
+                    break
+        if part or not write.extents:
+            yield _part(write, part)
+
+    def _cut(self, ino: InodeNo, start: int, end: int, room: int) -> tuple[int, int]:
+        """Return where [start, end) has to be cut so as to drop *room* extents, and how many."""
+        rows = self._database.rows(
+            "SELECT offset FROM extent WHERE ino = ? AND offset >= ? AND offset < ? "
+            "ORDER BY offset LIMIT ?",
+            (ino, start, min(end, MAX_FILE_SIZE), room + 1),
+        )
+        return (rows[room][0], room) if len(rows) > room else (end, len(rows))
 
     def name_blocks(self, blocks: Iterable[BlockName]) -> None:
         """Add what is not there yet of *blocks*: equal content is one block, whoever wrote it."""

@@ -39,11 +39,14 @@ _CHECKPOINT_PAGES = 8192
 _BLOCKING_PAGES = 16 * _CHECKPOINT_PAGES
 """Log pages after which a commit checkpoints by itself: writes outran the background for long."""
 
-Binding = int | bytes | None
+Binding = int | bytes | str | None
+
+_KEYS = {table: set(range(count)) for table, count in KEY_COLUMNS.items()}
+"""The places of the key of each replicated table."""
 
 
 class Unfit(Exception):
-    """A changeset that these tables cannot take: made on another state, or nonsense."""
+    """A changeset that counts as empty: made on another state, or against the rules of format 1."""
 
 
 class Database:
@@ -175,18 +178,21 @@ class Database:
             except Unfit as error:
                 raise ReplicaCorrupt("pending operations do not fit their own undo") from error
 
-    def apply(self, changeset: bytes) -> None:
-        """Apply *changeset* whole, or raise Unfit and change nothing.
+    def apply(self, changeset: bytes) -> list[RowChange]:
+        """Apply *changeset* whole and return the rows it changed, or raise Unfit with none changed.
 
-        One from outside has to pass `check_changeset` before.
+        One from outside has to pass `checked_changes` before, and `check_tree` behind.
         """
+        assert self._recorded is not None
+        mark = len(self._recorded)
         try:
             # Without a conflict handler the first misfit aborts, and SQLite undoes what it did.
             apsw.Changeset.apply(changeset, self._connection)
-        except apsw.AbortError as error:
+        except (apsw.AbortError, apsw.ConstraintError, apsw.MismatchError) as error:
             raise Unfit("not made on this state") from error
         except apsw.Error as error:
             raise _mapped(error) from error
+        return self._recorded[mark:]
 
     # -- durability --------------------------------------------------------------------------
 
@@ -235,26 +241,39 @@ class Database:
         return apsw.SQLITE_OK
 
 
-def check_changeset(changeset: bytes) -> list[RowChange]:
-    """Return the changes in a *changeset* from outside, or raise Unfit if it is none of ours.
+def changes_in(changeset: bytes, most: int) -> list[RowChange]:
+    """Return the changes in a *changeset* from outside; raises Unfit if it is none of ours.
 
-    Stricter than SQLite, which converts what it can: every value has the type of its column, and no
-    row is there twice. In an update, columns that stay are None, except for the key in the old row.
+    No more than *most* rows are looked at: a changeset that has more is refused. Stricter than
+    SQLite, which converts what it can and leaves out what it does not know: tables and keys are
+    ours, each table comes once (for each change of table SQLite prepares its statements anew),
+    every value has the type of its column, and no row is there twice. In an update, columns that
+    stay are None, except for the key in the old row.
     """
     changes: list[RowChange] = []
     keys = set()
+    tables: list[str] = []
     try:
         for change in apsw.Changeset.iter(changeset):
-            types = REPLICATED.get(change.name, ())
-            if len(types) != change.column_count:
+            if len(changes) == most:
+                raise Unfit(f"more than {most} rows")
+            table = change.name
+            types = REPLICATED.get(table, ())
+            if len(types) != change.column_count or change.pk_columns != _KEYS[table]:
                 raise Unfit("another set of tables")
+            if not tables or tables[-1] != table:
+                if table in tables:
+                    raise Unfit("a table that comes twice")
+                tables.append(table)
             old, new = _checked(change.old, types), _checked(change.new, types)
-            if (old is None or new is None) and None in (old or new or ()):
+            found: RowChange = (table, old, new)
+            if old is not None and new is not None:
+                _check_update(table, old, new)
+            elif None in (old or new or (None,)):
                 raise Unfit("a row with gaps")
-            found: RowChange = (change.name, old, new)
             key = key_of(found)
-            if None in key or key in keys:
-                raise Unfit("a row without a key, or twice")
+            if key in keys:
+                raise Unfit("a row twice")
             keys.add(key)
             changes.append(found)
     except (apsw.Error, UnicodeDecodeError) as error:
@@ -271,6 +290,14 @@ def _checked(
         if value is not apsw.no_change and type(value) is not kind:
             raise Unfit("a value of another type")
     return tuple(None if value is apsw.no_change else value for value in row)
+
+
+def _check_update(table: str, old: tuple[Any, ...], new: tuple[Any, ...]) -> None:
+    keys = KEY_COLUMNS[table]
+    if None in old[:keys] or new[:keys] != (None,) * keys:
+        raise Unfit("an update of a key")
+    if any((was is None) != (now is None) for was, now in zip(old[keys:], new[keys:], strict=True)):
+        raise Unfit("an update with half a column")
 
 
 def _difference(

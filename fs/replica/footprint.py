@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.rebase import Waiting
-from lucidnode.fs.replica.rows import RowChange, key_of
+from lucidnode.fs.replica.rows import KIND_COLUMN, RowChange, key_of
 
 T = TypeVar("T")
 
@@ -47,6 +47,18 @@ def footprint(changes: list[RowChange]) -> Footprint:
     return Footprint(tuple(rows), tuple(inodes | changed), tuple(changed))
 
 
+def needs_of(winner: list[RowChange]) -> set[int]:
+    """Return the `rows` that *winner* takes for granted: the blocks its new extents lie in.
+
+    One that only pending work of ours has made is not there for anybody else.
+    """
+    return {
+        hash(("block", block))
+        for table, _, new in winner
+        if table == "extent" and new is not None and (block := new[3]) is not None
+    }
+
+
 def _numbers(*values: int | bytes | str | None) -> Iterator[InodeNo]:
     return (InodeNo(value) for value in values if isinstance(value, int))
 
@@ -67,7 +79,7 @@ class Line:
         self._steps: deque[_Step] = deque()
         self._rows: Counter[int] = Counter()
         self._inodes: Counter[InodeNo] = Counter()
-        self._moves = 0
+        self._moves: set[int] = set()
 
     def add(self, item: Waiting) -> None:
         """Put *item* at the end."""
@@ -75,7 +87,8 @@ class Line:
         self._steps.append(step)
         self._rows.update(step.touches.rows)
         self._inodes.update(step.touches.inodes)
-        self._moves += step.moves_directory
+        if step.moves_directory:
+            self._moves.add(step.id)
 
     def drop(self, last: int) -> None:
         """Forget everything up to *last*: it waits no more."""
@@ -83,21 +96,31 @@ class Line:
             step = self._steps.popleft()
             _uncount(self._rows, step.touches.rows)
             _uncount(self._inodes, step.touches.inodes)
-            self._moves -= step.moves_directory
+            self._moves.discard(step.id)
 
-    def shared(self, theirs: Footprint) -> set[InodeNo] | None:
+    def moves_directory(self, number: int) -> bool:
+        """Tell whether the operation in row *number* may have moved a directory, or two."""
+        return number in self._moves
+
+    def shared(self, theirs: Footprint, needs: set[int]) -> set[InodeNo] | None:
         """Return the files and directories that both sides touch; None if they touch a row both.
 
-        None also while we move directories: two such moves make a cycle out of rows that only one
-        of them touches.
+        None also if ours changed one of the rows that they need, and while we move directories:
+        two such moves make a cycle out of rows that only one of them touches.
         """
-        if self._moves or any(key in self._rows for key in theirs.rows):
+        if self._moves or any(key in self._rows for key in (*theirs.rows, *needs)):
             return None
         return {ino for ino in theirs.inodes if ino in self._inodes}
 
-    def first_change_of(self, ino: InodeNo) -> int | None:
-        """Return the oldest operation that changed the row of *ino* itself, or None."""
-        return next((step.id for step in self._steps if ino in step.touches.changed), None)
+    def first_changes_of(self, inos: set[InodeNo]) -> dict[InodeNo, int]:
+        """Return the oldest operation that changed the row itself, for those of *inos* with one."""
+        first: dict[InodeNo, int] = {}
+        if inos:
+            for step in self._steps:
+                for ino in step.touches.changed:
+                    if ino in inos:
+                        first.setdefault(ino, step.id)
+        return first
 
 
 def _uncount(counted: Counter[T], gone: tuple[T, ...]) -> None:
@@ -108,12 +131,21 @@ def _uncount(counted: Counter[T], gone: tuple[T, ...]) -> None:
 
 
 def _moves_directory(item: Waiting) -> bool:
-    if not isinstance(item.recorded.intent, intents.Rename):
+    """Tell whether *item* may have moved a directory: a rename of what is not seen to be a file.
+
+    A rename in the same tick of the clock as the change before it leaves no trace in the row.
+    """
+    intent = item.recorded.intent
+    if not isinstance(intent, intents.Rename):
         return False
-    return any(
-        table == "inode"
-        and old is not None
-        and old[0] in {item.recorded.ino, item.recorded.replaced}
-        and old[1] == Kind.DIRECTORY
-        for table, old, _ in item.changes
-    )
+    moved = {item.recorded.ino}
+    if intent.flags & intents.RENAME_EXCHANGE:
+        moved.add(item.recorded.replaced)
+    files = {
+        row[0]
+        for table, *versions in item.changes
+        if table == "inode"
+        for row in versions
+        if row is not None and row[KIND_COLUMN] != Kind.DIRECTORY
+    }
+    return not moved <= files

@@ -19,11 +19,29 @@ Version = NewType("Version", int)
 ROOT = InodeNo(1)
 """The project's own directory. It always exists, and has no name."""
 
+MAX_INO = 2**62 - 1
+"""The highest inode number."""
+
+MAX_FILE_SIZE = 2**53 - 1
+"""Bytes in the largest file: 8 PiB, the last integer that every JSON reader keeps exactly. Sums of
+offsets and lengths stay far from 2**63, where SQLite's integers end."""
+
+MAX_DEPTH = 256
+"""Directories in a row, the root among them, below which a directory can be moved."""
+
 MAX_NAME = 255
 """Bytes in a name, as Linux has it."""
 
+MAX_TARGET = 4095
+"""Bytes in the target of a symbolic link, as Linux has it."""
+
 MAX_XATTR = 65536
 """Bytes in the value of an extended attribute, as Linux has it."""
+
+MAX_XATTRS = 256
+MAX_XATTR_BYTES = 256 * 1024
+"""How many extended attributes we give one file, and the bytes of their names and values: with
+them a file can be deleted, or made again, in one journal entry."""
 
 
 class Kind(enum.IntEnum):

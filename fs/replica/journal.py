@@ -11,13 +11,16 @@ from lucidnode.fs.replica import intents, rows
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.footprint import Line
+from lucidnode.fs.replica.inode import MAX_DEPTH
 from lucidnode.fs.replica.intents import Recorded
 from lucidnode.fs.replica.rebase import Outcome, Waiting
+from lucidnode.fs.replica.row_rules import MAX_BYTES, MAX_ROWS, encoded_operation
 from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.tree_rules import MAX_ANCESTORS
 from lucidnode.node.client.ids import BlockId, Seq
 
-_BATCH_BYTES = 4 * 1024 * 1024
-"""Row changes in one entry: with the largest single operation still far below an entry's limit."""
+_BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
+"""Moves of directories in one entry: each may move two, and both lie below MAX_DEPTH others."""
 
 _BATCH_BLOCKS = 512
 """Blocks one entry may wait for: others see a long copy grow, not appear at the end."""
@@ -94,13 +97,14 @@ class Journal:
             self._line.add(item)
 
     def add(self, recorded: Recorded, changes: list[RowChange]) -> None:
-        """Put an operation at the end of the line."""
+        """Put an operation at the end of the line; raises FileTooBig if no entry can carry it."""
+        encoded = encoded_operation(changes)
         # Counted in memory, not AUTOINCREMENT: its bookkeeping table costs a page for each commit.
         self._last += 1
         self._line.add(Waiting(self._last, recorded, changes))
         self._database.change(
             "INSERT INTO pending VALUES (?, ?, ?)",
-            (self._last, intents.encode(recorded), rows.encode(changes)),
+            (self._last, intents.encode(recorded), encoded),
         )
 
     def waiting(self) -> list[Waiting]:
@@ -164,13 +168,17 @@ class Journal:
         return Batch(Seq(head.seq + 1), head.hash, self._database.changeset(changes), needs, last)
 
     def _rows_of_one_batch(self) -> Iterator[tuple[int, list[RowChange]]]:
-        size = blocks = 0
+        size = count = blocks = moves = 0
         for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
             changes = rows.decode(raw)
             size += len(raw)
+            count += len(changes)
+            moves += self._line.moves_directory(number)
+            if size > MAX_BYTES or count > MAX_ROWS or moves > _BATCH_MOVES:
+                return  # alone, each operation fits
             blocks += sum(table == "block" for table, _, _ in changes)
             yield number, changes
-            if size >= _BATCH_BYTES or blocks >= _BATCH_BLOCKS:
+            if blocks >= _BATCH_BLOCKS:
                 return
 
     def in_flight(self) -> InFlight | None:

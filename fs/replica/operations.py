@@ -19,22 +19,32 @@ from lucidnode.fs.errors import (
     NameTaken,
     NameTooLong,
     NoAttribute,
+    NoRoomForAttribute,
     NotDirectory,
     NotEmpty,
     NotPermitted,
 )
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.content import MAX_OFFSET, Content
+from lucidnode.fs.replica.content import Content
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import MAX_NAME, MAX_XATTR, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.inode import (
+    MAX_DEPTH,
+    MAX_FILE_SIZE,
+    MAX_NAME,
+    MAX_TARGET,
+    MAX_XATTR,
+    MAX_XATTR_BYTES,
+    MAX_XATTRS,
+    Attributes,
+    InodeNo,
+    Kind,
+)
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.queries import Queries
 
-MAX_TARGET = 4095
-"""Bytes in the target of a symbolic link, as Linux has it."""
-
-SLICE = 16384
-"""Extents that one operation may drop: its row changes stay near 3 MB, and an entry in its limit."""
+SLICE = 768
+"""Extents that one operation may lay down, and drop. Each that is laid down may name a block and
+split another in two: five rows for each fit one entry."""
 
 _INSERT_NAME = "INSERT OR IGNORE INTO name VALUES (?, ?, ?)"
 _DELETE_NAME = "DELETE FROM name WHERE parent = ? AND name = ?"
@@ -90,6 +100,8 @@ class Operations:
     def _create(self, intent: intents.Create, version: int) -> Recorded:
         if len(intent.target) > MAX_TARGET:
             raise NameTooLong("target of a symbolic link")
+        if b"\0" in intent.target or (intent.target and intent.kind is not Kind.SYMLINK):
+            raise Invalid("target of a symbolic link")
         directory = intent.kind is Kind.DIRECTORY
         self._touch_parent(intent.parent, intent.time_ns, 1 if directory else 0)
         self._insert_name(intent.parent, intent.name, intent.ino)
@@ -153,8 +165,8 @@ class Operations:
             raise Invalid("flags of rename")
         if target is not None and intent.flags & intents.RENAME_NOREPLACE:
             raise NameTaken("rename without replacing")
-        if source.is_directory and self._queries.lies_within(intent.new_parent, source.ino):
-            raise Cycle("rename of a directory into itself")
+        if source.is_directory:
+            self._check_place(intent.new_parent, source.ino)
         if target is not None:
             if target.ino == source.ino:
                 return Recorded(intent, source.ino, target.ino, version)
@@ -190,10 +202,10 @@ class Operations:
             raise Invalid("flags of rename")
         if other is None:
             raise FileMissing("exchange with nothing")
-        if one.is_directory and self._queries.lies_within(intent.new_parent, one.ino):
-            raise Cycle("exchange of a directory with something in it")
-        if other.is_directory and self._queries.lies_within(intent.parent, other.ino):
-            raise Cycle("exchange of a directory with what contains it")
+        if one.is_directory:
+            self._check_place(intent.new_parent, one.ino)
+        if other.is_directory:
+            self._check_place(intent.parent, other.ino)
         if one.ino != other.ino:
             self._database.change(_DELETE_NAME, (intent.parent, intent.name))
             self._database.change(_DELETE_NAME, (intent.new_parent, intent.new_name))
@@ -231,7 +243,7 @@ class Operations:
         self._file(intent.ino)
         if intent.size < 0:
             raise Invalid("size")
-        if intent.size > MAX_OFFSET:
+        if intent.size > MAX_FILE_SIZE:
             raise FileTooBig("truncate")
         self._content.clear(intent.ino, intent.size)
         self._database.change(_SET_CONTENT, (intent.ino, intent.size, version, intent.time_ns))
@@ -243,7 +255,7 @@ class Operations:
             if extent.offset < 0 or extent.length <= 0 or extent.block_offset < 0:
                 raise Invalid("extent")
             size = max(size, extent.offset + extent.length)
-        if size > MAX_OFFSET:
+        if size > MAX_FILE_SIZE:
             raise FileTooBig("write")
         self._content.name_blocks(intent.blocks)
         self._content.overlay(intent.ino, intent.extents)
@@ -264,6 +276,7 @@ class Operations:
             raise NameTaken("extended attribute")
         if not held and intent.flags & intents.XATTR_REPLACE:
             raise NoAttribute("extended attribute")
+        self._check_room(intent)
         if held:
             self._database.change(
                 "UPDATE xattr SET value = ? WHERE ino = ? AND name = ?", (intent.value, *place)
@@ -271,6 +284,18 @@ class Operations:
         else:
             self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
         return Recorded(intent, intent.ino, 0, version)
+
+    def _check_room(self, intent: intents.SetXattr) -> None:
+        row = self._database.row(
+            "SELECT count(*), coalesce(sum(length(name) + length(value)), 0) "
+            "FROM xattr WHERE ino = ? AND name != ?",
+            (intent.ino, intent.name),
+        )
+        assert row is not None
+        count, size = row
+        size += len(intent.name) + len(intent.value)
+        if count >= MAX_XATTRS or size > MAX_XATTR_BYTES:
+            raise NoRoomForAttribute("extended attribute")
 
     def _remove_xattr(self, intent: intents.RemoveXattr, version: int) -> Recorded:
         self._must_exist(intent.ino, self._count_link(intent.ino, 0, intent.time_ns))
@@ -337,6 +362,14 @@ class Operations:
             self._queries.directory(parent)
             raise FileMissing("no such name")
         return found
+
+    def _check_place(self, parent: InodeNo, directory: InodeNo) -> None:
+        """Raise Cycle or NameTooLong if *directory* cannot move into *parent*."""
+        above = self._queries.above(parent)
+        if directory in above:
+            raise Cycle("a directory would lie in itself")
+        if len(above) > MAX_DEPTH:
+            raise NameTooLong("a directory would lie too deep")
 
     def _insert_name(self, parent: InodeNo, name: bytes, ino: InodeNo) -> None:
         check_name(name)

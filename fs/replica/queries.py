@@ -91,17 +91,19 @@ class Queries:
         row = self._database.row("SELECT parent FROM name WHERE ino = ? LIMIT 1", (directory,))
         return None if row is None else InodeNo(row[0])
 
+    def above(self, ino: InodeNo) -> dict[InodeNo, None]:
+        """Return directory *ino* and those above it, up to the root."""
+        found: dict[InodeNo, None] = {}
+        here: InodeNo | None = ino
+        # No entry makes a cycle (fs/replica/tree_rules.py), and none would hang the mount.
+        while here is not None and here not in found:
+            found[here] = None
+            here = None if here == ROOT else self.parent_of(here)
+        return found
+
     def lies_within(self, ino: InodeNo, ancestor: InodeNo) -> bool:
         """Tell whether directory *ino* is *ancestor* or somewhere below it."""
-        seen = set()
-        here: InodeNo | None = ino
-        # The guard is for a cycle that a hostile entry made: it must not hang the mount.
-        while here is not None and here != ROOT and here not in seen:
-            if here == ancestor:
-                return True
-            seen.add(here)
-            here = self.parent_of(here)
-        return here == ancestor
+        return ancestor in self.above(ino)
 
     def readlink(self, ino: InodeNo) -> bytes:
         """Return the target of symbolic link *ino*; raises FileMissing."""
@@ -144,9 +146,13 @@ class Queries:
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""
-        row = self._database.row("SELECT coalesce(sum(size), 0), count(*) FROM inode")
+        # In two halves: SQLite refuses a sum that leaves 64 bits.
+        row = self._database.row(
+            "SELECT sum(size >> 32), sum(size & 4294967295), count(*) FROM inode"
+        )
         assert row is not None
-        return row[0], row[1]
+        high, low, count = row
+        return (high << 32) + low, count
 
 
 def _attributes(row: tuple[Any, ...]) -> Attributes:

@@ -20,22 +20,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import msgspec
 
-from lucidnode.fs.errors import FileError
+from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.conflict_name import conflict_names
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.inode import (
+    MAX_FILE_SIZE,
+    MAX_XATTR_BYTES,
+    MAX_XATTRS,
+    ROOT,
+    Attributes,
+    InodeNo,
+    Kind,
+)
 from lucidnode.fs.replica.intents import Intent, NewExtent, Recorded, Restore, Write
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
+from lucidnode.fs.replica.row_rules import encoded_operation
 from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange
+from lucidnode.fs.replica.tree_rules import check_tree
 from lucidnode.node.client.ids import BlockId
-
-_EVERYTHING = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,13 @@ def rewritten_by(winner: list[RowChange]) -> set[InodeNo]:
     return files
 
 
+def _that_fit(xattrs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the first of *xattrs*, as many as we give one file: others may have given it more."""
+    sizes = accumulate(len(name) + len(value) for name, value in xattrs)
+    count = sum(size <= MAX_XATTR_BYTES for size in sizes)
+    return xattrs[: min(count, MAX_XATTRS)]
+
+
 class Rebase:
     """One rebase, inside the caller's transaction. *tails* are the files with loose tails."""
 
@@ -114,15 +130,15 @@ class Rebase:
         """Undo *waiting*, apply the winner's *changeset*, run *waiting* again.
 
         *all_changes* is the transaction's growing list. Raises Unfit if the entry does not fit
-        the state it claims to be made on.
+        the state it claims to be made on, or breaks the tree.
         """
         self._rewritten = rewritten_by(winner)
         self._capture(waiting)
         self._database.undo([change for item in waiting for change in item.changes])
-        self._database.apply(changeset)
+        check_tree(self._database, self._database.apply(changeset))
         for item in waiting:
             mark = len(all_changes)
-            recorded = self._again(item.recorded)
+            recorded = self._again(item.recorded, all_changes)
             if recorded is not None:
                 self._outcome.standing.append(Waiting(item.id, recorded, all_changes[mark:]))
         for ino, ours in self._ours.items():
@@ -149,12 +165,12 @@ class Rebase:
                 self._ours[ino] = self._whole(attributes)
 
     def _whole(self, attributes: Attributes) -> _Ours:
-        extents = self._queries.extents(attributes.ino, 0, _EVERYTHING)
+        extents = self._queries.extents(attributes.ino, 0, MAX_FILE_SIZE)
         return _Ours(
             attributes,
             [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in extents],
             {extent.block.id: extent.block for extent in extents},
-            self._queries.xattrs(attributes.ino),
+            _that_fit(self._queries.xattrs(attributes.ino)),
             self._queries.names_of(attributes.ino),
         )
 
@@ -203,14 +219,19 @@ class Rebase:
 
     # -- running an intent again -------------------------------------------------------------
 
-    def _again(self, recorded: Recorded) -> Recorded | None:
+    def _again(self, recorded: Recorded, all_changes: list[RowChange]) -> Recorded | None:
         """Run an intent on the new state; None if it is dropped."""
         intent = self._fitted(recorded)
         if intent is None:
             return None
         try:
             with self._database.attempt():
-                return self._operations.run(intent, recorded.version)
+                mark = len(all_changes)
+                again = self._operations.run(intent, recorded.version)
+                encoded_operation(all_changes[mark:])
+                return again
+        except NoSpace:
+            raise
         except FileError:
             # A case that the rules above decide by dropping, such as an attribute that is gone.
             return None

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.fs.errors import ReadOnly
+from lucidnode.fs.errors import FileTooBig, ReadOnly
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
 from lucidnode.fs.replica.content import Content
-from lucidnode.fs.replica.database import Database, Unfit, check_changeset
-from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Tail
+from lucidnode.fs.replica.database import Database, Unfit
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeNo, Tail
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.journal import Journal
 from lucidnode.fs.replica.merged import Merged
@@ -26,10 +26,14 @@ from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rebase import Outcome, Rebase
+from lucidnode.fs.replica.row_rules import checked_changes
 from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.node.client.ids import BlockId, Seq
+
+_MOST_BYTES = 2**63 - 1
+"""Sizes count holes, so a project can show more bytes than programs have numbers for."""
 
 
 class Replica:
@@ -131,10 +135,11 @@ class Replica:
         return self._queries.extents(ino, offset, length)
 
     def usage(self) -> tuple[int, int]:
-        """Return (plain bytes, inodes) of the project."""
+        """Return (plain bytes, inodes) of the project; of bytes, 2**63 - 1 means "or more"."""
         if self._usage is None:
             self._usage = self._queries.usage()
-        return self._usage
+        size, count = self._usage
+        return min(size, _MOST_BYTES), count
 
     # -- operations --------------------------------------------------------------------------
 
@@ -153,7 +158,7 @@ class Replica:
             # A huge file shrinks in steps, each small enough for one journal entry.
             while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
                 self._do(intents.Truncate(intent.ino, cut, intent.time_ns))
-        recorded = self._do(intent)
+        recorded = self._do_in_parts(intent)
         if recorded.ino == 0:
             return None
         found = self.attributes(InodeNo(recorded.ino))
@@ -175,9 +180,11 @@ class Replica:
         """Keep *data*, written at *offset* at *time_ns*, until it is packed into a block.
 
         It survives once `barrier` has returned. Time 0 leaves the times of the file alone.
-        Raises FileMissing, ReadOnly, NoSpace.
+        Raises FileMissing, FileTooBig, ReadOnly, NoSpace.
         """
         self._must_run()
+        if offset + len(data) > MAX_FILE_SIZE:
+            raise FileTooBig("write")
         self._queries.existing(ino)
         with self._database.transaction() as changes:
             if time_ns:
@@ -206,7 +213,8 @@ class Replica:
             self._tails.assign(pack, places)
             for write in writes:
                 if self._queries.attributes(write.ino) is not None:
-                    self._record(write, changes)
+                    for part in self._content.parts(write, SLICE):
+                        self._record(part, changes)
         self._tails.recount_all()
         self._changed(changes)
 
@@ -330,7 +338,7 @@ class Replica:
 
     def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome | None:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
-        winner = check_changeset(changeset)
+        winner = checked_changes(changeset)
         ours = {*self._tails.ends, *self._unsaved()}
         if slide_under(self._database, self._journal, changeset, winner, ours):
             return None
@@ -344,6 +352,16 @@ class Replica:
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
         return outcome
+
+    def _do_in_parts(self, intent: Intent) -> Recorded:
+        """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
+        if not isinstance(intent, intents.Write):
+            return self._do(intent)
+        parts = self._content.parts(intent, SLICE)
+        recorded = self._do(next(parts))
+        for part in parts:
+            recorded = self._do(part)
+        return recorded
 
     def _do(self, intent: Intent) -> Recorded:
         self._must_run()

@@ -18,8 +18,10 @@ KEY_COLUMNS = {"inode": 1, "name": 2, "extent": 2, "block": 1, "xattr": 2}
 
 KIND_COLUMN = 1
 SIZE_COLUMN = 5
+LINKS_COLUMN = 6
 MTIME_COLUMN = 8
 CTIME_COLUMN = 9
+TARGET_COLUMN = 11
 VERSION_COLUMN = 12
 """Places in a row of `inode`."""
 

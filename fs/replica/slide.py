@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.footprint import footprint
+from lucidnode.fs.replica.footprint import footprint, needs_of
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.journal import Journal
 from lucidnode.fs.replica.rows import CTIME_COLUMN, KIND_COLUMN, MTIME_COLUMN, Row, RowChange
+from lucidnode.fs.replica.tree_rules import check_tree
 
 _TIMES = (MTIME_COLUMN, CTIME_COLUMN)
 
@@ -39,34 +40,40 @@ def slide_under(
 
     False, and nothing done, if that needs a rebase. *tails* are the files with bytes of ours that
     are no operations yet. Raises Unfit, with something done, if the entry does not fit the state it
-    claims to be made on. Inside the caller's transaction.
+    claims to be made on, or breaks the tree. Inside the caller's transaction.
+
+    Whether an entry counts is the same here as after a rebase, where our work is out of the way: no
+    file is shared, the blocks it needs are not ours alone, and each directory that is shared was
+    there before our work and still is, at its old place. So all that `check_tree` asks about is as
+    the journal has it.
     """
     theirs = footprint(winner)
-    shared = journal.line.shared(theirs)
+    shared = journal.line.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False
+    rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
+    firsts = journal.line.first_changes_of(shared)
     directories: list[_Shared] = []
     changes: dict[int, list[RowChange]] = {}  # of our operations, on top of the winner's entry
     for ino in shared:
         now = database.row("SELECT * FROM inode WHERE ino = ?", (ino,))
         if now is None or now[KIND_COLUMN] != Kind.DIRECTORY:
             return False
-        if ino not in theirs.changed:
-            continue
-        times = _times_only(winner, ino)
+        times = _times_only(*rows[ino]) if ino in rows else {}
         if times is None:
             return False
-        first = journal.line.first_change_of(ino)
-        if first is not None:
-            # One operation can be the first in two directories.
-            changes[first] = changes.get(first) or journal.changes_of(first)
-            before = _put_on_top(changes[first], ino, times)
-            if before is None:
-                return False
+        if (first := firsts.get(ino)) is None:
+            continue
+        # One operation can be the first in two directories.
+        changes[first] = changes.get(first) or journal.changes_of(first)
+        before = _put_on_top(changes[first], ino, times)
+        if before is None:
+            return False
+        if times:
             directories.append(_Shared(before, now))
     for directory in directories:
         _set_times(database, directory.before)
-    database.apply(changeset)
+    check_tree(database, database.apply(changeset))
     for directory in directories:
         _set_times(database, directory.now)
     for first, of_first in changes.items():
@@ -74,11 +81,8 @@ def slide_under(
     return True
 
 
-def _times_only(winner: list[RowChange], ino: InodeNo) -> dict[int, int | bytes] | None:
-    """Return which times *winner* sets in the row of *ino*, by column; None if it does more."""
-    [(old, new)] = [
-        (old, new) for table, old, new in winner if table == "inode" and _is_of(ino, old, new)
-    ]
+def _times_only(old: Row | None, new: Row | None) -> dict[int, int | bytes] | None:
+    """Return which times the winner sets in a row, by column; None if it does more."""
     if old is None or new is None:
         return None
     columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
@@ -91,7 +95,8 @@ def _put_on_top(
 ) -> Row | None:
     """Have *changes*, our first of directory *ino*, start from the winner's times.
 
-    Returns the row they started from before; None if the winner's times would show, or ours not.
+    Returns the row they started from before; None if there was none, or if the winner's times would
+    show, or ours not.
     """
     place, old, new = next(
         (
@@ -104,7 +109,7 @@ def _put_on_top(
     if old is None or new is None:
         return None
     found = tuple(theirs.get(column, value) for column, value in enumerate(old))
-    if any(new[at] in {old[at], found[at]} for at in _TIMES):
+    if theirs and any(new[at] in {old[at], found[at]} for at in _TIMES):
         return None
     changes[place] = ("inode", found, new)
     return old

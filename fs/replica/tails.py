@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.content import MAX_OFFSET
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import InodeNo, Tail
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
 from lucidnode.fs.replica.intents import Recorded
 from lucidnode.node.client.ids import BlockId
 
@@ -81,7 +80,7 @@ class Tails:
                     self.clear(ino, extent.offset, extent.offset + extent.length)
                 return (ino,)
             case intents.Truncate(ino=ino, size=size):
-                self.clear(ino, size, MAX_OFFSET)
+                self.clear(ino, size, MAX_FILE_SIZE)
                 return (ino,)
             case intents.Unlink() | intents.Rename() | intents.Forget():
                 files = (InodeNo(done.ino), InodeNo(done.replaced))
