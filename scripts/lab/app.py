@@ -44,11 +44,28 @@ def lan() -> None:
 @click.option("--wan-ms", type=float, default=0.0, help="What it adds to a round trip.")
 @click.option("--bucket", type=click.Choice(["s3", "file"]), default="s3", show_default=True)
 @click.option("--loopback", is_flag=True, help="No namespaces, and no root; see docs/lab.md.")
+@click.option("--hostile", is_flag=True, help="Put a proxy before the bucket; see `hostile`.")
+@click.option("--https", is_flag=True, help="Have that proxy speak TLS, under a CA of its own.")
 def up(
-    name: str, nodes: int, wan_mbit: float | None, wan_ms: float, bucket: Any, loopback: bool
+    name: str,
+    nodes: int,
+    wan_mbit: float | None,
+    wan_ms: float,
+    bucket: Any,
+    loopback: bool,
+    hostile: bool,
+    https: bool,
 ) -> None:
     """Bring a lab up; prints what `status --json` does once everything is ready."""
-    plan = Plan(nodes, wan_mbit, wan_ms, bucket, namespaces=not loopback)
+    plan = Plan(
+        nodes,
+        wan_mbit,
+        wan_ms,
+        bucket,
+        namespaces=not loopback,
+        hostile=hostile or https,
+        https=https,
+    )
     console = Console(stderr=True)
     with console.status("starting") as spinner:
 
@@ -111,6 +128,28 @@ def heal(name: str, node: str) -> None:
     """Connect it again."""
     with Places.of(name).locked():
         open_lab(name).heal(node)
+
+
+@lan.command("hostile")
+@_named
+@click.option("--calm", is_flag=True, help="End all faults.")
+@click.argument("rules", nargs=-1, metavar="[RULE]...")
+def hostile_store(name: str, calm: bool, rules: tuple[str, ...]) -> None:
+    """Have the store be hostile by RULEs, instead of those before; prints rules and hits.
+
+    A rule is `FAULT [METHOD,...] [PATTERN] [p=PROBABILITY] [n=COUNT] [from=NODE]`. Needs a lab
+    that was made with --hostile.
+
+    \b
+    Examples:
+      scripts/lan hostile portal                       # a hotel's login page for everything
+      scripts/lan hostile 'expired from=a'             # a's credentials have run out
+      scripts/lan hostile 'lost create p=0.5' 'flip get journal/* p=0.1'
+      scripts/lan hostile --calm
+    """  # noqa: D301  # click's own mark
+    wanted = list(rules) if rules or calm else None
+    state = open_lab(name).set_rules(wanted)
+    print(msgspec.json.format(msgspec.json.encode(state)).decode())
 
 
 @lan.command()

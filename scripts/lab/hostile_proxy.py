@@ -12,11 +12,15 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random  # noqa: TID251  # seeded: a run can be repeated
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import click
 
 from lab.hostile import (
     Answer,
@@ -30,6 +34,7 @@ from lab.hostile import (
     FlipSent,
     ForgetRange,
     Hang,
+    Hostility,
     Late,
     ListLess,
     ListTwice,
@@ -41,10 +46,18 @@ from lab.hostile import (
     Swap,
     Twice,
 )
+from lab.hostile_control import control_socket
+from lab.private_ca import authority_in
 
 Decide = Callable[[Request], Fault | None]
 
 MAX_REQUEST = 64 * 1024 * 1024
+_REMEMBERED = 8
+"""Bodies kept of each folder, to be swapped."""
+
+_FIRSTS = 10_000
+"""First answers kept, to be given again when they are stale."""
+
 _PIECE = bytes(64 * 1024)
 _CONTENTS = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 
@@ -152,9 +165,8 @@ class HostileProxy:
         self._bodies: dict[str, dict[str, Reply]] = {}
         self._first: dict[tuple[str, str], Reply] = {}
         self._scheme = "http"
-        self.requests: list[Request] = []
-        """All requests so far."""
-        self.verbs: Counter[str] = Counter()
+        self.requests: deque[Request] = deque(maxlen=100_000)
+        """The last requests."""
         self.hurry = asyncio.Event()
         """Set it to have late requests reach the store now."""
         self.landed = asyncio.Event()
@@ -246,7 +258,8 @@ class HostileProxy:
             writer.write(first.encode())
             return
         reply = await self._asked(asked)
-        self._first.setdefault((asked.verb, asked.target), reply)
+        if len(self._first) < _FIRSTS:
+            self._first.setdefault((asked.verb, asked.target), reply)
         folder = self._bodies.setdefault(request.key.rpartition("/")[0], {})
         match fault:
             case LoseAnswer():
@@ -279,6 +292,8 @@ class HostileProxy:
             case _:
                 if request.method == "get" and reply.status == 200:
                     folder[request.key] = reply
+                    if len(folder) > _REMEMBERED:
+                        del folder[next(iter(folder))]
         writer.write(reply.encode())
 
     def _instead(self, asked: Asked, answer: Answer) -> bytes:
@@ -315,3 +330,42 @@ def _flipped(body: bytes) -> bytes:
     """Return *body* with one bit of its middle flipped."""
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :] if body else body
+
+
+@click.command()
+@click.option("--listen", required=True, metavar="HOST:PORT")
+@click.option("--store", required=True, metavar="HOST:PORT")
+@click.option("--control", required=True, type=click.Path(path_type=Path))
+@click.option("--client", "clients", multiple=True, metavar="ADDRESS=NAME")
+@click.option("--tls", type=click.Path(path_type=Path), help="A directory of lab.private_ca.")
+@click.option("--seed", type=int, default=1)
+def main(
+    listen: str, store: str, control: Path, clients: tuple[str, ...], tls: Path | None, seed: int
+) -> None:
+    """Run as a process of its own until it is killed."""
+    names = dict(each.split("=", 1) for each in clients)
+    hostility = Hostility(Random(seed))
+
+    def decide(request: Request) -> Fault | None:
+        rule = hostility.befalls(request)
+        return rule.fault if rule else None
+
+    async def serve() -> None:
+        proxy = HostileProxy(
+            _place(store), decide, client_of=lambda address: names.get(address, address)
+        )
+        context = None if tls is None else authority_in(tls).server_context()
+        host, port = _place(listen)
+        async with control_socket(control, hostility), proxy.serving(host, port, context):
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,27 +7,33 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from lab.errors import LabError
+from lab.hostile_control import State, give_order
 from lab.loopback import Loopback
 from lab.mounts import mounted_below, unmount_below
 from lab.namespaces import WAN, Namespaces
 from lab.network import CLOUD, SWITCH, Network
 from lab.patience import until
 from lab.places import SCRIPTS, Places
+from lab.private_ca import make_authority
 from lab.process import Process
 from lab.record import NodeRecord, Plan, Record, Status, load_record, save_record
 from lab.seaweed import await_seaweed, choose_ports, sockets, start_seaweed
 from lab.workstation import Workstation, environment
 
 _BUCKET = "studio"
+_PROXY_PORT = 8444
+"""Of the hostile proxy, in the cloud's namespace."""
+
 _MAX_NODES = 12
 
 Say = Callable[[str], None]
@@ -122,6 +128,10 @@ class Lab:
                 what=f"{station.name} did not find its {others} peers",
             )
 
+    def set_rules(self, rules: Sequence[str] | None) -> State:
+        """Put *rules* in force at the hostile proxy, or only ask it. Raises LabError."""
+        return give_order(self.places.control, rules)
+
     def save(self) -> None:
         """Write the record."""
         with self._saving:
@@ -172,6 +182,8 @@ def _check(plan: Plan) -> None:
         raise LabError("/dev/net/tun is missing: `modprobe tun` first, or use --loopback")
     if not plan.namespaces and (plan.wan_mbit or plan.wan_ms):
         raise LabError("loopback has neither rate nor latency: leave out --wan-mbit and --wan-ms")
+    if plan.hostile and plan.bucket != "s3":
+        raise LabError("a hostile proxy stands before an S3 server: leave out --bucket file")
     if plan.wan_mbit is not None and not 0.5 <= plan.wan_mbit <= 40_000:
         raise LabError("--wan-mbit takes 0.5 to 40000")
     if not 0 <= plan.wan_ms <= 2000:
@@ -237,6 +249,8 @@ def _raise_cloud(lab: Lab) -> dict[str, str]:
     record.bucket_url = f"s3://{_BUCKET}/lab"
     lab.save()
     await_seaweed(network, places, record.s3, record.cloud["s3"])
+    if record.plan.hostile:
+        _raise_proxy(lab)
     return {
         "LUCIDNODE_BUCKET": record.bucket_url,
         "LUCIDNODE_ENDPOINT": record.s3.endpoint,
@@ -244,6 +258,32 @@ def _raise_cloud(lab: Lab) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": record.s3.secret_key,
         "AWS_REGION": "us-east-1",
     }
+
+
+def _raise_proxy(lab: Lab) -> None:
+    """Put the hostile proxy before the bucket server: its endpoint is the one that clients get."""
+    record, places, network = lab.record, lab.places, lab.network
+    assert record.s3 is not None
+    address = network.address(CLOUD)
+    port = _PROXY_PORT if record.plan.namespaces else _free_ports(1)[0]
+    arguments = [
+        f"--listen={address}:{port}",
+        f"--store={record.s3.endpoint.removeprefix('http://')}",
+        f"--control={places.control}",
+        *(f"--client={node.address}={node.name}" for node in record.nodes),
+    ]
+    if record.plan.https:
+        make_authority(places.tls, address)
+        arguments.append(f"--tls={places.tls}")
+    record.cloud["proxy"] = Process.start(
+        [*network.entering(CLOUD), "python", "-P", "-m", "lab.hostile_proxy", *arguments],
+        log=places.log("proxy"),
+        env={**environment(places), "PYTHONPATH": str(SCRIPTS)},
+    )
+    scheme = "https" if record.plan.https else "http"
+    record.s3 = msgspec.structs.replace(record.s3, endpoint=f"{scheme}://{address}:{port}")
+    lab.save()
+    until(places.control.exists, within=15, what="the hostile proxy does not start")
 
 
 def _name_each_other(nodes: list[NodeRecord]) -> None:

@@ -26,6 +26,8 @@ class Places:
     <root>/lab.json          the record: what runs, and where
     <root>/s3, s3.json       the bucket server's files
     <root>/bucket            the bucket itself with --bucket file
+    <root>/hostile.sock      where the proxy before the bucket takes its rules
+    <root>/tls               its certificate, and the CA that workstations trust
     <root>/tickets           invitations, as they would travel by chat
     <root>/log/<who>.log
     <root>/<node>/home, passphrase, mount
@@ -54,6 +56,14 @@ class Places:
     @property
     def tickets(self) -> Path:
         return self.root / "tickets"
+
+    @property
+    def control(self) -> Path:
+        return self.root / "hostile.sock"
+
+    @property
+    def tls(self) -> Path:
+        return self.root / "tls"
 
     def node(self, node: str) -> Path:
         return self.root / node

@@ -31,10 +31,15 @@ class Authority:
         return context
 
 
+def authority_in(directory: Path) -> Authority:
+    """Return the authority whose files are in *directory*."""
+    return Authority(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+
+
 def make_authority(directory: Path, *addresses: str) -> Authority:
     """Make a CA, and a certificate of it for the IP *addresses*, as files in *directory*."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    made = Authority(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+    made = authority_in(directory)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A cellar's own CA")])
     ca = (

@@ -25,6 +25,10 @@ class Plan(msgspec.Struct, frozen=True):
     bucket: Bucket = "s3"
     namespaces: bool = True
     """False puts everything on loopback, which needs no rights."""
+    hostile: bool = False
+    """Puts the hostile proxy before the bucket server."""
+    https: bool = False
+    """Has the proxy speak TLS, with a certificate of a CA made for the lab."""
 
 
 class S3(msgspec.Struct, frozen=True):
@@ -99,7 +103,7 @@ class Record(msgspec.Struct):
     s3_ports: Ports | None = None
     nodes: list[NodeRecord] = []
     cloud: dict[str, Process] = {}
-    """The relay and the bucket server."""
+    """The relay, the bucket server and the proxy before it."""
 
     def node(self, name: str) -> NodeRecord:
         """Return the workstation called *name*. Raises LabError with the names there are."""

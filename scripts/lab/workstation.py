@@ -16,6 +16,7 @@ from lab.mounts import mounted_below
 from lab.network import Network
 from lab.patience import until
 from lab.places import SCRIPTS, Places
+from lab.private_ca import authority_in
 from lab.process import Process
 from lab.record import NodeRecord, NodeStatus, Pids
 
@@ -37,6 +38,9 @@ def environment(places: Places) -> dict[str, str]:
     clean["PATH"] = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
     marker, _, value = places.marker.partition("=")
     clean[marker] = value
+    ca = authority_in(places.tls).ca_file
+    if ca.exists():
+        clean |= {"SSL_CERT_FILE": str(ca), "AWS_CA_BUNDLE": str(ca)}
     return clean
 
 
