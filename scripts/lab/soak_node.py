@@ -24,6 +24,7 @@ from lucidnode.fs.entries_ahead import EntriesAhead
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.replica.changes import Touched
@@ -75,7 +76,7 @@ class StagedBlocks(Blocks):
         path = staged_path(self._directory, self._project, block)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        return BlockName(block, 1, bytes(block), max(len(data), 1))
+        return BlockName(block, 1, bytes(block), padded_size(max(len(data), 1)))
 
 
 class Process:
