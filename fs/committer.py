@@ -4,22 +4,28 @@ Two loops share one replica. The sender makes an entry of what is pending and ha
 create it; the follower reads what comes after our head. Whichever sees the entry in the next slot
 first settles it for both: if it is the one in flight, it is committed; if not, ours has lost, and
 our work is rebased onto the winner's. "Unknown" settles nothing: the same bytes are sent again.
+
+Nothing is decided for good on one look, and nothing on a peer's word: a hint makes us look, an
+entry that fails its check is read again until it is proven to lie there, and the history has forked
+only once our own head is proven to be gone. That ends when the head is there again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import (
     BadEntry,
+    EntryAstray,
+    EntryUnannounced,
     EntryUnauthorised,
     FormatError,
     HistoryForked,
     KeyMissing,
-    NewerFormat,
     NoSpace,
     ReadOnly,
     ReplicaError,
@@ -27,24 +33,49 @@ from lucidnode.fs.errors import (
 from lucidnode.fs.format.journal import Change
 from lucidnode.fs.replica.changes import InFlight, Touched
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.journal import SIGNATURE_SIZE, entry_hash
-from lucidnode.node.client.wire import CommitReply, CommitRequest
+from lucidnode.node.client.journal import SIGNATURE_SIZE, entry_hash, follows
+from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 BATCH_SECONDS = 0.15
 """How long changes gather before they become an entry, if nobody waits for them."""
 
-FRESH_SECONDS = 3600.0
-"""How old our view of the head may be when we take a slot. Entries live at least 24 h, so within
-this time no slot after our head can have been filled, collected and be free again."""
+FRESH_SECONDS = 60.0
+"""How old our view of the head may be. An empty slot after it proves nothing: the bucket may have
+lost its newest entries, or collected old ones while this workstation slept."""
+
+FORKED_SECONDS = 30.0
+"""How often the bucket is asked whether it has our head again."""
 
 _POLL_SECONDS = (0.5, 5.0)
 _RETRY_SECONDS = (0.5, 10.0)
-_PUSHED_LIMIT = 64
 
 _UNKNOWN = CommitReply("unknown", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What may fail for a while, and what a person hears of it."""
+
+    topic: str
+    cause: str
+    remedy: str
+
+
+_READ = _Work("journal:read", "The journal cannot be read now", "It is asked again by itself.")
+_SEND = _Work(
+    "journal:send",
+    "Changes cannot be committed now",
+    "They wait here, and are sent as soon as it is over.",
+)
+_RECORD = _Work(
+    "journal:record",
+    "Changes cannot be recorded",
+    "Make room on the disk of the home directory.",
+)
 
 
 class JournalService(Protocol):
@@ -53,8 +84,11 @@ class JournalService(Protocol):
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         """Have the entry signed and created as *seq*. Safe to call again with the same request."""
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
-        """Return entry *seq* as it lies in the bucket, or None if there is none."""
+    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what one look at slot *seq* shows, or None if there is nothing."""
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what is proven to lie in slot *seq*, or None if nothing is."""
 
 
 class CommitHooks(Protocol):
@@ -65,9 +99,6 @@ class CommitHooks(Protocol):
 
     def touched(self, touched: Touched) -> None:
         """Hear what an entry of another node changed."""
-
-    def trouble(self, message: str) -> None:
-        """Hear of something a person should know."""
 
     async def refresh_roster(self) -> None:
         """Read the roster again: an entry names a device or a key that we do not know."""
@@ -83,6 +114,7 @@ class Committer:
         project: ProjectId,
         codec: EntryCodec,
         hooks: CommitHooks,
+        alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._replica = replica
@@ -90,37 +122,43 @@ class Committer:
         self._project = project
         self._codec = codec
         self._hooks = hooks
+        self._alerts = alerts
         self._clock = clock
         # Held while an entry is settled, across the awaits that may take (roster, head).
         self._order = asyncio.Lock()
-        self._pushed: dict[Seq, bytes] = {}
         self._hurry = asyncio.Event()
         self._work = asyncio.Event()
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
         self._waiters = 0
         self._head_seen_at: float | None = None
+        self._let_down = False
         self._stopped: str | None = None
-        self._told: dict[str, str] = {}
+        self._ended = False
         replica.watch(self._work.set)
 
     # -- for the rest of the mount -----------------------------------------------------------
 
     async def run(self) -> None:
-        """Commit and follow until cancelled; returns early only after `stopped` says why."""
+        """Commit and follow until cancelled; returns early only if that can never go on here."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._send())
 
     @property
     def stopped(self) -> str | None:
-        """Why this mount went read-only for good, or None."""
+        """Why this mount is read-only, or None."""
         return self._stopped
 
-    def pushed(self, seq: Seq, entry: bytes) -> None:
-        """Take an entry that a peer sent. It is believed only if it is authentic."""
-        if seq > self._replica.head().seq and len(self._pushed) < _PUSHED_LIMIT:
-            self._pushed[seq] = entry
+    def hinted(self, seq: Seq) -> None:
+        """Look soon: somebody says that entry *seq* exists, or that ours of that number is gone.
+
+        Nothing else comes of it. A hint that led nowhere makes later ones wait for the next poll.
+        """
+        if self._let_down:
+            return
+        if seq <= self._replica.head().seq:
+            self._head_seen_at = None
         self._news.set()
 
     async def flush(self) -> None:
@@ -144,62 +182,44 @@ class Committer:
 
     async def _follow(self) -> None:
         pause = _POLL_SECONDS[0]
-        while self._stopped is None:
-            moved = await self._settling(self._catch_up())
+        while not self._ended:
+            if self._stopped is not None:
+                await self._clock.sleep(FORKED_SECONDS)
+                await self._settling(_READ, self._head_is_back())
+                continue
+            hinted = self._news.is_set()
+            moved = await self._settling(_READ, self._catch_up())
+            self._let_down = hinted and not moved
             pause = _POLL_SECONDS[0] if moved else min(pause * 1.5, _POLL_SECONDS[1])
             await self._until(self._news, pause)
 
     async def _catch_up(self) -> bool:
         """Settle every entry there is after our head; tell whether there was one."""
         moved = False
+        self._news.clear()
         while True:
-            self._news.clear()
             seq = Seq(self._replica.head().seq + 1)
-            pushed = self._pushed.pop(seq, None)
-            if pushed is not None and await self._settle(seq, pushed, pushed=True):
-                moved = True
-                continue
             asked_at = self._clock.boot()
-            entry = await self._journal.entry(self._project, seq)
-            if entry is not None:
+            slot = await self._journal.entry(self._project, seq)
+            if slot is not None:
+                moved = await self._settle(seq, slot) or moved
                 self._head_seen_at = asked_at
-                moved = await self._settle(seq, entry) or moved
             elif self._replica.head().seq < seq:
-                await self._nothing_after_head(asked_at)
+                if not self._is_fresh():
+                    await self._confirm_head()
                 return moved
-
-    async def _nothing_after_head(self, asked_at: float) -> None:
-        if self._is_fresh():
-            self._head_seen_at = asked_at
-        else:
-            # An empty slot proves nothing when the entries before it may be collected as well.
-            await self._confirm_head()
-        head = self._replica.head().seq
-        self._pushed = {
-            seq: entry
-            for seq, entry in self._pushed.items()
-            if seq > head and self._codec.is_authentic(entry, seq)
-        }
-        newest = max(self._pushed, default=head)
-        if newest > self._replica.seen():
-            self._replica.see(newest)
-        if self._is_denied():
-            self._tell("follow", f"the bucket does not show journal entry {head + 1}")
-        else:
-            self._told.pop("follow", None)
-
-    def _is_denied(self) -> bool:
-        """Tell whether entries are known to exist that the bucket does not give us."""
-        return self._replica.seen() > self._replica.head().seq
 
     # -- sending -----------------------------------------------------------------------------
 
     async def _send(self) -> None:
         pause = _RETRY_SECONDS[0]
-        while self._stopped is None:
+        while not self._ended:
+            if self._stopped is not None:
+                await self._progress.wait()
+                continue
             if self._replica.in_flight() is None:
                 await self._gathered()
-            if await self._settling(self._send_once()):
+            if await self._settling(_SEND, self._send_once()):
                 pause = _RETRY_SECONDS[0]
             else:
                 await self._until(self._progress, pause)
@@ -218,18 +238,17 @@ class Committer:
         """Send one entry; tell whether its slot is settled."""
         if not self._is_fresh():
             await self._confirm_head()
-        if self._is_denied():
-            return False
         flight = self._replica.in_flight() or self._prepared()
         if flight is None:
             self._progressed()
-            await asyncio.sleep(0)
-            return True
+            return not self._replica.has_work()
         # After a power cut we must know our own entry, or we would do its work a second time.
         await self._replica.barrier()
         reply = await self._reply(flight)
-        if reply.outcome != "unknown":
-            await self._settle(flight.seq, reply.body)
+        if reply.outcome == "unchained":
+            await self._confirm_head()
+        elif reply.body:
+            await self._settle(flight.seq, Slot(entry_hash(reply.body), reply.body))
         return self._replica.head().seq >= flight.seq
 
     def _prepared(self) -> InFlight | None:
@@ -260,7 +279,7 @@ class Committer:
         try:
             return await self._journal.commit(self._project, seq, request)
         except NodeError as error:
-            self._tell("send", f"changes cannot be committed now: {error}")
+            self._tell(_SEND, error)
             return _UNKNOWN
 
     async def _until_settled(self, seq: Seq) -> None:
@@ -269,64 +288,110 @@ class Committer:
 
     # -- settling ----------------------------------------------------------------------------
 
-    async def _settle(self, seq: Seq, entry: bytes, *, pushed: bool = False) -> bool:
-        """Stand on *entry* if it is the next one; tell whether we do.
-
-        A bad entry in the bucket counts as empty. A bad one that was pushed counts as nothing: it
-        says nothing of the bucket.
-        """
+    async def _settle(self, seq: Seq, slot: Slot) -> bool:
+        """Stand on what lies in *slot* if it is the next entry; tell whether we do."""
         async with self._order:
-            head = self._replica.head()
-            if seq != head.seq + 1:
+            if seq != self._replica.head().seq + 1:
                 return False
-            try:
-                change = await self._opened(entry, seq, head.hash)
-            except BadEntry as error:
-                if pushed:
-                    return False
-                self._hooks.trouble(f"a journal entry was skipped: {error}")
-                change = None
+            slot, change = await self._judged(seq, slot)
             flight = self._replica.in_flight()
-            ours = flight is not None and entry[:-SIGNATURE_SIZE] == flight.unsigned
+            ours = (
+                flight is not None
+                and slot.body is not None
+                and slot.body[:-SIGNATURE_SIZE] == flight.unsigned
+            )
             if ours and change is not None:
                 if not self._is_fresh():
                     await self._confirm_head()
-                self._replica.settled_committed(seq, entry_hash(entry))
-                self._told.clear()
+                self._replica.settled_committed(seq, slot.hash)
+                self._alerts.end(_SEND.topic)
             else:
-                self._adopt(seq, entry, change)
+                self._adopt(seq, slot.hash, change)
             self._progressed()
         if ours and change is None:
             # To try again would only fill the journal with entries that nobody accepts.
-            self._stop("the journal entries of this device are not accepted")
+            self._end("the journal entries of this device are not accepted")
         return True
 
-    def _adopt(self, seq: Seq, entry: bytes, change: Change | None) -> None:
+    def _adopt(self, seq: Seq, hash_: bytes, change: Change | None) -> None:
         touched = self._replica.apply_entry(
-            seq, entry_hash(entry), None if change is None else change.changeset
+            seq, hash_, None if change is None else change.changeset
         )
         if touched.refused is not None:
-            self._hooks.trouble(f"journal entry {seq} was skipped: {touched.refused}")
+            self._skipped(f"journal entry {seq}: {touched.refused}")
         self._hooks.touched(touched)
 
-    async def _opened(self, entry: bytes, seq: Seq, previous: bytes) -> Change:
+    async def _judged(self, seq: Seq, slot: Slot) -> tuple[Slot, Change | None]:
+        """Return what lies in the slot and what it does; None: it counts as empty for everybody.
+
+        That needs proof, of what lies there as of what came before: one flipped bit, or one entry
+        of somebody who stands on another history, shall not part us from the others.
+        """
+        link = self._replica.head().link
+        if slot.body is not None:
+            try:
+                return slot, await self._opened(slot.body, seq, link)
+            except BadEntry:
+                pass
+            proven = await self._journal.proven(self._project, seq)
+            if proven is None:
+                raise Unavailable(f"the bucket shows journal entry {seq} only now and then")
+            slot = proven
+        if slot.body is None:
+            self._skipped(f"what lies in the place of journal entry {seq} is none")
+            return slot, None
         try:
-            return self._codec.open(entry, seq, previous)
-        except (EntryUnauthorised, KeyMissing):
+            return slot, await self._opened(slot.body, seq, link)
+        except EntryAstray as error:
+            await self._confirm_head()
+            self._alerts.begin(
+                f"astray:{error.device}",
+                f"Device {error.device[:8]} stands on another history of this project; what it "
+                f"commits counts as empty, first journal entry {seq}.",
+                "Run `lucidnode repair` on that workstation.",
+                lasts_s=EVENT_S,
+            )
+        except BadEntry as error:
+            self._skipped(str(error))
+        return slot, None
+
+    def _skipped(self, what: str) -> None:
+        self._alerts.begin(
+            "journal:skipped",
+            f"A journal entry counts as empty: {what}.",
+            "Nothing is lost here; look at what the device that made it runs.",
+            lasts_s=EVENT_S,
+        )
+
+    async def _opened(self, entry: bytes, seq: Seq, link: bytes) -> Change:
+        try:
+            return self._codec.open(entry, seq, link)
+        except (EntryUnauthorised, EntryUnannounced, KeyMissing):
             await self._hooks.refresh_roster()
-            return self._codec.open(entry, seq, previous)
+            return self._codec.open(entry, seq, link)
 
     async def _confirm_head(self) -> None:
         """See in the bucket that our head is still part of the history; raises HistoryForked."""
         asked_at = self._clock.boot()
         head = self._replica.head()
         if head.seq > 0:
-            entry = await self._journal.entry(self._project, head.seq)
-            if entry is None or entry_hash(entry) != head.hash:
+            slot = await self._journal.entry(self._project, head.seq)
+            if slot is None or not follows(head.link, slot.hash):
+                slot = await self._journal.proven(self._project, head.seq)
+            if slot is None or not follows(head.link, slot.hash):
                 raise HistoryForked(
-                    f"the bucket no longer has journal entry {head.seq} as this node has seen it"
+                    f"the bucket no longer has journal entry {head.seq} as this workstation has seen it"
                 )
         self._head_seen_at = asked_at
+
+    async def _head_is_back(self) -> bool:
+        await self._confirm_head()
+        self._stopped = None
+        self._replica.go_on()
+        self._alerts.end(f"history:{self._project}")
+        self._progressed()
+        self._work.set()
+        return True
 
     def _is_fresh(self) -> bool:
         seen_at = self._head_seen_at
@@ -334,31 +399,56 @@ class Committer:
 
     # -- faults and waiting ------------------------------------------------------------------
 
-    async def _settling(self, step: Coroutine[None, None, bool]) -> bool:
+    async def _settling(self, work: _Work, step: Coroutine[None, None, bool]) -> bool:
         """Run one *step* of a loop. Faults that pass make it False; the others stop the mount."""
         try:
-            return await step
+            done = await step
         except NoSpace as error:
-            self._tell("record", f"changes cannot be recorded: {error}")
-        except (HistoryForked, NewerFormat, ReplicaError) as error:
+            self._tell(_RECORD, error)
+            return False
+        except HistoryForked as error:
             self._stop(str(error))
+            return False
+        except ReplicaError as error:
+            self._end(str(error))
+            return False
         except (NodeError, FormatError) as error:
-            self._tell("read", f"the journal cannot be read now: {error}")
-        return False
+            self._tell(work, error)
+            return False
+        if done or work is _READ:
+            self._alerts.end(work.topic)
+            self._alerts.end(_RECORD.topic)
+        return done
+
+    def _tell(self, work: _Work, error: Exception) -> None:
+        self._alerts.begin(work.topic, f"{work.cause}: {str(error).rstrip('.')}.", work.remedy)
 
     def _stop(self, reason: str) -> None:
+        """Be read-only for as long as the bucket does not have our head."""
         self._stopped = reason
         self._replica.stop(reason)
-        self._hooks.trouble(f"{reason}. This project is read-only here until a person looks.")
+        self._alerts.begin(
+            f"history:{self._project}",
+            f"This project is read-only here: {reason}.",
+            f"Run `lucidnode repair {self._project}`.",
+        )
         self._progressed()
         self._work.set()
         self._news.set()
 
-    def _tell(self, what: str, message: str) -> None:
-        """Report *message* about *what* once, until things work again."""
-        if message != self._told.get(what):
-            self._told[what] = message
-            self._hooks.trouble(message)
+    def _end(self, reason: str) -> None:
+        """Be read-only until mounted again."""
+        self._ended = True
+        self._stopped = reason
+        self._replica.stop(reason)
+        self._alerts.begin(
+            "read-only",
+            f"This project is read-only here until it is mounted again: {reason}.",
+            "Unmount it, look at its log, and mount it again.",
+        )
+        self._progressed()
+        self._work.set()
+        self._news.set()
 
     def _progressed(self) -> None:
         # Wakes everybody who waits now; those who come later wait for the next time.

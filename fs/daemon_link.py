@@ -29,8 +29,8 @@ Facts = dict[str, str | int | float | bool | list[str]]
 class Listener(Protocol):
     """What the daemon's messages are for."""
 
-    def pushed(self, seq: Seq, body: bytes) -> None:
-        """Take an entry that another node committed; order is not promised."""
+    def hinted(self, seq: Seq) -> None:
+        """Look at the journal: somebody says that there is news at *seq*."""
 
     def stats(self) -> wire.MountStats:
         """Return the totals of this mount."""
@@ -126,8 +126,8 @@ class DaemonLink:
 
     async def _hear(self, message: wire.FromDaemon, events: Events, listener: Listener) -> None:
         match message:
-            case wire.Entry(seq=seq, body=body):
-                listener.pushed(Seq(seq), body)
+            case wire.Look(seq=seq):
+                listener.hinted(Seq(seq))
             case wire.Ask(number=number):
                 with contextlib.suppress(DaemonUnreachable):
                     await events.send(wire.Answer(number, listener.facts()))

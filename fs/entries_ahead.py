@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks
 
 MOST = 16
 """Entries in the window: the one that is asked for, and those behind it that are under way."""
@@ -18,13 +20,16 @@ FRESH_SECONDS = 10.0
 have slept since."""
 
 
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Generic[Found]):
     at: float
-    answer: asyncio.Task[bytes | None]
+    answer: asyncio.Task[Found | None]
 
 
-class EntriesAhead:
+class EntriesAhead(Generic[Found]):
     """Wraps *fetch*, which returns an entry or None if there is none yet; for one project.
 
     From the second entry in a row on, those behind it are fetched as well: one, then three, and so
@@ -34,18 +39,18 @@ class EntriesAhead:
 
     def __init__(
         self,
-        fetch: Callable[[ProjectId, Seq], Awaitable[bytes | None]],
+        fetch: Callable[[ProjectId, Seq], Awaitable[Found | None]],
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._fetch = fetch
         self._clock = clock
         self._tasks = tasks
-        self._ahead: dict[Seq, _Asked] = {}
+        self._ahead: dict[Seq, _Asked[Found]] = {}
         self._next = 0
         self._width = 0
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def entry(self, project: ProjectId, seq: Seq) -> Found | None:
         """Return entry *seq*, or None if there is none. Raises what *fetch* raises."""
         if seq != self._next:
             self.stop()
@@ -63,7 +68,7 @@ class EntriesAhead:
             asked.answer.cancel()
         self._ahead.clear()
 
-    async def _from_ahead(self, seq: Seq) -> bytes | None:
+    async def _from_ahead(self, seq: Seq) -> Found | None:
         asked = self._ahead.pop(seq, None)
         if asked is None or self._clock.boot() - asked.at > FRESH_SECONDS:
             return None
@@ -77,7 +82,7 @@ class EntriesAhead:
                 task = self._tasks.create_task(self._quietly(project, behind))
                 self._ahead[behind] = _Asked(self._clock.boot(), task)
 
-    async def _quietly(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def _quietly(self, project: ProjectId, seq: Seq) -> Found | None:
         try:
             return await self._fetch(project, seq)
         except NodeError:

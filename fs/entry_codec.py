@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lucidnode.fs.errors import BadEntry, EntryMisplaced, HistoryForked, KeyMissing, NewerFormat
+from lucidnode.fs.errors import EntryAstray, EntryMisplaced
 from lucidnode.fs.format.journal import Change, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Batch
@@ -40,39 +40,26 @@ class EntryCodec:
         )
 
     def open(self, entry: bytes, seq: Seq, previous: bytes) -> Change:
-        """Return what *entry* in slot *seq*, after the entry hashed *previous*, does.
+        """Return what *entry* in slot *seq*, after the link *previous*, does.
 
-        Raises what `open_entry` raises, and HistoryForked if the entry is authentic but was made
-        after another predecessor: its author was shown another past than we were.
+        Raises what `open_entry` raises, and EntryAstray if the entry is sound but was made after
+        something else: its author was shown another past than we were, or judged it otherwise.
         """
         try:
             return self._open(entry, seq, previous)
         except EntryMisplaced as error:
-            claimed = _claimed_previous(entry)
-            if claimed in {None, previous}:
+            header = _header(entry)
+            if header is None or header.previous == previous:
                 raise
-            self._open(entry, seq, claimed or b"")
-            raise HistoryForked(
-                f"entry {seq} follows another history than this node has seen"
-            ) from error
-
-    def is_authentic(self, entry: bytes, seq: Seq) -> bool:
-        """Tell whether a device that may write made *entry* for slot *seq*, after whatever."""
-        try:
-            self._open(entry, seq, _claimed_previous(entry) or b"")
-        except BadEntry:
-            return False
-        except (KeyMissing, NewerFormat):
-            # Both are found out behind the signature.
-            return True
-        return True
+            self._open(entry, seq, header.previous)
+            raise EntryAstray(seq, header.device) from error
 
     def _open(self, entry: bytes, seq: Seq, previous: bytes) -> Change:
         return open_entry(self.keys(), entry, seq, previous, self.device_public_of)
 
 
-def _claimed_previous(entry: bytes) -> bytes | None:
+def _header(entry: bytes) -> EntryHeader | None:
     try:
-        return EntryHeader.parse(entry).previous
+        return EntryHeader.parse(entry)
     except Malformed:
         return None

@@ -35,10 +35,11 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   └── BadEntry              a journal entry that counts as empty for everyone
 │       ├── EntryMisshapen    cut, extended, no entry at all, or its contents break the format
 │       ├── EntryMisplaced    another sequence number, project or predecessor than its slot has
+│       │   └── EntryAstray   sound, but made on another history: see first that ours still stands
 │       ├── EntryUnauthorised signed by nobody who may write here: read the roster again first
 │       ├── EntryUnannounced  of a format or epoch the roster does not know: the same
 │       └── EntryForged       (also Forged) the signature or the seal does not hold
-├── HistoryForked             the bucket shows another past than before: read-only until a person looks
+├── HistoryForked             the bucket has lost our head: read-only until it is back, or repaired
 ├── ReplicaError              the local replica cannot be used
 │   ├── ReplicaKeyWrong       the file exists, but this key does not open it
 │   ├── ReplicaCorrupt        SQLite finds it damaged
@@ -250,6 +251,14 @@ class EntryMisplaced(BadEntry):
     """Made for another sequence number, project or predecessor."""
 
 
+class EntryAstray(EntryMisplaced):
+    """Sound, but *device* made it on top of another entry, or another verdict, than ours."""
+
+    def __init__(self, seq: int, device: str) -> None:
+        super().__init__(f"entry {seq}: device {device} made it on another history")
+        self.device = device
+
+
 class EntryUnauthorised(BadEntry):
     """Signed by a device that may not write here."""
 
@@ -266,7 +275,7 @@ class EntryForged(BadEntry, Forged):
 
 
 class HistoryForked(FsError):
-    """The journal shows another past than this node has seen."""
+    """The bucket is proven not to hold our head any more."""
 
     errno = errno.EROFS
 

@@ -11,7 +11,7 @@ from lucidnode.fs.writer import Writer
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
-from lucidnode.node.client.wire import CommitReply, CommitRequest
+from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
 class OrderedJournal:
@@ -41,8 +41,12 @@ class OrderedJournal:
         await self._announcer.deliver()
         return await self._daemon.commit(project, seq, request)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
-        """Return entry *seq*, or None if there is none."""
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what is proven to lie in slot *seq*, or None if nothing is."""
+        return await self._daemon.proven(project, seq)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what lies in slot *seq*, or None if nothing does."""
         try:
             found = await self._ahead.entry(project, seq)
         except NodeError:

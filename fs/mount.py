@@ -150,8 +150,8 @@ class _Parts:
     invalidation: Invalidation
     client: DaemonClient
 
-    def pushed(self, seq: Seq, body: bytes) -> None:
-        self.committer.pushed(seq, body)
+    def hinted(self, seq: Seq) -> None:
+        self.committer.hinted(seq)
 
     def stats(self) -> wire.MountStats:
         counts = self.counts
@@ -286,7 +286,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         codec = EntryCodec(
             access.keys, DeviceId(link.welcome.device), access.writer_key, secrets.token_bytes
         )
-        committer = Committer(replica, journal, spec.project, codec, news, clock)
+        committer = Committer(replica, journal, spec.project, codec, news, alerts, clock)
         parts = _Parts(
             name=access.name,
             files=files,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.changes import Touched
-
-log = logging.getLogger(__name__)
 
 KEPT = 100
 """Conflict copies whose names are shown; older ones are only counted."""
@@ -52,10 +49,6 @@ class News:
             shown = name.decode(errors="replace")
             self.conflicts = [*self.conflicts[1 - KEPT :], shown]
             self.conflict_count += 1
-
-    def trouble(self, message: str) -> None:
-        """Log what a person should know. Messages name no file."""
-        log.warning("%s", message)
 
     async def refresh_roster(self) -> None:
         """Read the roster again."""

@@ -112,7 +112,7 @@ async def _append(socket: Path, mine: Membership, make: Callable[[RosterView], b
             match reply.outcome:
                 case "committed":
                     return
-                case "unknown":
+                case "unknown" | "unchained":
                     break
                 case "lost":
                     continue

@@ -35,6 +35,7 @@ from lucidnode.node.bucket.stack import open_bucket
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -52,10 +53,11 @@ from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.journal_service import JournalService
+from lucidnode.node.journal_service import COMMIT_S, JournalService
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.office_news import Announcements, OfficeNews
+from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
@@ -66,9 +68,6 @@ from lucidnode.node.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 ROSTER_FILE = "roster.bin"
-
-_COMMIT_SECONDS = 60.0
-"""How long one commit is tried before its outcome counts as unknown and the mount asks again."""
 
 _PROBE_SECONDS = 5.0
 """How long a mount waits to see whether the bucket is fit; most take a second."""
@@ -123,6 +122,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     metrics = Metrics()
     mounts = Mounts()
     troubles = Troubles(mounts)
+    alerts = Alerts(clock)
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
     credentials = await asyncio.to_thread(_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
@@ -154,8 +154,15 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 body_port=config.body_port,
             ),
             traffic=metrics,
-            events=(events := OfficeNews(mounts, troubles, clock)),
-            heads=lambda: journal.heads(),  # noqa: PLW0108  # made further down
+            events=(
+                events := OfficeNews(
+                    mounts,
+                    lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                    alerts,
+                    clock,
+                )
+            ),
+            heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
             clock=clock,
             jitter=jitter,
@@ -193,7 +200,9 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             uploads=uploads,
             sign=identity.sign,
             announce=announce,
-            commit=commit,
+            alerts=alerts,
+            clock=clock,
+            jitter=jitter,
         )
         events.journal, events.tasks = journal, tasks
         facts = Facts(
@@ -276,7 +285,7 @@ async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
 async def _commit(
     bucket: Bucket, clock: Clock, jitter: Jitter, key: str, body: bytes
 ) -> register.Committed | register.Lost | register.Unknown:
-    deadline = clock.boot() + _COMMIT_SECONDS
+    deadline = clock.boot() + COMMIT_S
     return await register.commit(bucket, key, body, clock, deadline, jitter)
 
 

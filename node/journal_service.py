@@ -10,26 +10,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from lucidnode.node import register
+from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.keys import journal_key
+from lucidnode.node.bucket.keys import journal_key, journal_prefix
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import NodeError, NotThere, Refused
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
+from lucidnode.node.client.journal import (
+    EntryHeader,
+    entry_hash,
+    follows,
+    is_entry_of,
+    signed,
+    signing_message,
+)
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
+from lucidnode.node.register import Held
 from lucidnode.node.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-_FOLLOWING = 16
-"""Entries read ahead of a mount that is behind; it follows a longer way by itself."""
+COMMIT_S = 60.0
+"""How long one commit is tried before its outcome counts as unknown and the mount asks again."""
+
+_RECENT = 256
+"""Entries of a project whose hashes are remembered, to compare with what peers have."""
 
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
@@ -38,10 +54,6 @@ class Announce(Protocol):
     """Told of every entry this node committed."""
 
     def __call__(self, project: ProjectId, seq: Seq, body: bytes) -> None: ...
-
-
-Commit = Callable[[str, bytes], Awaitable[register.Committed | register.Lost | register.Unknown]]
-"""Creates a key if it is absent; see node/register.py, with bucket, clock and deadline bound."""
 
 
 class JournalService:
@@ -60,16 +72,21 @@ class JournalService:
         uploads: Uploads,
         sign: Callable[[bytes], bytes],
         announce: Announce,
-        commit: Commit,
+        alerts: Alerts,
+        clock: Clock,
+        jitter: Jitter,
     ) -> None:
         self._bucket = bucket
         self._staging = staging
         self._uploads = uploads
         self._sign = sign
         self._announce = announce
-        self._commit = commit
+        self._alerts = alerts
+        self._clock = clock
+        self._jitter = jitter
         self._locks: dict[ProjectId, asyncio.Lock] = {}
-        self._heads: dict[ProjectId, tuple[Seq, bytes]] = {}
+        self._logs: dict[ProjectId, LogSlots] = {}
+        self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -85,11 +102,21 @@ class JournalService:
             await self._staging.prepare(project, msgspec.msgpack.encode(request))
             return await self._finish(project, seq, request)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes:
-        """Return entry *seq* as the bucket has it. Raises NotThere, Unavailable."""
-        body = await self._bucket.get(journal_key(project, seq))
-        self._note_head(project, seq, body)
-        return body
+    async def entry(self, project: ProjectId, seq: Seq) -> Held:
+        """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
+        held = await self._log(project).read(seq)
+        self._note(project, seq, held.hash)
+        return held
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Held:
+        """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable."""
+        held = await self._log(project).prove(seq)
+        self._note(project, seq, held.hash)
+        return held
+
+    async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
+        """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""
+        return await self._log(project).stands(seq, hash_.__eq__)
 
     async def resume(self) -> None:
         """Finish what an earlier daemon was asked to commit. Outcomes are found by the mounts."""
@@ -110,40 +137,89 @@ class JournalService:
                     # It stays prepared: the mount of this project finds out, and says what is lost.
                     log.warning("a commit of project %s cannot be finished: %s", project, error)
 
-    def heads(self) -> dict[ProjectId, tuple[Seq, bytes]]:
-        """Return the highest entry (number, hash) this node has seen of each project."""
-        return dict(self._heads)
+    def recent(self, project: ProjectId) -> Mapping[Seq, bytes]:
+        """Return the hashes of the entries that this node has seen last in the bucket."""
+        return self._recent.get(project, {})
 
-    async def following(self, project: ProjectId, seq: Seq) -> list[wire.Entry]:
-        """Return the next few entries after *seq* that the bucket has. Raises Unavailable."""
-        found: list[wire.Entry] = []
-        with contextlib.suppress(NotThere):
-            for number in range(seq + 1, seq + 1 + _FOLLOWING):
-                body = await self.entry(project, Seq(number))
-                found.append(wire.Entry(number, body))
-        return found
+    def newest(self, most: int) -> dict[ProjectId, list[tuple[Seq, bytes]]]:
+        """Return the *most* highest entries (number, hash) seen of each project, highest last."""
+        return {project: sorted(known.items())[-most:] for project, known in self._recent.items()}
 
     async def _finish(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply:
-        # The order is the promise of DESIGN §6: no entry names a block that is not in the bucket.
-        await self._uploads.wait_for(project, [BlockId(b) for b in request.needs])
+        log = self._log(project)
+        fits = partial(follows, EntryHeader.parse(request.unsigned).previous)
+        async with asyncio.TaskGroup() as group:
+            # The order is a promise: no entry names a block that is not in the bucket.
+            uploading = group.create_task(self._failure_of(project, request))
+            # Beside the uploads, so that it costs no time: `take` looks again only if they last.
+            group.create_task(_looked(log, Seq(seq - 1), fits))
+        if (failure := uploading.result()) is not None:
+            raise failure
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
-        match await self._commit(journal_key(project, seq), body):
+        match await log.take(seq, body, fits, self._clock.boot() + COMMIT_S):
             case register.Committed():
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
-                self._note_head(project, seq, body)
+                self._note(project, seq, entry_hash(body))
                 self._announce(project, seq, body)
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
-                winner = held.body or b""
                 await self._staging.discard_prepared(project)
-                self._note_head(project, seq, winner)
-                return wire.CommitReply("lost", winner)
+                self._note(project, seq, held.hash)
+                return wire.CommitReply("lost", held.body or b"")
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
+            case Unchained(seq=missing):
+                self._alerts.begin(
+                    f"history:{project}",
+                    f"The bucket no longer has journal entry {missing} of project {project[:8]} as "
+                    "this workstation has seen it.",
+                    f"Run `lucidnode repair {project}`.",
+                    lasts_s=EVENT_S,
+                )
+                return wire.CommitReply("unchained", b"")
 
-    def _note_head(self, project: ProjectId, seq: Seq, body: bytes) -> None:
-        if seq > self._heads.get(project, (0, b""))[0]:
-            self._heads[project] = (seq, entry_hash(body))
+    async def _failure_of(
+        self, project: ProjectId, request: wire.CommitRequest
+    ) -> NodeError | None:
+        """Wait for the uploads; return what keeps one of them from ever being done."""
+        try:
+            await self._uploads.wait_for(project, [BlockId(b) for b in request.needs])
+        except NodeError as error:
+            return error
+        return None
+
+    def _log(self, project: ProjectId) -> LogSlots:
+        log = self._logs.get(project)
+        if log is None:
+            log = self._logs[project] = LogSlots(
+                bucket=self._bucket,
+                names=LogNames(
+                    folder=journal_prefix(project),
+                    key=partial(journal_key, project),
+                    called="journal entry",
+                    topic=f"journal:{project}",
+                ),
+                shape=partial(is_entry_of, project),
+                alerts=self._alerts,
+                clock=self._clock,
+                jitter=self._jitter,
+            )
+        return log
+
+    def _note(self, project: ProjectId, seq: Seq, hash_: bytes) -> None:
+        known = self._recent.setdefault(project, {})
+        if known.get(seq, hash_) != hash_:
+            # Another history: what followed here before is not what follows there.
+            for number in [number for number in known if number > seq]:
+                del known[number]
+        known[seq] = hash_
+        if len(known) > _RECENT:
+            del known[min(known)]
+
+
+async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:
+    with contextlib.suppress(Unavailable):
+        await log.stands(seq, fits)

@@ -1,72 +1,150 @@
-"""What the office tells this node: entries and heads from peers, announcements from the network."""
+"""What the office tells this node: hints and heads from peers, announcements from the network.
+
+A peer's word decides nothing. What it says of the journal makes us look into the bucket, at a
+bounded rate, and a person hears of what the bucket then shows.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.journal import (
+    EntryHeader,
+    is_entry_of,
+    signing_message,
+    split_signed,
+)
+from lucidnode.node.client.public_keys import verify
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.journal_service import JournalService
-from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.mounts import Mounts
 from lucidnode.node.peers.office import Office
 from lucidnode.node.roster_service import RosterService
-from lucidnode.node.troubles import Troubles
 
 _PUSH_SECONDS = 2.0
-"""How long an entry that a peer has may take to reach a mount here before it is fetched."""
+"""How long an entry that a peer has may take to reach a mount here before it is looked for."""
+
+_CLAIM_SECONDS = 10.0
+"""How often what one device says of one project may make us look into the bucket."""
 
 
 class OfficeNews:
-    """What peers say, handed on to the mounts. Implements `peers.office.Events`.
+    """What peers say, checked and handed on to the mounts. Implements `peers.office.Events`.
 
-    *journal* and *tasks* are set before the office opens.
+    *journal* and *tasks* are set before the office opens. *writer_key* gives the Ed25519 key of a
+    device whose entries count, else None.
     """
 
     journal: JournalService
-    tasks: asyncio.TaskGroup
+    tasks: Tasks
 
-    def __init__(self, mounts: Mounts, troubles: Troubles, clock: Clock) -> None:
+    def __init__(
+        self,
+        mounts: Mounts,
+        writer_key: Callable[[DeviceId], bytes | None],
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
         self._mounts = mounts
-        self._troubles = troubles
+        self._writer_key = writer_key
+        self._alerts = alerts
         self._clock = clock
-        self._behind: set[Mount] = set()
+        self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
-        # Verified by the mount, which alone has the keys; an order of arrival is not promised.
-        self._mounts.tell(project, wire.Entry(seq, body))
+        # The mount reads the slot in the bucket: a sound entry that is not there is worth nothing.
+        if self._is_sound(project, seq, body):
+            self._mounts.tell(project, wire.Look(seq))
 
-    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
-        ours = self.journal.heads()
-        for project, (seq, hash_) in heads.items():
-            if ours.get(project, (seq, hash_)) == (seq, hash_):
-                continue
-            if ours[project][0] == seq:
-                self._troubles.tell(
-                    f"this node and {device[:8]} see different histories of project {project[:8]}: "
-                    "the bucket was rolled back or tampered with"
-                )
-        for mount in self._mounts:
-            head = heads.get(mount.project, (0, b""))[0]
-            if head > mount.stats.head and mount not in self._behind:
-                self._behind.add(mount)
-                self.tasks.create_task(self._catch_up(mount, head))
+    def heads(
+        self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
+    ) -> None:
+        for project, claims in heads.items():
+            known = self.journal.recent(project)
+            if not claims or not known:
+                continue  # nothing of this project was ever read here
+            common = [claim for claim in claims if claim[0] in known]
+            differing = [claim for claim in common if known[claim[0]] != claim[1]]
+            if differing:
+                self._check(device, project, *differing[0])
+            elif claims[-1][0] > max(known):
+                self._check(device, project, *claims[-1])
+            elif common:
+                self._alerts.end(_topic(device, project))
 
     def trouble(self, message: str) -> None:
-        self._troubles.tell(message)
+        self._alerts.begin("peers", message)
 
-    async def _catch_up(self, mount: Mount, head: int) -> None:
-        """Fetch what *mount* still lacks of *head*: a push can be lost with the link it was on."""
-        await self._clock.sleep(_PUSH_SECONDS)
-        self._behind.discard(mount)
-        if mount.stats.head < head:
-            with contextlib.suppress(NodeError):
-                for entry in await self.journal.following(mount.project, Seq(mount.stats.head)):
-                    mount.tell(entry)
+    def _is_sound(self, project: ProjectId, seq: Seq, body: bytes) -> bool:
+        if not is_entry_of(project, seq, body):
+            return False
+        try:
+            unsigned, signature = split_signed(body)
+            public = self._writer_key(EntryHeader.parse(unsigned).device)
+        except Malformed:
+            return False
+        return public is not None and verify(public, signing_message(unsigned), signature)
+
+    def _check(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
+        about = device, project
+        now = self._clock.boot()
+        if now - self._checked_at.get(about, -_CLAIM_SECONDS) >= _CLAIM_SECONDS:
+            # Both are bounded: by the roster, and by the projects that were read here.
+            self._checked_at[about] = now
+            _ = self.tasks.create_task(self._compare(device, project, seq, hash_))
+
+    async def _compare(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
+        """See what the bucket has where *device* says that entry *seq* of this hash is."""
+        await self._clock.sleep(_PUSH_SECONDS)  # for what is only on its way
+        ours = self.journal.recent(project).get(seq)
+        if ours == hash_:
+            return
+        try:
+            held = await self.journal.entry(project, seq)
+            if held.hash != hash_:
+                held = await self.journal.proven(project, seq)
+        except NotThere:
+            await self._missing(device, project, seq)
+            return
+        except Unavailable:
+            return  # said elsewhere
+        # What is new there is news for the mount; what is other than before, even more so.
+        self._mounts.tell(project, wire.Look(seq))
+        if held.hash == hash_:
+            self._alerts.end(_topic(device, project))
+        else:
+            self._alerts.begin(
+                _topic(device, project),
+                f"Device {device[:8]} has another journal entry {seq} of project {project[:8]} than "
+                "the bucket.",
+                f"Run `lucidnode repair {project}` on that workstation.",
+                lasts_s=EVENT_S,
+            )
+
+    async def _missing(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
+        try:
+            await self.journal.proven(project, seq)
+        except NotThere:
+            self._mounts.tell(project, wire.Look(seq))
+            self._alerts.begin(
+                _topic(device, project),
+                f"Device {device[:8]} has journal entry {seq} of project {project[:8]}, and the "
+                "bucket has not: it lost its newest entries, or that device is not to be trusted.",
+                f"Run `lucidnode repair {project} --put-back` on that workstation.",
+                lasts_s=EVENT_S,
+            )
+        except Unavailable:
+            return
+
+
+def _topic(device: DeviceId, project: ProjectId) -> str:
+    return f"history:{project}:{device}"
 
 
 class Announcements:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,9 @@ from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_rules import verified
-from lucidnode.node.journal_service import Commit
+
+Commit = Callable[[str, bytes], Awaitable[register.Committed | register.Lost | register.Unknown]]
+"""Creates a key if it is absent; see node/register.py, with bucket, clock and deadline bound."""
 
 log = logging.getLogger(__name__)
 

@@ -132,7 +132,9 @@ class SocketServer:
 
     async def _get_entry(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
-        return web.Response(body=await self._journal.entry(_project(request), seq))
+        read = self._journal.proven if "proven" in request.query else self._journal.entry
+        held = await read(_project(request), seq)
+        return _packed(wire.Slot(held.hash, held.body))
 
     async def _post_entry(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])

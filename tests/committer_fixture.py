@@ -16,10 +16,18 @@ from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Touched
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import signed, signing_message
-from lucidnode.node.client.wire import CommitReply, CommitRequest
+from lucidnode.node.client.journal import (
+    EntryHeader,
+    entry_hash,
+    follows,
+    is_entry_of,
+    signed,
+    signing_message,
+)
+from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 PROJECT = ProjectId("ab" * 16)
 KEYS = ProjectKeys.of(PROJECT, {1: b"K" * 32})
@@ -88,7 +96,6 @@ class Bucket:
 
     def __init__(self) -> None:
         self.entries: dict[int, bytes] = {}
-        self.hidden = False
 
 
 class Daemon:
@@ -102,7 +109,8 @@ class Daemon:
         self.faults: list[Fault] = []
         self.reachable = True
         self.requests: list[tuple[int, CommitRequest]] = []
-        self.reads = 0
+        self.reads = self.proofs = 0
+        self.glances: dict[int, Callable[[Slot | None], Slot | None]] = {}
         self.before_answer: Callable[[], None] | None = None
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
@@ -117,6 +125,8 @@ class Daemon:
         if fault == "hang":
             await asyncio.Event().wait()
         body = self.signed(request)
+        if seq > 1 and not self._stands(seq - 1, EntryHeader.parse(body).previous):
+            return CommitReply("unchained", b"")
         there = self.bucket.entries.setdefault(seq, body)
         if self.before_answer is not None:
             self.before_answer()
@@ -128,13 +138,32 @@ class Daemon:
         """Return the entry that *request* becomes."""
         return signed(request.unsigned, sodium.sign(self.seed, signing_message(request.unsigned)))
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
         assert project == PROJECT
         self.reads += 1
         await asyncio.sleep(0)
         if not self.reachable:
             raise Unavailable("no route to the bucket")
-        return None if self.bucket.hidden else self.bucket.entries.get(seq)
+        glance = self.glances.pop(seq, None)
+        return self._slot(seq) if glance is None else glance(self._slot(seq))
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        assert project == PROJECT
+        self.proofs += 1
+        await asyncio.sleep(0)
+        if not self.reachable:
+            raise Unavailable("no route to the bucket")
+        return self._slot(seq)
+
+    def _stands(self, seq: int, link: bytes) -> bool:
+        body = self.bucket.entries.get(seq)
+        return body is not None and follows(link, entry_hash(body))
+
+    def _slot(self, seq: int) -> Slot | None:
+        body = self.bucket.entries.get(seq)
+        if body is None:
+            return None
+        return Slot(entry_hash(body), body if is_entry_of(PROJECT, Seq(seq), body) else None)
 
 
 class Desk:
@@ -147,7 +176,7 @@ class Desk:
         self.devices = {self.daemon.device: self.daemon.public}
         self.unread: dict[DeviceId, bytes] = {}
         self.seen: list[Touched] = []
-        self.troubles: list[str] = []
+        self.alerts = Alerts(clock)
         clock.threads.append(self.is_syncing)
         self.committer = self._committer()
 
@@ -159,7 +188,9 @@ class Desk:
         codec = EntryCodec(
             lambda: KEYS, self.daemon.device, self.devices.get, Random(self.node.name).randbytes
         )
-        return Committer(self.node.replica, self.daemon, PROJECT, codec, self, self.clock)
+        return Committer(
+            self.node.replica, self.daemon, PROJECT, codec, self, self.alerts, self.clock
+        )
 
     def crash(self) -> None:
         """Lose everything in memory, as after kill -9; the loops must be cancelled already."""
@@ -172,11 +203,12 @@ class Desk:
     def touched(self, touched: Touched) -> None:
         self.seen.append(touched)
 
-    def trouble(self, message: str) -> None:
-        self.troubles.append(message)
-
     async def refresh_roster(self) -> None:
         self.devices.update(self.unread)
+
+    def causes(self) -> str:
+        """Return what its people are told now."""
+        return "\n".join(alert.cause for alert in self.alerts.current())
 
     def caught_up(self) -> bool:
         return not self.node.replica.has_work() and self.node.replica.head().seq == len(

@@ -34,6 +34,7 @@ from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mounts
+from lucidnode.node.register import Held
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
 
@@ -173,13 +174,11 @@ class Workstation:
         """Return the signed entry."""
         return unsigned + sodium.sign(self._seed, signing_message(unsigned))
 
-    def push(self, seq: Seq, body: bytes) -> None:
+    def push(self, seq: Seq) -> None:
         """Tell the other nodes' mounts of an entry."""
         for other in self.others:
             if other._loop is not None:
-                other._loop.call_soon_threadsafe(
-                    other._mounts.tell, self.project, wire.Entry(seq, body)
-                )
+                other._loop.call_soon_threadsafe(other._mounts.tell, self.project, wire.Look(seq))
 
     def evict(self) -> None:
         """Empty the cache."""
@@ -288,13 +287,16 @@ class _Journal:
             return wire.CommitReply("committed" if other == body else "lost", other)
         finally:
             scratch.unlink()
-        self._node.push(seq, body)
+        self._node.push(seq)
         return wire.CommitReply("committed", body)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes:
+    async def proven(self, project: ProjectId, seq: Seq) -> Held:
+        return await self.entry(project, seq)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> Held:
         self._node.bucket.check()
         try:
-            return (self._node.bucket.journal / f"{seq:016d}").read_bytes()
+            return Held.of((self._node.bucket.journal / f"{seq:016d}").read_bytes())
         except FileNotFoundError:
             raise NotThere("no such entry") from None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from lucidnode.node import register
-from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader
 from lucidnode.node.journal_service import JournalService
@@ -26,13 +27,13 @@ class NoCache:
         pass
 
 
-def unsigned(seq: int, project: ProjectId = PROJECT) -> bytes:
+def unsigned(seq: int, project: ProjectId = PROJECT, previous: bytes = bytes(32)) -> bytes:
     header = EntryHeader(
         format=1,
         seq=Seq(seq),
         project=project,
         attempt=secrets.token_bytes(16),
-        previous=bytes(32),
+        previous=previous,
         epoch=1,
         device=DeviceId("cd" * 16),
         nonce=secrets.token_bytes(32),
@@ -40,16 +41,30 @@ def unsigned(seq: int, project: ProjectId = PROJECT) -> bytes:
     return header.encode() + secrets.token_bytes(100)
 
 
+class Shelf(MemoryBucket):
+    """A bucket that knows which blocks it had when each entry was created, and may be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks_at_create: list[set[str]] = []
+        self.is_away = False
+
+    async def create(self, key: str, body: bytes) -> None:
+        if self.is_away:
+            raise Refused("away")
+        self.blocks_at_create.append({key for key in self.objects if kind_of(key) == "block"})
+        await super().create(key, body)
+
+
 class Node:
     """A journal service over a real staging directory and a bucket in memory."""
 
-    def __init__(self, staging: Staging, bucket: MemoryBucket) -> None:
+    def __init__(self, staging: Staging, bucket: Shelf) -> None:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
-        self.uploaded_at_commit: list[bool] = []
-        self.needs: list[BlockId] = []
-        self.answers: list[register.Unknown] = []
+        self.clock = SystemClock()
+        self.alerts = Alerts(self.clock)
         self.uploads = Uploads(
             staging=staging,
             bucket=bucket,
@@ -65,20 +80,10 @@ class Node:
             uploads=self.uploads,
             sign=lambda message: SIGNATURE,
             announce=lambda project, seq, body: self.announced.append(seq),
-            commit=self._commit,
+            alerts=self.alerts,
+            clock=self.clock,
+            jitter=lambda: 0.5,
         )
 
     async def _offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
         """Nobody else is in this office."""
-
-    async def _commit(
-        self, key: str, body: bytes
-    ) -> register.Committed | register.Lost | register.Unknown:
-        for block in self.needs:
-            self.uploaded_at_commit.append(
-                await self.bucket.size(block_key(PROJECT, block)) is not None
-            )
-        if self.answers:
-            return self.answers.pop()
-        clock = SystemClock()
-        return await register.commit(self.bucket, key, body, clock, clock.boot() + 5, lambda: 0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded, here only
@@ -117,13 +117,17 @@ class Heard:
     """Implements Events."""
 
     pushes: list[tuple[DeviceId, ProjectId, Seq, bytes]] = field(default_factory=list)
-    heads_of: dict[DeviceId, Mapping[ProjectId, tuple[Seq, bytes]]] = field(default_factory=dict)
+    heads_of: dict[DeviceId, Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]] = field(
+        default_factory=dict
+    )
     troubles: list[str] = field(default_factory=list)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
         self.pushes.append((device, project, seq, body))
 
-    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
+    def heads(
+        self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
+    ) -> None:
         self.heads_of[device] = heads
 
     def trouble(self, message: str) -> None:
@@ -140,7 +144,7 @@ class Node:
     cache: MemoryCache
     traffic: Count
     heard: Heard
-    own_heads: dict[ProjectId, tuple[Seq, bytes]]
+    own_heads: dict[ProjectId, list[tuple[Seq, bytes]]]
     own_totals: dict[str, int]
 
     @property
@@ -163,7 +167,7 @@ async def node(
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
-    heads: dict[ProjectId, tuple[Seq, bytes]] = {}
+    heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
     totals: dict[str, int] = {}
     office = Office(
         identity=identity,

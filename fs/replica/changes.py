@@ -11,10 +11,14 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest journal entry the replica stands on: BLAKE3-256 of its raw, signed bytes."""
+    """The newest journal entry the replica stands on.
+
+    *link* is the `previous` of an entry made after it: the hash of its raw, signed bytes if it was
+    applied here, `empty_link` of that if it counted as empty.
+    """
 
     seq: Seq
-    hash: bytes
+    link: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,26 +46,14 @@ class Journal:
 
     def head(self) -> Head:
         """Return the entry that the replicated tables stand on, pending work aside."""
-        row = self._database.row("SELECT seq, hash FROM head")
+        row = self._database.row("SELECT seq, link FROM head")
         assert row is not None
         return Head(Seq(row[0]), row[1])
 
-    def set_head(self, seq: Seq, entry_hash: bytes) -> None:
+    def set_head(self, seq: Seq, link: bytes) -> None:
         """Stand on entry *seq* now; nothing is on its way any more."""
-        self._database.change(
-            "UPDATE head SET seq = ?1, hash = ?2, seen = max(seen, ?1)", (seq, entry_hash)
-        )
+        self._database.change("UPDATE head SET seq = ?, link = ?", (seq, link))
         self._database.change("DELETE FROM inflight")
-
-    def seen(self) -> Seq:
-        """Return the highest entry known to exist."""
-        row = self._database.row("SELECT seen FROM head")
-        assert row is not None
-        return Seq(row[0])
-
-    def set_seen(self, seq: Seq) -> None:
-        """Remember that entry *seq* exists."""
-        self._database.change("UPDATE head SET seen = max(seen, ?)", (seq,))
 
     # -- what waits --------------------------------------------------------------------------
 
@@ -165,7 +153,7 @@ class Journal:
             if table == "block" and old is None and new is not None
         )
         head = self.head()
-        return Batch(Seq(head.seq + 1), head.hash, self._database.changeset(changes), needs, last)
+        return Batch(Seq(head.seq + 1), head.link, self._database.changeset(changes), needs, last)
 
     def _rows_of_one_batch(self) -> Iterator[tuple[int, list[RowChange]]]:
         size = count = blocks = moves = 0

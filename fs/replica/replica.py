@@ -31,6 +31,7 @@ from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.journal import empty_link
 
 _MOST_BYTES = 2**63 - 1
 """Sizes count holes, so a project can show more bytes than programs have numbers for."""
@@ -174,6 +175,14 @@ class Replica:
         """Refuse every operation from now on with ReadOnly; questions are still answered."""
         self._stopped = reason
 
+    def go_on(self) -> None:
+        """Take operations again after `stop`."""
+        self._stopped = None
+
+    def check_running(self) -> None:
+        """Raise ReadOnly if `stop` was called."""
+        self._must_run()
+
     # -- tails -------------------------------------------------------------------------------
 
     def put_tail(self, ino: InodeNo, offset: int, data: bytes, time_ns: int) -> None:
@@ -245,15 +254,6 @@ class Replica:
         """Return the journal entry this replica stands on."""
         return self._journal.head()
 
-    def seen(self) -> Seq:
-        """Return the highest journal entry known to exist, applied or not."""
-        return self._journal.seen()
-
-    def see(self, seq: Seq) -> None:
-        """Remember that entry *seq* exists: its signature was verified."""
-        with self._database.transaction():
-            self._journal.set_seen(seq)
-
     def pending(self) -> int:
         """Return how many operations are not committed yet; tails are not counted."""
         return self._journal.count()
@@ -321,7 +321,8 @@ class Replica:
             outcome = rebased or Outcome()
             for old, new in outcome.moved.items():
                 self._tails.move(old, new)
-            self._journal.set_head(seq, entry_hash)
+            empty = changeset is None or refused is not None
+            self._journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
         if rebased is not None:
             self._journal.look_again()
         self._tails.recount_all()

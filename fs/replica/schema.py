@@ -1,4 +1,4 @@
-"""The tables of a replica, version 1, and what every sentinel in them means.
+"""The tables of a replica, version 2, and what every sentinel in them means.
 
 The replicated tables are the project: equal on every node that stands on the same journal entry,
 row for row. Their columns are part of format 1 (docs/design/0001-metadata.md): an entry is an
@@ -17,7 +17,7 @@ REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
 }
 """The replicated tables and the types of their columns."""
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE inode (
@@ -88,15 +88,14 @@ CREATE TABLE inflight (
     last     INTEGER NOT NULL
 ) STRICT;
 
--- Exactly one row. (0, zeros): no entry yet. *seen* is the highest entry known to exist, applied
--- or not: a bucket that denies it is lying.
+-- Exactly one row. (0, zeros): no entry yet. *link* is the `previous` of the next entry: the hash of
+-- entry *seq*, or what stands for it where it counted as empty.
 CREATE TABLE head (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     seq  INTEGER NOT NULL,
-    hash BLOB    NOT NULL,
-    seen INTEGER NOT NULL
+    link BLOB    NOT NULL
 ) STRICT;
-INSERT INTO head VALUES (1, 0, zeroblob(32), 0);
+INSERT INTO head VALUES (1, 0, zeroblob(32));
 
 -- Acknowledged bytes without a block. While *pack* is null they lie over the file's extents, and
 -- never over each other. With a pack they are in its block, which is not safely staged yet.

@@ -47,9 +47,10 @@ _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for."""
 
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.Welcome | wire.Entry | wire.Ask | wire.BlocksUploaded | wire.Trouble
+    type=wire.Welcome | wire.Look | wire.Ask | wire.BlocksUploaded | wire.Trouble
 )
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
+_SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
 
@@ -140,11 +141,18 @@ class DaemonClient:
         async with self._request("POST", path, data=data, patient=True) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
-        """Return journal entry *seq* as it lies in the bucket, or None if there is none yet."""
+    async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
+        """Return what one look at slot *seq* of the journal shows, or None if there is nothing."""
+        return await self._slot(f"/v1/p/{project}/journal/{seq}")
+
+    async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
+        """Return what is proven to lie in slot *seq* of the journal, or None if nothing is."""
+        return await self._slot(f"/v1/p/{project}/journal/{seq}?proven=1")
+
+    async def _slot(self, path: str) -> wire.Slot | None:
         try:
-            async with self._request("GET", f"/v1/p/{project}/journal/{seq}") as answer:
-                return await answer.read()
+            async with self._request("GET", path) as answer:
+                return decoded(_SLOT, await answer.read())
         except NotThere:
             return None
 

@@ -8,7 +8,7 @@ An entry is a frame around a sealed body. All integers are big-endian.
          4      8  seq
         12     16  project id
         28     16  attempt: random, fresh for every entry made
-        44     32  hash of the entry before; zeros for seq 1
+        44     32  link to the entry before (its hash, or `empty_link`); zeros for seq 1
         76      4  epoch of the key that seals the body
         80     16  device id of the signer
         96     32  nonce
@@ -44,6 +44,7 @@ NO_ENTRY = bytes(HASH_SIZE)
 _MAGIC = b"LNJ"
 _FIELDS = struct.Struct(f">3sBQ16s{ATTEMPT_SIZE}s{HASH_SIZE}sI16s{NONCE_SIZE}s")
 _SIGNING_DOMAIN = b"lucidnode 2026 journal entry signature\0"
+_EMPTY_DOMAIN = b"lucidnode 2026 journal empty entry\0"
 
 HEADER_SIZE = _FIELDS.size
 MIN_UNSIGNED = HEADER_SIZE + TAG_SIZE
@@ -136,5 +137,19 @@ def is_entry_of(project: ProjectId, seq: Seq, body: bytes) -> bool:
 
 
 def entry_hash(entry: bytes) -> bytes:
-    """Return BLAKE3-256 of the finished entry, valid or not: the `previous` of the next."""
+    """Return BLAKE3-256 of the finished entry, valid or not."""
     return blake3(entry).digest()
+
+
+def empty_link(hash_: bytes) -> bytes:
+    """Return the `previous` of whoever counted the entry of this hash as empty.
+
+    Whoever applied it puts the hash itself. So two nodes that judged one entry differently notice
+    at the next one.
+    """
+    return blake3(_EMPTY_DOMAIN + hash_).digest()
+
+
+def follows(previous: bytes, hash_: bytes) -> bool:
+    """Tell whether *previous* is a link to the entry of this hash, whatever was made of it."""
+    return previous in (hash_, empty_link(hash_))

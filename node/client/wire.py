@@ -8,7 +8,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
     POST /v1/p/{project}/staged | touched                        BlockList
-    GET  /v1/p/{project}/journal/{seq}                           200 the entry | 404
+    GET  /v1/p/{project}/journal/{seq}[?proven=1]                200 Slot | 404
     POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
 """
@@ -47,12 +47,23 @@ class CommitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a create-if-absent ended.
 
-    committed: *body* is our own signed entry. lost: *body* is the winner's. unknown: nothing is
-    settled, *body* is empty; ask again with the same request.
+    committed: *body* is our own signed entry. lost: *body* is the winner's, or empty if it has not
+    an entry's shape. unknown: nothing is settled, *body* is empty; ask again with the same request.
+    unchained: the bucket has not the entry before as the request names it; nothing counts.
     """
 
-    outcome: Literal["committed", "lost", "unknown"]
+    outcome: Literal["committed", "lost", "unknown", "unchained"]
     body: bytes
+
+
+class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What lies in a slot of the journal: its hash, and the entry.
+
+    *body* is None for what is proven to lie there and has not an entry's shape: it counts as empty.
+    """
+
+    hash: bytes
+    body: bytes | None
 
 
 class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,11 +123,10 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=
     min_free: int
 
 
-class Entry(msgspec.Struct, frozen=True, tag="entry", forbid_unknown_fields=True):
-    """A committed journal entry, pushed by a peer or found by polling. Order is not promised."""
+class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
+    """Somebody says that there is news at *seq* of the journal: a hint to look there, no more."""
 
     seq: int
-    body: bytes
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
@@ -138,4 +148,4 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble", forbid_unknown_fields=
 
 
 FromMount = Hello | MountStats | Answer
-FromDaemon = Welcome | Entry | Ask | BlocksUploaded | Trouble
+FromDaemon = Welcome | Look | Ask | BlocksUploaded | Trouble

@@ -61,10 +61,16 @@ class Push(msgspec.Struct, frozen=True, tag="push", forbid_unknown_fields=True):
     body: Annotated[bytes, Meta(max_length=MAX_JOURNAL_ENTRY)]
 
 
-class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True):
-    """The highest journal entry seen of each project: its number and its hash."""
+MAX_CLAIMS = 8
+"""Entries that are said of a project, so that there is one that both know."""
 
-    heads: Annotated[dict[Project, tuple[Number, Bytes32]], Meta(max_length=4096)]
+Claims = Annotated[list[tuple[Number, Bytes32]], Meta(min_length=1, max_length=MAX_CLAIMS)]
+
+
+class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True):
+    """The highest journal entries seen of each project, highest last: number and hash."""
+
+    heads: Annotated[dict[Project, Claims], Meta(max_length=4096)]
 
 
 class Totals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_fields=True):

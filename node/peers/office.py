@@ -55,8 +55,10 @@ class Events(Protocol):
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
         """Hear of a journal entry a peer says was committed. Unverified."""
 
-    def heads(self, device: DeviceId, heads: Mapping[ProjectId, tuple[Seq, bytes]]) -> None:
-        """Hear the highest entry (number, hash) a peer has seen of each project."""
+    def heads(
+        self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
+    ) -> None:
+        """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
 
     def trouble(self, message: str) -> None:
         """Hear of something a person should know."""
@@ -77,7 +79,7 @@ class Office:
         settings: Settings,
         traffic: Traffic,
         events: Events,
-        heads: Callable[[], Mapping[ProjectId, tuple[Seq, bytes]]],
+        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
         totals: Callable[[], Mapping[str, int]],
         clock: Clock,
         jitter: Callable[[], float],
@@ -218,7 +220,10 @@ class Office:
                     link.device, ProjectId(message.project), Seq(message.seq), message.body
                 )
             case Heads():
-                heads = {ProjectId(p): (Seq(seq), h) for p, (seq, h) in message.heads.items()}
+                heads = {
+                    ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claims)
+                    for project, claims in message.heads.items()
+                }
                 self._events.heads(link.device, heads)
             case Totals():
                 if (neighbour := self._neighbours.get(link.device)) is not None:
@@ -311,7 +316,7 @@ class Office:
     def _tell_news(self) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""
         heads, totals = (
-            Heads({str(p): head for p, head in self._heads().items()}),
+            Heads({str(p): list(claims) for p, claims in self._heads().items()}),
             Totals(dict(self._totals())),
         )
         told_heads, told_totals = self._told

@@ -275,7 +275,7 @@ class World:
             await self.clock.sleep(self.random.uniform(1.0, 8.0))
             here, there = self.random.sample(self.nodes, 2)
             if here.daemon and there.daemon and here.daemon_is_up and there.daemon_is_up:
-                there.daemon.events.heads(here.device, here.daemon.journal.heads())
+                there.daemon.events.heads(here.device, here.daemon.journal.newest(8))
 
     # -- what must hold -----------------------------------------------------------------------
 

@@ -45,7 +45,6 @@ from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.office_news import OfficeNews
 from lucidnode.node.roster_service import RosterService
-from lucidnode.node.troubles import Troubles
 from lucidnode.node.uploads import Uploads
 
 T = TypeVar("T")
@@ -168,10 +167,17 @@ class Daemon(Process):
                 uploads=self.uploads,
                 sign=lambda message: sodium.sign(node.seed, message),
                 announce=node.announce,
-                commit=commit,
+                alerts=self.alerts,
+                clock=clock,
+                jitter=jitter,
             )
-            self.events = OfficeNews(self.mounts, Troubles(self.mounts), clock)
-            self.events.journal, self.events.tasks = self.journal, tasks  # type: ignore[assignment]
+            self.events = OfficeNews(
+                self.mounts,
+                lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                self.alerts,
+                clock,
+            )
+            self.events.journal, self.events.tasks = self.journal, tasks
             tasks.keep("uploads", self.uploads.run)
             tasks.keep("what was being committed", self.journal.resume)
             tasks.keep("membership", self.roster.run)
@@ -203,11 +209,19 @@ class Door:
             self._node.acknowledged(seq, reply.body)
         return reply
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         try:
-            return await self._asked(lambda daemon: daemon.journal.entry(project, seq))
+            held = await self._asked(lambda daemon: daemon.journal.entry(project, seq))
         except NotThere:
             return None
+        return wire.Slot(held.hash, held.body)
+
+    async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
+        try:
+            held = await self._asked(lambda daemon: daemon.journal.proven(project, seq))
+        except NotThere:
+            return None
+        return wire.Slot(held.hash, held.body)
 
     async def roster(self) -> list[bytes]:
         return await self._asked(lambda daemon: daemon.roster.entries())
@@ -244,8 +258,10 @@ class MountProcess(Process):
             codec = EntryCodec(
                 self._access.keys, node.device, self._access.writer_key, node.random.randbytes
             )
-            journal = _Journal(door, EntriesAhead(door.entry, clock, tasks))  # type: ignore[arg-type]
-            self.committer = Committer(node.user.replica, journal, node.project, codec, self, clock)
+            journal = _Journal(door, EntriesAhead(door.entry, clock, tasks))
+            self.committer = Committer(
+                node.user.replica, journal, node.project, codec, self, self.alerts, clock
+            )
             tasks.keep("commits", self.committer.run)
             tasks.keep("the conversation with the daemon", self._listen)
             self.up.set()
@@ -272,8 +288,8 @@ class MountProcess(Process):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     message = await mount.outbox.get()
-                    if isinstance(message, wire.Entry):
-                        self.committer.pushed(Seq(message.seq), message.body)
+                    if isinstance(message, wire.Look):
+                        self.committer.hinted(Seq(message.seq))
 
     # -- hooks --------------------------------------------------------------------------------
 
@@ -286,15 +302,12 @@ class MountProcess(Process):
                 self._node.user.open.remove(old)
                 self._node.user.open.add(new)
 
-    def trouble(self, message: str) -> None:
-        self.alerts.begin("commits", message)
-
     async def refresh_roster(self) -> None:
         await self._access.refresh()
 
 
 class _Journal:
-    def __init__(self, door: Door, ahead: EntriesAhead) -> None:
+    def __init__(self, door: Door, ahead: EntriesAhead[wire.Slot]) -> None:
         self._door = door
         self._ahead = ahead
 
@@ -303,8 +316,11 @@ class _Journal:
     ) -> wire.CommitReply:
         return await self._door.commit(project, seq, request)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> bytes | None:
+    async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         return await self._ahead.entry(project, seq)
+
+    async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
+        return await self._door.proven(project, seq)
 
 
 class SoakNode:

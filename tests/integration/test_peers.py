@@ -165,13 +165,14 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
     async with office_of(3, tmp_path, Bucket()) as (a, b, c):
         entry = bytes(3_000_000)
         a.office.push(PROJECT, Seq(7), entry)
-        a.own_heads[PROJECT] = (Seq(7), b"h" * 32)
+        a.own_heads[PROJECT] = [(Seq(6), b"g" * 32), (Seq(7), b"h" * 32)]
         a.own_totals["served"] = 12
         expected = (a.identity.id, PROJECT, 7, entry)
         await until(lambda: all(n.heard.pushes == [expected] for n in (b, c)))
         await until(
             lambda: all(
-                n.heard.heads_of.get(a.identity.id) == {PROJECT: (7, b"h" * 32)} for n in (b, c)
+                n.heard.heads_of.get(a.identity.id) == {PROJECT: a.own_heads[PROJECT]}
+                for n in (b, c)
             )
         )
         await until(

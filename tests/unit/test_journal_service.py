@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from journal_fixture import PROJECT, SIGNATURE, NoCache, Node, unsigned
+from journal_fixture import PROJECT, SIGNATURE, NoCache, Node, Shelf, unsigned
 
-from lucidnode.node import register
 from lucidnode.node.block import block_id
-from lucidnode.node.bucket.keys import journal_key
-from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.bucket.keys import block_key, journal_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.journal import empty_link, entry_hash
 from lucidnode.node.client.staging import stage
 
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
-        yield Node(staging, MemoryBucket())
+        yield Node(staging, Shelf())
 
 
 async def test_an_entry_exists_only_after_its_blocks(node: Node) -> None:
     body = secrets.token_bytes(5000)
     block = block_id(body)
     stage(node.staging.directory, PROJECT, block, body)
-    node.needs = [block]
     async with asyncio.TaskGroup() as group:
         work = group.create_task(node.uploads.run())
         reply = await node.journal.commit(
@@ -40,7 +38,7 @@ async def test_an_entry_exists_only_after_its_blocks(node: Node) -> None:
         )
         work.cancel()
     assert reply.outcome == "committed"
-    assert node.uploaded_at_commit == [True]
+    assert node.bucket.blocks_at_create == [{block_key(PROJECT, block)}]
     assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == reply.body
 
 
@@ -61,9 +59,10 @@ async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node)
 async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
     node: Node, tmp_path: Path
 ) -> None:
-    node.answers = [register.Unknown(Unavailable("gone"))]
+    node.bucket.is_away = True
     request = wire.CommitRequest(unsigned(1), [])
     assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "unknown"
+    node.bucket.is_away = False
     async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
         successor = Node(staging, node.bucket)
         await successor.journal.resume()
@@ -77,10 +76,39 @@ async def test_an_entry_for_another_place_is_refused(node: Node) -> None:
             await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(entry, []))
 
 
-async def test_what_follows_is_read_up_to_the_end(node: Node) -> None:
-    for seq in (1, 2, 3):
+async def written(node: Node, *numbers: int) -> None:
+    """Have others commit these entries."""
+    for seq in numbers:
         await node.bucket.create(journal_key(PROJECT, Seq(seq)), unsigned(seq) + SIGNATURE)
-    found = await node.journal.following(PROJECT, Seq(1))
-    assert [entry.seq for entry in found] == [2, 3]
-    assert node.journal.heads()[PROJECT][0] == 3
-    assert await node.journal.following(PROJECT, Seq(3)) == []
+
+
+async def test_what_was_seen_last_can_be_told(node: Node) -> None:
+    await written(node, 1, 2, 3)
+    for seq in (1, 2, 3):
+        await node.journal.entry(PROJECT, Seq(seq))
+    assert [seq for seq, _ in node.journal.newest(2)[PROJECT]] == [2, 3]
+    del node.bucket.objects[journal_key(PROJECT, Seq(2))]
+    await written(node, 2)
+    await node.journal.entry(PROJECT, Seq(2))
+    assert list(node.journal.recent(PROJECT)) == [1, 2], "3 followed another entry"
+
+
+async def test_no_entry_is_created_on_top_of_one_that_is_not_there(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry 1")
+    await written(node, 1)
+    request = wire.CommitRequest(unsigned(2, previous=b"?" * 32), [])
+    assert (await node.journal.commit(PROJECT, Seq(2), request)).outcome == "unchained"
+    assert journal_key(PROJECT, Seq(2)) not in node.bucket.objects
+    [alert] = node.alerts.current()
+    assert "lucidnode repair" in alert.remedy
+
+
+@pytest.mark.parametrize("link", [lambda h: h, empty_link])
+async def test_an_entry_is_created_on_top_of_one_that_was_applied_or_counted_as_empty(
+    node: Node, link: Callable[[bytes], bytes]
+) -> None:
+    first = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    request = wire.CommitRequest(unsigned(2, previous=link(entry_hash(first.body))), [])
+    assert (await node.journal.commit(PROJECT, Seq(2), request)).outcome == "committed"

@@ -25,7 +25,7 @@ GOOD: list[Message] = [
     Hello(1, b"i" * 16, 4433, 16),
     Welcome(1, b"i" * 16, 16, 4434, b"s" * 16, b"k" * 32),
     Push("0f" * 16, 7, b"entry"),
-    Heads({"0f" * 16: (7, b"h" * 32)}),
+    Heads({"0f" * 16: [(7, b"h" * 32)]}),
     Totals({"served": 5}),
 ]
 

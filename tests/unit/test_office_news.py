@@ -1,4 +1,4 @@
-"""What the office says reaches the mounts, whatever was lost on the way, and forks reach people."""
+"""What the office says is a hint: the bucket is looked at, and forks reach people."""
 
 from __future__ import annotations
 
@@ -9,42 +9,66 @@ from pathlib import Path
 
 import pytest
 from disk_fixture import FastClock
-from journal_fixture import PROJECT, SIGNATURE, NoCache, Node, unsigned
+from journal_fixture import PROJECT, NoCache, Node, Shelf, unsigned
 
+from lucidnode.fs.format import sodium
 from lucidnode.node.bucket.keys import journal_key
-from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.journal import entry_hash, signed, signing_message
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.office_news import OfficeNews
-from lucidnode.node.troubles import Troubles
 
 PEER = DeviceId("12" * 16)
 HASH = bytes(32)
+SEED = b"s" * 32
+
+
+def entry(seq: int) -> bytes:
+    made = unsigned(seq)
+    return signed(made, sodium.sign(SEED, signing_message(made)))
 
 
 class Listening:
-    """One mount that has seen the journal up to entry 1, and what the daemon tells it."""
+    """A node that has read the journal up to entry 1, its one mount, and what that is told."""
 
     def __init__(self, node: Node, tasks: asyncio.TaskGroup) -> None:
         self.node = node
         self.mount = Mount(PROJECT, wire.Hello("/mnt", 1, head=1))
         mounts = Mounts()
         mounts.add(self.mount)
-        self.troubles = Troubles(mounts)
-        self.news = OfficeNews(mounts, self.troubles, FastClock())
+        self.alerts = Alerts(SystemClock())
+        self.writers: dict[DeviceId, bytes] = {DeviceId("cd" * 16): sodium.signing_public(SEED)}
+        self.news = OfficeNews(mounts, self.writers.get, self.alerts, FastClock())
         self.news.journal, self.news.tasks = node.journal, tasks
 
-    async def write(self, *numbers: int) -> None:
-        """Have others commit these entries."""
+    async def write(self, *numbers: int) -> list[bytes]:
+        """Have others commit these entries; return their hashes."""
+        hashes = []
         for seq in numbers:
-            entry = unsigned(seq) + SIGNATURE
-            await self.node.bucket.create(journal_key(PROJECT, Seq(seq)), entry)
+            body = entry(seq)
+            await self.node.bucket.create(journal_key(PROJECT, Seq(seq)), body)
+            hashes.append(entry_hash(body))
+        return hashes
+
+    async def read(self, *numbers: int) -> None:
+        for seq in numbers:
+            await self.node.journal.entry(PROJECT, Seq(seq))
 
     async def told(self) -> wire.FromDaemon:
         return await asyncio.wait_for(self.mount.outbox.get(), 5)
+
+    async def alarm(self, about: str) -> str:
+        """Return the remedy of the alert with these words, once there is one."""
+        async with asyncio.timeout(5):
+            while True:
+                for alert in self.alerts.current():
+                    if about in alert.cause:
+                        return alert.remedy
+                await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -53,53 +77,94 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
         Staging.open(tmp_path, NoCache(), SystemClock()) as staging,
         asyncio.TaskGroup() as tasks,
     ):
-        yield Listening(Node(staging, MemoryBucket()), tasks)
+        yield Listening(Node(staging, Shelf()), tasks)
 
 
-async def test_a_pushed_entry_goes_to_the_mount_of_its_project(listening: Listening) -> None:
-    listening.news.pushed(PEER, PROJECT, Seq(2), b"entry")
-    assert await listening.told() == wire.Entry(2, b"entry")
-    listening.news.pushed(PEER, ProjectId("34" * 16), Seq(2), b"of another project")
+async def test_a_pushed_entry_has_the_mount_of_its_project_look(listening: Listening) -> None:
+    listening.news.pushed(PEER, PROJECT, Seq(2), entry(2))
+    assert await listening.told() == wire.Look(2)
+    listening.news.pushed(PEER, ProjectId("34" * 16), Seq(2), entry(2))
     assert listening.mount.outbox.empty()
 
 
-async def test_an_entry_whose_push_was_lost_is_fetched(listening: Listening) -> None:
-    await listening.write(1, 2, 3)
-    for _ in range(3):  # said with every pulse, fetched once
-        listening.news.heads(PEER, {PROJECT: (Seq(3), HASH)})
-    assert [(await listening.told()), (await listening.told())] == [
-        wire.Entry(seq, await listening.node.journal.entry(PROJECT, Seq(seq))) for seq in (2, 3)
-    ]
+async def test_a_push_that_no_writer_signed_for_that_place_is_no_hint(listening: Listening) -> None:
+    sound = entry(2)
+    for seq, body in (
+        (3, sound),
+        (2, sound[:-1] + bytes([sound[-1] ^ 1])),
+        (2, b"garbage"),
+        (2**40, b""),
+    ):
+        listening.news.pushed(PEER, PROJECT, Seq(seq), body)
+    listening.writers.clear()
+    listening.news.pushed(PEER, PROJECT, Seq(2), sound)
     assert listening.mount.outbox.empty()
 
 
-async def test_an_entry_that_came_meanwhile_is_not_fetched(listening: Listening) -> None:
-    await listening.write(1, 2)
-    listening.news.heads(PEER, {PROJECT: (Seq(2), HASH)})
-    listening.mount.heard(wire.MountStats(head=2))
+async def test_an_entry_whose_push_was_lost_is_looked_for(listening: Listening) -> None:
+    hashes = await listening.write(1, 2, 3)
+    await listening.read(1)
+    for _ in range(3):  # said with every pulse, looked for once
+        listening.news.heads(PEER, {PROJECT: [(Seq(3), hashes[2])]})
+    assert await listening.told() == wire.Look(3)
+    assert listening.mount.outbox.empty()
+    assert listening.alerts.current() == []
+
+
+async def test_an_entry_that_came_meanwhile_is_not_looked_for(listening: Listening) -> None:
+    hashes = await listening.write(1, 2)
+    await listening.read(1)
+    listening.news.heads(PEER, {PROJECT: [(Seq(2), hashes[1])]})
+    await listening.read(2)
     await FastClock().sleep(10)
     assert listening.mount.outbox.empty()
-    # And the next loss is noticed again.
-    await listening.write(3)
-    listening.news.heads(PEER, {PROJECT: (Seq(3), HASH)})
-    told = await listening.told()
-    assert isinstance(told, wire.Entry)
-    assert told.seq == 3
 
 
-async def test_a_peer_s_different_history_is_a_trouble_once(
+async def test_a_device_on_another_history_than_the_bucket_is_an_alarm_until_it_agrees(
     listening: Listening, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("see different histories")
+    expected_warnings.append("has another journal entry 1")
+    ours, second = await listening.write(1, 2)
+    await listening.read(1, 2)
+    # Ours is the bucket's, and theirs is ahead by entries that we never saw.
+    claims = [(Seq(1), secrets.token_bytes(32)), (Seq(8), secrets.token_bytes(32))]
+    listening.news.heads(PEER, {PROJECT: claims})
+    assert "lucidnode repair" in await listening.alarm("than the bucket")
+    assert await listening.told() == wire.Look(1), "and the mount sees that its own head stands"
+    listening.news.heads(PEER, {PROJECT: [(Seq(1), ours), (Seq(2), second)]})
+    assert listening.alerts.current() == []
+
+
+async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alarm(
+    listening: Listening, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("the bucket has not")
+    first, *_ = await listening.write(1)
+    await listening.read(1)
+    claims = [(Seq(7), secrets.token_bytes(32)), (Seq(8), secrets.token_bytes(32))]
+    listening.news.heads(PEER, {PROJECT: claims})
+    assert "--put-back" in await listening.alarm("has journal entry 8")
+    listening.news.heads(PEER, {PROJECT: [(Seq(1), first)]})
+    assert listening.alerts.current() == []
+
+
+async def test_when_the_bucket_has_what_a_peer_has_our_own_mount_looks_at_its_head(
+    listening: Listening,
+) -> None:
     await listening.write(1)
-    await listening.node.journal.following(PROJECT, Seq(0))
-    seq, ours = listening.node.journal.heads()[PROJECT]
-    listening.news.heads(PEER, {PROJECT: (seq, ours)})
-    listening.news.heads(PEER, {PROJECT: (Seq(seq + 1), secrets.token_bytes(32))})
-    listening.news.heads(PEER, {ProjectId("34" * 16): (seq, secrets.token_bytes(32))})
-    assert listening.troubles.last() == []
-    for _ in range(3):
-        listening.news.heads(PEER, {PROJECT: (seq, secrets.token_bytes(32))})
-    [trouble] = listening.troubles.last()
-    assert "rolled back or tampered with" in trouble
-    assert await listening.told() == wire.Trouble(trouble)
+    await listening.read(1)
+    del listening.node.bucket.objects[journal_key(PROJECT, Seq(1))]
+    theirs = await listening.write(1)
+    listening.news.heads(PEER, {PROJECT: [(Seq(1), theirs[0])]})
+    assert await listening.told() == wire.Look(1)
+    assert listening.alerts.current() == [], "the mount says it, which stands there"
+
+
+async def test_what_a_peer_claims_of_projects_never_read_here_makes_nobody_look(
+    listening: Listening,
+) -> None:
+    for number in range(1000):
+        project = ProjectId(f"{number:032x}")
+        listening.news.heads(PEER, {project: [(Seq(2**40), HASH)]})
+    await FastClock().sleep(10)
+    assert listening.node.journal.newest(1) == {}
