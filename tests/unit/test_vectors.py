@@ -45,7 +45,13 @@ from lucidnode.node.bucket.fingerprint import (
 )
 from lucidnode.node.client.device_certificate import device_certificate, is_certificate
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import entry_hash, signed, signing_message, split_signed
+from lucidnode.node.client.journal import (
+    empty_link,
+    entry_hash,
+    signed,
+    signing_message,
+    split_signed,
+)
 from lucidnode.node.client.public_keys import is_box_key, verify
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.roster_rules import RosterReader, verified
@@ -163,6 +169,7 @@ def test_journal_entries_open_as_published(entry: dict[str, Any]) -> None:
     unsigned, _ = split_signed(raw)
     assert signing_message(unsigned).hex() == entry["signing_message"]
     assert entry_hash(raw).hex() == entry["hash"]
+    assert empty_link(entry_hash(raw)).hex() == entry["empty_link"]
 
 
 def writer(device: DeviceId) -> bytes | None:
@@ -389,6 +396,8 @@ def test_the_page_alone_is_enough_to_read_an_entry(entry: dict[str, Any]) -> Non
     assert (magic, seq, epoch) == (b"LNJ\x01", entry["seq"], entry["epoch"])
     assert (project.hex(), device.hex()) == (JOURNAL["project"], JOURNAL["device"])
     assert previous.hex() == entry["previous"]
+    empty = blake3(b"lucidnode 2026 journal empty entry\0" + blake3(raw).digest())
+    assert empty.hexdigest() == entry["empty_link"]
     key = page_key("journal", bytes.fromhex(JOURNAL["epoch_keys"][str(epoch)]), project)
     padded = crypto_aead_aegis256_decrypt(unsigned[128:], unsigned[:128], nonce, key)
     assert len(padded) % 256 == 0
