@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.disk_room import check_for_cache
-from lucidnode.fs.errors import MembershipError, TicketSpent
+from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
@@ -31,12 +31,13 @@ from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import STUDIO, roster_key
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message, entry_hash
-from lucidnode.node.client.roster_rules import verified
+from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.config import (
     BUCKET_FILE,
     DEVICE_FILE,
@@ -47,6 +48,8 @@ from lucidnode.node.config import (
     save_config,
 )
 from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.log_slots import Unchained
+from lucidnode.node.roster_slots import fits, read_all, roster_slots
 
 _MIB = 1024 * 1024
 _TRIES = 20
@@ -57,6 +60,10 @@ _LONGEST_SOCKET = 107
 _TAKEN = (
     "there is a studio in this bucket already: ask its owner for a ticket and use "
     "`lucidnode join`, or choose another prefix"
+)
+_TAKEN_OR_OURS = (
+    "there is a studio in this bucket already: if you began to found it on this workstation, use "
+    "the passphrase you chose then, else ask its owner for a ticket"
 )
 _JITTER = secrets.SystemRandom().random
 
@@ -96,20 +103,25 @@ class Local:
 def check_fresh(home: Path, local: Local) -> None:
     """Raise Refused or NoSpace, a sentence, if no workstation can be made in *home*."""
     if (home / NODE_FILE).exists():
+        # Never a word of removing it: it may hold the only key to a studio, and unsent work.
         raise Refused(
-            f"{home} belongs to a studio already: name another directory with --home, or remove it"
+            f"{home} belongs to a studio already and is kept as it is: to have a second studio on "
+            "this workstation, name another directory with --home"
         )
     if len(os.fsencode(home / SOCKET_FILE)) > _LONGEST_SOCKET:
         raise Refused(f"{home} is too long a name for a socket: name a shorter one with --home")
     check_for_cache(local.cache_dir or home)
 
 
-async def check_place(place: Place) -> None:
+async def check_place(home: Path, place: Place) -> None:
     """Make sure that the bucket at *place* is there, ours to use, and no studio yet.
 
-    A missing one is created. Raises as `found` does.
+    A missing one is created. Raises as `found` does. If *home* has keys of a run that did not
+    finish, the studio there may be its own: `found` can tell, with the passphrase.
     """
-    await _open_for_founding(place)
+    _, bucket = await _opened_place(place)
+    if await _is_founded(bucket) and not (home / MEMBER_FILE).exists():
+        raise WrongBucket(_TAKEN)
 
 
 async def found(home: Path, place: Place, local: Local, passphrase: str, label: Label) -> None:
@@ -117,15 +129,30 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
 
     Raises WrongBucket, Unfit, AccessDenied, Unavailable or Refused, each a sentence.
     """
-    address, bucket = await _open_for_founding(place)
+    address, bucket = await _opened_place(place)
+    lan_key = secrets.token_bytes(32)
+    earlier = await asyncio.to_thread(_unfinished, home, passphrase)
+    if await _is_founded(bucket):
+        if earlier is None and (home / MEMBER_FILE).exists():
+            raise WrongBucket(_TAKEN_OR_OURS)
+        if earlier is None or not await _founded_by(bucket, earlier):
+            raise WrongBucket(_TAKEN)
+        # An earlier run of ours, which was not told how it ended: nobody has joined it yet.
+        await asyncio.to_thread(
+            _save_secrets, home, earlier, earlier, passphrase, place.credentials
+        )
+        await bucket.put(STUDIO, _for_people(earlier.studio))
+        config = _config(address, place.url, earlier.studio, earlier.genesis, lan_key)
+        await asyncio.to_thread(save_config, home, local.applied(config))
+        return
     await probe(bucket)
-    studio, lan_key = secrets.token_bytes(16), secrets.token_bytes(32)
+    studio = secrets.token_bytes(16)
     device = await asyncio.to_thread(_device, home)
     keys, name_key = MemberKeys.new(), secrets.token_bytes(32)
     genesis = genesis_entry(studio, name_key, keys, _claim(device, studio, keys), label)
     membership = Membership(studio, entry_hash(genesis), name_key, keys, label)
     config = _config(address, place.url, studio, membership.genesis, lan_key)
-    await asyncio.to_thread(_save_secrets, home, membership, passphrase, place.credentials)
+    await asyncio.to_thread(_save_secrets, home, membership, earlier, passphrase, place.credentials)
     match await _commit(bucket, roster_key(Seq(1)), genesis):
         case register.Lost():
             raise WrongBucket(_TAKEN)
@@ -133,7 +160,7 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
             raise Unavailable("the bucket did not confirm the new studio: try again")
         case register.Committed():
             pass
-    await bucket.put(STUDIO, msgspec.json.encode({"format": 1, "studio": studio.hex()}))
+    await bucket.put(STUDIO, _for_people(studio))
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
@@ -148,38 +175,73 @@ async def join(home: Path, ticket: Ticket, local: Local, passphrase: str, label:
     )
     bucket = _opened(address, credentials)
     device = await asyncio.to_thread(_device, home)
-    membership = await asyncio.to_thread(_membership, home, ticket, passphrase, label)
+    earlier = await asyncio.to_thread(_unfinished, home, passphrase)
+    membership = _membership(earlier, ticket, label)
     claim = _claim(device, ticket.studio, membership.keys)
-    await asyncio.to_thread(_save_secrets, home, membership, passphrase, credentials)
-    for _ in range(_TRIES):
-        roster = verified(await _read_roster(bucket), ticket.genesis)
-        if membership.keys.public in roster.members:
-            break  # by an earlier run that was not told how it ended
-        entry = join_entry(roster, ticket.invite, membership, claim, time.time_ns())
-        slot = roster_key(Seq(roster.head + 1))
-        match await _commit(bucket, slot, entry):
-            case register.Committed():
-                break
-            case register.Lost():
-                continue
-            case register.Unknown():
-                raise Unavailable("the bucket did not confirm that you joined: try again")
-    else:
-        raise TicketSpent("too many others join at this moment: try again")
+    await asyncio.to_thread(_save_secrets, home, membership, earlier, passphrase, credentials)
+    await _join_log(bucket, ticket, membership, claim)
     config = _config(address, ticket.bucket, ticket.studio, ticket.genesis, ticket.lan_key)
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
-async def _open_for_founding(place: Place) -> tuple[BucketAddress, Bucket]:
+async def _join_log(
+    bucket: Bucket, ticket: Ticket, membership: Membership, claim: DeviceClaim
+) -> None:
+    clock = SystemClock()
+    slots = roster_slots(bucket, Alerts(clock), clock, _JITTER)
+    reader = RosterReader(ticket.genesis)
+    for _ in range(_TRIES):
+        await read_all(slots, reader)
+        if not reader.log:
+            raise WrongBucket("the bucket holds no studio: was it emptied since the invitation?")
+        roster = reader.roster()
+        if membership.keys.public in roster.members:
+            return  # by an earlier run that was not told how it ended
+        entry = join_entry(roster, ticket.invite, membership, claim, time.time_ns())
+        deadline = clock.boot() + _COMMIT_SECONDS
+        below = fits(reader.log[-1])
+        match await slots.take(Seq(roster.head + 1), entry, below, deadline):
+            case register.Committed():
+                return
+            case register.Lost():
+                continue
+            case register.Unknown():
+                raise Unavailable("the bucket did not confirm that you joined: try again")
+            case Unchained():
+                raise Unavailable(
+                    "the bucket lost a part of the studio's log of members while you joined: tell "
+                    "its owner, and try again"
+                )
+    raise Unavailable("too many others join at this moment: try again")
+
+
+def _for_people(studio: bytes) -> bytes:
+    return msgspec.json.encode({"format": 1, "studio": studio.hex()})
+
+
+async def _opened_place(place: Place) -> tuple[BucketAddress, Bucket]:
     address = await prepare_bucket(place.address, place.credentials, create=True)
-    bucket = _opened(address, place.credentials)
-    if await bucket.size(roster_key(Seq(1))) is not None:
-        raise WrongBucket(_TAKEN)
-    return address, bucket
+    return address, _opened(address, place.credentials)
+
+
+async def _is_founded(bucket: Bucket) -> bool:
+    return await bucket.size(roster_key(Seq(1))) is not None
+
+
+async def _founded_by(bucket: Bucket, membership: Membership) -> bool:
+    return entry_hash(await bucket.get(roster_key(Seq(1)))) == membership.genesis
 
 
 def _opened(address: BucketAddress, credentials: Credentials | None) -> Bucket:
     return open_bucket(address, credentials, SystemClock(), _JITTER, _uncounted)
+
+
+def _set_aside(path: Path) -> None:
+    """Move a member file out of the way: nobody else may have its keys, ever."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(aside)
 
 
 async def _commit(
@@ -202,17 +264,23 @@ def _device(home: Path) -> DeviceIdentity:
     return DeviceIdentity.load(path) if path.exists() else DeviceIdentity.create(path)
 
 
-def _membership(home: Path, ticket: Ticket, passphrase: str, label: Label) -> Membership:
+def _membership(earlier: Membership | None, ticket: Ticket, label: Label) -> Membership:
     """Return the keys of an earlier run that did not finish, or fresh ones.
 
     That run's entry may have been accepted, and the ticket works once: with other keys the member
     would be locked out.
     """
-    with contextlib.suppress(FileNotFoundError, MembershipError):
-        earlier = open_membership((home / MEMBER_FILE).read_bytes(), passphrase)
-        if (earlier.studio, earlier.genesis) == (ticket.studio, ticket.genesis):
-            return earlier
+    if earlier and (earlier.studio, earlier.genesis) == (ticket.studio, ticket.genesis):
+        return earlier
     return Membership(ticket.studio, ticket.genesis, ticket.name_key, MemberKeys.new(), label)
+
+
+def _unfinished(home: Path, passphrase: str) -> Membership | None:
+    """Return the membership of an earlier run that did not finish, if *passphrase* opens it."""
+    try:
+        return open_membership((home / MEMBER_FILE).read_bytes(), passphrase)
+    except (FileNotFoundError, NotADirectoryError, MembershipError):
+        return None
 
 
 def _claim(device: DeviceIdentity, studio: bytes, keys: MemberKeys) -> DeviceClaim:
@@ -234,20 +302,20 @@ def _config(
 
 
 def _save_secrets(
-    home: Path, membership: Membership, passphrase: str, credentials: Credentials | None
+    home: Path,
+    membership: Membership,
+    earlier: Membership | None,
+    passphrase: str,
+    credentials: Credentials | None,
 ) -> None:
-    write_durably(home / MEMBER_FILE, seal_membership(membership, passphrase))
+    """Keep what a workstation needs; *earlier* is what the member file holds, if it opens."""
+    path = home / MEMBER_FILE
+    if membership != earlier:
+        if path.exists():
+            _set_aside(path)
+        write_durably(path, seal_membership(membership, passphrase))
     if credentials is not None:
         write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))
     else:
         with contextlib.suppress(FileNotFoundError):
             (home / BUCKET_FILE).unlink()
-
-
-async def _read_roster(bucket: Bucket) -> list[bytes]:
-    entries: list[bytes] = []
-    while True:
-        try:
-            entries.append(await bucket.get(roster_key(Seq(len(entries) + 1))))
-        except NotThere:
-            return entries

@@ -23,10 +23,8 @@ from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import MAX_WEIGHT
-from lucidnode.node import register
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
-from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.keys import block_key
@@ -36,7 +34,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.config import (
@@ -53,7 +51,7 @@ from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.journal_service import COMMIT_S, JournalService
+from lucidnode.node.journal_service import JournalService
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.office_news import Announcements, OfficeNews
@@ -127,7 +125,6 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     credentials = await asyncio.to_thread(_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
     bucket = open_bucket(address, credentials, clock, jitter, metrics.bucket_request)
-    commit = partial(_commit, bucket, clock, jitter)
     directory = cache_directory(home, config)
 
     async with contextlib.AsyncExitStack() as stack:
@@ -142,8 +139,9 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             genesis=bytes.fromhex(config.genesis),
             saved=home / ROSTER_FILE,
             clock=clock,
+            jitter=jitter,
+            alerts=alerts,
             changed=lambda _roster: office.roster_changed(),
-            commit=commit,
         )
         office = Office(
             identity=identity,
@@ -280,13 +278,6 @@ async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
     except (TimeoutError, Unavailable) as error:
         log.info("mounting without a look at the bucket: %s", error)
     return welcome
-
-
-async def _commit(
-    bucket: Bucket, clock: Clock, jitter: Jitter, key: str, body: bytes
-) -> register.Committed | register.Lost | register.Unknown:
-    deadline = clock.boot() + COMMIT_S
-    return await register.commit(bucket, key, body, clock, deadline, jitter)
 
 
 def _weight(config: NodeConfig) -> int:

@@ -100,7 +100,7 @@ def init_command(
     except Malformed as error:
         raise click.UsageError(str(error)) from error
     # Before a passphrase is made up: most of what can go wrong is here.
-    asyncio.run(founding.check_place(place))
+    asyncio.run(founding.check_place(home, place))
     words = passphrase(passphrase_file, new=True)
     asyncio.run(founding.found(home, place, local, words, Label(name, device_name)))
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)

@@ -131,15 +131,10 @@ def is_stand_in(item: bytes) -> bool:
     return len(item) == len(_STAND_IN) + HASH_SIZE and item.startswith(_STAND_IN)
 
 
-def as_read(raw: bytes) -> bytes:
-    """Return what a log takes in for the object *raw* as a bucket holds it."""
-    # Only what could be taken for a stand-in itself is replaced here; the rules do the rest.
-    return stand_in(entry_hash(raw)) if is_stand_in(raw) else raw
-
-
-def object_hash(item: bytes) -> bytes:
-    """Return the hash of the object in the bucket that *item* of a log was made of."""
-    return item[len(_STAND_IN) :] if is_stand_in(item) else entry_hash(item)
+def is_item_of(item: bytes, object_hash: bytes) -> bool:
+    """Return whether *item* of a log may have been made of the object with *object_hash*."""
+    # A stand-in in the bucket is its own item: that is how a lost object is put back.
+    return object_hash == entry_hash(item) or item == stand_in(object_hash)
 
 
 class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -71,7 +71,7 @@ class Void(Exception):
 
 
 def verified(log: Iterable[bytes], genesis: bytes | None) -> Roster:
-    """Return what the items of *log* 1..n establish: objects `as_read`, or stand-ins for them.
+    """Return what the items of *log* 1..n establish: objects of the bucket, or their stand-ins.
 
     *genesis* is the hash of entry 1 as it was pinned at init or join; None only while creating
     a studio. Raises ForeignRoster if entry 1 is not that or no sound first entry.
@@ -136,6 +136,23 @@ class RosterReader:
             if seq == 1:
                 raise ForeignRoster(f"entry 1 of the roster founds no studio: {error}") from error
             self._skip(seq, error)
+
+    def last_entry(self) -> Seq:
+        """Return the number of the last authentic entry, 0 if there is none.
+
+        What stands behind it nobody of the studio has confirmed by an entry on top of it.
+        """
+        number = len(self.log)
+        while number and is_stand_in(self.log[number - 1]):
+            number -= 1
+        return Seq(number)
+
+    def up_to(self, seq: Seq) -> RosterReader:
+        """Return a reader that has read the log up to *seq* and no further."""
+        reader = RosterReader(self._genesis)
+        for item in self.log[:seq]:
+            reader.read(item)
+        return reader
 
     def roster(self) -> Roster:
         """Return the state as it is now; what is read later does not change it."""

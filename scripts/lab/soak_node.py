@@ -148,8 +148,9 @@ class Daemon(Process):
                 genesis=node.membership.genesis,
                 saved=node.directory / "roster.bin",
                 clock=clock,
+                jitter=jitter,
+                alerts=self.alerts,
                 changed=lambda _roster: None,
-                commit=commit,
             )
             await self.roster.know()
             self.uploads = Uploads(

@@ -29,11 +29,10 @@ from lucidnode.node.client.roster_entry import (
     Join,
     Project,
     RosterEntry,
-    as_read,
     device_id,
     device_proof_message,
     entry_hash,
-    object_hash,
+    is_item_of,
     signing_message,
     stand_in,
 )
@@ -559,12 +558,32 @@ def test_an_entry_cannot_be_passed_off_as_none() -> None:
     assert [void.seq for void in roster.voids] == [2, 3]
 
 
-def test_an_object_that_looks_like_a_stand_in_is_one_more_object() -> None:
-    forged = stand_in(bytes(32))
-    assert as_read(forged) == stand_in(entry_hash(forged))
-    assert as_read(b"anything else") == b"anything else"
-    for item in (forged, b"anything else"):
-        assert object_hash(as_read(item)) == entry_hash(item)
+def test_a_lost_object_can_be_put_back_by_its_stand_in() -> None:
+    studio = Studio()
+    studio.entries.append(b"garbage")
+    placeholder = stand_in(entry_hash(b"garbage"))
+    studio.invite()
+    put_back = [studio.entries[0], placeholder, studio.entries[2]]
+    assert verified(put_back, studio.ada.genesis).invites == studio.roster().invites
+    for thing in (b"garbage", placeholder):
+        assert is_item_of(placeholder, entry_hash(thing))
+    assert is_item_of(studio.entries[2], entry_hash(studio.entries[2]))
+    assert not is_item_of(studio.entries[2], entry_hash(b"garbage"))
+
+
+def test_what_nobody_built_on_can_be_read_again() -> None:
+    studio = Studio()
+    studio.entries += [b"garbage", b"more"]
+    reader = RosterReader(studio.ada.genesis)
+    for item in studio.entries:
+        reader.read(item)
+    assert reader.last_entry() == 1
+    assert reader.up_to(reader.last_entry()).roster() == verified(
+        studio.entries[:1], studio.ada.genesis
+    )
+    studio.invite()
+    reader.read(studio.entries[-1])
+    assert reader.last_entry() == 4
 
 
 def test_nobody_keeps_what_strangers_put_in_the_log() -> None:
