@@ -96,10 +96,6 @@ class FileSystem:
         self._unchanged: set[InodeNo] = set()
         """Files whose pages in the kernel are those of the content they have now."""
 
-    def become_read_only(self, reason: str) -> None:
-        """Refuse all changes from now on, with *reason*."""
-        self._refusal = reason
-
     # -- attributes --------------------------------------------------------------------------
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes:
@@ -357,6 +353,8 @@ class FileSystem:
     def _check_writable(self) -> None:
         if self._refusal:
             raise ReadOnly(self._refusal)
+        # At once, not at `close`: what a program writes here would never leave its memory.
+        self._replica.check_running()
 
     def _apply(self, intent: Intent) -> Attributes | None:
         self._check_writable()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
+
+import pytest
 
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.replica.inode import ROOT, InodeNo
@@ -25,6 +28,13 @@ class Kernel:
     def invalidate_entry(self, parent: InodeNo, name: bytes) -> None:
         self._note((parent, name))
 
+    def wait_for(self, count: int) -> None:
+        """Return once the kernel was told *count* things."""
+        end = time.monotonic() + 5
+        while len(self.told) < count:
+            assert time.monotonic() < end
+            threading.Event().wait(0.001)
+
     def _note(self, what: object) -> None:
         assert self.free.wait(5)
         self.threads.add(threading.get_ident())
@@ -39,6 +49,7 @@ def test_an_open_file_loses_its_attributes_only() -> None:
         invalidation.name(ROOT, b"file")
         invalidation.inode(InodeNo(5), is_open=True)
         invalidation.inode(InodeNo(6), is_open=False)
+        kernel.wait_for(3)
     assert kernel.told == [(ROOT, b"file"), (5, True), (6, False)]
     assert threading.get_ident() not in kernel.threads
 
@@ -48,7 +59,7 @@ def test_what_the_kernel_does_not_know_stops_nothing() -> None:
     with Invalidation(kernel) as invalidation:
         for number in range(2, 10):
             invalidation.inode(InodeNo(number), is_open=False)
-    assert len(kernel.told) == 8
+        kernel.wait_for(8)
 
 
 def test_a_kernel_that_blocks_holds_nobody_up() -> None:
@@ -59,10 +70,34 @@ def test_a_kernel_that_blocks_holds_nobody_up() -> None:
             invalidation.inode(InodeNo(number), is_open=False)
         assert kernel.told == []
         kernel.free.set()
-    assert len(kernel.told) == 998
+        kernel.wait_for(998)
 
 
 def test_a_refusal_that_nobody_expects_is_logged(expected_warnings: list[str]) -> None:
     expected_warnings.append("the kernel refused an invalidation")
-    with Invalidation(Kernel(errno.EPERM)) as invalidation:
+    kernel = Kernel(errno.EPERM)
+    with Invalidation(kernel) as invalidation:
         invalidation.inode(InodeNo(2), is_open=False)
+        kernel.wait_for(1)
+
+
+def test_what_is_queued_when_the_mount_ends_is_dropped() -> None:
+    kernel = Kernel()
+    kernel.free.clear()
+    with Invalidation(kernel) as invalidation:
+        for number in range(2, 1000):
+            invalidation.inode(InodeNo(number), is_open=False)
+        threading.Timer(0.05, kernel.free.set).start()
+    assert len(kernel.told) <= 1
+    invalidation.inode(InodeNo(5), is_open=False)
+    assert len(kernel.told) <= 1
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENODEV, errno.ENOTCONN])
+def test_a_kernel_that_has_unmounted_is_told_nothing_more_and_nobody_is_warned(error: int) -> None:
+    kernel = Kernel(error)
+    with Invalidation(kernel) as invalidation:
+        for number in range(2, 100):
+            invalidation.inode(InodeNo(number), is_open=False)
+        kernel.wait_for(1)
+    assert len(kernel.told) == 1
