@@ -177,10 +177,19 @@ class Node:
             directory = row[1] == Kind.DIRECTORY
             links = counted[ino] + (2 if ino == ROOT else 1 if directory else 0)
             assert row[6] == links, f"inode {ino} has {links} links, not {row[6]}"
-            if directory:
-                assert self.replica._queries.lies_within(InodeNo(ino), ROOT), "a loose directory"
+        above = {ino: parent for parent, _, ino in rows["name"] if inodes[ino][1] == Kind.DIRECTORY}
+        rooted = {int(ROOT)}
+        for start in list(above):
+            here, way = start, dict[int, None]()
+            while here not in rooted:
+                assert here in above, "a loose directory"
+                assert here not in way, "a directory in itself"
+                way[here] = None
+                here = above[here]
+            rooted.update(way)
         assert all(row[0] in inodes for row in rows["xattr"])
-        assert self.replica.usage() == self.replica._queries.usage()
+        size, count = self.replica._queries.usage()
+        assert self.replica.usage() == (min(size, 2**63 - 1), count)
 
 
 class Journal:

@@ -7,7 +7,7 @@ from typing import Any
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import ROOT, Attributes, Extent, InodeNo, Kind, Version
+from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, Attributes, Extent, InodeNo, Kind, Version
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -92,17 +92,16 @@ class Queries:
         return None if row is None else InodeNo(row[0])
 
     def above(self, ino: InodeNo) -> dict[InodeNo, None]:
-        """Return directory *ino* and those above it, up to the root."""
+        """Return directory *ino* and those above it, up to the root or MAX_DEPTH + 1 of them."""
         found: dict[InodeNo, None] = {}
         here: InodeNo | None = ino
-        # No entry makes a cycle (fs/replica/tree_rules.py), and none would hang the mount.
-        while here is not None and here not in found:
+        while here is not None and len(found) <= MAX_DEPTH:
             found[here] = None
             here = None if here == ROOT else self.parent_of(here)
         return found
 
     def lies_within(self, ino: InodeNo, ancestor: InodeNo) -> bool:
-        """Tell whether directory *ino* is *ancestor* or somewhere below it."""
+        """Tell whether directory *ino* is *ancestor* or less than MAX_DEPTH below it."""
         return ancestor in self.above(ino)
 
     def readlink(self, ino: InodeNo) -> bytes:
