@@ -39,6 +39,7 @@ from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
@@ -238,13 +239,16 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             block_size=access.block_size,
             replica=replica,
             pending=pending,
-            staging_dir=staging_dir,
-            room=StagingRoom(
-                staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
+            stager=Stager(
+                keys,
+                staging_dir,
+                StagingRoom(
+                    staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
+                ),
+                disk,
             ),
             announcer=announcer,
             clock=clock,
-            disk=disk,
             tasks=tasks,
         )
         replica.heed(writer.unsaved)

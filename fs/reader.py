@@ -8,6 +8,7 @@ from collections import OrderedDict
 from lucidnode.fs.errors import FileMissing
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
+from lucidnode.fs.layers import Laid, visible
 from lucidnode.fs.open_files import OpenFile
 from lucidnode.fs.read_ahead import Range, Sequences
 from lucidnode.fs.read_counts import ReadCounts
@@ -25,6 +26,9 @@ FRAME_AHEAD = 128 * 1024 * 1024
 
 _KNOWN_PLACES = 65536
 """Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
+
+_Source = Extent | tuple[int, bytes]
+"""Where bytes are: in a block, or in memory, with the offset of the first."""
 
 
 class Reader:
@@ -60,18 +64,21 @@ class Reader:
         # One moment: size, extents and unsaved bytes belong together, so no await between them.
         size = self._writer.amended(stored).size
         length = max(min(length, size - offset), 0)
-        extents = self._replica.extents(file.ino, offset, length) if length else []
-        unsaved = self._unsaved(file.ino, offset, length)
+        shown = self._shown(file.ino, offset, length)
         self._look_ahead(file, offset, length, size)
-        if len(extents) == 1 and not unsaved:
-            whole = await self._single_segment(extents[0], offset, length)
+        if len(shown) == 1:
+            whole = await self._single_segment(shown[0], offset, length)
             if whole is not None:
                 return whole
         result = bytearray(length)
-        for extent in extents:
-            await self._lay(result, offset, extent)
-        for at, data in unsaved:
-            result[at - offset : at - offset + len(data)] = data
+        for part in shown:
+            if isinstance(part.source, Extent):
+                await self._lay(result, offset, part.start, part.stop, part.source)
+            else:
+                at, data = part.source
+                result[part.start - offset : part.stop - offset] = memoryview(data)[
+                    part.start - at : part.stop - at
+                ]
         return result
 
     def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
@@ -97,23 +104,27 @@ class Reader:
         for task in list(self._ahead.values()):
             task.cancel()
 
-    def _unsaved(self, ino: InodeNo, offset: int, length: int) -> list[tuple[int, bytes]]:
-        """Return the bytes that lie over the extents, to be laid down in order."""
+    def _shown(self, ino: InodeNo, offset: int, length: int) -> list[Laid[_Source]]:
+        """Return what a read of [offset, offset + length) sees of each layer of the file."""
         if not length:
             return []
-        end = offset + length
-        tails = [
-            (max(tail.offset, offset), tail.data[max(offset - tail.offset, 0) : end - tail.offset])
-            for tail in self._replica.tails_of(ino)
-            if tail.offset < end and tail.end > offset
-        ]
-        return tails + self._writer.within(ino, offset, length)
+        stop = offset + length
+        extents = self._replica.extents(ino, offset, length)
+        tails = [(tail.offset, tail.data) for tail in self._replica.tails_of(ino)]
+        staged = self._writer.staged_extents(ino, offset, length)
+        memory = self._writer.within(ino, offset, length)
+        layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
+        layers += [Laid(at, at + len(data), (at, data)) for at, data in tails]
+        layers += [Laid(e.offset, e.offset + e.length, e) for e in staged]
+        layers += [Laid(at, at + len(data), (at, data)) for at, data in memory]
+        return visible(layers, offset, stop)
 
     # -- one extent --------------------------------------------------------------------------
 
-    async def _single_segment(self, extent: Extent, offset: int, length: int) -> bytes | None:
+    async def _single_segment(self, part: Laid[_Source], offset: int, length: int) -> bytes | None:
         """Return the read if one extent and one segment hold all of it, without a copy."""
-        if extent.offset > offset or extent.offset + extent.length < offset + length:
+        extent = part.source
+        if not isinstance(extent, Extent) or (part.start, part.stop) != (offset, offset + length):
             return None
         start = extent.block_offset + offset - extent.offset
         index, at = divmod(start, SEGMENT)
@@ -124,10 +135,10 @@ class Reader:
         segment = opened.segments[0]
         return segment if length == len(segment) else segment[at : at + length]
 
-    async def _lay(self, result: bytearray, offset: int, extent: Extent) -> None:
-        """Copy what *extent* gives to the read at *offset* into *result*."""
-        low = max(offset, extent.offset)
-        high = min(offset + len(result), extent.offset + extent.length)
+    async def _lay(
+        self, result: bytearray, offset: int, low: int, high: int, extent: Extent
+    ) -> None:
+        """Copy bytes [low, high) of the file from *extent* into *result*, a read at *offset*."""
         start = extent.block_offset + low - extent.offset
         ranges = list(segments(start, high - low))
         # Segments used whole stay in the kernel's pages; the rest is worth keeping here.

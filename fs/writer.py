@@ -12,35 +12,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from itertools import accumulate
-from pathlib import Path
 
 import msgspec
 
 from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.errors import FileMissing, FileTooBig, FsError, NoSpace
+from lucidnode.fs.errors import FileMissing, FileTooBig, FsError
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, InodeNo
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flush_plan import Piece, packs, plan
+from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.client.errors import NoSpace as DiskFull
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.client.staging import stage
 
 MAX_BUFFERED = 192 * 1024 * 1024
 """Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
 
 TIME_KNOWN = 0
 """Time of a Write whose bytes the replica has accounted for already, as tails or by `utime`."""
+
+MAX_RECORDED = 8192
+"""Extents named in the replica by one operation, which must fit in one journal entry."""
 
 _RETRY_PACK = 1.0
 """Seconds. A pack holds acknowledged bytes: staging it is tried until it succeeds."""
@@ -60,11 +59,9 @@ class Writer:
         block_size: int,
         replica: Replica,
         pending: Pending,
-        staging_dir: Path,
-        room: StagingRoom,
+        stager: Stager,
         announcer: Announcer,
         clock: Clock,
-        disk: Executor,
         tasks: asyncio.TaskGroup,
         max_buffered: int = MAX_BUFFERED,
     ) -> None:
@@ -72,11 +69,9 @@ class Writer:
         self._block_size = block_size
         self._replica = replica
         self._pending = pending
-        self._staging_dir = staging_dir
-        self._room = room
+        self._stager = stager
         self._announcer = announcer
         self._clock = clock
-        self._disk = disk
         self._tasks = tasks
         self._max_buffered = max_buffered
         self._files = files
@@ -96,6 +91,11 @@ class Writer:
         """Return the unsaved bytes of [offset, offset + length), to be laid down in order."""
         file = self._files.get(ino)
         return [] if file is None else file.within(offset, length)
+
+    def staged_extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
+        """Return the extents that lie over those of the replica and its tails, below `within`."""
+        file = self._files.get(ino)
+        return [] if file is None else file.staged.within(offset, length)
 
     def packed_block(self, block: BlockId) -> bytes | None:
         """Return the plaintext of a block that is not staged yet, or None if there is a file."""
@@ -118,7 +118,7 @@ class Writer:
     def is_dirty(self, ino: InodeNo) -> bool:
         """Return whether *ino* has bytes that a crash would lose."""
         file = self._files.get(ino)
-        return file is not None and bool(file.dirty or file.sealing)
+        return file is not None and not file.empty
 
     @property
     def buffered(self) -> int:
@@ -158,6 +158,7 @@ class Writer:
             self._pending.changed(file.ino)
             before = file.dirty.size
             file.dirty.cut(size)
+            file.staged.cut(size)
             self._release(before - file.dirty.size)
             file.time_ns = 0
 
@@ -192,6 +193,7 @@ class Writer:
             file.abandoned = True
             self._release(file.dirty.size)
             file.dirty.cut(0)
+            file.staged.forget()
             self._files.settle(file)
 
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
@@ -260,7 +262,10 @@ class Writer:
             file.dirty_since = self._clock.boot()
 
     async def _bring_down(self, file: UnsavedFile) -> None:
-        """Hold `file.lock`: no new sealing starts meanwhile, so the first wait ends."""
+        """Hold `file.lock`: no new sealing starts meanwhile, so the first wait ends.
+
+        Blocks are recorded before tails, which would lie below them otherwise.
+        """
         await _all_done(file)
         pieces = [Piece(file.ino, at, data) for at, data in file.dirty.take(0, file.dirty.end)]
         file.dirty_since = None
@@ -268,26 +273,36 @@ class Writer:
         started = [self._seal(file, pack) for pack in chosen.packs]
         resting = Sealing(chosen.tails)
         file.sealing.append(resting)
+        left = list(chosen.tails)
         try:
             for sealing in started:
                 await sealing.done.wait()
+            for sealing in started:
+                if sealing.error is not None:
+                    raise sealing.error
+            await self._record(file)
+            while left:
+                self._replica.put_tail(file.ino, left[0].offset, left[0].data, file.time_ns)
+                self._release(len(left.pop(0).data))
         finally:
             file.sealing.remove(resting)
-            self._rest(file, chosen.tails)
-        for sealing in started:
-            if sealing.error is not None:
-                raise sealing.error
+            for piece in left:
+                self._put_back(file, piece)
 
-    def _rest(self, file: UnsavedFile, tails: list[Piece]) -> None:
-        """Bring *tails* down into the replica, after the blocks, which would pack them at once."""
-        for number, piece in enumerate(tails):
-            try:
-                self._replica.put_tail(file.ino, piece.offset, piece.data, file.time_ns)
-            except FsError:
-                for kept in tails[number:]:
-                    self._put_back(file, kept)
-                raise
-            self._release(len(piece.data))
+    async def _record(self, file: UnsavedFile) -> None:
+        """Make the staged blocks of *file* durable, then name them in the replica."""
+        if not file.staged:
+            return
+        await self._stager.make_durable([block.id for block in file.staged.blocks()])
+        # No await from here on: a read finds an extent here or in the replica, never in neither.
+        extents = list(file.staged)
+        for at in range(0, len(extents), MAX_RECORDED):
+            part = extents[at : at + MAX_RECORDED]
+            blocks = list({extent.block.id: extent.block for extent in part}.values())
+            new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in part]
+            self._replica.apply(Write(file.ino, new, blocks, file.time_ns))
+        self._pending.changed(file.ino)
+        file.staged.forget()
 
     def _put_back(self, file: UnsavedFile, piece: Piece) -> None:
         """Make *piece* dirty again, under what was written since."""
@@ -309,22 +324,23 @@ class Writer:
         return sealing
 
     async def _settle(self, file: UnsavedFile, sealing: Sealing) -> None:
-        """Bring *sealing* down to the extents; put it back among the dirty if that fails."""
+        """Bring *sealing* into staging; put it back among the dirty if that fails."""
         pieces = sealing.pieces
         try:
-            name = await self._sealed_and_staged(b"".join(piece.data for piece in pieces))
-            # No await from here on: a read finds the bytes in the sealing or in the extents,
-            # never in neither.
-            # The pieces may name an inode that a conflict has moved since.
-            [extents] = _extents(pieces, name.id).values()
-            self._replica.apply(Write(file.ino, extents, [name], file.time_ns))
-            self._pending.changed(file.ino)
+            name = await self._stager.seal(b"".join(piece.data for piece in pieces))
         except (FsError, NodeError, OSError) as error:
             sealing.error = error
             file.sealing.remove(sealing)
             for piece in pieces:
                 self._put_back(file, piece)
         else:
+            # No await from here on: a read finds the bytes in the sealing or in the extents,
+            # never in neither.
+            if not file.abandoned:
+                # The pieces may name an inode that a conflict has moved since.
+                [new] = _extents(pieces, name.id).values()
+                file.staged.lay(Extent(e.offset, e.length, name, e.block_offset) for e in new)
+                self._note_dirty(file)
             file.sealing.remove(sealing)
             self._release(sealing.size)
             self._announcer.announce(name.id)
@@ -333,21 +349,6 @@ class Writer:
                     self._seal_ready(file, piece.offset)
         sealing.done.set()
         self._files.settle(file)
-
-    async def _sealed_and_staged(self, plaintext: bytes) -> BlockName:
-        loop = asyncio.get_running_loop()
-        name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
-        await self._stage(name.id, ciphertext)
-        return name
-
-    async def _stage(self, block: BlockId, ciphertext: bytes) -> None:
-        await self._room.admit(len(ciphertext))
-        try:
-            await asyncio.get_running_loop().run_in_executor(
-                self._disk, stage, self._staging_dir, self._keys.project, block, ciphertext
-            )
-        except DiskFull as error:
-            raise NoSpace("the disk of the cache directory is full") from error
 
     def _stage_pack(self, name: BlockName, plaintext: bytes, sealed: bytes) -> None:
         if name.id not in self._packed:
@@ -361,7 +362,7 @@ class Writer:
     async def _settle_pack(self, block: BlockId, size: int, sealed: bytes) -> None:
         while True:
             try:
-                await self._stage(block, sealed)
+                await self._stager.put_durably(block, sealed)
             except (FsError, OSError):
                 await self._clock.sleep(_RETRY_PACK)
             else:

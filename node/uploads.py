@@ -276,6 +276,12 @@ class Uploads:
         except NodeError as error:
             self._note_failure(error)
             return False
+        if size is None and isinstance(loss, Corrupt) and not await self._staging.is_promised(*key):
+            # A crash tore it before anything was acknowledged: no file names it.
+            await self._staging.discard(project, block)
+            self._end(key, loss)
+            del self._known[key]
+            return True
         if size is None:
             self._end(key, loss)
             self._lost.add(key)

@@ -22,6 +22,7 @@ from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
@@ -157,11 +158,14 @@ async def file_layer(
                     block_size=BLOCK,
                     replica=replica,
                     pending=pending,
-                    staging_dir=staging_dir,
-                    room=StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                    stager=Stager(
+                        KEYS,
+                        staging_dir,
+                        StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                        disk,
+                    ),
                     announcer=announcer,
                     clock=clock,
-                    disk=disk,
                     tasks=tasks,
                     max_buffered=max_buffered,
                 )

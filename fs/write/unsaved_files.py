@@ -4,7 +4,8 @@ From the oldest to the newest, and in this order a read lays them over each othe
 
     extents     in the replica, in blocks
     tails       in the replica as they are, waiting for a pack
-    sealing     on their way: sealed, staged, then recorded as extents; or to be recorded as tails
+    staged      in staged blocks that are not durable yet, and not named in the replica
+    sealing     on their way into staging; or to be recorded as tails
     dirty       in memory only
 
 Invariants: sealings of one file never overlap (dirty bytes over one wait for it to end), so the
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.flush_plan import Piece
 from lucidnode.fs.write.interval_buffer import IntervalBuffer
+from lucidnode.fs.write.staged_extents import StagedExtents
 
 
 class Sealing:
@@ -52,7 +54,8 @@ class UnsavedFile:
     """When the newest dirty byte was written; 0 if the replica knows a later time already."""
     dirty: IntervalBuffer = field(default_factory=IntervalBuffer)
     dirty_since: float | None = None
-    """Instant of `clock.boot()` of the oldest dirty byte; None while there is none."""
+    """Instant of `clock.boot()` of the oldest byte that a crash would lose; None if there is none."""
+    staged: StagedExtents = field(default_factory=StagedExtents)
     sealing: list[Sealing] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever brings layers down, or cuts them (`UnsavedFiles.locked`). It is the only
@@ -64,16 +67,16 @@ class UnsavedFile:
 
     @property
     def empty(self) -> bool:
-        return not (self.dirty or self.sealing)
+        return not (self.dirty or self.sealing or self.staged)
 
     @property
     def end(self) -> int:
         """The least size of the file."""
         ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
-        return max([self.dirty.end, *ends])
+        return max([self.dirty.end, self.staged.end, *ends])
 
     def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
-        """Return copies of the bytes of [offset, offset + length), to be laid down in order."""
+        """Return copies of the bytes in memory of [offset, offset + length), to be laid in order."""
         found = []
         for sealing in self.sealing:
             for piece in sealing.pieces:

@@ -23,7 +23,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
-from lucidnode.node.client.staging import STAGING, staged_path
+from lucidnode.node.client.staging import STAGING, is_promised, staged_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 
 STALE_NS = 3600 * 10**9
@@ -154,6 +154,13 @@ class Staging:
             with contextlib.suppress(Unavailable):
                 await self._run(partial(path.unlink, missing_ok=True))
             self._forget(project, block)
+
+    async def is_promised(self, project: ProjectId, block: BlockId) -> bool:
+        """Tell whether *block* was made durable, or may have been: its loss is somebody's loss."""
+        try:
+            return await self._run(is_promised, staged_path(self._path, project, block))
+        except Unavailable:
+            return True
 
     async def prepare(self, project: ProjectId, request: bytes) -> None:
         """Keep the commit *request* of *project* durably, instead of any earlier one.

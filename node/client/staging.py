@@ -4,18 +4,27 @@
     <cache>/staging/<project>/<block id>      acknowledged or about to be; eviction never comes here
     <cache>/staging/<project>/.<name>.tmp     being written; removed by the daemon when stale
 
-`aa` are the first two hex digits of the id.
+`aa` are the first two hex digits of the id. A staged block is written once and made durable when its
+file's bytes are acknowledged; its permission bits say whether it is, and are durable with it.
 """
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
-from lucidnode.node.client.durable import write_durably
+from blake3 import blake3
+
+from lucidnode.node.client.durable import sync_directory, write_durably, write_soon
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 BLOCKS = "blocks"
 STAGING = "staging"
+
+DURABLE, NOT_DURABLE = 0o400, 0o600
+"""Permission bits of a staged file that survives a power cut, and of one that may not."""
 
 
 def cached_path(blocks_dir: Path, block: BlockId) -> Path:
@@ -35,4 +44,66 @@ def stage(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: byt
     Blocking; call it from a thread. Writing a block that is already staged is a no-op in effect.
     Raises NoSpace when the disk is full, and leaves nothing behind then.
     """
-    write_durably(staged_path(staging_dir, project, block), ciphertext)
+    write_durably(staged_path(staging_dir, project, block), ciphertext, DURABLE)
+
+
+def stage_soon(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+    """Write *ciphertext* under its name; `make_durable` has it survive a power cut.
+
+    Blocking; raises as `stage`. Two calls for one block must not meet. What is staged whole
+    already is left alone: it may be durable, and acknowledged.
+    """
+    path = staged_path(staging_dir, project, block)
+    if not _is_whole(path, block):
+        write_soon(path, ciphertext, NOT_DURABLE)
+
+
+def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> None:
+    """Return once all of *blocks* survive a power cut: each is fsynced, the directory once.
+
+    One without a file has left staging, which happens to what the bucket has. Blocking. Raises
+    NoSpace, or another OSError that says why the disk refuses; blocks may then be durable or not.
+    """
+    anew = False
+    for block in blocks:
+        path = staged_path(staging_dir, project, block)
+        try:
+            anew = _synced(path, block) or anew
+        except FileNotFoundError:
+            continue
+    if anew:
+        sync_directory(staging_dir / project)
+
+
+def is_promised(path: Path) -> bool:
+    """Tell whether the staged file at *path* was made durable, so that somebody may rely on it.
+
+    One that was not is what a crash left of a write that nobody was promised anything about.
+    """
+    return stat.S_IMODE(path.stat().st_mode) == DURABLE
+
+
+def _synced(path: Path, block: BlockId) -> bool:
+    """Make the file durable; return whether it was not before."""
+    with path.open("rb", buffering=0) as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) == DURABLE:
+            return False
+        # The mark first: one sync makes both durable.
+        os.fchmod(file.fileno(), DURABLE)
+        try:
+            os.fsync(file.fileno())
+        except OSError:
+            # The kernel reports lost pages once and then calls them clean: write them again.
+            content = file.readall()
+            if blake3(content).digest() != block:
+                os.fchmod(file.fileno(), NOT_DURABLE)
+                raise
+            write_durably(path, content, DURABLE)
+    return True
+
+
+def _is_whole(path: Path, block: BlockId) -> bool:
+    try:
+        return blake3(path.read_bytes()).digest() == block
+    except FileNotFoundError:
+        return False

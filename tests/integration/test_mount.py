@@ -435,8 +435,11 @@ def test_a_file_deleted_or_replaced_elsewhere_hangs_nobody(
     def has_arrived() -> bool:
         try:
             return (other / "file").read_bytes() == b"9" * 50_000
-        except FileNotFoundError:
-            return False  # the other node is still where it was deleted
+        except OSError as error:
+            # The other node is still where it was deleted, or replaced between open and read.
+            if error.errno not in {errno.ENOENT, errno.ESTALE}:
+                raise
+            return False
 
     try:
         for number in range(100):

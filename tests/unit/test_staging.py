@@ -17,7 +17,13 @@ from lucidnode.node.cache.staging import STALE_NS, Staging
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.staging import stage, staged_path
+from lucidnode.node.client.staging import (
+    is_promised,
+    make_durable,
+    stage,
+    stage_soon,
+    staged_path,
+)
 
 OTHER = ProjectId("f" * 32)
 
@@ -189,3 +195,27 @@ def test_a_durable_write_replaces_all_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_durably(tmp_path / "new" / "in the way", b"three")
     assert sorted(path.name for path in target.parent.iterdir()) == ["entry", "in the way"]
+
+
+def test_a_block_staged_soon_is_promised_once_it_is_made_durable(tmp_path: Path) -> None:
+    block, content = make_block()
+    path = staged_path(tmp_path, PROJECT, block)
+    stage_soon(tmp_path, PROJECT, block, content)
+    assert path.read_bytes() == content
+    assert not is_promised(path)
+    make_durable(tmp_path, PROJECT, [block, make_block()[0]])
+    assert is_promised(path)
+
+
+def test_what_is_staged_whole_is_left_alone_and_what_a_crash_tore_is_written_again(
+    tmp_path: Path,
+) -> None:
+    (whole, content), (torn, other) = make_block(), make_block()
+    stage(tmp_path, PROJECT, whole, content)
+    before = staged_path(tmp_path, PROJECT, whole).stat().st_ino
+    stage_soon(tmp_path, PROJECT, whole, content)
+    assert staged_path(tmp_path, PROJECT, whole).stat().st_ino == before
+    assert is_promised(staged_path(tmp_path, PROJECT, whole))
+    staged_path(tmp_path, PROJECT, torn).write_bytes(other[:100])
+    stage_soon(tmp_path, PROJECT, torn, other)
+    assert staged_path(tmp_path, PROJECT, torn).read_bytes() == other

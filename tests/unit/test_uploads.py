@@ -18,7 +18,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.staging import stage, staged_path
+from lucidnode.node.client.staging import stage, stage_soon, staged_path
 from lucidnode.node.uploads import GRACE, PARALLEL, Uploads
 
 
@@ -256,6 +256,24 @@ async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(node
         await uploads.wait_for(PROJECT, [bad])
         assert node.has_all([bad])
         assert uploads.pending().failed == 0
+
+
+async def test_what_a_crash_tore_before_it_was_promised_is_nobody_s_loss(node: Node) -> None:
+    block, content = make_block()
+    await asyncio.to_thread(stage_soon, node.path / "staging", PROJECT, block, content)
+    await asyncio.to_thread(node.file(block).write_bytes, content[:1000])
+    async with node.running() as (uploads, _, _):
+        while node.file(block).exists():
+            await node.clock.sleep(1)
+        await node.clock.sleep(1)
+        assert (uploads.pending().blocks, uploads.pending().failed) == (0, 0)
+        assert node.bucket.puts == {}
+        # The mount writes it again.
+        await asyncio.to_thread(stage, node.path / "staging", PROJECT, block, content)
+        await uploads.add(PROJECT, [block])
+        await uploads.wait_for(PROJECT, [block])
+        assert node.has_all([block])
+    assert node.troubles == []
 
 
 @pytest.mark.parametrize("damage", [True, False], ids=["damaged", "vanished"])

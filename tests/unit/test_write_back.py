@@ -12,8 +12,10 @@ import pytest
 from file_layer_fixture import BLOCK, PROJECT, FileLayer, file_layer
 
 from lucidnode.fs.errors import NoSpace
+from lucidnode.fs.file_system import AttributeChanges
 from lucidnode.fs.write.flusher import MAX_AGE_S
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.staging import is_promised
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -156,3 +158,72 @@ async def test_what_is_appended_goes_to_the_end_as_the_node_knows_it(tmp_path: P
                 tasks.create_task(layer.files.write(handle, 0, b"line %02d\n" % number))
         lines = (await layer.contents(ino)).splitlines()
         assert sorted(lines) == [b"line %02d" % number for number in range(40)]
+
+
+async def test_what_is_written_between_open_and_close_becomes_one_change(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        before = layer.replica.pending()
+        data = Random(2).randbytes(7 * BLOCK)
+        for offset in range(0, len(data), 100_000):
+            await layer.files.write(handle, offset, data[offset : offset + 100_000])
+        await until(lambda: layer.unsaved.of(ino).staged.end >= 7 * BLOCK)
+        assert layer.replica.pending() == before
+        assert await layer.contents(ino) == data
+        assert layer.files.attributes(ino).size == len(data)
+        await layer.files.flush(handle)
+        assert layer.replica.pending() == before + 1
+        batch = layer.replica.next_batch()
+        assert batch is not None
+        assert len(batch.needs) == 7
+
+
+async def test_blocks_are_durable_once_their_file_is_acknowledged_and_not_before(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.uploads = False
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, Random(3).randbytes(3 * BLOCK))
+        await until(lambda: layer.unsaved.of(ino).staged.end == 3 * BLOCK)
+        staged = list((tmp_path / "staging" / PROJECT).iterdir())
+        assert len(staged) == 3
+        assert not any(is_promised(path) for path in staged)
+        await layer.files.flush(handle)
+        assert all(is_promised(path) for path in staged)
+
+
+async def test_blocks_that_left_for_the_bucket_meanwhile_are_named_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        data = Random(4).randbytes(3 * BLOCK)
+        await layer.files.write(handle, 0, data)
+        await until(lambda: layer.unsaved.of(ino).staged.end == 3 * BLOCK)
+        await until(lambda: not list((tmp_path / "staging" / PROJECT).iterdir()))
+        await layer.files.flush(handle)
+        layer.daemon.evict()
+        assert await layer.contents(ino) == data
+
+
+async def test_a_rewrite_of_staged_bytes_shows_and_is_the_one_that_is_named(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        data = bytearray(Random(5).randbytes(2 * BLOCK))
+        await layer.files.write(handle, 0, bytes(data))
+        await until(lambda: layer.unsaved.of(ino).staged.end == 2 * BLOCK)
+        for offset, size in ((10, 100), (BLOCK, BLOCK), (2 * BLOCK - 5, 50)):
+            piece = Random(size).randbytes(size)
+            data[offset : offset + size] = piece
+            await layer.files.write(handle, offset, piece)
+            assert await layer.contents(ino) == data
+        await layer.files.set_attributes(ino, AttributeChanges(size=BLOCK + 77))
+        del data[BLOCK + 77 :]
+        assert await layer.contents(ino) == data
+        await layer.files.flush(handle)
+        assert await layer.contents(ino) == data
+    async with file_layer(tmp_path) as layer:
+        assert await layer.contents(ino) == data

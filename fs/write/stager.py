@@ -1,0 +1,68 @@
+"""Puts blocks into staging: sealed in a thread, within the budget, durable when it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from lucidnode.fs.errors import NoSpace
+from lucidnode.fs.format.block import BlockName, seal
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.node.client.errors import NoSpace as DiskFull
+from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.staging import make_durable, stage, stage_soon
+
+
+class Stager:
+    """The staging directory of one project, as its mount writes to it. Lives in one event loop."""
+
+    def __init__(
+        self, keys: ProjectKeys, staging_dir: Path, room: StagingRoom, disk: Executor
+    ) -> None:
+        self._keys = keys
+        self._dir = staging_dir
+        self._room = room
+        self._disk = disk
+        self._under_way: dict[BlockId, asyncio.Event] = {}
+
+    async def seal(self, plaintext: bytes) -> BlockName:
+        """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
+        loop = asyncio.get_running_loop()
+        name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
+        await self._put(stage_soon, name.id, ciphertext)
+        return name
+
+    async def put_durably(self, block: BlockId, ciphertext: bytes) -> None:
+        """Stage a sealed block; it survives a power cut on return. Raises NoSpace, OSError."""
+        await self._put(stage, block, ciphertext)
+
+    async def make_durable(self, blocks: Iterable[BlockId]) -> None:
+        """Return once *blocks*, staged before, survive a power cut. Raises NoSpace, OSError."""
+        await self._run(make_durable, self._dir, self._keys.project, list(blocks))
+
+    async def _put(
+        self,
+        write: Callable[[Path, ProjectId, BlockId, bytes], None],
+        block: BlockId,
+        ciphertext: bytes,
+    ) -> None:
+        # Two files with equal content seal the same block: one must not replace what the other
+        # has made durable meanwhile.
+        while (earlier := self._under_way.get(block)) is not None:
+            await earlier.wait()
+        ended = self._under_way[block] = asyncio.Event()
+        try:
+            await self._room.admit(len(ciphertext))
+            await self._run(write, self._dir, self._keys.project, block, ciphertext)
+        finally:
+            del self._under_way[block]
+            ended.set()
+
+    async def _run(self, work: Callable[..., None], *args: object) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, work, *args)
+        except DiskFull as error:
+            raise NoSpace("the disk of the cache directory is full") from error
