@@ -52,6 +52,7 @@ from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal_service import JournalService
+from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.office_news import Announcements, OfficeNews
@@ -66,6 +67,7 @@ from lucidnode.node.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 ROSTER_FILE = "roster.bin"
+ENTRIES_DIR = "entries"
 
 _PROBE_SECONDS = 5.0
 """How long a mount waits to see whether the bucket is fit; most take a second."""
@@ -198,6 +200,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             uploads=uploads,
             sign=identity.sign,
             announce=announce,
+            kept=KeptEntries(home / ENTRIES_DIR),
             alerts=alerts,
             clock=clock,
             jitter=jitter,

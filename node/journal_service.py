@@ -24,7 +24,7 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError, Refused, Unavailable
+from lucidnode.node.client.errors import NodeError, NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import (
     EntryHeader,
@@ -35,6 +35,7 @@ from lucidnode.node.client.journal import (
     signing_message,
 )
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
 from lucidnode.node.register import Held
 from lucidnode.node.uploads import Uploads
@@ -46,6 +47,9 @@ COMMIT_S = 60.0
 
 _RECENT = 256
 """Entries of a project whose hashes are remembered, to compare with what peers have."""
+
+_REMEMBERED = 64
+"""How many of them are read from disk at the start."""
 
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
@@ -72,6 +76,7 @@ class JournalService:
         uploads: Uploads,
         sign: Callable[[bytes], bytes],
         announce: Announce,
+        kept: KeptEntries,
         alerts: Alerts,
         clock: Clock,
         jitter: Jitter,
@@ -81,6 +86,7 @@ class JournalService:
         self._uploads = uploads
         self._sign = sign
         self._announce = announce
+        self._kept = kept
         self._alerts = alerts
         self._clock = clock
         self._jitter = jitter
@@ -105,13 +111,13 @@ class JournalService:
     async def entry(self, project: ProjectId, seq: Seq) -> Held:
         """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
         held = await self._log(project).read(seq)
-        self._note(project, seq, held.hash)
+        await self._noted(project, seq, held)
         return held
 
     async def proven(self, project: ProjectId, seq: Seq) -> Held:
         """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable."""
         held = await self._log(project).prove(seq)
-        self._note(project, seq, held.hash)
+        await self._noted(project, seq, held)
         return held
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
@@ -119,7 +125,12 @@ class JournalService:
         return await self._log(project).stands(seq, hash_.__eq__)
 
     async def resume(self) -> None:
-        """Finish what an earlier daemon was asked to commit. Outcomes are found by the mounts."""
+        """Remember what an earlier daemon saw, and finish what it was asked to commit.
+
+        Outcomes are found by the mounts.
+        """
+        for project, known in (await self._kept.newest(_REMEMBERED)).items():
+            self._recent[project] = {**known, **self._recent.get(project, {})}
         for project, raw in (await self._staging.prepared()).items():
             try:
                 request = decoded(_REQUEST, raw)
@@ -136,6 +147,45 @@ class JournalService:
                 except NodeError as error:
                     # It stays prepared: the mount of this project finds out, and says what is lost.
                     log.warning("a commit of project %s cannot be finished: %s", project, error)
+
+    # -- repair ------------------------------------------------------------------------------
+
+    async def kept(self, project: ProjectId, seq: Seq) -> bytes:
+        """Return entry *seq* as this node saw it last. Raises NotThere."""
+        entry = await self._kept.get(project, seq)
+        if entry is None:
+            raise NotThere(f"journal entry {seq} is not kept here")
+        return entry
+
+    async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
+        """Create entry *seq* anew as it was, if nothing is there and it follows what is before.
+
+        Raises NotThere if it is not kept here.
+        """
+        entry = await self.kept(project, seq)
+        fits = partial(follows, EntryHeader.parse(entry).previous)
+        async with self._locks.setdefault(project, asyncio.Lock()):
+            deadline = self._clock.boot() + COMMIT_S
+            match await self._log(project).take(seq, entry, fits, deadline):
+                case register.Committed():
+                    self._recent.setdefault(project, {})[seq] = entry_hash(entry)
+                    return wire.CommitReply("committed", entry)
+                case register.Lost(held=held):
+                    return wire.CommitReply("lost", held.body or b"")
+                case register.Unknown():
+                    return wire.CommitReply("unknown", b"")
+                case Unchained():
+                    return wire.CommitReply("unchained", b"")
+
+    async def forget(self, project: ProjectId) -> None:
+        """Drop what was to be committed, and what was seen: a workstation starts again."""
+        async with self._locks.setdefault(project, asyncio.Lock()):
+            await self._staging.discard_prepared(project)
+            self._recent.pop(project, None)
+            self._logs.pop(project, None)
+            self._alerts.end(f"history:{project}")
+
+    # -- what was seen -----------------------------------------------------------------------
 
     def recent(self, project: ProjectId) -> Mapping[Seq, bytes]:
         """Return the hashes of the entries that this node has seen last in the bucket."""
@@ -162,12 +212,12 @@ class JournalService:
             case register.Committed():
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
-                self._note(project, seq, entry_hash(body))
+                await self._noted(project, seq, Held(entry_hash(body), body))
                 self._announce(project, seq, body)
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 await self._staging.discard_prepared(project)
-                self._note(project, seq, held.hash)
+                await self._noted(project, seq, held)
                 return wire.CommitReply("lost", held.body or b"")
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
@@ -209,15 +259,19 @@ class JournalService:
             )
         return log
 
-    def _note(self, project: ProjectId, seq: Seq, hash_: bytes) -> None:
+    async def _noted(self, project: ProjectId, seq: Seq, held: Held) -> None:
         known = self._recent.setdefault(project, {})
-        if known.get(seq, hash_) != hash_:
+        if known.get(seq) == held.hash:
+            return
+        if seq in known:
             # Another history: what followed here before is not what follows there.
             for number in [number for number in known if number > seq]:
                 del known[number]
-        known[seq] = hash_
+        known[seq] = held.hash
         if len(known) > _RECENT:
             del known[min(known)]
+        if held.body is not None:
+            await self._kept.keep(project, seq, held.body)
 
 
 async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:

@@ -84,6 +84,9 @@ class SocketServer:
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
         app.router.add_post(project + "/journal/{seq}", self._post_entry)
+        app.router.add_get(project + "/kept/{seq}", self._get_kept)
+        app.router.add_post(project + "/kept/{seq}", self._post_kept)
+        app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_get(project + "/events", self._events)
         app.router.add_get("/v1/{topic}", self._get_topic)
         app.router.add_post("/v1/{order:.+}", self._post_order)
@@ -140,6 +143,20 @@ class SocketServer:
         seq = parse_seq(request.match_info["seq"])
         wanted = decoded(_COMMIT_REQUEST, await request.read())
         return _packed(await self._journal.commit(_project(request), seq, wanted))
+
+    async def _get_kept(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        return web.Response(body=await self._journal.kept(_project(request), seq))
+
+    async def _post_kept(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        return _packed(await self._journal.put_back(_project(request), seq))
+
+    async def _post_forget(self, request: web.Request) -> web.Response:
+        project = _project(request)
+        self._mounts.check_free(project)
+        await self._journal.forget(project)
+        return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         project = _project(request)

@@ -14,6 +14,7 @@ from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader
 from lucidnode.node.journal_service import JournalService
+from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.uploads import Uploads
 
 PROJECT = ProjectId("ab" * 16)
@@ -80,6 +81,7 @@ class Node:
             uploads=self.uploads,
             sign=lambda message: SIGNATURE,
             announce=lambda project, seq, body: self.announced.append(seq),
+            kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,
             clock=self.clock,
             jitter=lambda: 0.5,

@@ -149,6 +149,25 @@ class DaemonClient:
         """Return what is proven to lie in slot *seq* of the journal, or None if nothing is."""
         return await self._slot(f"/v1/p/{project}/journal/{seq}?proven=1")
 
+    async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return journal entry *seq* as this node saw it last, or None if it is not kept."""
+        try:
+            async with self._request("GET", f"/v1/p/{project}/kept/{seq}") as answer:
+                return await answer.read()
+        except NotThere:
+            return None
+
+    async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
+        """Have the kept entry *seq* created in the bucket, if nothing is there and it follows."""
+        path = f"/v1/p/{project}/kept/{seq}"
+        async with self._request("POST", path, patient=True) as answer:
+            return decoded(_COMMIT_REPLY, await answer.read())
+
+    async def forget(self, project: ProjectId) -> None:
+        """Have what is to be committed dropped. Raises Refused while the project is mounted."""
+        async with self._request("POST", f"/v1/p/{project}/forget"):
+            pass
+
     async def _slot(self, path: str) -> wire.Slot | None:
         try:
             async with self._request("GET", path) as answer:

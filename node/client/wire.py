@@ -10,6 +10,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/staged | touched                        BlockList
     GET  /v1/p/{project}/journal/{seq}[?proven=1]                200 Slot | 404
     POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
+    GET  /v1/p/{project}/kept/{seq}                              200 the entry as seen here | 404
+    POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
+    POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
 """
 

@@ -42,6 +42,7 @@ from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import staged_path
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.journal_service import JournalService
+from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.office_news import OfficeNews
 from lucidnode.node.roster_service import RosterService
@@ -168,6 +169,7 @@ class Daemon(Process):
                 uploads=self.uploads,
                 sign=lambda message: sodium.sign(node.seed, message),
                 announce=node.announce,
+                kept=KeptEntries(node.directory / "entries"),
                 alerts=self.alerts,
                 clock=clock,
                 jitter=jitter,

@@ -15,7 +15,7 @@ from lucidnode.node.bucket.keys import block_key, journal_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.journal import empty_link, entry_hash
 from lucidnode.node.client.staging import stage
@@ -112,3 +112,29 @@ async def test_an_entry_is_created_on_top_of_one_that_was_applied_or_counted_as_
     first = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
     request = wire.CommitRequest(unsigned(2, previous=link(entry_hash(first.body))), [])
     assert (await node.journal.commit(PROJECT, Seq(2), request)).outcome == "committed"
+
+
+async def test_what_the_bucket_lost_is_put_back_as_it_was(node: Node, tmp_path: Path) -> None:
+    first = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    after = unsigned(2, previous=entry_hash(first.body))
+    second = await node.journal.commit(PROJECT, Seq(2), wire.CommitRequest(after, []))
+    before = dict(node.bucket.objects)
+    node.bucket.objects.clear()
+    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+        successor = Node(staging, node.bucket)
+        await successor.journal.resume()
+        assert successor.journal.newest(8) == node.journal.newest(8)
+        assert (await successor.journal.put_back(PROJECT, Seq(2))).outcome == "unchained"
+        for reply, seq in ((first, 1), (second, 2)):
+            assert await successor.journal.put_back(PROJECT, Seq(seq)) == reply
+    assert node.bucket.objects == before
+
+
+async def test_nothing_is_put_back_over_what_others_have_committed_since(node: Node) -> None:
+    await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    node.bucket.objects.clear()
+    await written(node, 1)
+    theirs = node.bucket.objects[journal_key(PROJECT, Seq(1))]
+    assert await node.journal.put_back(PROJECT, Seq(1)) == wire.CommitReply("lost", theirs)
+    with pytest.raises(NotThere):
+        await node.journal.put_back(PROJECT, Seq(2))
