@@ -29,7 +29,9 @@ from lucidnode.node.bucket.counted import Request
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import STUDIO, roster_key
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.probe import probe
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
@@ -75,13 +77,19 @@ class Place:
     url: str
     address: BucketAddress
     credentials: Credentials | None
+    network: Network
 
     @classmethod
     def parse(
-        cls, url: str, endpoint: str | None, region: str | None, credentials: Credentials | None
+        cls,
+        url: str,
+        endpoint: str | None,
+        region: str | None,
+        credentials: Credentials | None,
+        network: Network,
     ) -> Place:
         """Return the place that *url* and *endpoint* name. Raises Malformed."""
-        return cls(url, parse_address(url, endpoint, region), credentials)
+        return cls(url, parse_address(url, endpoint, region), credentials, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,9 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
             _save_secrets, home, earlier, earlier, passphrase, place.credentials
         )
         await bucket.put(STUDIO, _for_people(earlier.studio))
-        config = _config(address, place.url, earlier.studio, earlier.genesis, lan_key)
+        config = _config(
+            address, place.url, place.network, earlier.studio, earlier.genesis, lan_key
+        )
         await asyncio.to_thread(save_config, home, local.applied(config))
         return
     await probe(bucket)
@@ -151,7 +161,7 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
     keys, name_key = MemberKeys.new(), secrets.token_bytes(32)
     genesis = genesis_entry(studio, name_key, keys, _claim(device, studio, keys), label)
     membership = Membership(studio, entry_hash(genesis), name_key, keys, label)
-    config = _config(address, place.url, studio, membership.genesis, lan_key)
+    config = _config(address, place.url, place.network, studio, membership.genesis, lan_key)
     await asyncio.to_thread(_save_secrets, home, membership, earlier, passphrase, place.credentials)
     match await _commit(bucket, roster_key(Seq(1)), genesis):
         case register.Lost():
@@ -164,23 +174,28 @@ async def found(home: Path, place: Place, local: Local, passphrase: str, label: 
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
-async def join(home: Path, ticket: Ticket, local: Local, passphrase: str, label: Label) -> None:
+async def join(
+    home: Path, ticket: Ticket, network: Network, local: Local, passphrase: str, label: Label
+) -> None:
     """Make *home* a workstation of the studio that *ticket* invites to.
 
     Raises TicketSpent, or what the bucket says.
     """
     credentials = msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
     address = await prepare_bucket(
-        parse_address(ticket.bucket, ticket.endpoint, ticket.region), credentials, create=False
+        parse_address(ticket.bucket, ticket.endpoint, ticket.region),
+        credential_source(credentials, network),
+        network,
+        create=False,
     )
-    bucket = _opened(address, credentials)
+    bucket = _opened(address, credentials, network)
     device = await asyncio.to_thread(_device, home)
     earlier = await asyncio.to_thread(_unfinished, home, passphrase)
     membership = _membership(earlier, ticket, label)
     claim = _claim(device, ticket.studio, membership.keys)
     await asyncio.to_thread(_save_secrets, home, membership, earlier, passphrase, credentials)
     await _join_log(bucket, ticket, membership, claim)
-    config = _config(address, ticket.bucket, ticket.studio, ticket.genesis, ticket.lan_key)
+    config = _config(address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key)
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
@@ -220,8 +235,9 @@ def _for_people(studio: bytes) -> bytes:
 
 
 async def _opened_place(place: Place) -> tuple[BucketAddress, Bucket]:
-    address = await prepare_bucket(place.address, place.credentials, create=True)
-    return address, _opened(address, place.credentials)
+    source = credential_source(place.credentials, place.network)
+    address = await prepare_bucket(place.address, source, place.network, create=True)
+    return address, _opened(address, place.credentials, place.network)
 
 
 async def _is_founded(bucket: Bucket) -> bool:
@@ -232,8 +248,9 @@ async def _founded_by(bucket: Bucket, membership: Membership) -> bool:
     return entry_hash(await bucket.get(roster_key(Seq(1)))) == membership.genesis
 
 
-def _opened(address: BucketAddress, credentials: Credentials | None) -> Bucket:
-    return open_bucket(address, credentials, SystemClock(), _JITTER, _uncounted)
+def _opened(address: BucketAddress, credentials: Credentials | None, network: Network) -> Bucket:
+    source = credential_source(credentials, network)
+    return open_bucket(address, source, network, SystemClock(), _JITTER, _uncounted)
 
 
 def _set_aside(path: Path) -> None:
@@ -289,7 +306,12 @@ def _claim(device: DeviceIdentity, studio: bytes, keys: MemberKeys) -> DeviceCla
 
 
 def _config(
-    address: BucketAddress, url: str, studio: bytes, genesis: bytes, lan_key: bytes
+    address: BucketAddress,
+    url: str,
+    network: Network,
+    studio: bytes,
+    genesis: bytes,
+    lan_key: bytes,
 ) -> NodeConfig:
     return NodeConfig(
         studio=studio.hex(),
@@ -298,6 +320,7 @@ def _config(
         bucket_url=url,
         endpoint_url=address.endpoint if isinstance(address, S3Address) else None,
         region=address.region if isinstance(address, S3Address) else None,
+        authorities=network.authorities or None,
     )
 
 

@@ -39,6 +39,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bucket_url: str
     endpoint_url: str | None = None
     region: str | None = None
+    authorities: str | None = None
+    """Certificates in PEM that TLS trusts beside the system's: a private authority's."""
     cache_dir: str | None = None
     """Absolute path; None keeps the cache in the home directory."""
     cache_limit: int = 100 * GIB

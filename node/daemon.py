@@ -28,7 +28,9 @@ from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.probe import probe
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import open_bucket
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
@@ -126,7 +128,11 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
     credentials = await asyncio.to_thread(_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
-    bucket = open_bucket(address, credentials, clock, jitter, metrics.bucket_request)
+    network = Network.of(os.environ, config.authorities)
+    source_of_credentials = credential_source(credentials, network)
+    bucket = open_bucket(
+        address, source_of_credentials, network, clock, jitter, metrics.bucket_request
+    )
     directory = cache_directory(home, config)
 
     async with contextlib.AsyncExitStack() as stack:

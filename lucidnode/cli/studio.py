@@ -21,6 +21,7 @@ from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.network import Network, read_authorities
 from lucidnode.node.client.errors import Malformed
 
 
@@ -55,10 +56,18 @@ _local = [
 ]
 
 
+_ca_file = click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Certificates (PEM) of the authority that your store's TLS has; they are remembered.",
+)
+
+
 @click.command("init", short_help="Found a studio in a bucket.")
 @click.argument("bucket_url")
 @click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's.")
 @click.option("--region", help="S3 region, if the store cannot be asked for it.")
+@_ca_file
 @click.option(
     "--credentials-file",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
@@ -75,6 +84,7 @@ def init_command(
     bucket_url: str,
     endpoint_url: str | None,
     region: str | None,
+    ca_file: Path | None,
     credentials_file: Path | None,
     name: str,
     device_name: str,
@@ -94,9 +104,14 @@ def init_command(
     """
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
-    credentials = _credentials(credentials_file) if bucket_url.startswith("s3:") else None
+    credentials = None
+    if bucket_url.startswith("s3:"):
+        credentials = _credentials(credentials_file)
+        region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
-        place = founding.Place.parse(bucket_url, endpoint_url, region, credentials)
+        place = founding.Place.parse(
+            bucket_url, endpoint_url, region, credentials, _network(ca_file)
+        )
     except Malformed as error:
         raise click.UsageError(str(error)) from error
     # Before a passphrase is made up: most of what can go wrong is here.
@@ -149,6 +164,7 @@ def invite_command(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Read the code from the first line of this file instead of asking.",
 )
+@_ca_file
 @_names[0]
 @_names[1]
 @_local[0]
@@ -159,6 +175,7 @@ def join_command(
     home: Path,
     ticket: str,
     code_file: Path | None,
+    ca_file: Path | None,
     name: str,
     device_name: str,
     cache_dir: Path | None,
@@ -173,11 +190,22 @@ def join_command(
     """
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
+    network = _network(ca_file)
     text = _ticket_text(ticket)
     opened = _opened(text, code_file)
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.join(home, opened, local, words, Label(name, device_name)))
+    asyncio.run(founding.join(home, opened, network, local, words, Label(name, device_name)))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
+
+
+def _network(ca_file: Path | None) -> Network:
+    """Return how this machine reaches the store: its environment, and what a person gave."""
+    try:
+        return Network.of(os.environ, read_authorities(ca_file) if ca_file else None)
+    except Malformed as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"cannot read {ca_file}: {error.strerror}") from error
 
 
 def _opened(text: str, code_file: Path | None) -> Ticket:

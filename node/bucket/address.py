@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.client.errors import Malformed
 
+_REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
@@ -58,7 +59,7 @@ def parse_address(
             _bucket_name(parts.netloc),
             _prefix(parts.path),
             _endpoint(endpoint) if endpoint else None,
-            region or None,
+            _region(region) if region else None,
         )
     if parts.scheme == "file":
         if endpoint or region:
@@ -102,6 +103,12 @@ def _endpoint(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Malformed(f"'{url}' is no endpoint URL: write https://HOST or http://HOST:PORT.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _region(name: str) -> str:
+    if not _REGION.fullmatch(name):
+        raise Malformed(f"'{name}' is no region: they look like 'eu-central-1'.")
+    return name
 
 
 def _directory(parts: SplitResult) -> Path:

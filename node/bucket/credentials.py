@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 
@@ -15,3 +17,12 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         """Show which key it is; secrets stay out of logs and tracebacks."""
         return f"Credentials({self.access_key!r}, …)"
+
+    @property
+    def is_temporary(self) -> bool:
+        """Tell whether they end by themselves: with a session token, or issued by a token service."""
+        return self.session_token is not None or self.access_key.startswith("ASIA")
+
+
+CredentialSource = Callable[[], Awaitable[Credentials]]
+"""Asked before every request. Raises AccessDenied when there are none."""

@@ -3,8 +3,7 @@
     <root>/<key>                    the objects
     <root>/.lucidnode/<random>      being written; the folder itself is the mark of a bucket
 
-obstore's own local store is not used: it links and renames without a single fsync (0.12, traced),
-and an acknowledged commit must survive power loss. Without the mark every call is Unavailable, so
+An acknowledged commit survives power loss. Without the mark every call is Unavailable, so
 a share that is not mounted is never taken for an empty bucket.
 """
 

@@ -9,6 +9,7 @@ NodeError
 ├── Unavailable
 │   └── AccessDenied
 └── Corrupt
+    ├── Archived     the store has it in an archive and hands it out to nobody
     └── Oversize     larger than any object of ours, by the store's own word; says how large
 
 Every message is one sentence for a person. It names the bucket, never a key or a secret.
@@ -29,6 +30,10 @@ class Unsettled(NodeError):
 
 class WrongBucket(Refused):
     """The address leads to no bucket that can be used."""
+
+
+class Archived(Corrupt):
+    """The object is there and cannot be read before somebody restores it: another source, or EIO."""
 
 
 class Oversize(Corrupt):

@@ -1,34 +1,36 @@
-"""The door to obstore: a bucket of an S3 store."""
+"""A bucket of an S3 store: the seven verbs as signed requests, and what each answer has to look like.
+
+An answer counts only if it is shaped as a store's: a page of a portal or a gateway has status 200 as
+well, and is neither an object nor the acknowledgement of one. So an object comes with an ETag and
+its length, a part with the Content-Range that was asked for, a write is acknowledged with an ETag.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
-import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
-from obstore.store import S3Store
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
+from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled
+from lucidnode.node.bucket.http import Answer
 from lucidnode.node.bucket.keys import is_key
-from lucidnode.node.bucket.refusal import Refusal
+from lucidnode.node.bucket.listing import MAX_PAGE, Page, parse_page
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.requests import SignedRequests
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
     Corrupt,
+    Malformed,
     NodeError,
     NotThere,
     Refused,
     Unavailable,
 )
-
-if TYPE_CHECKING:  # names of obstore's stubs only
-    from obstore import GetOptions
-    from obstore.store import S3CredentialProvider
 
 _ANSWER_S = 15.0
 """Connecting included, and what the store needs to make a body durable."""
@@ -36,147 +38,228 @@ _ANSWER_S = 15.0
 _SLOWEST = 32 * 1024
 """Bytes a second. A transfer below this rate counts as dead; eight at once fit 2 Mbit/s."""
 
+_PAGE_KEYS = 1000
+
+_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})")
+
 
 class ObjectBucket:
     """Objects of an S3 bucket, over pooled connections. Bound to no event loop.
 
-    obstore's own retries are off: for a create they would turn our success into "already exists",
-    and elsewhere they would hide requests from the counters (`RetryingBucket` does it instead).
+    Nothing is retried here: for a create that would turn our success into "already exists", and
+    elsewhere it would hide requests from the counters (`RetryingBucket` does it instead).
     """
 
     def __init__(
-        self, address: S3Address, credentials: S3CredentialProvider, answer_s: float = _ANSWER_S
+        self,
+        address: S3Address,
+        credentials: CredentialSource,
+        network: Network | None = None,
+        answer_s: float = _ANSWER_S,
+        clock: Clock | None = None,
     ) -> None:
         """*answer_s* bounds in seconds what an answer takes apart from its bytes."""
         self._answer_s = answer_s
         self._name = str(address)
         self._folder = f"{address.prefix}/" if address.prefix else ""
-        region = address.region or "us-east-1"
-        self._store = S3Store(
-            address.bucket,
-            # Named even for AWS, and by its strongest name: what is left out here obstore takes
-            # from the environment, which must not lead the daemon to another store.
-            aws_endpoint_url_s3=address.endpoint or f"https://s3.{region}.amazonaws.com",
-            region=region,
-            credential_provider=credentials,
-            skip_signature=False,
-            virtual_hosted_style_request=False,
-            # Sent as a header beside the signed payload hash, so any store that checks either
-            # refuses a body damaged on its way.
-            checksum_algorithm="SHA256",
-            unsigned_payload=False,
-            disable_bulk_delete=True,
-            retry_config={"max_retries": 0},
-            client_options={
-                "allow_http": True,
-                "connect_timeout": timedelta(seconds=5),
-                # asyncio.timeout below ends every call; this only catches what nobody awaits.
-                "timeout": timedelta(seconds=2 * self._deadline(MAX_OBJECT)),
-                "pool_idle_timeout": timedelta(seconds=30),
-            },
-        )
+        self._requests = SignedRequests(address, credentials, network or Network(), clock)
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how many seconds the store's clock was ahead of ours at its last answer."""
+        return self._requests.skew_s
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         assert is_key(key)
         assert span is None or 0 <= span[0] < span[1]
-        options: GetOptions = {"range": span} if span else {}
-        async with self._call():
-            answer = await obstore.get_async(self._store, self._folder + key, options=options)
-        start, end = answer.range
-        if end - start > MAX_OBJECT:
-            raise Oversize(key, answer.meta["size"])
-        if span and (start, end) != span:
-            raise Corrupt(f"{key} ends inside the bytes asked for")
-        async with self._call(size=end - start):
-            body = bytes(await answer.bytes_async())
-        if len(body) != end - start:
+        headers = {"range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+        async with (
+            self._in_time(self._deadline(0)) as limit,
+            self._asked("GET", key, headers=headers) as answer,
+        ):
+            if answer.status not in {200, 206}:
+                raise await self._said_no(answer)
+            size = self._part(answer, span) if span else self._whole(answer, key)
+            limit.reschedule(
+                asyncio.get_running_loop().time()
+                + self._deadline(MAX_OBJECT if size is None else size)
+            )
+            body = await answer.body(MAX_OBJECT if size is None else size)
+        if size is not None and len(body) != size:
             raise Unavailable(f"The {self._name} cut an object short.")
         return body
 
     async def put(self, key: str, body: bytes) -> None:
         assert is_key(key)
-        try:
-            async with self._call(size=len(body)):
-                await obstore.put_async(
-                    self._store, self._folder + key, body, mode="overwrite", use_multipart=False
-                )
-        except NotThere as error:
-            raise Unavailable(f"The {self._name} does not take writes.") from error
+        async with (
+            self._in_time(self._deadline(len(body))),
+            self._asked("PUT", key, body=body) as answer,
+        ):
+            if answer.status not in {200, 201}:
+                error = await self._said_no(answer)
+                if isinstance(error, NotThere):
+                    error = Unavailable(f"The {self._name} does not take writes.")
+                raise error
+            self._check_shape(answer)
 
     async def create(self, key: str, body: bytes) -> None:
         assert is_key(key)
         try:
-            async with asyncio.timeout(self._deadline(len(body))):
-                await obstore.put_async(
-                    self._store, self._folder + key, body, mode="create", use_multipart=False
-                )
-        except AlreadyExistsError as error:
-            # obstore gives 409 the same class, which S3 sends when two creates met and *neither*
-            # was settled. Only a failed precondition proves that an object is there.
-            if Refusal.of_text(str(error)).status in {412, 304}:
-                raise AlreadyThere(f"The name {key} is taken.") from error
-            raise Unsettled(f"The {self._name} met two creates at once.") from error
-        except (BaseError, OSError) as error:
-            if Refusal.of_text(str(error)).status == 501:
-                raise Refused(f"The {self._name} has no create-if-absent (status 501).") from error
-            meaning = self._meaning(error)
-            if isinstance(meaning, AccessDenied):
-                raise meaning from error
-            raise Unsettled(str(meaning)) from error
+            async with (
+                self._in_time(self._deadline(len(body))),
+                self._asked("PUT", key, body=body, headers={"if-none-match": "*"}) as answer,
+            ):
+                await self._check_created(answer, key)
+        except (AlreadyThere, Refused, AccessDenied):
+            raise
+        except NodeError as error:
+            raise Unsettled(str(error)) from error
+
+    async def _check_created(self, answer: Answer, key: str) -> None:
+        # 409 is none of them: S3 sends it when two creates met and *neither* was settled. Only a
+        # failed precondition proves that an object is there.
+        if answer.status == 412:
+            raise AlreadyThere(f"The name {key} is taken.")
+        if answer.status == 501:
+            raise Refused(f"The {self._name} has no create-if-absent (status 501).")
+        if answer.status not in {200, 201}:
+            raise await self._said_no(answer)
+        self._check_shape(answer)
 
     async def size(self, key: str) -> int | None:
         assert is_key(key)
         # Not HEAD: its answer has no body to say whether the object or the bucket is missing.
-        try:
-            async with self._call():
-                answer = await obstore.get_async(
-                    self._store, self._folder + key, options={"range": (0, 1)}
-                )
-                return answer.meta["size"]
-        except NotThere:
-            return None
-        except Corrupt:  # there is no first byte
-            return 0
+        async with (
+            self._in_time(self._deadline(0)),
+            self._asked("GET", key, headers={"range": "bytes=0-0"}) as answer,
+        ):
+            if answer.status == 206:
+                self._check_shape(answer)
+                return self._range(answer)[2]
+            if answer.status == 200 and answer.length == 0:  # there is no first byte
+                self._check_shape(answer)
+                return 0
+            if answer.status == 416 and self._range(answer) == (0, 0, 0):
+                return 0
+            error = await self._said_no(answer)
+            if isinstance(error, NotThere):
+                return None
+            raise error
 
     async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
         assert not prefix or is_key(prefix)
+        folder = self._folder + (f"{prefix}/" if prefix else "")
         found: list[Listed] = []
-        async with self._call(pages=1 + limit / 1000):
-            pages = obstore.list(
-                self._store,
-                (self._folder + prefix).rstrip("/") or None,
-                offset=None if after is None else self._folder + after,
-                chunk_size=min(limit, 1000),
-            )
-            async for page in pages:
+        last = None if after is None else self._folder + after
+        async with self._in_time(self._deadline(0) * (1 + limit / _PAGE_KEYS)):
+            while len(found) < limit:
+                page = await self._page(folder, last, min(limit, _PAGE_KEYS))
+                keys = [key for key, _ in page.objects]
+                if keys != sorted(keys) or any(
+                    not key.startswith(folder) or (last is not None and key <= last) for key in keys
+                ):
+                    raise Unavailable(f"The {self._name} lists something else than was asked for.")
                 found.extend(
-                    Listed(meta["path"].removeprefix(self._folder), meta["size"]) for meta in page
+                    Listed(own, size)
+                    for key, size in page.objects
+                    # Others may keep things here under names that are none of ours.
+                    if is_key(own := key.removeprefix(self._folder))
                 )
-                if len(found) >= limit:
+                if not page.is_cut or not keys:
                     break
+                last = keys[-1]
         return found[:limit]
 
     async def delete(self, key: str) -> None:
         assert is_key(key)
-        async with self._call():
-            await obstore.delete_async(self._store, self._folder + key)
+        async with self._in_time(self._deadline(0)), self._asked("DELETE", key) as answer:
+            if answer.status not in {200, 204}:
+                error = await self._said_no(answer)
+                if not isinstance(error, NotThere):
+                    raise error
+
+    async def _page(self, folder: str, last: str | None, most: int) -> Page:
+        query = (
+            ("list-type", "2"),
+            ("encoding-type", "url"),
+            ("max-keys", str(most)),
+            *((("prefix", folder),) if folder else ()),
+            *((("start-after", last),) if last is not None else ()),
+        )
+        async with self._requests.ask("GET", query=query) as answer:
+            if answer.status != 200:
+                error = await self._said_no(answer)
+                if isinstance(error, NotThere):
+                    error = Unavailable(f"The {self._name} does not list.")
+                raise error
+            body = await answer.body(MAX_PAGE)
+        try:
+            return parse_page(body)
+        except Malformed as error:
+            raise self._no_store() from error
+
+    def _asked(
+        self, method: str, key: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> AbstractAsyncContextManager[Answer]:
+        return self._requests.ask(method, self._folder + key, headers=headers, body=body)
+
+    def _whole(self, answer: Answer, key: str) -> int | None:
+        """Return how long the object is, as the head of *answer* has it."""
+        self._check_shape(answer)
+        if answer.status != 200:
+            raise Unavailable(f"The {self._name} sends a part where all was asked for.")
+        if answer.length is not None and answer.length > MAX_OBJECT:
+            raise Oversize(key, answer.length)
+        return answer.length
+
+    def _part(self, answer: Answer, span: tuple[int, int]) -> int:
+        """Return how many bytes follow, which is as many as were asked for."""
+        self._check_shape(answer)
+        if answer.status != 206:
+            raise Unavailable(f"The {self._name} sends all where a part was asked for.")
+        start, end, size = self._range(answer)
+        if start == span[0] and end == size < span[1]:
+            raise Corrupt("the object ends inside the bytes asked for")
+        if (start, end) != span:
+            raise Unavailable(f"The {self._name} sends another part than was asked for.")
+        if end - start > MAX_OBJECT:
+            raise Oversize("a part", end - start)
+        return end - start
+
+    def _range(self, answer: Answer) -> tuple[int, int, int]:
+        """Return first byte, byte after the last, and size of the object, as *answer* has them."""
+        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if found is None:
+            raise self._no_store()
+        if found[1] is None:
+            return 0, 0, int(found[3])
+        return int(found[1]), int(found[2]) + 1, int(found[3])
+
+    def _check_shape(self, answer: Answer) -> None:
+        """Raise Unavailable unless *answer* is about an object, as every ETag says."""
+        if not answer.headers.get("ETag"):
+            raise self._no_store()
+
+    def _no_store(self) -> Unavailable:
+        return Unavailable(
+            f"What answers for the {self._name} is not a store now",
+            "check whether the network wants a login, and the endpoint",
+        )
+
+    async def _said_no(self, answer: Answer) -> NodeError:
+        if answer.status < 300:
+            return self._no_store()
+        return (await self._requests.refusal(answer)).error(self._name)
 
     @asynccontextmanager
-    async def _call(self, *, size: int = 0, pages: float = 1.0) -> AsyncIterator[None]:
-        """Bound the call, and turn what obstore raises into the errors of this plane."""
+    async def _in_time(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
         try:
-            async with asyncio.timeout(self._deadline(size) * pages):
-                yield
+            async with asyncio.timeout(seconds) as limit:
+                yield limit
         except TimeoutError as error:
-            raise Unavailable(f"The {self._name} did not answer in time.") from error
-        except (BaseError, OSError) as error:
-            raise self._meaning(error) from error
+            raise Unavailable(
+                f"The {self._name} did not answer in time", "check the network"
+            ) from error
 
     def _deadline(self, size: int) -> float:
         return self._answer_s + size / _SLOWEST
-
-    def _meaning(self, error: Exception) -> NodeError:
-        refusal = Refusal.of_text(str(error))
-        if isinstance(error, UnauthenticatedError) and refusal.status is None:
-            return AccessDenied(f"There are no usable credentials for the {self._name}.")
-        return refusal.error(self._name)

@@ -57,6 +57,6 @@ class RetryingBucket:
             except Unavailable as error:
                 denials += isinstance(error, AccessDenied)
                 pause = backoff.pause()
-                if denials >= _DENIALS or self._clock.boot() + pause >= end:
+                if error.lasting or denials >= _DENIALS or self._clock.boot() + pause >= end:
                     raise
             await self._clock.sleep(pause)

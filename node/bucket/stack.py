@@ -6,12 +6,13 @@ from lucidnode.node.bucket.address import BucketAddress, DirectoryAddress, S3Add
 from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import CountedBucket, Observer
-from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.limited import LimitedBucket
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.prepare import prepare_s3
 from lucidnode.node.bucket.retrying import RetryingBucket
-from lucidnode.node.bucket.session import credential_provider, prepare_s3
 from lucidnode.node.client.clock import Clock
 
 _PATIENCE_S = 20.0
@@ -20,7 +21,7 @@ _WRITES = 8
 
 
 async def prepare_bucket(
-    address: BucketAddress, credentials: Credentials | None, *, create: bool
+    address: BucketAddress, credentials: CredentialSource, network: Network, *, create: bool
 ) -> BucketAddress:
     """Make sure that the bucket is there and ours to use; return the address to remember.
 
@@ -30,7 +31,7 @@ async def prepare_bucket(
     """
     match address:
         case S3Address():
-            return await prepare_s3(address, credentials, create=create)
+            return await prepare_s3(address, credentials, network, create=create)
         case DirectoryAddress():
             await prepare_directory(address, create=create)
             return address
@@ -38,20 +39,21 @@ async def prepare_bucket(
 
 def open_bucket(
     address: BucketAddress,
-    credentials: Credentials | None,
+    credentials: CredentialSource,
+    network: Network,
     clock: Clock,
     jitter: Jitter,
     observe: Observer,
 ) -> Bucket:
     """Return the prepared bucket at *address*. Nothing is asked of it yet, and nothing to close.
 
-    Without *credentials* those of the machine are used, renewed as they expire. A get ends within
+    A get ends within
     about 50 seconds, a put or create within 15 and the time its body takes at 32 KiB/s.
     """
     engine: Bucket
     match address:
         case S3Address():
-            engine = ObjectBucket(address, credential_provider(credentials))
+            engine = ObjectBucket(address, credentials, network, clock=clock)
         case DirectoryAddress():
             engine = DirectoryBucket(address)
     counted = CountedBucket(engine, clock, observe)

@@ -40,6 +40,17 @@ class Refused(NodeError):
 class Unavailable(NodeError):
     """Nobody who has it can be reached now; unknown, never absent."""
 
+    def __init__(self, cause: str = "", remedy: str = "", *, lasting: bool = False) -> None:
+        """*cause* says what is wrong; *remedy*, what a person can do, comes as half a sentence.
+
+        *lasting* says that asking again before somebody did something is no use.
+        """
+        joint = ":" if ": " not in cause else ";"
+        super().__init__(f"{cause.removesuffix('.')}{joint} {remedy}." if remedy else cause)
+        self.cause = cause
+        self.remedy = remedy
+        self.lasting = lasting
+
 
 class AccessDenied(Unavailable):
     """The bucket rejects the credentials of this node."""

@@ -254,8 +254,7 @@ def _meaning(answer: Answer) -> NodeError:
     """Return what the S3 door raises for it."""
     if answer.status < 400:
         return Unavailable(f"the answer (status {answer.status}) is none of an S3 store")
-    text = f"status code: {answer.status} {answer.body.decode(errors='replace')}"
-    return Refusal.of_text(text).error("bucket")
+    return Refusal.of(answer.status, dict(answer.headers), answer.body).error("bucket")
 
 
 def _has_etag(headers: tuple[tuple[str, str], ...]) -> bool:

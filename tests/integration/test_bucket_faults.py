@@ -15,9 +15,10 @@ from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Unsettled
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.retrying import RetryingBucket
-from lucidnode.node.bucket.session import credential_provider
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NotThere, Refused, Unavailable
@@ -32,7 +33,11 @@ _number = itertools.count()
 @pytest.fixture(scope="module")
 def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as server:
-        asyncio.run(prepare_bucket(server.address("faults"), server.owner, create=True))
+        asyncio.run(
+            prepare_bucket(
+                server.address("faults"), credential_source(server.owner), Network(), create=True
+            )
+        )
         yield server
 
 
@@ -52,7 +57,7 @@ class Site:
 @pytest.fixture
 async def site(seaweed: Seaweed) -> AsyncIterator[Site]:
     address = seaweed.address("faults", f"studio/{next(_number)}")
-    credentials = credential_provider(seaweed.owner)
+    credentials = credential_source(seaweed.owner)
     proxy = FaultProxy(seaweed.endpoint)
     async with proxy.running(address) as through:
         yield Site(

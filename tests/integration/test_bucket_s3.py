@@ -11,8 +11,9 @@ from bucket_contract import BucketContract
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
-from lucidnode.node.bucket.session import credential_provider
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import prepare_bucket
 
 _number = itertools.count()
@@ -21,7 +22,11 @@ _number = itertools.count()
 @pytest.fixture(scope="module")
 def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as server:
-        asyncio.run(prepare_bucket(server.address("contract"), server.owner, create=True))
+        asyncio.run(
+            prepare_bucket(
+                server.address("contract"), credential_source(server.owner), Network(), create=True
+            )
+        )
         yield server
 
 
@@ -35,4 +40,4 @@ class TestSeaweed(BucketContract):
     @pytest.fixture
     def bucket(self, seaweed: Seaweed, folder: str) -> Bucket:
         address = seaweed.address("contract", folder)
-        return ObjectBucket(address, credential_provider(seaweed.owner))
+        return ObjectBucket(address, credential_source(seaweed.owner))

@@ -209,7 +209,9 @@ def test_nobody_at_the_endpoint(fresh: Workstation) -> None:
         endpoint = f"http://127.0.0.1:{held.getsockname()[1]}"
         code, line = founding(fresh, "s3://studio", "--endpoint-url", endpoint)
     assert code == Exit.BUCKET_AWAY
-    assert line == f"nobody answers at {endpoint}: check the endpoint and network"
+    assert line == (
+        f"nobody answers at {endpoint} (the connection is refused): check the endpoint and network"
+    )
 
 
 def test_a_bucket_that_vanished_or_was_emptied(station: Workstation, fresh: Workstation) -> None:

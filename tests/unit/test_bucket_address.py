@@ -140,20 +140,22 @@ def test_plain_segments_are_a_key(text: str) -> None:
     assert is_key(text)
 
 
-@given(st.text())
-def test_no_text_of_an_error_becomes_absence_without_the_stores_own_code(text: str) -> None:
-    refusal = Refusal.of_text(text)
-    assert isinstance(refusal.error("bucket 'x'"), NotThere) == (refusal.code == "NoSuchKey")
+@given(st.integers(200, 599), st.binary())
+def test_no_body_of_an_error_becomes_absence_without_the_stores_own_code(
+    status: int, body: bytes
+) -> None:
+    refusal = Refusal.of(status, {}, body)
+    assert not isinstance(refusal.error("bucket 'x'"), NotThere) or refusal.code == "NoSuchKey"
 
 
 @given(st.integers(100, 599), st.from_regex(r"[A-Za-z]{1,40}", fullmatch=True))
-def test_a_refusal_is_read_out_of_prose(status: int, code: str) -> None:
-    text = f"Generic S3 error: ... status code: {status} Whatever: <Error><Code>{code}</Code>"
-    assert Refusal.of_text(text) == Refusal(status, code)
+def test_a_refusal_is_read_out_of_its_body(status: int, code: str) -> None:
+    body = f"<?xml?><Error><Code>{code}</Code><Region>eu-west-1</Region></Error>".encode()
+    assert Refusal.of(status, {}, body) == Refusal(status, code, "eu-west-1")
 
 
 def test_an_answer_that_says_nothing_is_unavailable_and_no_matter_of_rights() -> None:
-    error = Refusal.of_text("error sending request").error("bucket 'x'")
+    error = Refusal(500).error("bucket 'x'")
     assert type(error) is Unavailable
-    assert str(error) == "The bucket 'x' cannot be used now: no answer."
+    assert str(error) == "The bucket 'x' cannot be used now: status 500."
     assert type(Refusal(403, None).error("bucket 'x'")) is AccessDenied

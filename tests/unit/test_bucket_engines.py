@@ -11,6 +11,8 @@ from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 
@@ -33,5 +35,15 @@ class TestStack(BucketContract):
     @pytest.fixture
     async def bucket(self, tmp_path: Path) -> Bucket:
         address = DirectoryAddress(tmp_path / "bucket")
-        assert await prepare_bucket(address, None, create=True) == address
-        return open_bucket(address, None, SystemClock(), lambda: 0.5, lambda request: None)
+        assert (
+            await prepare_bucket(address, credential_source(None), Network(), create=True)
+            == address
+        )
+        return open_bucket(
+            address,
+            credential_source(None),
+            Network(),
+            SystemClock(),
+            lambda: 0.5,
+            lambda request: None,
+        )

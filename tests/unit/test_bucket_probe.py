@@ -10,9 +10,10 @@ from careless_store import CarelessStore, Manner, running
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import AlreadyThere, Unfit, Unsettled
 from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.probe import probe
-from lucidnode.node.bucket.session import credential_provider
+from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
@@ -34,9 +35,12 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
 ) -> None:
     store = CarelessStore(manner)
     async with running(store) as address:
-        assert await prepare_bucket(address, KEYS, create=True) == address
+        assert (
+            await prepare_bucket(address, credential_source(KEYS), Network(), create=True)
+            == address
+        )
         with pytest.raises(Unfit, match=reason) as refusal:
-            await probe(ObjectBucket(address, credential_provider(KEYS)))
+            await probe(ObjectBucket(address, credential_source(KEYS)))
     assert store.conditions > 0
     assert store.objects == {}
     assert str(refusal.value).endswith(".")
@@ -46,7 +50,7 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
 async def test_a_store_that_hides_absence_is_refused_as_a_matter_of_rights() -> None:
     async with running(CarelessStore("hides absence")) as address:
         with pytest.raises(AccessDenied, match="rights to get and to list"):
-            await probe(ObjectBucket(address, credential_provider(KEYS)))
+            await probe(ObjectBucket(address, credential_source(KEYS)))
 
 
 class Forgetful(MemoryBucket):

@@ -11,6 +11,7 @@ from lucidnode.founding import Local, Place
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import open_membership
 from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import MEMBER_FILE, NODE_FILE, load_config
 
@@ -20,7 +21,7 @@ ADA = Label("Ada", "edit-1")
 
 def place(folder: Path) -> Place:
     folder.mkdir(exist_ok=True)
-    return Place.parse(f"file://{folder}", None, None, None)
+    return Place.parse(f"file://{folder}", None, None, None, Network())
 
 
 async def test_founding_can_be_repeated_and_destroys_no_key(tmp_path: Path) -> None:

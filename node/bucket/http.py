@@ -1,0 +1,198 @@
+"""The door to HTTP: one request, one answer, and a plain error for everything else.
+
+No redirect is followed, whoever sends it: a redirect is an answer like any other, and never one
+that a store of ours gives. Nothing is asked twice: a create that is repeated meets itself. Nothing
+is unpacked, no cookie is kept, and the environment is not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import ssl
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.proxy import shown_proxy
+from lucidnode.node.client.errors import Unavailable
+
+CONNECT_S = 5.0
+"""Seconds for a connection, TLS included where no proxy is between."""
+
+_IDLE_S = 15.0
+"""Less than stores and what stands before them keep a connection that nobody uses."""
+
+_PIECE = 1024 * 1024
+
+_REFUSED = {errno.ECONNREFUSED: "the connection is refused", errno.ENETUNREACH: "no network"}
+
+
+class Answer:
+    """Status and headers of an answer, and its body as far as somebody reads it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, where: str) -> None:
+        self._response = response
+        self._where = where
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes of body it promises, if it does."""
+        return self._response.content_length
+
+    async def body(self, most: int) -> bytes:
+        """Return the body; raises Unavailable for one that is cut, altered, or over *most* bytes."""
+        if self._response.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
+            raise Unavailable(f"Something before {self._where} alters what it sends.")
+        if (self.length or 0) > most:
+            raise Unavailable(f"The answer of {self._where} is too large to be one.")
+        pieces: list[bytes] = []
+        received = 0
+        try:
+            async for piece in self._response.content.iter_any():
+                pieces.append(piece)
+                received += len(piece)
+                if received > most:
+                    raise Unavailable(f"The answer of {self._where} does not end.")
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"The connection to {self._where} was cut short.") from error
+        if self.length is not None and received != self.length:
+            raise Unavailable(f"The connection to {self._where} was cut short.")
+        return b"".join(pieces)
+
+
+class Http:
+    """Asks one place. Bound to no event loop: connections belong to the loop that made them."""
+
+    def __init__(self, network: Network, base: str) -> None:
+        """Take scheme, host and port of everything that is asked here as *base*."""
+        self._network = network
+        self._where = base
+        self._proxy = network.proxies.for_url(base)
+        self._tls: ssl.SSLContext | None = None
+
+    @asynccontextmanager
+    async def ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> AsyncIterator[Answer]:
+        """Send one request for *target*, a path with its query as they are encoded already.
+
+        Raises Unavailable if nothing was answered; then the request may have been heard or not.
+        Bounded by nothing but the connecting: the caller has a deadline.
+        """
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(self._network.tls)
+        session = await _session()
+        response = await session.request(
+            method,
+            URL(self._where + target, encoded=True),
+            headers=headers,
+            data=io.BytesIO(body) if body else None,
+            allow_redirects=False,
+            proxy=self._proxy,
+            ssl=self._tls,
+        )
+        try:
+            yield Answer(response, self._where)
+        finally:
+            if not response.content.at_eof():
+                response.close()  # what was not read to its end is no use to the next request
+            response.release()
+
+
+_Pool = tuple[aiohttp.ClientSession, AsyncIterator[aiohttp.ClientSession]]
+
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
+"""The connections of each loop. They end with it (`loop.shutdown_asyncgens`, which `asyncio.run`
+calls), so nobody has to close a bucket."""
+
+
+async def _session() -> aiohttp.ClientSession:
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        keeper = _kept_open()
+        _pools[loop] = (await anext(keeper), keeper)
+    return _pools[loop][0]
+
+
+async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_PIECE,
+        middlewares=(_in_plain_words,),
+    )
+    try:
+        yield session
+    finally:
+        _pools.pop(asyncio.get_running_loop(), None)
+        await session.close()
+
+
+async def _in_plain_words(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # Here and not around the request: aiohttp would repeat what it sees failing by itself.
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        proxy = shown_proxy(str(request.proxy)) if request.proxy else ""
+        raise _meaning(error, str(request.url.origin()), proxy) from error
+
+
+def _meaning(error: Exception, where: str, proxy: str) -> Unavailable:
+    match error:
+        case aiohttp.ClientHttpProxyError(status=407):
+            return Unavailable(
+                f"The proxy {proxy} wants a name and a password before it leads to {where}",
+                "put them into HTTPS_PROXY",
+                lasting=True,
+            )
+        case aiohttp.ClientHttpProxyError(status=status):
+            return Unavailable(
+                f"The proxy {proxy} does not lead to {where} (status {status})",
+                "check HTTPS_PROXY and NO_PROXY",
+            )
+        case aiohttp.ClientProxyConnectionError():
+            return Unavailable(
+                f"The proxy {proxy} cannot be reached", "check HTTPS_PROXY and NO_PROXY"
+            )
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or "not trusted"
+            return Unavailable(
+                f"The certificate of {where} is not trusted ({why})",
+                "give the certificate of its authority with --ca-file",
+                lasting=True,
+            )
+        case aiohttp.ClientConnectorSSLError():
+            return Unavailable(
+                f"No TLS connection to {where} comes about", "check http or https", lasting=True
+            )
+        case aiohttp.ClientConnectorDNSError():
+            return _nobody(where, "its name is not known")
+        case aiohttp.ConnectionTimeoutError():
+            return _nobody(where, f"not within {CONNECT_S:.0f} s")
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=number)) if number in _REFUSED:
+            return _nobody(where, _REFUSED[number])
+        case aiohttp.ClientConnectorError():
+            return _nobody(where, "")
+        case aiohttp.ClientResponseError() | ValueError():
+            return Unavailable(f"What answers at {where} does not speak HTTP", "check the endpoint")
+        case _:
+            return Unavailable(f"The connection to {where} was cut before an answer.")
+
+
+def _nobody(where: str, why: str) -> Unavailable:
+    cause = f"Nobody answers at {where}" + (f" ({why})" if why else "")
+    return Unavailable(cause, "check the endpoint and network")

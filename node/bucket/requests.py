@@ -1,0 +1,102 @@
+"""Signed requests to one bucket of an S3 store."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlsplit
+
+from lucidnode.node.bucket.address import S3Address
+from lucidnode.node.bucket.credentials import CredentialSource
+from lucidnode.node.bucket.http import Answer, Http
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.refusal import MAX_ERROR, Refusal, skew_of
+from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
+from lucidnode.node.client.clock import Clock, SystemClock
+
+DEFAULT_REGION = "us-east-1"
+
+_SMALL = 64 * 1024
+"""Bytes that are hashed in the loop; more would hold it up."""
+
+_PORTS = {"http": 80, "https": 443}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SignedRequests:
+    """Sends requests about the bucket and its objects. Bound to no event loop.
+
+    The path has the bucket's name in it (path style), which every store understands.
+    """
+
+    def __init__(
+        self,
+        address: S3Address,
+        credentials: CredentialSource,
+        network: Network,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = str(address)
+        self.region = address.region or DEFAULT_REGION
+        endpoint = urlsplit(address.endpoint or f"https://s3.{self.region}.amazonaws.com")
+        base = f"{endpoint.scheme}://{endpoint.netloc}"
+        port = endpoint.port
+        self._host = endpoint.netloc
+        if port == _PORTS[endpoint.scheme]:
+            self._host = endpoint.netloc.removesuffix(f":{port}")
+        self._path = f"{quote(endpoint.path)}/{address.bucket}"
+        self._credentials = credentials
+        self._clock = clock or SystemClock()
+        self._http = Http(network, base)
+        self.skew_s: float | None = None
+        """By how many seconds the store's clock was ahead of ours at its last answer."""
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        key: str = "",
+        *,
+        query: Query = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> AsyncIterator[Answer]:
+        """Ask for the bucket, or for the object *key* in it, and give the answer.
+
+        *headers* have lower-case names. Raises Unavailable, and AccessDenied where there are no
+        credentials.
+        """
+        credentials = await self._credentials()
+        digest = await _sha256(body)
+        wanted = {"host": self._host, **(headers or {})}
+        if method == "PUT":
+            # Beside the signed hash, so that any store that checks either of the two refuses a
+            # body that was damaged on its way.
+            wanted["x-amz-checksum-sha256"] = base64.b64encode(digest).decode()
+            wanted["content-type"] = "application/octet-stream"
+        path = f"{self._path}/{key}" if key else self._path
+        signed = signed_headers(
+            method, path, query, wanted, digest.hex(), credentials, self.region, self._now()
+        )
+        target = f"{path}?{encoded_query(query)}" if query else path
+        async with self._http.ask(method, target, signed, body) as answer:
+            self.skew_s = skew_of(answer.headers, self._now())
+            yield answer
+
+    async def refusal(self, answer: Answer) -> Refusal:
+        """Return what *answer*, one outside 2xx, says."""
+        return Refusal.of(answer.status, answer.headers, await answer.body(MAX_ERROR), self.skew_s)
+
+    def _now(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=self._clock.wall_ns() // 1000)
+
+
+async def _sha256(body: bytes) -> bytes:
+    if len(body) <= _SMALL:
+        return hashlib.sha256(body).digest()
+    return (await asyncio.to_thread(hashlib.sha256, body)).digest()
