@@ -178,23 +178,11 @@ class Committer:
         finally:
             self._waiters -= 1
 
-    # -- following ---------------------------------------------------------------------------
+    async def catch_up(self) -> bool:
+        """Settle every entry there is after our head; tell whether there was one.
 
-    async def _follow(self) -> None:
-        pause = _POLL_SECONDS[0]
-        while not self._ended:
-            if self._stopped is not None:
-                await self._clock.sleep(FORKED_SECONDS)
-                await self._settling(_READ, self._head_is_back())
-                continue
-            hinted = self._news.is_set()
-            moved = await self._settling(_READ, self._catch_up())
-            self._let_down = hinted and not moved
-            pause = _POLL_SECONDS[0] if moved else min(pause * 1.5, _POLL_SECONDS[1])
-            await self._until(self._news, pause)
-
-    async def _catch_up(self) -> bool:
-        """Settle every entry there is after our head; tell whether there was one."""
+        `run` does this for a mount. Raises HistoryForked, another FsError or a NodeError.
+        """
         moved = False
         self._news.clear()
         while True:
@@ -208,6 +196,21 @@ class Committer:
                 if not self._is_fresh():
                     await self._confirm_head()
                 return moved
+
+    # -- following ---------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        pause = _POLL_SECONDS[0]
+        while not self._ended:
+            if self._stopped is not None:
+                await self._clock.sleep(FORKED_SECONDS)
+                await self._settling(_READ, self._head_is_back())
+                continue
+            hinted = self._news.is_set()
+            moved = await self._settling(_READ, self.catch_up())
+            self._let_down = hinted and not moved
+            pause = _POLL_SECONDS[0] if moved else min(pause * 1.5, _POLL_SECONDS[1])
+            await self._until(self._news, pause)
 
     # -- sending -----------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.read_counts import ReadCounts
 from lucidnode.fs.reader import Reader
+from lucidnode.fs.repair import REPLICA_FILE
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
@@ -219,7 +220,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(home / SOCKET))
         access = await ProjectAccess.open(client, spec.membership, spec.project)
-        replica = stack.enter_context(contextlib.closing(_replica(home, access)))
+        replica = stack.enter_context(contextlib.closing(open_replica(home, access)))
 
         def hello() -> wire.Hello:
             return wire.Hello(spec.mountpoint, os.getpid(), replica.head().seq)
@@ -321,12 +322,18 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 task.cancel()
 
 
-def _replica(home: Path, access: ProjectAccess) -> Replica:
-    directory = home / "projects" / access.keys().project
+def project_directory(home: Path, project: ProjectId) -> Path:
+    """Return where this workstation keeps what it has of *project* beside the cache."""
+    return home / "projects" / project
+
+
+def open_replica(home: Path, access: ProjectAccess) -> Replica:
+    """Open this workstation's replica of the project. Raises AlreadyMounted, ReplicaError."""
+    directory = project_directory(home, access.keys().project)
     for each in (directory.parent, directory):
         each.mkdir(mode=0o700, exist_ok=True)
     try:
-        return Replica.open(directory / "replica.db", access.keys().replica, access.workstation)
+        return Replica.open(directory / REPLICA_FILE, access.keys().replica, access.workstation)
     except ReplicaBusy as error:
         raise AlreadyMounted("this project is mounted already; unmount it there first") from error
 

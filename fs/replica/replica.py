@@ -335,6 +335,11 @@ class Replica:
             refused=refused,
         )
 
+    def unsent_files(self) -> frozenset[InodeNo]:
+        """Return the files whose content, or part of it, no entry has carried yet."""
+        changes = [change for item in self._journal.waiting() for change in item.changes]
+        return _content_of(changes) | frozenset(self._tails.ends)
+
     # -- inside ------------------------------------------------------------------------------
 
     def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome | None:
@@ -408,6 +413,18 @@ class Replica:
     def _with_tails(self, found: Attributes) -> Attributes:
         end = self._tails.ends.get(found.ino, 0)
         return msgspec.structs.replace(found, size=end) if end > found.size else found
+
+
+def changed_content(changeset: bytes) -> frozenset[InodeNo]:
+    """Return the files that an entry's *changeset* gives a content; none if it breaks a rule."""
+    try:
+        return _content_of(checked_changes(changeset))
+    except Unfit:
+        return frozenset()
+
+
+def _content_of(changes: list[RowChange]) -> frozenset[InodeNo]:
+    return touched_by(changes, moved={}, conflicts=(), refused=None).content
 
 
 def _size(row: tuple[int | bytes, ...] | None) -> int:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "project": "project",
     "mount": "mounting",
     "umount": "unmounting",
+    "repair": "repair",
     "mount-process": "mounting",
     "daemon": "daemon",
     "exit": "node",

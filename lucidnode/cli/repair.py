@@ -1,0 +1,135 @@
+"""The command that gets a workstation off a lost history."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+import click
+
+from lucidnode import membership
+from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase
+from lucidnode.fs.errors import NoSuchProject
+from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.fs.mount import open_replica, project_directory
+from lucidnode.fs.project_access import ProjectAccess
+from lucidnode.fs.repair import LOST_FILE, Findings, examine, put_back, start_again
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import ProjectId
+
+_SHOWN = 20
+"""Names of files that are listed; more are only counted."""
+
+
+@click.command("repair", short_help="Get a project off a history that the bucket has lost.")
+@click.argument("project")
+@click.option(
+    "--put-back",
+    "wants_put_back",
+    is_flag=True,
+    help="Put journal entries that the bucket has lost, and this workstation has kept, back.",
+)
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@passphrase_file
+@click.pass_obj
+def repair_command(
+    home: Path, project: str, wants_put_back: bool, yes: bool, passphrase_file: Path | None
+) -> None:
+    """Compare this workstation's copy of PROJECT, a name or an id, with the bucket, and mend it.
+
+    If the bucket no longer has what this workstation has seen, either the lost journal entries are
+    put back, or the workstation starts again from the bucket: what others never got is kept, beside
+    theirs, as conflict copies. It says what it found, and asks before it changes anything. It can
+    be interrupted and run again. The project must not be mounted here.
+
+    \b
+    Example:
+      lucidnode repair demo --put-back
+    """
+    mine = membership.unlock(home, passphrase(passphrase_file))
+    socket = ensure_daemon(home)
+    found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+
+    async def work() -> None:
+        async with DaemonClient(socket) as client:
+            access = await ProjectAccess.open(client, mine, found)
+            await _repair(client, access, home, yes=yes, wants_put_back=wants_put_back)
+
+    asyncio.run(work())
+
+
+async def _repair(
+    client: DaemonClient, access: ProjectAccess, home: Path, *, yes: bool, wants_put_back: bool
+) -> None:
+    project = access.keys().project
+    with contextlib.closing(open_replica(home, access)) as replica:
+        findings = await examine(client, project, replica.head())
+        click.echo(_said(access.name, findings))
+        if findings.stands:
+            return
+        if wants_put_back:
+            if not findings.can_put_back:
+                raise click.ClickException(
+                    "nothing can be put back: the entries are not kept here, or others have gone on "
+                    f"without them; `lucidnode repair {access.name}` starts again from the bucket"
+                )
+            _confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
+            await put_back(client, project, findings.lost)
+            click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
+            return
+        if findings.can_put_back:
+            click.echo(
+                f"Kept here: {_entries(findings)}. `lucidnode repair {access.name} --put-back` puts "
+                "that back for everybody; starting again gives it up."
+            )
+    _confirm("Start again from the bucket, and keep what others never got beside theirs?", yes=yes)
+    directory = project_directory(home, project)
+    replica = open_replica(home, access)
+    carried = await start_again(client, access, directory, replica, findings.lost, SystemClock())
+    click.echo(f"{access.name} stands on the bucket's history again.")
+    for path in carried[:_SHOWN]:
+        click.echo(f"  kept: {path}")
+    if len(carried) > _SHOWN:
+        click.echo(f"  and {len(carried) - _SHOWN} more")
+    click.echo(
+        "Renames, deletions and attributes that were never sent are not carried over; the old "
+        f"copy is {directory / LOST_FILE}, until the next repair."
+    )
+
+
+def _said(name: str, findings: Findings) -> str:
+    if findings.stands:
+        return (
+            f"{name} stands on journal entry {findings.head}, and the bucket has it: "
+            "nothing to repair."
+        )
+    common = f"the newest that both have is {findings.common}" if findings.common else "none"
+    return (
+        f"{name} stands on journal entry {findings.head}, which the bucket does not have as this "
+        f"workstation has seen it; of those known here, {common}."
+    )
+
+
+def _entries(findings: Findings) -> str:
+    first, last = findings.lost[0], findings.lost[-1]
+    return f"journal entry {first}" if first == last else f"journal entries {first} to {last}"
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask on: say --yes to go on without asking")
+    click.confirm(question, abort=True, err=True)
+
+
+def _project(view: RosterView, wanted: str) -> ProjectId:
+    for project in view.projects():
+        if wanted in {project.id, project.name}:
+            return project.id
+    raise NoSuchProject(f"there is no project {wanted} that you can open")
