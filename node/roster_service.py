@@ -167,6 +167,9 @@ class RosterService:
             before = len(self._reader.log)
             try:
                 await read_all(self._slots, self._reader)
+            except NodeError:
+                await self._save()
+                raise
             finally:
                 # Every beginning of the log is a state that counted: what came before a failure
                 # need not be read again.

@@ -38,6 +38,11 @@ from lucidnode.node.client.roster_entry import (
     RosterEntry,
     signing_message,
 )
+from lucidnode.node.client.roster_rules import (
+    MAX_PEOPLE,
+    MAX_PROJECTS,
+    MAX_PROJECTS_OF_EDITOR,
+)
 
 _FIRST_EPOCH = 1
 
@@ -56,6 +61,8 @@ def invite_entry(
     """Return the entry by which an owner opens an invite; raises NotAllowed."""
     if view.me.role != "owner":
         raise NotAllowed("only an owner of the studio can invite")
+    if len(view.roster.members) + len(view.roster.invites) >= MAX_PEOPLE:
+        raise NotAllowed(f"the studio has {MAX_PEOPLE} members and open invites, and takes no more")
     label = Label(spelled(suggested_name), "") if suggested_name else Label("", "")
     body = Invite(
         invite=invite.public,
@@ -104,6 +111,14 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
     """
     if view.me.role == "viewer":
         raise NotAllowed("a viewer of the studio cannot create projects")
+    others = view.roster.projects.values()
+    mine = sum(project.author == view.me.public for project in others)
+    if len(others) >= MAX_PROJECTS:
+        raise NotAllowed(f"the studio has {MAX_PROJECTS} projects, and takes no more")
+    if view.me.role != "owner" and mine >= MAX_PROJECTS_OF_EDITOR:
+        raise NotAllowed(
+            f"you have created {MAX_PROJECTS_OF_EDITOR} projects: ask an owner to create more"
+        )
     name = spelled(name)
     if any(name == known.name for known in view.projects()):
         raise NameTaken(f"there is a project {name!r} already")

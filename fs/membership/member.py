@@ -21,6 +21,9 @@ _LONGEST_NAME = 255
 """Bytes of UTF-8, as of a file name: projects and members are shown as such."""
 
 
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+
+
 class MemberKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An Ed25519 seed and an X25519 secret: of a member, or of an invite while it is open."""
 
@@ -87,6 +90,17 @@ def spelled(name: str) -> str:
     return name
 
 
+def shown(name: str) -> str:
+    """Return *name*, which somebody else chose, as it may be shown: one line of visible characters.
+
+    What `spelled` lets pass stays as it is.
+    """
+    name = unicodedata.normalize("NFC", name[:_LONGEST_NAME])
+    visible = "".join(c if c.isprintable() and c != "/" else _UNSEEN for c in name).strip()
+    cut = visible.encode()[:_LONGEST_NAME].decode(errors="ignore").strip()
+    return cut or _UNSEEN
+
+
 def seal_secret(secret: ProjectSecret, box: bytes) -> bytes:
     """Return *secret* sealed to the holder of *box*; raises Forged if that is no usable key."""
     return sodium.seal_to(box, padded(msgspec.msgpack.encode(secret), _PADDING))
@@ -103,6 +117,8 @@ def open_secret(keys: MemberKeys, project: ProjectId, sealed: bytes) -> ProjectS
         raise FormatError("a project secret belongs to another project")
     if len(secret.key) != sodium.KEY_SIZE or not 1 <= secret.epoch <= MAX_EPOCH:
         raise FormatError("a project secret has no usable key")
+    if len(secret.name.encode()) > _LONGEST_NAME:
+        raise FormatError("a project secret has a name that is too long")
     return secret
 
 

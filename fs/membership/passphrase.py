@@ -43,9 +43,8 @@ FOR_PEOPLE = PassphraseCost(passes=3, kibibytes=256 * 1024)
 FOR_CODES = PassphraseCost(passes=2, kibibytes=64 * 1024)
 """For codes of 80 random bits, where the cost only adds to what is out of reach already."""
 
-_MOST_PASSES = 64
-_MOST_KIBIBYTES = 1024 * 1024
-"""A seal that asks for more is refused: it may come from a stranger."""
+MOST = PassphraseCost(passes=64, kibibytes=1024 * 1024)
+"""A seal that asks for more is refused."""
 
 _FIELDS = struct.Struct(f">{MAGIC_SIZE}sII{SALT_SIZE}s{KEY_SIZE}s{AEGIS_NONCE_SIZE}s")
 _CONTEXT_SEAL = "lucidnode 2026 format 1 passphrase seal"
@@ -61,12 +60,13 @@ def seal(magic: bytes, passphrase: str, contents: bytes, cost: PassphraseCost) -
     return body + _check(body)
 
 
-def unseal(magic: bytes, passphrase: str, sealed: bytes) -> bytes:
+def unseal(magic: bytes, passphrase: str, sealed: bytes, most: PassphraseCost = MOST) -> bytes:
     """Return the contents. Slow by design; call it from a thread.
 
-    Raises SealDamaged if bytes changed, WrongPassphrase if only the passphrase is wrong.
+    Raises SealDamaged if bytes changed or it would cost more than *most*, WrongPassphrase if only
+    the passphrase is wrong.
     """
-    inspect(magic, sealed)
+    inspect(magic, sealed, most)
     header, body = sealed[: _FIELDS.size], sealed[_FIELDS.size : -CHECK_SIZE]
     _, passes, kibibytes, salt, expected, nonce = _FIELDS.unpack(header)
     key, commitment = _stretched(passphrase, salt, PassphraseCost(passes, kibibytes))
@@ -78,7 +78,7 @@ def unseal(magic: bytes, passphrase: str, sealed: bytes) -> bytes:
         raise SealDamaged("sealed contents were altered") from error
 
 
-def inspect(magic: bytes, sealed: bytes) -> None:
+def inspect(magic: bytes, sealed: bytes, most: PassphraseCost = MOST) -> None:
     """Check everything that needs no passphrase; raises SealDamaged."""
     if len(sealed) < _FIELDS.size + AEGIS_TAG_SIZE + CHECK_SIZE:
         raise SealDamaged("cut short")
@@ -88,14 +88,15 @@ def inspect(magic: bytes, sealed: bytes) -> None:
     if found != magic:
         raise SealDamaged("made for something else, or by another version")
     # 8 KiB is the least Argon2id works with.
-    if not (1 <= passes <= _MOST_PASSES and 8 <= kibibytes <= _MOST_KIBIBYTES):
+    if not (1 <= passes <= most.passes and 8 <= kibibytes <= most.kibibytes):
         raise SealDamaged("asks for an unreasonable amount of work")
 
 
 def _stretched(passphrase: str, salt: bytes, cost: PassphraseCost) -> tuple[bytes, bytes]:
     # NFC: the same letters typed on another system may come as other code points.
     text = unicodedata.normalize("NFC", passphrase)
-    root = argon2id(text.encode(), salt, cost)
+    # A terminal of another encoding gives bytes that are no UTF-8; they count as they are.
+    root = argon2id(text.encode(errors="surrogatepass"), salt, cost)
     return (
         blake3(root, derive_key_context=_CONTEXT_SEAL).digest(),
         blake3(root, derive_key_context=_CONTEXT_COMMITMENT).digest(),

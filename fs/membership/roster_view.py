@@ -13,6 +13,7 @@ from lucidnode.fs.membership.member import (
     ProjectSecret,
     open_label,
     open_secret,
+    shown,
     spelled,
 )
 from lucidnode.fs.membership.member_file import Membership
@@ -98,19 +99,24 @@ class RosterView:
         return {person.device: person.label.device for person in self.people()}
 
     def projects(self) -> list[OpenProject]:
-        """Return the projects this member can open, by name."""
+        """Return the projects this member can open, by name. No two have one name.
+
+        Of several that were given one name, the first in the log bears it; a later one is shown
+        with a number, and since the log only grows, it keeps that.
+        """
         secrets = opened_secrets(self.roster, self.membership.keys)
+        names = _told_apart([shown(secret.name) for secret in secrets.values()])
         return sorted(
             (
                 OpenProject(
                     project,
-                    secret.name,
+                    name,
                     self.roster.projects[project].block_size,
                     ProjectKeys.of(project, {secret.epoch: secret.key}),
                 )
-                for project, secret in secrets.items()
+                for (project, secret), name in zip(secrets.items(), names, strict=True)
             ),
-            key=lambda project: (project.name, project.id),
+            key=lambda project: project.name,
         )
 
     def project(self, name: str) -> OpenProject:
@@ -121,18 +127,30 @@ class RosterView:
         ]
         if not found:
             raise NoSuchProject(f"no project {name!r} that you can open")
-        if len(found) > 1:
-            ids = ", ".join(one.id for one in found)
-            raise NoSuchProject(
-                f"several projects are called {name!r}, use one of these ids: {ids}"
-            )
         return found[0]
 
     def _label(self, owner: bytes, sealed: bytes) -> Label:
         try:
-            return open_label(self.membership.name_key, owner, sealed)
+            label = open_label(self.membership.name_key, owner, sealed)
         except FormatError:
             return _UNREADABLE
+        # An invite may suggest no name; what is there was chosen by somebody else.
+        return Label(*(text and shown(text) for text in (label.member, label.device)))
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Return *names*, each after the first of its kind with the next number that is free."""
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    told = []
+    for name in names:
+        unique = name
+        while unique in taken:
+            numbers[name] = numbers.get(name, 1) + 1
+            unique = f"{name} ({numbers[name]})"
+        taken.add(unique)
+        told.append(unique)
+    return told
 
 
 def opened_secrets(roster: Roster, keys: MemberKeys) -> dict[ProjectId, ProjectSecret]:

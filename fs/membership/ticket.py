@@ -18,9 +18,14 @@ from lucidnode.fs.membership import passphrase as seals
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.public_keys import KEY_SIZE
+from lucidnode.node.client.roster_entry import HASH_SIZE, STUDIO_SIZE
 
 _MAGIC = b"LNT1"
 _PREFIX = "lucid1"
+_MOST = PassphraseCost(passes=4, kibibytes=256 * 1024)
+"""What a ticket may ask of the machine that opens it: it is somebody else's, and comes by mail."""
+
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOK_ALIKES = str.maketrans("OIL", "011", " -\t\r\n")
 _GROUPS = 4
@@ -64,7 +69,7 @@ def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODE
 
 def check_ticket(text: str) -> None:
     """Raise SealDamaged unless *text* is an undamaged ticket. Needs no code and is fast."""
-    seals.inspect(_MAGIC, _sealed_bytes(text))
+    seals.inspect(_MAGIC, _sealed_bytes(text), _MOST)
 
 
 def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
@@ -74,13 +79,16 @@ def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
     past its time at *wall_ns*.
     """
     try:
-        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text))
+        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text), _MOST)
     except WrongPassphrase:
         raise WrongPassphrase("that is not the code of this ticket") from None
     try:
         ticket = decoded(_TICKET, contents)
     except Malformed as error:
         raise SealDamaged("the ticket was made by another version of Lucidnode") from error
+    sizes = [len(part) for part in (ticket.studio, ticket.genesis, ticket.lan_key, ticket.name_key)]
+    if sizes != [STUDIO_SIZE, HASH_SIZE, KEY_SIZE, KEY_SIZE]:
+        raise SealDamaged("the ticket was made by another program than Lucidnode")
     if wall_ns > ticket.expires_ns:
         raise TicketSpent("this ticket is past its time: ask for a new one")
     return ticket

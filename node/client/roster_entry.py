@@ -36,8 +36,9 @@ FORMAT = 1
 MAX_ENTRY = 1024 * 1024
 """Bytes of one roster entry."""
 
-MAX_SEALED = 1024
-"""Bytes of one sealed name or project key."""
+MAX_LABEL = 1024
+MAX_SEALED = 512
+"""Bytes of a sealed label, and of a project secret sealed to one key."""
 
 HASH_SIZE = 32
 STUDIO_SIZE = 16
@@ -233,17 +234,17 @@ def _check(body: Body) -> None:
             _require(len(body.studio) == STUDIO_SIZE, "studio id")
             _require(is_box_key(body.member_box), "key")
             _check_device(body.device)
-            _require(len(body.label) <= MAX_SEALED, "label")
+            _require(len(body.label) <= MAX_LABEL, "label")
         case Invite():
             _require(is_signing_key(body.invite) and is_box_key(body.invite_box), "key")
             _require(body.expires_ns >= 0, "time")
-            _require(len(body.label) <= MAX_SEALED, "label")
+            _require(len(body.label) <= MAX_LABEL, "label")
             _check_projects(body.projects)
         case Join():
             _require(is_signing_key(body.member) and is_box_key(body.member_box), "key")
             _check_device(body.device)
             _require(body.joined_ns >= 0, "time")
-            _require(len(body.label) <= MAX_SEALED, "label")
+            _require(len(body.label) <= MAX_LABEL, "label")
             _check_projects(body.projects)
         case Project():
             parse_project_id(body.project)

@@ -46,10 +46,10 @@ from lucidnode.node.client.roster_entry import (
     stand_in,
 )
 
-MAX_PEOPLE = 2000
+MAX_PEOPLE = 1800
 """Members and open invites; a new project is sealed to each of them in one entry."""
 
-MAX_PROJECTS = 2000
+MAX_PROJECTS = 1800
 """An invite carries the keys of all of them in one entry."""
 
 MAX_PROJECTS_OF_EDITOR = 500

@@ -12,7 +12,13 @@ from studio_fixture import EXPIRES, NOW, Studio, claim
 
 from lucidnode.fs.errors import NotAllowed, TicketSpent
 from lucidnode.fs.format import sodium
-from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.membership.member import (
+    Label,
+    MemberKeys,
+    ProjectSecret,
+    seal_label,
+    seal_secret,
+)
 from lucidnode.node.client.device_certificate import SIZE, device_certificate
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
@@ -20,6 +26,7 @@ from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
 from lucidnode.node.client.roster_entry import (
     FORMAT,
     MAX_ENTRY,
+    MAX_LABEL,
     MAX_SEALED,
     NO_ENTRY,
     Body,
@@ -38,6 +45,8 @@ from lucidnode.node.client.roster_entry import (
 )
 from lucidnode.node.client.roster_rules import (
     MAX_BYTES_OF_AUTHOR,
+    MAX_PEOPLE,
+    MAX_PROJECTS,
     MAX_PROJECTS_OF_EDITOR,
     MAX_VOIDS,
     RosterReader,
@@ -413,7 +422,7 @@ PROJECTS: list[dict[str, Any]] = [
 INVITES: list[dict[str, Any]] = [
     {"invite": bytes(31)},
     {"invite_box": bytes(33)},
-    {"label": bytes(MAX_SEALED + 1)},
+    {"label": bytes(MAX_LABEL + 1)},
     {"expires_ns": -1},
     {"role": "king"},
     {"projects": {"x": b""}},
@@ -423,7 +432,7 @@ JOINS: list[dict[str, Any]] = [
     {"member": bytes(31)},
     {"member_box": bytes(31)},
     {"joined_ns": -1},
-    {"label": bytes(MAX_SEALED + 1)},
+    {"label": bytes(MAX_LABEL + 1)},
     {"projects": {"x": b""}},
 ]
 DEVICES: list[dict[str, Any]] = [
@@ -700,6 +709,15 @@ def test_an_editor_creates_so_many_projects_and_keeps_no_owner_from_it() -> None
     assert [one.reason for one in reader.roster().voids] == ["too many projects by this editor"]
     create(studio.ada.keys, MAX_PROJECTS_OF_EDITOR)
     assert len(reader.roster().projects) == MAX_PROJECTS_OF_EDITOR + 1
+
+
+def test_entries_that_invite_admit_and_create_projects_always_fit() -> None:
+    key, id_, rest = 2 + 32, 2 + 32, 3 + 4096
+    assert MAX_PROJECTS * (id_ + 3 + MAX_SEALED) + rest <= MAX_ENTRY
+    assert MAX_PEOPLE * (key + 3 + MAX_SEALED) + rest <= MAX_ENTRY
+    longest = ProjectSecret("ab" * 16, "n" * 255, 2**32 - 1, bytes(32))
+    assert len(seal_secret(longest, MemberKeys.new().box)) <= MAX_SEALED
+    assert len(seal_label(bytes(32), b"", Label("n" * 255, "n" * 255))) <= MAX_LABEL
 
 
 @pytest.mark.parametrize("role", ["editor", "viewer"])

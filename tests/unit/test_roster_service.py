@@ -327,6 +327,19 @@ async def test_a_later_format_by_anybody_else_is_void(
     expected_warnings.append("counts for nothing")
 
 
+async def test_what_was_read_before_a_failure_counts_and_is_kept(scene: Scene) -> None:
+    scene.studio.join()
+    scene.publish()
+    scene.bucket.fault = lambda key, body: away(key, body) if key == roster_key(Seq(3)) else None
+    service = scene.service()
+    await service.know()
+    assert service.current.head == 2
+    scene.bucket.fault = away
+    again = scene.service()
+    await again.know()
+    assert again.current == service.current
+
+
 # -- no decision for good on one look ------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from lucidnode.fs.membership.member import (
     open_secret,
     seal_label,
     seal_secret,
+    shown,
     spelled,
 )
 from lucidnode.node.client.device_certificate import device_certificate
@@ -98,16 +99,68 @@ def test_a_name_is_taken_once() -> None:
         studio.project("trailer")
 
 
-def test_projects_of_one_name_made_elsewhere_are_told_apart_by_id() -> None:
+def named(studio: Studio, number: int, name: str) -> Project:
+    """Return a project that its author called *name*, whatever is there already."""
+    project = f"{number:032x}"
+    boxes = [member.box for member in studio.roster().members.values()]
+    secret = ProjectSecret(project, name, 1, bytes(32))
+    return Project(project, MIB, {box: seal_secret(secret, box) for box in boxes})
+
+
+def test_projects_of_one_name_made_elsewhere_are_told_apart_by_a_number() -> None:
     studio = Studio()
-    studio.project("trailer")
-    keys = studio.ada.keys
-    secret = ProjectSecret(FILM, "trailer", 1, bytes(32))
-    body = Project(FILM, MIB, {keys.box: seal_secret(secret, keys.box)})
-    studio.entries.append(signed_next(studio, keys, body))
-    with pytest.raises(NoSuchProject, match=FILM):
-        studio.view(studio.ada).project("trailer")
-    assert studio.view(studio.ada).project(FILM).name == "trailer"
+    bo = studio.join()
+    first = studio.project("trailer")
+    names = ["trailer (2)", "trailer", "trailer", "trailer (2)"]
+    told = ["trailer (2)", "trailer (3)", "trailer (4)", "trailer (2) (2)"]
+    for number, (name, expected) in enumerate(zip(names, told, strict=True), start=1):
+        studio.entries.append(signed_next(studio, studio.ada.keys, named(studio, number, name)))
+        for member in (studio.ada, bo):
+            view = studio.view(member)
+            assert view.project(expected).id == f"{number:032x}"
+            assert view.project("trailer").id == first
+            assert view.project(f"{number:032x}").name == expected
+    with pytest.raises(NameTaken):
+        studio.project("trailer (3)")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("red\x1b[31m", "red\ufffd[31m"),
+        ("two\nlines", "two\ufffdlines"),
+        ("a/b", "a\ufffdb"),
+        ("", "\ufffd"),
+        ("  ", "\ufffd"),
+        ("\u202eevil", "\ufffdevil"),
+        ("fine name", "fine name"),
+        ("Fe\u0302te", "F\u00eate"),
+    ],
+)
+def test_a_name_that_somebody_else_chose_is_one_line_of_visible_characters(
+    name: str, expected: str
+) -> None:
+    studio = Studio()
+    studio.entries.append(signed_next(studio, studio.ada.keys, named(studio, 1, name)))
+    assert [one.name for one in studio.view(studio.ada).projects()] == [expected]
+    assert shown("x" + name * 300).isprintable()
+    assert len(shown("x" + name * 300).encode()) <= 255
+    invite = studio.invite()
+    bo = msgspec.structs.replace(studio.newcomer(), label=Label("Bo", "edit-2"))
+    label = seal_label(studio.name_key, bo.keys.public, Label(name, name))
+    device = claim_with_box(studio, bo.keys, bo.keys.box)
+    body = Join(bo.keys.public, bo.keys.box, device, label, NOW, {})
+    studio.entries.append(signed_next(studio, invite, body))
+    assert studio.view(bo).people()[1].label in {Label(expected, expected), Label("", "")}
+
+
+def test_a_name_that_is_too_long_hides_only_its_project() -> None:
+    studio = Studio()
+    long = named(studio, 1, "n" * 256)
+    assert all(len(seal) <= 512 for seal in long.seals.values())
+    studio.entries.append(signed_next(studio, studio.ada.keys, long))
+    assert studio.roster().projects
+    assert not studio.view(studio.ada).projects()
 
 
 def test_a_secret_that_was_sealed_wrongly_hides_only_its_project() -> None:
