@@ -44,6 +44,18 @@ Binding = int | bytes | str | None
 _KEYS = {table: set(range(count)) for table, count in KEY_COLUMNS.items()}
 """The places of the key of each replicated table."""
 
+_HEADERS = {
+    table: bytes([ord("T"), len(types)])
+    + bytes(place + 1 if place < KEY_COLUMNS[table] else 0 for place in range(len(types)))
+    + table.encode()
+    + b"\0"
+    for table, types in REPLICATED.items()
+}
+"""How the changes of each replicated table begin in a changeset."""
+
+_OPERATIONS = {(True, False): b"\x12\0", (False, True): b"\x09\0", (False, False): b"\x17\0"}
+"""How a change begins, by whether it lacks (an old row, a new row)."""
+
 
 class Unfit(Exception):
     """A changeset that counts as empty: made on another state, or against the rules of format 1."""
@@ -253,6 +265,7 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
     changes: list[RowChange] = []
     keys = set()
     tables: list[str] = []
+    spelled: list[bytes] = []
     try:
         for change in apsw.Changeset.iter(changeset):
             if len(changes) == most:
@@ -265,6 +278,7 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
                 if table in tables:
                     raise Unfit("a table that comes twice")
                 tables.append(table)
+                spelled.append(_HEADERS[table])
             old, new = _checked(change.old, types), _checked(change.new, types)
             found: RowChange = (table, old, new)
             if old is not None and new is not None:
@@ -276,9 +290,37 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
                 raise Unfit("a row twice")
             keys.add(key)
             changes.append(found)
+            spelled += (_OPERATIONS[old is None, new is None], _spelled(old), _spelled(new))
     except (apsw.Error, UnicodeDecodeError) as error:
         raise Unfit("not a changeset") from error
+    # SQLite passes over what says nothing, such as tables without rows; there is one spelling here.
+    if b"".join(spelled) != changeset:
+        raise Unfit("bytes that say nothing")
     return changes
+
+
+def _spelled(row: tuple[Any, ...] | None) -> bytes:
+    """Return *row* as a changeset has it."""
+    if row is None:
+        return b""
+    return b"".join(
+        [
+            b"\0"
+            if value is None
+            else b"\1" + value.to_bytes(8, signed=True)
+            if type(value) is int
+            else b"\4" + _varint(len(value)) + value
+            for value in row
+        ]
+    )
+
+
+def _varint(number: int) -> bytes:
+    """Return *number* as SQLite writes it: seven bits a byte, the highest first."""
+    groups = [number & 0x7F]
+    while number := number >> 7:
+        groups.append(number & 0x7F | 0x80)
+    return bytes(reversed(groups))
 
 
 def _checked(
@@ -298,6 +340,8 @@ def _check_update(table: str, old: tuple[Any, ...], new: tuple[Any, ...]) -> Non
         raise Unfit("an update of a key")
     if any((was is None) != (now is None) for was, now in zip(old[keys:], new[keys:], strict=True)):
         raise Unfit("an update with half a column")
+    if new == (None,) * len(new):
+        raise Unfit("an update of nothing")
 
 
 def _difference(

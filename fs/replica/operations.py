@@ -42,7 +42,7 @@ from lucidnode.fs.replica.inode import (
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.queries import Queries
 
-SLICE = 768
+SLICE = 384
 """Extents that one operation may lay down, and drop. Each that is laid down may name a block and
 split another in two: five rows for each fit one entry."""
 

@@ -31,8 +31,8 @@ from lucidnode.fs.replica.rows import (
     encode,
 )
 
-MAX_ROWS = 4096
-"""Rows one entry may change. At some 20 us for each, all told, no mount stands still for 0.1 s."""
+MAX_ROWS = 2048
+"""Rows one entry may change. At some 20 us for each, all told, a mount stands still for 40 ms."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Row changes that we put in one entry, as `rows.encode` has them. In a changeset numbers take more

@@ -16,7 +16,7 @@ from lucidnode.fs.replica.database import Database, Unfit
 from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.rows import KIND_COLUMN, LINKS_COLUMN, SIZE_COLUMN, RowChange
 
-MAX_ANCESTORS = 32768
+MAX_ANCESTORS = 16384
 """The directories that one entry moves, and all that lie above them where it puts them."""
 
 _KINDS = "SELECT ino, kind FROM inode WHERE ino IN (SELECT value FROM json_each(?1))"

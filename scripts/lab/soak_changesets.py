@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 
 import zstandard
-from hostile_member import HostileMember, huge
+from hostile_member import HostileMember, huge, tables_of
+from page_changeset import Breaks, State, after
 from replica_fixture import Blocks, Node
 from simulated_node import SimulatedNode
 
@@ -167,6 +168,7 @@ class World:
             self.happened["damaged"] += 1
         self.journal.add(unsigned)
         took: list[float] = []
+        expected = self.judged()
         touched = [self.pull(node, took) for node in self.nodes]
         verdicts = {one.refused for one in touched}
         assert len(verdicts) == 1, f"verdicts differ: {verdicts}"
@@ -177,7 +179,20 @@ class World:
         links = {node.replica.head().link for node in self.nodes}
         assert len(links) == 1, "the replicas stand on different links"
         empty = entry_hash(self.journal.entries[-1]) not in links
+        assert empty == (expected is None), f"the page says {expected and 'taken'}: {verdict}"
+        assert expected in (None, tables_of(self.idle.rows())), "the page makes other rows of it"
         self.happened[f"refused: {verdict}" if verdict else "not opened" if empty else "taken"] += 1
+
+    def judged(self) -> State | None:
+        """Return the state after the newest entry as the page has it; None: it counts as empty."""
+        seq = Seq(len(self.journal.entries))
+        changeset = self.journal.opened(seq, self.idle.replica.head().link)
+        if changeset is None:
+            return None
+        try:
+            return after(tables_of(self.idle.rows()), changeset)
+        except Breaks:
+            return None
 
     def pull(self, node: Node, took: list[float]) -> Touched:
         head = node.replica.head()

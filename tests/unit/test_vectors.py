@@ -18,6 +18,8 @@ from blake3 import blake3
 from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
+from page_changeset import PROJECT_AT_FIRST, Breaks, after
+from raw_changeset import RawChange, encoded
 
 from lucidnode.fs import errors
 from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
@@ -36,6 +38,7 @@ from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.bucket.bucket import MAX_OBJECT
 from lucidnode.node.bucket.fingerprint import (
     START,
@@ -60,6 +63,7 @@ VECTORS = Path(__file__).parents[2] / "docs" / "vectors"
 PAGE = (VECTORS.parent / "format.md").read_text()
 OBJECTS = json.loads((VECTORS / "objects.json").read_text())
 BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
+CHANGESETS = json.loads((VECTORS / "changesets.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
 KEYS = json.loads((VECTORS / "keys.json").read_text())
@@ -197,6 +201,36 @@ def test_bad_journal_entries_are_refused_as_published(bad: dict[str, Any]) -> No
             keys, changed, seq, previous, writer, epochs=edit.get("announced_epochs", (1, 2))
         )
     assert type(caught.value).__name__ == bad["error"]
+
+
+def verdict(path: Path, before: bytes, changeset: bytes) -> str | None:
+    """Return why *changeset* counts as empty after *before*, or None if it is taken."""
+    replica = Replica.open(path, bytes(32), "vectors")
+    try:
+        assert replica.apply_entry(Seq(1), b"1" * 32, before).refused is None
+        return replica.apply_entry(Seq(2), b"2" * 32, changeset).refused
+    finally:
+        replica.close()
+
+
+@pytest.mark.parametrize("item", CHANGESETS["changesets"], ids=lambda item: item["name"])
+def test_changesets_are_taken_or_refused_as_published(item: dict[str, Any], tmp_path: Path) -> None:
+    before, changeset = bytes.fromhex(CHANGESETS["before"]), bytes.fromhex(item["changeset"])
+    refused = verdict(tmp_path / "replica.db", before, changeset)
+    assert (refused is None) == (item["breaks"] is None), refused
+
+
+def test_rules_over_the_number_of_rows_are_kept_to_the_row(tmp_path: Path) -> None:
+    (most,) = re.findall(r"^1\. At most ([\d,]+) rows", PAGE, re.MULTILINE)
+    rows = [
+        RawChange("block", None, (number.to_bytes(32), 1, bytes(32), 4096))
+        for number in range(int(most.replace(",", "")) + 1)
+    ]
+    assert verdict(tmp_path / "most.db", b"", encoded(rows[:-1])) is None
+    assert verdict(tmp_path / "more.db", b"", encoded(rows)) is not None
+    assert after(PROJECT_AT_FIRST, encoded(rows[:-1]))["block"]
+    with pytest.raises(Breaks):
+        after(PROJECT_AT_FIRST, encoded(rows))
 
 
 def member_keys(name: str) -> MemberKeys:
@@ -407,6 +441,27 @@ def test_the_page_alone_is_enough_to_read_an_entry(entry: dict[str, Any]) -> Non
     assert content.startswith(b"\x82\xa7wall_ns\xcf" + entry["wall_ns"].to_bytes(8, "big"))
     assert content.endswith(changeset)
     assert b"\xa9changeset" in content
+
+
+@pytest.mark.parametrize("item", CHANGESETS["changesets"], ids=lambda item: item["name"])
+def test_the_page_alone_is_enough_to_judge_a_changeset(item: dict[str, Any]) -> None:
+    before = after(PROJECT_AT_FIRST, bytes.fromhex(CHANGESETS["before"]))
+    changeset = bytes.fromhex(item["changeset"])
+    if item["breaks"] is None:
+        after(before, changeset)
+    else:
+        with pytest.raises(Breaks) as caught:
+            after(before, changeset)
+        assert caught.value.args == (item["breaks"],)
+
+
+def test_every_rule_of_the_page_has_a_changeset_that_breaks_it() -> None:
+    _, section = PAGE.split("## What an entry may change")
+    section, _ = section.split("## Roster", 1)
+    rules = {int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)}
+    broken = {item["breaks"] for item in CHANGESETS["changesets"]}
+    # To break the last one takes more directories than a vector should have.
+    assert rules - broken == {17}
 
 
 def test_a_segment_of_a_published_block_opens_alone() -> None:
