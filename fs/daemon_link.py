@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient, Events
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
@@ -37,6 +38,9 @@ class Listener(Protocol):
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""
+
+    def alerts(self) -> list[Alert]:
+        """Return what is amiss with this mount."""
 
 
 class DaemonLink:
@@ -130,8 +134,6 @@ class DaemonLink:
                 listener.hinted(Seq(seq))
             case wire.Ask(number=number):
                 with contextlib.suppress(DaemonUnreachable):
-                    await events.send(wire.Answer(number, listener.facts()))
-            case wire.Trouble(message=text):
-                log.warning("the daemon says: %s", text)
+                    await events.send(wire.Answer(number, listener.facts(), listener.alerts()))
             case wire.BlocksUploaded() | wire.Welcome():
                 pass

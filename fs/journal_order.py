@@ -11,6 +11,7 @@ from lucidnode.fs.writer import Writer
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
@@ -26,7 +27,7 @@ class OrderedJournal:
         writer: Writer,
         announcer: Announcer,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._daemon = daemon
         self._writer = writer

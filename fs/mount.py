@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -44,11 +45,12 @@ from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.supervision import supervised
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,7 @@ class _Parts:
     news: News
     invalidation: Invalidation
     client: DaemonClient
+    raised: Alerts
 
     def hinted(self, seq: Seq) -> None:
         self.committer.hinted(seq)
@@ -168,6 +171,7 @@ class _Parts:
             prefetched_used=counts.ahead_used,
             pending=self.replica.pending(),
             conflicts=self.news.conflict_count,
+            alerts=len(self.raised.current()),
             head=self.replica.head().seq,
         )
 
@@ -180,6 +184,9 @@ class _Parts:
             "conflicts": self.news.conflicts,
             "read_only_because": self.committer.stopped or "",
         }
+
+    def alerts(self) -> list[Alert]:
+        return self.raised.current()
 
     async def hand_over(self) -> None:
         """Bring down what is unsaved, and give the daemon what it can finish without us."""
@@ -227,7 +234,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
 
         link = await stack.enter_async_context(DaemonLink(client, spec.project, hello, clock))
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = await stack.enter_async_context(supervised(alerts, clock))
 
         blocks_dir, staging_dir = Path(link.welcome.blocks_dir), Path(link.welcome.staging_dir)
         keys = access.keys()
@@ -302,14 +309,16 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             news=news,
             invalidation=invalidation,
             client=client,
+            raised=alerts,
         )
-        background = [
-            tasks.create_task(announcer.run()),
-            tasks.create_task(committer.run()),
-            tasks.create_task(flusher.run()),
-            tasks.create_task(link.run(parts)),
-            tasks.create_task(_report_touched(client, spec.project, block_files, clock)),
-        ]
+        tasks.keep("telling the daemon of blocks", announcer.run)
+        tasks.keep("committing and following", committer.run)
+        tasks.keep("saving old bytes", flusher.run)
+        tasks.keep("talking with the daemon", partial(link.run, parts))
+        tasks.keep(
+            "reporting what is read",
+            partial(_report_touched, client, spec.project, block_files, clock),
+        )
         writer.resume()
         await _caught_up(journal, replica)
         try:
@@ -318,8 +327,6 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             writer.stop()
             reader.stop_ahead()
             journal.stop_ahead()
-            for task in background:
-                task.cancel()
 
 
 def project_directory(home: Path, project: ProjectId) -> Path:

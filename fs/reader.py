@@ -17,6 +17,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import Segments
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.supervision import Tasks
 
 MAX_AHEAD = 24
 """Blocks fetched ahead at the same time; a read in need is never counted here."""
@@ -41,7 +42,7 @@ class Reader:
         writer: Writer,
         segments: Segments,
         counts: ReadCounts,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._replica = replica
         self._writer = writer

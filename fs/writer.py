@@ -31,6 +31,7 @@ from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.supervision import Tasks
 
 MAX_BUFFERED = 192 * 1024 * 1024
 """Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
@@ -62,7 +63,7 @@ class Writer:
         stager: Stager,
         announcer: Announcer,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         max_buffered: int = MAX_BUFFERED,
     ) -> None:
         self._keys = keys
@@ -320,7 +321,7 @@ class Writer:
     def _seal(self, file: UnsavedFile, pieces: list[Piece]) -> Sealing:
         sealing = Sealing(pieces)
         file.sealing.append(sealing)
-        self._tasks.create_task(self._settle(file, sealing))
+        _ = self._tasks.create_task(self._settle(file, sealing))
         return sealing
 
     async def _settle(self, file: UnsavedFile, sealing: Sealing) -> None:

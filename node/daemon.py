@@ -39,6 +39,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.config import (
     BUCKET_FILE,
     DEVICE_FILE,
@@ -62,7 +63,6 @@ from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
 from lucidnode.node.socket_server import SocketServer
-from lucidnode.node.troubles import Troubles
 from lucidnode.node.uploads import Uploads
 from lucidnode.node.webhooks import Webhooks
 
@@ -123,7 +123,6 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     jitter = secrets.SystemRandom().random
     metrics = Metrics()
     mounts = Mounts()
-    troubles = Troubles(mounts)
     alerts = Alerts(clock)
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
     credentials = await asyncio.to_thread(_credentials, home)
@@ -138,10 +137,10 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(directory, config.cache_limit, config.min_free, clock, troubles.tell)
+            DiskCache.open(directory, config.cache_limit, config.min_free, clock, alerts)
         )
         staging = await stack.enter_async_context(Staging.open(directory, cache, clock))
-        tasks = await stack.enter_async_context(_background())
+        tasks = await stack.enter_async_context(supervised(alerts, clock))
         roster = RosterService(
             bucket=bucket,
             genesis=bytes.fromhex(config.genesis),
@@ -168,6 +167,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                     clock,
                 )
             ),
+            alerts=alerts,
             heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
             clock=clock,
@@ -190,7 +190,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             on_uploaded=lambda project, blocks: mounts.tell(
                 project, wire.BlocksUploaded([bytes(block) for block in blocks])
             ),
-            trouble=troubles.tell,
+            trouble=partial(alerts.begin, "uploads"),
             clock=clock,
             jitter=jitter,
         )
@@ -225,9 +225,9 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 "dashboard": dashboard.url,
                 "control_port": str(office.control_port),
             },
-            trouble=troubles.last,
+            alerts=alerts,
         )
-        _watch(metrics, facts, cache, uploads, mounts, office)
+        _watch(metrics, facts, cache, uploads, mounts, office, alerts, tasks)
         dashboard = await stack.enter_async_context(
             DashboardServer(
                 config.dashboard_port,
@@ -239,10 +239,16 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         await stack.enter_async_context(office.open(source))
         for peer in config.peers:
             office.add_peer(parse_peer(peer))
-        for work in (cache.upkeep(), uploads.run(), journal.resume(), roster.run(), webhooks.run()):
-            tasks.create_task(work)
+        for name, work in {
+            "keeping the cache in order": cache.upkeep,
+            "uploading": uploads.run,
+            "finishing earlier commits": journal.resume,
+            "following the roster": roster.run,
+            "calling webhooks": webhooks.run,
+        }.items():
+            tasks.keep(name, work)
         if config.mdns:
-            tasks.create_task(_mdns(config, identity, office, roster).run())
+            tasks.keep("finding peers", lambda: _mdns(config, identity, office, roster).run())
         welcome = wire.Welcome(
             device=identity.id,
             blocks_dir=str(cache.blocks_dir),
@@ -313,6 +319,8 @@ def _watch(
     uploads: Uploads,
     mounts: Mounts,
     office: Office,
+    alerts: Alerts,
+    supervisor: Supervisor,
 ) -> None:
     """Export what is read rather than counted."""
     metrics.watch_totals(facts.totals)
@@ -331,6 +339,17 @@ def _watch(
             "Peers connected.",
             lambda: sum(peer.state == "linked" for peer in office.facts()),
         ),
+        (
+            "lucidnode_alerts",
+            "What is amiss on this workstation now, its mounts included.",
+            lambda: len(alerts.current()) + sum(mount.stats.alerts for mount in mounts),
+        ),
+        ("lucidnode_alerts_begun", "Alerts since the daemon started.", lambda: alerts.begun),
+        (
+            "lucidnode_work_faults",
+            "How often work that goes on by itself has failed and begun again.",
+            supervisor.faults.total,
+        ),
     ):
         metrics.watch(name, meaning, read)
 
@@ -344,25 +363,6 @@ async def _exit(mounts: Mounts, stop: asyncio.Event) -> None:
     if mounted:
         raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
     stop.set()
-
-
-class _Stopped(Exception):
-    """Ends the daemon's endless work in order."""
-
-
-@contextlib.asynccontextmanager
-async def _background() -> AsyncIterator[asyncio.TaskGroup]:
-    """Own the daemon's endless work; a failure of any of it ends the daemon, loudly."""
-
-    async def end() -> None:
-        raise _Stopped
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-            group.create_task(end())
-    except* _Stopped:
-        pass
 
 
 def _credentials(home: Path) -> Credentials | None:

@@ -21,6 +21,7 @@ from lucidnode.node.block import verified
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
 from lucidnode.node.hedging import Hedging
 from lucidnode.node.single_flight import SingleFlight
@@ -106,7 +107,7 @@ class BlockSource:
         bucket: ReadBucket,
         traffic: Traffic,
         clock: Clock,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
     ) -> None:
         self._cache = cache
         self._staging = staging

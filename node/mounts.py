@@ -16,8 +16,6 @@ _BACKLOG = 256
 
 _ANSWER_SECONDS = 1.0
 
-Facts = dict[str, str | int | float | bool | list[str]]
-
 
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
@@ -27,7 +25,7 @@ class Mount:
         self.hello = hello
         self.stats = wire.MountStats(head=hello.head)
         self.outbox: asyncio.Queue[wire.FromDaemon] = asyncio.Queue(_BACKLOG)
-        self._asked: dict[int, asyncio.Future[Facts]] = {}
+        self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
         self._number = 0
 
     def tell(self, message: wire.FromDaemon) -> None:
@@ -43,25 +41,25 @@ class Mount:
             case wire.Answer():
                 waiting = self._asked.pop(message.number, None)
                 if waiting is not None and not waiting.done():
-                    waiting.set_result(message.facts)
+                    waiting.set_result(message)
             case wire.Hello():
                 raise Refused("a mount introduces itself once")
 
-    async def in_plain_words(self) -> Facts:
-        """Ask the mount to describe its project; empty if it does not answer within a second.
+    async def in_plain_words(self) -> wire.Answer | None:
+        """Ask the mount to describe itself; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
         self._number += 1
         number = self._number
-        answer: asyncio.Future[Facts] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[wire.Answer] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         self.tell(wire.Ask(number))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer
         except TimeoutError:
-            return {}
+            return None
         finally:
             self._asked.pop(number, None)
 
@@ -97,11 +95,6 @@ class Mounts:
         """Tell the mount of *project*, if there is one."""
         mount = self._by_project.get(project)
         if mount is not None:
-            mount.tell(message)
-
-    def tell_all(self, message: wire.FromDaemon) -> None:
-        """Tell every mount."""
-        for mount in self:
             mount.tell(message)
 
     def totals(self) -> wire.MountStats:

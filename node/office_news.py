@@ -78,9 +78,6 @@ class OfficeNews:
             elif common:
                 self._alerts.end(_topic(device, project))
 
-    def trouble(self, message: str) -> None:
-        self._alerts.begin("peers", message)
-
     def _is_sound(self, project: ProjectId, seq: Seq, body: bytes) -> bool:
         if not is_entry_of(project, seq, body):
             return False

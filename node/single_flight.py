@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.supervision import Tasks
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -19,7 +20,7 @@ class SingleFlight(Generic[K, V]):
     far is paid for, and the next one to ask would start from nothing.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._flights: dict[K, asyncio.Future[V]] = {}
 
@@ -31,7 +32,7 @@ class SingleFlight(Generic[K, V]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = asyncio.get_running_loop().create_future()
-            self._tasks.create_task(self._fly(key, flight, work))
+            _ = self._tasks.create_task(self._fly(key, flight, work))
         # Shielded: one who stops waiting must not cancel the others' flight.
         return await asyncio.shield(flight)
 

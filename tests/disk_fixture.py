@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lucidnode.node.block import block_id
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 PROJECT = ProjectId("0123456789abcdef" * 2)
@@ -36,6 +37,19 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.Event().wait()
+
+
+class Told(Alerts):
+    """Alerts that a test reads from a list of what was reported, and not from the log."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(ManualClock())
+        self.told = told
+
+    def begin(
+        self, topic: str, cause: str, remedy: str = "", *, lasts_s: float | None = None
+    ) -> None:
+        self.told.append(cause)
 
 
 class FastClock:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded, here only
 
+from disk_fixture import Told
+
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.block import block_id
 from lucidnode.node.client.clock import SystemClock
@@ -120,7 +122,6 @@ class Heard:
     heads_of: dict[DeviceId, Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]] = field(
         default_factory=dict
     )
-    troubles: list[str] = field(default_factory=list)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
         self.pushes.append((device, project, seq, body))
@@ -129,9 +130,6 @@ class Heard:
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
     ) -> None:
         self.heads_of[device] = heads
-
-    def trouble(self, message: str) -> None:
-        self.troubles.append(message)
 
 
 @dataclass
@@ -146,6 +144,7 @@ class Node:
     heard: Heard
     own_heads: dict[ProjectId, list[tuple[Seq, bytes]]]
     own_totals: dict[str, int]
+    told: list[str]
 
     @property
     def place(self) -> Candidate:
@@ -167,6 +166,7 @@ async def node(
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
+    alerts = Told([])
     heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
     totals: dict[str, int] = {}
     office = Office(
@@ -175,6 +175,7 @@ async def node(
         settings=Settings(weight=weight, host=host, control_port=control_port),
         traffic=traffic,
         events=heard,
+        alerts=alerts,
         heads=lambda: heads,
         totals=lambda: totals,
         clock=SystemClock(),
@@ -193,7 +194,7 @@ async def node(
         for peer in peers:
             office.add_peer(peer)
         async with office.open(source):
-            yield Node(identity, office, source, cache, traffic, heard, heads, totals)
+            yield Node(identity, office, source, cache, traffic, heard, heads, totals, alerts.told)
 
 
 def identities(directory: Path, count: int) -> list[DeviceIdentity]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import webbrowser
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,19 @@ def status_command(home: Path, wants_json: bool) -> None:
             ["mounted at", "changes not in the cloud yet", "conflicts"],
             [[m["mountpoint"], m["pending"], m["conflicts"]] for m in mounts],
         )
-    for line in found["trouble"]:
-        click.echo(f"! {line}")
+    for alert in found["alerts"]:
+        click.echo(f"! {_alert(alert)}")
+
+
+def _alert(alert: dict[str, Any]) -> str:
+    """Return what is amiss, what helps, and since when."""
+    parts = [f"{alert['mountpoint']}:"] if alert["mountpoint"] else []
+    parts += [alert["cause"], alert["remedy"]]
+    if alert["since"] is not None:
+        since = datetime.fromtimestamp(alert["since"]).astimezone()
+        times = f", {alert['count']} times" if alert["count"] > 1 else ""
+        parts.append(f"(since {since:%Y-%m-%d %H:%M}{times})")
+    return " ".join(part for part in parts if part)
 
 
 @click.command("peers", short_help="Show the other workstations of this office.")

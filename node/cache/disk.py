@@ -24,6 +24,7 @@ from lucidnode.node.cache.breaker import Breaker
 from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.holdings import Holdings
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.ids import BlockId
@@ -60,6 +61,10 @@ class CacheFacts:
     faults: int
 
 
+_DISK = "cache-disk"
+"""The topic of alerts about a disk that fails."""
+
+
 class DiskCache:
     """Blocks on disk. Opened with `async with DiskCache.open(...)`; somebody runs `upkeep`."""
 
@@ -69,14 +74,14 @@ class DiskCache:
         limit: int,
         min_free: int,
         clock: Clock,
-        trouble: Callable[[str], None],
+        alerts: Alerts,
     ) -> None:
         self._path = path
         self._limit = limit
         self._min_free = min_free
         self._floor = min_free + min_free // 4
         self._clock = clock
-        self._trouble = trouble
+        self._alerts = alerts
         self._directory: CacheDirectory | None = None
         self._holdings = Holdings([], limit)
         self._work: set[asyncio.Future[Change] | asyncio.Future[CacheDirectory]] = set()
@@ -97,18 +102,17 @@ class DiskCache:
         limit: int,
         min_free: int,
         clock: Clock,
-        trouble: Callable[[str], None],
+        alerts: Alerts,
     ) -> AsyncIterator[Self]:
         """Open the cache directory *path* for this process alone.
 
         It holds at most *limit* bytes, and gives way while less disk is free than *min_free*
         bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
-        *trouble* is told, in a sentence, what a person should hear of.
 
         Raises Refused if another daemon has the directory or this user may not use it. A disk
         that is full or failing now does not stop a node: the cache starts empty and tries again.
         """
-        cache = cls(path, limit, min_free, clock, trouble)
+        cache = cls(path, limit, min_free, clock, alerts)
         try:
             await cache._attach()
             yield cache
@@ -216,14 +220,19 @@ class DiskCache:
     def _read_ended(self, block: BlockId, reading: asyncio.Future[bytes]) -> None:
         match reading.exception():
             case None:
-                self._reading.succeeded()
+                self._succeeded(self._reading)
                 self.touch([block])
             case FileNotFoundError():
                 self._drop(block)
             case Corrupt():
                 if block in self._holdings:  # else another reading has said so
                     self._corrupt_blocks += 1
-                    self._trouble(f"a cached block was damaged on disk and dropped: {block.hex()}")
+                    self._alerts.begin(
+                        "cache-damaged",
+                        f"A cached block was damaged on disk and dropped: {block.hex()}.",
+                        f"If it goes on, the disk of {self._path} is failing: replace it.",
+                        lasts_s=EVENT_S,
+                    )
                 self._drop(block)
             case OSError() as fault:
                 self._drop(block)
@@ -295,7 +304,7 @@ class DiskCache:
             if holdings is not self._holdings:
                 return  # the directory was replaced meanwhile, and says nothing about the new one
             if change.fault is None:
-                self._writing.succeeded()
+                self._succeeded(self._writing)
             else:
                 self._failed(self._writing, change.fault)
 
@@ -307,7 +316,16 @@ class DiskCache:
     def _failed(self, breaker: Breaker, fault: OSError) -> None:
         self._faults += 1
         if breaker.failed(grave=fault.errno in _GRAVE):
-            self._trouble(f"the cache in {self._path} is off for now: {_reason(fault)}")
+            self._alerts.begin(
+                _DISK,
+                f"The cache in {self._path} is off for now: {_reason(fault)}.",
+                "Files are read without it, slower; it is tried again until the disk answers.",
+            )
+
+    def _succeeded(self, breaker: Breaker) -> None:
+        breaker.succeeded()
+        if not (self._reading.open or self._writing.open):
+            self._alerts.end(_DISK)
 
     async def _in_changer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._changer, work)
@@ -334,7 +352,7 @@ class DiskCache:
                     await self._replace(directory)
                     return
             else:
-                breaker.succeeded()
+                self._succeeded(breaker)
 
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
@@ -368,8 +386,8 @@ class DiskCache:
             case None:
                 directory = self._directory = opening.result()
                 self._holdings = Holdings(directory.found, self._limit)
-                self._reading.succeeded()
-                self._writing.succeeded()
+                self._succeeded(self._reading)
+                self._succeeded(self._writing)
                 excess = self._holdings.oldest(self._holdings.bytes - self._limit)
                 if excess:
                     self._work.add(self._start(directory, excess))

@@ -47,7 +47,7 @@ _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for."""
 
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.Welcome | wire.Look | wire.Ask | wire.BlocksUploaded | wire.Trouble
+    type=wire.Welcome | wire.Look | wire.Ask | wire.BlocksUploaded
 )
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)

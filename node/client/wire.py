@@ -22,6 +22,8 @@ from typing import Literal
 
 import msgspec
 
+from lucidnode.node.client.alerts import Alert
+
 MAX_JOURNAL_ENTRY = 16 * 1024 * 1024
 """Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
 
@@ -103,14 +105,19 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     prefetched_used: int = 0
     pending: int = 0
     conflicts: int = 0
+    alerts: int = 0
     head: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
-    """Reply to Ask: facts in plain words, shown and forgotten, never stored by the daemon."""
+    """Reply to Ask: facts and alerts in plain words, which may name files.
+
+    Shown and forgotten, never stored by the daemon.
+    """
 
     number: int
     facts: dict[str, str | int | float | bool | list[str]]
+    alerts: list[Alert]
 
 
 # -- events: daemon to mount ---------------------------------------------------------------------
@@ -133,7 +140,7 @@ class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
-    """The dashboard wants to show this project in plain words."""
+    """Somebody wants to see this project, and what is amiss with it, in plain words."""
 
     number: int
 
@@ -144,11 +151,5 @@ class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown
     ids: list[bytes]
 
 
-class Trouble(msgspec.Struct, frozen=True, tag="trouble", forbid_unknown_fields=True):
-    """Something a person should hear of; also shown on the dashboard."""
-
-    message: str
-
-
 FromMount = Hello | MountStats | Answer
-FromDaemon = Welcome | Look | Ask | BlocksUploaded | Trouble
+FromDaemon = Welcome | Look | Ask | BlocksUploaded

@@ -6,12 +6,14 @@ they come from here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.facts import PeerFacts
 from lucidnode.node.savings import Totals, savings
@@ -54,6 +56,10 @@ class UploadFacts(Protocol):
     def oldest_seconds(self) -> float: ...
 
 
+_Answered = tuple[Mount, wire.Answer | None]
+"""A mount and what it said of itself, None if it said nothing."""
+
+
 class Facts:
     """Reads the daemon's parts at the moment of asking."""
 
@@ -69,7 +75,7 @@ class Facts:
         cache: Cache,
         pending_uploads: Callable[[], UploadFacts],
         addresses: Callable[[], dict[str, str]],
-        trouble: Callable[[], list[str]],
+        alerts: Alerts,
     ) -> None:
         self._device = device
         self._bucket = bucket
@@ -80,7 +86,7 @@ class Facts:
         self._cache = cache
         self._pending_uploads = pending_uploads
         self._addresses = addresses
-        self._trouble = trouble
+        self._alerts = alerts
 
     def totals(self) -> Totals:
         """Return what this node moved, its mounts' reads included."""
@@ -100,20 +106,31 @@ class Facts:
 
     async def status(self) -> dict[str, Any]:
         """Return what runs here and how it is."""
+        return self._status(await self._answers())
+
+    def _status(self, answers: list[_Answered]) -> dict[str, Any]:
         uploads = self._pending_uploads()
         return {
             "device": self._device,
             "bucket": self._bucket,
             "addresses": self._addresses(),
-            "mounts": [_mount(mount) for mount in self._mounts],
+            "mounts": [_mount(mount) for mount, _ in answers],
             "uploads": {
                 "blocks": uploads.blocks,
                 "bytes": uploads.bytes,
                 "oldest_seconds": round(uploads.oldest_seconds, 1),
             },
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
-            "trouble": self._trouble(),
+            "alerts": [_alert(alert) for alert in self._alerts.current()]
+            + [alert for mount, answer in answers for alert in _alerts_of(mount, answer)],
         }
+
+    async def _answers(self) -> list[_Answered]:
+        """Ask all mounts at once; each stays with its own answer."""
+        mounts = list(self._mounts)
+        async with asyncio.TaskGroup() as asking:
+            tasks = [asking.create_task(mount.in_plain_words()) for mount in mounts]
+        return [(mount, task.result()) for mount, task in zip(mounts, tasks, strict=True)]
 
     async def peers(self) -> dict[str, Any]:
         """Return the office: this node's share of it and every other node."""
@@ -147,10 +164,10 @@ class Facts:
 
     async def page(self) -> dict[str, Any]:
         """Return everything the dashboard shows, projects in plain words included."""
-        described = [await mount.in_plain_words() for mount in self._mounts]
-        status = await self.status()
-        for mount, words in zip(status["mounts"], described, strict=False):
-            mount["words"] = words
+        answers = await self._answers()
+        status = self._status(answers)
+        for shown, (_, answer) in zip(status["mounts"], answers, strict=True):
+            shown["words"] = {} if answer is None else answer.facts
         return {
             **status,
             "savings": await self.savings(),
@@ -168,6 +185,32 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "head": stats.head,
         "pending": stats.pending,
         "conflicts": stats.conflicts,
+    }
+
+
+def _alerts_of(mount: Mount, answer: wire.Answer | None) -> list[dict[str, Any]]:
+    where = mount.hello.mountpoint
+    if answer is not None:
+        return [_alert(alert, where) for alert in answer.alerts]
+    silent = Alert(
+        topic="mount-silent",
+        cause=f"The drive at {where} does not answer.",
+        remedy="It may be busy; if it stays so, unmount it and mount it again.",
+        since_ns=0,
+        count=1,
+    )
+    return [{**_alert(silent, where), "since": None}]
+
+
+def _alert(alert: Alert, mountpoint: str | None = None) -> dict[str, Any]:
+    """Return *alert* as JSON: *since* in seconds since 1970, *mountpoint* if it is a mount's."""
+    return {
+        "topic": alert.topic,
+        "cause": alert.cause,
+        "remedy": alert.remedy,
+        "since": alert.since_ns / 1e9,
+        "count": alert.count,
+        "mountpoint": mountpoint,
     }
 
 

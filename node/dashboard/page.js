@@ -44,6 +44,12 @@ function rows(id, list) {
 const cell = (...children) => make("td", "", ...children);
 const number = (text) => make("td", "number", text);
 
+function alertLine(alert) {
+  const since = alert.since === null ? [] : [`(since ${new Date(1000 * alert.since).toLocaleString()})`];
+  const where = alert.mountpoint === null ? [] : [`${alert.mountpoint}:`];
+  return [...where, alert.cause, alert.remedy, ...since].filter(Boolean).join(" ");
+}
+
 function headline(facts) {
   const office = facts.savings.office;
   at("saved").textContent = size(office.saved);
@@ -56,8 +62,8 @@ function headline(facts) {
   at("uploads-note").textContent = facts.uploads.bytes
     ? `safe on this disk, oldest ${Math.round(facts.uploads.oldest_seconds)} s`
     : "everything written here is in the cloud";
-  at("trouble").hidden = facts.trouble.length === 0;
-  at("trouble").textContent = facts.trouble.join("\n");
+  at("alerts").hidden = facts.alerts.length === 0;
+  at("alerts").textContent = facts.alerts.map(alertLine).join("\n");
 }
 
 function sources(facts) {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import NoReturn
 
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -20,7 +20,7 @@ class Exchange:
     """Asks neighbours for blocks.
 
     A peer that fails rests until a probe finds it well again; one that lies is not asked any more,
-    and *trouble* hears of it.
+    and that is an alert.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class Exchange:
         neighbours: Neighbours,
         bodies: BodyClient,
         traffic: Traffic,
-        trouble: Callable[[str], None],
+        alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._neighbours = neighbours
         self._bodies = bodies
         self._traffic = traffic
-        self._trouble = trouble
+        self._alerts = alerts
         self._clock = clock
         self._revivals: asyncio.TaskGroup | None = None
 
@@ -117,9 +117,12 @@ class Exchange:
             self._traffic.peer_failed("lied")
             if not neighbour.standing.banned:
                 self._neighbours.ban(neighbour)
-                self._trouble(
-                    f"device {neighbour.device} sent bad data and is not asked for blocks again "
-                    f"until this node restarts: {failure}"
+                self._alerts.begin(
+                    f"peer:{neighbour.device}",
+                    f"Blocks from device {neighbour.device} arrive damaged: {failure}.",
+                    "It is not asked again until the daemon here restarts. Check its disk, and the "
+                    "network between you.",
+                    lasts_s=EVENT_S,
                 )
         else:
             self._traffic.peer_failed(failure.reason)

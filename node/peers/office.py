@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -60,9 +61,6 @@ class Events(Protocol):
     ) -> None:
         """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
 
-    def trouble(self, message: str) -> None:
-        """Hear of something a person should know."""
-
 
 class Office:
     """Peers linked, asked and told. Implements `fetch.Office` and `mdns.Listener`.
@@ -79,6 +77,7 @@ class Office:
         settings: Settings,
         traffic: Traffic,
         events: Events,
+        alerts: Alerts,
         heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
         totals: Callable[[], Mapping[str, int]],
         clock: Clock,
@@ -89,6 +88,7 @@ class Office:
         self._settings = settings
         self._traffic = traffic
         self._events = events
+        self._alerts = alerts
         self._heads = heads
         self._totals = totals
         self._clock = clock
@@ -102,7 +102,7 @@ class Office:
             neighbours=self._neighbours,
             bodies=self._bodies,
             traffic=traffic,
-            trouble=events.trouble,
+            alerts=alerts,
             clock=clock,
         )
         self._dialler = Dialler(tls=self._tls, members=members, outgoing=self, hello=self._hello)
@@ -286,9 +286,11 @@ class Office:
             return False
         if link.instance != self._instance and link.instance not in self._twins:
             self._twins.add(link.instance)
-            self._events.trouble(
-                f"another daemon, at {link.host}, uses this workstation's device key: "
-                "a home directory was copied; join the copy anew"
+            self._alerts.begin(
+                "identity",
+                f"Another daemon, at {link.host}, uses this workstation's device key.",
+                "A home directory was copied: join the copy anew.",
+                lasts_s=EVENT_S,
             )
         return True
 

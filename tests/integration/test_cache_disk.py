@@ -18,6 +18,7 @@ from disk_fixture import (
     PROJECT,
     FastClock,
     ManualClock,
+    Told,
     break_disk,
     breakable_disk,
     fill_disk,
@@ -48,7 +49,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 async def opened(
     path: Path, clock: ManualClock, told: list[str], limit: int = 64 * MIB, min_free: int = 0
 ) -> AsyncIterator[DiskCache]:
-    async with DiskCache.open(path, limit, min_free, clock, told.append) as cache:
+    async with DiskCache.open(path, limit, min_free, clock, Told(told)) as cache:
         yield cache
 
 
@@ -206,6 +207,7 @@ import asyncio, os, sys
 from pathlib import Path
 from lucidnode.node.block import block_id
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 
 async def fill(cache, kept):
@@ -217,7 +219,8 @@ async def fill(cache, kept):
 
 async def main():
     kept = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    async with DiskCache.open(Path(sys.argv[1]), 4 << 20, 0, SystemClock(), print) as cache:
+    clock = SystemClock()
+    async with DiskCache.open(Path(sys.argv[1]), 4 << 20, 0, clock, Alerts(clock)) as cache:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(cache.upkeep())
             for _ in range(4):
@@ -314,6 +317,7 @@ from pathlib import Path
 from lucidnode.node.block import block_id
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.staging import stage
@@ -334,7 +338,7 @@ async def main():
     path, objects, project = Path(sys.argv[1]), Path(sys.argv[2]), ProjectId(sys.argv[3])
     clock = SystemClock()
     async with (
-        DiskCache.open(path, 1 << 30, 0, clock, print) as cache,
+        DiskCache.open(path, 1 << 30, 0, clock, Alerts(clock)) as cache,
         Staging.open(path, cache, clock) as staging,
         asyncio.TaskGroup() as tasks,
     ):
@@ -400,7 +404,7 @@ async def test_kill_9_during_uploads_loses_nothing_acknowledged(tmp_path: Path) 
     told: list[str] = []
     clock = FastClock()
     async with (
-        DiskCache.open(path, 1 << 30, 0, clock, told.append) as cache,
+        DiskCache.open(path, 1 << 30, 0, clock, Told(told)) as cache,
         Staging.open(path, cache, clock) as staging,
         asyncio.TaskGroup() as tasks,
     ):

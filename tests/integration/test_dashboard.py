@@ -12,6 +12,7 @@ import pytest
 
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.dashboard.facts import Facts
@@ -68,6 +69,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
+        self.alerts = Alerts(SystemClock())
         self.mounts = Mounts()
         self.mount = Mount(
             ProjectId("c" * 32), wire.Hello(mountpoint="/home/ada/demo", pid=1, head=7)
@@ -83,7 +85,7 @@ class Scene:
             cache=FixedCache(),
             pending_uploads=NoUploads,
             addresses=dict,
-            trouble=list,
+            alerts=self.alerts,
         )
         self.metrics.watch_totals(self.facts.totals)
 
@@ -96,7 +98,7 @@ class Scene:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
                 case wire.Ask(number=number):
-                    self.mount.heard(wire.Answer(number, {"project": "demo"}))
+                    self.mount.heard(wire.Answer(number, {"project": "demo"}, []))
                 case other:
                     raise AssertionError(other)
         return asked.result()

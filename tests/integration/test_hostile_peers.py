@@ -91,8 +91,8 @@ async def test_a_peer_that_misleads_is_named_and_never_asked_again(
         [facts] = reader.office.facts()
         assert facts.state == "banned"
         assert facts.share == 0.0
-        assert len(reader.heard.troubles) == 1
-        assert facts.device in reader.heard.troubles[0]
+        assert len(reader.told) == 1
+        assert facts.device in reader.told[0]
         assert reader.traffic.failures == {"lied": 1}
         assert (
             sum(reader.traffic.bytes.values()) - reader.traffic.bytes["received"]
@@ -112,7 +112,7 @@ async def test_a_peer_that_fails_rests_until_a_probe_finds_it_well(
         await timed(reader, bucket, blocks[0])
         [facts] = reader.office.facts()
         assert facts.state == "resting"
-        assert not reader.heard.troubles
+        assert not reader.told
         asked = len(peer.requests)
         await until(lambda: reader.office.facts()[0].state == "linked")
         assert len(peer.requests) == asked  # no reader paid for finding out

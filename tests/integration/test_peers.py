@@ -209,16 +209,16 @@ async def test_a_node_given_its_own_address_ignores_it(tmp_path: Path) -> None:
         a.office.add_peer(a.place)
         await asyncio.sleep(0.3)
         assert not a.office.facts()
-        assert not a.heard.troubles
+        assert not a.told
 
 
 async def test_a_copied_device_key_is_reported_by_both(tmp_path: Path) -> None:
     [key] = identities(tmp_path, 1)
     roll = Roll(key)
     async with node(key, roll, Bucket()) as a, node(key, roll, Bucket(), a.place) as b:
-        await until(lambda: bool(a.heard.troubles and b.heard.troubles))
-        assert "device key" in a.heard.troubles[0]
-        assert len(a.heard.troubles) == 1
+        await until(lambda: bool(a.told and b.told))
+        assert "device key" in a.told[0]
+        assert len(a.told) == 1
         assert not a.office.facts()
 
 

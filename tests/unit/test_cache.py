@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import ManualClock, make_block
+from disk_fixture import ManualClock, Told, make_block
 
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
@@ -39,15 +39,14 @@ async def opened(
     limit: int = LIMIT,
     min_free: int = 0,
     clock: Clock | None = None,
-    trouble: Callable[[str], None] | None = None,
+    told: list[str] | None = None,
 ) -> AsyncIterator[DiskCache]:
-    """Open a cache; trouble that nobody asked for fails the test."""
-    told: list[str] = []
-    async with DiskCache.open(
-        path, limit, min_free, clock or ManualClock(), trouble or told.append
-    ) as cache:
+    """Open a cache; an alert that nobody asked for fails the test."""
+    unasked: list[str] = []
+    alerts = Told(unasked if told is None else told)
+    async with DiskCache.open(path, limit, min_free, clock or ManualClock(), alerts) as cache:
         yield cache
-    assert told == []
+    assert unasked == []
 
 
 async def filled(cache: DiskCache, count: int) -> list[BlockId]:
@@ -169,7 +168,7 @@ async def test_a_damaged_block_is_dropped_counted_and_reported_as_not_held(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     told: list[str] = []
-    async with opened(tmp_path, trouble=told.append) as cache:
+    async with opened(tmp_path, told=told) as cache:
         good, bad = await filled(cache, 2)
         content = await asyncio.to_thread(cache.path(bad).read_bytes)
         await asyncio.to_thread(cache.path(bad).write_bytes, damage(content))
@@ -187,7 +186,7 @@ async def test_a_damaged_block_is_dropped_counted_and_reported_as_not_held(
 
 async def test_swapped_files_are_both_misses(tmp_path: Path) -> None:
     told: list[str] = []
-    async with opened(tmp_path, trouble=told.append) as cache:
+    async with opened(tmp_path, told=told) as cache:
         a, b = (cache.path(block) for block in await filled(cache, 2))
         contents = a.read_bytes(), b.read_bytes()
         b.write_bytes(contents[0])
@@ -221,7 +220,7 @@ async def test_removing_the_directory_switches_the_cache_off_until_it_is_made_an
 ) -> None:
     told: list[str] = []
     path, clock = tmp_path / "cache", ManualClock()
-    async with opened(path, clock=clock, trouble=told.append) as cache:
+    async with opened(path, clock=clock, told=told) as cache:
         ids = await filled(cache, 5)
         shutil.rmtree(path)
         assert not await cache.put(*make_block())
@@ -244,7 +243,7 @@ async def test_removing_the_directory_switches_the_cache_off_until_it_is_made_an
 async def test_a_directory_that_others_took_over_is_left_to_them(tmp_path: Path) -> None:
     told: list[str] = []
     path, clock = tmp_path / "cache", ManualClock()
-    async with opened(path, clock=clock, trouble=told.append) as evicted:
+    async with opened(path, clock=clock, told=told) as evicted:
         await filled(evicted, 1)
         shutil.rmtree(path)
         async with opened(path) as theirs:
@@ -301,7 +300,7 @@ async def test_a_path_that_is_no_directory_is_refused_with_the_reason(tmp_path: 
     (tmp_path / "file").write_text("in the way")
     told: list[str] = []
     with pytest.raises(Refused, match="Not a directory"):
-        async with opened(tmp_path / "file" / "cache", trouble=told.append):
+        async with opened(tmp_path / "file" / "cache", told=told):
             pass
 
 
@@ -384,7 +383,7 @@ async def test_a_disk_that_fails_again_and_again_is_left_alone_and_then_tried_ag
 ) -> None:
     told: list[str] = []
     clock = ManualClock()
-    async with opened(tmp_path, clock=clock, trouble=told.append) as cache:
+    async with opened(tmp_path, clock=clock, told=told) as cache:
         *bad, good = await filled(cache, 4)
         for block in bad:
             cache.path(block).unlink()

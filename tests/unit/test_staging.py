@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import PROJECT, ManualClock, make_block
+from disk_fixture import PROJECT, ManualClock, Told, make_block
 
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import STALE_NS, Staging
@@ -39,7 +39,7 @@ async def opened(path: Path, limit: int = 1 << 20) -> AsyncIterator[tuple[Stagin
     clock = ManualClock()
     told: list[str] = []
     async with (
-        DiskCache.open(path, limit, 0, clock, told.append) as cache,
+        DiskCache.open(path, limit, 0, clock, Told(told)) as cache,
         Staging.open(path, cache, clock) as staging,
     ):
         yield staging, cache

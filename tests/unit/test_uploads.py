@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import PROJECT, FastClock, make_block
+from disk_fixture import PROJECT, FastClock, Told, make_block
 
 from lucidnode.node.block import verified
 from lucidnode.node.bucket.keys import block_key
@@ -73,7 +73,7 @@ class Node:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
         async with (
-            DiskCache.open(self.path, 64 << 20, 0, self.clock, self.troubles.append) as cache,
+            DiskCache.open(self.path, 64 << 20, 0, self.clock, Told(self.troubles)) as cache,
             Staging.open(self.path, cache, self.clock) as staging,
         ):
             uploads = Uploads(
