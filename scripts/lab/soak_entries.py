@@ -37,13 +37,15 @@ NAMES = ("a", "b", "c")
 QUIESCE_S = 300.0
 """Virtual seconds in which everything must come to rest once the faults are over."""
 
+CALM_S = 90.0
+"""Virtual seconds after which no alert may be left."""
+
 ALERT_S = 20.0
 """Virtual seconds a node may be kept from committing or reading before `status` says so."""
 
 MOST_REQUESTS = 400
 """Requests of one node in any ten seconds of the clock: a retry loop without a rate makes more."""
 
-ALERTS = False
 _PHASES = (1, 3)
 _PHASE_S = (3.0, 16.0)
 
@@ -128,6 +130,7 @@ class World:
             for node in self.nodes:
                 await self._start(node)
             await self._quiesce()
+            await self._until(lambda: not any(node.alerts() for node in self.nodes), CALM_S)
             watching.cancel()
             life[-1].cancel()
             self._pushing = False
@@ -361,9 +364,9 @@ class World:
                     raise self._broken(f"entry {seq}, acknowledged to {node.name}, is not there")
             self._check_rate(node)
             complaints = self._watches[node.name].complaints
-            if complaints and ALERTS:
+            if complaints:
                 raise self._broken(complaints[0])
-            if node.alerts() and ALERTS:
+            if node.alerts():
                 raise self._broken(f"{node.name} still says {[a.cause for a in node.alerts()]}")
 
     def _check_chain(self) -> None:
