@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from lucidnode.fs.errors import CacheInsideMount, FuseMissing, MountPointBusy, M
 
 FSNAME = "lucidnode"
 """The name of the device in /proc/self/mountinfo, by which we know our own mounts."""
+
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 class Mounted(NamedTuple):
@@ -29,14 +32,27 @@ class Mounted(NamedTuple):
         return self.kind.startswith("fuse") and self.source == FSNAME
 
 
-def mounts(mountinfo: str) -> list[Mounted]:
-    """Parse the text of /proc/self/mountinfo, as proc(5) describes it."""
+def mounts(mountinfo: bytes) -> list[Mounted]:
+    """Parse a process's mountinfo, as proc(5) describes it.
+
+    Bytes, and only a newline ends a line: anybody on this machine may mount on a directory whose
+    name holds a carriage return, a Unicode line separator or no text at all. What has not the shape
+    of a line is none.
+    """
     found = []
-    for line in mountinfo.splitlines():
-        fields, _, rest = line.partition(" - ")
-        _, _, device, _, directory, *_ = fields.split(" ")
-        kind, source, *_ = rest.split(" ")
-        found.append(Mounted(device, Path(_unescaped(directory)), kind, _unescaped(source)))
+    for line in mountinfo.split(b"\n"):
+        fields, _, rest = line.partition(b" - ")
+        where, what = fields.split(b" "), rest.split(b" ")
+        if len(where) < 5 or len(what) < 2:  # up to the mount point; type and source
+            continue
+        found.append(
+            Mounted(
+                os.fsdecode(where[2]),
+                Path(_unescaped(where[4])),
+                os.fsdecode(what[0]),
+                _unescaped(what[1]),
+            )
+        )
     return found
 
 
@@ -45,9 +61,12 @@ def mounted_at(directory: Path) -> Mounted | None:
 
     Asks nothing of the file system itself: the one at *directory* may be dead.
     """
-    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     wanted = _without_asking(directory)
-    found = [mount for mount in mounts(text) if mount.directory == wanted]
+    found = [
+        mount
+        for mount in mounts(Path("/proc/self/mountinfo").read_bytes())
+        if mount.directory == wanted
+    ]
     return found[-1] if found else None
 
 
@@ -143,8 +162,6 @@ def _without_asking(directory: Path) -> Path:
     return absolute.parent.resolve() / absolute.name if absolute.name else absolute
 
 
-def _unescaped(field: str) -> str:
-    """Undo mountinfo's escapes: blank, tab, newline and backslash as three octal digits."""
-    for code in ("\\040", "\\011", "\\012", "\\134"):
-        field = field.replace(code, chr(int(code[1:], 8)))
-    return field
+def _unescaped(field: bytes) -> str:
+    """Undo mountinfo's escapes, a backslash and three octal digits, in one pass."""
+    return os.fsdecode(_ESCAPED.sub(lambda code: bytes([int(code[1], 8)]), field))

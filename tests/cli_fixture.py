@@ -137,8 +137,7 @@ class Workstation:
 
     def leave(self) -> None:
         """Take away what still runs and is mounted."""
-        text = Path("/proc/self/mountinfo").read_text()
-        for mount in mounts(text):
+        for mount in mounts(Path("/proc/self/mountinfo").read_bytes()):
             if mount.is_ours and mount.directory.is_relative_to(self.folder):
                 subprocess.run(["umount", "-l", mount.directory], check=False)
         for pid in self.processes():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lucidnode.fs.mountpoint import mounts
+
 _NAMED = 4
 """More names do not help to find the window that is to be closed."""
 
@@ -16,6 +18,33 @@ def users_of(directory: Path) -> list[str]:
     found: list[str] = []
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         if any(_is_below(link, directory) for link in _links(process)):
+            found.append(f"{_name(process)} (process {process.name})")
+        if len(found) == _NAMED:
+            break
+    return found
+
+
+def holders_of(device: str) -> list[str]:
+    """Return processes in whose mount namespaces the file system *device* still is, first ones only.
+
+    Unmounted here, it stays mounted in every namespace that was copied meanwhile: a container, a
+    service with a private `/tmp`, `unshare -m`. *device* is as mountinfo has it.
+    """
+    found: list[str] = []
+    looked_at: set[str] = set()
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        try:
+            namespace = str((process / "ns/mnt").readlink())
+            if namespace in looked_at:
+                continue
+            looked_at.add(namespace)
+        except OSError:
+            pass  # somebody else's process: its mountinfo may be read all the same
+        try:
+            known = mounts((process / "mountinfo").read_bytes())
+        except OSError:
+            continue
+        if any(mount.device == device for mount in known):
             found.append(f"{_name(process)} (process {process.name})")
         if len(found) == _NAMED:
             break

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from lucidnode.cli.background import ends_within, facts_if_running
-from lucidnode.cli.in_use import users_of
+from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.mounting import mount_log, mount_path
 from lucidnode.cli.output import in_blocks
 from lucidnode.cli.progress import bytes_left, spinner
@@ -65,14 +65,28 @@ def umount_command(home: Path, directory: Path) -> None:
     process = os.pidfd_open(mount["pid"])
     asyncio.run(_until_uploaded(home, mountpoint))
     _unmount(mountpoint)
+    holders = holders_of(found.device)
+    if holders:
+        # The kernel tells the process nothing while there is a copy: it would serve that for ever.
+        signal.pidfd_send_signal(process, signal.SIGTERM)
     with spinner("handing over to the daemon…"):
         if not ends_within(process, _HAND_OVER):
-            signal.pidfd_send_signal(process, signal.SIGTERM)
             raise MountPointBusy(
                 f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing over; "
                 "it goes on in the background"
             )
-    click.echo(f"{mountpoint} is unmounted{_what_is_left(home, log, before)}", err=True)
+    click.echo(
+        f"{mountpoint} is unmounted{_what_is_left(home, log, before)}{_cut_off(holders)}", err=True
+    )
+
+
+def _cut_off(holders: list[str]) -> str:
+    if not holders:
+        return ""
+    return (
+        f"; {', '.join(holders)} held a copy of the mount in a mount namespace of its own, "
+        "which answers no more"
+    )
 
 
 def _unmount(mountpoint: Path) -> None:

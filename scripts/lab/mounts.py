@@ -10,14 +10,16 @@ from pathlib import Path
 from lab.command import run
 from lab.errors import CommandFailed, LabError
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def mounted_below(root: Path) -> list[Path]:
     """Return the mount points at or below *root*, the innermost first."""
     found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = Path(_OCTAL.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]))
+    # Bytes, and only a newline ends a line: other people's directories are in there, too.
+    for line in Path("/proc/self/mountinfo").read_bytes().strip().split(b"\n"):
+        field = _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), line.split(b" ")[4])
+        point = Path(os.fsdecode(field))
         if point.is_relative_to(root):
             found.append(point)
     return found[::-1]

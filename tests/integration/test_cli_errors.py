@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -299,6 +300,44 @@ def test_umount_names_who_uses_the_mount(station: Workstation, mounted: Path) ->
     assert ended.code == Exit.MOUNT_POINT
     assert ended.line == (f"{mounted} is in use by sleep (process {sleeper.pid}): close that first")
     assert os.path.ismount(mounted)
+
+
+def test_umount_waits_for_no_copy_of_the_mount_and_names_who_has_it(
+    station: Workstation, mounted: Path
+) -> None:
+    copying = [
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        "echo copied; exec sleep 60",
+    ]
+    with subprocess.Popen(copying, stdout=subprocess.PIPE) as sleeper:
+        assert sleeper.stdout is not None
+        assert sleeper.stdout.readline() == b"copied\n"
+        began = time.monotonic()
+        ended = station.ok("umount", mounted)
+        took = time.monotonic() - began
+        sleeper.kill()
+    assert f"sleep (process {sleeper.pid}) held a copy of the mount" in ended.err
+    # The hand-over of an idle mount takes no time; what would not come was waited for a minute.
+    assert took < 10
+    assert station.facts("status")["mounts"] == []
+
+
+def test_a_directory_of_anybody_with_a_strange_name_stops_nothing(
+    station: Workstation, mounted: Path
+) -> None:
+    strange = station.folder / "a\r\x0b\u2028b"
+    strange.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "strange", strange], check=True)
+    try:
+        station.ok("umount", mounted)
+        station.unlocked("mount", "demo", mounted)
+    finally:
+        subprocess.run(["umount", strange], check=True)
 
 
 def test_umount_of_what_is_not_ours(station: Workstation) -> None:

@@ -17,7 +17,7 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from daemon_fixture import BLOCK, MountFailed, Workstation, eventually, workstations
 
-from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.fs.mountpoint import mounted_at, mounts
 
 pytestmark = pytest.mark.fuse
 
@@ -253,8 +253,8 @@ def test_a_dead_mount_is_taken_away_and_not_stacked_upon(node: Workstation) -> N
             os.listdir(node.mountpoint)
         assert caught.value.errno == errno.ENOTCONN
     node.mount()
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    assert sum(str(node.mountpoint) in line for line in lines) == 1
+    known = mounts(Path("/proc/self/mountinfo").read_bytes())
+    assert sum(mount.directory == node.mountpoint for mount in known) == 1
 
 
 def test_a_full_staging_area_is_enospc_and_loses_nothing_acknowledged(node: Workstation) -> None:
