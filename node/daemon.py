@@ -163,6 +163,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 events := OfficeNews(
                     mounts,
                     lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                    roster.heard,
                     alerts,
                     clock,
                 )

@@ -38,7 +38,7 @@ class OfficeNews:
     """What peers say, checked and handed on to the mounts. Implements `peers.office.Events`.
 
     *journal* and *tasks* are set before the office opens. *writer_key* gives the Ed25519 key of a
-    device whose entries count, else None.
+    device whose entries count, else None; *heard_of_roster* compares logs of members.
     """
 
     journal: JournalService
@@ -48,11 +48,13 @@ class OfficeNews:
         self,
         mounts: Mounts,
         writer_key: Callable[[DeviceId], bytes | None],
+        heard_of_roster: Callable[[DeviceId, Seq, bytes], None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._mounts = mounts
         self._writer_key = writer_key
+        self._heard_of_roster = heard_of_roster
         self._alerts = alerts
         self._clock = clock
         self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
@@ -77,6 +79,9 @@ class OfficeNews:
                 self._check(device, project, *claims[-1])
             elif common:
                 self._alerts.end(_topic(device, project))
+
+    def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
+        self._heard_of_roster(device, seq, hash_)
 
     def _is_sound(self, project: ProjectId, seq: Seq, body: bytes) -> bool:
         if not is_entry_of(project, seq, body):

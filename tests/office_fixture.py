@@ -31,12 +31,16 @@ class Roll:
     def __init__(self, *identities: DeviceIdentity) -> None:
         self.certificates = {identity.id: identity.certificate for identity in identities}
         self.known = {PROJECT}
+        self.head = Seq(1), b"r" * 32
 
     def devices(self) -> Mapping[DeviceId, bytes]:
         return self.certificates
 
     def projects(self) -> Collection[ProjectId]:
         return self.known
+
+    def log_head(self) -> tuple[Seq, bytes]:
+        return self.head
 
 
 @dataclass
@@ -122,6 +126,7 @@ class Heard:
     heads_of: dict[DeviceId, Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]] = field(
         default_factory=dict
     )
+    rosters: dict[DeviceId, tuple[Seq, bytes]] = field(default_factory=dict)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
         self.pushes.append((device, project, seq, body))
@@ -130,6 +135,9 @@ class Heard:
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
     ) -> None:
         self.heads_of[device] = heads
+
+    def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
+        self.rosters[device] = seq, hash_
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from lucidnode.node.client.ids import DeviceId, ProjectId
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 
 
 class Members(Protocol):
@@ -16,3 +16,6 @@ class Members(Protocol):
 
     def projects(self) -> Collection[ProjectId]:
         """Return the projects of the studio."""
+
+    def log_head(self) -> tuple[Seq, bytes]:
+        """Return number and hash of the newest item of the log, for peers to compare."""

@@ -68,9 +68,14 @@ Claims = Annotated[list[tuple[Number, Bytes32]], Meta(min_length=1, max_length=M
 
 
 class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True):
-    """The highest journal entries seen of each project, highest last: number and hash."""
+    """What the sender has read of the logs: numbers and hashes.
+
+    *heads* are the highest journal entries seen of each project, highest last, *roster* the newest
+    item of the log of members.
+    """
 
     heads: Annotated[dict[Project, Claims], Meta(max_length=4096)]
+    roster: tuple[Number, Bytes32] | None = None
 
 
 class Totals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_fields=True):

@@ -61,6 +61,9 @@ class Events(Protocol):
     ) -> None:
         """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
 
+    def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
+        """Hear the newest item (number, hash) a peer has read of the log of members."""
+
 
 class Office:
     """Peers linked, asked and told. Implements `fetch.Office` and `mdns.Listener`.
@@ -225,6 +228,9 @@ class Office:
                     for project, claims in message.heads.items()
                 }
                 self._events.heads(link.device, heads)
+                if message.roster is not None:
+                    seq, hash_ = message.roster
+                    self._events.roster_head(link.device, Seq(seq), hash_)
             case Totals():
                 if (neighbour := self._neighbours.get(link.device)) is not None:
                     neighbour.totals = message.totals
@@ -318,7 +324,10 @@ class Office:
     def _tell_news(self) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""
         heads, totals = (
-            Heads({str(p): list(claims) for p, claims in self._heads().items()}),
+            Heads(
+                {str(p): list(claims) for p, claims in self._heads().items()},
+                self._members.log_head(),
+            ),
             Totals(dict(self._totals())),
         )
         told_heads, told_totals = self._told

@@ -279,6 +279,7 @@ class World:
             here, there = self.random.sample(self.nodes, 2)
             if here.daemon and there.daemon and here.daemon_is_up and there.daemon_is_up:
                 there.daemon.events.heads(here.device, here.daemon.journal.newest(8))
+                there.daemon.events.roster_head(here.device, *here.daemon.roster.log_head())
 
     # -- what must hold -----------------------------------------------------------------------
 

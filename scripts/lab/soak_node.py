@@ -177,6 +177,7 @@ class Daemon(Process):
             self.events = OfficeNews(
                 self.mounts,
                 lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                self.roster.heard,
                 self.alerts,
                 clock,
             )

@@ -176,6 +176,9 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
             )
         )
         await until(
+            lambda: all(n.heard.rosters.get(a.identity.id) == (1, b"r" * 32) for n in (b, c))
+        )
+        await until(
             lambda: all(
                 {"served": 12} in [facts.totals for facts in n.office.facts()] for n in (b, c)
             )

@@ -26,11 +26,12 @@ GOOD: list[Message] = [
     Welcome(1, b"i" * 16, 16, 4434, b"s" * 16, b"k" * 32),
     Push("0f" * 16, 7, b"entry"),
     Heads({"0f" * 16: [(7, b"h" * 32)]}),
+    Heads({}, (3, b"r" * 32)),
     Totals({"served": 5}),
 ]
 
 
-@pytest.mark.parametrize("message", GOOD, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("message", GOOD, ids=repr)
 def test_a_message_is_read_as_it_was_written(message: Message) -> None:
     assert decode(encode(message)) == message
 
@@ -61,6 +62,8 @@ def test_any_bytes_are_a_message_or_malformed(raw: bytes) -> None:
         {"type": "push", "project": "0f" * 16 + "\n", "seq": 1, "body": b""},
         {"type": "heads", "heads": {"0f" * 16: [1, b"h" * 31]}},
         {"type": "heads", "heads": {f"{n:032x}": [1, b"h" * 32] for n in range(4097)}},
+        {"type": "heads", "heads": {}, "roster": [0, b"h" * 32]},
+        {"type": "heads", "heads": {}, "roster": [1, b"h" * 31]},
         {"type": "totals", "totals": {"x" * 65: 1}},
         {"type": "totals", "totals": {str(n): 1 for n in range(65)}},
         {"type": "totals", "totals": {}, "more": 1},

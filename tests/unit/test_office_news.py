@@ -42,7 +42,14 @@ class Listening:
         mounts.add(self.mount)
         self.alerts = Alerts(SystemClock())
         self.writers: dict[DeviceId, bytes] = {DeviceId("cd" * 16): sodium.signing_public(SEED)}
-        self.news = OfficeNews(mounts, self.writers.get, self.alerts, FastClock())
+        self.roster_heads: list[tuple[DeviceId, Seq, bytes]] = []
+        self.news = OfficeNews(
+            mounts,
+            self.writers.get,
+            lambda *head: self.roster_heads.append(head),
+            self.alerts,
+            FastClock(),
+        )
         self.news.journal, self.news.tasks = node.journal, tasks
 
     async def write(self, *numbers: int) -> list[bytes]:
