@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import Seq
@@ -181,7 +180,7 @@ async def join(
 
     Raises TicketSpent, or what the bucket says.
     """
-    credentials = msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
+    credentials = _credentials(ticket)
     address = await prepare_bucket(
         parse_address(ticket.bucket, ticket.endpoint, ticket.region),
         credential_source(credentials, network),
@@ -194,15 +193,21 @@ async def join(
     membership = _membership(earlier, ticket, label)
     claim = _claim(device, ticket.studio, membership.keys)
     await asyncio.to_thread(_save_secrets, home, membership, earlier, passphrase, credentials)
-    await _join_log(bucket, ticket, membership, claim)
+    await _join_log(bucket, ticket, membership, claim, SystemClock())
     config = _config(address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key)
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
+def _credentials(ticket: Ticket) -> Credentials | None:
+    try:
+        return msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
+    except msgspec.ValidationError as error:
+        raise Refused("the ticket carries no credentials that this version knows") from error
+
+
 async def _join_log(
-    bucket: Bucket, ticket: Ticket, membership: Membership, claim: DeviceClaim
+    bucket: Bucket, ticket: Ticket, membership: Membership, claim: DeviceClaim, clock: Clock
 ) -> None:
-    clock = SystemClock()
     slots = roster_slots(bucket, Alerts(clock), clock, _JITTER)
     reader = RosterReader(ticket.genesis)
     for _ in range(_TRIES):
@@ -212,7 +217,7 @@ async def _join_log(
         roster = reader.roster()
         if membership.keys.public in roster.members:
             return  # by an earlier run that was not told how it ended
-        entry = join_entry(roster, ticket.invite, membership, claim, time.time_ns())
+        entry = join_entry(roster, ticket.invite, membership, claim, clock.wall_ns())
         deadline = clock.boot() + _COMMIT_SECONDS
         below = fits(reader.log[-1])
         match await slots.take(Seq(roster.head + 1), entry, below, deadline):

@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lucidnode.node.client.device_certificate import device_certificate
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.durable import write_durably
+from lucidnode.node.client.errors import NoSpace, Refused
 from lucidnode.node.client.roster_entry import device_id
 
 
@@ -49,9 +50,7 @@ class DeviceIdentity:
         Raises Refused if there is a file already: a device keeps its key for life. Blocking.
         """
         key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        certificate = device_certificate(key.public_key().public_bytes_raw(), key.sign)
-        pem += ssl.DER_cert_to_PEM_cert(certificate).encode()
+        pem = _pem(key)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -85,11 +84,18 @@ class DeviceIdentity:
                 raise Refused(f"{path} is readable by others: run `chmod 600 {path}`")
             pem = stream.read(65536)
         try:
-            key = load_pem_private_key(pem, password=None)
+            # Without the certificate: that can be made again, whatever has become of it.
+            secret = pem.partition(b"-----BEGIN CERTIFICATE")[0]
+            key = load_pem_private_key(secret, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise Refused(f"the device key {path} is damaged") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise Refused(f"{path} is no device key")
+        if pem != _pem(key):  # TLS reads the certificate from there
+            try:
+                write_durably(path, _pem(key))
+            except (NoSpace, OSError) as error:
+                raise Refused(f"cannot mend the certificate in {path}: {error}") from error
         return cls(path, key)
 
     def sign(self, message: bytes) -> bytes:
@@ -119,3 +125,10 @@ class DeviceIdentity:
         if anchors:
             context.load_verify_locations(cadata=anchors)
         return context
+
+
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    """Return what `device.pem` holds: the key, and the certificate made from it."""
+    certificate = device_certificate(key.public_key().public_bytes_raw(), key.sign)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return secret + ssl.DER_cert_to_PEM_cert(certificate).encode()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from studio_fixture import NOW, Studio, claim
 
 from lucidnode import founding
 from lucidnode.founding import Local, Place
+from lucidnode.fs.errors import TicketSpent
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import open_membership
+from lucidnode.fs.membership.ticket import Ticket
 from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.keys import roster_key
+from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import Seq
 from lucidnode.node.config import MEMBER_FILE, NODE_FILE, load_config
 
 LOCAL = Local(cache_dir=None, cache_limit_mib=None)
@@ -46,3 +56,111 @@ async def test_founding_can_be_repeated_and_destroys_no_key(tmp_path: Path) -> N
     kept = open_membership((home / "member.1.json").read_bytes(), "first words")
     assert kept.studio.hex() == founded.studio
     assert (home / MEMBER_FILE).exists()
+
+
+class FaultyBucket(MemoryBucket):
+    """Answers what *fault* makes of the answer."""
+
+    fault: Callable[[str], bytes | None] = staticmethod(lambda key: None)
+
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        changed = self.fault(key)
+        return await super().get(key, span) if changed is None else changed
+
+
+class PatientClock(SystemClock):
+    """Time that passes only in sleep, from the year of the studio's tickets on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def boot(self) -> float:
+        return self.now
+
+    def wall_ns(self) -> int:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Guest:
+    """Somebody with a ticket to a studio whose log is in a bucket."""
+
+    def __init__(self) -> None:
+        self.studio = Studio()
+        self.invite = self.studio.invite(expires_ns=2 * NOW)
+        self.bucket = FaultyBucket()
+        self.who = self.studio.newcomer()
+
+    def publish(self) -> None:
+        for seq, raw in enumerate(self.studio.entries, start=1):
+            self.bucket.objects[roster_key(Seq(seq))] = raw
+
+    def ticket(self) -> Ticket:
+        return Ticket(
+            bucket="",
+            endpoint=None,
+            region=None,
+            credentials={},
+            studio=self.studio.studio,
+            genesis=self.studio.ada.genesis,
+            lan_key=bytes(32),
+            name_key=bytes(32),
+            invite=self.invite,
+            expires_ns=2 * NOW,
+            suggested_name="",
+        )
+
+    async def join(self) -> None:
+        device = claim(self.studio.studio, self.who.keys, b"d" * 32)
+        await founding._join_log(self.bucket, self.ticket(), self.who, device, PatientClock())
+        seqs = sorted(self.bucket.objects)
+        self.studio.entries = [self.bucket.objects[key] for key in seqs]
+
+    def is_member(self) -> bool:
+        return self.who.keys.public in self.studio.roster().members
+
+
+async def test_garbage_in_the_log_keeps_nobody_from_joining(expected_warnings: list[str]) -> None:
+    guest = Guest()
+    guest.studio.entries += [b"<html>", guest.studio.entries[1]]
+    guest.publish()
+    await guest.join()
+    assert guest.is_member()
+    await guest.join()  # once more: the first run was not told how it ended
+    assert len(guest.studio.roster().members) == 2
+    expected_warnings.append("something that is no entry")
+
+
+async def test_a_gateways_page_does_not_use_up_a_ticket(expected_warnings: list[str]) -> None:
+    guest = Guest()
+    guest.publish()
+    before = dict(guest.bucket.objects)
+    guest.bucket.fault = lambda key: b"<html>Welcome to our hotel</html>"
+    with pytest.raises(Unavailable):
+        await guest.join()
+    guest.bucket.fault = lambda key: None if key in before else b"<html></html>"
+    with pytest.raises(Unavailable):
+        await guest.join()
+    assert guest.bucket.objects == before
+    guest.bucket.fault = lambda key: None
+    await guest.join()
+    assert guest.is_member()
+    expected_warnings.append("answers in its place")
+
+
+async def test_a_ticket_admits_one() -> None:
+    guest = Guest()
+    guest.publish()
+    await guest.join()
+    guest.who = guest.studio.newcomer("Mallory")
+    with pytest.raises(TicketSpent):
+        await guest.join()
+
+
+async def test_a_ticket_with_odd_credentials_is_refused_in_words(tmp_path: Path) -> None:
+    ticket = msgspec.structs.replace(Guest().ticket(), credentials={"odd": "x"})
+    with pytest.raises(Refused, match="credentials"):
+        await founding.join(tmp_path / "home", ticket, Network(), LOCAL, "words", ADA)

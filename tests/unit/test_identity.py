@@ -55,6 +55,23 @@ def test_an_unusable_key_file_is_refused_with_the_way_out(tmp_path: Path) -> Non
             DeviceIdentity.load(path)
 
 
+@pytest.mark.parametrize("lost", ["cut", "damaged", "gone"])
+def test_a_certificate_that_was_lost_from_the_file_is_made_again(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "device.pem"
+    made = DeviceIdentity.create(path)
+    whole = path.read_bytes()
+    end = whole.index(b"-----BEGIN CERTIFICATE")
+    damaged = whole.replace(whole[end + 40 : end + 60], b"?" * 20)
+    path.write_bytes({"cut": whole[: end + 100], "damaged": damaged, "gone": whole[:end]}[lost])
+    read = DeviceIdentity.load(path)
+    assert path.read_bytes() == whole
+    assert path.stat().st_mode & 0o777 == 0o600
+    seen = handshake(
+        read.client_context([made.certificate]), made.server_context([read.certificate])
+    )
+    assert seen == (made.certificate, made.certificate)
+
+
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[bytes | None, bytes | None]:
     """Shake hands in memory; return the certificates that client and server saw."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
