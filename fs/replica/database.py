@@ -153,18 +153,22 @@ class Database:
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Inside a transaction: a part that an exception undoes, while the rest stands."""
+        """Inside a transaction: a part that an exception undoes, while the rest stands.
+
+        Except on a full disk, where SQLite may have undone all of the transaction.
+        """
         assert self._recorded is not None
         mark = len(self._recorded)
         self.rows("SAVEPOINT attempt")
         try:
             yield
         except BaseException:
-            self.rows("ROLLBACK TO attempt")
-            del self._recorded[mark:]
+            if self._connection.in_transaction:
+                self.rows("ROLLBACK TO attempt")
+                del self._recorded[mark:]
+                self.rows("RELEASE attempt")
             raise
-        finally:
-            self.rows("RELEASE attempt")
+        self.rows("RELEASE attempt")
 
     # -- changesets --------------------------------------------------------------------------
 
@@ -400,6 +404,9 @@ def _mapped_errors() -> Iterator[None]:
 def _mapped(error: apsw.Error) -> FsError:
     match error:
         case apsw.FullError():
+            return NoSpace("the disk that holds the replica is full")
+        case apsw.IOError() if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+            # The index of the log cannot grow: so SQLite says that a disk is full, too.
             return NoSpace("the disk that holds the replica is full")
         case apsw.NotADBError():
             return ReplicaKeyWrong("the key does not open the replica")

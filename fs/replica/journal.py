@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica import intents, rows
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
-from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.database import Database, Unfit
 from lucidnode.fs.replica.footprint import Line
 from lucidnode.fs.replica.inode import MAX_DEPTH
 from lucidnode.fs.replica.intents import Recorded
 from lucidnode.fs.replica.rebase import Outcome, Waiting
-from lucidnode.fs.replica.row_rules import MAX_BYTES, MAX_ROWS, encoded_operation
+from lucidnode.fs.replica.row_rules import MAX_BYTES, MAX_ROWS, checked_changes, encoded_operation
 from lucidnode.fs.replica.rows import RowChange
-from lucidnode.fs.replica.tree_rules import MAX_ANCESTORS
+from lucidnode.fs.replica.tree_rules import MAX_ANCESTORS, check_tree
 from lucidnode.node.client.ids import BlockId, Seq
 
 _BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
@@ -139,6 +140,7 @@ class Journal:
         """Return the next entry's contents, or None if nothing waits.
 
         An empty changeset means that the operations cancel out: settle them without an entry.
+        Raises ReplicaCorrupt if the entry would count as empty: a fault of ours.
         """
         changes: list[RowChange] = []
         last = 0
@@ -152,8 +154,22 @@ class Journal:
             for table, old, new in changes
             if table == "block" and old is None and new is not None
         )
+        changeset = self._database.changeset(changes)
+        self._check(changeset, changes, last)
         head = self.head()
-        return Batch(Seq(head.seq + 1), head.link, self._database.changeset(changes), needs, last)
+        return Batch(Seq(head.seq + 1), head.link, changeset, needs, last)
+
+    def _check(self, changeset: bytes, changes: list[RowChange], last: int) -> None:
+        """Raise ReplicaCorrupt if others would not take *changeset*: we would part from them.
+
+        The tree can be looked at only if nothing else waits that has changed it since.
+        """
+        try:
+            checked_changes(changeset)
+            if not self._database.row("SELECT 1 FROM pending WHERE id > ? LIMIT 1", (last,)):
+                check_tree(self._database, rows.net(changes))
+        except Unfit as error:
+            raise ReplicaCorrupt(f"changes made here break the format: {error}") from error
 
     def _rows_of_one_batch(self) -> Iterator[tuple[int, list[RowChange]]]:
         size = count = blocks = moves = 0
