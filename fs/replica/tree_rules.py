@@ -120,10 +120,10 @@ class _Tree:
             self._made.add(ino)
             return
         self._links[ino] -= int(old[LINKS_COLUMN])
+        if size != old[SIZE_COLUMN] and row[KIND_COLUMN] != Kind.FILE:
+            raise Unfit("a size that its kind of file does not have")
         if size < int(old[SIZE_COLUMN]):
             self._cut.append(ino)
-        elif size != old[SIZE_COLUMN] and row[KIND_COLUMN] != Kind.FILE:
-            raise Unfit("a size that its kind of file does not have")
 
     def check(self) -> None:
         self._look_up_kinds()
