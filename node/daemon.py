@@ -191,7 +191,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             on_uploaded=lambda project, blocks: mounts.tell(
                 project, wire.BlocksUploaded([bytes(block) for block in blocks])
             ),
-            trouble=partial(alerts.begin, "uploads"),
+            alerts=alerts,
             clock=clock,
             jitter=jitter,
         )

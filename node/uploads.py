@@ -16,13 +16,12 @@ from typing import Protocol
 
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
-    AccessDenied,
     Corrupt,
     NodeError,
     NotThere,
-    Refused,
     Unavailable,
 )
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -34,9 +33,6 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 """Seconds before a failed upload is tried again, doubling from the first to the longest."""
 
-OUTAGE = 10.0
-"""Seconds of nothing but failures before a person hears of it."""
-
 GRACE = 10.0
 """Seconds that an uploaded block waits for its commit before it is released all the same.
 
@@ -47,6 +43,9 @@ SWEEP = 60.0
 """Seconds between looks for staged blocks that nobody announced: their mount died first."""
 
 _EXPIRE_EVERY = 1.0
+
+_UPLOADS, _STAGING = "uploads", "staging"
+"""The topics of alerts about the way to the bucket, and about the disk where blocks wait."""
 _REMEMBERED = 65536
 
 Key = tuple[ProjectId, BlockId]
@@ -100,7 +99,7 @@ class Uploads:
         bucket: Bucket,
         offer: Offer,
         on_uploaded: Callable[[ProjectId, Sequence[BlockId]], None],
-        trouble: Callable[[str], None],
+        alerts: Alerts,
         clock: Clock,
         jitter: Callable[[], float],
     ) -> None:
@@ -109,7 +108,7 @@ class Uploads:
         self._bucket = bucket
         self._offer = offer
         self._on_uploaded = on_uploaded
-        self._trouble = trouble
+        self._alerts = alerts
         self._clock = clock
         self._jitter = jitter
         self._known: dict[Key, _Upload] = {}
@@ -120,8 +119,6 @@ class Uploads:
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
-        self._failing_since: float | None = None  # boot clock, of all uploads together
-        self._told = False
 
     def pending(self) -> Pending:
         """Return how much is still on its way."""
@@ -144,6 +141,7 @@ class Uploads:
             if key in self._lost:
                 self._lost.remove(key)
                 del self._known[key]
+                self._alerts.end(_lost_topic(block))
             self._enqueue(project, block)
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
@@ -222,8 +220,9 @@ class Uploads:
             for block in await self._staging.note(project, blocks):
                 self._enqueue(project, block)
         except Unavailable as error:
-            self._note_failure(error)
+            self._note_staging(error)
             return False
+        self._alerts.end(_STAGING)
         return True
 
     async def _find_in_bucket(self, key: Key) -> bool:
@@ -233,6 +232,7 @@ class Uploads:
         except NodeError as error:
             self._note_failure(error)
             return False
+        self._alerts.end(_UPLOADS)
         if size is None:
             raise NotThere(f"block {block.hex()} is neither staged here nor in the bucket")
         self._remember(key)
@@ -252,7 +252,7 @@ class Uploads:
         try:
             ciphertext = await self._staging.load(project, block)
         except Unavailable as error:
-            self._note_failure(error)
+            self._note_staging(error)
             return False
         except (Corrupt, NotThere) as loss:
             return await self._try_to_salvage(key, loss)
@@ -285,7 +285,11 @@ class Uploads:
         if size is None:
             self._end(key, loss)
             self._lost.add(key)
-            self._trouble(f"a block written here was lost before its upload: {loss}")
+            self._alerts.begin(
+                _lost_topic(block),
+                f"A block written here was lost before its upload: {loss}.",
+                "Copy the file it belongs to here again; the disk of the cache may be failing.",
+            )
             return True
         await self._staging.discard(project, block)
         self._succeeded(key)
@@ -293,20 +297,25 @@ class Uploads:
         return True
 
     def _succeeded(self, key: Key) -> None:
-        self._failing_since = None
+        self._alerts.end(_UPLOADS)
+        self._alerts.end(_STAGING)
         self._end(key, None)
         self._on_uploaded(key[0], [key[1]])
 
     def _note_failure(self, error: NodeError) -> None:
-        """Note that an attempt failed; a person hears of it once in each outage."""
-        now = self._clock.boot()
-        if self._failing_since is None:
-            self._failing_since, self._told = now, False
-        lasting = now - self._failing_since >= OUTAGE
-        if not self._told and (lasting or isinstance(error, AccessDenied | Refused)):
-            self._told = True
-            pending = self.pending()
-            self._trouble(f"{pending.blocks} blocks ({pending.bytes} bytes) wait here: {error}")
+        """Note that the bucket took nothing, though it was asked for as long as that makes sense."""
+        self._alerts.begin(
+            _UPLOADS,
+            f"What was written here cannot be uploaded now: {error}",
+            "It waits on this disk, and goes on by itself.",
+        )
+
+    def _note_staging(self, error: NodeError) -> None:
+        self._alerts.begin(
+            _STAGING,
+            f"What waits here to be uploaded cannot be read: {error}.",
+            "Look at the disk of the cache.",
+        )
 
     # -- releasing ---------------------------------------------------------------------------------
 
@@ -344,6 +353,11 @@ class Uploads:
             try:
                 await self._staging.scan()
             except Unavailable as error:
-                self._note_failure(error)
+                self._note_staging(error)
             else:
+                self._alerts.end(_STAGING)
                 self._enqueue_found()
+
+
+def _lost_topic(block: BlockId) -> str:
+    return f"lost-block:{block.hex()}"

@@ -71,7 +71,7 @@ class Node:
             bucket=bucket,
             offer=self._offer,
             on_uploaded=lambda project, blocks: None,
-            trouble=lambda message: None,
+            alerts=Alerts(SystemClock()),
             clock=SystemClock(),
             jitter=lambda: 0.5,
         )

@@ -159,7 +159,7 @@ class Daemon(Process):
                 bucket=bucket,
                 offer=_offer_nobody,
                 on_uploaded=lambda project, blocks: None,
-                trouble=lambda text: self.alerts.begin("uploads", text, lasts_s=30),
+                alerts=self.alerts,
                 clock=clock,
                 jitter=jitter,
             )

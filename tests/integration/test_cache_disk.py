@@ -344,7 +344,7 @@ async def main():
     ):
         async def offer(project, block, ciphertext): pass
         uploads = Uploads(staging=staging, bucket=SlowBucket(objects), offer=offer,
-            on_uploaded=uploads_committed, trouble=print, clock=clock, jitter=lambda: 0.5)
+            on_uploaded=uploads_committed, alerts=Alerts(clock), clock=clock, jitter=lambda: 0.5)
         uploads_committed.uploads = uploads
         tasks.create_task(uploads.run())
         while True:
@@ -414,7 +414,7 @@ async def test_kill_9_during_uploads_loses_nothing_acknowledged(tmp_path: Path) 
             bucket=Objects(objects),
             offer=offer_nobody,
             on_uploaded=lambda project, blocks: None,
-            trouble=told.append,
+            alerts=Told(told),
             clock=clock,
             jitter=lambda: 0.5,
         )

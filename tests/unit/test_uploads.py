@@ -16,6 +16,7 @@ from lucidnode.node.block import verified
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import stage, stage_soon, staged_path
@@ -68,12 +69,17 @@ class Node:
         self.clock = FastClock()
         self.offered: list[BlockId] = []
         self.uploaded: list[BlockId] = []
-        self.troubles: list[str] = []
+        self.alerts = Alerts(self.clock)
+        self.cached: list[str] = []
+
+    def said(self) -> list[str]:
+        """Return what a person is told now."""
+        return [alert.cause for alert in self.alerts.current()]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
         async with (
-            DiskCache.open(self.path, 64 << 20, 0, self.clock, Told(self.troubles)) as cache,
+            DiskCache.open(self.path, 64 << 20, 0, self.clock, Told(self.cached)) as cache,
             Staging.open(self.path, cache, self.clock) as staging,
         ):
             uploads = Uploads(
@@ -81,7 +87,7 @@ class Node:
                 bucket=self.bucket,
                 offer=self._offer,
                 on_uploaded=self._on_uploaded,
-                trouble=self.troubles.append,
+                alerts=self.alerts,
                 clock=self.clock,
                 jitter=lambda: 0.5,
             )
@@ -182,8 +188,9 @@ async def test_only_so_many_blocks_are_under_way_at_once_the_first_written_first
 
 @pytest.mark.parametrize("fault", [Unavailable("the bucket is away"), AccessDenied("expired")])
 async def test_an_outage_delays_uploads_loses_none_and_is_told_once(
-    node: Node, fault: NodeError
+    node: Node, fault: NodeError, expected_warnings: list[str]
 ) -> None:
+    expected_warnings.append("cannot be uploaded now")
     node.bucket.fault = fault
     async with node.running() as (uploads, _, _):
         ids = await node.stages(10)
@@ -191,13 +198,14 @@ async def test_an_outage_delays_uploads_loses_none_and_is_told_once(
         await node.clock.sleep(60)
         assert uploads.pending().blocks == 10
         assert uploads.pending().oldest_seconds > 0
-        assert len(node.troubles) == 1
-        assert str(fault) in node.troubles[0]
+        (told,) = node.said()
+        assert str(fault) in told
         assert node.offered != []
         assert sum(node.bucket.puts.values()) < 60, "it hammers a bucket that is away"
         node.bucket.fault = None
         await uploads.wait_for(PROJECT, ids)
         assert node.has_all(ids)
+        assert node.said() == [], "it is over, and nobody says so"
         assert len(set(node.offered)) == len(node.offered) == 10
 
 
@@ -235,7 +243,10 @@ async def test_waiting_for_a_block_nobody_announced_uploads_it(node: Node) -> No
         assert node.has_all(ids)
 
 
-async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(node: Node) -> None:
+async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("was lost before its upload")
     (bad,) = await node.stages(1)
     good = await asyncio.to_thread(node.file(bad).read_bytes)
     await asyncio.to_thread(node.file(bad).write_bytes, bytes(4096))
@@ -245,8 +256,8 @@ async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(node
         with pytest.raises(Corrupt):
             await uploads.wait_for(PROJECT, [bad])
         assert node.bucket.puts == {}
-        assert len(node.troubles) == 1
-        assert bad.hex() in node.troubles[0]
+        (told,) = node.said()
+        assert bad.hex() in told
         assert node.file(bad).exists(), "the only copy was thrown away"
         assert uploads.pending().failed == 1
         assert uploads.pending().blocks == 0
@@ -256,6 +267,7 @@ async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(node
         await uploads.wait_for(PROJECT, [bad])
         assert node.has_all([bad])
         assert uploads.pending().failed == 0
+        assert node.said() == []
 
 
 async def test_what_a_crash_tore_before_it_was_promised_is_nobody_s_loss(node: Node) -> None:
@@ -273,13 +285,14 @@ async def test_what_a_crash_tore_before_it_was_promised_is_nobody_s_loss(node: N
         await uploads.add(PROJECT, [block])
         await uploads.wait_for(PROJECT, [block])
         assert node.has_all([block])
-    assert node.troubles == []
+    assert node.said() == []
 
 
 @pytest.mark.parametrize("damage", [True, False], ids=["damaged", "vanished"])
 async def test_a_staged_block_that_is_no_more_but_is_in_the_bucket_is_uploaded(
-    node: Node, damage: bool
+    node: Node, damage: bool, expected_warnings: list[str]
 ) -> None:
+    expected_warnings.append("cannot be uploaded now: for a moment")
     (block,) = await node.stages(1)
     content = await asyncio.to_thread(node.file(block).read_bytes)
     node.bucket.objects[block_key(PROJECT, block)] = content
@@ -295,19 +308,20 @@ async def test_a_staged_block_that_is_no_more_but_is_in_the_bucket_is_uploaded(
         assert node.uploaded == [block]
         assert not node.file(block).exists()
         assert not cache.holds(block), "a bad file went into the cache"
-    assert node.troubles == []
+    assert node.said() == []
 
 
 async def test_a_vanished_block_that_is_nowhere_is_reported_and_not_taken_for_uploaded(
-    node: Node,
+    node: Node, expected_warnings: list[str]
 ) -> None:
+    expected_warnings.append("was lost before its upload")
     ids = await node.stages(1)
     async with node.running() as (uploads, _, _):
         node.file(ids[0]).unlink()  # after the scan, before the first attempt
         with pytest.raises(NotThere):
             await uploads.wait_for(PROJECT, ids)
         assert node.bucket.objects == {}
-    assert len(node.troubles) == 1
+    assert len(node.said()) == 1
 
 
 async def test_a_block_known_nowhere_is_looked_for_in_the_bucket(node: Node) -> None:
@@ -322,7 +336,10 @@ async def test_a_block_known_nowhere_is_looked_for_in_the_bucket(node: Node) -> 
         await uploads.wait_for(PROJECT, [there])  # remembered
 
 
-async def test_a_failing_staging_disk_delays_uploads_and_is_told(node: Node) -> None:
+async def test_a_failing_staging_disk_delays_uploads_and_is_told(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read")
     ids = await node.stages(3)
     staging_dir, aside = node.path / "staging", node.path / "aside"
     async with node.running() as (uploads, _, _):
@@ -331,17 +348,18 @@ async def test_a_failing_staging_disk_delays_uploads_and_is_told(node: Node) -> 
         later, content = make_block()
         async with asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(uploads.wait_for(PROJECT, [*ids, later]))
-            while not node.troubles:
+            while not node.said():
                 await node.clock.sleep(1)
+            (told,) = node.said()
             await node.clock.sleep(70)  # a sweep comes by
             assert not waiting.done()
             assert node.bucket.puts == {}
+            await asyncio.to_thread(stage, aside, PROJECT, later, content)
             staging_dir.unlink()
             aside.rename(staging_dir)
-            await asyncio.to_thread(stage, staging_dir, PROJECT, later, content)
         assert node.has_all([*ids, later])
-    assert len(node.troubles) == 1
-    assert str(staging_dir) in node.troubles[0]
+        assert node.said() == []
+    assert str(staging_dir) in told
 
 
 async def test_a_waiter_that_gives_up_takes_no_upload_with_it(node: Node) -> None:
