@@ -180,7 +180,7 @@ async def join(
 
     Raises TicketSpent, or what the bucket says.
     """
-    credentials = _credentials(ticket)
+    credentials = ticket_credentials(ticket)
     address = await prepare_bucket(
         parse_address(ticket.bucket, ticket.endpoint, ticket.region),
         credential_source(credentials, network),
@@ -198,11 +198,15 @@ async def join(
     await asyncio.to_thread(save_config, home, local.applied(config))
 
 
-def _credentials(ticket: Ticket) -> Credentials | None:
+def ticket_credentials(ticket: Ticket) -> Credentials | None:
+    """Return the bucket's credentials that *ticket* brings, if it does. Raises Refused."""
+    if not ticket.credentials:
+        return None
     try:
-        return msgspec.convert(ticket.credentials, Credentials) if ticket.credentials else None
+        return msgspec.convert(ticket.credentials, Credentials)
     except msgspec.ValidationError as error:
-        raise Refused("the ticket carries no credentials that this version knows") from error
+        # Not the error's own words: they may quote the secret.
+        raise Refused("the ticket's credentials are none: ask for a new ticket") from error
 
 
 async def _join_log(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused
 
@@ -84,3 +85,20 @@ def save_config(home: Path, config: NodeConfig) -> None:
 def cache_directory(home: Path, config: NodeConfig) -> Path:
     """Return where this node keeps its blocks."""
     return Path(config.cache_dir) if config.cache_dir else home / "cache"
+
+
+def load_credentials(home: Path) -> Credentials | None:
+    """Read the bucket's credentials in *home*; None if the machine's own are used. Raises Refused."""
+    try:
+        raw = (home / BUCKET_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Credentials)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refused(f"{home / BUCKET_FILE} is damaged: not JSON of credentials") from error
+
+
+def save_credentials(home: Path, credentials: Credentials) -> None:
+    """Write *credentials* into *home*, mode 0600, whole or not at all."""
+    write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))

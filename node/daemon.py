@@ -25,23 +25,22 @@ from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
-from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.bucket.counted import CountedBucket, Request
+from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
+from lucidnode.node.bucket.health import BucketHealth
+from lucidnode.node.bucket.keys import STUDIO, block_key
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.probe import probe
-from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import open_bucket
+from lucidnode.node.bucket.session import CurrentCredentials
+from lucidnode.node.bucket.stack import open_engine, patient
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
+from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.config import (
-    BUCKET_FILE,
     DEVICE_FILE,
     GIB,
     LOCK_FILE,
@@ -49,6 +48,7 @@ from lucidnode.node.config import (
     NodeConfig,
     cache_directory,
     load_config,
+    load_credentials,
 )
 from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import DashboardServer
@@ -70,9 +70,6 @@ log = logging.getLogger(__name__)
 
 ROSTER_FILE = "roster.bin"
 ENTRIES_DIR = "entries"
-
-_PROBE_SECONDS = 5.0
-"""How long a mount waits to see whether the bucket is fit; most take a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +122,26 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
     mounts = Mounts()
     alerts = Alerts(clock)
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
-    credentials = await asyncio.to_thread(_credentials, home)
+    credentials = await asyncio.to_thread(load_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
     network = Network.of(os.environ, config.authorities)
-    source_of_credentials = credential_source(credentials, network)
-    bucket = open_bucket(
-        address, source_of_credentials, network, clock, jitter, metrics.bucket_request
+    signed_with = CurrentCredentials(credentials, network)
+
+    def observe(request: Request) -> None:
+        metrics.bucket_request(request)
+        health.note(request)
+
+    engine = open_engine(address, signed_with, network, clock)
+    once = CountedBucket(engine, clock, observe)
+    unguarded = patient(once, clock, jitter)
+    fitness = Fitness(unguarded, alerts, clock)
+    bucket = GuardedBucket(unguarded, fitness)
+    health = BucketHealth(
+        look=partial(once.get, STUDIO),
+        is_wanted=lambda: any(True for _ in mounts),
+        skew=lambda: engine.skew_s,
+        alerts=alerts,
+        clock=clock,
     )
     directory = cache_directory(home, config)
 
@@ -246,6 +257,8 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             "finishing earlier commits": journal.resume,
             "following the roster": roster.run,
             "calling webhooks": webhooks.run,
+            "looking at the bucket": health.run,
+            "probing an unfit bucket": fitness.run,
         }.items():
             tasks.keep(name, work)
         if config.mdns:
@@ -264,7 +277,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 journal=journal,
                 roster=roster,
                 mounts=mounts,
-                welcome=partial(_welcome, bucket, welcome),
+                welcome=partial(_welcome, fitness, welcome),
                 topics={
                     "status": facts.status,
                     "peers": facts.peers,
@@ -273,6 +286,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 },
                 orders={
                     "cache/clear": partial(_clear, cache),
+                    "credentials/renewed": partial(_renewed, home, signed_with, health, uploads),
                     "exit": partial(_exit, mounts, stop),
                 },
             )
@@ -280,20 +294,19 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
         yield
 
 
-async def _welcome(bucket: Bucket, welcome: wire.Welcome) -> wire.Welcome:
-    """Let a mount in once the bucket has shown again that it can carry a journal.
-
-    Unfit and denied are final; a bucket that is away now is not: reads go on from the caches, and
-    what is written waits in staging.
-    """
-    try:
-        async with asyncio.timeout(_PROBE_SECONDS):
-            await probe(bucket)
-    except AccessDenied:
-        raise
-    except (TimeoutError, Unavailable) as error:
-        log.info("mounting without a look at the bucket: %s", error)
+async def _welcome(fitness: Fitness, welcome: wire.Welcome) -> wire.Welcome:
+    """Let a mount in, whatever the bucket says: what is cached and what is unsent is here."""
+    await fitness.check()
     return welcome
+
+
+async def _renewed(
+    home: Path, signed_with: CurrentCredentials, health: BucketHealth, uploads: Uploads
+) -> None:
+    """Take over the credentials that lie in *home* now, and try at once what they kept back."""
+    signed_with.use(await asyncio.to_thread(load_credentials, home))
+    health.hurry()
+    uploads.hurry()
 
 
 def _weight(config: NodeConfig) -> int:
@@ -364,17 +377,6 @@ async def _exit(mounts: Mounts, stop: asyncio.Event) -> None:
     if mounted:
         raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
     stop.set()
-
-
-def _credentials(home: Path) -> Credentials | None:
-    try:
-        raw = (home / BUCKET_FILE).read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return msgspec.json.decode(raw, type=Credentials)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Refused(f"{home / BUCKET_FILE} is damaged: {error}") from error
 
 
 def _first_cause(error: BaseException) -> BaseException:

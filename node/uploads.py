@@ -8,6 +8,7 @@ then released from staging (DESIGN §6, steps 5 to 7).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Uploads:
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
+        self._pauses: set[asyncio.Timeout] = set()
 
     def pending(self) -> Pending:
         """Return how much is still on its way."""
@@ -169,6 +171,12 @@ class Uploads:
         for block in blocks:
             self._let_go((project, block))
 
+    def hurry(self) -> None:
+        """Try again now what waits for another try: something was done about what kept it."""
+        now = asyncio.get_running_loop().time()
+        for pause in list(self._pauses):
+            pause.reschedule(now)
+
     async def run(self) -> None:
         """Upload until cancelled, beginning with what earlier daemons left in staging."""
         self._enqueue_found()
@@ -203,6 +211,8 @@ class Uploads:
         upload = self._pending.pop(key)
         self._pending_bytes -= upload.size
         upload.ended.set_result(failure)
+        if not self._pending:
+            self._alerts.end(_UPLOADS)
 
     def _remembers(self, key: Key) -> bool:
         return key in self._known or key in self._released
@@ -211,7 +221,13 @@ class Uploads:
         """Repeat *attempt*, with pauses, until it returns True."""
         pause = FIRST_PAUSE
         while not await attempt():
-            await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as hurried:
+                    self._pauses.add(hurried)
+                    try:
+                        await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+                    finally:
+                        self._pauses.discard(hurried)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _try_to_look_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "init": "studio",
     "invite": "studio",
     "join": "studio",
+    "credentials": "credentials",
     "project": "project",
     "mount": "mounting",
     "umount": "unmounting",

@@ -10,18 +10,23 @@ import time
 from pathlib import Path
 
 import click
-import msgspec
 
 from lucidnode import founding, membership
 from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.given import (
+    ca_file_option,
+    credentials_file_option,
+    given_credentials,
+    given_network,
+)
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
+from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.network import Network, read_authorities
 from lucidnode.node.client.errors import Malformed
 
 
@@ -56,23 +61,12 @@ _local = [
 ]
 
 
-_ca_file = click.option(
-    "--ca-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="Certificates (PEM) of the authority that your store's TLS has; they are remembered.",
-)
-
-
 @click.command("init", short_help="Found a studio in a bucket.")
 @click.argument("bucket_url")
 @click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's.")
 @click.option("--region", help="S3 region, if the store cannot be asked for it.")
-@_ca_file
-@click.option(
-    "--credentials-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help='JSON: {"access_key": …, "secret_key": …}. Without it: AWS_ACCESS_KEY_ID and so on.',
-)
+@ca_file_option
+@credentials_file_option
 @_names[0]
 @_names[1]
 @_local[0]
@@ -106,11 +100,11 @@ def init_command(
     founding.check_fresh(home, local)
     credentials = None
     if bucket_url.startswith("s3:"):
-        credentials = _credentials(credentials_file)
+        credentials = given_credentials(credentials_file)
         region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
         place = founding.Place.parse(
-            bucket_url, endpoint_url, region, credentials, _network(ca_file)
+            bucket_url, endpoint_url, region, credentials, given_network(ca_file)
         )
     except Malformed as error:
         raise click.UsageError(str(error)) from error
@@ -118,6 +112,7 @@ def init_command(
     asyncio.run(founding.check_place(home, place))
     words = passphrase(passphrase_file, new=True)
     asyncio.run(founding.found(home, place, local, words, Label(name, device_name)))
+    _warn(credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
 
@@ -164,7 +159,7 @@ def invite_command(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Read the code from the first line of this file instead of asking.",
 )
-@_ca_file
+@ca_file_option
 @_names[0]
 @_names[1]
 @_local[0]
@@ -190,22 +185,18 @@ def join_command(
     """
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
-    network = _network(ca_file)
+    network = given_network(ca_file)
     text = _ticket_text(ticket)
     opened = _opened(text, code_file)
     words = passphrase(passphrase_file, new=True)
     asyncio.run(founding.join(home, opened, network, local, words, Label(name, device_name)))
+    _warn(founding.ticket_credentials(opened))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 
 
-def _network(ca_file: Path | None) -> Network:
-    """Return how this machine reaches the store: its environment, and what a person gave."""
-    try:
-        return Network.of(os.environ, read_authorities(ca_file) if ca_file else None)
-    except Malformed as error:
-        raise click.UsageError(str(error)) from error
-    except OSError as error:
-        raise click.UsageError(f"cannot read {ca_file}: {error.strerror}") from error
+def _warn(credentials: Credentials | None) -> None:
+    if (words := warning(credentials)) is not None:
+        click.echo(f"note: {words}", err=True)
 
 
 def _opened(text: str, code_file: Path | None) -> Ticket:
@@ -225,22 +216,3 @@ def _ticket_text(ticket: str) -> str:
         return Path(ticket[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"cannot read the ticket from {ticket[1:]}") from error
-
-
-def _credentials(file: Path | None) -> Credentials | None:
-    """Return explicit credentials; None leaves it to the machine's own AWS profile or role."""
-    if file is not None:
-        try:
-            return msgspec.json.decode(file.read_bytes(), type=Credentials)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            # Not the error's own words: they may quote the secret.
-            raise click.UsageError(
-                f'{file} does not hold {{"access_key": …, "secret_key": …}}'
-            ) from error
-        except OSError as error:
-            raise click.UsageError(f"cannot read {file}: {error.strerror}") from error
-    access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if access and secret:
-        # Kept for this node: the daemon outlives the shell that had them.
-        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN"))
-    return None

@@ -11,7 +11,7 @@ from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.bucket.errors import AlreadyThere
 from lucidnode.node.bucket.keys import Kind, kind_of
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NotThere
+from lucidnode.node.client.errors import NodeError, NotThere
 
 Verb = Literal["get", "put", "create", "size", "list", "delete"]
 Outcome = Literal["done", "absent", "taken", "failed"]
@@ -32,6 +32,8 @@ class Request:
     received: int = 0
     seconds: float = 0.0
     outcome: Outcome = "failed"
+    error: NodeError | None = None
+    """What it raised; None with `failed` if nobody waited for its end."""
 
 
 Observer = Callable[[Request], None]
@@ -84,6 +86,9 @@ class CountedBucket:
             raise
         except AlreadyThere:
             request.outcome = "taken"
+            raise
+        except NodeError as error:
+            request.error = error
             raise
         finally:
             request.seconds = self._clock.boot() - start

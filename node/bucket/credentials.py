@@ -13,6 +13,8 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_key: str
     secret_key: str
     session_token: str | None = None
+    expires: str | None = None
+    """When temporary ones end, as `2026-11-25T18:30:00Z`, if whoever gave them said so."""
 
     def __repr__(self) -> str:
         """Show which key it is; secrets stay out of logs and tracebacks."""
@@ -21,7 +23,11 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def is_temporary(self) -> bool:
         """Tell whether they end by themselves: with a session token, or issued by a token service."""
-        return self.session_token is not None or self.access_key.startswith("ASIA")
+        return (
+            self.session_token is not None
+            or self.expires is not None
+            or self.access_key.startswith("ASIA")
+        )
 
 
 CredentialSource = Callable[[], Awaitable[Credentials]]

@@ -53,6 +53,7 @@ class DirectoryBucket:
 
     def __init__(self, address: DirectoryAddress, answer_s: float = _ANSWER_S) -> None:
         """*answer_s* bounds every call in seconds."""
+        self.skew_s: float | None = None  # a directory has no clock of its own
         self._answer_s = answer_s
         self._name = str(address)
         self._root = address.path

@@ -7,6 +7,7 @@ NodeError
 │   ├── WrongBucket  there is no such bucket, or nobody here may use it: tell a person
 │   └── Unfit        the store cannot carry a journal; the message says what it did wrong
 ├── Unavailable
+│   ├── Unreachable  nobody answered at all: network, proxy, TLS, or a store that is silent
 │   └── AccessDenied
 └── Corrupt
     ├── Archived     the store has it in an archive and hands it out to nobody
@@ -17,7 +18,7 @@ Every message is one sentence for a person. It names the bucket, never a key or 
 
 from __future__ import annotations
 
-from lucidnode.node.client.errors import Corrupt, NodeError, Refused
+from lucidnode.node.client.errors import Corrupt, NodeError, Refused, Unavailable
 
 
 class AlreadyThere(NodeError):
@@ -34,6 +35,10 @@ class WrongBucket(Refused):
 
 class Archived(Corrupt):
     """The object is there and cannot be read before somebody restores it: another source, or EIO."""
+
+
+class Unreachable(Unavailable):
+    """No answer came: whether the store would give one is not known."""
 
 
 class Oversize(Corrupt):

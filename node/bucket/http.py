@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from yarl import URL
 
+from lucidnode.node.bucket.errors import Unreachable
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.proxy import shown_proxy
 from lucidnode.node.client.errors import Unavailable
@@ -62,9 +63,9 @@ class Answer:
                 if received > most:
                     raise Unavailable(f"The answer of {self._where} does not end.")
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"The connection to {self._where} was cut short.") from error
+            raise Unreachable(f"The connection to {self._where} was cut short.") from error
         if self.length is not None and received != self.length:
-            raise Unavailable(f"The connection to {self._where} was cut short.")
+            raise Unreachable(f"The connection to {self._where} was cut short.")
         return b"".join(pieces)
 
 
@@ -84,7 +85,7 @@ class Http:
     ) -> AsyncIterator[Answer]:
         """Send one request for *target*, a path with its query as they are encoded already.
 
-        Raises Unavailable if nothing was answered; then the request may have been heard or not.
+        Raises Unreachable if nothing was answered; then the request may have been heard or not.
         Bounded by nothing but the connecting: the caller has a deadline.
         """
         if self._tls is None:
@@ -151,32 +152,32 @@ async def _in_plain_words(
         raise _meaning(error, str(request.url.origin()), proxy) from error
 
 
-def _meaning(error: Exception, where: str, proxy: str) -> Unavailable:
+def _meaning(error: Exception, where: str, proxy: str) -> Unreachable:
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
-            return Unavailable(
+            return Unreachable(
                 f"The proxy {proxy} wants a name and a password before it leads to {where}",
                 "put them into HTTPS_PROXY",
                 lasting=True,
             )
         case aiohttp.ClientHttpProxyError(status=status):
-            return Unavailable(
+            return Unreachable(
                 f"The proxy {proxy} does not lead to {where} (status {status})",
                 "check HTTPS_PROXY and NO_PROXY",
             )
         case aiohttp.ClientProxyConnectionError():
-            return Unavailable(
+            return Unreachable(
                 f"The proxy {proxy} cannot be reached", "check HTTPS_PROXY and NO_PROXY"
             )
         case aiohttp.ClientConnectorCertificateError():
             why = getattr(error.certificate_error, "verify_message", "") or "not trusted"
-            return Unavailable(
+            return Unreachable(
                 f"The certificate of {where} is not trusted ({why})",
                 "give the certificate of its authority with --ca-file",
                 lasting=True,
             )
         case aiohttp.ClientConnectorSSLError():
-            return Unavailable(
+            return Unreachable(
                 f"No TLS connection to {where} comes about", "check http or https", lasting=True
             )
         case aiohttp.ClientConnectorDNSError():
@@ -188,11 +189,11 @@ def _meaning(error: Exception, where: str, proxy: str) -> Unavailable:
         case aiohttp.ClientConnectorError():
             return _nobody(where, "")
         case aiohttp.ClientResponseError() | ValueError():
-            return Unavailable(f"What answers at {where} does not speak HTTP", "check the endpoint")
+            return Unreachable(f"What answers at {where} does not speak HTTP", "check the endpoint")
         case _:
-            return Unavailable(f"The connection to {where} was cut before an answer.")
+            return Unreachable(f"The connection to {where} was cut before an answer.")
 
 
-def _nobody(where: str, why: str) -> Unavailable:
+def _nobody(where: str, why: str) -> Unreachable:
     cause = f"Nobody answers at {where}" + (f" ({why})" if why else "")
-    return Unavailable(cause, "check the endpoint and network")
+    return Unreachable(cause, "check the endpoint and network")

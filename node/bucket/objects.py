@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
-from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled
+from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
 from lucidnode.node.bucket.http import Answer
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.listing import MAX_PAGE, Page, parse_page
@@ -173,7 +173,7 @@ class ObjectBucket:
     async def delete(self, key: str) -> None:
         assert is_key(key)
         async with self._in_time(self._deadline(0)), self._asked("DELETE", key) as answer:
-            if answer.status not in {200, 204}:
+            if answer.status != 204 and not (answer.status == 200 and answer.length == 0):
                 error = await self._said_no(answer)
                 if not isinstance(error, NotThere):
                     raise error
@@ -257,7 +257,7 @@ class ObjectBucket:
             async with asyncio.timeout(seconds) as limit:
                 yield limit
         except TimeoutError as error:
-            raise Unavailable(
+            raise Unreachable(
                 f"The {self._name} did not answer in time", "check the network"
             ) from error
 

@@ -35,13 +35,28 @@ def credential_source(
 
 
 class FixedCredentials:
-    """The same credentials, until somebody gives others."""
+    """The same credentials, always."""
 
     def __init__(self, credentials: Credentials) -> None:
-        self.current = credentials
+        self._credentials = credentials
 
     async def __call__(self) -> Credentials:
-        return self.current
+        return self._credentials
+
+
+class CurrentCredentials:
+    """Those that a daemon uses now: others can take their place between two requests."""
+
+    def __init__(self, credentials: Credentials | None, network: Network) -> None:
+        self._network = network
+        self.use(credentials)
+
+    def use(self, credentials: Credentials | None) -> None:
+        """Sign with these from now on; None stands for the machine's own."""
+        self._source = credential_source(credentials, self._network)
+
+    async def __call__(self) -> Credentials:
+        return await self._source()
 
 
 class AmbientCredentials:

@@ -50,11 +50,21 @@ def open_bucket(
     A get ends within
     about 50 seconds, a put or create within 15 and the time its body takes at 32 KiB/s.
     """
-    engine: Bucket
+    engine = open_engine(address, credentials, network, clock)
+    return patient(CountedBucket(engine, clock, observe), clock, jitter)
+
+
+def open_engine(
+    address: BucketAddress, credentials: CredentialSource, network: Network, clock: Clock
+) -> ObjectBucket | DirectoryBucket:
+    """Return the innermost part, which asks once and counts nothing."""
     match address:
         case S3Address():
-            engine = ObjectBucket(address, credentials, network, clock=clock)
+            return ObjectBucket(address, credentials, network, clock=clock)
         case DirectoryAddress():
-            engine = DirectoryBucket(address)
-    counted = CountedBucket(engine, clock, observe)
+            return DirectoryBucket(address)
+
+
+def patient(counted: Bucket, clock: Clock, jitter: Jitter) -> Bucket:
+    """Wrap *counted* in limits and retries, for who can wait."""
     return RetryingBucket(LimitedBucket(counted, _READS, _WRITES), clock, jitter, _PATIENCE_S)

@@ -209,6 +209,22 @@ async def test_an_outage_delays_uploads_loses_none_and_is_told_once(
         assert len(set(node.offered)) == len(node.offered) == 10
 
 
+async def test_uploads_that_wait_out_a_refusal_go_on_at_once_when_told_to_hurry(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be uploaded now")
+    node.bucket.fault = AccessDenied("expired")
+    async with node.running() as (uploads, _, _):
+        ids = await node.stages(10)
+        await uploads.add(PROJECT, ids)
+        await node.clock.sleep(200)  # pauses are at their longest
+        node.bucket.fault = None
+        before = node.clock.boot()
+        uploads.hurry()
+        await uploads.wait_for(PROJECT, ids)
+        assert node.clock.boot() - before < 5
+
+
 async def test_what_a_daemon_left_in_staging_the_next_uploads_once(node: Node) -> None:
     node.bucket.open.clear()
     async with node.running() as (uploads, _, _):

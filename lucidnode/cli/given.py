@@ -1,0 +1,78 @@
+"""What a person gives about the bucket: credentials, and whom its TLS is to be trusted by."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.network import Network, read_authorities
+from lucidnode.node.client.errors import Malformed
+
+ca_file_option = click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Certificates (PEM) of the authority that your store's TLS has; they are remembered.",
+)
+
+credentials_file_option = click.option(
+    "--credentials-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help='JSON: {"access_key": …, "secret_key": …}. Without it: AWS_ACCESS_KEY_ID and so on.',
+)
+
+
+def given_network(ca_file: Path | None, remembered: str | None = None) -> Network:
+    """Return how this machine reaches the store: its environment, and *ca_file* or *remembered*."""
+    try:
+        return Network.of(os.environ, read_authorities(ca_file) if ca_file else remembered)
+    except Malformed as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"cannot read {ca_file}: {error.strerror}") from error
+
+
+def given_credentials(file: Path | None) -> Credentials | None:
+    """Return explicit credentials; None leaves it to the machine's own AWS profile or role."""
+    found = _of_file(file) if file is not None else _of_environment()
+    if found is not None and found.expires is not None and not _is_instant(found.expires):
+        raise click.UsageError(
+            f"'{found.expires}' is no end of credentials: write it as 2026-11-25T18:30:00Z"
+        )
+    return found
+
+
+def _of_file(file: Path) -> Credentials:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Credentials)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        # Not the error's own words: they may quote the secret.
+        raise click.UsageError(
+            f'{file} does not hold {{"access_key": …, "secret_key": …}}'
+        ) from error
+    except OSError as error:
+        raise click.UsageError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _of_environment() -> Credentials | None:
+    access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access or not secret:
+        return None
+    # Kept for this node: the daemon outlives the shell that had them.
+    return Credentials(
+        access,
+        secret,
+        os.environ.get("AWS_SESSION_TOKEN") or None,
+        os.environ.get("AWS_CREDENTIAL_EXPIRATION") or None,
+    )
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

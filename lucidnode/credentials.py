@@ -1,0 +1,105 @@
+"""Giving this workstation other credentials for the bucket, and what can be said of those it has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.node.bucket.address import DirectoryAddress, parse_address
+from lucidnode.node.bucket.counted import Request
+from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.fingerprint import fingerprint
+from lucidnode.node.bucket.keys import roster_key
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.probe import probe
+from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.config import (
+    SOCKET_FILE,
+    NodeConfig,
+    load_config,
+    load_credentials,
+    save_config,
+    save_credentials,
+)
+
+_RENEWED = "credentials/renewed"
+
+_RENEW = "give new ones with `lucidnode credentials set`"
+
+
+def summary(home: Path) -> dict[str, str | None]:
+    """Return kind, access key and end of the credentials in *home*; nothing of it is secret."""
+    config = load_config(home)
+    if isinstance(parse_address(config.bucket_url), DirectoryAddress):
+        return {"kind": "none", "access_key": None, "expires": None}
+    held = load_credentials(home)
+    if held is None:
+        return {"kind": "machine", "access_key": None, "expires": None}
+    kind = "temporary" if held.is_temporary else "lasting"
+    return {"kind": kind, "access_key": held.access_key, "expires": held.expires}
+
+
+def warning(credentials: Credentials | None) -> str | None:
+    """Return the sentence that a person should read who uses *credentials* for a workstation."""
+    if credentials is None or not credentials.is_temporary:
+        return None
+    end = f"at {credentials.expires}" if credentials.expires else "within hours, at most days"
+    return (
+        f"these credentials are temporary and end {end}: then nothing is sent or fetched until you "
+        f"{_RENEW}. An access key of its own for this workstation lasts."
+    )
+
+
+async def renew(home: Path, given: Credentials, network: Network, region: str | None) -> bool:
+    """Try *given* on the bucket, keep them, and have a running daemon use them from now on.
+
+    Returns whether a daemon took them over. Raises WrongBucket, Unfit, AccessDenied, Unavailable or
+    Refused, a sentence; then everything is as it was.
+    """
+    config = load_config(home)
+    address = parse_address(config.bucket_url, config.endpoint_url, region or config.region)
+    if isinstance(address, DirectoryAddress):
+        raise Refused("the bucket is a directory, which takes no credentials")
+    if given.expires and datetime.fromisoformat(given.expires) <= datetime.now(UTC):
+        raise Refused(f"these credentials ended at {given.expires}: fetch new ones")
+    source = credential_source(given, network)
+    found = await prepare_bucket(address, source, network, create=False)
+    jitter = secrets.SystemRandom().random
+    bucket = open_bucket(found, source, network, SystemClock(), jitter, _uncounted)
+    try:
+        first = await fingerprint(bucket, roster_key(Seq(1)))
+    except NotThere:
+        first = None
+    if first is None or first.hash.hex() != config.genesis:
+        raise WrongBucket("with these credentials the bucket shows another studio or none")
+    await probe(bucket)
+    changed = msgspec.structs.replace(
+        config, authorities=network.authorities or None, region=region or config.region
+    )
+    await asyncio.to_thread(_keep, home, given, config, changed)
+    with contextlib.suppress(DaemonUnreachable):
+        async with DaemonClient(home / SOCKET_FILE) as client:
+            await client.order(_RENEWED)
+            return True
+    return False
+
+
+def _keep(home: Path, given: Credentials, config: NodeConfig, changed: NodeConfig) -> None:
+    save_credentials(home, given)
+    if changed != config:
+        save_config(home, changed)
+
+
+def _uncounted(_request: Request) -> None:
+    """Count nothing: trying credentials is not part of any node's bandwidth."""

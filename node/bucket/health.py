@@ -1,0 +1,160 @@
+"""How the bucket does, told to people: an alert that begins within five seconds, and ends.
+
+Every request tells something when it ends. When nothing has told anything for a while, and a
+person works here, one small object is looked at: at most 1,200 requests an hour, and none while
+other requests come back. Reads and writes are apart, because a store that takes no writes answers
+every read: what failed ends when the same succeeds. Only that nobody answers ends with any answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lucidnode.node.bucket.counted import Request
+from lucidnode.node.bucket.errors import Unreachable, Unsettled
+from lucidnode.node.bucket.refusal import difference
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError, Unavailable
+
+TOPIC, CLOCK_TOPIC = "bucket", "clock"
+
+_IDLE_S = 3.0
+"""Seconds without any news after which the bucket is looked at."""
+
+_LOOK_S = 2.0
+"""Seconds a look may take; with the pause before it, an outage shows within five."""
+
+_DOUBT_S = 1.0
+"""Seconds for which calls must fail before a person hears of what may pass by itself."""
+
+_AMISS_S = 5.0
+"""Seconds between looks while an alert is on."""
+
+_TICK_S = 0.25
+
+_SKEW_S = 60.0
+"""Seconds by which two clocks may differ. Stores refuse from fifteen minutes on."""
+
+_Kind = Literal["read", "write"]
+_WRITES = {"put", "create", "delete"}
+
+
+@dataclass(slots=True)
+class _Failing:
+    since: float
+    """Boot clock, seconds: when the first of the calls began that failed since one succeeded."""
+    error: Unavailable
+    is_certain: bool = False
+
+
+class BucketHealth:
+    """Takes note of every request, looks by itself when there are none, and raises the alert."""
+
+    def __init__(
+        self,
+        *,
+        look: Callable[[], Awaitable[object]],
+        is_wanted: Callable[[], bool],
+        skew: Callable[[], float | None],
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
+        """*look* is one small read that reports to `note`; *is_wanted* tells if it is worth it.
+
+        *skew* returns by how many seconds the store's clock is ahead, if it is known.
+        """
+        self._look = look
+        self._is_wanted = is_wanted
+        self._skew = skew
+        self._alerts = alerts
+        self._clock = clock
+        self._failing: dict[_Kind, _Failing] = {}
+        self._told_at = clock.boot()
+        self._hurried = asyncio.Event()
+        self.looks = 0
+        """How many requests were made for nothing but this."""
+
+    def note(self, request: Request) -> None:
+        """Take note of how *request* ended; one that was given up tells nothing."""
+        if request.outcome == "failed" and request.error is None:
+            return
+        kind: _Kind = "write" if request.verb in _WRITES else "read"
+        error: BaseException | None = request.error
+        if isinstance(error, Unsettled):
+            error = error.__cause__
+        self._told_at = self._clock.boot()
+        if isinstance(error, Unavailable):
+            self._failed(kind, error, request.seconds)
+        else:
+            self._failing.pop(kind, None)
+        if not isinstance(error, Unreachable):
+            self._answered()
+        self._show()
+
+    def hurry(self) -> None:
+        """Look now: something was done about what is amiss."""
+        self._hurried.set()
+
+    async def run(self) -> None:
+        """Look whenever it is time, until cancelled."""
+        while True:
+            await self._clock.sleep(_TICK_S)
+            quiet = self._clock.boot() - self._told_at
+            if self._hurried.is_set() or (self._is_wanted() and quiet >= self._pause()):
+                self._hurried.clear()
+                await self._look_once()
+
+    async def _look_once(self) -> None:
+        self.looks += 1
+        begun_at = self._clock.boot()
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                with contextlib.suppress(NodeError):  # noted when the request ended
+                    await self._look()
+        except TimeoutError:
+            # Unless others were answered meanwhile: then it was this one's bad luck.
+            if self._told_at < begun_at:
+                self._told_at = self._clock.boot()
+                silent = Unreachable("The bucket does not answer", "check the network")
+                self._failed("read", silent, self._told_at - begun_at)
+                self._show()
+
+    def _pause(self) -> float:
+        if any(failing.is_certain for failing in self._failing.values()):
+            return _AMISS_S
+        return _DOUBT_S if self._failing else _IDLE_S
+
+    def _failed(self, kind: _Kind, error: Unavailable, seconds: float) -> None:
+        now = self._clock.boot()
+        failing = self._failing.setdefault(kind, _Failing(now - seconds, error))
+        failing.error = error
+        failing.is_certain |= error.lasting or now - failing.since >= _DOUBT_S
+
+    def _answered(self) -> None:
+        for kind in [k for k, f in self._failing.items() if isinstance(f.error, Unreachable)]:
+            del self._failing[kind]
+        skew = self._skew()
+        if skew is not None and abs(skew) > _SKEW_S:
+            self._alerts.begin(
+                CLOCK_TOPIC,
+                f"The clock of this machine is {difference(skew)}.",
+                "Set it, and have it kept right (NTP): a store refuses from 15 minutes on.",
+            )
+        else:
+            self._alerts.end(CLOCK_TOPIC)
+
+    def _show(self) -> None:
+        certain = [f for f in self._failing.values() if f.is_certain]
+        if not certain:
+            self._alerts.end(TOPIC)
+            return
+        # What keeps reads away keeps writes away as well.
+        error = next((f for k, f in self._failing.items() if k == "read"), certain[0]).error
+        remedy = error.remedy or "it is tried again by itself"
+        cause = error.cause.removesuffix(".")
+        self._alerts.begin(TOPIC, f"{cause}.", f"{remedy[0].upper()}{remedy[1:]}.")
