@@ -55,7 +55,7 @@ class Journal(JournalService, Protocol):
         """Create the kept entry *seq* in the bucket, if nothing is there and it follows."""
 
     async def forget(self, project: ProjectId) -> None:
-        """Drop what is to be committed. Raises Refused while the project is mounted."""
+        """Drop what is to be committed and what is kept. Raises Refused while it is mounted."""
 
 
 class Access(Protocol):
@@ -159,10 +159,11 @@ async def start_again(
             await new.barrier()
         finally:
             new.close()
-        await journal.forget(access.keys().project)
     finally:
         old.close()
     _swap(directory)
+    # Last, since what is kept is needed for another try until here.
+    await journal.forget(access.keys().project)
     return carried
 
 

@@ -174,6 +174,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                 events := OfficeNews(
                     mounts,
                     lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                    roster.projects,
                     roster.heard,
                     alerts,
                     clock,
@@ -217,6 +218,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             staging=staging,
             uploads=uploads,
             sign=identity.sign,
+            writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
             announce=announce,
             kept=KeptEntries(home / ENTRIES_DIR),
             alerts=alerts,

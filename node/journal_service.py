@@ -22,10 +22,10 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import journal_key, journal_prefix
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, NotThere, Refused, Unavailable
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import (
     EntryHeader,
     entry_hash,
@@ -33,8 +33,10 @@ from lucidnode.node.client.journal import (
     is_entry_of,
     signed,
     signing_message,
+    split_signed,
 )
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.public_keys import verify
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
 from lucidnode.node.register import Held
@@ -75,6 +77,7 @@ class JournalService:
         staging: Staging,
         uploads: Uploads,
         sign: Callable[[bytes], bytes],
+        writer_key: Callable[[DeviceId], bytes | None],
         announce: Announce,
         kept: KeptEntries,
         alerts: Alerts,
@@ -85,6 +88,7 @@ class JournalService:
         self._staging = staging
         self._uploads = uploads
         self._sign = sign
+        self._writer_key = writer_key
         self._announce = announce
         self._kept = kept
         self._alerts = alerts
@@ -93,6 +97,7 @@ class JournalService:
         self._locks: dict[ProjectId, asyncio.Lock] = {}
         self._logs: dict[ProjectId, LogSlots] = {}
         self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
+        self._lost: dict[ProjectId, Seq] = {}
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -111,13 +116,21 @@ class JournalService:
     async def entry(self, project: ProjectId, seq: Seq) -> Held:
         """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
         held = await self._log(project).read(seq)
-        await self._noted(project, seq, held)
+        if held.body is None or is_sound(project, seq, held.body, self._writer_key):
+            await self._noted(project, seq, held)
         return held
 
     async def proven(self, project: ProjectId, seq: Seq) -> Held:
         """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable."""
-        held = await self._log(project).prove(seq)
+        try:
+            held = await self._log(project).prove(seq)
+        except NotThere:
+            if seq in self.recent(project):
+                self._report_lost(project, seq)
+            raise
         await self._noted(project, seq, held)
+        if self.recent(project)[seq] != held.hash:
+            self._report_lost(project, seq)
         return held
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
@@ -168,7 +181,7 @@ class JournalService:
             deadline = self._clock.boot() + COMMIT_S
             match await self._log(project).take(seq, entry, fits, deadline):
                 case register.Committed():
-                    self._recent.setdefault(project, {})[seq] = entry_hash(entry)
+                    await self._noted(project, seq, Held(entry_hash(entry), entry))
                     return wire.CommitReply("committed", entry)
                 case register.Lost(held=held):
                     return wire.CommitReply("lost", held.body or b"")
@@ -178,17 +191,18 @@ class JournalService:
                     return wire.CommitReply("unchained", b"")
 
     async def forget(self, project: ProjectId) -> None:
-        """Drop what was to be committed, and what was seen: a workstation starts again."""
+        """Drop what was to be committed, and what was seen: the mount stands on the bucket's."""
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.discard_prepared(project)
-            self._recent.pop(project, None)
-            self._logs.pop(project, None)
+            await self._kept.drop(project)
+            for memory in (self._recent, self._logs, self._lost):
+                memory.pop(project, None)
             self._alerts.end(f"history:{project}")
 
     # -- what was seen -----------------------------------------------------------------------
 
     def recent(self, project: ProjectId) -> Mapping[Seq, bytes]:
-        """Return the hashes of the entries that this node has seen last in the bucket."""
+        """Return the hashes of the entries that this node saw in the bucket, the highest ones."""
         return self._recent.get(project, {})
 
     def newest(self, most: int) -> dict[ProjectId, list[tuple[Seq, bytes]]]:
@@ -222,13 +236,7 @@ class JournalService:
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
             case Unchained(seq=missing):
-                self._alerts.begin(
-                    f"history:{project}",
-                    f"The bucket no longer has journal entry {missing} of project {project[:8]} as "
-                    "this workstation has seen it.",
-                    f"Run `lucidnode repair {project}`.",
-                    lasts_s=EVENT_S,
-                )
+                self._report_lost(project, missing)
                 return wire.CommitReply("unchained", b"")
 
     async def _failure_of(
@@ -260,18 +268,46 @@ class JournalService:
         return log
 
     async def _noted(self, project: ProjectId, seq: Seq, held: Held) -> None:
+        """Remember what lies in a slot. What was there first is remembered until `forget`.
+
+        A slot takes one object: another one later means that the bucket was put back or tampered
+        with, and what this node has seen is what it tells the others.
+        """
         known = self._recent.setdefault(project, {})
-        if known.get(seq) == held.hash:
+        first = known.get(seq)
+        if first is not None:
+            if first == held.hash and self._lost.get(project) == seq:
+                del self._lost[project]
+                self._alerts.end(f"history:{project}")
             return
-        if seq in known:
-            # Another history: what followed here before is not what follows there.
-            for number in [number for number in known if number > seq]:
-                del known[number]
         known[seq] = held.hash
         if len(known) > _RECENT:
             del known[min(known)]
         if held.body is not None:
             await self._kept.keep(project, seq, held.body)
+
+    def _report_lost(self, project: ProjectId, seq: Seq) -> None:
+        self._lost[project] = seq
+        self._alerts.begin(
+            f"history:{project}",
+            f"The bucket no longer has journal entry {seq} of project {project[:8]} as this "
+            "workstation has seen it.",
+            f"Run `lucidnode repair {project}`.",
+        )
+
+
+def is_sound(
+    project: ProjectId, seq: Seq, entry: bytes, writer_key: Callable[[DeviceId], bytes | None]
+) -> bool:
+    """Tell whether a device whose entries count made *entry* for this place.
+
+    All that can be told without the project's keys. *writer_key* gives a device's Ed25519 key.
+    """
+    if not is_entry_of(project, seq, entry):
+        return False
+    unsigned, signature = split_signed(entry)
+    public = writer_key(EntryHeader.parse(unsigned).device)
+    return public is not None and verify(public, signing_message(unsigned), signature)
 
 
 async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:

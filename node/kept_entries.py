@@ -10,6 +10,7 @@ that is damaged counts as not there, and nothing is waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from pathlib import Path
@@ -44,6 +45,10 @@ class KeptEntries:
         """Return entry *seq* as it was seen, or None."""
         return await asyncio.to_thread(self._read, project, seq)
 
+    async def drop(self, project: ProjectId) -> None:
+        """Keep nothing of *project* any more."""
+        await asyncio.to_thread(self._dropped, project)
+
     async def newest(self, most: int) -> dict[ProjectId, dict[Seq, bytes]]:
         """Return the hashes of the *most* highest entries kept of each project."""
         return await asyncio.to_thread(self._hashes, most)
@@ -64,6 +69,13 @@ class KeptEntries:
                     del sizes[lowest]
             except OSError as error:
                 log.info("a journal entry could not be kept: %s", error)
+
+    def _dropped(self, project: ProjectId) -> None:
+        with self._turn:
+            for seq in self._sizes_of(project):
+                with contextlib.suppress(OSError):
+                    _path(self._directory / project, seq).unlink()
+            self._sizes[project] = {}
 
     def _read(self, project: ProjectId, seq: Seq) -> bytes | None:
         try:

@@ -6,23 +6,16 @@ bounded rate, and a person hears of what the bucket then shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
+from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import (
-    EntryHeader,
-    is_entry_of,
-    signing_message,
-    split_signed,
-)
-from lucidnode.node.client.public_keys import verify
 from lucidnode.node.client.supervision import Tasks
-from lucidnode.node.journal_service import JournalService
+from lucidnode.node.journal_service import JournalService, is_sound
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.peers.office import Office
 from lucidnode.node.roster_service import RosterService
@@ -33,12 +26,16 @@ _PUSH_SECONDS = 2.0
 _CLAIM_SECONDS = 10.0
 """How often what one device says of one project may make us look into the bucket."""
 
+_SLACK_S = 0.5
+"""Timers are no exact thing."""
+
 
 class OfficeNews:
     """What peers say, checked and handed on to the mounts. Implements `peers.office.Events`.
 
     *journal* and *tasks* are set before the office opens. *writer_key* gives the Ed25519 key of a
-    device whose entries count, else None; *heard_of_roster* compares logs of members.
+    device whose entries count, else None; *projects* are those of the studio, and
+    *heard_of_roster* compares logs of members.
     """
 
     journal: JournalService
@@ -48,56 +45,64 @@ class OfficeNews:
         self,
         mounts: Mounts,
         writer_key: Callable[[DeviceId], bytes | None],
+        projects: Callable[[], Collection[ProjectId]],
         heard_of_roster: Callable[[DeviceId, Seq, bytes], None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._mounts = mounts
         self._writer_key = writer_key
+        self._projects = projects
         self._heard_of_roster = heard_of_roster
         self._alerts = alerts
         self._clock = clock
+        # Bounded as the studio is: by its devices, and by its projects.
+        self._claims: dict[tuple[DeviceId, ProjectId], Sequence[tuple[Seq, bytes]]] = {}
         self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
         # The mount reads the slot in the bucket: a sound entry that is not there is worth nothing.
-        if self._is_sound(project, seq, body):
+        if is_sound(project, seq, body, self._writer_key):
             self._mounts.tell(project, wire.Look(seq))
 
     def heads(
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
     ) -> None:
+        studio = self._projects()
         for project, claims in heads.items():
-            known = self.journal.recent(project)
-            if not claims or not known:
-                continue  # nothing of this project was ever read here
-            common = [claim for claim in claims if claim[0] in known]
-            differing = [claim for claim in common if known[claim[0]] != claim[1]]
-            if differing:
-                self._check(device, project, *differing[0])
-            elif claims[-1][0] > max(known):
-                self._check(device, project, *claims[-1])
-            elif common:
-                self._alerts.end(_topic(device, project))
+            if claims and project in studio:
+                self._claims[device, project] = claims
+                self._weigh(device, project, claims)
 
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         self._heard_of_roster(device, seq, hash_)
 
-    def _is_sound(self, project: ProjectId, seq: Seq, body: bytes) -> bool:
-        if not is_entry_of(project, seq, body):
-            return False
-        try:
-            unsigned, signature = split_signed(body)
-            public = self._writer_key(EntryHeader.parse(unsigned).device)
-        except Malformed:
-            return False
-        return public is not None and verify(public, signing_message(unsigned), signature)
+    async def run(self) -> None:
+        """Weigh what was said again and again until cancelled: we learn more, and so may they."""
+        while True:
+            await self._clock.sleep(_CLAIM_SECONDS)
+            for (device, project), claims in list(self._claims.items()):
+                self._weigh(device, project, claims)
+
+    def _weigh(
+        self, device: DeviceId, project: ProjectId, claims: Sequence[tuple[Seq, bytes]]
+    ) -> None:
+        known = self.journal.recent(project)
+        if not known:
+            return  # nothing of this project was ever read here
+        common = [claim for claim in claims if claim[0] in known]
+        differing = [claim for claim in common if known[claim[0]] != claim[1]]
+        if differing:
+            self._check(device, project, *differing[0])
+        elif claims[-1][0] > max(known):
+            self._check(device, project, *claims[-1])
+        elif common:
+            self._alerts.end(_topic(device, project))
 
     def _check(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
         about = device, project
         now = self._clock.boot()
-        if now - self._checked_at.get(about, -_CLAIM_SECONDS) >= _CLAIM_SECONDS:
-            # Both are bounded: by the roster, and by the projects that were read here.
+        if now - self._checked_at.get(about, -_CLAIM_SECONDS) >= _CLAIM_SECONDS - _SLACK_S:
             self._checked_at[about] = now
             _ = self.tasks.create_task(self._compare(device, project, seq, hash_))
 
@@ -106,10 +111,10 @@ class OfficeNews:
         await self._clock.sleep(_PUSH_SECONDS)  # for what is only on its way
         ours = self.journal.recent(project).get(seq)
         if ours == hash_:
-            return
+            return  # it came meanwhile
         try:
             held = await self.journal.entry(project, seq)
-            if held.hash != hash_:
+            if held.hash not in (hash_, ours) or ours not in (held.hash, None):
                 held = await self.journal.proven(project, seq)
         except NotThere:
             await self._missing(device, project, seq)

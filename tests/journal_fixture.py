@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from lucidnode.fs.format import sodium
 from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
@@ -12,13 +13,13 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader
+from lucidnode.node.client.journal import EntryHeader, signed, signing_message
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.uploads import Uploads
 
 PROJECT = ProjectId("ab" * 16)
-SIGNATURE = bytes(64)
+SEED = b"s" * 32
 
 
 class NoCache:
@@ -40,6 +41,12 @@ def unsigned(seq: int, project: ProjectId = PROJECT, previous: bytes = bytes(32)
         nonce=secrets.token_bytes(32),
     )
     return header.encode() + secrets.token_bytes(100)
+
+
+def entry(seq: int, previous: bytes = bytes(32)) -> bytes:
+    """Return a finished entry of the device whose entries count."""
+    made = unsigned(seq, previous=previous)
+    return signed(made, sodium.sign(SEED, signing_message(made)))
 
 
 class Shelf(MemoryBucket):
@@ -79,7 +86,8 @@ class Node:
             bucket=bucket,
             staging=staging,
             uploads=self.uploads,
-            sign=lambda message: SIGNATURE,
+            sign=lambda message: sodium.sign(SEED, message),
+            writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             announce=lambda project, seq, body: self.announced.append(seq),
             kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,

@@ -71,6 +71,8 @@ async def _repair(
         findings = await examine(client, project, replica.head())
         click.echo(_said(access.name, findings))
         if findings.stands:
+            # Of an earlier repair that was broken off, or of a history nobody here stands on.
+            await client.forget(project)
             return
         if wants_put_back:
             if not findings.can_put_back:

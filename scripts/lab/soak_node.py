@@ -168,6 +168,7 @@ class Daemon(Process):
                 staging=staging,
                 uploads=self.uploads,
                 sign=lambda message: sodium.sign(node.seed, message),
+                writer_key=lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
                 announce=node.announce,
                 kept=KeptEntries(node.directory / "entries"),
                 alerts=self.alerts,
@@ -177,6 +178,7 @@ class Daemon(Process):
             self.events = OfficeNews(
                 self.mounts,
                 lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                self.roster.projects,
                 self.roster.heard,
                 self.alerts,
                 clock,
@@ -185,6 +187,7 @@ class Daemon(Process):
             tasks.keep("uploads", self.uploads.run)
             tasks.keep("what was being committed", self.journal.resume)
             tasks.keep("membership", self.roster.run)
+            tasks.keep("comparing with peers", self.events.run)
             self.up.set()
             await asyncio.Event().wait()
 

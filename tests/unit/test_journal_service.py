@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from journal_fixture import PROJECT, SIGNATURE, NoCache, Node, Shelf, unsigned
+from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry, unsigned
 
+from lucidnode.fs.format import sodium
 from lucidnode.node.block import block_id
 from lucidnode.node.bucket.keys import block_key, journal_key
 from lucidnode.node.cache.staging import Staging
@@ -17,7 +18,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.journal import empty_link, entry_hash
+from lucidnode.node.client.journal import empty_link, entry_hash, signed, signing_message
 from lucidnode.node.client.staging import stage
 
 
@@ -66,20 +67,22 @@ async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
     async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
         successor = Node(staging, node.bucket)
         await successor.journal.resume()
-        assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == request.unsigned + SIGNATURE
+        assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == signed(
+            request.unsigned, sodium.sign(SEED, signing_message(request.unsigned))
+        )
         assert await staging.prepared() == {}
 
 
 async def test_an_entry_for_another_place_is_refused(node: Node) -> None:
-    for entry in (unsigned(2), unsigned(1, ProjectId("ef" * 16))):
+    for other in (unsigned(2), unsigned(1, ProjectId("ef" * 16))):
         with pytest.raises(Refused):
-            await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(entry, []))
+            await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(other, []))
 
 
 async def written(node: Node, *numbers: int) -> None:
     """Have others commit these entries."""
     for seq in numbers:
-        await node.bucket.create(journal_key(PROJECT, Seq(seq)), unsigned(seq) + SIGNATURE)
+        await node.bucket.create(journal_key(PROJECT, Seq(seq)), entry(seq))
 
 
 async def test_what_was_seen_last_can_be_told(node: Node) -> None:
@@ -87,10 +90,41 @@ async def test_what_was_seen_last_can_be_told(node: Node) -> None:
     for seq in (1, 2, 3):
         await node.journal.entry(PROJECT, Seq(seq))
     assert [seq for seq, _ in node.journal.newest(2)[PROJECT]] == [2, 3]
-    del node.bucket.objects[journal_key(PROJECT, Seq(2))]
+
+
+async def test_what_was_seen_first_is_told_until_the_workstation_has_started_again(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry 2")
+    await written(node, 1, 2, 3)
+    for seq in (1, 2, 3):
+        await node.journal.entry(PROJECT, Seq(seq))
+    told = node.journal.newest(8)
+    original = node.bucket.objects.pop(journal_key(PROJECT, Seq(2)))
+    with pytest.raises(NotThere):
+        await node.journal.proven(PROJECT, Seq(2))
     await written(node, 2)
+    await node.journal.proven(PROJECT, Seq(2))
+    [alert] = node.alerts.current()
+    assert "lucidnode repair" in alert.remedy
+    assert node.journal.newest(8) == told
+    node.bucket.objects[journal_key(PROJECT, Seq(2))] = original
     await node.journal.entry(PROJECT, Seq(2))
-    assert list(node.journal.recent(PROJECT)) == [1, 2], "3 followed another entry"
+    assert node.alerts.current() == []
+    await node.journal.forget(PROJECT)
+    assert node.journal.newest(8) == {}
+
+
+async def test_only_what_a_writer_signed_or_what_is_proven_is_remembered(node: Node) -> None:
+    await written(node, 1)
+    key = journal_key(PROJECT, Seq(1))
+    sound = node.bucket.objects[key]
+    node.bucket.objects[key] = sound[:200] + bytes([sound[200] ^ 1]) + sound[201:]
+    await node.journal.entry(PROJECT, Seq(1))
+    assert node.journal.newest(8) == {}
+    node.bucket.objects[key] = sound
+    await node.journal.proven(PROJECT, Seq(1))
+    assert node.journal.newest(8) == {PROJECT: [(Seq(1), entry_hash(sound))]}
 
 
 async def test_no_entry_is_created_on_top_of_one_that_is_not_there(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from disk_fixture import FastClock
-from journal_fixture import PROJECT, NoCache, Node, Shelf, unsigned
+from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry
 
 from lucidnode.fs.format import sodium
 from lucidnode.node.bucket.keys import journal_key
@@ -18,18 +18,12 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import entry_hash, signed, signing_message
+from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.office_news import OfficeNews
 
 PEER = DeviceId("12" * 16)
 HASH = bytes(32)
-SEED = b"s" * 32
-
-
-def entry(seq: int) -> bytes:
-    made = unsigned(seq)
-    return signed(made, sodium.sign(SEED, signing_message(made)))
 
 
 class Listening:
@@ -46,6 +40,7 @@ class Listening:
         self.news = OfficeNews(
             mounts,
             self.writers.get,
+            lambda: [PROJECT],
             lambda *head: self.roster_heads.append(head),
             self.alerts,
             FastClock(),
@@ -142,6 +137,18 @@ async def test_a_device_on_another_history_than_the_bucket_is_an_alarm_until_it_
     assert listening.alerts.current() == []
 
 
+async def test_what_was_said_before_we_knew_better_is_weighed_again(
+    listening: Listening, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("has another journal entry 2")
+    await listening.write(1, 2)
+    listening.news.heads(PEER, {PROJECT: [(Seq(2), HASH)]})
+    weighing = asyncio.create_task(listening.news.run())  # noqa: TID251
+    await listening.read(1, 2)
+    await listening.alarm("than the bucket")
+    weighing.cancel()
+
+
 async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alarm(
     listening: Listening, expected_warnings: list[str]
 ) -> None:
@@ -155,23 +162,29 @@ async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alarm(
     assert listening.alerts.current() == []
 
 
-async def test_when_the_bucket_has_what_a_peer_has_our_own_mount_looks_at_its_head(
-    listening: Listening,
+async def test_when_the_bucket_has_what_a_peer_has_it_is_we_who_have_lost_our_way(
+    listening: Listening, expected_warnings: list[str]
 ) -> None:
+    expected_warnings.append("no longer has journal entry 1")
     await listening.write(1)
     await listening.read(1)
     del listening.node.bucket.objects[journal_key(PROJECT, Seq(1))]
     theirs = await listening.write(1)
     listening.news.heads(PEER, {PROJECT: [(Seq(1), theirs[0])]})
     assert await listening.told() == wire.Look(1)
-    assert listening.alerts.current() == [], "the mount says it, which stands there"
+    [alert] = listening.node.alerts.current()
+    assert "no longer has journal entry 1" in alert.cause
+    assert listening.alerts.current() == [], "it is not that device which has lost its way"
 
 
 async def test_what_a_peer_claims_of_projects_never_read_here_makes_nobody_look(
     listening: Listening,
 ) -> None:
+    await listening.write(1)
+    await listening.read(1)
     for number in range(1000):
         project = ProjectId(f"{number:032x}")
         listening.news.heads(PEER, {project: [(Seq(2**40), HASH)]})
     await FastClock().sleep(10)
-    assert listening.node.journal.newest(1) == {}
+    assert listening.news._claims == {}
+    assert list(listening.node.journal.newest(1)) == [PROJECT]
