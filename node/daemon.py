@@ -258,6 +258,7 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
             "following the roster": roster.run,
+            "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,
             "looking at the bucket": health.run,
             "probing an unfit bucket": fitness.run,

@@ -2,8 +2,9 @@
 
 The journal and the roster are such logs; this file knows neither. What it adds to the bucket is
 that nothing is decided for good on one look. A gateway's page in the place of an answer is no
-answer. What lies in a slot is proven by two reads at different times that gave the same bytes, and
-by a listing that shows the name with that size. A slot is taken only on top of the one before as
+answer. What lies in a slot is proven by reads at different times that gave the same bytes, by a
+listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
+still show theirs: who answers with anything for everything does not pass. A slot is taken only on top of the one before as
 it stood here, which is seen again once it is taken.
 """
 
@@ -34,6 +35,9 @@ FRESH_S = 2.0
 
 _ASK_S = (0.5, 10.0)
 """Pauses before a log is asked again after something else answered: the first and the last."""
+
+_CONTROLS = 4
+"""Slots that showed an entry last, to be asked again before another counts as showing none."""
 
 _KEPT_PROOFS = 64
 """Slots with foreign objects that are remembered, so that each is proven once."""
@@ -97,6 +101,7 @@ class LogSlots:
         self._clock = clock
         self._jitter = jitter
         self._foreign: dict[Seq, Held] = {}
+        self._entries: dict[Seq, None] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
         self._pauses = Backoff(jitter, *_ASK_S)
         self._closed_until = 0.0
@@ -119,6 +124,7 @@ class LogSlots:
             return await self.prove(seq)
         if self._shape(seq, body):
             self._answered()
+            self._note_entry(seq)
             return Held.of(body)
         return await self.prove(seq)
 
@@ -134,11 +140,15 @@ class LogSlots:
         listed = await self._listed_size(seq)
         if first != second or listed != (None if first is None else first.size):
             raise self._no_answer()
-        self._answered()
         if first is None:
+            self._answered()
             raise NotThere(f"there is no {self._names.called} {seq}")
         if first.body is not None and self._shape(seq, first.body):
+            self._answered()
+            self._note_entry(seq)
             return Held(first.hash, first.body)
+        await self._doubt(seq, first)
+        self._answered()
         self._report_foreign(seq)
         held = self._foreign[seq] = Held(first.hash, None)
         if len(self._foreign) > _KEPT_PROOFS:
@@ -213,7 +223,35 @@ class LogSlots:
         if ours.result() != len(body):
             return Unknown(self._no_answer())
         self._standing = (seq, blake3(body).digest(), self._clock.boot())
+        self._note_entry(seq)
         return Committed()
+
+    # -- doubt -------------------------------------------------------------------------------
+
+    async def _doubt(self, seq: Seq, seen: _Seen) -> None:
+        """See once more that no entry lies in *seq*, while others still show theirs.
+
+        Sizes do not tell: entries are padded, so a store that swaps answers passes the listing.
+        """
+        honest = await self._shows_entries(seq)
+        await self._clock.sleep(AGAIN_S)
+        if not honest or await self._look(seq) != seen or not await self._shows_entries(seq):
+            raise self._no_answer()
+
+    async def _shows_entries(self, apart_from: Seq) -> bool:
+        """Tell whether a slot that did hold an entry shows one of its number; True if none is known."""
+        known = [seq for seq in self._entries if seq != apart_from]
+        for seq in reversed(known):
+            seen = await self._look(seq)
+            if seen is None or (seen.body is not None and self._shape(seq, seen.body)):
+                return True  # also if it is gone: what was lost is another matter
+        return not known
+
+    def _note_entry(self, seq: Seq) -> None:
+        self._entries.pop(seq, None)
+        self._entries[seq] = None
+        if len(self._entries) > _CONTROLS:
+            del self._entries[next(iter(self._entries))]
 
     # -- one look ----------------------------------------------------------------------------
 
@@ -277,7 +315,7 @@ class LogSlots:
 
     def _report_foreign(self, seq: Seq) -> None:
         self._alerts.begin(
-            f"{self._names.topic}:{seq}",
+            f"{self._names.topic}:foreign",
             f"The bucket holds something that is no {self._names.called} in the place of number "
             f"{seq}; it counts as empty.",
             "Find out who besides Lucidnode writes to this bucket.",

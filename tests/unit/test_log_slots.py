@@ -167,7 +167,7 @@ async def test_a_foreign_object_is_one_only_once_it_is_proven_to_lie_there(
     before = scene.clock.now
     assert await scene.slots.read(Seq(1)) == Held(blake3(PAGE).digest(), None)
     assert scene.clock.now - before >= AGAIN_S, "the two reads lie apart"
-    assert scene.topics() == ["log-answers:1"]
+    assert scene.topics() == ["log-answers:foreign"]
     requests = scene.bucket.requests
     await scene.slots.read(Seq(1))
     assert scene.bucket.requests == requests, "proven once"
@@ -183,6 +183,32 @@ async def test_a_page_of_another_size_than_the_listed_one_is_no_answer(
         await scene.slots.read(Seq(1))
     scene.clock.now += 1
     assert await scene.slots.read(Seq(1)) == Held.of(scene.body(1))
+
+
+async def test_a_store_that_swaps_its_answers_proves_nothing(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """Entries are padded, so that the listing shows the same size for all of them."""
+    expected_warnings.append("answers in its place")
+    scene.write(1, 2, 3)
+    await scene.slots.read(Seq(1))
+    await scene.slots.read(Seq(2))
+    scene.bucket.gets = [lambda _: scene.body(1)] * 3 + [lambda _: scene.body(3)] * 3
+    with pytest.raises(Unavailable):
+        await scene.slots.read(Seq(3))
+    scene.bucket.gets = []
+    scene.clock.now += 10
+    assert await scene.slots.read(Seq(3)) == Held.of(scene.body(3))
+
+
+async def test_a_foreign_object_among_entries_is_one(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    scene.write(1)
+    await scene.slots.read(Seq(1))
+    scene.bucket.objects[key(Seq(2))] = scene.body(1)  # a copy of an entry in another slot
+    assert await scene.slots.read(Seq(2)) == Held(blake3(scene.body(1)).digest(), None)
 
 
 async def test_an_oversize_object_is_foreign_and_is_never_held_whole(
