@@ -154,10 +154,13 @@ def _packed(change: Change) -> bytes:
 def _unpacked(body: bytes) -> Change:
     # The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT. The
     # library trusts a stated content size over any limit it is given, so look at that first; a
-    # frame that states none reads as -1.
+    # frame that states none reads as 2**64 - 1.
     packed = unpadded(body, PADDING)
-    if not 0 < zstandard.frame_content_size(packed) <= MAX_CONTENT:
+    frame = zstandard.get_frame_parameters(packed)
+    if not 0 < frame.content_size <= MAX_CONTENT:
         raise EntryMisshapen("contents over the limit")
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-    content = decompressor.decompress(packed, allow_extra_data=False)
+    # Unpacking in one go takes no window, so the library lets any pass that it could have.
+    if frame.window_size > _WINDOW:
+        raise EntryMisshapen("a window over the limit")
+    content = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     return decoded(_CHANGE, content)

@@ -307,6 +307,19 @@ def test_an_entry_that_unpacks_without_end_is_refused_before_memory_is_taken() -
         opened(with_body(padded(bomb, PADDING)))
 
 
+@pytest.mark.parametrize("log", [20, 23, 24, 27, 31, 41])
+def test_a_window_over_the_limit_is_refused_even_where_none_is_needed(log: int) -> None:
+    # Magic, descriptor (size in 4 bytes), window, size; then one raw block, the last.
+    size = len(GOOD).to_bytes(4, "little") + (len(GOOD) << 3 | 1).to_bytes(3, "little")
+    frame = b"\x28\xb5\x2f\xfd\x80" + bytes([(log - 10) << 3]) + size + GOOD
+    entry = with_body(padded(frame, PADDING))
+    if log <= 23:
+        assert opened(entry) == CHANGE
+    else:
+        with pytest.raises(EntryMisshapen):
+            opened(entry)
+
+
 def test_an_entry_that_lies_about_its_size_is_refused() -> None:
     frame = bytearray(packed(bytes(100_000)))
     # Single-segment frame: magic (4), descriptor (1), then the content size; here 4 bytes wide.
