@@ -3,8 +3,10 @@
     <root>/<key>                    the objects
     <root>/.lucidnode/<random>      being written; the folder itself is the mark of a bucket
 
-An acknowledged commit survives power loss. Without the mark every call is Unavailable, so
-a share that is not mounted is never taken for an empty bucket.
+An acknowledged commit survives power loss. Without the mark every call is Unavailable, so a share
+that is not mounted is never taken for an empty bucket. Whoever can write to a share can lay other
+things than files under our names: pipes, devices, links. They are never waited for nor followed,
+but named to a person, since no object is there and none can be put there.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,6 +62,7 @@ class DirectoryBucket:
         self._root = address.path
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="bucket")
         self._durable: set[Path] = set()  # folders whose own name is on disk
+        self._plain: set[Path] = set()  # folders that are no links
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         assert span is None or 0 <= span[0] < span[1]
@@ -80,7 +84,7 @@ class DirectoryBucket:
 
     async def size(self, key: str) -> int | None:
         try:
-            return (await self._call(self._path(key).stat)).st_size
+            return await self._call(lambda: self._size(self._path(key)))
         except NotThere:
             return None
 
@@ -118,17 +122,52 @@ class DirectoryBucket:
         except OSError as error:
             raise _meaning(error, self._name) from error
 
+    def _size(self, path: Path) -> int:
+        self._check_folder(path.parent)
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise self._no_file(path)
+        return status.st_size
+
     def _read(self, path: Path, span: tuple[int, int] | None) -> bytes:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        self._check_folder(path.parent)
+        try:
+            # Opening a pipe that nobody writes to would wait for ever.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket or an absent device
+                raise self._no_file(path) from error
+            raise
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._no_file(path)
+            size = status.st_size
             start, end = span or (0, size)
             if end - start > MAX_OBJECT:
                 raise Oversize(path.name, size)
-            file.seek(start)
-            body = file.read(end - start)
+            body = _pread(handle, start, end)
+        finally:
+            os.close(handle)
         if len(body) != end - start:
             raise Corrupt("the object ends before the bytes asked for")
         return body
+
+    def _check_folder(self, folder: Path) -> None:
+        """Raise Unavailable if *folder*, or one above it in the bucket, is a link or no folder."""
+        if folder in self._plain or folder == self._root:
+            return
+        self._check_folder(folder.parent)
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            raise self._no_file(folder)
+        self._plain.add(folder)
+
+    def _no_file(self, path: Path) -> Unavailable:
+        return Unavailable(
+            f"In the {self._name} something that is no file of ours is in the way ({path})",
+            "look who put it there, and remove it",
+            lasting=True,
+        )
 
     def _place(self, path: Path, body: bytes, enter: Callable[[Path, Path], object]) -> None:
         """Write *body* beside the objects, then let *enter* give it its name, all durably."""
@@ -145,6 +184,7 @@ class DirectoryBucket:
             _fsync(path.parent)
         except FileNotFoundError:
             self._durable.clear()  # somebody removed folders under us
+            self._plain.clear()
             raise
         finally:
             with suppress(OSError):
@@ -154,7 +194,9 @@ class DirectoryBucket:
         if folder in self._durable or folder == self._root:
             return
         self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
+        self._check_folder(folder)
         # Also if it was there: whoever made it may have died before this.
         _fsync(folder.parent)
         self._durable.add(folder)
@@ -163,7 +205,9 @@ class DirectoryBucket:
         """Yield what is below *folder* ("" or ending in a slash) in key order, behind *after*."""
         try:
             with os.scandir(self._root / folder) as entries:
-                found = {f"{e.name}/" if e.is_dir() else e.name: e for e in entries}
+                found = {
+                    f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name: e for e in entries
+                }
         except FileNotFoundError:
             if not (self._root / _MARK).is_dir():
                 raise
@@ -174,7 +218,9 @@ class DirectoryBucket:
             if not name.endswith("/"):
                 if key > after:
                     with suppress(FileNotFoundError):  # deleted since
-                        yield Listed(key, found[name].stat().st_size)
+                        status = found[name].stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode) and is_key(key):
+                            yield Listed(key, status.st_size)
             elif key != f"{_MARK}/" and (key > after or after.startswith(key)):
                 yield from self._walk(key, after)
 
@@ -220,8 +266,8 @@ def _sweep(mark: Path) -> None:
     limit = now.stat().st_mtime - _STALE_S
     now.unlink()
     for scratch in mark.iterdir():
-        with suppress(FileNotFoundError):  # two nodes may sweep at once
-            if scratch.stat().st_mtime < limit:
+        with suppress(OSError):  # two nodes may sweep at once, and others' things may stay
+            if scratch.lstat().st_mtime < limit:
                 scratch.unlink()
 
 
@@ -233,6 +279,15 @@ def _meaning(error: OSError, name: str) -> NodeError:
             return Unavailable(f"The {name} is full.")
         case _:
             return Unavailable(f"The {name} cannot be used now ({error.strerror}).")
+
+
+def _pread(handle: int, start: int, end: int) -> bytes:
+    """Return what the file has from *start* to *end*; less only where it ends."""
+    pieces: list[bytes] = []
+    while start < end and (piece := os.pread(handle, end - start, start)):
+        pieces.append(piece)
+        start += len(piece)
+    return b"".join(pieces)
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from lucidnode.node.bucket.address import DirectoryAddress
+from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
 from lucidnode.node.client.errors import AccessDenied, Unavailable
@@ -187,16 +190,24 @@ async def test_a_directory_without_rights_is_access_denied(address: DirectoryAdd
 async def test_a_share_that_hangs_costs_its_deadline_and_holds_up_nobody_else(
     address: DirectoryAddress,
 ) -> None:
-    bucket = DirectoryBucket(address, answer_s=0.2)
+    released = threading.Event()
+
+    class Share(DirectoryBucket):
+        """Hangs as a mounted share does whose server went away: in the call that reads."""
+
+        def _read(self, path: Path, span: tuple[int, int] | None) -> bytes:
+            if path.name == "hanging":
+                released.wait()
+            return super()._read(path, span)
+
+    bucket = Share(address, answer_s=0.2)
     await bucket.put(KEY, b"x")
-    hanging = address.path / "hanging"
-    os.mkfifo(hanging)  # opening it waits for a writer
     try:
         with pytest.raises(Unavailable, match="in time"):
             await bucket.get("hanging")
         assert await bucket.get(KEY) == b"x"
     finally:
-        os.close(os.open(hanging, os.O_WRONLY))  # lets the thread go
+        released.set()
 
 
 def list_of(folder: Path) -> list[Path]:
@@ -216,3 +227,86 @@ def no_rights(path: Path) -> Iterator[None]:
         if root:
             os.seteuid(0)
         path.chmod(0o700)
+
+
+# -- what others lay under our names -------------------------------------------------------------
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as here:
+        here.bind(str(path))
+
+
+def a_device(path: Path) -> None:
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero: never ends
+
+
+def a_link_out(path: Path) -> None:
+    outside = path.parents[3] / "outside"
+    outside.write_bytes(b"somebody's secret")
+    path.symlink_to(outside)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("lay", [a_pipe, a_socket, a_device, a_link_out, a_folder])
+async def test_what_is_no_file_holds_nobody_up_and_is_named(
+    address: DirectoryAddress, lay: Callable[[Path], None]
+) -> None:
+    bucket = DirectoryBucket(address, answer_s=5)
+    await bucket.put("p/0123/journal/0", b"makes the folders")
+    lay(address.path / KEY)
+    for _ in range(20):  # more than there are threads
+        with pytest.raises(Unavailable, match="no file of ours is in the way") as told:
+            await bucket.get(KEY)
+        assert told.value.lasting
+        with pytest.raises(Unavailable, match="no file of ours is in the way"):
+            await bucket.size(KEY)
+    with pytest.raises(AlreadyThere):
+        await bucket.create(KEY, b"entry")
+    assert await bucket.list("p/0123/journal") == [Listed("p/0123/journal/0", 17)]
+    assert await bucket.get("p/0123/journal/0") == b"makes the folders"
+
+
+async def test_no_link_leads_reads_or_writes_out_of_the_bucket(
+    address: DirectoryAddress, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "journal").mkdir(parents=True)
+    (outside / "journal" / "1").write_bytes(b"somebody's secret")
+    (address.path / "p").mkdir()
+    (address.path / "p" / "0123").symlink_to(outside)
+    bucket = DirectoryBucket(address)
+    with pytest.raises(Unavailable, match="in the way"):
+        await bucket.get("p/0123/journal/1")
+    with pytest.raises(Unavailable, match="in the way"):
+        await bucket.put("p/0123/journal/2", b"ours")
+    with pytest.raises(Unsettled, match="in the way"):
+        await bucket.create("p/0123/journal/2", b"ours")
+    assert await bucket.list("p") == []
+    assert [path.name for path in (outside / "journal").iterdir()] == ["1"]
+
+
+async def test_a_file_in_the_place_of_a_folder_is_named_and_no_absence(
+    address: DirectoryAddress,
+) -> None:
+    (address.path / "p").write_bytes(b"")
+    bucket = DirectoryBucket(address)
+    for call in (bucket.get(KEY), bucket.size(KEY), bucket.put(KEY, b"x")):
+        with pytest.raises(Unavailable):
+            await call
+
+
+async def test_strange_things_among_the_half_written_keep_nobody_from_starting(
+    address: DirectoryAddress,
+) -> None:
+    for name, lay in {"pipe": a_pipe, "folder": a_folder}.items():
+        lay(address.path / ".lucidnode" / name)
+        os.utime(address.path / ".lucidnode" / name, (0, 0))
+    await prepare_directory(address, create=False)
