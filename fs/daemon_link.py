@@ -15,6 +15,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient, Events
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,12 @@ class DaemonLink:
         assert self._events is not None
         return self._events.welcome
 
-    async def run(self, listener: Listener) -> None:
-        """Pass messages both ways until cancelled."""
+    async def run(self, listener: Listener, tasks: Tasks) -> None:
+        """Pass messages both ways until cancelled; answers are errands among *tasks*."""
         while True:
             assert self._events is not None
             try:
-                await self._converse(self._events, listener)
+                await self._converse(self._events, listener, tasks)
             except* NodeError as group:
                 log.warning("the daemon was not understood: %s", group.exceptions[0])
             log.warning("the connection to the daemon has ended; connecting again")
@@ -108,11 +109,11 @@ class DaemonLink:
             except NodeError:
                 delay = min(delay * 2, _LAST_RECONNECT)
 
-    async def _converse(self, events: Events, listener: Listener) -> None:
+    async def _converse(self, events: Events, listener: Listener, errands: Tasks) -> None:
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_stats(events, listener))
             async for message in events:
-                await self._hear(message, events, listener)
+                self._hear(message, events, listener, errands)
             telling.cancel()
 
     async def _tell_stats(self, events: Events, listener: Listener) -> None:
@@ -128,12 +129,21 @@ class DaemonLink:
                 told = stats
             await self._clock.sleep(_STATS_EVERY)
 
-    async def _hear(self, message: wire.FromDaemon, events: Events, listener: Listener) -> None:
+    def _hear(
+        self, message: wire.FromDaemon, events: Events, listener: Listener, errands: Tasks
+    ) -> None:
         match message:
             case wire.Look(seq=seq):
                 listener.hinted(Seq(seq))
             case wire.Ask(number=number):
-                with contextlib.suppress(DaemonUnreachable):
-                    await events.send(wire.Answer(number, listener.facts(), listener.alerts()))
-            case wire.BlocksUploaded() | wire.Welcome():
+                # What cannot be described is no reason to hear nothing more.
+                _ = errands.create_task(
+                    self._describe(number, events, listener), name="describing the project"
+                )
+            case wire.BlocksUploaded() | wire.Welcome() | wire.NotWelcome():
                 pass
+
+    async def _describe(self, number: int, events: Events, listener: Listener) -> None:
+        answer = wire.Answer(number, listener.facts(), listener.alerts())
+        with contextlib.suppress(DaemonUnreachable):
+            await events.send(answer)

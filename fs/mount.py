@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +21,7 @@ from lucidnode.fs import fuse
 from lucidnode.fs.announcer import Announcer
 from lucidnode.fs.block_files import BlockFiles
 from lucidnode.fs.committer import Committer
+from lucidnode.fs.conflicts import Conflicts
 from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy
@@ -45,7 +45,7 @@ from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NodeError
@@ -97,17 +97,23 @@ def check_mountpoint(mountpoint: Path, home: Path) -> None:
     check(mountpoint, [home])
 
 
-async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
+async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -> None:
     """Mount, call *ready*, and serve until unmounted or told to end by SIGTERM or SIGINT.
 
+    *came_back* says how the process before this one ended, if that was not in order.
     Raises a MountError, another FsError or a NodeError if the mount cannot start. Returning, it
     has unmounted, and everything acknowledged is in staging and in the replica.
     """
-    # No plaintext in a core dump, and no working directory inside the mount.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.chdir("/")
+    os.chdir("/")  # no working directory inside the mount
     mountpoint = check(Path(spec.mountpoint), [Path(spec.home)])
     async with _parts(spec) as parts:
+        if came_back:
+            parts.raised.begin(
+                "came-back",
+                f"This mount {came_back} and was brought back.",
+                "Programs that had files open in it must open them again.",
+                lasts_s=EVENT_S,
+            )
         clear(mountpoint)
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
@@ -127,13 +133,16 @@ async def run(spec: MountSpec, ready: Callable[[], None]) -> None:
 
 
 def _stop_on_signals(session: fuse.Session) -> None:
-    """End in order on the first SIGTERM or SIGINT, and at once on the second."""
+    """End in order on the first SIGTERM or SIGINT, and at once on SIGINT after that.
+
+    A second SIGTERM changes nothing: at shutdown it comes from the system and from our keeper.
+    """
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
 
     def stop() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.add_signal_handler(signal.SIGTERM, log.info, "ending already")
         session.stop()
 
     for number in numbers:
@@ -150,7 +159,7 @@ class _Parts:
     counts: ReadCounts
     replica: Replica
     committer: Committer
-    news: News
+    conflicts: Conflicts
     invalidation: Invalidation
     client: DaemonClient
     raised: Alerts
@@ -170,7 +179,7 @@ class _Parts:
             prefetched=counts.ahead,
             prefetched_used=counts.ahead_used,
             pending=self.replica.pending(),
-            conflicts=self.news.conflict_count,
+            conflicts=self.conflicts.count(),
             alerts=len(self.raised.current()),
             head=self.replica.head().seq,
         )
@@ -181,7 +190,7 @@ class _Parts:
             "project": self.name,
             "bytes": size,
             "inodes": inodes,
-            "conflicts": self.news.conflicts,
+            "conflicts": self.conflicts.paths(),
             "read_only_because": self.committer.stopped or "",
         }
 
@@ -293,7 +302,8 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             read_only=spec.read_only or not access.may_write,
         )
         invalidation = Invalidation(fuse)
-        news = News(files, open_files, invalidation, writer.pack_tails, access.refresh)
+        conflicts = Conflicts(replica)
+        news = News(files, open_files, invalidation, writer.pack_tails, access.refresh, conflicts)
         journal = OrderedJournal(client, writer, announcer, clock, tasks)
         codec = EntryCodec(
             access.keys, DeviceId(link.welcome.device), access.writer_key, secrets.token_bytes
@@ -306,7 +316,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             counts=counts,
             replica=replica,
             committer=committer,
-            news=news,
+            conflicts=conflicts,
             invalidation=invalidation,
             client=client,
             raised=alerts,
@@ -314,7 +324,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks.keep("telling the daemon of blocks", announcer.run)
         tasks.keep("committing and following", committer.run)
         tasks.keep("saving old bytes", flusher.run)
-        tasks.keep("talking with the daemon", partial(link.run, parts))
+        tasks.keep("talking with the daemon", partial(link.run, parts, tasks))
         tasks.keep(
             "reporting what is read",
             partial(_report_touched, client, spec.project, block_files, clock),

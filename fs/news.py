@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from lucidnode.fs.conflicts import Conflicts
 from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.changes import Touched
-
-KEPT = 100
-"""Conflict copies whose names are shown; older ones are only counted."""
 
 
 class News:
@@ -23,15 +21,14 @@ class News:
         invalidation: Invalidation,
         pack_tails: Callable[[], None],
         refresh_roster: Callable[[], Awaitable[None]],
+        conflicts: Conflicts,
     ) -> None:
         self._files = files
         self._open_files = open_files
         self._invalidation = invalidation
         self._pack_tails = pack_tails
         self._refresh_roster = refresh_roster
-        self.conflicts: list[str] = []
-        """Names of the newest conflict copies."""
-        self.conflict_count = 0
+        self._conflicts = conflicts
 
     def before_batch(self) -> None:
         """Bring what waits in the tail table into blocks, so that the entry can name them."""
@@ -45,10 +42,7 @@ class News:
             self._invalidation.name(parent, name)
         for ino in touched.inodes:
             self._invalidation.inode(ino, is_open=self._open_files.is_open(ino))
-        for _, name in touched.conflicts:
-            shown = name.decode(errors="replace")
-            self.conflicts = [*self.conflicts[1 - KEPT :], shown]
-            self.conflict_count += 1
+        self._conflicts.heard((*touched.conflicts, *touched.names))
 
     async def refresh_roster(self) -> None:
         """Read the roster again."""

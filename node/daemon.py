@@ -35,7 +35,7 @@ from lucidnode.node.bucket.stack import open_engine, patient
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -79,6 +79,8 @@ class DaemonOptions:
     peers: Sequence[str] = ()
     mdns: bool = True
     control_port: int | None = None
+    came_back: str = ""
+    """How the daemon before this one ended, if its keeper started this one."""
 
     def applied(self, config: NodeConfig) -> NodeConfig:
         """Return *config* for this run."""
@@ -102,7 +104,7 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
         loop.add_signal_handler(number, stop.set)
     try:
         with _locked(home):
-            async with _serving(home, config, stop):
+            async with _serving(home, config, options.came_back, stop):
                 ready()
                 await stop.wait()
                 log.info("stopping")
@@ -115,12 +117,21 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
 
 
 @contextlib.asynccontextmanager
-async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> AsyncIterator[None]:
+async def _serving(
+    home: Path, config: NodeConfig, came_back: str, stop: asyncio.Event
+) -> AsyncIterator[None]:
     clock = SystemClock()
     jitter = secrets.SystemRandom().random
     metrics = Metrics()
     mounts = Mounts()
     alerts = Alerts(clock)
+    if came_back:
+        alerts.begin(
+            "came-back",
+            f"The daemon {came_back} and was started again.",
+            "If that goes on, its log has details.",
+            lasts_s=EVENT_S,
+        )
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
     credentials = await asyncio.to_thread(load_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
@@ -286,12 +297,14 @@ async def _serving(home: Path, config: NodeConfig, stop: asyncio.Event) -> Async
                     "peers": facts.peers,
                     "savings": facts.savings,
                     "cache": facts.cache,
+                    "conflicts": facts.conflicts,
                 },
                 orders={
                     "cache/clear": partial(_clear, cache),
                     "credentials/renewed": partial(_renewed, home, signed_with, health, uploads),
                     "exit": partial(_exit, mounts, stop),
                 },
+                tasks=tasks,
             )
         )
         yield

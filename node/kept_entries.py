@@ -58,8 +58,10 @@ class KeptEntries:
         with self._turn:
             try:
                 sizes = self._sizes_of(project)
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for each in (self._directory, folder):
+                    each.mkdir(mode=0o700, exist_ok=True)
                 scratch = folder / ".new"
+                scratch.touch(mode=0o600)
                 scratch.write_bytes(blake3(entry).digest() + entry)
                 scratch.replace(_path(folder, seq))
                 sizes[seq] = len(entry)

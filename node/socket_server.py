@@ -31,6 +31,7 @@ from lucidnode.node.client.ids import (
     parse_seq,
 )
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.roster_service import RosterService
@@ -60,6 +61,7 @@ class SocketServer:
         welcome: Callable[[], Awaitable[wire.Welcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
+        tasks: Tasks,
     ) -> None:
         self._path = path
         self._blocks = blocks
@@ -69,11 +71,12 @@ class SocketServer:
         self._welcome = welcome
         self._topics = topics
         self._orders = orders
+        self._tasks = tasks
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> None:
         app = web.Application(
-            middlewares=[_errors_as_statuses, _same_user_only],
+            middlewares=[self._as_errand, _same_user_only],
             client_max_size=wire.MAX_JOURNAL_ENTRY + 1024 * 1024,
         )
         project = "/v1/p/{project}"
@@ -103,6 +106,22 @@ class SocketServer:
             await self._runner.cleanup()
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
+
+    @web.middleware
+    async def _as_errand(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer *request* as an errand of its own: whatever goes wrong ends it, and no more."""
+        errand = self._tasks.create_task(
+            _with_errors_as_statuses(request, handler), name=f"answering {request.method} requests"
+        )
+        try:
+            await asyncio.wait({errand})
+        finally:
+            errand.cancel()
+        if errand.cancelled() or errand.exception() is not None:
+            return web.Response(status=500, text="the daemon failed at this: its log says at what")
+        return errand.result()
 
     # -- roster ------------------------------------------------------------------------------
 
@@ -160,10 +179,17 @@ class SocketServer:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         project = _project(request)
-        self._mounts.check_free(project)
-        welcome = await self._welcome()
         stream = web.WebSocketResponse(heartbeat=20, max_msg_size=1024 * 1024)
         await stream.prepare(request)
+        try:
+            self._mounts.check_free(project)
+            welcome = await self._welcome()
+        except NodeError as error:
+            # The answer to a WebSocket's opening has no room for a sentence.
+            refusal = wire.NotWelcome(_status_of(error), str(error) or type(error).__name__)
+            await stream.send_bytes(msgspec.msgpack.encode(refusal))
+            await stream.close()
+            return stream
         try:
             await self._converse(stream, project, welcome)
         except NodeError as error:
@@ -174,7 +200,10 @@ class SocketServer:
     async def _converse(
         self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.Welcome
     ) -> None:
-        hello = decoded(_FROM_MOUNT, await stream.receive_bytes())
+        first = await stream.receive()
+        if first.type is not WSMsgType.BINARY:
+            return  # it has gone already
+        hello = decoded(_FROM_MOUNT, first.data)
         if not isinstance(hello, wire.Hello):
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
@@ -229,18 +258,21 @@ def _packed(message: msgspec.Struct) -> web.Response:
     return web.Response(body=msgspec.msgpack.encode(message))
 
 
-@web.middleware
-async def _errors_as_statuses(
+async def _with_errors_as_statuses(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
     except NodeError as error:
-        status = next(
-            (_STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _STATUS_OF_ERROR),
-            503,
-        )
-        return web.Response(status=status, text=str(error) or type(error).__name__)
+        return web.Response(status=_status_of(error), text=str(error) or type(error).__name__)
+    except web.HTTPException as refusal:
+        return web.Response(status=refusal.status, text=refusal.text)
+
+
+def _status_of(error: NodeError) -> int:
+    return next(
+        (_STATUS_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _STATUS_OF_ERROR), 503
+    )
 
 
 @web.middleware

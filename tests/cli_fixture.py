@@ -144,15 +144,21 @@ class Workstation:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def processes(self) -> list[int]:
-        """Return our daemon and mounts: those whose environment names our home."""
+    def processes(self, argument: str = "") -> list[int]:
+        """Return our daemon, mounts and their keepers: those whose environment names our home.
+
+        With *argument* only those that were started with it. Keepers come first: nobody may start
+        what was killed again while others are still to be killed.
+        """
         wanted = f"LUCIDNODE_HOME={self.home}".encode()
-        found = []
+        found: dict[int, bool] = {}
         for path in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
-                if wanted in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-        return found
+                words = path.with_name("cmdline").read_bytes().split(b"\0")
+                is_meant = not argument or argument.encode() in words
+                if is_meant and wanted in path.read_bytes().split(b"\0"):
+                    found[int(path.parent.name)] = b"keep" not in words
+        return sorted(found, key=lambda pid: (found[pid], pid))
 
 
 @contextlib.contextmanager

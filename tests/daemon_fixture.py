@@ -27,11 +27,14 @@ from lucidnode.fs.mount import MountSpec
 from lucidnode.fs.mountpoint import mounted_at
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
+from lucidnode.node.client.supervision import supervised
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.register import Held
@@ -116,15 +119,20 @@ class Workstation:
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        async with SocketServer(
-            self.home / "daemon.sock",
-            blocks=cast("BlocksForMounts", self),
-            journal=cast("JournalService", _Journal(self)),
-            roster=cast("RosterService", _Roster(self._studio)),
-            mounts=self._mounts,
-            welcome=self._welcome,
-            topics={},
-            orders={},
+        clock = SystemClock()
+        async with (
+            supervised(Alerts(clock), clock) as tasks,
+            SocketServer(
+                self.home / "daemon.sock",
+                blocks=cast("BlocksForMounts", self),
+                journal=cast("JournalService", _Journal(self)),
+                roster=cast("RosterService", _Roster(self._studio)),
+                mounts=self._mounts,
+                welcome=self._welcome,
+                topics={},
+                orders={},
+                tasks=tasks,
+            ),
         ):
             started.set()
             while not self._ended.is_set():

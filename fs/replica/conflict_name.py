@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 
 from lucidnode.fs.replica.inode import MAX_NAME
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+MARK = b" (conflict, "
+"""Every name made here has it."""
+
+_MADE_HERE = re.compile(
+    rb".* \(conflict, .*, \d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?\).*", re.DOTALL
+)
+
+
+def is_conflict_name(name: bytes) -> bool:
+    """Tell whether *name* looks like one that `conflict_names` made."""
+    return MARK in name and _MADE_HERE.fullmatch(name) is not None
 
 
 def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
@@ -30,6 +44,17 @@ def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
         which = f" (conflict, {who}, {when}{f', {number}' if number > 1 else ''})".encode()
         rest = which + dot + extension
         yield _cut(stem, MAX_NAME - len(rest)) + rest
+        number += 1
+
+
+def settled_names(name: bytes) -> Iterator[bytes]:
+    """Yield names for the conflict copy *name* once a person keeps it as a version of its own."""
+    stem, _, which = name.rpartition(MARK)
+    place, _, rest = which.rpartition(b")")
+    yield stem + b" (version, " + which
+    number = 2
+    while True:
+        yield b"%b (version, %b, %d)%b" % (stem, place, number, rest)
         number += 1
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.replica.conflict_name import MARK
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, Attributes, Extent, InodeNo, Kind, Version
 from lucidnode.node.client.ids import BlockId
@@ -103,6 +104,13 @@ class Queries:
     def lies_within(self, ino: InodeNo, ancestor: InodeNo) -> bool:
         """Tell whether directory *ino* is *ancestor* or less than MAX_DEPTH below it."""
         return ancestor in self.above(ino)
+
+    def conflict_copies(self, limit: int) -> list[tuple[InodeNo, bytes]]:
+        """Return up to *limit* (parent, name) with the mark of a conflict. Looks at every name."""
+        found = self._database.rows(
+            "SELECT parent, name FROM name WHERE instr(name, ?) > 0 LIMIT ?", (MARK, limit)
+        )
+        return [(InodeNo(parent), name) for parent, name in found]
 
     def readlink(self, ino: InodeNo) -> bytes:
         """Return the target of symbolic link *ino*; raises FileMissing."""

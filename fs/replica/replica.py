@@ -116,6 +116,10 @@ class Replica:
         """Return every (parent, name) that means *ino*."""
         return self._queries.names_of(self._merged.now(ino))
 
+    def conflict_copies(self, limit: int) -> list[tuple[InodeNo, bytes]]:
+        """Return up to *limit* (parent, name) with the mark of a conflict. Looks at every name."""
+        return self._queries.conflict_copies(limit)
+
     def readlink(self, ino: InodeNo) -> bytes:
         """Return the target of symbolic link *ino*; raises FileMissing."""
         return self._queries.readlink(ino)

@@ -28,11 +28,13 @@ _COMMANDS = {
     "umount": "unmounting",
     "repair": "repair",
     "mount-process": "mounting",
+    "keep": "keeper",
     "daemon": "daemon",
     "exit": "node",
     "status": "node",
     "peers": "node",
     "savings": "node",
+    "conflicts": "conflicts",
     "cache": "node",
     "dashboard": "node",
 }

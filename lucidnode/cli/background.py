@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
 import select
 import socket
@@ -20,14 +19,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lucidnode.cli.child import READY
+from lucidnode.cli.keeper import end_keeper, environment_of
 from lucidnode.cli.progress import spinner
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
-READY = b"ready"
+_LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
 
 _STARTING_FILE = "starting.lock"
+_KEEPER_FILE = "daemon.keeper"
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at how far a child is."""
@@ -50,29 +52,32 @@ class ChildFailed(Exception):
 
 
 def start(
-    arguments: list[str],
+    home: Path,
+    lock: Path,
+    server: list[str],
     log: Path,
     doing: str,
     *,
+    serves: str = "",
     given: bytes = b"",
     look: Callable[[], str] | None = None,
 ) -> int:
-    """Start `lucidnode ARGUMENTS` detached, hand it *given* on standard input, wait until ready.
+    """Start the command *server* detached, hand it *given* on standard input, wait until ready.
 
-    Returns its pid. What it logs goes to *log*. On a terminal the person sees *doing*, and what
+    A keeper, known by *lock* and by what it *serves*, starts it again when it dies. Returns the keeper's pid. What it logs goes to *log*. On a terminal the person sees *doing*, and what
     *look* says of how far it is. Interrupted, the child is told to end. Raises ChildFailed.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "ab") as errors:
         before = errors.seek(0, os.SEEK_END)
         child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-P", "-m", "lucidnode", *arguments],
+            [*_LUCIDNODE, "--home", str(home), "keep", "--serves", serves, str(lock), *server],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
             cwd="/",
-            env={**os.environ, **_MALLOC},
+            env=environment_of(server[0]) | _MALLOC,
         )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -100,26 +105,6 @@ def _last_words(log: Path, before: int) -> str:
         lines = [line.strip() for line in written]
     said = [line.removeprefix("lucidnode: ") for line in lines if line.startswith("lucidnode: ")]
     return said[-1] if said else f"it ended without a word; {log} may tell why"
-
-
-def log_to_stderr() -> None:
-    """In a process that serves: log there, into the terminal or the file it was started with."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-
-
-def say_ready() -> None:
-    """In a child: tell whoever started it that it serves now."""
-    sys.stdout.buffer.write(READY + b"\n")
-    sys.stdout.buffer.flush()
-    # The starter closes its end; what is printed from here on must not raise SIGPIPE's error.
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
 
 
 async def facts(home: Path, topic: str) -> dict[str, Any]:
@@ -156,8 +141,10 @@ def start_daemon(home: Path, options: list[str]) -> int | None:
     with _starting(home):
         if asyncio.run(facts_if_running(home, "status")) is not None:
             return None
-        arguments = ["--home", str(home), "daemon", "--foreground", *options]
-        return start(arguments, home / LOG_FILE, "starting the daemon…")
+        lock = home / _KEEPER_FILE
+        end_keeper(lock)  # one that waits before it tries again would come too late
+        server = ["daemon", "--foreground", *options]
+        return start(home, lock, server, home / LOG_FILE, "starting the daemon…")
 
 
 @contextlib.contextmanager
@@ -182,8 +169,3 @@ def daemon_process(home: Path) -> int | None:
             return os.pidfd_open(struct.unpack("3i", raw)[0])
         except OSError:
             return None
-
-
-def ends_within(process: int, seconds: float) -> bool:
-    """Wait for the process of a pidfd; return whether it has ended."""
-    return bool(select.select([process], [], [], seconds)[0])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 import uvloop
 
-from lucidnode.cli.background import log_to_stderr, say_ready, start_daemon
+from lucidnode.cli import confinement
+from lucidnode.cli.background import start_daemon
+from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.errors import BadAddress
 from lucidnode.node.client.errors import Refused
@@ -27,9 +30,15 @@ from lucidnode.node.peers.errors import PortTaken
 )
 @click.option("--no-mdns", is_flag=True, help="Neither announce this node nor look for others.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Control port for other nodes.")
+@click.option("--came-back", default="", hidden=True, help="How the one before it ended.")
 @click.pass_obj
 def daemon_command(
-    home: Path, foreground: bool, peers: tuple[str, ...], no_mdns: bool, port: int | None
+    home: Path,
+    foreground: bool,
+    peers: tuple[str, ...],
+    no_mdns: bool,
+    port: int | None,
+    came_back: str,
 ) -> None:
     """Start the node daemon: cache, peers, uploads, dashboard.
 
@@ -47,7 +56,10 @@ def daemon_command(
             raise click.BadParameter(str(error), param_hint="--peer") from error
     if foreground:
         log_to_stderr()
-        options = DaemonOptions(peers=list(peers), mdns=not no_mdns, control_port=port)
+        confinement.confine(confinement.of_a_daemon(os.environ))
+        options = DaemonOptions(
+            peers=list(peers), mdns=not no_mdns, control_port=port, came_back=came_back
+        )
         try:
             uvloop.run(run_daemon(home, options, say_ready))
         except PortTaken as error:

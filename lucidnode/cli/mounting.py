@@ -15,14 +15,10 @@ import msgspec
 import uvloop
 
 from lucidnode import membership
-from lucidnode.cli.background import (
-    ensure_daemon,
-    facts,
-    facts_if_running,
-    log_to_stderr,
-    say_ready,
-    start,
-)
+from lucidnode.cli import confinement
+from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
+from lucidnode.cli.child import log_to_stderr, say_ready
+from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.disk_room import check_for_writing
@@ -35,6 +31,9 @@ from lucidnode.fs.errors import (
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.mount import Durability, MountSpec, check_mountpoint, run
 from lucidnode.node.config import cache_directory, load_config
+
+KEEPER_FILE = "mount.keeper"
+"""In the directory of a project: tells who keeps its mount."""
 
 
 @click.command("mount", short_help="Mount a project.")
@@ -98,12 +97,18 @@ def mount_command(
         log = mount_log(home, found.id)
         if foreground:
             log_to_stderr()
+            confinement.confine(confinement.of_a_mount(os.environ))
             uvloop.run(run(spec, say_ready))
             return
+        lock = mount_keeper(home, found.id)
+        end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         start(
-            ["--home", str(home), "mount-process"],
+            home,
+            lock,
+            ["mount-process"],
             log,
             f"mounting {project}…",
+            serves=str(mountpoint),
             given=msgspec.msgpack.encode(spec),
             look=lambda: _how_far(home, mountpoint),
         )
@@ -112,7 +117,8 @@ def mount_command(
 
 
 @click.command("mount-process", hidden=True)
-def mount_process_command() -> None:
+@click.option("--came-back", default="", help="How the one before it ended.")
+def mount_process_command(came_back: str) -> None:
     """Serve the mount whose keys come on standard input: secrets are never arguments.
 
     \b
@@ -120,8 +126,9 @@ def mount_process_command() -> None:
       lucidnode mount-process < spec
     """
     log_to_stderr()
+    confinement.confine(confinement.of_a_mount(os.environ))
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_ready))
+    uvloop.run(run(spec, say_ready, came_back))
 
 
 def mount_path(directory: Path) -> Path:
@@ -136,6 +143,11 @@ def mount_log(home: Path, project: str) -> Path:
     for path in (directory.parent, directory):
         path.mkdir(mode=0o700, exist_ok=True)
     return directory / "mount.log"
+
+
+def mount_keeper(home: Path, project: str) -> Path:
+    """Return the file that tells who keeps the mount of *project*."""
+    return home / "projects" / project / KEEPER_FILE
 
 
 @contextlib.contextmanager

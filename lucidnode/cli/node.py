@@ -13,11 +13,11 @@ import click
 
 from lucidnode.cli.background import (
     daemon_process,
-    ends_within,
     ensure_daemon,
     facts,
     facts_if_running,
 )
+from lucidnode.cli.child import ends_within
 from lucidnode.cli.output import (
     as_json,
     counted,
@@ -102,6 +102,8 @@ def status_command(home: Path, wants_json: bool) -> None:
             ["mounted at", "changes not in the cloud yet", "conflicts"],
             [[m["mountpoint"], m["pending"], m["conflicts"]] for m in mounts],
         )
+    if any(mount["conflicts"] for mount in mounts):
+        click.echo("`lucidnode conflicts list` names the conflict copies")
     for alert in found["alerts"]:
         click.echo(f"! {_alert(alert)}")
 

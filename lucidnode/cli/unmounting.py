@@ -13,9 +13,11 @@ from typing import Any
 
 import click
 
-from lucidnode.cli.background import ends_within, facts_if_running
+from lucidnode.cli.background import facts_if_running
+from lucidnode.cli.child import ends_within
 from lucidnode.cli.in_use import holders_of, users_of
-from lucidnode.cli.mounting import mount_log, mount_path
+from lucidnode.cli.keeper import end_keeper
+from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
 from lucidnode.cli.output import in_blocks
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
@@ -47,6 +49,9 @@ def umount_command(home: Path, directory: Path) -> None:
     """
     mountpoint = mount_path(directory)
     found = mounted_at(mountpoint)
+    if found is None and _end_kept(home, mountpoint):
+        click.echo(f"{mountpoint} is unmounted", err=True)
+        return
     if found is None or not found.is_ours:
         raise MountPointMissing(
             f"no project is mounted at {mountpoint}: `lucidnode status` shows what is"
@@ -55,6 +60,7 @@ def umount_command(home: Path, directory: Path) -> None:
     if mount is None:
         # One whose process died, or of another home: there is nobody here to wait for.
         _unmount(mountpoint)
+        _end_kept(home, mountpoint)
         click.echo(f"{mountpoint} is unmounted", err=True)
         return
     users = users_of(mountpoint)
@@ -87,6 +93,12 @@ def _cut_off(holders: list[str]) -> str:
         f"; {', '.join(holders)} held a copy of the mount in a mount namespace of its own, "
         "which answers no more"
     )
+
+
+def _end_kept(home: Path, mountpoint: Path) -> bool:
+    """Have nobody bring back the mount at *mountpoint*; tell whether somebody would have."""
+    keepers = (home / "projects").glob(f"*/{KEEPER_FILE}")
+    return sum(end_keeper(lock, str(mountpoint)) for lock in keepers) > 0
 
 
 def _unmount(mountpoint: Path) -> None:

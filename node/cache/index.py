@@ -72,6 +72,10 @@ class Index:
 
     @classmethod
     def _open(cls, path: Path, boot: str) -> Self:
+        # SQLite's other files take their mode from this one, and what is wrong SQLite will say.
+        with contextlib.suppress(OSError):
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         database = sqlite3.connect(path, isolation_level=None)
         try:
             # Exclusive: no shared-memory file, and nobody else has business here.

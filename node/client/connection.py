@@ -47,7 +47,7 @@ _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for."""
 
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.Welcome | wire.Look | wire.Ask | wire.BlocksUploaded
+    type=wire.Welcome | wire.NotWelcome | wire.Look | wire.Ask | wire.BlocksUploaded
 )
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
@@ -195,7 +195,12 @@ class DaemonClient:
                 heartbeat=20,
             ) as socket:
                 await socket.send_bytes(msgspec.msgpack.encode(hello))
-                welcome = decoded(_FROM_DAEMON, await socket.receive_bytes())
+                first = await socket.receive()
+                if first.type is not aiohttp.WSMsgType.BINARY:
+                    raise DaemonUnreachable("the daemon closed the connection")
+                welcome = decoded(_FROM_DAEMON, first.data)
+                if isinstance(welcome, wire.NotWelcome):
+                    raise ERROR_OF_STATUS.get(welcome.status, Unavailable)(welcome.words)
                 if not isinstance(welcome, wire.Welcome):
                     raise Malformed("the daemon did not welcome this mount")
                 yield Events(socket, welcome)
@@ -207,7 +212,7 @@ class DaemonClient:
     # -- facts for people --------------------------------------------------------------------
 
     async def facts(self, topic: str) -> dict[str, Any]:
-        """Return the daemon's facts on *topic*: status, peers, savings or cache."""
+        """Return the daemon's facts on *topic*: status, peers, savings, cache or conflicts."""
         async with self._request("GET", f"/v1/{topic}") as answer:
             facts: dict[str, Any] = msgspec.json.decode(await answer.read())
             return facts

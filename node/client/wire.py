@@ -2,7 +2,7 @@
 
 HTTP over the socket carries requests; one WebSocket for each mount carries events. Paths:
 
-    GET  /v1/status | /v1/peers | /v1/savings | /v1/cache        JSON facts for the command line
+    GET  /v1/status | peers | savings | cache | conflicts        JSON facts for the command line
     POST /v1/cache/clear, /v1/exit
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
@@ -133,6 +133,13 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=
     min_free: int
 
 
+class NotWelcome(msgspec.Struct, frozen=True, tag="not-welcome", forbid_unknown_fields=True):
+    """Instead of Welcome: why there can be no such mount, as a status of HTTP and in words."""
+
+    status: int
+    words: str
+
+
 class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
     """Somebody says that there is news at *seq* of the journal: a hint to look there, no more."""
 
@@ -152,4 +159,4 @@ class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown
 
 
 FromMount = Hello | MountStats | Answer
-FromDaemon = Welcome | Look | Ask | BlocksUploaded
+FromDaemon = Welcome | NotWelcome | Look | Ask | BlocksUploaded

@@ -162,6 +162,21 @@ class Facts:
             "disk_free": facts.free,
         }
 
+    async def conflicts(self) -> dict[str, Any]:
+        """Return the conflict copies in each mount that answers."""
+        answers = await self._answers()
+        return {
+            "mounts": [
+                {
+                    "project": answer.facts.get("project", ""),
+                    "mountpoint": mount.hello.mountpoint,
+                    "conflicts": answer.facts.get("conflicts", []),
+                }
+                for mount, answer in answers
+                if answer is not None
+            ]
+        }
+
     async def page(self) -> dict[str, Any]:
         """Return everything the dashboard shows, projects in plain words included."""
         answers = await self._answers()

@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.replica.conflict_name import conflict_names
+from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name, settled_names
 from lucidnode.fs.replica.operations import check_name
 
 TIME = 1_763_850_615_000_000_000  # 2025-11-22 22:30:15 UTC
@@ -40,6 +40,7 @@ def test_every_candidate_may_stand_in_a_directory(name: bytes, device: str, time
     candidates = list(islice(conflict_names(name, device, time_ns), 12))
     for candidate in candidates:
         check_name(candidate)
+        assert is_conflict_name(candidate)
     assert len(set(candidates)) == 12
     assert name not in candidates
 
@@ -48,3 +49,11 @@ def test_every_candidate_may_stand_in_a_directory(name: bytes, device: str, time
 def test_long_utf8_names_are_cut_between_characters(name: str) -> None:
     raw = name.encode()[:255].decode(errors="ignore").encode()
     first(raw, device="schnittplatz-ü").decode()
+
+
+def test_a_settled_conflict_has_a_name_that_says_whose_version_it_is() -> None:
+    one, two = islice(settled_names(first(b"shot.mov")), 2)
+    assert one == b"shot (version, edit-2, 2025-11-22 22-30-15).mov"
+    assert two == b"shot (version, edit-2, 2025-11-22 22-30-15, 2).mov"
+    assert not is_conflict_name(one)
+    assert not is_conflict_name(two)

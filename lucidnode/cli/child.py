@@ -1,0 +1,35 @@
+"""How a process that serves speaks with whoever started it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+
+READY = b"ready"
+
+
+def log_to_stderr() -> None:
+    """In a process that serves: log there, into the terminal or the file it was started with."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+
+
+def say_ready() -> None:
+    """In a child: tell whoever started it that it serves now."""
+    sys.stdout.buffer.write(READY + b"\n")
+    sys.stdout.buffer.flush()
+    # The starter closes its end; what is printed from here on must not raise SIGPIPE's error.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def ends_within(process: int, seconds: float) -> bool:
+    """Wait for the process of a pidfd; return whether it has ended."""
+    return bool(select.select([process], [], [], seconds)[0])

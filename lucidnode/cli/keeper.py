@@ -1,0 +1,196 @@
+"""The parent of a daemon or a mount, which starts it again when it dies.
+
+It holds what was handed over on standard input (the keys of a mount) for as long as it lives, and
+does nothing but wait: no network, no file but its lock. A server that ends in order, or that can
+not be started for a reason that stays, ends its keeper as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from lucidnode.cli import confinement
+from lucidnode.cli.child import READY, ends_within, log_to_stderr, say_ready
+from lucidnode.cli.exit_codes import Exit
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 30.0
+"""Before a server is started again, doubling from the first to the last."""
+
+_HEALTHY_S = 60.0
+"""A server that lived as long is started again after the first pause."""
+
+_END_S = 60.0
+_MAX_LOCK_BYTES = 8192
+
+_FINAL = frozenset(
+    {
+        Exit.USAGE,
+        Exit.NO_STUDIO,
+        Exit.PASSPHRASE,
+        Exit.MOUNT_POINT,
+        Exit.NO_FUSE,
+        Exit.NO_PROJECT,
+        Exit.NOT_ALLOWED,
+    }
+)
+"""What a server ends with when trying again would change nothing: somebody mounted another file
+system there, or the project is gone."""
+
+_ENVIRONMENT = {"daemon": confinement.of_a_daemon, "mount-process": confinement.of_a_mount}
+
+
+@click.command("keep", hidden=True, context_settings={"ignore_unknown_options": True})
+@click.option("--serves", default="", help="What others find it by: a mount point.")
+@click.argument("lock", type=click.Path(path_type=Path))
+@click.argument("server", type=click.Choice(list(_ENVIRONMENT)))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def keep_command(
+    home: Path, serves: str, lock: Path, server: str, arguments: tuple[str, ...]
+) -> None:
+    """Run SERVER with ARGUMENTS, and again when it dies; LOCK tells who keeps it.
+
+    \b
+    Example:
+      lucidnode keep ~/.local/share/lucidnode/daemon.keeper daemon --foreground
+    """
+    log_to_stderr()
+    environment = environment_of(server)
+    confinement.confine(environment)
+    given = sys.stdin.buffer.read()
+    command = [sys.executable, "-P", "-m", "lucidnode", "--home", str(home), server, *arguments]
+    with _held(lock, serves):
+        code = Keeper(server, command, given, environment).run()
+    sys.exit(code)
+
+
+def environment_of(server: str) -> dict[str, str]:
+    """Return what the command *server* may know of our environment."""
+    return _ENVIRONMENT[server](os.environ)
+
+
+class Keeper:
+    """Runs one server. *command* is a process that says `ready` on its standard output."""
+
+    def __init__(
+        self, name: str, command: list[str], given: bytes, environment: Mapping[str, str]
+    ) -> None:
+        self._name = name
+        self._command = command
+        self._given = given
+        self._environment = environment
+        self._asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._is_ready = False
+
+    def run(self) -> int:
+        """Serve until that ends in order or for good; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os.write(self._ask, b"."))
+        pause = _FIRST_PAUSE_S
+        again: list[str] = []
+        while True:
+            began = time.monotonic()
+            code, asked = self._served(again)
+            if code == 0 or asked or not self._is_ready or code in _FINAL:
+                return max(code, 1) if code else 0
+            if time.monotonic() - began >= _HEALTHY_S:
+                pause = _FIRST_PAUSE_S
+            how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+            log.warning("the %s %s; it is started again in %.1f s", self._name, how, pause)
+            if select.select([self._asked], [], [], pause)[0]:
+                return 0
+            again = ["--came-back", how]
+            pause = min(2 * pause, _MAX_PAUSE_S)
+
+    def _served(self, again: list[str]) -> tuple[int, bool]:
+        """Run one server to its end; returns its code, and whether we were told to end it."""
+        with subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [*self._command, *again],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+        ) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            with contextlib.suppress(BrokenPipeError), server.stdin as pipe:
+                pipe.write(self._given)
+            ended = os.pidfd_open(server.pid)
+            try:
+                asked = self._watched(server, ended)
+            finally:
+                os.close(ended)
+            return server.wait(), asked
+
+    def _watched(self, server: subprocess.Popen[bytes], ended: int) -> bool:
+        assert server.stdout is not None
+        asked = False
+        said = server.stdout.fileno()
+        waiting = {ended, self._asked, said}
+        while True:
+            found = select.select(waiting, [], [])[0]
+            if said in found:
+                waiting.remove(said)
+                if server.stdout.readline().strip() == READY and not self._is_ready:
+                    self._is_ready = True
+                    say_ready()
+            if self._asked in found:
+                # Each time: a second signal ends a server at once.
+                os.read(self._asked, 1)
+                asked = True
+                server.terminate()
+            if ended in found:
+                return asked
+
+
+@contextlib.contextmanager
+def _held(lock: Path, serves: str) -> Iterator[None]:
+    """Say in *lock* that this process is the keeper, waiting for another who is just ending."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n{serves}".encode(errors="surrogateescape"))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def end_keeper(lock: Path, serves: str | None = None) -> bool:
+    """End the keeper that holds *lock*, and with it what it keeps; tell whether there was one.
+
+    With *serves* only one that serves this. Returns when it has ended.
+    """
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Held: so the number in it is that of a process which lives.
+        pid, _, served = os.fsdecode(os.read(descriptor, _MAX_LOCK_BYTES)).partition("\n")
+        if serves is not None and serves != served:
+            return False
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            process = os.pidfd_open(int(pid))
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            ends_within(process, _END_S)
+            os.close(process)
+        return True
+    finally:
+        os.close(descriptor)
+    return False

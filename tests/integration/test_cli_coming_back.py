@@ -1,0 +1,142 @@
+"""A daemon or a mount whose process dies is there again within seconds, and says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_fixture import Workstation, workstation
+
+from lucidnode.cli.exit_codes import Exit
+from lucidnode.fs.mountpoint import mounted_at
+
+pytestmark = pytest.mark.timeout(120)
+
+BACK_S = 20.0
+"""A mount takes some two seconds on an idle machine."""
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
+    """Return a workstation with a project `demo`. It has a secret of the store in its environment."""
+    folder = tmp_path_factory.mktemp("back") / "a"
+    secret = {"AWS_SECRET_ACCESS_KEY": "shown to the daemon only", "UNRELATED": "shown to nobody"}
+    with workstation(folder, secret) as one:
+        one.unlocked("init", f"file://{one.folder}/bucket")
+        one.unlocked("project", "create", "demo")
+        yield one
+
+
+@pytest.fixture
+def drive(station: Workstation) -> Iterator[Path]:
+    mountpoint = station.folder / "drive"
+    station.unlocked("mount", "demo", mountpoint)
+    yield mountpoint
+    station.run("umount", mountpoint)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + BACK_S
+    while not holds():
+        assert time.monotonic() < end
+        os.sched_yield()
+
+
+def readable(path: Path) -> bool:
+    try:
+        return path.read_bytes() != b""
+    except OSError:
+        return False
+
+
+def server(station: Workstation, kind: str) -> int:
+    """Return the process that serves; its keeper comes before it."""
+    _, serving = station.processes(kind)
+    return serving
+
+
+def synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def topics(station: Workstation) -> list[tuple[str, str | None]]:
+    return [(alert["topic"], alert["mountpoint"]) for alert in station.facts("status")["alerts"]]
+
+
+def test_a_mount_that_is_killed_comes_back_with_what_was_synced(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "take", b"first")
+    held = os.open(drive / "take", os.O_RDWR)
+    os.kill(server(station, "mount-process"), signal.SIGKILL)
+    until(lambda: readable(drive / "take"))
+    assert (drive / "take").read_bytes() == b"first"
+    with pytest.raises(OSError, match="not connected"):
+        os.write(held, b"into a mount that is gone")
+    with pytest.raises(OSError, match="not connected"):
+        os.close(held)
+    synced(drive / "take", b"second")
+    assert ("came-back", str(drive)) in topics(station)
+    assert "is unmounted" in station.ok("umount", drive).err
+    assert mounted_at(drive) is None
+    until(lambda: not station.processes("mount-process"))
+
+
+def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "plan", b"of today")
+    killed = server(station, "daemon")
+    os.kill(killed, signal.SIGKILL)
+    synced(drive / "plan", b"of tomorrow")
+    assert (drive / "plan").read_bytes() == b"of tomorrow"
+    until(lambda: station.run("status").code == Exit.OK)
+    assert ("came-back", None) in topics(station)
+    until(
+        lambda: [each["mountpoint"] for each in station.facts("status")["mounts"]] == [str(drive)]
+    )
+    station.ok("umount", drive)
+    station.ok("exit")
+    until(lambda: not station.processes())
+
+
+def test_what_died_with_its_keeper_is_cleared_by_the_next_mount(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "clip", b"kept")
+    for pid in station.processes():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not station.processes())
+    station.unlocked("mount", "demo", drive)
+    assert (drive / "clip").read_bytes() == b"kept"
+
+
+def test_umount_leaves_nobody_who_would_bring_a_dead_mount_back(
+    station: Workstation, drive: Path
+) -> None:
+    os.kill(server(station, "mount-process"), signal.SIGKILL)
+    station.ok("umount", drive)
+    assert mounted_at(drive) is None
+    assert not station.processes("mount-process")
+
+
+def test_who_serves_can_be_read_by_no_other_program_of_the_user_and_knows_no_more_than_it_needs(
+    station: Workstation, drive: Path
+) -> None:
+    assert mounted_at(drive) is not None
+    for kind, knows in {"daemon": True, "mount-process": False}.items():
+        for pid in station.processes(kind):
+            process = Path("/proc") / str(pid)
+            # The kernel gives root the files of a process that is not dumpable.
+            limits = (process / "limits").read_text()
+            assert "Max core file size        0                    0 " in limits
+            words = (process / "environ").read_bytes()
+            assert (b"AWS_SECRET_ACCESS_KEY" in words) == knows
+            assert b"UNRELATED" not in words

@@ -1,0 +1,145 @@
+"""A mount and its daemon over a real socket: what fails ends one question, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from lucidnode.fs.daemon_link import DaemonLink, Facts
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.supervision import supervised
+from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.socket_server import SocketServer
+
+PROJECT = ProjectId("0" * 32)
+
+
+class Listener:
+    """A project whose totals overflow for a while."""
+
+    def __init__(self) -> None:
+        self.size = 2**63
+
+    def hinted(self, seq: Seq) -> None: ...
+
+    def stats(self) -> wire.MountStats:
+        return wire.MountStats()
+
+    def facts(self) -> Facts:
+        if self.size >= 2**63:
+            raise OverflowError("a sum too large")
+        return {"bytes": self.size}
+
+    def alerts(self) -> list[Alert]:
+        return []
+
+
+class Node:
+    """A daemon's socket, with an order that fails as none should."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "daemon.sock"
+        self.clock = SystemClock()
+        self.alerts = Alerts(self.clock)
+        self.mounts = Mounts()
+        self.refusal: NodeError | None = None
+
+    async def welcome(self) -> wire.Welcome:
+        if self.refusal is not None:
+            raise self.refusal
+        return wire.Welcome("d", "/b", "/s", 1, 1)
+
+    async def broken(self) -> None:
+        raise KeyError("nobody thought of this")
+
+    async def topic(self) -> dict[str, int]:
+        return {"mounts": len(list(self.mounts))}
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[DaemonClient]:
+        nothing = cast("Any", None)
+        async with (
+            supervised(self.alerts, self.clock) as tasks,
+            SocketServer(
+                self.path,
+                blocks=nothing,
+                journal=nothing,
+                roster=nothing,
+                mounts=self.mounts,
+                welcome=self.welcome,
+                topics={"status": self.topic},
+                orders={"break": self.broken},
+                tasks=tasks,
+            ),
+            DaemonClient(self.path) as client,
+        ):
+            yield client
+
+    def link(self, client: DaemonClient) -> DaemonLink:
+        hello = partial(wire.Hello, "/mnt", os.getpid(), 0)
+        return DaemonLink(client, PROJECT, hello, self.clock)
+
+
+async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["answering POST requests failed", "answering POST requests has failed"]
+    node = Node(tmp_path)
+    async with node.serving() as client:
+        with pytest.raises(Unavailable, match="its log says"):
+            await client.order("break")
+        assert await client.facts("status") == {"mounts": 0}
+        assert node.alerts.is_on("work:answering POST requests")
+
+
+async def test_a_project_that_cannot_be_described_stays_connected(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["describing the project failed", "describing the project has failed"]
+    node, listener = Node(tmp_path), Listener()
+    alerts = Alerts(node.clock)
+    async with (
+        node.serving() as client,
+        node.link(client) as link,
+        supervised(alerts, node.clock) as tasks,
+    ):
+        running = tasks.create_task(link.run(listener, tasks))
+        [mount] = node.mounts
+        assert await mount.in_plain_words() is None
+        assert alerts.is_on("work:describing the project")
+        listener.size = 7
+        answer = await asyncio.wait_for(_described(mount), 5)
+        assert answer.facts == {"bytes": 7}
+        assert not running.done()
+
+
+async def _described(mount: Mount) -> wire.Answer:
+    while (answer := await mount.in_plain_words()) is None:
+        pass
+    return answer
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("the bucket is unfit: create-if-absent"), AccessDenied("another user")]
+)
+async def test_a_mount_that_is_not_let_in_hears_why_in_words(
+    tmp_path: Path, refusal: NodeError
+) -> None:
+    node = Node(tmp_path)
+    node.refusal = refusal
+    async with node.serving() as client:
+        with pytest.raises(type(refusal), match=str(refusal)):
+            async with node.link(client):
+                pass
