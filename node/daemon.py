@@ -181,16 +181,7 @@ async def _serving(
                 body_port=config.body_port,
             ),
             traffic=metrics,
-            events=(
-                events := OfficeNews(
-                    mounts,
-                    lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
-                    roster.projects,
-                    roster.heard,
-                    alerts,
-                    clock,
-                )
-            ),
+            events=(events := OfficeNews(mounts, roster.projects, roster.heard, alerts, clock)),
             alerts=alerts,
             heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
@@ -220,8 +211,8 @@ async def _serving(
         )
         webhooks = Webhooks(config.webhooks, clock)
 
-        def announce(project: ProjectId, seq: Seq, body: bytes) -> None:
-            office.push(project, seq, body)
+        def announce(project: ProjectId, seq: Seq) -> None:
+            office.push(project, seq)
             webhooks.announce(project, seq)
 
         journal = JournalService(

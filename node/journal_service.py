@@ -59,7 +59,7 @@ _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 class Announce(Protocol):
     """Told of every entry this node committed."""
 
-    def __call__(self, project: ProjectId, seq: Seq, body: bytes) -> None: ...
+    def __call__(self, project: ProjectId, seq: Seq) -> None: ...
 
 
 class JournalService:
@@ -227,7 +227,7 @@ class JournalService:
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
                 await self._noted(project, seq, Held(entry_hash(body), body))
-                self._announce(project, seq, body)
+                self._announce(project, seq)
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 await self._staging.discard_prepared(project)

@@ -97,6 +97,11 @@ class Mounts:
         if mount is not None:
             mount.tell(message)
 
+    def head(self, project: ProjectId) -> int:
+        """Return which entry the mount of *project* stands on, 0 if there is no mount."""
+        mount = self._by_project.get(project)
+        return 0 if mount is None else mount.stats.head
+
     def totals(self) -> wire.MountStats:
         """Return the sums over all mounts, past ones included."""
         total = self._ended

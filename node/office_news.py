@@ -15,13 +15,16 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import Tasks
-from lucidnode.node.journal_service import JournalService, is_sound
+from lucidnode.node.journal_service import JournalService
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.peers.office import Office
 from lucidnode.node.roster_service import RosterService
 
 _PUSH_SECONDS = 2.0
 """How long an entry that a peer has may take to reach a mount here before it is looked for."""
+
+MAX_AHEAD = 16
+"""How far beyond what the bucket has shown a hint may lead."""
 
 _CLAIM_SECONDS = 10.0
 """How often what one device says of one project may make us look into the bucket."""
@@ -33,8 +36,7 @@ _SLACK_S = 0.5
 class OfficeNews:
     """What peers say, checked and handed on to the mounts. Implements `peers.office.Events`.
 
-    *journal* and *tasks* are set before the office opens. *writer_key* gives the Ed25519 key of a
-    device whose entries count, else None; *projects* are those of the studio, and
+    *journal* and *tasks* are set before the office opens. *projects* are those of the studio, and
     *heard_of_roster* compares logs of members.
     """
 
@@ -44,25 +46,29 @@ class OfficeNews:
     def __init__(
         self,
         mounts: Mounts,
-        writer_key: Callable[[DeviceId], bytes | None],
         projects: Callable[[], Collection[ProjectId]],
         heard_of_roster: Callable[[DeviceId, Seq, bytes], None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._mounts = mounts
-        self._writer_key = writer_key
         self._projects = projects
         self._heard_of_roster = heard_of_roster
         self._alerts = alerts
         self._clock = clock
         # Bounded as the studio is: by its devices, and by its projects.
         self._claims: dict[tuple[DeviceId, ProjectId], Sequence[tuple[Seq, bytes]]] = {}
+        self._hinted: dict[tuple[DeviceId, ProjectId], Seq] = {}
         self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
 
-    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:  # noqa: ARG002
-        # The mount reads the slot in the bucket: a sound entry that is not there is worth nothing.
-        if is_sound(project, seq, body, self._writer_key):
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
+        if project not in self._projects():
+            return
+        known = max(self.journal.recent(project), default=self._mounts.head(project))
+        hinted = self._hinted.get((device, project), 0)
+        # A device that is wrong, or lies, soon has no numbers left until the bucket shows more.
+        if max(known, hinted) < seq <= known + MAX_AHEAD:
+            self._hinted[device, project] = seq
             self._mounts.tell(project, wire.Look(seq))
 
     def heads(

@@ -88,7 +88,7 @@ class Node:
             uploads=self.uploads,
             sign=lambda message: sodium.sign(SEED, message),
             writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
-            announce=lambda project, seq, body: self.announced.append(seq),
+            announce=lambda project, seq: self.announced.append(seq),
             kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,
             clock=self.clock,

@@ -122,14 +122,14 @@ class Bucket:
 class Heard:
     """Implements Events."""
 
-    pushes: list[tuple[DeviceId, ProjectId, Seq, bytes]] = field(default_factory=list)
+    pushes: list[tuple[DeviceId, ProjectId, Seq]] = field(default_factory=list)
     heads_of: dict[DeviceId, Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]] = field(
         default_factory=dict
     )
     rosters: dict[DeviceId, tuple[Seq, bytes]] = field(default_factory=dict)
 
-    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
-        self.pushes.append((device, project, seq, body))
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
+        self.pushes.append((device, project, seq))
 
     def heads(
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
 
 from lucidnode.node.client.alerts import Alerts
@@ -132,6 +132,23 @@ class Supervisor:
             for task in self._running:
                 task.cancel()
             await asyncio.wait(self._running)
+
+
+@contextlib.contextmanager
+def outside(error: Callable[[str], Exception], *passing: type[Exception]) -> Iterator[None]:
+    """Turn whatever somebody else's bytes raise in a library into *error* of what it said.
+
+    No list of types is complete: libraries that parse raise what their own helpers raise. Those of
+    *passing* pass as they are, and so does a broken invariant of ours.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except Exception as raised:
+        if _is_broken(raised):
+            raise
+        raise error(f"{type(raised).__name__}: {_words(raised)}") from raised
 
 
 @contextlib.asynccontextmanager

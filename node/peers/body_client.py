@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from lucidnode.node.block import verified
-from lucidnode.node.client.errors import Corrupt
+from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.supervision import outside
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.errors import (
@@ -211,21 +212,21 @@ class BodyClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and give each way in which it or its answer can break off its name."""
         assert self._opened is not None, "use `async with BodyClient(...)`"
+        passing = (NodeError, asyncio.IncompleteReadError, aiohttp.ClientError, OSError)
         try:
-            async with self._opened.request(
-                method,
-                f"http://{url_host(access.host)}:{access.port}{path}",
-                data=body,
-                headers={"Authorization": access.authorisation(method, path)},
-                allow_redirects=False,
-            ) as response:
-                yield response
+            with outside(PeerLied, *passing):  # such as header lines beyond aiohttp's limits
+                async with self._opened.request(
+                    method,
+                    f"http://{url_host(access.host)}:{access.port}{path}",
+                    data=body,
+                    headers={"Authorization": access.authorisation(method, path)},
+                    allow_redirects=False,
+                ) as response:
+                    yield response
         except asyncio.IncompleteReadError as error:
             raise PeerLost("the answer broke off") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PeerLost(f"{type(error).__name__}: {error}") from error
-        except ValueError as error:  # aiohttp, for header lines and chunks beyond its limits
-            raise PeerLied(f"broke HTTP: {error}") from error
 
 
 def _expect(response: aiohttp.ClientResponse, status: int) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.supervision import Tasks
 
 FIRST_PAUSE = 0.5
 LAST_PAUSE = 5.0
@@ -38,7 +37,7 @@ class Contacts:
         self._clock = clock
         self._jitter = jitter
         self._candidates: dict[str, Candidate] = {}
-        self._efforts: asyncio.TaskGroup | None = None
+        self._efforts: Tasks | None = None
         self._under_way: set[str] = set()
 
     def add(self, key: str, candidate: Candidate) -> None:
@@ -50,21 +49,24 @@ class Contacts:
         """Do not dial there again. A link that is up stays up."""
         self._candidates.pop(key, None)
 
-    async def run(self) -> NoReturn:
-        """Dial until cancelled; the links end then."""
-        async with asyncio.TaskGroup() as efforts:
-            self._efforts = efforts
-            for key in self._candidates:
-                self._start(key)
-            await asyncio.Event().wait()
-        raise AssertionError("an event that nobody has was set")
+    def begin(self, efforts: Tasks) -> None:
+        """Dial from now on, in *efforts*; the links end with those."""
+        self._efforts = efforts
+        for key in list(self._candidates):
+            self._start(key)
 
     def _start(self, key: str) -> None:
         if self._efforts is not None and key not in self._under_way:
             self._under_way.add(key)
-            self._efforts.create_task(self._persist(key))
+            _ = self._efforts.create_task(self._persist(key), name="dialling a peer")
 
     async def _persist(self, key: str) -> None:
+        try:
+            await self._dialled(key)
+        finally:
+            self._under_way.discard(key)
+
+    async def _dialled(self, key: str) -> None:
         expected: DeviceId | None = None
         pause = FIRST_PAUSE
         while (candidate := self._candidates.get(key)) is not None:
@@ -81,4 +83,3 @@ class Contacts:
                 expected = answered or expected
             await self._clock.sleep(pause * (0.5 + self._jitter()))
             pause = min(LAST_PAUSE, 2 * pause)
-        self._under_way.discard(key)

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import aiohttp
 from aiohttp import web
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.supervision import outside
+from lucidnode.node.peers.errors import PeerFailed, PeerLied, PeerLost
 from lucidnode.node.peers.grants import Grants
 from lucidnode.node.peers.hosts import fact, peer_host
 from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
@@ -69,10 +70,11 @@ class ControlServer:
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0
         )
         try:
-            await socket.prepare(request)
-            async with asyncio.timeout(INTRODUCTION):
-                hello = await receive(socket)
-        except (TimeoutError, Malformed, ConnectionError, aiohttp.ClientError):
+            with outside(PeerLied, TimeoutError, Malformed, ConnectionError, PeerFailed):
+                await socket.prepare(request)
+                async with asyncio.timeout(INTRODUCTION):
+                    hello = await receive(socket)
+        except (TimeoutError, Malformed, ConnectionError, PeerFailed):
             hello = None
         if isinstance(hello, Hello) and hello.protocol == PROTOCOL:
             self._vouch(request)
@@ -94,13 +96,14 @@ class ControlServer:
             secret=grant.secret,
         )
         try:
-            await socket.send_bytes(encode(welcome))
+            with outside(PeerLost):
+                await socket.send_bytes(encode(welcome))
             if self._incoming.arrived(link, hello):
                 try:
                     await link.run(lambda message: self._incoming.heard(link, message))
                 finally:
                     self._incoming.left(link)
-        except ConnectionError:
+        except PeerLost:
             pass  # it left during the introduction
         finally:
             # What was granted to a link ends with it: a device that is revoked, or gone, asks in vain.

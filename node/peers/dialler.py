@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,7 +13,9 @@ import aiohttp
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
-from lucidnode.node.peers.hosts import Hosts, peer_host, url_host
+from lucidnode.node.client.supervision import outside
+from lucidnode.node.peers.errors import PeerLied, PeerLost
+from lucidnode.node.peers.hosts import Hosts, peer_host, refusing_redirects, url_host
 from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
@@ -59,6 +62,7 @@ class Dialler:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            trace_configs=[refusing_redirects()],
         )
         return self
 
@@ -80,14 +84,15 @@ class Dialler:
         """
         for host in candidate.hosts:
             try:
-                async with asyncio.timeout(CONNECT):
-                    socket = await self._connect(host, candidate.port)
-            except (TimeoutError, OSError, aiohttp.ClientError):
+                with outside(PeerLost):
+                    async with asyncio.timeout(CONNECT):
+                        socket = await self._connect(host, candidate.port)
+            except PeerLost:
                 continue
             try:
                 device = await self._introduce(socket)
             finally:
-                await socket.close()
+                await _closed(socket)
             if device is not None and candidate.device in {None, device}:
                 return device
         return None
@@ -110,10 +115,11 @@ class Dialler:
         if device is None or peername is None:
             return None
         try:
-            async with asyncio.timeout(INTRODUCTION):
-                await socket.send_bytes(encode(self._hello()))
-                welcome = await receive(socket)
-        except (TimeoutError, Malformed, ConnectionError, aiohttp.ClientError):
+            with outside(PeerLied, Malformed):
+                async with asyncio.timeout(INTRODUCTION):
+                    await socket.send_bytes(encode(self._hello()))
+                    welcome = await receive(socket)
+        except (PeerLied, Malformed):
             return None
         if not isinstance(welcome, Welcome) or welcome.protocol != PROTOCOL:
             return None
@@ -125,3 +131,8 @@ class Dialler:
         finally:
             self._outgoing.lost(link)
         return device
+
+
+async def _closed(socket: aiohttp.ClientWebSocketResponse) -> None:
+    with contextlib.suppress(PeerLost), outside(PeerLost):
+        await socket.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import NoReturn
-
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.peers.body_client import BodyClient
 from lucidnode.node.peers.errors import PeerFailed, PeerLied
 from lucidnode.node.peers.grants import Access
@@ -37,17 +35,11 @@ class Exchange:
         self._traffic = traffic
         self._alerts = alerts
         self._clock = clock
-        self._revivals: asyncio.TaskGroup | None = None
+        self._revivals: Tasks | None = None
 
-    async def run(self) -> NoReturn:
-        """Look after peers that rest, until cancelled."""
-        async with asyncio.TaskGroup() as revivals:
-            self._revivals = revivals
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self._revivals = None
-        raise AssertionError("an event that nobody has was set")
+    def begin(self, revivals: Tasks) -> None:
+        """Look after peers that rest from now on, in *revivals*."""
+        self._revivals = revivals
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
@@ -130,7 +122,7 @@ class Exchange:
 
     def _rest(self, neighbour: Neighbour, *, overtaken: bool = False) -> None:
         if neighbour.standing.failed(overtaken=overtaken) and self._revivals is not None:
-            self._revivals.create_task(self._revive(neighbour))
+            _ = self._revivals.create_task(self._revive(neighbour), name="probing a peer")
 
     async def _revive(self, neighbour: Neighbour) -> None:
         """Probe a peer until it serves again: here, so that no reader has to try."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import types
 from typing import Any
 
+import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 
@@ -66,3 +68,21 @@ def _result(name: str, host: str, port: int, family: int) -> ResolveResult:
     return ResolveResult(
         hostname=name, host=host, port=port, family=family, proto=socket.IPPROTO_TCP, flags=0
     )
+
+
+def refusing_redirects() -> aiohttp.TraceConfig:
+    """Return what keeps an aiohttp session from going where an answer sends it.
+
+    For requests that cannot be told so one by one, as those that open a WebSocket.
+    """
+
+    async def refuse(
+        _session: aiohttp.ClientSession,
+        _context: types.SimpleNamespace,
+        asked: aiohttp.TraceRequestRedirectParams,
+    ) -> None:
+        raise aiohttp.ClientError(f"{asked.url} redirects elsewhere")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 
@@ -11,8 +12,10 @@ from aiohttp import web
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.supervision import outside
+from lucidnode.node.peers.errors import PeerFailed, PeerLied, PeerLost
 from lucidnode.node.peers.members import Members
-from lucidnode.node.peers.messages import Message, decode, encode
+from lucidnode.node.peers.messages import MAX_MESSAGE, Message, decode, encode
 
 HEARTBEAT = 5.0
 """Seconds between pings; a link whose other end is silent for half as long after one is closed."""
@@ -20,8 +23,8 @@ HEARTBEAT = 5.0
 INTRODUCTION = 3.0
 """Seconds for Hello and Welcome."""
 
-BACKLOG = 32 * 1024 * 1024
-"""Bytes that may wait for a slow peer. Beyond it messages are dropped: peers poll as well."""
+BACKLOG_BYTES = 8 * MAX_MESSAGE
+"""What may wait for a slow peer. Beyond it messages are dropped: peers poll as well."""
 
 Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
@@ -40,7 +43,7 @@ class Link:
     def send(self, message: Message) -> None:
         """Queue *message*; it is dropped when too much waits already."""
         data = encode(message)
-        if self._waiting + len(data) <= BACKLOG:
+        if self._waiting + len(data) <= BACKLOG_BYTES:
             self._waiting += len(data)
             self._outbox.put_nowait(data)
 
@@ -51,28 +54,36 @@ class Link:
                 writing = tasks.create_task(self._write())
                 try:
                     while True:
-                        heard(await receive(self._socket))
+                        message = await receive(self._socket)
+                        with outside(PeerLied, Malformed):
+                            heard(message)
                 finally:
                     writing.cancel()
-        except* (Malformed, ConnectionError, aiohttp.ClientError):
+        except* (PeerFailed, Malformed, ConnectionError):
             pass
         finally:
-            await self._socket.close()
+            await self.close()
 
     async def close(self) -> None:
         """End the link; `run` returns."""
-        await self._socket.close()
+        with contextlib.suppress(PeerLost), outside(PeerLost):
+            await self._socket.close()
 
     async def _write(self) -> None:
         while True:
             data = await self._outbox.get()
             self._waiting -= len(data)
-            await self._socket.send_bytes(data)
+            with outside(PeerLost):
+                await self._socket.send_bytes(data)
 
 
 async def receive(socket: Socket) -> Message:
-    """Return the next message. Raises Malformed for what is none, ConnectionError at the end."""
-    message = await socket.receive()
+    """Return the next message.
+
+    Raises Malformed for what is none, ConnectionError at the end, PeerLied for what is no WebSocket.
+    """
+    with outside(PeerLied):
+        message = await socket.receive()
     match message.type:
         case aiohttp.WSMsgType.BINARY:
             return decode(message.data)

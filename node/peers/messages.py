@@ -14,12 +14,15 @@ from msgspec import Meta
 from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ
-from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
 
 PROTOCOL = 1
 
-MAX_MESSAGE = MAX_JOURNAL_ENTRY + 4096
-"""Bytes: the largest journal entry and what surrounds it."""
+MAX_MESSAGE = 256 * 1024
+"""Bytes: more than heads of MAX_PROJECTS take. Nothing larger is said on a link, so that what half
+a message can make us hold is small however many links there are."""
+
+MAX_PROJECTS = 512
+"""Projects of whose journals one message says where they are."""
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Weight = Annotated[int, Meta(ge=1, le=MAX_WEIGHT)]
@@ -54,11 +57,10 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=
 
 
 class Push(msgspec.Struct, frozen=True, tag="push", forbid_unknown_fields=True):
-    """A journal entry that was just committed, opaque to daemons."""
+    """A journal entry was just committed: look for it. A hint, so the number is all it needs."""
 
     project: Project
     seq: Number
-    body: Annotated[bytes, Meta(max_length=MAX_JOURNAL_ENTRY)]
 
 
 MAX_CLAIMS = 8
@@ -74,7 +76,7 @@ class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True
     item of the log of members.
     """
 
-    heads: Annotated[dict[Project, Claims], Meta(max_length=4096)]
+    heads: Annotated[dict[Project, Claims], Meta(max_length=MAX_PROJECTS)]
     roster: tuple[Number, Bytes32] | None = None
 
 

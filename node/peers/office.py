@@ -7,11 +7,12 @@ over either. A peer that dials us and that we did not know is dialled back.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import NoReturn, Protocol
 
 from lucidnode.discovery.candidate import Candidate
@@ -19,6 +20,7 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks, supervised
 from lucidnode.node.fetch import Ask
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.body_client import BodyClient
@@ -31,10 +33,22 @@ from lucidnode.node.peers.facts import PeerFacts, facts_of
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.link import Link
 from lucidnode.node.peers.members import Members
-from lucidnode.node.peers.messages import PROTOCOL, Heads, Hello, Message, Push, Totals, Welcome
+from lucidnode.node.peers.messages import (
+    MAX_PROJECTS,
+    PROTOCOL,
+    Heads,
+    Hello,
+    Message,
+    Push,
+    Totals,
+    Welcome,
+)
 from lucidnode.node.peers.neighbours import Neighbours
 from lucidnode.node.peers.tls import Tls
 from lucidnode.node.traffic import Traffic
+
+MAX_INCOMING = 2
+"""Links that one device may have to us: the one it has, and the one that takes its place."""
 
 ROUND = 1.0
 """Seconds between looks at what has changed: absences, heads, counters."""
@@ -53,7 +67,7 @@ class Settings:
 class Events(Protocol):
     """What the daemon hears from the office. Called in the event loop; must not block or raise."""
 
-    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq, body: bytes) -> None:
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         """Hear of a journal entry a peer says was committed. Unverified."""
 
     def heads(
@@ -116,7 +130,7 @@ class Office:
             clock=clock,
             jitter=jitter,
         )
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks: Tasks | None = None
         self.control_port = settings.control_port
         self.body_port = settings.body_port
 
@@ -129,7 +143,8 @@ class Office:
         settings = self._settings
         with Doors(settings.host, settings.control_port, settings.body_port) as doors:
             self.control_port, self.body_port = doors.control_port, doors.body_port
-            serving = doors.serve(
+            serving = partial(
+                doors.serve,
                 tls=self._tls,
                 members=self._members,
                 shelf=shelf,
@@ -139,14 +154,20 @@ class Office:
                 instance=self._instance,
                 weight=settings.weight,
             )
-            async with self._bodies, self._dialler, asyncio.TaskGroup() as tasks:
-                work = (serving, self._contacts.run(), self._exchange.run(), self._make_rounds())
-                running = [tasks.create_task(each) for each in work]
+            async with (
+                self._bodies,
+                self._dialler,
+                supervised(self._alerts, self._clock) as work,
+            ):
+                self._tasks = work
+                self._exchange.begin(work)
+                self._contacts.begin(work)
+                work.keep("answering peers", serving)
+                work.keep("telling peers the news", self._make_rounds)
                 try:
                     yield
                 finally:
-                    for task in running:
-                        task.cancel()
+                    self._tasks = None
 
     # -- who is there (mdns.Listener, and the daemon) ----------------------------------------
 
@@ -211,17 +232,15 @@ class Office:
 
     # -- what is said ------------------------------------------------------------------------
 
-    def push(self, project: ProjectId, seq: Seq, body: bytes) -> None:
+    def push(self, project: ProjectId, seq: Seq) -> None:
         """Tell everyone of an entry that was just committed."""
-        self._tell_all(Push(project, seq, body))
+        self._tell_all(Push(project, seq))
 
     def heard(self, link: Link, message: Message) -> None:
         """Pass on what a peer says."""
         match message:
             case Push():
-                self._events.pushed(
-                    link.device, ProjectId(message.project), Seq(message.seq), message.body
-                )
+                self._events.pushed(link.device, ProjectId(message.project), Seq(message.seq))
             case Heads():
                 heads = {
                     ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claims)
@@ -269,7 +288,11 @@ class Office:
         """Take a link that a peer dialled; see `control_server.Incoming`."""
         if self._is_myself(link):
             return False
-        self._neighbours.met(link.device).incoming.append(link)
+        incoming = self._neighbours.met(link.device).incoming
+        incoming.append(link)
+        if len(incoming) > MAX_INCOMING:
+            # A daemon that starts again may leave one behind; more is nobody's need.
+            self._start(incoming[0].close())
         self._contacts.add(
             f"back:{link.device}", Candidate((link.host,), hello.control_port, link.device)
         )
@@ -310,22 +333,16 @@ class Office:
     # -- what goes on all the time -----------------------------------------------------------
 
     async def _make_rounds(self) -> NoReturn:
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            try:
-                while True:
-                    await self._clock.sleep(ROUND)
-                    self._neighbours.tidy(self._clock.boot())
-                    self._tell_news()
-            finally:
-                self._tasks = None
-        raise AssertionError("the rounds ended by themselves")
+        while True:
+            await self._clock.sleep(ROUND)
+            self._neighbours.tidy(self._clock.boot())
+            self._tell_news()
 
     def _tell_news(self) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""
         heads, totals = (
             Heads(
-                {str(p): list(claims) for p, claims in self._heads().items()},
+                {str(p): list(c) for p, c in islice(self._heads().items(), MAX_PROJECTS)},
                 self._members.log_head(),
             ),
             Totals(dict(self._totals())),
@@ -341,4 +358,4 @@ class Office:
         if self._tasks is None:
             work.close()  # on the way out everything is closed anyway
         else:
-            self._tasks.create_task(work)
+            _ = self._tasks.create_task(work)

@@ -176,12 +176,7 @@ class Daemon(Process):
                 jitter=jitter,
             )
             self.events = OfficeNews(
-                self.mounts,
-                lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
-                self.roster.projects,
-                self.roster.heard,
-                self.alerts,
-                clock,
+                self.mounts, self.roster.projects, self.roster.heard, self.alerts, clock
             )
             self.events.journal, self.events.tasks = self.journal, tasks
             tasks.keep("uploads", self.uploads.run)
@@ -345,7 +340,7 @@ class SoakNode:
         bucket: HostileBucket,
         clock: Clock,
         contents: dict[bytes, bytes],
-        announce: Callable[[SoakNode, Seq, bytes], None],
+        announce: Callable[[SoakNode, Seq], None],
     ) -> None:
         self.name = name
         self.seed = device_seed
@@ -421,9 +416,9 @@ class SoakNode:
 
     # -- what it says -------------------------------------------------------------------------
 
-    def announce(self, project: ProjectId, seq: Seq, body: bytes) -> None:
+    def announce(self, project: ProjectId, seq: Seq) -> None:
         """Tell the other nodes of an entry, over a network that loses some."""
-        self._announce(self, seq, body)
+        self._announce(self, seq)
 
     def acknowledged(self, seq: Seq, body: bytes) -> None:
         """Note that the mount was told: committed."""

@@ -163,11 +163,10 @@ async def test_offered_blocks_reach_their_owners_and_nobody_else(tmp_path: Path)
 
 async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
     async with office_of(3, tmp_path, Bucket()) as (a, b, c):
-        entry = bytes(3_000_000)
-        a.office.push(PROJECT, Seq(7), entry)
+        a.office.push(PROJECT, Seq(7))
         a.own_heads[PROJECT] = [(Seq(6), b"g" * 32), (Seq(7), b"h" * 32)]
         a.own_totals["served"] = 12
-        expected = (a.identity.id, PROJECT, 7, entry)
+        expected = (a.identity.id, PROJECT, 7)
         await until(lambda: all(n.heard.pushes == [expected] for n in (b, c)))
         await until(
             lambda: all(

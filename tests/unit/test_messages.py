@@ -24,7 +24,7 @@ from lucidnode.node.peers.messages import (
 GOOD: list[Message] = [
     Hello(1, b"i" * 16, 4433, 16),
     Welcome(1, b"i" * 16, 16, 4434, b"s" * 16, b"k" * 32),
-    Push("0f" * 16, 7, b"entry"),
+    Push("0f" * 16, 7),
     Heads({"0f" * 16: [(7, b"h" * 32)]}),
     Heads({}, (3, b"r" * 32)),
     Totals({"served": 5}),

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from disk_fixture import FastClock
-from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry
+from journal_fixture import PROJECT, NoCache, Node, Shelf, entry
 
-from lucidnode.fs.format import sodium
 from lucidnode.node.bucket.keys import journal_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
@@ -20,7 +19,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.office_news import OfficeNews
+from lucidnode.node.office_news import MAX_AHEAD, OfficeNews
 
 PEER = DeviceId("12" * 16)
 HASH = bytes(32)
@@ -35,11 +34,9 @@ class Listening:
         mounts = Mounts()
         mounts.add(self.mount)
         self.alerts = Alerts(SystemClock())
-        self.writers: dict[DeviceId, bytes] = {DeviceId("cd" * 16): sodium.signing_public(SEED)}
         self.roster_heads: list[tuple[DeviceId, Seq, bytes]] = []
         self.news = OfficeNews(
             mounts,
-            self.writers.get,
             lambda: [PROJECT],
             lambda *head: self.roster_heads.append(head),
             self.alerts,
@@ -83,24 +80,22 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
 
 
 async def test_a_pushed_entry_has_the_mount_of_its_project_look(listening: Listening) -> None:
-    listening.news.pushed(PEER, PROJECT, Seq(2), entry(2))
+    listening.news.pushed(PEER, PROJECT, Seq(2))
     assert await listening.told() == wire.Look(2)
-    listening.news.pushed(PEER, ProjectId("34" * 16), Seq(2), entry(2))
+    listening.news.pushed(PEER, ProjectId("34" * 16), Seq(2))
     assert listening.mount.outbox.empty()
 
 
-async def test_a_push_that_no_writer_signed_for_that_place_is_no_hint(listening: Listening) -> None:
-    sound = entry(2)
-    for seq, body in (
-        (3, sound),
-        (2, sound[:-1] + bytes([sound[-1] ^ 1])),
-        (2, b"garbage"),
-        (2**40, b""),
-    ):
-        listening.news.pushed(PEER, PROJECT, Seq(seq), body)
-    listening.writers.clear()
-    listening.news.pushed(PEER, PROJECT, Seq(2), sound)
-    assert listening.mount.outbox.empty()
+async def test_a_device_that_cries_wolf_is_soon_heard_no_more(listening: Listening) -> None:
+    for seq in (*range(2, 1000), 2**40, 2**53 - 1):
+        for _ in range(3):
+            listening.news.pushed(PEER, PROJECT, Seq(seq))
+    looks = [listening.mount.outbox.get_nowait() for _ in range(listening.mount.outbox.qsize())]
+    assert looks == [wire.Look(seq) for seq in range(2, 2 + MAX_AHEAD)]
+    await listening.write(1, 2, 3)
+    await listening.read(1, 2, 3)
+    listening.news.pushed(DeviceId("34" * 16), PROJECT, Seq(4))
+    assert await listening.told() == wire.Look(4), "and others are heard"
 
 
 async def test_an_entry_whose_push_was_lost_is_looked_for(listening: Listening) -> None:
