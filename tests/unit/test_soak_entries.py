@@ -29,5 +29,5 @@ def test_when_the_faults_end_all_nodes_agree_and_nothing_is_lost() -> None:
     happened: Counter[str] = Counter()
     for seed in range(SEEDS):
         happened += run(seed, FAULTS).hits
-    missing = {*FAULTS, "kill", "push lost", "push late", "push doubled", "push swapped"}
+    missing = {*FAULTS, "kill", "push lost", "push late", "push doubled", "push of another"}
     assert not missing - set(happened), "some fault never happened"
