@@ -141,10 +141,14 @@ def start_daemon(home: Path, options: list[str]) -> int | None:
     with _starting(home):
         if asyncio.run(facts_if_running(home, "status")) is not None:
             return None
-        lock = home / _KEEPER_FILE
-        end_keeper(lock)  # one that waits before it tries again would come too late
+        end_daemon_keeper(home)  # one that waits before it tries again would come too late
         server = ["daemon", "--foreground", *options]
-        return start(home, lock, server, home / LOG_FILE, "starting the daemon…")
+        return start(home, home / _KEEPER_FILE, server, home / LOG_FILE, "starting the daemon…")
+
+
+def end_daemon_keeper(home: Path) -> bool:
+    """Have nobody bring back the daemon of *home*; tell whether somebody would have."""
+    return end_keeper(home / _KEEPER_FILE)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from lucidnode.cli import confinement
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
+from lucidnode.cli.output import alert_line
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.disk_room import check_for_writing
@@ -114,6 +115,9 @@ def mount_command(
         )
     where = f"{mountpoint}, a new directory" if made else str(mountpoint)
     click.echo(f"{project} is mounted at {where}", err=True)
+    for alert in asyncio.run(facts(home, "status"))["alerts"]:
+        if alert["mountpoint"] == str(mountpoint):
+            click.echo(f"! {alert_line(alert)}", err=True)
 
 
 @click.command("mount-process", hidden=True)

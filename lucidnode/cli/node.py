@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import webbrowser
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ import click
 
 from lucidnode.cli.background import (
     daemon_process,
+    end_daemon_keeper,
     ensure_daemon,
     facts,
     facts_if_running,
 )
 from lucidnode.cli.child import ends_within
 from lucidnode.cli.output import (
+    alert_line,
     as_json,
     counted,
     in_blocks,
@@ -51,7 +52,9 @@ def exit_command(home: Path) -> None:
     status = asyncio.run(facts_if_running(home, "status"))
     process = daemon_process(home)
     if status is None or process is None:
-        click.echo("no daemon runs here", err=True)
+        # One that died may be about to come back.
+        had_keeper = end_daemon_keeper(home)
+        click.echo("the daemon has stopped" if had_keeper else "no daemon runs here", err=True)
         return
     if status["mounts"]:
         where = [mount["mountpoint"] for mount in status["mounts"]]
@@ -105,18 +108,7 @@ def status_command(home: Path, wants_json: bool) -> None:
     if any(mount["conflicts"] for mount in mounts):
         click.echo("`lucidnode conflicts list` names the conflict copies")
     for alert in found["alerts"]:
-        click.echo(f"! {_alert(alert)}")
-
-
-def _alert(alert: dict[str, Any]) -> str:
-    """Return what is amiss, what helps, and since when."""
-    parts = [f"{alert['mountpoint']}:"] if alert["mountpoint"] else []
-    parts += [alert["cause"], alert["remedy"]]
-    if alert["since"] is not None:
-        since = datetime.fromtimestamp(alert["since"]).astimezone()
-        times = f", {alert['count']} times" if alert["count"] > 1 else ""
-        parts.append(f"(since {since:%Y-%m-%d %H:%M}{times})")
-    return " ".join(part for part in parts if part)
+        click.echo(f"! {alert_line(alert)}")
 
 
 @click.command("peers", short_help="Show the other workstations of this office.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,3 +81,14 @@ def _show(table: Table) -> None:
     if not console.is_terminal:
         console = Console(width=1000)
     console.print(table)
+
+
+def alert_line(alert: dict[str, Any]) -> str:
+    """Return what is amiss, what helps, and since when."""
+    parts = [f"{alert['mountpoint']}:"] if alert["mountpoint"] else []
+    parts += [alert["cause"], alert["remedy"]]
+    if alert["since"] is not None:
+        since = datetime.fromtimestamp(alert["since"]).astimezone()
+        times = f", {alert['count']} times" if alert["count"] > 1 else ""
+        parts.append(f"(since {since:%Y-%m-%d %H:%M}{times})")
+    return " ".join(part for part in parts if part)

@@ -107,6 +107,31 @@ def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
     until(lambda: not station.processes())
 
 
+def test_conflicts_are_named_after_the_next_mount_until_somebody_settles_them(
+    station: Workstation, drive: Path
+) -> None:
+    (drive / "cuts").mkdir()
+    copy = drive / "cuts" / "a (conflict, berta, 2026-03-01 10-00-00).prproj"
+    for path in (copy, drive / "cuts" / "a.prproj"):
+        path.write_text(path.name)
+    station.ok("umount", drive)
+    station.unlocked("mount", "demo", drive)
+    assert station.ok("conflicts", "list", "demo").out == f"{copy}\n"
+    [mount] = station.facts("conflicts list")["mounts"]
+    assert mount["conflicts"] == [str(copy.relative_to(drive))]
+    assert "conflict copies" in station.ok("status").out
+    assert station.ok("conflicts", "dismiss", copy).err == "1 conflict settled\n"
+    assert station.ok("conflicts", "list").out == ""
+    assert len(list((drive / "cuts").iterdir())) == len(("kept", "both"))
+
+
+def test_exit_ends_a_daemon_that_is_about_to_come_back(station: Workstation, drive: Path) -> None:
+    station.ok("umount", drive)
+    os.kill(server(station, "daemon"), signal.SIGKILL)
+    station.ok("exit")
+    assert not station.processes("daemon")
+
+
 def test_what_died_with_its_keeper_is_cleared_by_the_next_mount(
     station: Workstation, drive: Path
 ) -> None:
