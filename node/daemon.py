@@ -37,7 +37,7 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import NodeError, Refused
+from lucidnode.node.client.errors import Malformed, NodeError, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.config import (
@@ -135,7 +135,7 @@ async def _serving(
     identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
     credentials = await asyncio.to_thread(load_credentials, home)
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
-    network = Network.of(os.environ, config.authorities)
+    network = _network(config, alerts)
     signed_with = CurrentCredentials(credentials, network)
 
     def observe(request: Request) -> None:
@@ -299,6 +299,15 @@ async def _serving(
             )
         )
         yield
+
+
+def _network(config: NodeConfig, alerts: Alerts) -> Network:
+    """Return the way to the store; a proxy that cannot be used keeps nobody from cached files."""
+    try:
+        return Network.of(os.environ, config.authorities)
+    except Malformed as error:
+        alerts.begin("proxy", str(error), "Change it, and start the daemon again; it is left out.")
+        return Network.of({}, config.authorities)
 
 
 async def _welcome(fitness: Fitness, welcome: wire.Welcome) -> wire.Welcome:

@@ -89,7 +89,14 @@ class Http:
         Bounded by nothing but the connecting: the caller has a deadline.
         """
         if self._tls is None:
-            self._tls = await asyncio.to_thread(self._network.tls)
+            try:
+                self._tls = await asyncio.to_thread(self._network.tls)
+            except (OSError, ValueError) as error:  # ssl.SSLError among them
+                raise Unreachable(
+                    "The certificates that TLS is to trust cannot be read",
+                    "give them again with --ca-file, and check SSL_CERT_FILE",
+                    lasting=True,
+                ) from error
         session = await _session()
         response = await session.request(
             method,

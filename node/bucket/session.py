@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import botocore.session
@@ -64,15 +64,17 @@ class AmbientCredentials:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._lock = threading.Lock()  # boto3 sessions are not for several threads
+        # One thread: boto3 sessions are not for several, and a program that hangs holds no more.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="credentials")
         self._session: boto3.Session | None = None
         self._bundle: int | None = None
 
     async def __call__(self) -> Credentials:
         """Return them. Raises AccessDenied, a sentence for a person."""
         try:
-            found = await asyncio.to_thread(self._fetch)
-        except BotoCoreError as error:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._fetch)
+        except (BotoCoreError, OSError, ValueError, KeyError) as error:
+            # The last three come of programs and files that people write (`credential_process`).
             what = type(error).__name__
             raise AccessDenied(
                 f"The credentials of this machine cannot be had ({what})", _HINT
@@ -82,12 +84,11 @@ class AmbientCredentials:
         return found
 
     def _fetch(self) -> Credentials | None:
-        with self._lock:
-            self._session = self._session or self._opened()
-            found = self._session.get_credentials()
-            if found is None:
-                return None
-            frozen = found.get_frozen_credentials()
+        self._session = self._session or self._opened()
+        found = self._session.get_credentials()
+        if found is None:
+            return None
+        frozen = found.get_frozen_credentials()
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _opened(self) -> boto3.Session:
@@ -109,5 +110,6 @@ class AmbientCredentials:
         return boto3.Session(botocore_session=core)
 
     def __del__(self) -> None:
+        self._thread.shutdown(wait=False)
         if self._bundle is not None:
             os.close(self._bundle)

@@ -368,3 +368,11 @@ async def test_a_proxy_of_the_environment_is_used_for_everything_and_its_refusal
     with pytest.raises(Unreachable, match=r"The proxy 127\.0\.0\.1:.* cannot be reached") as no:
         await gone.get(KEY)
     assert "pw" not in str(no.value)
+
+
+async def test_certificates_that_cannot_be_read_are_named(authority: Authority) -> None:
+    store = CarelessStore("ignores")
+    async with served(store.answer, authority.server_context()) as address:
+        bucket = bucket_at(address, Network(authorities="no certificate"))
+        with pytest.raises(Unreachable, match="give them again with --ca-file"):
+            await bucket.get(KEY)

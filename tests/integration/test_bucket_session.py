@@ -15,7 +15,7 @@ from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.address import BucketAddress, S3Address
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.errors import Unreachable, WrongBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.probe import probe
@@ -128,13 +128,13 @@ async def test_an_endpoint_where_nobody_answers_is_unavailable(host: str, why: s
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://{host}:{taken.getsockname()[1]}"
         address = S3Address("bucket", "", endpoint)
-        text = await sentence(Unavailable, address, Credentials("AK", "secret"))
+        text = await sentence(Unreachable, address, Credentials("AK", "secret"))
     assert text == f"Nobody answers at {endpoint} ({why}): check the endpoint and network."
 
 
 async def test_https_where_http_is_spoken_says_so(seaweed: Seaweed) -> None:
     endpoint = seaweed.endpoint.replace("http:", "https:")
-    text = await sentence(Unavailable, S3Address("bucket", "", endpoint), seaweed.owner)
+    text = await sentence(Unreachable, S3Address("bucket", "", endpoint), seaweed.owner)
     assert "http or https" in text
 
 
@@ -267,3 +267,14 @@ async def test_the_environment_does_not_lead_to_another_store(
     bucket = ObjectBucket(address, credential_source(seaweed.owner))
     await bucket.put("studio", b"here")
     assert await bucket.get("studio") == b"here"
+
+
+async def test_a_program_for_credentials_that_fails_is_named_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for program in ("/no/such/program", "/bin/echo no JSON", "/bin/false"):
+        config.write_text(f"[default]\ncredential_process = {program}\n")
+        with pytest.raises(AccessDenied, match="credentials of this machine cannot be had"):
+            await credential_source(None)()

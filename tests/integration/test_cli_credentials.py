@@ -61,6 +61,11 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     right.write_text(kept.replace(store.owner.secret_key, "expired-secret"))
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "cached").read_text() == "here"
+    end = time.monotonic() + 5
+    while not (told := [a for a in station.facts("status")["alerts"] if a["topic"] == "bucket"]):
+        assert time.monotonic() < end, "nobody was told"
+    assert "the secret does not belong to the access key" in told[0]["cause"]
+    assert "`lucidnode credentials set`" in told[0]["remedy"]
     (mountpoint / "unsent").write_bytes(secrets.token_bytes(3 << 20))
     with (mountpoint / "unsent").open("rb") as written:
         os.fsync(written)
@@ -75,13 +80,14 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     assert "stranger-secret" not in wrong.line
     assert "expired-secret" in right.read_text(), "what does not work is not kept"
 
-    told = station.ok("credentials", "set").err
-    assert "the daemon uses them now" in told
+    said = station.ok("credentials", "set").err
+    assert "the daemon uses them now" in said
     assert right.read_text() == kept
     assert stat.S_IMODE(right.stat().st_mode) == 0o600
     end = time.monotonic() + 10
     while station.facts("status")["uploads"]["blocks"]:
         assert time.monotonic() < end, "uploads did not go on by themselves"
+    assert [a for a in station.facts("status")["alerts"] if a["topic"] == "bucket"] == []
     station.ok("umount", mountpoint)
     station.ok("exit")
 
