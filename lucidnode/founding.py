@@ -50,7 +50,7 @@ from lucidnode.node.config import (
 )
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.log_slots import Unchained
-from lucidnode.node.roster_slots import fits, read_all, roster_slots
+from lucidnode.node.roster_slots import fits, is_gap, read_all, roster_slots
 
 _MIB = 1024 * 1024
 _TRIES = 20
@@ -65,6 +65,10 @@ _TAKEN = (
 _TAKEN_OR_OURS = (
     "there is a studio in this bucket already: if you began to found it on this workstation, use "
     "the passphrase you chose then, else ask its owner for a ticket"
+)
+_BROKEN_LOG = (
+    "the bucket has lost a part of the studio's log of members: have a workstation of the studio "
+    "running, which puts it back, and try again"
 )
 _JITTER = secrets.SystemRandom().random
 
@@ -222,6 +226,8 @@ async def _join_log(
         if membership.keys.public in roster.members:
             return  # by an earlier run that was not told how it ended
         entry = join_entry(roster, ticket.invite, membership, claim, clock.wall_ns())
+        if await is_gap(bucket, reader):
+            raise Unavailable(_BROKEN_LOG)
         deadline = clock.boot() + _COMMIT_SECONDS
         below = fits(reader.log[-1])
         match await slots.take(Seq(roster.head + 1), entry, below, deadline):
@@ -232,10 +238,7 @@ async def _join_log(
             case register.Unknown():
                 raise Unavailable("the bucket did not confirm that you joined: try again")
             case Unchained():
-                raise Unavailable(
-                    "the bucket lost a part of the studio's log of members while you joined: tell "
-                    "its owner, and try again"
-                )
+                raise Unavailable(_BROKEN_LOG)
     raise Unavailable("too many others join at this moment: try again")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from lucidnode.node import register
 from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
-from lucidnode.node.bucket.keys import roster_key
+from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -26,9 +26,9 @@ from lucidnode.node.client.errors import NodeError, NoSpace, NotThere, Refused, 
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
 from lucidnode.node.client.roster_rules import RosterReader, Void
-from lucidnode.node.log_slots import Unchained
+from lucidnode.node.log_slots import Outcome, Unchained
 from lucidnode.node.roster_copy import DamagedCopy, RosterCopy
-from lucidnode.node.roster_slots import LogChanged, fits, read_all, roster_slots
+from lucidnode.node.roster_slots import LogChanged, fits, is_gap, read_all, roster_slots
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _REST_S = 1.0
 not become a flood of requests."""
 
 _CONFIRM_S = 60.0
-"""How often the newest entry, and one of the older in turn, is seen again in the bucket."""
+"""How often it is seen again that the bucket holds what was read from it."""
 
 _APPEND_S = 60.0
 """How long one entry is tried before its outcome counts as unknown."""
@@ -142,8 +142,7 @@ class RosterService:
             if seq != len(self._reader.log) + 1:
                 return wire.CommitReply("lost", b"")
             self._require_authentic(body)
-            deadline = self._clock.boot() + _APPEND_S
-            outcome = await self._slots.take(seq, body, fits(self._reader.log[-1]), deadline)
+            outcome = await self._take(seq, body)
         match outcome:
             case register.Committed():
                 with contextlib.suppress(Unavailable):  # it is there; `run` will see it
@@ -177,10 +176,14 @@ class RosterService:
                     self._take_up()
             await self._save()
 
+    def log_hashes(self) -> list[bytes]:
+        """Return the hash of each item of the log, as far as it was read here."""
+        return list(self._reader.hashes)
+
     def log_head(self) -> tuple[Seq, bytes]:
         """Return number and hash of the newest item of the log here, for peers to compare."""
-        log_hashes = self._reader.hashes
-        return Seq(len(log_hashes)), log_hashes[-1]
+        hashes = self.log_hashes()
+        return Seq(len(hashes)), hashes[-1]
 
     def heard(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         """Take note of the `log_head` of a peer; where it differs from ours is found out soon."""
@@ -267,6 +270,15 @@ class RosterService:
                 _UPDATE,
             )
 
+    async def _take(self, seq: Seq, body: bytes) -> Outcome:
+        try:
+            if await is_gap(self._bucket, self._reader):
+                return Unchained(seq)
+        except Unavailable as error:
+            return register.Unknown(error)
+        deadline = self._clock.boot() + _APPEND_S
+        return await self._slots.take(seq, body, fits(self._reader.log[-1]), deadline)
+
     # -- whether the bucket still holds it ---------------------------------------------------
 
     def _require_authentic(self, body: bytes) -> None:
@@ -278,26 +290,45 @@ class RosterService:
             raise Refused(f"this is no entry for the log of members: {error}") from error
 
     async def _confirm(self) -> None:
-        """See again in the bucket the newest item and one of the older. Raises Unavailable."""
+        """See whether the bucket still holds what was read from it. Raises Unavailable.
+
+        All by its listing, the newest item and one of the others by themselves.
+        """
         async with self._looking:
             self._confirm_at = self._clock.boot() + _CONFIRM_S
             newest = len(self._reader.log)
             self._turn = self._turn % newest + 1
-            if not (await self._stands(Seq(newest)) and await self._stands(Seq(self._turn))):
-                await self._restore()
-            else:
+            doubtful = await self._unlisted()
+            for seq in (Seq(newest), Seq(self._turn)):
+                if not await self._stands(seq):
+                    doubtful.add(seq)
+            if not doubtful or await self._restored(sorted(doubtful)):
                 self._alerts.end("roster-history")
+
+    async def _unlisted(self) -> set[Seq]:
+        """Return the numbers whose names a listing does not show."""
+        newest = len(self._reader.log)
+        names: set[str] = set()
+        after = None
+        while page := await self._bucket.list(ROSTER, after):
+            names.update(listed.key for listed in page)
+            after = page[-1].key
+            if after >= roster_key(Seq(newest)):
+                break
+        return {Seq(n) for n in range(1, newest + 1) if roster_key(Seq(n)) not in names}
 
     async def _stands(self, seq: Seq) -> bool:
         return await self._slots.stands(seq, fits(self._reader.log[seq - 1]))
 
-    async def _restore(self) -> None:
-        """Put back, from the first number on, what the bucket has lost of the log.
+    async def _restored(self, doubtful: Sequence[Seq]) -> bool:
+        """Put back what the bucket has lost of the numbers *doubtful*; return whether all is well.
 
         An emptied bucket stays empty, it may be so for a reason; what was exchanged stays as it is.
         """
-        for number, item in enumerate(self._reader.log, start=1):
-            seq = Seq(number)
+        if not await self._stands(Seq(1)):
+            self._report_history(Seq(1))
+            return False
+        for seq in doubtful:
             if await self._stands(seq):
                 continue
             if seq > self._reader.last_entry():
@@ -305,19 +336,21 @@ class RosterService:
                 self._reader = self._reader.up_to(self._reader.last_entry())
                 self._take_up()
                 await self._save()
-                return
-            if seq > 1 and await self._is_absent(seq):
-                await self._put_back(seq, item)
+                return True
+            if await self._is_absent(seq):
+                await self._put_back(seq, self._reader.log[seq - 1])
             if not await self._stands(seq):
-                self._alerts.begin(
-                    "roster-history",
-                    "The bucket shows another log of members than this workstation has read: "
-                    f"number {seq} was deleted or exchanged. This workstation goes by what it has "
-                    "read.",
-                    _KEEP_OUT,
-                )
-                return
-        self._alerts.end("roster-history")
+                self._report_history(seq)
+                return False
+        return True
+
+    def _report_history(self, seq: Seq) -> None:
+        self._alerts.begin(
+            "roster-history",
+            "The bucket shows another log of members than this workstation has read: number "
+            f"{seq} was deleted or exchanged. This workstation goes by what it has read.",
+            _KEEP_OUT,
+        )
 
     async def _is_absent(self, seq: Seq) -> bool:
         try:

@@ -5,6 +5,7 @@ A daemon reads it here, and so does who founds or joins a studio and has no daem
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -13,13 +14,22 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Malformed, NotThere, Unavailable
+from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import ForeignRoster
-from lucidnode.node.client.roster_entry import RosterEntry, is_item_of, is_stand_in, stand_in
+from lucidnode.node.client.roster_entry import (
+    MAX_ENTRY,
+    RosterEntry,
+    is_item_of,
+    is_stand_in,
+    stand_in,
+)
 from lucidnode.node.client.roster_rules import RosterReader, Void
 from lucidnode.node.log_slots import LogNames, LogSlots
 from lucidnode.node.register import Held
+
+_BEHIND = 16
+"""Objects behind the end of the log that are looked at."""
 
 
 def roster_slots(bucket: Bucket, alerts: Alerts, clock: Clock, jitter: Jitter) -> LogSlots:
@@ -47,6 +57,22 @@ class LogChanged(Unavailable):
 def fits(item: bytes) -> Callable[[bytes], bool]:
     """Return the question whether an object with a given hash is *item* of the log."""
     return partial(is_item_of, item)
+
+
+async def is_gap(bucket: Bucket, reader: RosterReader) -> bool:
+    """Tell whether the number behind the log of *reader* is a gap, and not its end.
+
+    It is if an entry by somebody of the studio is listed further behind: then an entry was there
+    and is lost, and whoever takes its place makes another log of what follows. What strangers put
+    there makes no gap. Raises Unavailable.
+    """
+    last = Seq(len(reader.log) + 1)
+    for listed in await bucket.list(ROSTER, roster_key(last), _BEHIND):
+        if listed.size <= MAX_ENTRY:
+            with contextlib.suppress(NotThere, Corrupt):
+                if reader.is_by_somebody(await bucket.get(listed.key)):
+                    return True
+    return False
 
 
 async def read_next(slots: LogSlots, reader: RosterReader) -> None:

@@ -137,6 +137,15 @@ class RosterReader:
                 raise ForeignRoster(f"entry 1 of the roster founds no studio: {error}") from error
             self._skip(seq, error)
 
+    def is_by_somebody(self, raw: bytes) -> bool:
+        """Return whether *raw* was signed by a member or open invite, for whatever place."""
+        try:
+            entry = RosterEntry.parse(raw)
+        except Malformed:
+            return False
+        known = entry.author in self._members or entry.author in self._invites
+        return known and verify(entry.author, entry.signing_message(), entry.signature)
+
     def last_entry(self) -> Seq:
         """Return the number of the last authentic entry, 0 if there is none.
 

@@ -151,6 +151,30 @@ async def test_a_gateways_page_does_not_use_up_a_ticket(expected_warnings: list[
     expected_warnings.append("answers in its place")
 
 
+async def test_nobody_joins_in_the_place_of_a_lost_entry() -> None:
+    guest = Guest()
+    guest.studio.join()
+    guest.studio.project("trailer")
+    guest.publish()
+    lost = guest.bucket.objects.pop(roster_key(Seq(3)))
+    with pytest.raises(Unavailable, match="puts it back"):
+        await guest.join()
+    assert roster_key(Seq(3)) not in guest.bucket.objects
+    guest.bucket.objects[roster_key(Seq(3))] = lost
+    await guest.join()
+    assert guest.is_member()
+
+
+async def test_a_stray_object_behind_the_end_keeps_nobody_out() -> None:
+    guest = Guest()
+    guest.publish()
+    stray = {roster_key(Seq(9)): b"nonsense", roster_key(Seq(12)): Studio().entries[0]}
+    guest.bucket.objects.update(stray)
+    await guest.join()
+    assert guest.studio.entries[2] != b"nonsense"
+    assert guest.is_member()
+
+
 async def test_a_ticket_admits_one() -> None:
     guest = Guest()
     guest.publish()
