@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 
 import msgspec
 import pytest
+from blake3 import blake3
 
 from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost
@@ -145,3 +147,22 @@ def test_a_ticket_shows_no_secret(text: str) -> None:
     shown = repr(TICKET)
     assert "SK" not in shown
     assert repr(TICKET.lan_key)[2:-1] not in shown
+
+
+@pytest.mark.parametrize("part", ["studio", "genesis", "lan_key", "name_key"])
+def test_a_ticket_whose_parts_have_other_sizes_is_none(part: str) -> None:
+    odd = msgspec.structs.replace(TICKET, **{part: b"short"})
+    with pytest.raises(SealDamaged):
+        open_ticket(seal_ticket(odd, CODE, CHEAP), CODE, 0)
+
+
+def test_a_ticket_that_asks_for_too_much_work_is_refused_before_it_is_done() -> None:
+    sealed = bytearray(passphrase.seal(b"LNT1", CODE.replace("-", ""), b"contents", CHEAP))
+    for asked in ((5, 8), (1, 256 * 1024 + 1)):
+        sealed[4:12] = struct.pack(">II", *asked)
+        sealed[-8:] = blake3(bytes(sealed[:-8])).digest(length=8)
+        text = "lucid1" + base64.b32encode(bytes(sealed)).decode().rstrip("=").lower()
+        with pytest.raises(SealDamaged, match="unreasonable"):
+            check_ticket(text)
+        with pytest.raises(SealDamaged, match="unreasonable"):
+            open_ticket(text, CODE, 0)
