@@ -28,6 +28,7 @@ from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
+from lucidnode.node.config import load_credentials
 
 
 def _user() -> str:
@@ -143,6 +144,13 @@ def invite_command(
     mine = membership.unlock(home, passphrase(passphrase_file))
     socket = ensure_daemon(home)
     ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
+    held = load_credentials(home)
+    if held is not None and held.is_temporary:
+        click.echo(
+            "note: the ticket carries this workstation's credentials for the bucket, which are "
+            "temporary: whoever joins has to renew them with `lucidnode credentials set`",
+            err=True,
+        )
     if wants_json:
         show_json({"ticket": ticket, "code": code})
         return

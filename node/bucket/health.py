@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lucidnode.node.bucket.counted import Request
-from lucidnode.node.bucket.errors import Unreachable, Unsettled
+from lucidnode.node.bucket.errors import Archived, Unreachable, Unsettled
 from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, Unavailable
 
-TOPIC, CLOCK_TOPIC = "bucket", "clock"
+TOPIC, CLOCK_TOPIC, ARCHIVE_TOPIC = "bucket", "clock", "bucket-archive"
+
+_ARCHIVED_S = 600.0
+"""Seconds for which an archived object is told of: nobody can see that all were restored."""
 
 _IDLE_S = 3.0
 """Seconds without any news after which the bucket is looked at."""
@@ -92,6 +95,13 @@ class BucketHealth:
             self._failed(kind, error, request.seconds)
         else:
             self._failing.pop(kind, None)
+        if isinstance(error, Archived):
+            self._alerts.begin(
+                ARCHIVE_TOPIC,
+                "The store has moved objects to an archive, so files cannot be read.",
+                "Restore them there, and keep the store's rules from archiving this folder.",
+                lasts_s=_ARCHIVED_S,
+            )
         if not isinstance(error, Unreachable):
             self._answered()
         self._show()

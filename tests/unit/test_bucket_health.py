@@ -9,7 +9,7 @@ from contextlib import suppress
 from lab.virtual_loop import LoopClock, run_virtual
 
 from lucidnode.node.bucket.counted import CountedBucket, Request
-from lucidnode.node.bucket.errors import Unfit, Unreachable
+from lucidnode.node.bucket.errors import Archived, Unfit, Unreachable
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
@@ -201,6 +201,22 @@ def test_a_clock_that_is_off_is_an_alert_until_it_is_right(expected_warnings: li
         ward.skew_s = -2.0
         await ward.clock.sleep(5)
         assert not ward.alerts.is_on("clock")
+
+    on_virtual_time(scene)
+
+
+def test_an_archived_object_is_told_and_is_no_outage(expected_warnings: list[str]) -> None:
+    expected_warnings.append("moved objects to an archive")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.reads = Archived("it lies in an archive")
+        with suppress(Archived):
+            await ward.bucket.get(KEY)
+        ward.store.reads = None
+        assert ward.alerts.is_on("bucket-archive")
+        assert ward.words == []
+        await ward.clock.sleep(700)
+        assert not ward.alerts.is_on("bucket-archive")
 
     on_virtual_time(scene)
 
