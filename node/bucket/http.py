@@ -77,6 +77,7 @@ class Http:
         self._network = network
         self._where = base
         self._proxy = network.proxies.for_url(base)
+        self._wants_tls = any(url.startswith("https:") for url in (base, self._proxy or ""))
         self._tls: ssl.SSLContext | None = None
 
     @asynccontextmanager
@@ -88,7 +89,7 @@ class Http:
         Raises Unreachable if nothing was answered; then the request may have been heard or not.
         Bounded by nothing but the connecting: the caller has a deadline.
         """
-        if self._tls is None:
+        if self._tls is None and self._wants_tls:
             try:
                 self._tls = await asyncio.to_thread(self._network.tls)
             except (OSError, ValueError) as error:  # ssl.SSLError among them
@@ -105,7 +106,7 @@ class Http:
             data=io.BytesIO(body) if body else None,
             allow_redirects=False,
             proxy=self._proxy,
-            ssl=self._tls,
+            ssl=self._tls or True,
         )
         try:
             yield Answer(response, self._where)
