@@ -30,6 +30,9 @@ from lucidnode.node.register import Committed, Held, Lost, Unknown, commit_by
 AGAIN_S = 1.0
 """Seconds between the two reads of a proof: longer than most faults of one connection."""
 
+COPY_S = 30.0
+"""Seconds for which a copy of another entry must lie in a slot: most likely answers are mixed up."""
+
 FRESH_S = 2.0
 """Seconds for which a slot that was seen to stand counts as standing."""
 
@@ -37,7 +40,7 @@ _ASK_S = (0.5, 10.0)
 """Pauses before a log is asked again after something else answered: the first and the last."""
 
 _CONTROLS = 4
-"""Slots that showed an entry last, to be asked again before another counts as showing none."""
+"""Slots that showed an entry last, and slots before one in doubt, that are asked beside it."""
 
 _KEPT_PROOFS = 64
 """Slots with foreign objects that are remembered, so that each is proven once."""
@@ -101,7 +104,7 @@ class LogSlots:
         self._clock = clock
         self._jitter = jitter
         self._foreign: dict[Seq, Held] = {}
-        self._entries: dict[Seq, None] = {}
+        self._entries: dict[Seq, bytes] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
         self._pauses = Backoff(jitter, *_ASK_S)
         self._closed_until = 0.0
@@ -124,8 +127,9 @@ class LogSlots:
             return await self.prove(seq)
         if self._shape(seq, body):
             self._answered()
-            self._note_entry(seq)
-            return Held.of(body)
+            held = Held.of(body)
+            self._note_entry(seq, held.hash)
+            return held
         return await self.prove(seq)
 
     async def prove(self, seq: Seq) -> Held:
@@ -145,7 +149,7 @@ class LogSlots:
             raise NotThere(f"there is no {self._names.called} {seq}")
         if first.body is not None and self._shape(seq, first.body):
             self._answered()
-            self._note_entry(seq)
+            self._note_entry(seq, first.hash)
             return Held(first.hash, first.body)
         await self._doubt(seq, first)
         self._answered()
@@ -222,34 +226,41 @@ class LogSlots:
             return Unchained(Seq(seq - 1))
         if ours.result() != len(body):
             return Unknown(self._no_answer())
-        self._standing = (seq, blake3(body).digest(), self._clock.boot())
-        self._note_entry(seq)
+        hash_ = blake3(body).digest()
+        self._standing = (seq, hash_, self._clock.boot())
+        self._note_entry(seq, hash_)
         return Committed()
 
     # -- doubt -------------------------------------------------------------------------------
 
     async def _doubt(self, seq: Seq, seen: _Seen) -> None:
-        """See once more that no entry lies in *seq*, while others still show theirs.
+        """See once more that no entry lies in *seq*, while the slots around show what they hold.
 
         Sizes do not tell: entries are padded, so a store that swaps answers passes the listing.
         """
-        honest = await self._shows_entries(seq)
-        await self._clock.sleep(AGAIN_S)
-        if not honest or await self._look(seq) != seen or not await self._shows_entries(seq):
+        is_copy = seen.hash in self._entries.values()
+        honest = await self._shows_others(seq)
+        await self._clock.sleep(COPY_S if is_copy else AGAIN_S)
+        if not honest or await self._look(seq) != seen or not await self._shows_others(seq):
             raise self._no_answer()
 
-    async def _shows_entries(self, apart_from: Seq) -> bool:
-        """Tell whether a slot that did hold an entry shows one of its number; True if none is known."""
-        known = [seq for seq in self._entries if seq != apart_from]
-        for seq in reversed(known):
-            seen = await self._look(seq)
-            if seen is None or (seen.body is not None and self._shape(seq, seen.body)):
-                return True  # also if it is gone: what was lost is another matter
-        return not known
+    async def _shows_others(self, seq: Seq) -> bool:
+        """Tell whether one of the slots before *seq*, or of those seen last, shows what it holds."""
+        below = range(max(1, seq - _CONTROLS), seq)
+        others = {*(Seq(number) for number in below), *self._entries} - {seq}
+        for other in sorted(others, reverse=True):
+            seen = await self._look(other)
+            if seen is None:
+                return True  # honest too; what was lost is another matter
+            if seen.body is not None and self._shape(other, seen.body):
+                return True
+            if other in self._foreign and self._foreign[other].hash == seen.hash:
+                return True
+        return not others
 
-    def _note_entry(self, seq: Seq) -> None:
+    def _note_entry(self, seq: Seq, hash_: bytes) -> None:
         self._entries.pop(seq, None)
-        self._entries[seq] = None
+        self._entries[seq] = hash_
         if len(self._entries) > _CONTROLS:
             del self._entries[next(iter(self._entries))]
 

@@ -14,7 +14,7 @@ from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.log_slots import AGAIN_S, FRESH_S, LogNames, LogSlots, Unchained
+from lucidnode.node.log_slots import AGAIN_S, COPY_S, FRESH_S, LogNames, LogSlots, Unchained
 from lucidnode.node.register import Committed, Held, Lost, Unknown
 
 PAGE = b"<html><title>Welcome to our hotel</title></html>"
@@ -207,8 +207,33 @@ async def test_a_foreign_object_among_entries_is_one(
     expected_warnings.append("counts as empty")
     scene.write(1)
     await scene.slots.read(Seq(1))
-    scene.bucket.objects[key(Seq(2))] = scene.body(1)  # a copy of an entry in another slot
-    assert await scene.slots.read(Seq(2)) == Held(blake3(scene.body(1)).digest(), None)
+    scene.bucket.objects[key(Seq(2))] = PAGE
+    assert await scene.slots.read(Seq(2)) == Held(blake3(PAGE).digest(), None)
+    before = scene.clock.now
+    scene.bucket.objects[key(Seq(3))] = scene.body(1)  # a copy of an entry in another slot
+    assert await scene.slots.read(Seq(3)) == Held(blake3(scene.body(1)).digest(), None)
+    assert scene.clock.now - before >= COPY_S
+
+
+async def test_foreign_objects_from_the_first_slot_on_stop_nobody(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    for number in range(1, 8):
+        scene.bucket.objects[key(Seq(number))] = b"garbage %d" % number
+    for number in range(1, 8):
+        assert (await scene.slots.read(Seq(number))).body is None
+
+
+async def test_a_store_that_shows_one_entry_for_all_proves_nothing_while_that_lasts(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("answers in its place")
+    scene.write(1, 2)
+    await scene.slots.read(Seq(1))
+    scene.bucket.gets = [lambda _: scene.body(1)] * 4  # slot 1 is right, whoever asks
+    with pytest.raises(Unavailable):
+        await scene.slots.read(Seq(2))
 
 
 async def test_an_oversize_object_is_foreign_and_is_never_held_whole(
