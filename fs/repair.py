@@ -115,6 +115,21 @@ async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
     return Findings(head.seq, False, seq, tuple(lost), can_put_back=free)
 
 
+async def has_leftovers(journal: Journal, project: ProjectId, head: Head) -> bool:
+    """Tell whether the daemon keeps entries of another history than *head*, which stands.
+
+    A repair that was broken off at its very end leaves them. Raises Unavailable.
+    """
+    if head.seq > 0:
+        kept = await journal.kept(project, head.seq)
+        if kept is not None and not follows(head.link, entry_hash(kept)):
+            return True
+    after = Seq(head.seq + 1)
+    if await journal.kept(project, after) is None:
+        return False
+    return await journal.proven(project, after) is None
+
+
 async def put_back(journal: Journal, project: ProjectId, lost: Sequence[Seq]) -> None:
     """Create the entries *lost* anew in the bucket, lowest first.
 

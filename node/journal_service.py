@@ -287,7 +287,8 @@ class JournalService:
             await self._kept.keep(project, seq, held.body)
 
     def _report_lost(self, project: ProjectId, seq: Seq) -> None:
-        self._lost[project] = seq
+        # The lowest one: it explains those above, and the alert shall not change its words.
+        self._lost[project] = seq = Seq(min(seq, self._lost.get(project, seq)))
         self._alerts.begin(
             f"history:{project}",
             f"The bucket no longer has journal entry {seq} of project {project[:8]} as this "

@@ -17,7 +17,14 @@ from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.mount import open_replica, project_directory
 from lucidnode.fs.project_access import ProjectAccess
-from lucidnode.fs.repair import LOST_FILE, Findings, examine, put_back, start_again
+from lucidnode.fs.repair import (
+    LOST_FILE,
+    Findings,
+    examine,
+    has_leftovers,
+    put_back,
+    start_again,
+)
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.ids import ProjectId
@@ -71,8 +78,8 @@ async def _repair(
         findings = await examine(client, project, replica.head())
         click.echo(_said(access.name, findings))
         if findings.stands:
-            # Of an earlier repair that was broken off, or of a history nobody here stands on.
-            await client.forget(project)
+            if await has_leftovers(client, project, replica.head()):
+                await client.forget(project)
             return
         if wants_put_back:
             if not findings.can_put_back:

@@ -137,6 +137,17 @@ async def test_a_history_that_stands_needs_no_repair(office: Office) -> None:
     assert (findings.stands, findings.head) == (True, 1)
 
 
+async def test_what_is_kept_of_a_history_that_stands_is_not_forgotten(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two")
+    daemon, head = office.daemon(office.a), office.a.node.replica.head()
+    assert not await repair.has_leftovers(daemon, PROJECT, head)
+    daemon.seen[3] = daemon.seen[2]  # of a history that was left by a repair
+    assert await repair.has_leftovers(daemon, PROJECT, head)
+    del daemon.seen[3]
+    daemon.seen[2] = daemon.seen[1]
+    assert await repair.has_leftovers(daemon, PROJECT, head)
+
+
 async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: Office) -> None:
     await office.commit(office.a, b"one", b"two", b"three", b"four")
     before = dict(office.bucket.entries)
