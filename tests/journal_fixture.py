@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from disk_fixture import FastClock
+
 from lucidnode.fs.format import sodium
 from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
@@ -49,6 +51,12 @@ def entry(seq: int, previous: bytes = bytes(32)) -> bytes:
     return signed(made, sodium.sign(SEED, signing_message(made)))
 
 
+class BriskClock(FastClock):
+    """Fast enough for proofs that take seconds, slow enough for deadlines on a busy machine."""
+
+    SPEED = 20
+
+
 class Shelf(MemoryBucket):
     """A bucket that knows which blocks it had when each entry was created, and may be away."""
 
@@ -71,7 +79,7 @@ class Node:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
-        self.clock = SystemClock()
+        self.clock = BriskClock()
         self.alerts = Alerts(self.clock)
         self.uploads = Uploads(
             staging=staging,
