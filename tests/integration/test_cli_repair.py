@@ -1,0 +1,90 @@
+"""A bucket that lost its newest journal entries: alarms on all, and two ways out by command."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_fixture import Workstation, workstation
+
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(150)]
+
+
+def until(true: Callable[[], object], seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)  # noqa: TID251  # other processes are waited for
+
+
+def alarm(station: Workstation, words: str) -> str:
+    """Return what helps against the alert with these words, or nothing if there is none."""
+    alerts = station.facts("status")["alerts"]
+    return next((alert["remedy"] for alert in alerts if words in alert["cause"]), "")
+
+
+def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as a, workstation(tmp_path / "b") as b:
+        a.unlocked("init", f"file://{a.folder}/bucket")
+        a.unlocked("project", "create", "demo")
+        project = a.unlocked("project", "list").out.split()[-1]
+        journal = a.folder / "bucket" / "p" / project / "journal"
+        ticket, code = a.unlocked("invite", "--for", "b").out.splitlines()
+        b.unlocked(
+            "join", "@" + str(b.secret_file("ticket", ticket)),
+            "--code-file", b.secret_file("code", code),
+        )  # fmt: skip
+        port = a.facts("status")["addresses"]["control_port"]
+        b.change_settings(peers=[f"127.0.0.1:{port}"])
+        at_a, at_b = a.folder / "drive", b.folder / "drive"
+        a.unlocked("mount", "demo", at_a, "--durability", "cloud")
+        (at_a / "one").write_text("1")
+        b.unlocked("mount", "demo", at_b, "--durability", "cloud")
+        assert (at_b / "one").read_text() == "1"
+        b.ok("umount", at_b)
+        for name in ("two", "three"):
+            (at_a / name).write_text(name)
+        kept = {path.name: path.read_bytes() for path in sorted(journal.iterdir())}
+
+        # First: nobody has gone on, and what was lost is put back.
+        shared = len(kept) - 2
+        for name in list(kept)[shared:]:
+            (journal / name).unlink()
+        a.ok("umount", at_a)
+        refused = a.run("repair", "demo", "--passphrase-file", a.words)
+        assert refused.code != 0
+        assert "which the bucket does not have" in refused.out
+        assert "--put-back` puts that back" in refused.out
+        assert len(list(journal.iterdir())) == shared, "nothing is changed unasked"
+        a.unlocked("repair", project, "--put-back", "--yes")
+        assert {path.name: path.read_bytes() for path in sorted(journal.iterdir())} == kept
+        assert "nothing to repair" in a.unlocked("repair", "demo", "--put-back", "--yes").out
+
+        # Then it loses them again while a is mounted, and b, who never saw them, goes on.
+        a.unlocked("mount", "demo", at_a, "--durability", "cloud")
+        for name in list(kept)[shared:]:
+            (journal / name).unlink()
+        b.unlocked("mount", "demo", at_b, "--durability", "cloud")
+        (at_b / "two").write_text("of b")
+        until(lambda: "lucidnode repair" in alarm(a, "This project is read-only here"))
+        until(lambda: "lucidnode repair" in alarm(b, "Device "))
+        with pytest.raises(OSError, match="Read-only") as refusal:
+            (at_a / "one").write_text("never")
+        assert refusal.value.errno == errno.EROFS
+        assert (at_a / "two").read_text() == "two", "what is here can still be read"
+        a.ok("umount", at_a)
+        refused = a.run("repair", "demo", "--put-back", "--yes", "--passphrase-file", a.words)
+        assert "nothing can be put back" in refused.err
+        said = a.unlocked("repair", "demo", "--yes").out
+        assert "stands on the bucket's history again" in said
+        assert "kept: three" in said
+        assert "kept: two (conflict" in said
+        a.unlocked("mount", "demo", at_a, "--durability", "cloud")
+        until(lambda: len(list(at_b.iterdir())) == 4)
+        contents = sorted(path.read_text() for path in at_b.iterdir())
+        assert contents == sorted(path.read_text() for path in at_a.iterdir())
+        assert contents == ["1", "of b", "three", "two"]
+        until(lambda: not a.facts("status")["alerts"] and not b.facts("status")["alerts"])
