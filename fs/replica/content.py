@@ -22,8 +22,8 @@ _DELETE = "DELETE FROM extent WHERE ino = ? AND offset = ?"
 
 
 def _part(write: Write, extents: list[NewExtent]) -> Write:
-    if len(extents) == len(write.extents):
-        return msgspec.structs.replace(write, extents=extents)
+    if extents == write.extents:
+        return write
     used = {extent.block for extent in extents}
     blocks = [block for block in write.blocks if block.id in used]
     return msgspec.structs.replace(write, extents=extents, blocks=blocks)
