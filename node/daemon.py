@@ -23,6 +23,7 @@ from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import MAX_WEIGHT
+from lucidnode.node import descriptors
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.counted import CountedBucket, Request
@@ -51,7 +52,7 @@ from lucidnode.node.config import (
     load_credentials,
 )
 from lucidnode.node.dashboard.facts import Facts
-from lucidnode.node.dashboard.server import DashboardServer
+from lucidnode.node.dashboard.server import DashboardServer, load_token
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal_service import JournalService
@@ -69,6 +70,9 @@ from lucidnode.node.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 ROSTER_FILE = "roster.bin"
+
+DOORS = 3
+"""Ports that others can open connections to: control, bodies, dashboard."""
 ENTRIES_DIR = "entries"
 
 
@@ -125,6 +129,7 @@ async def _serving(
     metrics = Metrics()
     mounts = Mounts()
     alerts = Alerts(clock)
+    connections = descriptors.share(descriptors.raised(), DOORS)
     if came_back:
         alerts.begin(
             "came-back",
@@ -179,6 +184,7 @@ async def _serving(
                 weight=_weight(config),
                 control_port=config.control_port,
                 body_port=config.body_port,
+                connections=connections,
             ),
             traffic=metrics,
             events=(events := OfficeNews(mounts, roster.projects, roster.heard, alerts, clock)),
@@ -247,9 +253,12 @@ async def _serving(
         dashboard = await stack.enter_async_context(
             DashboardServer(
                 config.dashboard_port,
+                token=await asyncio.to_thread(load_token, home),
                 page_facts=facts.page,
                 metrics_text=metrics.text,
                 clock=clock,
+                tasks=tasks,
+                connections=connections,
             )
         )
         await stack.enter_async_context(office.open(source))
@@ -289,6 +298,7 @@ async def _serving(
                     "savings": facts.savings,
                     "cache": facts.cache,
                     "conflicts": facts.conflicts,
+                    "dashboard": partial(_way_in, dashboard),
                 },
                 orders={
                     "cache/clear": partial(_clear, cache),
@@ -382,6 +392,10 @@ def _watch(
         ),
     ):
         metrics.watch(name, meaning, read)
+
+
+async def _way_in(dashboard: DashboardServer) -> dict[str, str]:
+    return {"url": dashboard.way_in}
 
 
 async def _clear(cache: DiskCache) -> None:

@@ -26,6 +26,8 @@ from lab.record import Plan
 from lab.workstation import Workstation
 from prometheus_client.parser import text_string_to_metric_families
 
+from lucidnode.node.dashboard.server import TOKEN_FILE
+
 STATE = "user.lucid.state"
 
 PATIENCE = 90.0
@@ -134,7 +136,8 @@ def at_once(*works: Callable[[], object]) -> None:
 
 def counted(lab: Lab, station: Workstation, sample: str, **labels: str) -> float:
     """Return the sum over all samples called *sample* with *labels*, as /metrics has them now."""
-    url = f"{station.record.dashboard}/metrics"
+    token = (station.home / TOKEN_FILE).read_text()
+    url = f"{station.record.dashboard}/metrics?token={token}"
     text = lab.network.within(station.name, partial(_fetched, url))
     return sum(
         each.value

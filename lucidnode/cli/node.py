@@ -244,12 +244,14 @@ async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
 def dashboard_command(home: Path, wants_json: bool) -> None:
     """Print the address of this workstation's dashboard, and open it if there is a desktop.
 
+    The token in it lets in whoever has it: it is for your own browser.
+
     \b
     Example:
       lucidnode dashboard
     """
     ensure_daemon(home)
-    url = _facts(home, "status")["addresses"]["dashboard"]
+    url = _facts(home, "dashboard")["url"]
     if wants_json:
         show_json({"url": url})
         return

@@ -68,7 +68,11 @@ class Supervisor:
 
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do *work*, called *name* for people, again whenever it fails, until it returns."""
-        _ = self.create_task(self._kept(name, work), name=name)
+        _ = self.keeping(name, work)
+
+    def keeping(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Do as `keep` does; return the task, for who ends it before everything else ends."""
+        return self.create_task(self._kept(name, work), name=name)
 
     async def _kept(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         pause = FIRST_PAUSE_S

@@ -1,15 +1,16 @@
 """Serves the dashboard and the metrics on loopback: a page, its data, and Prometheus text.
 
-Whoever can open a loopback socket can read the metrics, which are numbers only. The page names
-projects, so it is shown to this daemon's own user alone: the kernel's socket table says who asks.
+Other users of this machine can reach loopback too, and the page names projects. So every request
+shows a token that lies in this user's home: in its address, in a cookie that the first such request
+gets, or as `Authorization: Bearer`. The port has the limits that a port on the LAN has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
@@ -19,10 +20,17 @@ import msgspec
 from aiohttp import web
 
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.durable import write_durably
+from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.metrics import CONTENT_TYPE
 from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.peers.listener import Listener, Probation, bind
 
 USUAL_PORT = 8440
+
+TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
+TOKEN_CHARACTERS = 64
 
 _REFRESH_SECONDS = 1.0
 
@@ -52,66 +60,105 @@ class DashboardServer:
         self,
         port: int | None,
         *,
+        token: str,
         page_facts: Callable[[], Awaitable[dict[str, Any]]],
         metrics_text: Callable[[], bytes],
         clock: Clock,
+        tasks: Supervisor,
+        connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._wanted_port = port
+        self._token = token
         self._page_facts = page_facts
         self._metrics_text = metrics_text
         self._clock = clock
-        self._runner: web.AppRunner | None = None
+        self._tasks = tasks
+        self._connections = connections
+        self._probation = Probation()
+        self._stack = contextlib.AsyncExitStack()
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[_from_this_host])
+        app = web.Application(middlewares=[_from_this_host, self._proven])
+        app.on_response_prepare.append(_say_little)
         for path in _FILES:
             app.router.add_get(path, self._file)
         app.router.add_get("/facts", self._facts)
         app.router.add_get("/live", self._live)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        ports = [USUAL_PORT, 0] if self._wanted_port is None else [self._wanted_port]
-        for port in ports:
-            try:
-                await web.TCPSite(self._runner, "127.0.0.1", port).start()
-                break
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        else:
-            await self._runner.cleanup()
-            raise PortTaken(
-                f"port {self._wanted_port} for the dashboard is taken: stop the other program "
-                "or set another `dashboard_port` in node.json (0 chooses a free one)"
-            )
-        self.port = self._runner.addresses[0][1]
+        bound = self._stack.enter_context(self._bound())
+        self.port = bound.getsockname()[1]
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None
+        listener = Listener(
+            bound, runner.server, self._probation, self._tasks, most=self._connections
+        )
+        listening = self._tasks.keeping("answering browsers", listener.run)
+        self._stack.callback(listening.cancel)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._stack.aclose()
+
+    def _bound(self) -> socket.socket:
+        if self._wanted_port is not None:
+            try:
+                return bind("127.0.0.1", self._wanted_port)
+            except PortTaken as error:
+                raise PortTaken(
+                    f"port {self._wanted_port} for the dashboard is taken: stop the other program "
+                    "or set another `dashboard_port` in node.json (0 chooses a free one)"
+                ) from error
+        try:
+            return bind("127.0.0.1", USUAL_PORT)
+        except PortTaken:
+            return bind("127.0.0.1", 0)
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the page."""
+        """Where the page is on this machine."""
         return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def way_in(self) -> str:
+        """The page's address with the token, for this user's own browser."""
+        return f"{self.url}?token={self._token}"
+
+    @web.middleware
+    async def _proven(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        cookie = f"lucidnode-{self.port}"
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        shown = (
+            request.query.get("token", ""),
+            request.cookies.get(cookie, ""),
+            bearer if scheme == "Bearer" else "",
+        )
+        if not any(secrets.compare_digest(each.encode(), self._token.encode()) for each in shown):
+            raise web.HTTPForbidden(text="open this page with `lucidnode dashboard`")
+        self._probation.vouch(request)
+        if request.path == "/" and "token" in request.query:
+            # The token leaves the address at once, and with it the history of the browser.
+            into = web.HTTPSeeOther("/")
+            into.set_cookie(cookie, self._token, httponly=True, samesite="Strict", path="/")
+            raise into
+        return await handler(request)
 
     async def _file(self, request: web.Request) -> web.Response:
         name, kind = _FILES[request.path]
         text = resources.files("lucidnode.node.dashboard").joinpath(name).read_text("utf-8")
         return web.Response(text=text, content_type=kind, headers=_HEADERS)
 
-    async def _facts(self, request: web.Request) -> web.Response:
-        _refuse_other_users(request)
+    async def _facts(self, _request: web.Request) -> web.Response:
         body = msgspec.json.encode(await self._page_facts())
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """Send the facts every second over a WebSocket."""
-        _refuse_other_users(request)
-        stream = web.WebSocketResponse(heartbeat=20)
+        stream = web.WebSocketResponse(heartbeat=20, max_msg_size=4096)
         await stream.prepare(request)
 
         async def send() -> None:
@@ -146,22 +193,21 @@ async def _from_this_host(
     return await handler(request)
 
 
-def _refuse_other_users(request: web.Request) -> None:
-    peer = request.transport and request.transport.get_extra_info("peername")
-    if not peer or socket_owner(*peer[:2]) not in {os.getuid(), 0}:
-        raise web.HTTPForbidden(text="this page belongs to another user of this machine")
+async def _say_little(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "lucidnode"
 
 
-def socket_owner(address: str, port: int) -> int | None:
-    """Return the uid that owns the IPv4 TCP socket bound to *address*:*port* here, or None.
+def load_token(home: Path) -> str:
+    """Return the token of the dashboard of *home*, made on its first start. Blocking.
 
-    Read from /proc/net/tcp (proc(5)): local address as little-endian hex, uid in column 8.
+    It stays the same, so that a scraper can be given it (`bearer_token_file`).
     """
-    octets = bytes(int(part) for part in address.split("."))
-    wanted = f"{octets[::-1].hex().upper()}:{port:04X}"
-    with contextlib.suppress(OSError), Path("/proc/net/tcp").open(encoding="ascii") as table:
-        for row in table:
-            fields = row.split()
-            if len(fields) > 7 and fields[1] == wanted:
-                return int(fields[7])
-    return None
+    path = home / TOKEN_FILE
+    try:
+        token = path.read_text("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        token = ""
+    if len(token) < TOKEN_CHARACTERS:
+        token = secrets.token_hex(TOKEN_CHARACTERS // 2)
+        write_durably(path, token.encode())
+    return token

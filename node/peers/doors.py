@@ -10,6 +10,7 @@ from typing import NoReturn, Self
 from aiohttp import web
 
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.peers.body_server import BodyServer, Shelf
 from lucidnode.node.peers.control_server import ControlServer, Incoming
 from lucidnode.node.peers.grants import Grants
@@ -61,8 +62,13 @@ class Doors:
         incoming: Incoming,
         instance: bytes,
         weight: int,
+        most: int,
+        tasks: Tasks,
     ) -> NoReturn:
-        """Answer on both ports until cancelled; see the two servers for the parameters."""
+        """Answer on both ports until cancelled, *most* connections on each.
+
+        See the two servers for the other parameters; handshakes run in *tasks*.
+        """
         grants, of_bodies, of_control = Grants(), Probation(), Probation()
         bodies = BodyServer(
             grants=grants,
@@ -83,8 +89,15 @@ class Doors:
         )
         body_server, control_server = _server(bodies.handle), _server(control.handle)
         listeners = (
-            Listener(self._body, body_server, of_bodies),
-            Listener(self._control, control_server, of_control, lambda: tls.server),
+            Listener(self._body, body_server, of_bodies, tasks, most=most),
+            Listener(
+                self._control,
+                control_server,
+                of_control,
+                tasks,
+                most=most,
+                context=lambda: tls.server,
+            ),
         )
         try:
             async with asyncio.TaskGroup() as listening:

@@ -1,15 +1,18 @@
-"""Accepting connections from a LAN that may be hostile: how many, and for how long unproven.
+"""Accepting connections from a network that may be hostile: how many, and how long unproven.
 
-Whoever can reach the port can open connections. So handshakes under way, connections in all and
-connections from one address are limited, and a connection on which nobody has proven a right to be
-there is dropped after a few seconds. At a limit the caller is turned away at once: the kernel's own
-queue would only hide it.
+Whoever can reach the port can open connections. So connections in all, from one address and
+unproven are limited, and one on which nobody has proven a right to be there is dropped after a few
+seconds. Where too many are unproven, the oldest of the address with most of them makes room: an
+honest caller proves himself in milliseconds, so it is not his. At another limit the caller is
+turned away at once: the kernel's own queue would only hide it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,19 +20,17 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.client.supervision import Tasks, outside
+from lucidnode.node.descriptors import MAX_CONNECTIONS
+from lucidnode.node.peers.errors import PeerLost, PortTaken
 from lucidnode.node.peers.hosts import fact
 
-MOST = 512
-"""Connections in all, idle ones included: half of the file descriptors a process usually has."""
+MOST_UNPROVEN = 128
+"""Connections that have not shown who they are: handshakes, half-written requests."""
 
-MOST_FROM_ONE = 256
-"""Connections from one address, so that one caller cannot take them all. One peer uses AT_ONCE and
-a link (node/peers/neighbours.py); several may share an address."""
-
-MOST_UNPROVEN = 256
-"""Connections that have not shown who they are: handshakes, half-written requests. Peers that all
-begin to read at once open as many in a moment."""
+MOST_UNPROVEN_FROM_ONE = 48
+"""Those of one address. A peer that begins to read opens AT_ONCE of them (node/peers/neighbours.py)
+in a moment, and a link."""
 
 PROVE = 3.0
 """Seconds to show it."""
@@ -55,39 +56,60 @@ def bind(host: str | None, port: int) -> socket.socket:
 
 
 class Probation:
-    """Connections that have not shown yet who they are, and how long they may go on so."""
+    """Connections that have not shown yet who they are, by address, and how long they may go on so."""
 
     def __init__(self) -> None:
-        self._unproven: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._timers: dict[web.RequestHandler, tuple[str, asyncio.TimerHandle]] = {}
+        self._by_host: dict[str, dict[web.RequestHandler, socket.socket]] = {}
 
     def __len__(self) -> int:
-        return len(self._unproven)
+        return len(self._timers)
 
-    def begin(self, protocol: web.RequestHandler) -> None:
-        """Give the connection of *protocol* PROVE seconds from now."""
+    def __contains__(self, protocol: web.RequestHandler) -> bool:
+        return protocol in self._timers
+
+    def begin(self, protocol: web.RequestHandler, host: str, connection: socket.socket) -> None:
+        """Give the connection of *protocol* PROVE seconds from now, and make room for it."""
+        theirs = self._by_host.setdefault(host, {})
+        if len(theirs) >= MOST_UNPROVEN_FROM_ONE:
+            self._drop(next(iter(theirs)))
+        elif len(self._timers) >= MOST_UNPROVEN:
+            greediest = max(self._by_host, key=lambda each: len(self._by_host[each]))
+            self._drop(next(iter(self._by_host[greediest])))
         loop = asyncio.get_running_loop()
-        self._unproven[protocol] = loop.call_later(PROVE, self._drop, protocol)
+        self._by_host.setdefault(host, {})[protocol] = connection
+        self._timers[protocol] = host, loop.call_later(PROVE, self._drop, protocol)
 
     def end(self, protocol: web.RequestHandler) -> None:
         """Leave the connection of *protocol* alone from now on."""
-        timer = self._unproven.pop(protocol, None)
+        host, timer = self._timers.pop(protocol, ("", None))
         if timer is not None:
             timer.cancel()
+            theirs = self._by_host[host]
+            del theirs[protocol]
+            if not theirs:
+                del self._by_host[host]
 
     def vouch(self, request: web.BaseRequest) -> None:
         """Say that whoever sent *request* has proven a right to be here."""
         self.end(request.protocol)
 
     def _drop(self, protocol: web.RequestHandler) -> None:
-        self._unproven.pop(protocol, None)
+        connection = self._by_host[self._timers[protocol][0]][protocol]
+        self.end(protocol)
         if protocol.transport is not None:
             protocol.transport.abort()
+        else:
+            # In its handshake: the loop has the socket, and ends it when it reads the end.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Listener:
-    """Feeds the connections of one listening socket to *server*, within the limits above.
+    """Feeds the connections of one listening socket to *server*, *most* proven ones at a time.
 
-    With *context* it speaks TLS; the context is asked for anew with each connection.
+    With *context* it speaks TLS; the context is asked for anew with each connection. The socket is
+    the caller's to close.
     """
 
     def __init__(
@@ -95,52 +117,74 @@ class Listener:
         bound: socket.socket,
         server: web.Server,
         probation: Probation,
+        tasks: Tasks,
+        *,
+        most: int = MAX_CONNECTIONS,
         context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._bound = bound
         self._server = server
         self._probation = probation
+        self._tasks = tasks
+        self._most = most
         self._context = context
 
     async def run(self) -> NoReturn:
-        """Accept until cancelled; then the socket is closed."""
+        """Accept until cancelled."""
         loop = asyncio.get_running_loop()
-        with self._bound:
-            async with asyncio.TaskGroup() as handshakes:
-                while True:
-                    try:
-                        connection, address = await loop.sock_accept(self._bound)
-                    except OSError:
-                        # Out of descriptors, or a caller that has gone already.
-                        await asyncio.sleep(0.1)
-                        continue
-                    if self._has_room_for(address[0]):
-                        handshakes.create_task(self._take(connection))
-                    else:
-                        connection.close()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._bound)
+            except OSError:
+                # Out of descriptors, or a caller that has gone already.
+                await asyncio.sleep(0.1)
+                continue
+            host = network_of(str(address[0]))
+            if self._has_room_for(host):
+                _ = self._tasks.create_task(self._take(connection, host), name="a caller")
+            else:
+                connection.close()
 
     def _has_room_for(self, host: str) -> bool:
-        if len(self._probation) >= MOST_UNPROVEN or len(self._server.connections) >= MOST:
+        proven = [each for each in self._server.connections if each not in self._probation]
+        if len(proven) >= self._most:
             return False
-        callers = (fact(c.transport, "peername") for c in self._server.connections)
-        theirs = sum(1 for caller in callers if caller is not None and caller[0] == host)
-        return theirs < MOST_FROM_ONE
+        callers = (fact(each.transport, "peername") for each in proven)
+        theirs = sum(
+            1 for caller in callers if caller is not None and network_of(str(caller[0])) == host
+        )
+        return theirs < self._most // 2
 
-    async def _take(self, connection: socket.socket) -> None:
+    async def _take(self, connection: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._server()
-        self._probation.begin(protocol)
+        self._probation.begin(protocol, host, connection)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._context is None:
-                await loop.connect_accepted_socket(lambda: protocol, connection)
-            else:
-                await loop.connect_accepted_socket(
-                    lambda: protocol,
-                    connection,
-                    ssl=self._context(),
-                    ssl_handshake_timeout=PROVE,
-                )
-        except (TimeoutError, OSError, ssl.SSLError):
-            # Not one of us, or gone. The loop has closed the connection.
+            with outside(PeerLost):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._context is None:
+                    await loop.connect_accepted_socket(lambda: protocol, connection)
+                else:
+                    await loop.connect_accepted_socket(
+                        lambda: protocol,
+                        connection,
+                        ssl=self._context(),
+                        ssl_handshake_timeout=PROVE,
+                    )
+        except PeerLost:
+            # Not one of us, or gone.
             self._probation.end(protocol)
+            connection.close()
+
+
+def network_of(host: str) -> str:
+    """Return what one caller can easily have many addresses in: an IPv6 /64, else the address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))

@@ -21,6 +21,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import Tasks, supervised
+from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.fetch import Ask
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.body_client import BodyClient
@@ -62,6 +63,8 @@ class Settings:
     control_port: int = 0
     body_port: int = 0
     host: str | None = None
+    connections: int = MAX_CONNECTIONS
+    """How many each port may have open."""
 
 
 class Events(Protocol):
@@ -153,6 +156,7 @@ class Office:
                 incoming=self,
                 instance=self._instance,
                 weight=settings.weight,
+                most=settings.connections,
             )
             async with (
                 self._bodies,
@@ -162,7 +166,7 @@ class Office:
                 self._tasks = work
                 self._exchange.begin(work)
                 self._contacts.begin(work)
-                work.keep("answering peers", serving)
+                work.keep("answering peers", partial(serving, tasks=work))
                 work.keep("telling peers the news", self._make_rounds)
                 try:
                     yield

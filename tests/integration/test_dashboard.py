@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,12 +19,14 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.dashboard.facts import Facts
-from lucidnode.node.dashboard.server import DashboardServer
+from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer, load_token
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.facts import PeerFacts
+from lucidnode.node.peers.listener import MOST_UNPROVEN_FROM_ONE
 
 GB = 10**9
 
@@ -64,6 +70,10 @@ class NoUploads:
     oldest_seconds = 0.0
 
 
+TOKEN = "0123456789abcdef" * 4
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
 class Scene:
     """A daemon's dashboard over real counters, and a mount that answers for itself."""
 
@@ -103,13 +113,22 @@ class Scene:
                     raise AssertionError(other)
         return asked.result()
 
-    def server(self) -> DashboardServer:
-        return DashboardServer(
-            0,
-            page_facts=self.page_facts,
-            metrics_text=self.metrics.text,
-            clock=SystemClock(),
-        )
+    @contextlib.asynccontextmanager
+    async def server(self, port: int = 0, connections: int = 64) -> AsyncIterator[DashboardServer]:
+        clock = SystemClock()
+        async with (
+            supervised(self.alerts, clock) as tasks,
+            DashboardServer(
+                port,
+                token=TOKEN,
+                page_facts=self.page_facts,
+                metrics_text=self.metrics.text,
+                clock=clock,
+                tasks=tasks,
+                connections=connections,
+            ) as server,
+        ):
+            yield server
 
 
 def metric(text: str, name: str) -> float:
@@ -121,14 +140,14 @@ def metric(text: str, name: str) -> float:
 @pytest.mark.slow
 async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
     scene = Scene()
-    async with scene.server() as server, chromium.opened(server.url) as page:
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
         await page.until("document.body?.dataset.ready === 'yes'")
         for step in (1, 2):
             scene.metrics.bucket_request(Request("get", "block", received=GB, outcome="done"))
             scene.read(read_memory=step * GB, read_cache=step * 5 * GB, read_peer=step * 20 * GB)
             async with (
                 aiohttp.ClientSession() as session,
-                session.get(f"{server.url}metrics") as answer,
+                session.get(f"{server.url}metrics", headers=BEARER) as answer,
             ):
                 text = await answer.text()
             counted = metric(text, 'lucidnode_read_bytes_total{source="peer"}')
@@ -151,7 +170,7 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
 
 async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -> None:
     scene = Scene()
-    async with scene.server() as server, aiohttp.ClientSession() as session:
+    async with scene.server() as server, aiohttp.ClientSession(headers=BEARER) as session:
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
             async with session.get(f"{server.url}facts", headers=headers) as answer:
                 assert answer.status == 403
@@ -159,14 +178,63 @@ async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("path", ["", "facts", "live", "metrics", "page.js"])
+async def test_without_the_token_nobody_sees_anything(path: str) -> None:
+    wrong = {"Authorization": f"Bearer {TOKEN[:-1]}x"}
+    async with Scene().server() as server, aiohttp.ClientSession() as session:
+        for query, headers in (("", {}), ("?token=", {}), ("", wrong), ("?token=\u00e9", {})):
+            async with session.get(f"{server.url}{path}{query}", headers=headers) as answer:
+                assert answer.status == 403
+                assert "aiohttp" not in answer.headers["Server"]
+
+
+async def test_the_token_leaves_the_address_for_a_cookie_that_other_sites_do_not_get() -> None:
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address, as browsers keep them
+    async with Scene().server() as server, aiohttp.ClientSession(cookie_jar=jar) as session:
+        async with session.get(server.way_in, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            cookie = answer.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Strict" in cookie
+        async with session.get(f"{server.url}page.js") as answer:
+            assert answer.status == 200
+
+
+async def test_who_opens_connections_and_proves_nothing_keeps_nobody_out() -> None:
+    async with Scene().server() as server, contextlib.AsyncExitStack() as stack:
+        half = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "
+        for _ in range(200):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+            writer.write(half)
+        opened = len(os.listdir("/proc/self/fd"))
+        async with (
+            aiohttp.ClientSession(headers=BEARER) as session,
+            session.get(f"{server.url}metrics") as answer,
+        ):
+            assert answer.status == 200
+        assert opened < 200 + MOST_UNPROVEN_FROM_ONE + 64
+
+
+def test_the_token_is_made_once_and_nobody_else_can_read_it(tmp_path: Path) -> None:
+    token = load_token(tmp_path)
+    assert (tmp_path / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
+    assert load_token(tmp_path) == token
+    assert len(token) == 64
+    (tmp_path / TOKEN_FILE).write_bytes(b"\xff")
+    assert len(load_token(tmp_path)) == 64
+
+
 async def test_a_taken_port_is_one_clear_sentence() -> None:
     scene = Scene()
     async with scene.server() as server:
         other = DashboardServer(
             server.port,
+            token=TOKEN,
             page_facts=scene.page_facts,
             metrics_text=scene.metrics.text,
             clock=SystemClock(),
+            tasks=Supervisor(scene.alerts, SystemClock()),
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:

@@ -47,9 +47,10 @@ class Workstation:
         return output.decode()
 
     async def metric(self, url: str, name: str) -> int:
+        address, _, token = url.partition("?")
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{url}metrics") as answer,
+            session.get(f"{address}metrics?{token}") as answer,
         ):
             text = await answer.text()
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
