@@ -128,12 +128,16 @@ class HostileBucket:
                 raise Refused("The bucket has no create-if-absent (status 501).")
             case Answer():
                 meaning = _meaning(fault)
-                raise meaning if isinstance(meaning, AccessDenied) else Unsettled(str(meaning))
+                if isinstance(meaning, AccessDenied):
+                    raise meaning
+                raise Unsettled(str(meaning)) from meaning
             case FlipSent():
-                raise Unsettled("the store refuses a body that was damaged on its way")
+                damaged = Unavailable("the store refuses a body that was damaged on its way")
+                raise Unsettled(str(damaged)) from damaged
             case Late(seconds):
                 self._apply_later(seconds, lambda: self._inner.create(key, body))
-                raise Unsettled("the connection was cut")
+                cut = Unavailable("the connection was cut")
+                raise Unsettled(str(cut)) from cut
             case _:
                 pass
         try:

@@ -40,8 +40,9 @@ QUIESCE_S = 300.0
 CALM_S = 90.0
 """Virtual seconds after which no alert may be left."""
 
-ALERT_S = 20.0
-"""Virtual seconds a node may be kept from committing or reading before `status` says so."""
+ALERT_S, PARTIAL_ALERT_S = 10.0, 30.0
+"""Virtual seconds a node may be kept from committing or reading before `status` says so. The first
+counts if every request of it fails; if only some do, trying again is what helps, for 20 s."""
 
 MOST_REQUESTS = 400
 """Requests of one node in any ten seconds of the clock: a retry loop without a rate makes more."""
@@ -121,8 +122,11 @@ class World:
             life = [self._later.create_task(self._use(node)) for node in self.nodes]
             life.append(self._later.create_task(self._gossip()))
             watching = self._later.create_task(self._watch())
-            for _ in range(self.random.randint(*_PHASES)):
-                await self._phase()
+            # Seeds in a row play every fault there is, each before all requests of some node.
+            client = self.random.choice(("*", *NAMES))
+            await self._phase([Rule(self.faults[self.seed % len(self.faults)], client=client)])
+            for _ in range(self.random.randint(*_PHASES) - 1):
+                await self._phase([])
             self.hostility.set([])
             self._say("world", "faults are over")
             for task in life[:-1]:
@@ -171,9 +175,9 @@ class World:
             node.start_mount()
             await self._until(lambda: node.is_up or bool(node.died), 60)
 
-    async def _phase(self) -> None:
-        """Put a few faults in force for a while."""
-        rules = [self._rule() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3)))]
+    async def _phase(self, rules: list[Rule]) -> None:
+        """Put *rules* and a few more in force for a while."""
+        rules = [*rules, *(self._rule() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3))))]
         self.hostility.set(rules)
         length = self.random.uniform(*_PHASE_S)
         self._say("world", f"for {length:.1f} s: {'; '.join(map(str, rules)) or 'calm'}")
@@ -306,9 +310,11 @@ class World:
         behind = journal_key(self.project, Seq(head + 1)) in self.store.objects
         watch.commit_since = (watch.commit_since or now) if working else None
         watch.read_since = (watch.read_since or now) if behind else None
-        quiet = {rule.name for rule in self.hostility.rules} <= QUIET
+        rules = [r for r in self.hostility.rules if r.client in {"*", node.name}]
+        quiet = {rule.name for rule in rules} <= QUIET
+        limit = ALERT_S if any(_is_whole(rule) for rule in rules) else PARTIAL_ALERT_S
         for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
-            if since is None or now - since < ALERT_S or node.alerts() or quiet:
+            if since is None or now - since < limit or node.alerts() or quiet:
                 continue
             complaint = f"{node.name} is kept from {what} for {now - since:.0f} s and says nothing"
             if not watch.complaints or watch.complaints[-1][:20] != complaint[:20]:
@@ -414,6 +420,12 @@ def run(seed: int, faults: Sequence[str] = TRANSIENT) -> Report:
     """Run one seed with *faults* to choose from; raises Broken when something does not hold."""
     with _scratch() as directory:
         return run_virtual(lambda: World(directory, seed, faults).run(), seed)
+
+
+def _is_whole(rule: Rule) -> bool:
+    """Tell whether *rule* befalls every request there is."""
+    everything = Rule(rule.name, client=rule.client)
+    return rule == everything
 
 
 @contextlib.contextmanager

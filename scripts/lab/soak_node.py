@@ -30,8 +30,10 @@ from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.node import register
 from lucidnode.node.block import block_id
-from lucidnode.node.bucket.limited import LimitedBucket
-from lucidnode.node.bucket.retrying import RetryingBucket
+from lucidnode.node.bucket.counted import CountedBucket
+from lucidnode.node.bucket.health import BucketHealth
+from lucidnode.node.bucket.keys import STUDIO
+from lucidnode.node.bucket.stack import patient
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
@@ -50,7 +52,6 @@ from lucidnode.node.uploads import Uploads
 
 T = TypeVar("T")
 
-_PATIENCE_S = 20.0
 _COMMIT_S = 60.0
 
 
@@ -131,7 +132,15 @@ class Daemon(Process):
         """Serve until killed."""
         node, clock, jitter = self._node, self._node.clock, self._node.random.random
         self.alerts = Alerts(clock)
-        bucket = RetryingBucket(LimitedBucket(node.bucket, 32, 8), clock, jitter, _PATIENCE_S)
+        counted = CountedBucket(node.bucket, clock, lambda request: health.note(request))  # noqa: PLW0108  # made below
+        health = BucketHealth(
+            look=lambda: counted.size(STUDIO),
+            is_wanted=lambda: any(True for _ in self.mounts),
+            skew=lambda: None,
+            alerts=self.alerts,
+            clock=clock,
+        )
+        bucket = patient(counted, clock, jitter)
 
         async def commit(
             key: str, body: bytes
@@ -183,6 +192,7 @@ class Daemon(Process):
             tasks.keep("what was being committed", self.journal.resume)
             tasks.keep("membership", self.roster.run)
             tasks.keep("comparing with peers", self.events.run)
+            tasks.keep("looking at the bucket", health.run)
             self.up.set()
             await asyncio.Event().wait()
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from lab.soak_entries import TRANSIENT, run
 
-SEEDS = 100
+SEEDS = 80
 
 FAULTS = sorted(set(TRANSIENT) - {"swap"})
 

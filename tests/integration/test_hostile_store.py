@@ -1,0 +1,148 @@
+"""Two workstations, each with a store that can turn hostile: what people and programs see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_fixture import Workstation, workstation
+from hostile_store import HostileStore
+from seaweed_fixture import Seaweed, running_seaweed
+
+from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.session import credential_source
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
+
+TOLD_S = 10.0
+"""Seconds within which a person is told of a store that refuses or is away."""
+
+MENDED_S = 30.0
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A workstation with the project mounted, and its way to the store."""
+
+    station: Workstation
+    drive: Path
+    store: HostileStore
+
+    def alerts(self) -> list[str]:
+        """Return what `status` says is amiss."""
+        return [f"{each['cause']} {each['remedy']}" for each in self.status()["alerts"]]
+
+    def status(self) -> Any:
+        return self.station.facts("status")
+
+    def state(self, name: str) -> str:
+        """Return how safe a file is."""
+        return os.getxattr(self.drive / name, "user.lucid.state").decode()
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[Seaweed]:
+    with running_seaweed() as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def seats(
+    seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Seat, Seat]]:
+    """Return two workstations of one studio, no peers of each other."""
+    root = tmp_path_factory.mktemp("hostile")
+    keys = {
+        "AWS_ACCESS_KEY_ID": seaweed.owner.access_key,
+        "AWS_SECRET_ACCESS_KEY": seaweed.owner.secret_key,
+    }
+    with (
+        HostileStore(seaweed.endpoint).running() as near,
+        HostileStore(seaweed.endpoint).running() as far,
+        workstation(root / "a", keys) as a,
+        workstation(root / "b") as b,
+    ):
+        a.unlocked("init", "s3://studio/hostile", "--endpoint-url", near.endpoint)
+        a.change_settings(mdns=False)
+        a.ok("exit")
+        a.unlocked("project", "create", "demo", "--block-size", "256K")
+        ticket, code = a.unlocked("invite").out.splitlines()
+        b.unlocked(
+            "join", "@" + str(b.secret_file("ticket", ticket)),
+            "--code-file", b.secret_file("code", code),
+        )  # fmt: skip
+        b.change_settings(mdns=False, endpoint_url=far.endpoint)
+        b.ok("exit")
+        both = (Seat(a, a.folder / "drive", near), Seat(b, b.folder / "drive", far))
+        for seat in both:
+            seat.station.unlocked("mount", "demo", seat.drive)
+        yield both
+
+
+def eventually(true: Callable[[], Any], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.1)  # noqa: TID251  # a test thread, not a loop
+
+
+def committed_slots(seaweed: Seaweed, project: str) -> list[int]:
+    """Return the numbers of the journal entries that the bucket holds."""
+    bucket = ObjectBucket(seaweed.address("studio", "hostile"), credential_source(seaweed.owner))
+    listed = asyncio.run(bucket.list(f"p/{project}/journal"))
+    return [int(each.key.rpartition("/")[2]) for each in listed]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("portal", "login"),
+        ("expired", "expired"),
+        ("redirect-loop", "redirects"),
+        ("hang", "does not answer"),
+    ],
+)
+def test_work_goes_on_people_are_told_and_all_is_well_when_it_is_over(
+    seats: tuple[Seat, Seat], seaweed: Seaweed, rule: str, words: str
+) -> None:
+    here, there = seats
+    name = f"written-during-{rule}"
+    with here.store.rules(rule):
+        begun = time.monotonic()
+        requests = here.store.requests()
+        (here.drive / name).write_text(rule)
+        assert (here.drive / name).read_text() == rule
+        assert time.monotonic() - begun < 2, "a program had to wait for the store"
+        eventually(lambda: any(words in text for text in here.alerts()), TOLD_S)
+        assert here.state(name) != "cloud"
+        rate = (here.store.requests() - requests) / (time.monotonic() - begun)
+        assert rate < 40, "it is asked again without a rate"
+        assert there.alerts() == []
+    eventually(lambda: here.state(name) == "cloud", MENDED_S)
+    eventually((there.drive / name).exists, MENDED_S)
+    assert (there.drive / name).read_text() == rule
+    eventually(lambda: here.alerts() == [], MENDED_S)
+    slots = committed_slots(seaweed, here.status()["mounts"][0]["project"])
+    assert slots == list(range(1, len(slots) + 1)), "a slot was left out"
+
+
+def test_a_block_in_an_archive_is_refused_at_once_and_read_when_it_is_back(
+    seats: tuple[Seat, Seat],
+) -> None:
+    here, there = seats
+    (there.drive / "old").write_bytes(os.urandom(300_000))
+    eventually(lambda: there.state("old") == "cloud", MENDED_S)
+    eventually((here.drive / "old").exists, MENDED_S)
+    with here.store.rules("archived get block/*"):
+        begun = time.monotonic()
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            (here.drive / "old").read_bytes()
+        assert time.monotonic() - begun < 10
+    assert len((here.drive / "old").read_bytes()) == 300_000
