@@ -1,14 +1,23 @@
-"""Block files opened directly, where the daemon keeps them: its cache, or this mount's staging."""
+"""Block files opened directly, where the daemon keeps them: its cache, or this mount's staging.
+
+A cache has misses, not errors: whatever its disk does, a block that cannot be had from here is
+asked of the daemon. Nothing here waits for a disk on the event loop: files are found, opened, read
+and closed in threads (node/client/guarded_disk.py), and those used last stay open, so that only
+the first read of a block goes to a thread when the kernel has its bytes in memory.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import cached_path, staged_path
 
@@ -17,39 +26,43 @@ MAX_OPEN = 128
 
 
 class BlockFile:
-    """An open block file. Closed when the last user lets go of it.
+    """An open block file. Closed when the last user lets go of it, in a thread of *disk*.
 
     Threads read from it while the table below may drop it: by counting references, a descriptor
     is never closed, and its number given to another file, under a reader.
     """
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_disk", "_fd")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: GuardedDisk) -> None:
+        """Open *path*. Blocking; raises OSError."""
+        self._disk = disk
         self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not to wait for a writer, should it be a pipe that somebody has put there.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __del__(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            self._disk.afterwards(self._fd)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*. May block on the disk: call it from a thread."""
         return os.pread(self._fd, length, offset)
 
     def read_now(self, offset: int, length: int) -> memoryview | None:
-        """Return the bytes if the kernel has them in memory, else None. Never waits."""
+        """Return the bytes if the kernel has all of them in memory, else None. Never waits."""
         buffer = bytearray(length)
         try:
             count = os.preadv(self._fd, [buffer], offset, os.RWF_NOWAIT)
         except OSError:
             # Not in memory (EAGAIN), or a file system that cannot tell (EOPNOTSUPP).
             return None
-        return memoryview(buffer)[:count]
+        # Fewer: the rest is not in memory, or not in the file. A read that may wait will tell.
+        return memoryview(buffer) if count == length else None
 
     @property
     def deleted(self) -> bool:
-        """Whether the file has no name any more."""
+        """Whether the file has no name any more. Blocking; raises OSError."""
         return os.fstat(self._fd).st_nlink == 0
 
 
@@ -63,21 +76,36 @@ class OpenBlock(NamedTuple):
 class BlockFiles:
     """The block files used last. Lives in one event loop; the files in it may go to threads."""
 
-    def __init__(self, keys: ProjectKeys, blocks_dir: Path, staging_dir: Path) -> None:
+    def __init__(
+        self, keys: ProjectKeys, blocks_dir: Path, staging_dir: Path, disk: GuardedDisk
+    ) -> None:
         self._keys = keys
         self._blocks_dir = blocks_dir
         self._staging_dir = staging_dir
+        self._disk = disk
         self._open: OrderedDict[BlockId, OpenBlock] = OrderedDict()
         self._touched: set[BlockId] = set()
 
-    def open(self, name: BlockName) -> OpenBlock | None:
-        """Return the block if it is on this disk, else None. Raises KeyMissing."""
+    @property
+    def left_alone(self) -> bool:
+        """Return whether the disk fails, so that no file is found on it now."""
+        return self._disk.left_alone
+
+    def known(self, name: BlockName) -> OpenBlock | None:
+        """Return the block if its file is open already."""
         known = self._open.get(name.id)
-        if known is not None and known.opener.name == name:
-            self._open.move_to_end(name.id)
-            self._touched.add(name.id)
+        if known is None or known.opener.name != name:
+            return None
+        self._open.move_to_end(name.id)
+        self._touched.add(name.id)
+        return known
+
+    async def open(self, name: BlockName) -> OpenBlock | None:
+        """Return the block if it can be had from this disk, else None. Raises KeyMissing."""
+        known = self.known(name)
+        if known is not None:
             return known
-        file = self._find(name.id)
+        file = await self._found(name.id)
         if file is None:
             return None
         opened = self._open[name.id] = OpenBlock(file, BlockOpener(self._keys, name))
@@ -86,33 +114,52 @@ class BlockFiles:
             self._open.popitem(last=False)
         return opened
 
-    def holds(self, block: BlockId) -> bool:
-        """Return whether *block* lies on this disk."""
-        return (
-            block in self._open
-            or cached_path(self._blocks_dir, block).exists()
-            or staged_path(self._staging_dir, self._keys.project, block).exists()
-        )
+    async def holds(self, block: BlockId) -> bool:
+        """Return whether *block* can be had from this disk."""
+        return block in self._open or await self._found(block) is not None
+
+    def is_open(self, block: BlockId) -> bool:
+        """Return whether the file of *block* is open."""
+        return block in self._open
 
     def close(self, block: BlockId) -> None:
         """Let go of *block*'s file, so that the next `open` looks for it again."""
         self._open.pop(block, None)
 
-    def take_touched(self) -> list[BlockId]:
+    async def take_touched(self) -> list[BlockId]:
         """Return what was used since the last call. Lets go of files that were evicted."""
-        for block in [block for block, opened in self._open.items() if opened.file.deleted]:
-            del self._open[block]
+        files = [(block, opened.file) for block, opened in self._open.items()]
+        with contextlib.suppress(OSError):
+            for block in await self._disk.look(partial(_deleted, files)):
+                self._open.pop(block, None)
         touched, self._touched = list(self._touched), set()
         return touched
 
-    def _find(self, block: BlockId) -> BlockFile | None:
+    async def _found(self, block: BlockId) -> BlockFile | None:
         # Staging second: a block uploaded in between has moved on to the cache. If it moves
         # between the two looks, it is found by the third.
         cached = cached_path(self._blocks_dir, block)
         staged = staged_path(self._staging_dir, self._keys.project, block)
-        for path in (cached, staged, cached):
-            try:
-                return BlockFile(path)
-            except FileNotFoundError:
-                continue
-        return None
+        try:
+            return await self._disk.look(partial(_first, (cached, staged, cached), self._disk))
+        except OSError:
+            return None
+
+
+def _first(paths: tuple[Path, ...], disk: GuardedDisk) -> BlockFile | None:
+    """Open the first of *paths* that is there. Raises the last fault met if none can be had."""
+    fault: OSError | None = None
+    for path in paths:
+        try:
+            return BlockFile(path, disk)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            fault = error
+    if fault is not None:
+        raise fault
+    return None
+
+
+def _deleted(files: list[tuple[BlockId, BlockFile]]) -> list[BlockId]:
+    return [block for block, file in files if file.deleted]

@@ -21,6 +21,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
 │   └── Unreadable            EIO          no source gave the right bytes
+│       └── Damaged           every source gave wrong bytes: a person should hear of it
 ├── FormatError               bytes from outside break format 1: never used, never shown
 │   ├── Forged                authentication failed: wrong key, wrong place or altered
 │   ├── NewerFormat           authentic, but made by a later version of Lucidnode: update it
@@ -63,6 +64,8 @@ from __future__ import annotations
 
 import errno
 from typing import ClassVar
+
+from lucidnode.node.client.ids import BlockId
 
 
 class FsError(Exception):
@@ -188,6 +191,16 @@ class NoSpace(FileError):
 
 class Unreadable(FileError):
     """No source gave the right bytes."""
+
+    errno = errno.EIO
+
+
+class Damaged(Unreadable):
+    """Every source gave wrong bytes for *block*."""
+
+    def __init__(self, block: BlockId, message: str) -> None:
+        super().__init__(message)
+        self.block = block
 
 
 # -- bytes that break format 1 -------------------------------------------------------------------

@@ -46,9 +46,11 @@ from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
+from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
 
@@ -58,7 +60,10 @@ SOCKET = "daemon.sock"
 """The daemon's socket in the home directory."""
 
 DISK_THREADS = 8
-"""Threads for disk and ciphers. More than cores: most of the time they wait for an fsync."""
+"""Threads for staging and ciphers. More than cores: most of the time they wait for an fsync."""
+
+LOOK_THREADS = 8
+"""Threads that read block files. Apart from those that write: they may wait long for a full disk."""
 
 READ_AHEAD_KIB = 1024
 """What the kernel asks for at once from a sequential reader: 2.3 GB/s at 128 KiB, 3.3 at 1 MiB."""
@@ -271,19 +276,36 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         replica.heed(writer.unsaved)
         flusher = Flusher(unsaved, writer.flush, clock, alerts)
         counts = ReadCounts()
-        block_files = BlockFiles(keys, blocks_dir, staging_dir)
+        looks = stack.enter_context(
+            contextlib.closing(
+                GuardedDisk(
+                    f"the cache in {blocks_dir.parent}",
+                    threads=LOOK_THREADS,
+                    alerts=alerts,
+                    clock=clock,
+                )
+            )
+        )
+        block_files = BlockFiles(keys, blocks_dir, staging_dir, looks)
         segments = Segments(
             keys=keys,
             files=block_files,
             unstaged=writer.packed_block,
             daemon=client,
             clock=clock,
-            disk=disk,
+            disk=looks,
             memory=SegmentMemory(),
             fetched=counts.fetched,
+            bad=BadBlocks(clock, lambda block: alerts.end(topic(block))),
+            tasks=tasks,
         )
         reader = Reader(
-            replica=replica, writer=writer, segments=segments, counts=counts, tasks=tasks
+            replica=replica,
+            writer=writer,
+            segments=segments,
+            counts=counts,
+            alerts=alerts,
+            tasks=tasks,
         )
         open_files = OpenFiles()
 
@@ -370,7 +392,7 @@ async def _report_touched(
 ) -> None:
     while True:
         await clock.sleep(TOUCH_SECONDS)
-        touched: list[BlockId] = files.take_touched()
+        touched: list[BlockId] = await files.take_touched()
         if touched:
             # The order of eviction is a matter of speed: what the daemon misses is no loss.
             with contextlib.suppress(NodeError):

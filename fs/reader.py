@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from lucidnode.fs.errors import FileMissing
+from lucidnode.fs.errors import Damaged, FileMissing
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
 from lucidnode.fs.layers import Laid, visible
@@ -16,6 +16,8 @@ from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import Segments
 from lucidnode.fs.writer import Writer
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.bad_blocks import topic
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 
@@ -42,12 +44,14 @@ class Reader:
         writer: Writer,
         segments: Segments,
         counts: ReadCounts,
+        alerts: Alerts,
         tasks: Tasks,
     ) -> None:
         self._replica = replica
         self._writer = writer
         self._segments = segments
         self._counts = counts
+        self._alerts = alerts
         self._tasks = tasks
         self._sequences = Sequences()
         self._places: OrderedDict[InodeNo, tuple[InodeNo, bytes]] = OrderedDict()
@@ -67,14 +71,24 @@ class Reader:
         length = max(min(length, size - offset), 0)
         shown = self._shown(file.ino, offset, length)
         self._look_ahead(file, offset, length, size)
+        deadline = self._segments.deadline()
+        try:
+            return await self._read(shown, offset, length, deadline)
+        except Damaged as error:
+            self._alert(error.block, file.ino)
+            raise
+
+    async def _read(
+        self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
+    ) -> bytes | bytearray:
         if len(shown) == 1:
-            whole = await self._single_segment(shown[0], offset, length)
+            whole = await self._single_segment(shown[0], offset, length, deadline)
             if whole is not None:
                 return whole
         result = bytearray(length)
         for part in shown:
             if isinstance(part.source, Extent):
-                await self._lay(result, offset, part.start, part.stop, part.source)
+                await self._lay(result, offset, part.start, part.stop, part.source, deadline)
             else:
                 at, data = part.source
                 result[part.start - offset : part.stop - offset] = memoryview(data)[
@@ -120,9 +134,21 @@ class Reader:
         layers += [Laid(at, at + len(data), (at, data)) for at, data in memory]
         return visible(layers, offset, stop)
 
+    def _alert(self, block: BlockId, ino: InodeNo) -> None:
+        path = self._replica.shown_path(ino)
+        self._alerts.begin(
+            topic(block),
+            f"The file {path} cannot be read in part: its block {block.hex()[:16]} is damaged in"
+            " the bucket and on every workstation that answers.",
+            "Put a good copy of the file in its place, or switch on a workstation that read it.",
+            lasts_s=EVENT_S,
+        )
+
     # -- one extent --------------------------------------------------------------------------
 
-    async def _single_segment(self, part: Laid[_Source], offset: int, length: int) -> bytes | None:
+    async def _single_segment(
+        self, part: Laid[_Source], offset: int, length: int, deadline: float
+    ) -> bytes | None:
         """Return the read if one extent and one segment hold all of it, without a copy."""
         extent = part.source
         if not isinstance(extent, Extent) or (part.start, part.stop) != (offset, offset + length):
@@ -131,13 +157,21 @@ class Reader:
         index, at = divmod(start, SEGMENT)
         if at + length > SEGMENT:
             return None
-        opened = await self._segments.open(extent.block, index, 1, keep=length < SEGMENT)
+        opened = await self._segments.open(
+            extent.block, index, 1, keep=length < SEGMENT, deadline=deadline
+        )
         self._counts.read(extent.block.id, opened.place, length)
         segment = opened.segments[0]
         return segment if length == len(segment) else segment[at : at + length]
 
     async def _lay(
-        self, result: bytearray, offset: int, low: int, high: int, extent: Extent
+        self,
+        result: bytearray,
+        offset: int,
+        low: int,
+        high: int,
+        extent: Extent,
+        deadline: float,
     ) -> None:
         """Copy bytes [low, high) of the file from *extent* into *result*, a read at *offset*."""
         start = extent.block_offset + low - extent.offset
@@ -145,7 +179,7 @@ class Reader:
         # Segments used whole stay in the kernel's pages; the rest is worth keeping here.
         partial = any(part.stop - part.start < SEGMENT for part in ranges)
         opened = await self._segments.open(
-            extent.block, ranges[0].segment, len(ranges), keep=partial
+            extent.block, ranges[0].segment, len(ranges), keep=partial, deadline=deadline
         )
         at = low - offset
         for part, plain in zip(ranges, opened.segments, strict=True):
@@ -174,7 +208,9 @@ class Reader:
         extents = self._replica.extents(stored.ino, span.start, stop - span.start)
         for name in (extent.block for extent in extents):
             if name.id not in self._ahead and not self._segments.near(name.id):
-                self._ahead[name.id] = self._tasks.create_task(self._fetch_ahead(name))
+                self._ahead[name.id] = self._tasks.create_task(
+                    self._fetch_ahead(name), name="reading ahead"
+                )
 
     async def _fetch_ahead(self, name: BlockName) -> None:
         try:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Executor
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from lucidnode.fs.block_files import BlockFiles, OpenBlock
-from lucidnode.fs.errors import BlockError, Unreadable
+from lucidnode.fs.errors import BlockError, Damaged, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.geometry import SEGMENT
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client import wire
+from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailable
+from lucidnode.node.client.errors import Corrupt, DaemonUnreachable, NodeError, Unavailable
+from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.single_flight import SingleFlight
+from lucidnode.node.client.supervision import Tasks
 
 Place = Literal["memory", "disk", "unsent"]
 """Where this mount found plaintext or its ciphertext."""
@@ -25,7 +29,19 @@ MAX_MEMORY = 64 * 1024 * 1024
 """Bytes of segments kept. The kernel keeps pages of its own; these serve small reads."""
 
 FETCH_PATIENCE = 45.0
-"""Seconds that a read goes on asking while nobody can be reached. After that, EIO."""
+"""Seconds that a read waits for the network in all, however many blocks it needs and whoever is
+asked. After that, EIO."""
+
+GIVEN_UP_S = 5.0
+"""Seconds for which a block that could not be had in that time is not waited for again: the kernel
+asks once more for a page whose reading ahead has failed, and that is still the same read."""
+
+SECOND_PATIENCE_S = 0.5
+"""Seconds that such another question waits: enough for a network that has come back."""
+
+MAX_WAITING = 3584
+"""Reads that may wait for the network at the same time: the rest of the workers (fs/fuse.py) is
+kept for what needs none."""
 
 _RETRY = 0.25
 _LAST_RETRY = 4.0
@@ -34,6 +50,8 @@ _LAST_RETRY = 4.0
 _INLINE = 2
 """Segments opened without a thread if the kernel has them in memory: some 25 microseconds each."""
 
+_ATTEMPTS = 3
+
 _UNKEPT = 8
 """Blocks held in memory because the daemon's disk has no room for them."""
 
@@ -41,8 +59,13 @@ _UNKEPT = 8
 class BlockService(Protocol):
     """The part of the daemon that finds blocks."""
 
-    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
-        """Bring *block* into the cache directory; its bytes too if they cannot be kept there."""
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[wire.Source, bytes | None]:
+        """Bring *block* into the cache directory; its bytes too if they cannot be kept there.
+
+        With *as_bytes* its bytes in any case. Raises Unavailable after *patience_s* seconds.
+        """
 
 
 class Opened(NamedTuple):
@@ -87,9 +110,11 @@ class Segments:
         unstaged: Callable[[BlockId], bytes | None],
         daemon: BlockService,
         clock: Clock,
-        disk: Executor,
+        disk: GuardedDisk,
         memory: SegmentMemory,
         fetched: Callable[[BlockName, wire.Source], None],
+        bad: BadBlocks,
+        tasks: Tasks,
     ) -> None:
         self._keys = keys
         self._files = files
@@ -99,15 +124,28 @@ class Segments:
         self._disk = disk
         self._memory = memory
         self._fetched = fetched
-        self._fetching: dict[BlockId, asyncio.Future[None]] = {}
+        self._bad = bad
+        self._fetching: SingleFlight[tuple[BlockId, bool], None] = SingleFlight(
+            tasks, expected=(Unreadable,)
+        )
+        self._given_up: OrderedDict[BlockId, float] = OrderedDict()
+        """When blocks that nobody could be asked for are waited for in full again, soonest first."""
+        self._waiting = 0
         self._unkept: OrderedDict[BlockId, bytes] = OrderedDict()
         """Ciphertext that the daemon could not keep, while a reader goes through it."""
 
-    async def open(self, name: BlockName, first: int, count: int, *, keep: bool) -> Opened:
+    def deadline(self) -> float:
+        """Return until when, on the boot clock, a read that begins now may wait for the network."""
+        return self._clock.boot() + FETCH_PATIENCE
+
+    async def open(
+        self, name: BlockName, first: int, count: int, *, keep: bool, deadline: float
+    ) -> Opened:
         """Return segments [first, first + count) of *name*.
 
-        With *keep* they are held in memory, for reads that will come back. Raises Unreadable once
-        no source has given the right bytes, or nobody could be asked for FETCH_PATIENCE.
+        With *keep* they are held in memory, for reads that will come back. Raises Damaged once
+        every source has given wrong bytes, and Unreadable if nobody could be asked until
+        *deadline* or the block is lost.
         """
         held = [self._memory.get(name.id, index) for index in range(first, first + count)]
         if all(segment is not None for segment in held):
@@ -115,52 +153,70 @@ class Segments:
         plaintext = self._unstaged(name.id)
         if plaintext is not None:
             return Opened(_cut(plaintext, first, count), "unsent")
-        opened = await self._open(name, first, count)
+        opened = await self._open(name, first, count, deadline)
         if keep:
             for index, segment in enumerate(opened.segments, first):
                 self._memory.put(name.id, index, segment)
         return opened
 
     def near(self, block: BlockId) -> bool:
-        """Return whether *block* needs no fetching, or is being fetched."""
+        """Return whether *block* is known to need no fetching, or is being fetched."""
         return (
-            block in self._fetching
+            (block, False) in self._fetching
+            or (block, True) in self._fetching
             or block in self._unkept
             or self._unstaged(block) is not None
-            or self._files.holds(block)
+            or self._files.is_open(block)
         )
 
     async def bring_near(self, name: BlockName) -> bool:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
-        if self.near(name.id):
+        if self.near(name.id) or await self._files.holds(name.id):
+            return False
+        if self._bad.remembers(name.id) or self._was_given_up(name.id):
             return False
         try:
-            await self._fetch(name)
+            await self._fetch(name, self.deadline(), as_bytes=False)
         except Unreadable:
             # A read that really wants it meets the error itself.
             return False
         return True
 
-    async def _open(self, name: BlockName, first: int, count: int) -> Opened:
-        for attempt in range(3):
-            opened = self._files.open(name)
+    async def _open(self, name: BlockName, first: int, count: int, deadline: float) -> Opened:
+        for attempt in range(_ATTEMPTS):
+            opened = None
+            if name.id not in self._unkept:
+                opened = await self._files.open(name)
             if opened is None and name.id not in self._unkept:
-                await self._fetch(name)
-                opened = self._files.open(name)
+                # After a first question in vain its answer was a file that we cannot open.
+                await self._fetch(name, deadline, as_bytes=attempt > 0 or self._files.left_alone)
+                if name.id not in self._unkept:
+                    opened = await self._files.open(name)
             try:
-                if opened is not None:
-                    return Opened(await self._from_file(opened, first, count), "disk")
-                ciphertext = self._unkept.get(name.id)
-                if ciphertext is not None:
-                    opener = BlockOpener(self._keys, name)
-                    return Opened(_opened(opener, ciphertext, first, count), "disk")
-            except (BlockError, OSError):
+                plain = await self._opened(name, opened, first, count)
+            except (BlockError, OSError) as error:
                 # A bad copy. The daemon verifies what it has, drops it and fetches another.
                 self._files.close(name.id)
                 self._unkept.pop(name.id, None)
-                if attempt < 2:
-                    await self._fetch(name)
+                if attempt + 1 == _ATTEMPTS and isinstance(error, BlockError):
+                    self._bad.note(name.id)
+                    raise Damaged(name.id, f"block {name.id.hex()} does not open") from error
+                await self._fetch(name, deadline, as_bytes=True)
+            else:
+                if plain is not None:
+                    self._bad.good(name.id)
+                    return Opened(plain, "disk")
         raise Unreadable(f"block {name.id.hex()} cannot be read right from anywhere")
+
+    async def _opened(
+        self, name: BlockName, opened: OpenBlock | None, first: int, count: int
+    ) -> list[bytes] | None:
+        if opened is not None:
+            return await self._from_file(opened, first, count)
+        ciphertext = self._unkept.get(name.id)
+        if ciphertext is not None:
+            return _opened(BlockOpener(self._keys, name), ciphertext, first, count)
+        return None
 
     async def _from_file(self, opened: OpenBlock, first: int, count: int) -> list[bytes]:
         if count <= _INLINE:
@@ -168,53 +224,72 @@ class Segments:
             ciphertext = opened.file.read_now(start, stop - start)
             if ciphertext is not None:
                 return _opened(opened.opener, ciphertext, first, count, base=start)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._disk, _read_and_open, opened, first, count
-        )
+        return await self._disk.look(partial(_read_and_open, opened, first, count))
 
-    async def _fetch(self, name: BlockName) -> None:
+    # -- asking the daemon -------------------------------------------------------------------
+
+    async def _fetch(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
         """Have the daemon bring a block; everybody who wants it waits for the same question."""
-        flight = self._fetching.get(name.id)
-        if flight is not None:
-            # Shielded: one reader that goes away must not take the answer from the others.
-            await asyncio.shield(flight)
-            return
-        flight = asyncio.get_running_loop().create_future()
-        self._fetching[name.id] = flight
+        if self._waiting >= MAX_WAITING:
+            raise Unreadable("thousands of reads wait for the network already")
+        if self._bad.remembers(name.id):
+            raise Damaged(name.id, f"block {name.id.hex()} was bad from every source lately")
+        patience = deadline - self._clock.boot()
+        if self._was_given_up(name.id):
+            patience = min(patience, SECOND_PATIENCE_S)
+        self._waiting += 1
         try:
-            await self._ask(name)
-        except BaseException as error:
-            # Also when this reader is cancelled: those who wait must hear something.
-            flight.set_exception(error if isinstance(error, Unreadable) else Unreadable("given up"))
-            flight.exception()  # Nobody may be waiting, and that is no mistake.
-            raise
-        else:
-            flight.set_result(None)
+            async with asyncio.timeout(max(patience, 0.0)):
+                await self._fetching.join(
+                    (name.id, as_bytes),
+                    lambda: self._ask(name, self._clock.boot() + patience, as_bytes=as_bytes),
+                )
+        except TimeoutError:
+            raise self._gave_up(name.id, "nobody answers") from None
         finally:
-            del self._fetching[name.id]
+            self._waiting -= 1
 
-    async def _ask(self, name: BlockName) -> None:
-        source, ciphertext = await self._answer(name)
+    async def _ask(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
+        source, ciphertext = await self._answer(name, deadline, as_bytes=as_bytes)
+        self._given_up.pop(name.id, None)
         self._fetched(name, source)
         if ciphertext is not None:
             self._unkept[name.id] = ciphertext
             if len(self._unkept) > _UNKEPT:
                 self._unkept.popitem(last=False)
 
-    async def _answer(self, name: BlockName) -> tuple[wire.Source, bytes | None]:
-        deadline = self._clock.boot() + FETCH_PATIENCE
+    async def _answer(
+        self, name: BlockName, deadline: float, *, as_bytes: bool
+    ) -> tuple[wire.Source, bytes | None]:
         delay = _RETRY
         while True:
+            left = deadline - self._clock.boot()
             try:
-                return await self._daemon.block(self._keys.project, name.id)
+                return await self._daemon.block(
+                    self._keys.project, name.id, patience_s=left, as_bytes=as_bytes
+                )
             except (Unavailable, DaemonUnreachable) as error:
                 if self._clock.boot() + delay > deadline:
-                    raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+                    raise self._gave_up(name.id, str(error)) from error
                 await self._clock.sleep(delay)
                 delay = min(delay * 2, _LAST_RETRY)
+            except Corrupt as error:
+                self._bad.note(name.id)
+                raise Damaged(name.id, str(error)) from error
             except NodeError as error:
                 # NotThere as well: metadata names it, so it is lost, and that is never ENOENT.
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+
+    def _gave_up(self, block: BlockId, reason: str) -> Unreadable:
+        self._given_up[block] = self._clock.boot() + GIVEN_UP_S
+        self._given_up.move_to_end(block)
+        return Unreadable(f"block {block.hex()} cannot be fetched: {reason}")
+
+    def _was_given_up(self, block: BlockId) -> bool:
+        now = self._clock.boot()
+        while self._given_up and next(iter(self._given_up.values())) <= now:
+            self._given_up.popitem(last=False)
+        return block in self._given_up
 
 
 def _cut(plaintext: bytes, first: int, count: int) -> list[bytes]:

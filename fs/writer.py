@@ -364,11 +364,12 @@ class Writer:
         while True:
             try:
                 await self._stager.put_durably(block, sealed)
+                # Within: the replica's disk may be full as well, and that passes, too.
+                self._replica.release_pack(block)
             except (FsError, OSError):
                 await self._clock.sleep(_RETRY_PACK)
             else:
                 break
-        self._replica.release_pack(block)
         del self._packed[block]
         self._announcer.announce(block)
         self._staging.pop(block).set()

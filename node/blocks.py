@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.client import wire
+from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.uploads import Uploads
@@ -17,10 +20,18 @@ class BlocksForMounts:
         self._cache = cache
         self._uploads = uploads
 
-    async def obtain(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+    async def obtain(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+    ) -> tuple[wire.Source, bytes | None]:
         """Bring *block* here; see DaemonClient.block for what is returned and raised."""
-        fetched = await self._source.fetch(project, block)
-        return fetched.source, None if fetched.kept else fetched.ciphertext
+        try:
+            async with asyncio.timeout(patience_s):
+                fetched = await self._source.fetch(project, block)
+        except TimeoutError as error:
+            # Only this question ends: the flight goes on, for others and for the cache.
+            raise Unavailable("the block has not come in time") from error
+        as_file = fetched.kept and not as_bytes
+        return fetched.source, None if as_file else fetched.ciphertext
 
     async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Take over *blocks* that a mount wrote into staging."""

@@ -21,10 +21,10 @@ from lucidnode.node.block import verified
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.single_flight import SingleFlight
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
 from lucidnode.node.hedging import Hedging
-from lucidnode.node.single_flight import SingleFlight
 from lucidnode.node.traffic import Traffic
 
 

@@ -38,6 +38,9 @@ from lucidnode.node.roster_service import RosterService
 
 log = logging.getLogger(__name__)
 
+MAX_PATIENCE_S = 60.0
+"""Seconds that one question for a block waits at most."""
+
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
@@ -136,7 +139,12 @@ class SocketServer:
 
     async def _get_block(self, request: web.Request) -> web.Response:
         block = parse_block_id(request.match_info["block"])
-        source, body = await self._blocks.obtain(_project(request), block)
+        source, body = await self._blocks.obtain(
+            _project(request),
+            block,
+            patience_s=_patience(request),
+            as_bytes=request.headers.get(wire.BYTES_HEADER) == "1",
+        )
         headers = {wire.SOURCE_HEADER: source}
         if body is None:
             return web.Response(status=204, headers=headers)
@@ -248,6 +256,17 @@ async def _block_list(request: web.Request) -> list[BlockId]:
     if any(len(block) != 32 for block in ids):
         raise Malformed("block id")
     return [BlockId(block) for block in ids]
+
+
+def _patience(request: web.Request) -> float:
+    try:
+        patience = float(request.headers.get(wire.PATIENCE_HEADER, MAX_PATIENCE_S))
+    except ValueError:
+        raise Malformed("patience") from None
+    # Written so that what is no number at all is refused as well.
+    if not 0.0 <= patience <= MAX_PATIENCE_S:
+        raise Malformed("patience")
+    return patience
 
 
 def _project(request: web.Request) -> ProjectId:

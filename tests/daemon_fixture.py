@@ -45,12 +45,16 @@ BLOCK = 256 * 1024
 
 
 class Bucket:
-    """A folder that all nodes of a test share. While *cut*, nobody reaches it."""
+    """A folder that all nodes of a test share.
+
+    While *cut*, nobody reaches it; while *frozen*, it answers no question for a block at all.
+    """
 
     def __init__(self, root: Path) -> None:
         self.blocks = root / "block"
         self.journal = root / "journal"
         self.cut = False
+        self.frozen = False
         for folder in (self.blocks, self.journal):
             folder.mkdir(parents=True)
 
@@ -147,13 +151,19 @@ class Workstation:
             device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
         )
 
-    async def obtain(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+    async def obtain(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+    ) -> tuple[wire.Source, bytes | None]:
         """Bring a block from the bucket into the cache."""
+        while self.bucket.frozen:
+            await asyncio.sleep(0.02)
         self.bucket.check()
         self.fetched.append(block)
         stored = self.bucket.blocks / block.hex()
         if not stored.exists():
             raise NotThere(block.hex())
+        if as_bytes:
+            return "bucket", stored.read_bytes()
         _place(cached_path(self.blocks_dir, block), stored.read_bytes())
         return "bucket", None
 

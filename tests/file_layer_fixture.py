@@ -27,10 +27,13 @@ from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import cached_path, staged_path
+from lucidnode.node.client.supervision import supervised
 
 PROJECT = ProjectId("0123456789abcdef0123456789abcdef")
 KEYS = ProjectKeys.of(PROJECT, {1: bytes(range(32))})
@@ -61,6 +64,8 @@ class FakeDaemon:
     staging_dir: Path
     uploads: bool = True
     unavailable: bool = False
+    frozen: bool = False
+    """No question is answered, in no time."""
     keeps: bool = True
     """Whether the cache has room."""
     asked: list[BlockId] = field(default_factory=list)
@@ -84,15 +89,19 @@ class FakeDaemon:
         for path in self.blocks_dir.glob("*/*"):
             path.unlink()
 
-    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[wire.Source, bytes | None]:
         self.asked.append(block)
         await asyncio.sleep(0)
+        while self.frozen:
+            await asyncio.sleep(0.001)
         if self.unavailable:
             raise Unavailable("the wire is cut")
         stored = self.bucket / block.hex()
         if not stored.exists():
             raise NotThere(block.hex())
-        if not self.keeps:
+        if not self.keeps or as_bytes:
             return "bucket", stored.read_bytes()
         target = cached_path(self.blocks_dir, block)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -146,63 +155,81 @@ async def file_layer(
     replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
     try:
         with ThreadPoolExecutor(4) as disk:
-            async with asyncio.TaskGroup() as tasks:
-                announcer = Announcer(PROJECT, daemon, clock)
-                announcing = tasks.create_task(announcer.run())
-                pending = Pending(replica)
-                alerts = Alerts(clock)
-                unsaved = UnsavedFiles()
-                writer = Writer(
-                    files=unsaved,
-                    keys=KEYS,
-                    block_size=BLOCK,
-                    replica=replica,
-                    pending=pending,
-                    stager=Stager(
-                        KEYS,
-                        staging_dir,
-                        StagingRoom(staging_dir, staging_limit, 0, clock, disk),
-                        disk,
-                    ),
-                    announcer=announcer,
-                    clock=clock,
-                    tasks=tasks,
-                    max_buffered=max_buffered,
-                )
-                flusher = Flusher(unsaved, writer.flush, clock, alerts)
-                flushing = tasks.create_task(flusher.run())
-                counts = ReadCounts()
-                segments = Segments(
-                    keys=KEYS,
-                    files=BlockFiles(KEYS, blocks_dir, staging_dir),
-                    unstaged=writer.packed_block,
-                    daemon=daemon,
-                    clock=clock,
-                    disk=disk,
-                    memory=SegmentMemory(),
-                    fetched=counts.fetched,
-                )
-                reader = Reader(
-                    replica=replica, writer=writer, segments=segments, counts=counts, tasks=tasks
-                )
-                files = FileSystem(
-                    replica=replica,
-                    pending=pending,
-                    reader=reader,
-                    writer=writer,
-                    flusher=flusher,
-                    open_files=OpenFiles(),
-                    clock=clock,
-                    committed=committed,
-                    read_only=False,
-                )
-                writer.resume()
-                yield FileLayer(
-                    replica, writer, reader, files, daemon, counts, clock, segments, alerts, unsaved
-                )
-                writer.stop()
-                reader.stop_ahead()
-                announcing.cancel()
-                flushing.cancel()
+            alerts = Alerts(clock)
+            looks = GuardedDisk("the cache", threads=4, alerts=alerts, clock=clock)
+            with contextlib.closing(looks):
+                async with supervised(alerts, clock) as tasks:
+                    announcer = Announcer(PROJECT, daemon, clock)
+                    announcing = tasks.create_task(announcer.run())
+                    pending = Pending(replica)
+                    unsaved = UnsavedFiles()
+                    writer = Writer(
+                        files=unsaved,
+                        keys=KEYS,
+                        block_size=BLOCK,
+                        replica=replica,
+                        pending=pending,
+                        stager=Stager(
+                            KEYS,
+                            staging_dir,
+                            StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                            disk,
+                        ),
+                        announcer=announcer,
+                        clock=clock,
+                        tasks=tasks,
+                        max_buffered=max_buffered,
+                    )
+                    flusher = Flusher(unsaved, writer.flush, clock, alerts)
+                    flushing = tasks.create_task(flusher.run())
+                    counts = ReadCounts()
+                    segments = Segments(
+                        keys=KEYS,
+                        files=BlockFiles(KEYS, blocks_dir, staging_dir, looks),
+                        unstaged=writer.packed_block,
+                        daemon=daemon,
+                        clock=clock,
+                        disk=looks,
+                        memory=SegmentMemory(),
+                        fetched=counts.fetched,
+                        bad=BadBlocks(clock, lambda block: alerts.end(topic(block))),
+                        tasks=tasks,
+                    )
+                    reader = Reader(
+                        replica=replica,
+                        writer=writer,
+                        segments=segments,
+                        counts=counts,
+                        alerts=alerts,
+                        tasks=tasks,
+                    )
+                    files = FileSystem(
+                        replica=replica,
+                        pending=pending,
+                        reader=reader,
+                        writer=writer,
+                        flusher=flusher,
+                        open_files=OpenFiles(),
+                        clock=clock,
+                        committed=committed,
+                        read_only=False,
+                    )
+                    writer.resume()
+                    yield FileLayer(
+                        replica,
+                        writer,
+                        reader,
+                        files,
+                        daemon,
+                        counts,
+                        clock,
+                        segments,
+                        alerts,
+                        unsaved,
+                    )
+                    writer.stop()
+                    reader.stop_ahead()
+                    announcing.cancel()
+                    flushing.cancel()
     finally:
         replica.close()

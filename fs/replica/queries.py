@@ -87,6 +87,18 @@ class Queries:
             "SELECT parent, name FROM name WHERE ino = ? ORDER BY parent, name", (ino,)
         )
 
+    def shown_path(self, ino: InodeNo) -> str:
+        """Return the first path that means *ino*, for people; "(no name)" if it has none."""
+        parts: list[str] = []
+        here = ino
+        while here != ROOT and len(parts) <= MAX_DEPTH:
+            names = self.names_of(here)
+            if not names:
+                return "(no name)" if not parts else "/".join(["…", *parts])
+            here, name = names[0]
+            parts.insert(0, name.decode(errors="replace"))
+        return "/".join(parts)
+
     def parent_of(self, directory: InodeNo) -> InodeNo | None:
         """Return the parent of *directory*; None for the root and for what is not in the tree."""
         row = self._database.row("SELECT parent FROM name WHERE ino = ? LIMIT 1", (directory,))

@@ -112,6 +112,10 @@ class Replica:
         """Return the parent of *directory*; None for the root and for what is not in the tree."""
         return self._queries.parent_of(self._merged.now(directory))
 
+    def shown_path(self, ino: InodeNo) -> str:
+        """Return a path of *ino*, for people."""
+        return self._queries.shown_path(self._merged.now(ino))
+
     def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
         """Return every (parent, name) that means *ino*."""
         return self._queries.names_of(self._merged.now(ino))

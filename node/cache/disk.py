@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from lucidnode.node.cache.breaker import Breaker
 from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.holdings import Holdings
 from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.breaker import Breaker
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.ids import BlockId

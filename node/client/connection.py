@@ -37,8 +37,13 @@ ERROR_OF_STATUS: dict[int, type[NodeError]] = {
 }
 """How the daemon's answers become errors; the daemon maps the same table the other way."""
 
+_BLOCK_CONNECTIONS = 256
+"""Questions for blocks that a mount may have under way; more of them wait for their turn. Each is a
+descriptor in both processes."""
+
 _CONNECTIONS = 64
-"""Requests a mount may have under way: more than its read-ahead window, fewer than its files."""
+"""Other requests under way: with connections of their own, for a question for a block may wait long
+for the network."""
 
 _BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
 """The daemon bounds every wait itself; this is the bound for a daemon that hangs."""
@@ -87,13 +92,17 @@ class DaemonClient:
     def __init__(self, socket: Path) -> None:
         self._path = socket
         self._session: aiohttp.ClientSession | None = None
+        self._for_blocks: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self._path), limit=_CONNECTIONS),
-            auto_decompress=False,
-        )
+        self._session = self._new_session(_CONNECTIONS)
+        self._for_blocks = self._new_session(_BLOCK_CONNECTIONS)
         return self
+
+    def _new_session(self, limit: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(self._path), limit=limit), auto_decompress=False
+        )
 
     async def __aexit__(
         self,
@@ -101,18 +110,31 @@ class DaemonClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._for_blocks):
+            if session is not None:
+                await session.close()
 
     # -- blocks ------------------------------------------------------------------------------
 
-    async def block(self, project: ProjectId, block: BlockId) -> tuple[wire.Source, bytes | None]:
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[wire.Source, bytes | None]:
         """Have *block* fetched. Returns its source, and its bytes if the cache cannot keep them.
 
-        With None the block is a file in the cache directory now (it may be evicted again later).
-        Raises NotThere if the bucket says it does not exist, Unavailable, Corrupt.
+        With None the block is a file in the cache directory now (it may be evicted again later);
+        with *as_bytes* its bytes come in any case. Raises NotThere if the bucket says it does not
+        exist, Unavailable, after *patience_s* seconds as well, Corrupt.
         """
-        async with self._request("GET", f"/v1/p/{project}/block/{block.hex()}") as answer:
+        async with self._request(
+            "GET",
+            f"/v1/p/{project}/block/{block.hex()}",
+            headers={
+                wire.PATIENCE_HEADER: f"{patience_s:.3f}",
+                wire.BYTES_HEADER: str(int(as_bytes)),
+            },
+            session=self._for_blocks,
+            timeout=aiohttp.ClientTimeout(total=max(patience_s, 0.05)),
+        ) as answer:
             source = answer.headers.get(wire.SOURCE_HEADER, "cache")
             if source not in {"cache", "peer", "bucket"}:
                 raise Malformed("the daemon named an unknown source")
@@ -138,7 +160,7 @@ class DaemonClient:
         """
         path = f"/v1/p/{project}/journal/{seq}"
         data = msgspec.msgpack.encode(request)
-        async with self._request("POST", path, data=data, patient=True) as answer:
+        async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
 
     async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
@@ -160,7 +182,7 @@ class DaemonClient:
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
         """Have the kept entry *seq* created in the bucket, if nothing is there and it follows."""
         path = f"/v1/p/{project}/kept/{seq}"
-        async with self._request("POST", path, patient=True) as answer:
+        async with self._request("POST", path, timeout=_PATIENT) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
 
     async def forget(self, project: ProjectId) -> None:
@@ -219,7 +241,7 @@ class DaemonClient:
 
     async def order(self, what: str) -> None:
         """Have the daemon do *what*: `cache/clear` or `exit`."""
-        async with self._request("POST", f"/v1/{what}", patient=True):
+        async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
 
     # -- transport ---------------------------------------------------------------------------
@@ -235,11 +257,18 @@ class DaemonClient:
 
     @contextlib.asynccontextmanager
     async def _request(
-        self, method: str, path: str, *, data: bytes | None = None, patient: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout = _BOUNDED,  # noqa: ASYNC109  # aiohttp's own
+        session: aiohttp.ClientSession | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with self._opened.request(
-                method, f"http://daemon{path}", data=data, timeout=_PATIENT if patient else _BOUNDED
+            async with (session or self._opened).request(
+                method, f"http://daemon{path}", data=data, headers=headers, timeout=timeout
             ) as answer:
                 if answer.status >= 300:
                     message = (await answer.content.read(1000)).decode(errors="replace")

@@ -35,6 +35,12 @@ Source = Literal["cache", "peer", "bucket"]
 
 SOURCE_HEADER = "X-Lucid-Source"
 
+PATIENCE_HEADER = "X-Lucid-Patience"
+"""Of a question for a block: the seconds after which nobody waits for the answer."""
+
+BYTES_HEADER = "X-Lucid-Bytes"
+"""Of a question for a block: `1` if the answer must be its bytes, for files cannot be opened."""
+
 
 class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Block ids, 32 bytes each."""

@@ -6,10 +6,10 @@ from disk_fixture import ManualClock, make_block
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.cache.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.eviction import ALLOCATION, LruOrder, disk_bytes
 from lucidnode.node.cache.holdings import Holdings
+from lucidnode.node.client.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from lucidnode.node.client.ids import BlockId
 
 LIMIT = 10 * ALLOCATION

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
 import pytest
-from file_layer_fixture import BLOCK, FileLayer, file_layer
+from file_layer_fixture import BLOCK, FakeDaemon, FileLayer, file_layer
 
-from lucidnode.fs.errors import FileMissing, Unreadable
+from lucidnode.fs.errors import Damaged, FileMissing, Unreadable
+from lucidnode.fs.read_ahead import Range
 from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.segments import GIVEN_UP_S
+from lucidnode.node.client import wire
+from lucidnode.node.client.ids import BlockId, ProjectId
 
 SIZE = 6 * BLOCK + 1234
 
@@ -83,15 +88,25 @@ async def test_a_damaged_cached_block_is_fetched_again(tmp_path: Path, damage: s
         }
 
 
-async def test_what_no_source_gives_right_is_an_error_and_no_zeros(tmp_path: Path) -> None:
+async def test_what_no_source_gives_right_is_an_error_and_named_and_not_fetched_again(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("The file file cannot be read in part")
     async with file_layer(tmp_path) as layer:
-        ino = await stored_file(layer)
+        ino = await stored_file(layer, size=BLOCK)
         layer.daemon.evict()
-    for path in (tmp_path / "bucket").iterdir():
-        path.write_bytes(bytes(path.stat().st_size))
+    [stored] = (tmp_path / "bucket").iterdir()
+    right = stored.read_bytes()
+    stored.write_bytes(bytes(len(right)))
     async with file_layer(tmp_path) as layer:
-        with pytest.raises(Unreadable):
-            await layer.contents(ino)
+        for _ in range(5):
+            with pytest.raises(Damaged):
+                await layer.contents(ino)
+        assert len(layer.daemon.asked) <= 3
+        stored.write_bytes(right)
+        layer.clock.slept += 31
+        assert await layer.contents(ino) == noise(BLOCK)
+        assert layer.alerts.current() == []
 
 
 async def test_a_block_missing_from_the_bucket_is_an_error(tmp_path: Path) -> None:
@@ -113,12 +128,106 @@ async def test_an_outage_is_waited_for_and_then_an_error(tmp_path: Path) -> None
         layer.daemon.unavailable = True
         with pytest.raises(Unreadable):
             await layer.contents(ino)
-        assert 30 < layer.clock.slept < 60 * 8
-        layer.clock.slept = 0
+        assert 30 < layer.clock.slept < 60
+        layer.clock.slept += GIVEN_UP_S
         reading = asyncio.ensure_future(layer.contents(ino))
         await asyncio.sleep(0.05)
         layer.daemon.unavailable = False
         assert await reading == noise(SIZE)
+
+
+async def test_one_outage_is_waited_for_once_by_a_read_however_many_blocks_it_needs(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer)
+        layer.daemon.evict()
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.unavailable = True
+        with pytest.raises(Unreadable):
+            await layer.contents(ino)
+        waited = layer.clock.slept
+        with pytest.raises(Unreadable):  # as the kernel does for a page whose reading ahead failed
+            await layer.contents(ino)
+        assert layer.clock.slept - waited < 1
+
+
+def damage(cached: Path, how: str) -> None:
+    """Have every look at the cached file *cached* fail."""
+    match how:
+        case "not a directory":
+            shelf = cached.parent
+            for each in shelf.iterdir():
+                each.unlink()
+            shelf.rmdir()
+            shelf.touch()
+        case "a loop of links":
+            cached.unlink()
+            cached.symlink_to(cached)
+        case "a directory":
+            cached.unlink()
+            cached.mkdir()
+        case _:
+            cached.unlink()
+            os.mkfifo(cached)
+
+
+@pytest.mark.parametrize("how", ["not a directory", "a loop of links", "a directory", "a pipe"])
+async def test_a_fault_of_the_cache_disk_is_a_miss(
+    tmp_path: Path, expected_warnings: list[str], how: str
+) -> None:
+    expected_warnings.append("The cache fails")
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer, size=BLOCK)
+    [cached] = (tmp_path / "blocks").glob("*/*")
+    damage(cached, how)
+    async with file_layer(tmp_path) as layer:
+        stubborn = Stubborn(layer.daemon)
+        layer.segments._daemon = stubborn
+        assert await layer.contents(ino) == noise(BLOCK)
+        assert stubborn.asked_for_bytes
+        if how == "a pipe":
+            layer.alerts.begin("cache-disk", "The cache fails")  # a pipe is no fault of a disk
+        assert layer.alerts.is_on("cache-disk")
+
+
+class Stubborn:
+    """A daemon that believes its cache has every block."""
+
+    def __init__(self, daemon: FakeDaemon) -> None:
+        self._daemon = daemon
+        self.asked_for_bytes = False
+
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[wire.Source, bytes | None]:
+        if as_bytes:
+            self.asked_for_bytes = True
+            return "cache", (self._daemon.bucket / block.hex()).read_bytes()
+        return "cache", None
+
+
+async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("reading ahead")
+
+    class Faulty(Stubborn):
+        async def block(
+            self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+        ) -> tuple[wire.Source, bytes | None]:
+            raise ZeroDivisionError
+
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer)
+        layer.daemon.evict()
+    async with file_layer(tmp_path) as layer:
+        expected_warnings.append("a fetch")
+        layer.segments._daemon, sound = Faulty(layer.daemon), layer.segments._daemon
+        layer.reader._bring(layer.files.attributes(ino), Range(0, BLOCK))
+        await asyncio.sleep(0.05)
+        layer.segments._daemon = sound
+        assert await layer.contents(ino) == noise(SIZE)
 
 
 async def test_a_cache_without_room_still_reads_each_block_once(tmp_path: Path) -> None:

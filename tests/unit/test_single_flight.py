@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from lucidnode.node.client.errors import NotThere, Unavailable
-from lucidnode.node.single_flight import SingleFlight
+from lucidnode.node.client.single_flight import SingleFlight
 
 
 class Work:
@@ -127,3 +128,25 @@ async def test_a_broken_invariant_ends_the_group() -> None:
         async with asyncio.TaskGroup() as tasks:
             flights: SingleFlight[str, int] = SingleFlight(tasks)
             await flights.join("k", broken)
+
+
+async def test_a_fault_of_any_kind_is_an_error_for_all_who_wait_and_no_cancellation() -> None:
+    async def broken() -> int:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    loop = asyncio.get_running_loop()
+    started: list[asyncio.Task[None]] = []
+
+    class Tasks:
+        def create_task(self, coro: Any, *, name: str | None = None) -> Any:
+            started.append(loop.create_task(coro, name=name))
+            return started[-1]
+
+    flights: SingleFlight[str, int] = SingleFlight(Tasks())
+    joined = [asyncio.ensure_future(flights.join("k", broken)) for _ in range(3)]
+    for each in joined:
+        with pytest.raises(ZeroDivisionError):
+            await each
+    with pytest.raises(ZeroDivisionError):
+        await started[0]

@@ -12,6 +12,7 @@ from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 from lucidnode.fs.errors import NoSpace, NotPermitted
 from lucidnode.fs.file_system import AttributeChanges
 from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import staged_path
 
@@ -309,3 +310,35 @@ async def test_new_files_in_a_group_directory_belong_to_the_group(tmp_path: Path
         assert (below.gid, file.gid) == (77, 77)
         assert below.mode & 0o2000
         assert not file.mode & 0o2000
+
+
+async def test_a_full_replica_disk_when_a_pack_is_staged_delays_it_and_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    class Full:
+        """The replica, whose disk is full for the first two packs that are released."""
+
+        def __init__(self, replica: Replica) -> None:
+            self._replica = replica
+            self.refusals = 2
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._replica, name)
+
+        def release_pack(self, pack: BlockId) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise NoSpace("the disk is full")
+            self._replica.release_pack(pack)
+
+    async with file_layer(tmp_path) as layer:
+        _, handle = await layer.create()
+        await layer.files.write(handle, 0, b"small")
+        await layer.files.flush(handle)
+        layer.writer._replica = Full(layer.replica)  # type: ignore[assignment]  # behaves like one
+        layer.writer.pack_tails()
+        [block] = layer.replica.packs()
+        async with asyncio.timeout(10):
+            await layer.writer.staged([block])
+        assert layer.replica.packs() == {}
+        assert layer.alerts.current() == []
