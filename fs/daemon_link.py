@@ -74,6 +74,9 @@ class DaemonLink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._events is not None and error is None:
+            with contextlib.suppress(DaemonUnreachable):
+                await self._events.send(wire.Goodbye())
         await self._connection.aclose()
 
     @property

@@ -306,6 +306,7 @@ async def _serving(
                     "exit": partial(_exit, mounts, stop),
                 },
                 tasks=tasks,
+                alerts=alerts,
             )
         )
         yield

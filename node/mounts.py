@@ -25,6 +25,8 @@ class Mount:
         self.hello = hello
         self.stats = wire.MountStats(head=hello.head)
         self.outbox: asyncio.Queue[wire.FromDaemon] = asyncio.Queue(_BACKLOG)
+        self.has_ended = False
+        """Whether it said goodbye."""
         self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
         self._number = 0
 
@@ -42,6 +44,8 @@ class Mount:
                 waiting = self._asked.pop(message.number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
+            case wire.Goodbye():
+                self.has_ended = True
             case wire.Hello():
                 raise Refused("a mount introduces itself once")
 

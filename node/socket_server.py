@@ -21,6 +21,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import (
@@ -46,7 +47,7 @@ _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
-    type=wire.Hello | wire.MountStats | wire.Answer
+    type=wire.Hello | wire.MountStats | wire.Answer | wire.Goodbye
 )
 
 
@@ -65,6 +66,7 @@ class SocketServer:
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
         tasks: Tasks,
+        alerts: Alerts,
     ) -> None:
         self._path = path
         self._blocks = blocks
@@ -75,6 +77,7 @@ class SocketServer:
         self._topics = topics
         self._orders = orders
         self._tasks = tasks
+        self._alerts = alerts
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> None:
@@ -216,12 +219,21 @@ class SocketServer:
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
         self._mounts.add(mount)
+        self._alerts.end(_lost(mount))
         mount.tell(welcome)
         sender = asyncio.ensure_future(_send_all(stream, mount))
         try:
             async for message in stream:
                 if message.type is WSMsgType.BINARY:
                     mount.heard(decoded(_FROM_MOUNT, message.data))
+            if not mount.has_ended:
+                where = mount.hello.mountpoint
+                self._alerts.begin(
+                    _lost(mount),
+                    f"The mount at {where} has lost its process.",
+                    f"It comes back by itself; if it does not, mount {where} again.",
+                    lasts_s=EVENT_S,
+                )
         finally:
             self._mounts.remove(mount)
             sender.cancel()
@@ -243,6 +255,10 @@ class SocketServer:
             raise web.HTTPNotFound(text="no such order")
         await order()
         return web.Response(status=204)
+
+
+def _lost(mount: Mount) -> str:
+    return f"mount-lost:{mount.project}"
 
 
 async def _send_all(stream: web.WebSocketResponse, mount: Mount) -> None:

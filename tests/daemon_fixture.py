@@ -124,8 +124,9 @@ class Workstation:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         clock = SystemClock()
+        alerts = Alerts(clock)
         async with (
-            supervised(Alerts(clock), clock) as tasks,
+            supervised(alerts, clock) as tasks,
             SocketServer(
                 self.home / "daemon.sock",
                 blocks=cast("BlocksForMounts", self),
@@ -136,6 +137,7 @@ class Workstation:
                 topics={},
                 orders={},
                 tasks=tasks,
+                alerts=alerts,
             ),
         ):
             started.set()

@@ -126,6 +126,10 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=Tr
     alerts: list[Alert]
 
 
+class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):
+    """Last message of a mount that ends in order: one that says none has died."""
+
+
 # -- events: daemon to mount ---------------------------------------------------------------------
 
 
@@ -164,5 +168,5 @@ class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown
     ids: list[bytes]
 
 
-FromMount = Hello | MountStats | Answer
+FromMount = Hello | MountStats | Answer | Goodbye
 FromDaemon = Welcome | NotWelcome | Look | Ask | BlocksUploaded

@@ -55,6 +55,7 @@ cd /
 
 # The mount process dies, and he mounts again.
 pid=$(lucidnode status --json | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
+if cat "/proc/$pid/environ"; then exit 1; fi
 kill -9 "$pid"
 if ls "$HOME/drive"; then exit 1; fi
 lucidnode mount demo "$HOME/drive" $unlock

@@ -82,6 +82,7 @@ class Node:
                 topics={"status": self.topic},
                 orders={"break": self.broken},
                 tasks=tasks,
+                alerts=self.alerts,
             ),
             DaemonClient(self.path) as client,
         ):
@@ -143,3 +144,27 @@ async def test_a_mount_that_is_not_let_in_hears_why_in_words(
         with pytest.raises(type(refusal), match=str(refusal)):
             async with node.link(client):
                 pass
+
+
+async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["has lost its process"]
+    node = Node(tmp_path)
+    topic = f"mount-lost:{PROJECT}"
+    async with node.serving() as client:
+        async with node.link(client):
+            pass
+        await until_gone(node)
+        assert not node.alerts.is_on(topic)
+        async with client.events(PROJECT, wire.Hello("/mnt", os.getpid(), 0)):
+            pass
+        await until_gone(node)
+        assert node.alerts.is_on(topic)
+        async with node.link(client):
+            assert not node.alerts.is_on(topic)
+
+
+async def until_gone(node: Node) -> None:
+    while list(node.mounts):
+        await asyncio.sleep(0)
