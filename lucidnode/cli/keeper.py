@@ -13,10 +13,11 @@ import logging
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -34,7 +35,9 @@ _HEALTHY_S = 60.0
 """A server that lived as long is started again after the first pause."""
 
 _END_S = 60.0
-_MAX_LOCK_BYTES = 8192
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""struct flock of 64-bit Linux, fcntl(2): kind, whence, start, length, process."""
 
 _FINAL = frozenset(
     {
@@ -73,9 +76,8 @@ def keep_command(
     confinement.confine(environment)
     given = sys.stdin.buffer.read()
     command = [sys.executable, "-P", "-m", "lucidnode", "--home", str(home), server, *arguments]
-    with _held(lock, serves):
-        code = Keeper(server, command, given, environment).run()
-    sys.exit(code)
+    _hold(lock, serves)
+    sys.exit(Keeper(server, command, given, environment).run())
 
 
 def environment_of(server: str) -> dict[str, str]:
@@ -156,17 +158,15 @@ class Keeper:
                 return asked
 
 
-@contextlib.contextmanager
-def _held(lock: Path, serves: str) -> Iterator[None]:
-    """Say in *lock* that this process is the keeper, waiting for another who is just ending."""
+def _hold(lock: Path, serves: str) -> None:
+    """Say in *lock* that this process is the keeper, waiting for another who is just ending.
+
+    The kernel lets go of it when this process has ended, and not before.
+    """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n{serves}".encode(errors="surrogateescape"))
-        yield
-    finally:
-        os.close(descriptor)
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    os.truncate(descriptor, 0)
+    os.write(descriptor, os.fsencode(serves))
 
 
 def end_keeper(lock: Path, serves: str | None = None) -> bool:
@@ -178,19 +178,16 @@ def end_keeper(lock: Path, serves: str | None = None) -> bool:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        # Held: so the number in it is that of a process which lives.
-        pid, _, served = os.fsdecode(os.read(descriptor, _MAX_LOCK_BYTES)).partition("\n")
-        if serves is not None and serves != served:
-            return False
-        with contextlib.suppress(ProcessLookupError, ValueError):
-            process = os.pidfd_open(int(pid))
-            signal.pidfd_send_signal(process, signal.SIGTERM)
-            ends_within(process, _END_S)
-            os.close(process)
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    with os.fdopen(descriptor, "rb") as file:
+        # The kernel says who holds it: a number in a file could be that of somebody else by now.
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        served = os.fsdecode(file.read())
+    if kind == fcntl.F_UNLCK or pid <= 0 or serves not in {None, served}:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(pid)
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ends_within(process, _END_S)
+        os.close(process)
+    return True

@@ -65,6 +65,7 @@ def exit_command(home: Path) -> None:
     with spinner("stopping the daemon…"):
         if not ends_within(process, _EXIT_SECONDS):
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
+        end_daemon_keeper(home)  # which sees the same, and is waited for
     uploads = status["uploads"]
     left = ""
     if uploads["blocks"]:

@@ -81,6 +81,7 @@ def umount_command(home: Path, directory: Path) -> None:
                 f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing over; "
                 "it goes on in the background"
             )
+        _end_kept(home, mountpoint)  # its keeper sees the same, and is waited for
     click.echo(
         f"{mountpoint} is unmounted{_what_is_left(home, log, before)}{_cut_off(holders)}", err=True
     )
