@@ -31,8 +31,9 @@ VALID = 60.0
 """Seconds that the kernel may keep names and attributes. What others change is invalidated at once
 (fs/invalidation.py); this only bounds the harm if that fails."""
 
-WORKERS = 64
-"""Requests under way at the same time: a read that waits for the network holds one."""
+WORKERS = 4096
+"""Requests under way at the same time. A read that waits for the network holds one, a coroutine and
+a page of memory; reads hold at most the part that fs/segments.py allows them (MAX_WAITING)."""
 
 _BLOCK = 4096
 _CAPACITY = 1 << 50
