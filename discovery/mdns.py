@@ -86,7 +86,7 @@ class Mdns:
                     self._sleep, self._report
                 )
             except* (OSError, Error, RuntimeError) as failed:
-                self._report(f"multicast does not work here: {failed.exceptions[0]}")
+                self._report(f"multicast does not work here: {failed.exceptions[0]!r}")
                 await self._sleep(PAUSE)
 
     def _report(self, state: str) -> None:
@@ -176,16 +176,26 @@ class _Session:
     async def _resolve(self, zeroconf: Zeroconf, name: str, instance: str) -> None:
         """Ask for the details behind *name*, and pass on a node of our studio."""
         try:
-            info = AsyncServiceInfo(SERVICE, name)
-            if not await info.async_request(zeroconf, RESOLVE):
-                return
+            candidate = await self._asked(zeroconf, name, instance)
+        except Exception as error:  # noqa: BLE001
+            # Anybody on the network may send a packet, and whatever it makes the library raise
+            # (it refuses some names by an exception of its own) concerns this name only.
+            log.debug("mDNS: %r means nothing: %r", name, error)
+            return
         finally:
             self._asking.discard(instance)
-        announced = advert.parse(info.properties, self._lan_key, instance)
-        hosts = [host for host in info.parsed_scoped_addresses() if dialable(host, self._here)]
-        if announced is None or not hosts:
+        if candidate is None:
             return
-        candidate = Candidate(tuple(hosts[:MOST_HOSTS]), announced.control_port, announced.device)
         if self._known.get(instance) != candidate and len(self._known) < MOST:
             self._known[instance] = candidate
             self._listener.found(instance, candidate)
+
+    async def _asked(self, zeroconf: Zeroconf, name: str, instance: str) -> Candidate | None:
+        info = AsyncServiceInfo(SERVICE, name)
+        if not await info.async_request(zeroconf, RESOLVE):
+            return None
+        announced = advert.parse(info.properties, self._lan_key, instance)
+        hosts = [host for host in info.parsed_scoped_addresses() if dialable(host, self._here)]
+        if announced is None or not hosts:
+            return None
+        return Candidate(tuple(hosts[:MOST_HOSTS]), announced.control_port, announced.device)

@@ -52,7 +52,7 @@ from lucidnode.node.config import (
     load_credentials,
 )
 from lucidnode.node.dashboard.facts import Facts
-from lucidnode.node.dashboard.server import DashboardServer, load_token
+from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal_service import JournalService
@@ -63,9 +63,10 @@ from lucidnode.node.office_news import Announcements, OfficeNews
 from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
+from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.uploads import Uploads
-from lucidnode.node.webhooks import Webhooks
+from lucidnode.node.webhooks import SECRET_FILE, Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,12 @@ async def _serving(
             clock=clock,
             jitter=jitter,
         )
-        webhooks = Webhooks(config.webhooks, clock)
+        webhooks = Webhooks(
+            config.webhooks,
+            await asyncio.to_thread(kept_secret, home / SECRET_FILE),
+            alerts,
+            clock,
+        )
 
         def announce(project: ProjectId, seq: Seq) -> None:
             office.push(project, seq)
@@ -253,7 +259,7 @@ async def _serving(
         dashboard = await stack.enter_async_context(
             DashboardServer(
                 config.dashboard_port,
-                token=await asyncio.to_thread(load_token, home),
+                token=await asyncio.to_thread(kept_secret, home / TOKEN_FILE),
                 page_facts=facts.page,
                 metrics_text=metrics.text,
                 clock=clock,

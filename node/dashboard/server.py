@@ -13,14 +13,12 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
-from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 from aiohttp import web
 
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.metrics import CONTENT_TYPE
@@ -30,7 +28,7 @@ from lucidnode.node.peers.listener import Listener, Probation, bind
 USUAL_PORT = 8440
 
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
-TOKEN_CHARACTERS = 64
+"""In the home: the token. A scraper is given it as `bearer_token_file`."""
 
 _REFRESH_SECONDS = 1.0
 
@@ -195,19 +193,3 @@ async def _from_this_host(
 
 async def _say_little(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "lucidnode"
-
-
-def load_token(home: Path) -> str:
-    """Return the token of the dashboard of *home*, made on its first start. Blocking.
-
-    It stays the same, so that a scraper can be given it (`bearer_token_file`).
-    """
-    path = home / TOKEN_FILE
-    try:
-        token = path.read_text("ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        token = ""
-    if len(token) < TOKEN_CHARACTERS:
-        token = secrets.token_hex(TOKEN_CHARACTERS // 2)
-        write_durably(path, token.encode())
-    return token

@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,7 +20,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.dashboard.facts import Facts
-from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer, load_token
+from lucidnode.node.dashboard.server import DashboardServer
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.errors import PortTaken
@@ -214,15 +213,6 @@ async def test_who_opens_connections_and_proves_nothing_keeps_nobody_out() -> No
         ):
             assert answer.status == 200
         assert opened < 200 + MOST_UNPROVEN_FROM_ONE + 64
-
-
-def test_the_token_is_made_once_and_nobody_else_can_read_it(tmp_path: Path) -> None:
-    token = load_token(tmp_path)
-    assert (tmp_path / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
-    assert load_token(tmp_path) == token
-    assert len(token) == 64
-    (tmp_path / TOKEN_FILE).write_bytes(b"\xff")
-    assert len(load_token(tmp_path)) == 64
 
 
 async def test_a_taken_port_is_one_clear_sentence() -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.webhooks import Webhooks
+from lucidnode.node.webhooks import ATTEMPTS, Webhooks
 
 PROJECT = ProjectId("ab" * 16)
+SECRET = "cd" * 32
 
 
 class QuickClock:
@@ -20,24 +25,30 @@ class QuickClock:
         return asyncio.get_running_loop().time()
 
     def wall_ns(self) -> int:
-        return 0
+        return time.time_ns()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(min(seconds, 0.01))
 
 
 class Pipeline:
-    """A receiver that refuses the first *refusals* requests with a server's error."""
+    """A receiver that answers the first *refusals* requests with *refusal*."""
 
-    def __init__(self, refusals: int) -> None:
+    def __init__(self, refusals: int, refusal: web.Response | None = None) -> None:
         self.refusals = refusals
+        self.refusal = refusal
+        self.alerts = Alerts(QuickClock())
+        self.signed: list[tuple[dict[str, str], bytes]] = []
         self.asked = 0
         self.heard: list[dict[str, Any]] = []
 
     async def take(self, request: web.Request) -> web.Response:
         self.asked += 1
         if self.asked <= self.refusals:
-            return web.Response(status=503)
+            headers = {} if self.refusal is None else dict(self.refusal.headers)
+            status = 503 if self.refusal is None else self.refusal.status
+            return web.Response(status=status, headers=headers)
+        self.signed.append((dict(request.headers), await request.read()))
         self.heard.append(await request.json())
         return web.Response()
 
@@ -49,7 +60,8 @@ class Pipeline:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        webhooks = Webhooks([f"http://127.0.0.1:{runner.addresses[0][1]}/hook"], QuickClock())
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+        webhooks = Webhooks([url], SECRET, self.alerts, QuickClock())
         for seq in range(1, commits + 1):
             webhooks.announce(PROJECT, Seq(seq))
         try:
@@ -77,7 +89,29 @@ async def test_a_receiver_that_fails_twice_is_told_all_the_same() -> None:
 
 
 async def test_a_receiver_that_keeps_failing_holds_nobody_up(expected_warnings: list[str]) -> None:
-    expected_warnings.append("did not take entry 1")
-    pipeline = Pipeline(refusals=3)
+    expected_warnings.append("does not take what it is told: status 503")
+    pipeline = Pipeline(refusals=ATTEMPTS)
     await pipeline.told(1, commits=2)
     assert [news["seq"] for news in pipeline.heard] == [2]
+    assert pipeline.alerts.current() == [], "it is over with the first that is taken"
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    away = web.Response(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"})
+    pipeline = Pipeline(refusals=1, refusal=away)
+    await pipeline.told(1, commits=1)
+    assert pipeline.asked == 2
+
+
+async def test_the_receiver_can_tell_by_the_documented_lines_that_it_is_us() -> None:
+    page = (Path(__file__).parents[2] / "docs/webhooks.md").read_text("utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)  # our own page
+    pipeline = Pipeline(refusals=0)
+    await pipeline.told(1, commits=1)
+    [(headers, body)] = pipeline.signed
+    assert names["is_authentic"](SECRET, headers, body)
+    assert not names["is_authentic"](SECRET, headers, body + b" ")
+    assert not names["is_authentic"]("another", headers, body)
+    assert not names["is_authentic"](SECRET, {**headers, "X-Lucidnode-Timestamp": "1"}, body)

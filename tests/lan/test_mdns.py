@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -138,3 +139,32 @@ async def test_a_daemon_that_ends_says_goodbye(lan: Switch, tmp_path: Path) -> N
             assert await b.process.wait() == 0
         await a.found(0)
         await a.linked(0)
+
+
+STRANGER = r"""
+import socket, struct
+service = b"\x0a_lucidnode\x04_tcp\x05local\x00"
+for label in (b"a\x01b", b"a\x00b", b"\xff\xfe", b"x" * 63, b".", b" "):
+    instance = bytes([len(label)]) + label + b"\xc0\x0c"
+    answer = service + struct.pack("!HHIH", 12, 1, 120, len(instance)) + instance
+    packet = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0) + answer
+    own = socket.if_nametoindex("eth0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("", 5353))
+        membership = struct.pack("4s4si", bytes(4), bytes(4), own)
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        sender.sendto(packet, ("224.0.0.251", 5353))
+"""
+
+
+async def test_a_name_that_no_name_is_concerns_that_name_only(lan: Switch, tmp_path: Path) -> None:
+    office = Office(tmp_path, 2)
+    a_station, b_station, stranger = lan.plug(), lan.plug(), lan.plug()
+    async with office.at(a_station) as a:
+        await a.announced()
+        await asyncio.to_thread(stranger.run, sys.executable, "-c", STRANGER)
+        await asyncio.sleep(1)
+        async with office.at(b_station):
+            state = await a.linked(1)
+            assert state["mdns"].startswith("announced"), "discovery began anew"
