@@ -270,6 +270,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 disk,
             ),
             announcer=announcer,
+            alerts=alerts,
             clock=clock,
             tasks=tasks,
         )

@@ -64,8 +64,13 @@ class StagingRoom:
                 return
             if self._stuck or self._clock.boot() - since >= PATIENCE:
                 self._stuck = True
-                raise NoSpace(f"{staged} bytes wait for upload, and none leave")
+                raise NoSpace(self._why(size))
             await self._clock.sleep(_LOOK_AGAIN)
+
+    def _why(self, size: int) -> str:
+        if self._staged + size <= self._limit:
+            return "the disk of the cache directory is full"
+        return f"{self._staged} bytes wait for upload, and none leave"
 
     def _fits(self, size: int) -> bool:
         if self._staged + size > self._limit:

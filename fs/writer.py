@@ -28,6 +28,7 @@ from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flush_plan import Piece, packs, plan
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId
@@ -41,6 +42,9 @@ TIME_KNOWN = 0
 
 MAX_RECORDED = 8192
 """Extents named in the replica by one operation, which must fit in one journal entry."""
+
+_PACKS = "packs"
+"""What packs that cannot be staged are told as: no entry can name their bytes until they are."""
 
 _RETRY_PACK = 1.0
 """Seconds. A pack holds acknowledged bytes: staging it is tried until it succeeds."""
@@ -62,6 +66,7 @@ class Writer:
         pending: Pending,
         stager: Stager,
         announcer: Announcer,
+        alerts: Alerts,
         clock: Clock,
         tasks: Tasks,
         max_buffered: int = MAX_BUFFERED,
@@ -72,6 +77,7 @@ class Writer:
         self._pending = pending
         self._stager = stager
         self._announcer = announcer
+        self._alerts = alerts
         self._clock = clock
         self._tasks = tasks
         self._max_buffered = max_buffered
@@ -366,10 +372,16 @@ class Writer:
                 await self._stager.put_durably(block, sealed)
                 # Within: the replica's disk may be full as well, and that passes, too.
                 self._replica.release_pack(block)
-            except (FsError, OSError):
+            except (FsError, OSError) as error:
+                self._alerts.begin(
+                    _PACKS,
+                    f"Changes cannot be committed now: {error}.",
+                    "Make room there; nothing is lost.",
+                )
                 await self._clock.sleep(_RETRY_PACK)
             else:
                 break
+        self._alerts.end(_PACKS)
         del self._packed[block]
         self._announcer.announce(block)
         self._staging.pop(block).set()

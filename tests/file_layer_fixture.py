@@ -176,6 +176,7 @@ async def file_layer(
                             disk,
                         ),
                         announcer=announcer,
+                        alerts=alerts,
                         clock=clock,
                         tasks=tasks,
                         max_buffered=max_buffered,

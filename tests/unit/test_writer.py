@@ -312,9 +312,11 @@ async def test_new_files_in_a_group_directory_belong_to_the_group(tmp_path: Path
         assert not file.mode & 0o2000
 
 
-async def test_a_full_replica_disk_when_a_pack_is_staged_delays_it_and_ends_nothing(
-    tmp_path: Path,
+async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until_it_is_over(
+    tmp_path: Path, expected_warnings: list[str]
 ) -> None:
+    expected_warnings += ["Changes cannot be committed now: the disk is full."]
+
     class Full:
         """The replica, whose disk is full for the first two packs that are released."""
 
@@ -339,6 +341,9 @@ async def test_a_full_replica_disk_when_a_pack_is_staged_delays_it_and_ends_noth
         layer.writer.pack_tails()
         [block] = layer.replica.packs()
         async with asyncio.timeout(10):
+            while not layer.alerts.is_on("packs"):
+                await asyncio.sleep(0)
             await layer.writer.staged([block])
         assert layer.replica.packs() == {}
+        assert not layer.alerts.is_on("packs")
         assert layer.alerts.current() == []
