@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from disk_fixture import Told
 from studio_fixture import Studio
 
 from lucidnode.fs.format import sodium
@@ -27,7 +28,6 @@ from lucidnode.fs.mount import MountSpec
 from lucidnode.fs.mountpoint import mounted_at
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
@@ -124,7 +124,7 @@ class Workstation:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         clock = SystemClock()
-        alerts = Alerts(clock)
+        alerts = Told([])  # that a mount is killed is said in the log of a real daemon
         async with (
             supervised(alerts, clock) as tasks,
             SocketServer(

@@ -16,7 +16,7 @@ from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.connection import DaemonClient, Events
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
@@ -168,3 +168,18 @@ async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
 async def until_gone(node: Node) -> None:
     while list(node.mounts):
         await asyncio.sleep(0)
+
+
+async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    hello = wire.Hello("/mnt", os.getpid(), 0)
+    async with DaemonClient(node.path) as client, contextlib.AsyncExitStack() as mounted:
+        async with node.serving():
+            events = await mounted.enter_async_context(client.events(PROJECT, hello))
+            reading = asyncio.ensure_future(_all_of(events))
+        await reading
+    assert not node.alerts.current()
+
+
+async def _all_of(events: Events) -> list[wire.FromDaemon]:
+    return [message async for message in events]
