@@ -38,10 +38,10 @@ def interfaces() -> tuple[Interface, ...]:
 
 
 def dialable(host: str, here: Iterable[Interface]) -> bool:
-    """Return whether an announced address may be dialled: private, link-local or on our link.
+    """Return whether an announced address may be dialled: only one on a link of ours.
 
-    Announcements are not to be trusted, and must not make a node call addresses in the world. Our
-    own addresses lead nowhere else, though others may have them too: on their container bridges.
+    Multicast does not leave the link, so neither does a true announcement; one that names another
+    network would make this node call hosts its sender cannot reach, or should not. Our own addresses lead nowhere else, though others may have them too: on their container bridges.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -55,17 +55,7 @@ def dialable(host: str, here: Iterable[Interface]) -> bool:
     if address.is_link_local:
         # Without its zone a link-local IPv6 address says on no link where it is.
         return address.version == 4 or address.scope_id is not None
-    return _private(address) or any(address in on.network for on in ours)
-
-
-_PRIVATE = tuple(
-    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
-)
-"""RFC 1918 and RFC 4193. `is_private` says yes to documentation and benchmark networks too."""
-
-
-def _private(address: Address) -> bool:
-    return any(address in network for network in _PRIVATE)
+    return any(address in on.network for on in ours)
 
 
 def _on_interface(address: str, netmask: str) -> OnInterface:

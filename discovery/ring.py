@@ -20,7 +20,7 @@ POINTS = 64
 """Points for each unit of weight. The spread of shares shrinks with its root: one in eight for a
 single unit (measured: see the law in tests/unit/test_ring.py)."""
 
-WEIGHT_UNIT = 16 * 1024**3
+WEIGHT_UNIT = 10 * 1024**3
 """Bytes of cache that make one unit of weight."""
 
 MAX_WEIGHT = 64
@@ -35,7 +35,7 @@ _CONTEXT = "lucidnode 2026 ring 1 points of a peer"
 
 def weight_of(cache_bytes: int) -> int:
     """Return the weight of a peer that offers *cache_bytes* of cache, from 1 to MAX_WEIGHT."""
-    return max(1, min(MAX_WEIGHT, round(cache_bytes / WEIGHT_UNIT)))
+    return max(1, min(MAX_WEIGHT, cache_bytes // WEIGHT_UNIT))
 
 
 class Ring:

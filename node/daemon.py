@@ -22,7 +22,7 @@ import msgspec
 from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
-from lucidnode.discovery.ring import MAX_WEIGHT
+from lucidnode.discovery.ring import weight_of
 from lucidnode.node import descriptors
 from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.bucket.address import parse_address
@@ -43,7 +43,6 @@ from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.config import (
     DEVICE_FILE,
-    GIB,
     LOCK_FILE,
     SOCKET_FILE,
     NodeConfig,
@@ -182,7 +181,7 @@ async def _serving(
             identity=identity,
             members=roster,
             settings=Settings(
-                weight=_weight(config),
+                weight=weight_of(config.cache_limit),
                 control_port=config.control_port,
                 body_port=config.body_port,
                 connections=connections,
@@ -342,18 +341,13 @@ async def _renewed(
     uploads.hurry()
 
 
-def _weight(config: NodeConfig) -> int:
-    """Return this node's weight on the ring: one for each 10 GiB of cache it offers."""
-    return min(MAX_WEIGHT, max(1, config.cache_limit // (10 * GIB)))
-
-
 def _mdns(
     config: NodeConfig, identity: DeviceIdentity, office: Office, roster: RosterService
 ) -> Mdns:
     own = Advert(
         device=identity.id,
         control_port=office.control_port,
-        weight=_weight(config),
+        weight=weight_of(config.cache_limit),
     )
     listener = Announcements(office, roster)
     return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=listener)

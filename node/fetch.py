@@ -157,18 +157,27 @@ class BlockSource:
         self, project: ProjectId, block: BlockId, route: Sequence[Ask]
     ) -> Fetched | None:
         asked: list[DeviceId] = []
-        patience = self._hedging.patience()
+        believed = self._hedging.believed()
+        # The usual time of peers is theirs to stretch, so it never counts beyond the bucket's.
+        patience = min(self._hedging.patience(), believed)
         async with asyncio.TaskGroup() as race:
             asking = race.create_task(self._from_office(project, block, route, asked))
             await asyncio.wait({asking}, timeout=patience)
-            if not asking.done() and self._hedging.spend():
+            in_budget = not asking.done() and self._hedging.spend()
+            if not asking.done() and not in_budget:
+                # A peer may say for ever that it is still fetching: no budget lets it hold a read.
+                await asyncio.wait({asking}, timeout=believed - patience)
+            if not asking.done():
                 began = self._clock.boot()
                 # Not in the race's own group: a hedge that lost is not waited for.
                 hedge = self._tasks.create_task(self._hedge(project, block))
                 await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
                 if hedge.done() and (quicker := hedge.result()) is not None:
                     asking.cancel()
-                    if self._clock.boot() - began < self._hedging.much_quicker():
+                    quick = self._clock.boot() - began < self._hedging.much_quicker()
+                    # A copy that lay here says nothing about the peer, and one that has given the
+                    # block is not at fault for the time that our own disk takes to keep it.
+                    if quick and quicker.source != "cache" and asked:
                         self._office.overtaken(asked[-1])
                     return quicker
                 hedge.add_done_callback(self._lost)
@@ -199,12 +208,14 @@ class BlockSource:
     async def _first_answer(
         self, project: ProjectId, block: BlockId, route: Sequence[Ask], asked: list[DeviceId]
     ) -> bytes | None:
-        """Ask along *route* until one has it; *asked* tells whom it has come to."""
+        """Ask along *route* until one has it; *asked* ends with whom it waits for, if anybody."""
         for device, through in route:
             asked.append(device)
             ciphertext = await self._office.ask(device, project, block, through=through)
             if ciphertext is not None:
+                asked.clear()
                 return ciphertext
+        asked.clear()
         return None
 
     # -- a through flight --------------------------------------------------------------------
@@ -223,8 +234,10 @@ class BlockSource:
             ciphertext = await self._copy(project, block, [d for d, _ in self._office.route(block)])
         if ciphertext is None:
             source = "bucket"
+            asked_at = self._clock.boot()
             try:
                 ciphertext = verified(block, await self._bucket(project, block))
+                self._hedging.bucket_took(self._clock.boot() - asked_at)
             except NodeError:
                 # The bucket is down, or has lost or spoilt the block: any copy in the office will do.
                 source = "peer"

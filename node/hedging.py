@@ -26,12 +26,22 @@ fault. When the uplink is slow both are, and to blame the owner would have every
 SLOWER = 3.0
 """A request is suspicious when it takes this many times what 95 of 100 take."""
 
+MIN_BELIEVED_S = 4.0
+MAX_BELIEVED_S = 20.0
+"""Bounds of how long the office is believed that it is still fetching, when it is the bucket's usual
+time here that says so. The least is well above a moment of crowding on the uplink: what is asked for
+after it costs the office a second GET, and is not held back by the budget."""
+
+UNMEASURED_BELIEVED_S = 10.0
+"""How long it is believed while this node has read too little from the bucket itself."""
+
 
 class Hedging:
     """The patience and the budget of one node."""
 
     def __init__(self) -> None:
         self._usual = Latency()
+        self._bucket = Latency()
         self._saved = BURST
 
     def patience(self) -> float:
@@ -47,6 +57,20 @@ class Hedging:
         """
         usual = self._usual.p95()
         return (SOONEST if usual is None else self.patience()) / MUCH_QUICKER
+
+    def believed(self) -> float:
+        """Return after how many seconds the bucket is asked, whatever the peers and the budget say.
+
+        It follows what this node measured at the bucket itself: nothing that a peer says or does.
+        """
+        usual = self._bucket.p95()
+        if usual is None:
+            return UNMEASURED_BELIEVED_S
+        return min(MAX_BELIEVED_S, max(MIN_BELIEVED_S, SLOWER * usual))
+
+    def bucket_took(self, seconds: float) -> None:
+        """Learn that the bucket took *seconds* to give this node a block."""
+        self._bucket.add(seconds)
 
     def finished(self, seconds: float) -> None:
         """Learn that an ordinary request took *seconds*; it earns its share of the budget."""

@@ -45,6 +45,9 @@ HEAD_START = 1.0
 READ_THROUGH = 60.0
 """Seconds to wait for an owner that keeps saying it is fetching: the bucket's own deadline."""
 
+LOOKED_UP = 2.0
+"""The same for one that was asked for what it holds: a disk looks it up, and nobody fetches."""
+
 
 class BodyClient:
     """Connections to the body servers of peers, kept open between requests."""
@@ -102,7 +105,8 @@ class BodyClient:
                 if response.status == 404:
                     return None  # it has not heard of a new project yet
                 _expect(response, 200)
-                size = await self._size(response.content, pulse, answered, wanted)
+                fetching = READ_THROUGH if through else LOOKED_UP
+                size = await self._size(response.content, pulse, fetching, answered, wanted)
                 if size is None:
                     return None
                 body = await self._body(response.content, pulse, size)
@@ -148,11 +152,12 @@ class BodyClient:
         self,
         content: aiohttp.StreamReader,
         pulse: Pulse,
+        fetching: float,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
     ) -> int | None:
-        """Read up to the block itself; return its size, or None if it is not there."""
-        until = asyncio.get_running_loop().time() + READ_THROUGH
+        """Read up to the block itself, for *fetching* seconds; its size, or None if not there."""
+        until = asyncio.get_running_loop().time() + fetching
         for signs in range(frames.MAX_STILL):
             frame = await content.readexactly(1)
             if not signs:

@@ -15,7 +15,7 @@ from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, until
 
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.hedging import UNKNOWN
-from lucidnode.node.peers.body_client import HEAD_START, HUNG
+from lucidnode.node.peers.body_client import HEAD_START, HUNG, LOOKED_UP
 
 PROMISE = 0.6
 """Half a second, and a tenth for a busy machine."""
@@ -151,6 +151,17 @@ async def test_an_owner_that_stays_busy_is_overtaken_by_the_bucket(tmp_path: Pat
         assert time.monotonic() - began < UNKNOWN + 0.6
         assert reader.traffic.failures["overtaken"] == 1
         assert await timed(reader, bucket, blocks[8]) < AT_ONCE
+
+
+async def test_an_owner_waits_a_bounded_time_for_a_peer_that_looks_up_for_ever(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    async with beside(hostile_peer.stays_busy, tmp_path, bucket) as (reader, peer, _):
+        own = next(b for b in bucket.blocks if reader.office.owns(b))
+        assert await timed(reader, bucket, own) < LOOKED_UP + 0.6
+        assert peer.requests[0].split()[1].endswith(b"?fetch=0")
+        assert reader.traffic.failures.keys() == {"slow"}
 
 
 async def test_a_peer_that_is_only_busy_is_waited_for_and_nothing_is_fetched_twice(

@@ -12,7 +12,12 @@ from lucidnode.discovery.candidate import Candidate, parse_peer
 from lucidnode.discovery.errors import BadAddress
 from lucidnode.discovery.interfaces import Interface, dialable, interfaces
 
-HERE = (Interface(2, (ipaddress.ip_interface("203.0.113.7/24"),)),)
+HERE = (
+    Interface(
+        2,
+        tuple(map(ipaddress.ip_interface, ("203.0.113.7/24", "10.9.8.7/24", "fd09::7/64"))),
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +57,9 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.3.4", "fd12::1", "fe80::1%2", "203.0.113.9"],
+    ["169.254.3.4", "fe80::1%2", "203.0.113.9", "10.9.8.1", "fd09::1"],
 )
-def test_near_addresses_are_dialled(host: str) -> None:
+def test_addresses_on_our_links_are_dialled(host: str) -> None:
     assert dialable(host, HERE)
 
 
@@ -63,10 +68,10 @@ def test_near_addresses_are_dialled(host: str) -> None:
     [
         "8.8.8.8", "172.32.0.1", "203.0.114.1", "2001:db8::1", "127.0.0.1", "::1", "0.0.0.0", "::",
         "224.0.0.251", "ff02::fb", "255.255.255.255", "fe80::1", "host.example", "",
-        "::ffff:8.8.8.8", "203.0.113.7",
+        "::ffff:8.8.8.8", "203.0.113.7", "10.1.2.3", "172.16.0.1", "192.168.1.1", "fd12::1",
     ],
 )  # fmt: skip
-def test_an_announcement_cannot_make_us_call_the_world_or_ourselves(host: str) -> None:
+def test_an_announcement_makes_us_call_neither_other_networks_nor_ourselves(host: str) -> None:
     assert not dialable(host, HERE)
 
 

@@ -229,6 +229,12 @@ class Impatient:
     def much_quicker(self) -> float:
         return self.patience() / MUCH_QUICKER
 
+    def believed(self) -> float:
+        return 0.4
+
+    def bucket_took(self, seconds: float) -> None:
+        pass
+
     def finished(self, seconds: float) -> None:
         pass
 
@@ -284,3 +290,37 @@ async def test_without_budget_nothing_is_hedged() -> None:
         at.peers.delay = {OWNER: 0.2}
         assert await at.read() == "peer"
         assert not at.bucket.gets
+
+
+async def test_no_budget_lets_a_peer_that_is_still_fetching_hold_a_read() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(0)  # type: ignore[assignment]
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True), Ask(SECOND, through=True)]
+        at.peers.delay = {OWNER: 60}
+        async with asyncio.timeout(2):
+            assert await at.read() == "bucket"
+
+
+class SlowToKeep(MemoryCache):
+    """A cache on a disk that takes its time over the first block."""
+
+    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+        if self.blocks or block != BLOCK or self.waited:
+            return await super().put(block, ciphertext)
+        self.waited = True
+        await asyncio.sleep(1)
+        return await super().put(block, ciphertext)
+
+    waited = False
+
+
+async def test_a_peer_that_delivered_is_not_blamed_for_the_slowness_of_our_own_disk() -> None:
+    async with here() as at:
+        at.source._hedging = Impatient(1)  # type: ignore[assignment]
+        at.source._cache = SlowToKeep()
+        at.bucket.store(DATA)
+        at.peers.path = [Ask(OWNER, through=True)]
+        at.peers.have = {OWNER: DATA}
+        assert await at.read() == "bucket"
+        assert not at.peers.blamed

@@ -5,7 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.hedging import BURST, MUCH_QUICKER, SHARE, SOONEST, UNKNOWN, Hedging
+from lucidnode.node.hedging import (
+    BURST,
+    MAX_BELIEVED_S,
+    MIN_BELIEVED_S,
+    MUCH_QUICKER,
+    SHARE,
+    SOONEST,
+    UNKNOWN,
+    Hedging,
+)
 from lucidnode.node.latency import Latency
 
 seconds = st.floats(0, 100)
@@ -62,3 +71,17 @@ def test_one_lucky_answer_says_little_while_nothing_is_known() -> None:
     for _ in range(100):
         hedging.finished(1.0)
     assert hedging.much_quicker() == hedging.patience() / MUCH_QUICKER
+
+
+@given(st.lists(seconds, max_size=64), st.lists(seconds, max_size=64))
+def test_how_long_peers_are_believed_is_bounded_and_not_theirs_to_say(
+    peers: list[float], bucket: list[float]
+) -> None:
+    hedging, unasked = Hedging(), Hedging()
+    for each in bucket:
+        hedging.bucket_took(each)
+        unasked.bucket_took(each)
+    for each in peers:
+        hedging.finished(each)
+    assert MIN_BELIEVED_S <= hedging.believed() <= MAX_BELIEVED_S
+    assert hedging.believed() == unasked.believed()
