@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _SOURCE = re.compile(r"`((?:node|fs|discovery|lucidnode|scripts|tests|docs)/[\w./-]+)`")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
@@ -20,6 +21,17 @@ def test_every_file_a_page_names_exists(page: Path) -> None:
     named = [ROOT / path for path in _SOURCE.findall(text)]
     linked = [page.parent / path for path in _LINK.findall(text)]
     missing = [str(path.relative_to(ROOT)) for path in named + linked if not path.exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_a_page_names_exists(page: Path) -> None:
+    named = _TEST.findall(page.read_text("utf-8"))
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (ROOT / file).read_text("utf-8")
+    ]
     assert not missing
 
 
