@@ -18,6 +18,7 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
+from lucidnode.node.callers import CALLERS_LOG
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.descriptors import MAX_CONNECTIONS
@@ -86,7 +87,7 @@ class DashboardServer:
         app.router.add_get("/metrics", self._metrics)
         bound = self._stack.enter_context(self._bound())
         self.port = bound.getsockname()[1]
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, logger=CALLERS_LOG)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         assert runner.server is not None

@@ -9,6 +9,7 @@ from typing import NoReturn, Self
 
 from aiohttp import web
 
+from lucidnode.node.callers import nameless_server
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.peers.body_server import BodyServer, Shelf
@@ -112,9 +113,8 @@ class Doors:
 
 def _server(handle: Callable[[web.BaseRequest], object]) -> web.Server:
     # Requests are small and in one form; whatever is larger is not from one of us.
-    return web.Server(
-        handle,  # type: ignore[arg-type]
-        access_log=None,
+    return nameless_server(
+        handle,
         auto_decompress=False,
         keepalive_timeout=IDLE,
         lingering_time=0.0,

@@ -299,6 +299,22 @@ async def session(
         yield http, Access("127.0.0.1", welcome), control
 
 
+async def test_answers_to_strangers_do_not_tell_the_versions_of_our_libraries(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (honest,) = identities(tmp_path, 1)
+    async with node(honest, Roll(honest), Bucket()) as a:
+        for request in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *[b"\x00nonsense\r\n\r\n"] * 5):
+            stream, writer = await asyncio.open_connection("127.0.0.1", a.office.body_port)
+            writer.write(request)
+            head = await stream.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert b"\r\nServer: lucidnode\r\n" in head
+            assert b"aiohttp" not in head
+            assert b"Python" not in head
+    assert len([r for r in caplog.records if r.name.startswith("aiohttp.server")]) <= 1
+
+
 async def test_bodies_are_for_those_with_a_grant_and_each_authorisation_counts_once(
     tmp_path: Path,
 ) -> None:
