@@ -324,3 +324,24 @@ async def test_a_peer_that_delivered_is_not_blamed_for_the_slowness_of_our_own_d
         at.peers.have = {OWNER: DATA}
         assert await at.read() == "bucket"
         assert not at.peers.blamed
+
+
+async def test_a_peer_is_not_blamed_because_a_copy_came_to_lie_here_meanwhile() -> None:
+    async with here() as at:
+
+        class Writes(Peers):
+            """A program here writes the same block while the peer is asked."""
+
+            async def ask(
+                self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+            ) -> bytes | None:
+                at.staging.blocks[BLOCK] = DATA
+                return await super().ask(device, project, block, through=through)
+
+        peers = Writes()
+        peers.path = [Ask(OWNER, through=True)]
+        peers.delay = {OWNER: 60}
+        at.source._office = peers
+        at.source._hedging = Impatient(1)  # type: ignore[assignment]
+        assert await at.read() == "cache"
+        assert not peers.blamed
