@@ -16,7 +16,13 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client import wire
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, DaemonUnreachable, NodeError, Unavailable
+from lucidnode.node.client.errors import (
+    Archived,
+    Corrupt,
+    DaemonUnreachable,
+    NodeError,
+    Unavailable,
+)
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.single_flight import SingleFlight
@@ -273,6 +279,9 @@ class Segments:
                     raise self._gave_up(name.id, str(error)) from error
                 await self._clock.sleep(delay)
                 delay = min(delay * 2, _LAST_RETRY)
+            except Archived as error:
+                # Not damaged: it may be back at any time, and asking costs one request.
+                raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
             except Corrupt as error:
                 self._bad.note(name.id)
                 raise Damaged(name.id, str(error)) from error

@@ -50,6 +50,8 @@ class StagedExtents:
 
     def within(self, offset: int, length: int) -> list[Extent]:
         """Return the extents with bytes of [offset, offset + length), whole, in order."""
+        if not length:
+            return []
         stop = offset + length
         first = max(self._extents.bisect_right(offset) - 1, 0)
         keys = self._extents.islice(first, self._extents.bisect_left(stop))

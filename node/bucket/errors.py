@@ -10,7 +10,6 @@ NodeError
 │   ├── Unreachable  nobody answered at all: network, proxy, TLS, or a store that is silent
 │   └── AccessDenied
 └── Corrupt
-    ├── Archived     the store has it in an archive and hands it out to nobody
     └── Oversize     larger than any object of ours, by the store's own word; says how large
 
 Every message is one sentence for a person. It names the bucket, never a key or a secret.
@@ -31,10 +30,6 @@ class Unsettled(NodeError):
 
 class WrongBucket(Refused):
     """The address leads to no bucket that can be used."""
-
-
-class Archived(Corrupt):
-    """The object is there and cannot be read before somebody restores it: another source, or EIO."""
 
 
 class Unreachable(Unavailable):

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lucidnode.node.bucket.counted import Request
-from lucidnode.node.bucket.errors import Archived, Unreachable, Unsettled
+from lucidnode.node.bucket.errors import Unreachable, Unsettled
 from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError, Unavailable
+from lucidnode.node.client.errors import (
+    Archived,
+    NodeError,
+    Unavailable,
+)
 
 TOPIC, CLOCK_TOPIC, ARCHIVE_TOPIC = "bucket", "clock", "bucket-archive"
 

@@ -13,8 +13,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from lucidnode.node.bucket.errors import Archived
-from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Archived,
+    Corrupt,
+    NodeError,
+    NotThere,
+    Unavailable,
+)
 
 MAX_ERROR = 64 * 1024
 """Bytes of an answer that says no; more of it says no more."""

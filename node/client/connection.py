@@ -14,6 +14,7 @@ import msgspec
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import (
     AccessDenied,
+    Archived,
     Corrupt,
     DaemonUnreachable,
     Malformed,
@@ -32,6 +33,7 @@ ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     404: NotThere,
     409: Refused,
     422: Corrupt,
+    423: Archived,
     503: Unavailable,
     507: NoSpace,
 }

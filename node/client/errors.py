@@ -8,6 +8,7 @@ NodeError
 │   └── AccessDenied      the bucket refuses our credentials: tell a person
 ├── NotThere              the bucket answered, and the object does not exist
 ├── Corrupt               what came back is not what was asked for: other source, else EIO
+│   └── Archived          the store has it in an archive, and hands it out to nobody now
 └── NoSpace               the local disk or the staging budget is full: ENOSPC
 """
 
@@ -62,6 +63,10 @@ class NotThere(NodeError):
 
 class Corrupt(NodeError):
     """Bytes that do not match their name."""
+
+
+class Archived(Corrupt):
+    """The object is there and cannot be read before somebody restores it: another source, or EIO."""
 
 
 class NoSpace(NodeError):

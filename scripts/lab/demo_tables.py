@@ -63,7 +63,7 @@ def print_places(status: Status, console: Console) -> None:
     console.rule("Still up")
     for node in status.nodes:
         console.print(f"{node.name}  files      {node.mount}", soft_wrap=True)
-        dashboard = node.metrics_url.removesuffix("metrics")
+        dashboard = node.metrics_url.replace("/metrics?", "/?")
         console.print(f"   dashboard  {dashboard} on that workstation", soft_wrap=True)
     if status.s3 is not None:
         console.print(f"bucket        {status.bucket_url} at {status.s3.endpoint}", soft_wrap=True)

@@ -19,6 +19,7 @@ from lab.places import SCRIPTS, Places
 from lab.private_ca import authority_in
 from lab.process import Process
 from lab.record import NodeRecord, NodeStatus, Pids
+from lucidnode.node.dashboard.server import TOKEN_FILE
 
 ENTRY = str(SCRIPTS / "node-entry")
 PROJECT = "demo"
@@ -180,7 +181,7 @@ class Workstation:
             address=self.record.address,
             mount=str(self.mount_point),
             cache_dir=str(self.home / "cache"),
-            metrics_url=f"{self.record.dashboard}/metrics",
+            metrics_url=f"{self.record.dashboard}/metrics?token={self._token()}",
             socket=str(self.socket),
             pids=Pids(
                 daemon=daemon.pid if daemon and daemon.alive() else None,
@@ -190,6 +191,13 @@ class Workstation:
             namespace=self._network.namespace(self.name),
             connected=self.record.connected,
         )
+
+    def _token(self) -> str:
+        """Return what its dashboard asks for, "" before its first start."""
+        try:
+            return (self.home / TOKEN_FILE).read_text().strip()
+        except FileNotFoundError:
+            return ""
 
     def _log(self, what: str) -> Path:
         return self._places.log(f"{self.name}.{what}")

@@ -16,13 +16,19 @@ from lab.private_ca import Authority, make_authority
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.errors import Archived, Unreachable, Unsettled, WrongBucket
+from lucidnode.node.bucket.errors import Unreachable, Unsettled, WrongBucket
 from lucidnode.node.bucket.network import Network, read_authorities
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.prepare import prepare_s3
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import AccessDenied, Malformed, NodeError, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Archived,
+    Malformed,
+    NodeError,
+    Unavailable,
+)
 
 KEY = "p/0123/journal/0000000000000001"
 KEYS = credential_source(Credentials("AK", "secret"))

@@ -9,13 +9,18 @@ from contextlib import suppress
 from lab.virtual_loop import LoopClock, run_virtual
 
 from lucidnode.node.bucket.counted import CountedBucket, Request
-from lucidnode.node.bucket.errors import Archived, Unfit, Unreachable
+from lucidnode.node.bucket.errors import Unfit, Unreachable
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.errors import AccessDenied, NodeError, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Archived,
+    NodeError,
+    Unavailable,
+)
 
 KEY = "p/0123/block/ab/abcd"
 AWAY = Unreachable("Nobody answers at http://store", "check the network")
