@@ -256,6 +256,9 @@ class Segments:
             self._waiting -= 1
 
     async def _ask(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
+        # Looked again inside the flight: who looked before the last one landed begins another.
+        if not as_bytes and await self._files.holds(name.id):
+            return
         source, ciphertext = await self._answer(name, deadline, as_bytes=as_bytes)
         self._given_up.pop(name.id, None)
         self._fetched(name, source)
