@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from zeroconf import Error, IPVersion, ServiceStateChange, Zeroconf
@@ -148,13 +148,16 @@ class _Session:
         return sockets
 
     def _service(self) -> AsyncServiceInfo:
+        addresses = [a.ip for interface in self._here for a in interface.addresses]
+        addresses = addresses[: advert.MAX_HOSTS]
+        hosts = [str(address) for address in addresses]
         return AsyncServiceInfo(
             SERVICE,
             f"{self._instance}.{SERVICE}",
             port=self._own.control_port,
-            properties=advert.encode(self._own, self._lan_key, self._instance),
+            properties=advert.encode(self._own, self._lan_key, self._instance, hosts),
             server=f"{self._instance}.local.",
-            addresses=[a.ip.packed for interface in self._here for a in interface.addresses],
+            addresses=[address.packed for address in addresses],
         )
 
     def _changes(self, questions: asyncio.TaskGroup) -> Callable[..., None]:
@@ -194,8 +197,34 @@ class _Session:
         info = AsyncServiceInfo(SERVICE, name)
         if not await info.async_request(zeroconf, RESOLVE):
             return None
-        announced = advert.parse(info.properties, self._lan_key, instance)
-        hosts = [host for host in info.parsed_scoped_addresses() if dialable(host, self._here)]
-        if announced is None or not hosts:
-            return None
-        return Candidate(tuple(hosts[:MOST_HOSTS]), announced.control_port, announced.device)
+        return announced(
+            info.properties,
+            info.parsed_scoped_addresses(),
+            lan_key=self._lan_key,
+            instance=instance,
+            here=self._here,
+        )
+
+
+def announced(
+    txt: Mapping[bytes, bytes | None],
+    hosts: Sequence[str],
+    *,
+    lan_key: bytes,
+    instance: str,
+    here: Sequence[Interface],
+) -> Candidate | None:
+    """Return where a node of our studio may be dialled, if the records heard come to that.
+
+    *hosts* are of address records, which anybody may send: only those count that the text record
+    was made for, and that are on a link of ours.
+    """
+    heard = advert.parse(txt, lan_key, instance)
+    if heard is None:
+        return None
+    near = [
+        host
+        for host in hosts
+        if dialable(host, here) and advert.names(txt, host, lan_key, instance)
+    ]
+    return Candidate(tuple(near[:MOST_HOSTS]), heard.control_port, heard.device) if near else None
