@@ -9,7 +9,7 @@ from __future__ import annotations
 from lucidnode.node.latency import Latency
 
 SHARE = 0.01
-"""Extra requests allowed for each ordinary one. DESIGN §5 allows twice as many; with each of three
+"""Extra requests allowed for each ordinary one. Twice as many were planned; with each of three
 nodes spending that, and what it saved up, the office could pass 1.05 GETs per block."""
 
 BURST = 1.0

@@ -2,7 +2,7 @@
 
 An outage never loses or skips a block; it waits in staging and is tried again, through restarts
 of the daemon and of the machine. A block is uploaded, then named by a committed journal entry,
-then released from staging (DESIGN §6, steps 5 to 7).
+then released from staging (docs/architecture.md, "One write").
 """
 
 from __future__ import annotations
