@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 MAX_ALERTS = 64
 """Alerts kept at once; whoever reports more is told no. So nobody outside can fill our memory."""
 
+MAX_FAMILY = 8
+"""Alerts kept at once whose topics have the same word before the colon: slots, devices, blocks. One
+more says that there are more, so that a flood of one kind hides no other."""
+
 MAX_TEXT = 500
 """Characters of a sentence: parts of it may come from outside."""
 
@@ -58,6 +62,13 @@ class Alerts:
         """
         self._expire()
         known = self._current.get(topic)
+        family, _, member = topic.partition(":")
+        if known is None and member and self._members(family) >= MAX_FAMILY:
+            log.debug("one more of %s: %s", family, _line(cause))
+            # Always in the same words: what changes is logged each time.
+            more = f"There are more than {MAX_FAMILY} alerts of one kind ({family}) at once."
+            self.begin(f"{family}+", more, "Look at those that are shown first.")
+            return
         if known is None and len(self._current) >= MAX_ALERTS:
             log.debug("one alert too many: %s: %s", topic, _line(cause))
             return
@@ -85,6 +96,9 @@ class Alerts:
         alert = self._current.pop(topic, None)
         if alert is not None:
             log.info("over: %s", alert.cause)
+            family = topic.partition(":")[0]
+            if self._members(family) < MAX_FAMILY:
+                self._current.pop(f"{family}+", None)
             self._changed()
 
     def current(self) -> list[Alert]:
@@ -100,6 +114,9 @@ class Alerts:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have *listener* called whenever an alert begins, changes its cause or is ended."""
         self._listeners.append(listener)
+
+    def _members(self, family: str) -> int:
+        return sum(topic.startswith(f"{family}:") for topic in self._current)
 
     def _expire(self) -> None:
         now = self._clock.boot()

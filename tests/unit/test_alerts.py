@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from disk_fixture import ManualClock
 
-from lucidnode.node.client.alerts import MAX_ALERTS, MAX_TEXT, Alerts
+from lucidnode.node.client.alerts import MAX_ALERTS, MAX_FAMILY, MAX_TEXT, Alerts
 
 
 @pytest.fixture
@@ -71,8 +71,27 @@ def test_words_from_outside_forge_no_line_and_take_no_memory(
     expected_warnings += ["forged", "It is damaged."]
     alerts.begin("peer", "x\n2026 WARNING forged\x1b[2J" + "y" * 10_000)
     for number in range(2 * MAX_ALERTS):
-        alerts.begin(f"block:{number}", "It is damaged.")
+        alerts.begin(f"block-{number}", "It is damaged.")
     found = alerts.current()
     assert len(found) == MAX_ALERTS
     assert len(found[0].cause) == MAX_TEXT
     assert found[0].cause.isprintable()
+
+
+def test_a_flood_of_one_kind_hides_no_other(
+    alerts: Alerts, expected_warnings: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_warnings += ["holds garbage", "There are more than 8", "It is full."]
+    for number in range(1000):
+        alerts.begin(f"slot:{number}", f"Slot {number} holds garbage.", "Look.")
+    alerts.begin("disk", "It is full.")
+    topics = [alert.topic for alert in alerts.current()]
+    assert topics == [*(f"slot:{number}" for number in range(MAX_FAMILY)), "slot+", "disk"]
+    more = alerts.current()[MAX_FAMILY]
+    assert more.count == 1000 - MAX_FAMILY
+    assert len(caplog.records) == MAX_FAMILY + 2
+    alerts.end("slot:3")
+    assert not alerts.is_on("slot+")
+    for number in range(MAX_FAMILY):
+        alerts.end(f"slot:{number}")
+    assert [alert.topic for alert in alerts.current()] == ["disk"]
