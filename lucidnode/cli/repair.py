@@ -41,11 +41,23 @@ _SHOWN = 20
     is_flag=True,
     help="Put journal entries that the bucket has lost, and this workstation has kept, back.",
 )
+@click.option(
+    "--start-again",
+    "wants_new_start",
+    is_flag=True,
+    help="Start again from the bucket even if nothing is missing there: for a workstation that "
+    "judged an entry differently than the others did.",
+)
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @passphrase_file
 @click.pass_obj
 def repair_command(
-    home: Path, project: str, wants_put_back: bool, yes: bool, passphrase_file: Path | None
+    home: Path,
+    project: str,
+    wants_put_back: bool,
+    wants_new_start: bool,
+    yes: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Compare this workstation's copy of PROJECT, a name or an id, with the bucket, and mend it.
 
@@ -65,13 +77,26 @@ def repair_command(
     async def work() -> None:
         async with DaemonClient(socket) as client:
             access = await ProjectAccess.open(client, mine, found)
-            await _repair(client, access, home, yes=yes, wants_put_back=wants_put_back)
+            await _repair(
+                client,
+                access,
+                home,
+                yes=yes,
+                wants_put_back=wants_put_back,
+                wants_new_start=wants_new_start,
+            )
 
     asyncio.run(work())
 
 
 async def _repair(
-    client: DaemonClient, access: ProjectAccess, home: Path, *, yes: bool, wants_put_back: bool
+    client: DaemonClient,
+    access: ProjectAccess,
+    home: Path,
+    *,
+    yes: bool,
+    wants_put_back: bool,
+    wants_new_start: bool,
 ) -> None:
     project = access.keys().project
     with contextlib.closing(open_replica(home, access)) as replica:
@@ -80,8 +105,9 @@ async def _repair(
         if findings.stands:
             if await has_leftovers(client, project, replica.head()):
                 await client.forget(project)
-            return
-        if wants_put_back:
+            if not wants_new_start:
+                return
+        elif wants_put_back:
             if not findings.can_put_back:
                 raise click.ClickException(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
@@ -91,7 +117,7 @@ async def _repair(
             await put_back(client, project, findings.lost)
             click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
             return
-        if findings.can_put_back:
+        elif findings.can_put_back:
             click.echo(
                 f"Kept here: {_entries(findings)}. `lucidnode repair {access.name} --put-back` puts "
                 "that back for everybody; starting again gives it up."
@@ -115,7 +141,8 @@ def _said(name: str, findings: Findings) -> str:
     if findings.stands:
         return (
             f"{name} stands on journal entry {findings.head}, and the bucket has it: "
-            "nothing to repair."
+            "nothing to repair. If an alert says that others stand on another history all the "
+            f"same, `lucidnode repair {name} --start-again` judges all of it anew."
         )
     common = f"the newest that both have is {findings.common}" if findings.common else "none"
     return (

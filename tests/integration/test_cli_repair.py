@@ -88,3 +88,9 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         assert contents == sorted(path.read_text() for path in at_a.iterdir())
         assert contents == ["1", "of b", "three", "two"]
         until(lambda: not a.facts("status")["alerts"] and not b.facts("status")["alerts"])
+        a.ok("umount", at_a)
+
+        # Who judged an entry differently than the others has all of it judged anew.
+        said = a.unlocked("repair", "demo", "--start-again", "--yes").out
+        assert "stands on the bucket's history again" in said
+        assert "kept:" not in said
