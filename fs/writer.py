@@ -239,7 +239,7 @@ class Writer:
                 Write(ino, extents, [name], TIME_KNOWN)
                 for ino, extents in _extents(pack, name.id).items()
             ]
-            self._replica.packed(name.id, places, writes)
+            self._replica.packed(name, places, writes)
             for write in writes:
                 self._pending.changed(write.ino)
             self._stage_pack(name, plaintext, ciphertext)

@@ -96,6 +96,10 @@ class Node:
     def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
         self.replica.apply(SetXattr(ino, name, value, self.time()))
 
+    def oldest(self) -> int | None:
+        """Return the number of the operation that is first in the line."""
+        return self.replica._journal.oldest()
+
     def pack_tails(self) -> None:
         """Do what the writer does before a batch; the block counts as staged at once."""
         tails = self.replica.tails()
@@ -108,7 +112,7 @@ class Node:
             extent = NewExtent(tail.offset, len(tail.data), block.id, start)
             writes.append(Write(tail.ino, [extent], [block], 0))
             start += len(tail.data)
-        self.replica.packed(block.id, places, writes)
+        self.replica.packed(block, places, writes)
         self.replica.release_pack(block.id)
 
     # -- what a user sees --------------------------------------------------------------------

@@ -18,8 +18,25 @@ from lucidnode.fs.replica.intents import (
     Rmdir,
     SetAttributes,
 )
+from lucidnode.node.client.ids import BlockId
 
 NAMES = [b"a", b"b", b"c", b"d.mov"]
+
+
+class SlowShipping:
+    """A way to the bucket on which blocks arrive sooner or later, while programs are at files."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.here: set[BlockId] = set()
+
+    def arrived(self, block: BlockId) -> bool:
+        if self._random.random() < 0.3:
+            self.here.add(block)
+        return block in self.here
+
+    def unfinished(self, ino: InodeNo) -> bool:
+        return self._random.random() < 0.3
 
 
 class SimulatedNode(Node):
@@ -28,6 +45,7 @@ class SimulatedNode(Node):
     def __init__(self, path: Path, name: str, blocks: Blocks, seed: int) -> None:
         super().__init__(path, name, blocks, seed)
         self.random = Random(f"{name} {seed} user")
+        self.shipping = SlowShipping(Random(f"{name} {seed} uplink"))
         self.open: set[InodeNo] = set()
         self.written = 0
 

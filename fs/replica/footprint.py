@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.rebase import Waiting
-from lucidnode.fs.replica.rows import KIND_COLUMN, RowChange, key_of
+from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange, key_of
+from lucidnode.node.client.ids import BlockId
 
 T = TypeVar("T")
 
@@ -20,12 +21,15 @@ class Footprint(NamedTuple):
     *rows* are hashes of the keys of names, extents, attributes and blocks: numbers, since there may
     be very many, and a collision does no harm. *inodes* are the files and directories that such rows
     belong to or mean, and *changed* those of them with a changed row of their own: an operation that
-    sets a directory's time to what it was leaves no trace there.
+    sets a directory's time to what it was leaves no trace there. In the rows of *reshaped* more than
+    the times changed; those of *born_or_gone* are new or no more.
     """
 
     rows: tuple[int, ...]
     inodes: tuple[InodeNo, ...]
     changed: tuple[InodeNo, ...]
+    reshaped: tuple[InodeNo, ...] = ()
+    born_or_gone: tuple[InodeNo, ...] = ()
 
 
 def footprint(changes: list[RowChange]) -> Footprint:
@@ -33,18 +37,38 @@ def footprint(changes: list[RowChange]) -> Footprint:
     rows: set[int] = set()
     inodes: set[InodeNo] = set()
     changed: set[InodeNo] = set()
+    reshaped: set[InodeNo] = set()
+    born_or_gone: set[InodeNo] = set()
     for change in changes:
         table, *versions = change
         key = key_of(change)
         if table == "inode":
             changed.update(_numbers(key[1]))
+            if None in versions:
+                born_or_gone.update(_numbers(key[1]))
+            if not _only_times(*versions):
+                reshaped.update(_numbers(key[1]))
             continue
         rows.add(hash(key))
         if table != "block":
             inodes.update(_numbers(key[1]))
         if table == "name":
             inodes.update(_numbers(*(row[2] for row in versions if row is not None)))
-    return Footprint(tuple(rows), tuple(inodes | changed), tuple(changed))
+    return Footprint(
+        tuple(rows), tuple(inodes | changed), tuple(changed), tuple(reshaped), tuple(born_or_gone)
+    )
+
+
+def _only_times(old: Row | None, new: Row | None) -> bool:
+    return (
+        old is not None
+        and new is not None
+        and all(
+            place in TIME_COLUMNS or was == now
+            for place, (was, now) in enumerate(zip(old, new, strict=True))
+            if place
+        )
+    )
 
 
 def needs_of(winner: list[RowChange]) -> set[int]:
@@ -63,10 +87,44 @@ def _numbers(*values: int | bytes | str | None) -> Iterator[InodeNo]:
     return (InodeNo(value) for value in values if isinstance(value, int))
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
+    """What one pending operation touches, and waits for.
+
+    *content* is the file whose content it changes, *blocks* are those that must be in the bucket
+    before an entry may name them, *uses* the `rows` it takes for granted (`needs_of`). A *mark* may
+    come before the content it speaks of.
+    """
+
     id: int
     touches: Footprint
     moves_directory: bool
+    content: InodeNo | None
+    blocks: tuple[BlockId, ...]
+    uses: frozenset[int]
+    mark: bool
+
+    @classmethod
+    def of(cls, item: Waiting) -> Step:
+        """Return the step that *item* is."""
+        touches = footprint(item.changes)
+        intent = item.recorded.intent
+        content = None
+        if isinstance(intent, intents.Write | intents.Truncate | intents.Restore):
+            content = intent.ino
+        blocks = tuple(
+            BlockId(bytes(new[0]))
+            for table, old, new in item.changes
+            if table == "block" and old is None and new is not None
+        )
+        return cls(
+            item.id,
+            touches,
+            _moves_directory(item),
+            content,
+            blocks,
+            frozenset(needs_of(item.changes)),
+            isinstance(intent, intents.Mark) and intent.value is not None,
+        )
 
 
 class Line:
@@ -76,14 +134,20 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._steps: deque[_Step] = deque()
+        self._steps: deque[Step] = deque()
         self._rows: Counter[int] = Counter()
         self._inodes: Counter[InodeNo] = Counter()
         self._moves: set[int] = set()
 
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
     def add(self, item: Waiting) -> None:
         """Put *item* at the end."""
-        step = _Step(item.id, footprint(item.changes), _moves_directory(item))
+        step = Step.of(item)
         self._steps.append(step)
         self._rows.update(step.touches.rows)
         self._inodes.update(step.touches.inodes)
@@ -97,6 +161,21 @@ class Line:
             _uncount(self._rows, step.touches.rows)
             _uncount(self._inodes, step.touches.inodes)
             self._moves.discard(step.id)
+
+    def reorder(self, steps: Iterable[Step]) -> None:
+        """Stand in the order of *steps*: all that is here, some with other numbers."""
+        self._steps = deque(steps)
+        self._moves = {step.id for step in self._steps if step.moves_directory}
+
+    def touches(self, ino: InodeNo) -> bool:
+        """Tell whether anything that waits touches *ino*."""
+        return ino in self._inodes
+
+    def touched(self, ino: InodeNo, mark: int) -> bool:
+        """Tell whether an operation numbered *mark* or less that touches *ino* waits."""
+        if ino not in self._inodes:
+            return False
+        return any(ino in step.touches.inodes for step in self._steps if step.id <= mark)
 
     def moves_directory(self, number: int) -> bool:
         """Tell whether the operation in row *number* may have moved a directory, or two."""

@@ -23,6 +23,10 @@ XATTR_REPLACE = 2
 """Flags of setxattr(2)."""
 
 
+MARK = b"user.lucid.writer"
+"""The extended attribute that `Mark` sets. No program can set it, and none is shown it as it is."""
+
+
 class Create(msgspec.Struct, frozen=True, tag="create"):
     """Make a new inode under a name. *ino* comes from `Replica.new_ino`; *target* is a symlink's."""
 
@@ -136,6 +140,22 @@ class RemoveXattr(msgspec.Struct, frozen=True, tag="removexattr"):
     time_ns: int
 
 
+class NameBlocks(msgspec.Struct, frozen=True, tag="blocks"):
+    """Name blocks that several files share, so that none of them waits for another."""
+
+    blocks: list[BlockName]
+
+
+class Mark(msgspec.Struct, frozen=True, tag="mark"):
+    """Say, or with None take back, where the content of a file on its way stays: fs/state.py.
+
+    An extended attribute that leaves the times alone.
+    """
+
+    ino: InodeNo
+    value: bytes | None
+
+
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
     """Delete what is left of a file without names, now that its last open handle is closed.
 
@@ -177,6 +197,8 @@ Intent = (
     | Write
     | SetXattr
     | RemoveXattr
+    | NameBlocks
+    | Mark
     | Forget
     | Restore
 )

@@ -11,22 +11,32 @@ from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica import intents, rows
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.database import Database, Unfit
-from lucidnode.fs.replica.footprint import Line
-from lucidnode.fs.replica.inode import MAX_DEPTH
+from lucidnode.fs.replica.footprint import Line, Step
+from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import Recorded
+from lucidnode.fs.replica.overtaking import (
+    Choice,
+    Fences,
+    Shipping,
+    choose,
+    laid_again,
+    renumbered,
+    row_found,
+    shared_times,
+)
 from lucidnode.fs.replica.rebase import Outcome, Waiting
 from lucidnode.fs.replica.row_rules import MAX_BYTES, MAX_ROWS, checked_changes, encoded_operation
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.rows import TIME_COLUMNS, RowChange
 from lucidnode.fs.replica.tree_rules import MAX_ANCESTORS, check_tree
 from lucidnode.node.client.ids import BlockId, Seq
 
 _BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
 """Moves of directories in one entry: each may move two, and both lie below MAX_DEPTH others."""
 
-_BATCH_BLOCKS = 512
-"""Blocks one entry may wait for: others see a long copy grow, not appear at the end."""
-
 _ID_SIZE = 32
+
+_FIRST = 2**40
+"""The number of the first operation of a replica. Those that overtake others count down."""
 
 
 class Journal:
@@ -39,7 +49,8 @@ class Journal:
             " coalesce((SELECT last FROM inflight), 0))"
         )
         assert row is not None
-        self._last: int = row[0]
+        self._last: int = max(row[0], _FIRST)
+        self._fences = Fences()
         self._line = Line()
         self.look_again()
 
@@ -136,18 +147,59 @@ class Journal:
 
     # -- what is on its way ------------------------------------------------------------------
 
-    def batch(self) -> Batch | None:
-        """Return the next entry's contents, or None if nothing waits.
+    def choose(self, shipping: Shipping) -> Choice:
+        """Return what the next entry may carry, and what has to wait for *shipping*."""
+        ready_files = self._fences.ready_files(self._line, shipping)
+        return choose(self._line, ready_files, shipping, MAX_ROWS)
+
+    def give_way(self, choice: Choice) -> list[Step]:
+        """Let the ready of *choice* overtake the held; return the line as it stands then.
+
+        Hand it to `line.reorder` once the transaction is through.
+        """
+        line = list(self._line)
+        rest = line[len(choice.ready) + len(choice.held) :]
+        if not choice.held or not any(step.id > choice.held[0].id for step in choice.ready):
+            return line
+        for ino in shared_times(choice):
+            self._lay_again(ino, choice, rest)
+        order = renumbered(choice)
+        for old, new in zip([*choice.ready, *choice.held], order, strict=True):
+            if old.id != new.id:
+                self._database.change("UPDATE pending SET id = ? WHERE id = ?", (new.id, old.id))
+        return [*order, *rest]
+
+    def _lay_again(self, ino: InodeNo, choice: Choice, rest: list[Step]) -> None:
+        """Write anew how the operations change the row of *ino*, one after the other."""
+        overtaking = [step for step in choice.ready if step.id > choice.held[0].id]
+        behind = [step for step in [*choice.held, *rest] if ino in step.touches.changed]
+        steps = [*(step for step in overtaking if ino in step.touches.changed), *behind]
+        changes = [self.changes_of(step.id) for step in steps]
+        ready = len(steps) - len(behind)
+        by_age = sorted(range(len(steps)), key=lambda place: steps[place].id)
+        before = row_found(ino, (change for place in by_age for change in changes[place]))
+        if before is None:
+            return  # the line knows too much
+        after = laid_again(before, changes, lambda place: place >= ready)
+        for step, of_step in zip(steps, changes, strict=True):
+            self.set_changes_of(step.id, of_step)
+        self._database.change(
+            "UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?",
+            (*(after[column] for column in TIME_COLUMNS), ino),
+        )
+
+    def batch(self, until: int | None = None) -> Batch | None:
+        """Return the next entry's contents, or None if nothing waits before number *until*.
 
         An empty changeset means that the operations cancel out: settle them without an entry.
         Raises ReplicaCorrupt if the entry would count as empty: a fault of ours.
         """
         changes: list[RowChange] = []
-        last = 0
-        for number, change in self._rows_of_one_batch():
+        last: int | None = None
+        for number, change in self._rows_of_one_batch(until):
             last = number
             changes += change
-        if last == 0:
+        if last is None:
             return None
         needs = tuple(
             BlockId(bytes(new[0]))
@@ -171,19 +223,18 @@ class Journal:
         except Unfit as error:
             raise ReplicaCorrupt(f"changes made here break the format: {error}") from error
 
-    def _rows_of_one_batch(self) -> Iterator[tuple[int, list[RowChange]]]:
-        size = count = blocks = moves = 0
+    def _rows_of_one_batch(self, until: int | None) -> Iterator[tuple[int, list[RowChange]]]:
+        size = count = moves = 0
         for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
+            if number == until:
+                return
             changes = rows.decode(raw)
             size += len(raw)
             count += len(changes)
             moves += self._line.moves_directory(number)
             if size > MAX_BYTES or count > MAX_ROWS or moves > _BATCH_MOVES:
                 return  # alone, each operation fits
-            blocks += sum(table == "block" for table, _, _ in changes)
             yield number, changes
-            if blocks >= _BATCH_BLOCKS:
-                return
 
     def in_flight(self) -> InFlight | None:
         """Return the entry that may exist in the bucket already, or None."""

@@ -87,6 +87,8 @@ class Operations:
             intents.Write: self._write,
             intents.SetXattr: self._set_xattr,
             intents.RemoveXattr: self._remove_xattr,
+            intents.NameBlocks: self._name_blocks,
+            intents.Mark: self._mark,
             intents.Forget: self._forget,
             intents.Restore: self._restore,
         }
@@ -303,6 +305,18 @@ class Operations:
             "DELETE FROM xattr WHERE ino = ? AND name = ?", (intent.ino, intent.name)
         ):
             raise NoAttribute("extended attribute")
+        return Recorded(intent, intent.ino, 0, version)
+
+    def _name_blocks(self, intent: intents.NameBlocks, version: int) -> Recorded:
+        self._content.name_blocks(intent.blocks)
+        return Recorded(intent, 0, 0, version)
+
+    def _mark(self, intent: intents.Mark, version: int) -> Recorded:
+        self._file(intent.ino)
+        place = (intent.ino, intents.MARK)
+        self._database.change("DELETE FROM xattr WHERE ino = ? AND name = ?", place)
+        if intent.value is not None:
+            self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
         return Recorded(intent, intent.ino, 0, version)
 
     def _forget(self, intent: intents.Forget, version: int) -> Recorded:

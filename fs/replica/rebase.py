@@ -90,7 +90,11 @@ def rewritten_by(winner: list[RowChange]) -> set[InodeNo]:
 
 
 def _that_fit(xattrs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the first of *xattrs*, as many as we give one file: others may have given it more."""
+    """Return the first of *xattrs*, as many as we give one file: others may have given it more.
+
+    The mark of a file on its way belongs to the file, not to a copy.
+    """
+    xattrs = [xattr for xattr in xattrs if xattr[0] != intents.MARK]
     sizes = accumulate(len(name) + len(value) for name, value in xattrs)
     count = sum(size <= MAX_XATTR_BYTES for size in sizes)
     return xattrs[: min(count, MAX_XATTRS)]
@@ -250,7 +254,7 @@ class Rebase:
                 return self._rename(intent, InodeNo(recorded.ino), InodeNo(recorded.replaced))
             case intents.Restore() as intent:
                 return self._restore_again(intent)
-            case intents.Forget() as intent:
+            case intents.Forget() | intents.NameBlocks() as intent:
                 return intent
             case intents.Write() | intents.Truncate() as intent:
                 # Never onto the winner's content: our version is restored at the end, whole,

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.fs.errors import FileTooBig, ReadOnly
+from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
@@ -24,6 +25,7 @@ from lucidnode.fs.replica.journal import Journal
 from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
+from lucidnode.fs.replica.overtaking import Shipping
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rebase import Outcome, Rebase
 from lucidnode.fs.replica.row_rules import checked_changes
@@ -219,7 +221,7 @@ class Replica:
         return self._tails.of(ino)
 
     def packed(
-        self, pack: BlockId, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
+        self, pack: BlockName, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
     ) -> None:
         """Turn tails into extents: (row, offset in the pack) each, and the writes that map them.
 
@@ -227,7 +229,8 @@ class Replica:
         are gone are simply in the pack.
         """
         with self._database.transaction() as changes:
-            self._tails.assign(pack, places)
+            self._tails.assign(pack.id, places)
+            self._record(intents.NameBlocks([pack]), changes)
             for write in writes:
                 if self._queries.attributes(write.ino) is not None:
                     for part in self._content.parts(write, SLICE):
@@ -274,14 +277,34 @@ class Replica:
         """Return a mark for everything done so far, for `is_settled`."""
         return self._journal.last
 
-    def is_settled(self, mark: int) -> bool:
-        """Tell whether everything up to *mark* is committed."""
+    def is_settled(self, mark: int, ino: InodeNo | None = None) -> bool:
+        """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
+        if ino is not None:
+            return not self._journal.line.touched(ino, mark)
         oldest = self._journal.oldest()
         return oldest is None or oldest > mark
 
-    def next_batch(self) -> Batch | None:
-        """Return what the next entry should carry, or None. Operations that cancel out go."""
-        while (batch := self._journal.batch()) is not None and not batch.changeset:
+    def is_pending(self, ino: InodeNo) -> bool:
+        """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
+        return ino in self._tails.ends or self._journal.line.touches(ino)
+
+    def next_batch(self, shipping: Shipping | None = None) -> Batch | None:
+        """Return what the next entry should carry, or None. Operations that cancel out go.
+
+        With *shipping*, that is what can be committed now, ahead of what has to wait; without, all
+        of it in its order.
+        """
+        first_held = None
+        if shipping is not None:
+            choice = self._journal.choose(shipping)
+            if choice.held:
+                if not choice.ready:
+                    return None
+                with self._database.transaction():
+                    line = self._journal.give_way(choice)
+                self._journal.line.reorder(line)
+                first_held = choice.held[0].id
+        while (batch := self._journal.batch(first_held)) is not None and not batch.changeset:
             with self._database.transaction():
                 self._journal.settle(batch.last)
             self._journal.line.drop(batch.last)

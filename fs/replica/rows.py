@@ -25,6 +25,9 @@ TARGET_COLUMN = 11
 VERSION_COLUMN = 12
 """Places in a row of `inode`."""
 
+TIME_COLUMNS = (MTIME_COLUMN, CTIME_COLUMN)
+"""What making and removing names sets in a directory, apart from `nlink`."""
+
 
 def key_of(change: RowChange) -> tuple[int | bytes | str, ...]:
     """Return what identifies the changed row: its table and primary key."""

@@ -15,10 +15,8 @@ from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.footprint import footprint, needs_of
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.journal import Journal
-from lucidnode.fs.replica.rows import CTIME_COLUMN, KIND_COLUMN, MTIME_COLUMN, Row, RowChange
+from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
 from lucidnode.fs.replica.tree_rules import check_tree
-
-_TIMES = (MTIME_COLUMN, CTIME_COLUMN)
 
 
 class _Shared(NamedTuple):
@@ -87,7 +85,7 @@ def _times_only(old: Row | None, new: Row | None) -> dict[int, int | bytes] | No
         return None
     columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
     set_to = {place: value for place, value in enumerate(columns) if value is not None}
-    return set_to if set_to.keys() <= set(_TIMES) else None
+    return set_to if set_to.keys() <= set(TIME_COLUMNS) else None
 
 
 def _put_on_top(
@@ -109,7 +107,7 @@ def _put_on_top(
     if old is None or new is None:
         return None
     found = tuple(theirs.get(column, value) for column, value in enumerate(old))
-    if theirs and any(new[at] in {old[at], found[at]} for at in _TIMES):
+    if theirs and any(new[at] in {old[at], found[at]} for at in TIME_COLUMNS):
         return None
     changes[place] = ("inode", found, new)
     return old
@@ -120,5 +118,5 @@ def _is_of(ino: InodeNo, *versions: Row | None) -> bool:
 
 
 def _set_times(database: Database, row: Row) -> None:
-    ino, times = row[0], [row[at] for at in _TIMES]
+    ino, times = row[0], [row[at] for at in TIME_COLUMNS]
     database.change("UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (*times, ino))

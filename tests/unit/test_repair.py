@@ -204,7 +204,7 @@ def pack_without_staging(desk: Desk) -> None:
         for tail, start in zip(tails, starts, strict=True)
     ]
     node.replica.packed(
-        block.id, [(tail.row, start) for tail, start in zip(tails, starts, strict=True)], writes
+        block, [(tail.row, start) for tail, start in zip(tails, starts, strict=True)], writes
     )
 
 

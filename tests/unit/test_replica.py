@@ -432,7 +432,7 @@ def test_packing_changes_no_byte_and_survives_a_crash_before_staging(node: Node)
     pack = node.blocks.seal(b"firstsecond")
     tails = node.replica.tails()
     node.replica.packed(
-        pack.id,
+        pack,
         [(tails[0].row, 0), (tails[1].row, 5)],
         [
             Write(one, [NewExtent(0, 5, pack.id, 0)], [pack], 0),

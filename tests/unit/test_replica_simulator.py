@@ -34,7 +34,9 @@ class Simulation:
         self.journal = Journal()
         blocks = Blocks()
         self.nodes = [SimulatedNode(path / f"{n}.db", n, blocks, seed) for n in ("x", "y", "zed")]
-        self.hit = dict.fromkeys(("lost", "unknown", "late", "crash", "bad", "moved"), 0)
+        self.hit = dict.fromkeys(
+            ("lost", "unknown", "late", "crash", "bad", "moved", "held", "overtook"), 0
+        )
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -78,9 +80,13 @@ class Simulation:
         """Try to commit; at each step the node may crash, and the reply may get lost."""
         if node.replica.in_flight() is None:
             node.pack_tails()
-            batch = node.replica.next_batch()
+            oldest = node.oldest()
+            batch = node.replica.next_batch(node.shipping)
             if batch is None:
+                self.hit["held"] += 1
                 return
+            self.hit["overtook"] += (node.oldest() or 0) < (oldest or 0)
+            assert set(batch.needs) <= node.shipping.here
             node.replica.set_in_flight(batch, batch.changeset)
         flight = node.replica.in_flight()
         assert flight is not None

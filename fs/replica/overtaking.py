@@ -1,0 +1,193 @@
+"""Lets what is ready be committed before what still waits for its uploads.
+
+An entry names only blocks that the bucket has, so a film that uploads for an hour would hold up
+every save behind it. But a save that touches nothing of what waits means the same before it as
+behind it. All that the two may share are the times of directories: the later of them shows, as it
+does where an entry of another node slides under our work (fs/replica/slide.py).
+
+The content of a file goes into one entry, or into entries that follow each other: none of the
+operations that make it is ready before all of them are, nor while a program is at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from lucidnode.fs.replica.footprint import Line, Step
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.rows import TIME_COLUMNS, Row, RowChange
+from lucidnode.node.client.ids import BlockId
+
+WINDOW = 16_384
+"""How many operations are looked at for one entry: what is ready behind as many that are not waits
+for some of them. A look at all of them takes some 30 ms, in which the mount answers nobody."""
+
+
+class Shipping(Protocol):
+    """What is known of the way to the bucket."""
+
+    def arrived(self, block: BlockId) -> bool:
+        """Tell whether the bucket has *block*."""
+
+    def unfinished(self, ino: InodeNo) -> bool:
+        """Tell whether a program has changed *ino*, and neither closed nor synced it yet."""
+
+
+class Choice(NamedTuple):
+    """What the next entry may carry, and what has to wait; both in their order in the line."""
+
+    ready: list[Step]
+    held: list[Step]
+
+
+class Fences:
+    """Which operations make a content together: those that waited when it was finished.
+
+    Later changes of a file are a content of their own, so that one which grows for hours is seen to
+    grow.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[InodeNo, int] = {}
+
+    def ready_files(self, line: Line, shipping: Shipping) -> dict[InodeNo, int]:
+        """Return, by file, the last operation of a content whose blocks have all arrived."""
+        contents: dict[InodeNo, list[Step]] = {}
+        for step in line:
+            if step.content is not None:
+                contents.setdefault(step.content, []).append(step)
+        kept: dict[InodeNo, int] = {}
+        ready: dict[InodeNo, int] = {}
+        for ino, steps in contents.items():
+            last = self._last.get(ino)
+            if last is None or steps[0].id > last:
+                if shipping.unfinished(ino):
+                    continue
+                last = steps[-1].id
+            kept[ino] = last
+            if all(shipping.arrived(b) for step in steps if step.id <= last for b in step.blocks):
+                ready[ino] = last
+        self._last = kept
+        return ready
+
+
+def choose(
+    line: Iterable[Step], ready_files: dict[InodeNo, int], shipping: Shipping, most_rows: int
+) -> Choice:
+    """Choose for an entry of about *most_rows* rows. Pure."""
+    chosen = Choice([], [])
+    held = _Held()
+    rows = 0
+    for looked_at, step in enumerate(line):
+        if rows > most_rows or looked_at >= WINDOW:
+            break
+        if step.content is not None:
+            free = step.id <= ready_files.get(step.content, step.id - 1)
+        else:
+            free = all(shipping.arrived(block) for block in step.blocks)
+        if free and not held.meets(step):
+            chosen.ready.append(step)
+            rows += len(step.touches.rows) + len(step.touches.changed)
+        else:
+            chosen.held.append(step)
+            held.add(step)
+    return chosen
+
+
+class _Held:
+    """All that the operations which wait touch."""
+
+    def __init__(self) -> None:
+        self._rows: set[int] = set()
+        self._inodes: set[InodeNo] = set()
+        self._reshaped: set[InodeNo] = set()
+        self._born_or_gone: set[InodeNo] = set()
+        self._moves_directory = False
+
+    def add(self, step: Step) -> None:
+        touches = step.touches
+        self._rows.update(touches.rows)
+        self._inodes.update(touches.inodes)
+        self._reshaped.update(touches.reshaped)
+        self._born_or_gone.update(touches.born_or_gone)
+        self._moves_directory |= step.moves_directory
+
+    def meets(self, step: Step) -> bool:
+        """Tell whether *step* would mean something else before all of it."""
+        touches = step.touches
+        if not self._rows.isdisjoint(touches.rows) or not self._rows.isdisjoint(step.uses):
+            return True
+        if step.mark:
+            return not self._born_or_gone.isdisjoint(touches.inodes)
+        # Two moves of directories can make a cycle out of rows that only one of them touches.
+        return (
+            (self._moves_directory and step.moves_directory)
+            or not self._reshaped.isdisjoint(touches.inodes)
+            or not self._inodes.isdisjoint(touches.reshaped)
+        )
+
+
+def renumbered(choice: Choice) -> list[Step]:
+    """Return the steps of *choice* in their new order, the ready ones with numbers before the held.
+
+    No number grows: whoever waits for one never believes too early that it is settled.
+    """
+    limit = choice.held[0].id
+    moved = []
+    for step in reversed(choice.ready):
+        limit = min(step.id, limit - 1)
+        moved.append(step._replace(id=limit))
+    return [*reversed(moved), *choice.held]
+
+
+def shared_times(choice: Choice) -> set[InodeNo]:
+    """Return the inodes whose times both sides set, where the ready overtake the held."""
+    first = choice.held[0].id
+    overtaking = {ino for step in choice.ready if step.id > first for ino in step.touches.changed}
+    return overtaking & {ino for step in choice.held for ino in step.touches.changed}
+
+
+def row_found(ino: InodeNo, changes: Iterable[RowChange]) -> Row | None:
+    """Return the row of *ino* as the first of *changes* found it; None if none of them met it."""
+    return next(
+        (
+            old
+            for table, old, _ in changes
+            if table == "inode" and old is not None and old[0] == ino
+        ),
+        None,
+    )
+
+
+def laid_again(before: Row, changes: list[list[RowChange]], held: Callable[[int], bool]) -> Row:
+    """Have *changes*, those of operations in their new order, follow each other in one inode's row.
+
+    *before* is the row that the first of them found. What of them is `held(place)` moves no time
+    back. Changes the lists in place, and returns the row as it is in the end.
+    """
+    row = before
+    for place, of_operation in enumerate(changes):
+        kept: list[RowChange] = []
+        for change in of_operation:
+            table, old, new = change
+            if table != "inode" or old is None or new is None or old[0] != row[0]:
+                kept.append(change)
+                continue
+            later = _applied(row, old, new, only_later=held(place))
+            if later != row:
+                kept.append(("inode", row, later))
+            row = later
+        of_operation[:] = kept
+    return row
+
+
+def _applied(row: Row, old: Row, new: Row, *, only_later: bool) -> Row:
+    return tuple(
+        was_now
+        if was == now
+        else max(int(now), int(was_now))
+        if only_later and place in TIME_COLUMNS
+        else now
+        for place, (was_now, was, now) in enumerate(zip(row, old, new, strict=True))
+    )
