@@ -35,6 +35,7 @@ from lucidnode.fs.replica.intents import (
     SetXattr,
     Unlink,
 )
+from lucidnode.fs.replica.operations import check_length
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.writer import Writer
@@ -102,6 +103,7 @@ class FileSystem:
         """Return what *name* in *parent* is."""
         if name in {b".", b".."}:
             return self.attributes(parent if name == b"." else self.parent_of(parent))
+        check_length(name)
         found = self._replica.lookup(parent, name)
         if found is None:
             raise FileMissing(name.decode(errors="replace"))

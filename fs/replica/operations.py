@@ -371,6 +371,7 @@ class Operations:
         return found
 
     def _named(self, parent: InodeNo, name: bytes) -> Attributes:
+        check_length(name)
         found = self._queries.lookup(parent, name)
         if found is None:
             self._queries.directory(parent)
@@ -422,7 +423,12 @@ class Operations:
 
 def check_name(name: bytes) -> None:
     """Raise NameTooLong or Invalid unless *name* may stand in a directory."""
-    if len(name) > MAX_NAME:
-        raise NameTooLong("name")
+    check_length(name)
     if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
         raise Invalid("name")
+
+
+def check_length(name: bytes) -> None:
+    """Raise NameTooLong if *name* is longer than any name: it is not missing, it cannot be."""
+    if len(name) > MAX_NAME:
+        raise NameTooLong("name")

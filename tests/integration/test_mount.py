@@ -106,6 +106,42 @@ def test_errors_are_those_of_linux(mounted: Path) -> None:
         assert caught.value.errno == expected
 
 
+def test_a_name_over_255_bytes_is_too_long_for_every_call(mounted: Path) -> None:
+    long = mounted / ("n" * 256)
+    (mounted / "file").write_bytes(b"x")
+    (mounted / "dir").mkdir()
+    calls: list[Callable[[], object]] = [
+        lambda: os.stat(long),
+        lambda: os.open(long, os.O_RDONLY),
+        lambda: os.stat(long / "below"),
+        lambda: os.stat(mounted / "dir" / long.name / "below"),
+        lambda: os.mkdir(long),
+        lambda: os.mkfifo(long),
+        lambda: os.symlink("file", long),
+        lambda: os.link(mounted / "file", long),
+        lambda: os.link(long, mounted / "other"),
+        lambda: os.rename(mounted / "file", long),
+        lambda: os.rename(long, mounted / "other"),
+        lambda: os.unlink(long),
+        lambda: os.rmdir(long),
+        lambda: os.truncate(long, 0),
+        lambda: os.chmod(long, 0o600),
+        lambda: os.utime(long),
+        lambda: os.readlink(long),
+        lambda: os.listdir(long),
+        lambda: os.getxattr(long, "user.label"),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            call()
+        assert caught.value.errno == errno.ENAMETOOLONG
+    assert sorted(os.listdir(mounted)) == ["dir", "file"]
+    # The names of extended attributes are the kernel's to judge, as on any file system.
+    with pytest.raises(OSError, match=r"\[Errno") as caught:
+        os.setxattr(mounted / "file", "user." + "n" * 251, b"")
+    assert caught.value.errno == errno.ERANGE
+
+
 def test_names_are_bytes(mounted: Path) -> None:
     names = [b"\xff\xfe", "\u00e9".encode(), "e\u0301".encode(), b"new\nline", b"n" * 255]
     for name in names:
