@@ -20,6 +20,7 @@ from lucidnode.fs.errors import (
     ReadOnly,
     Unsupported,
 )
+from lucidnode.fs.listing import DOT, DOT_DOT, START, Entry, Places
 from lucidnode.fs.open_files import OpenFile, OpenFiles
 from lucidnode.fs.reader import Reader
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
@@ -94,6 +95,7 @@ class FileSystem:
         self._clock = clock
         self._committed = committed
         self._refusal = "mounted read-only" if read_only else ""
+        self._places = Places(replica.names_in)
         self._unchanged: set[InodeNo] = set()
         """Files whose pages in the kernel are those of the content they have now."""
 
@@ -216,25 +218,33 @@ class FileSystem:
             raise NotDirectory("not a directory")
         return self._open.open_directory(ino)
 
-    def entries(self, handle: int, passed: int) -> list[tuple[bytes, Attributes]]:
-        """Return some entries after the first *passed* ones; none at the end.
+    def entries(self, handle: int, place: int) -> list[Entry]:
+        """Return some entries behind *place*, START or one handed out before; none at the end.
 
         What is created or removed between two calls may or may not be seen; everything else is
-        seen exactly once, for the place in the listing is kept as a name.
+        seen exactly once, on whichever handle the listing goes on. Raises Invalid for a place that
+        nobody knows.
         """
         directory = self._open.directory(handle)
-        if passed == 0:
-            ino = directory.ino
-            directory.passed = [b".", b".."]
-            return [
-                (b".", self.attributes(ino)),
-                (b"..", self.attributes(self.parent_of(ino))),
+        ino = directory.ino
+        if place in {START, DOT}:
+            dots = [
+                Entry(b".", self.attributes(ino), DOT),
+                Entry(b"..", self.attributes(self.parent_of(ino)), DOT_DOT),
             ]
-        del directory.passed[passed:]
-        after = directory.passed[-1] if passed > 2 else None
-        found = self._replica.list_names(directory.ino, after, PAGE_OF_NAMES)
-        directory.passed += [name for name, _ in found]
-        return [(name, self._writer.amended(attributes)) for name, attributes in found]
+            return dots[place:]
+        if place == DOT_DOT:
+            after = None
+        else:
+            # What this handle saw last it knows by itself, whatever else is being listed.
+            after = directory.page.get(place) or self._places.name_at(ino, place)
+        page = [
+            Entry(name, self._writer.amended(attributes), self._places.hand_out(ino, name))
+            for name, attributes in self._replica.list_names(ino, after, PAGE_OF_NAMES)
+        ]
+        if page:
+            directory.page = {entry.place: entry.name for entry in page}
+        return page
 
     def release_directory(self, handle: int) -> None:
         """Close a handle of `open_directory`."""

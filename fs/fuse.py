@@ -7,6 +7,7 @@ each process in module globals, so this module does not pretend otherwise.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -173,10 +174,10 @@ class Adapter(pyfuse3.Operations):
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         with _replying("readdir", gone=errno.ESTALE):
             while page := self._files.entries(fh, start_id):
-                for name, attributes in page:
-                    start_id += 1
-                    if not pyfuse3.readdir_reply(token, name, self._entry(attributes), start_id):
+                for name, attributes, place in page:
+                    if not pyfuse3.readdir_reply(token, name, self._entry(attributes), place):
                         return
+                    start_id = place
 
     async def releasedir(self, fh: int) -> None:
         self._files.release_directory(fh)
@@ -284,8 +285,14 @@ class Session:
         await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
 
     def stop(self) -> None:
-        """Have `serve` return."""
-        pyfuse3.terminate()
+        """Have `serve` return. To be called in the loop that serves."""
+        # pyfuse3 ends the wait for requests by its future. A request that comes in at this moment
+        # ends it, too: the one that is later must find nothing to end.
+        loop = asyncio.get_running_loop()
+        for descriptor in list(pyfuse3.asyncio._read_futures):  # noqa: SLF001  # nothing else tells
+            loop.remove_reader(descriptor)
+        with contextlib.suppress(asyncio.InvalidStateError):
+            pyfuse3.terminate()
 
     def close(self) -> None:
         """Unmount, if it still is mounted."""

@@ -24,10 +24,10 @@ class OpenFile:
 
 @dataclass(slots=True)
 class OpenDirectory:
-    """One open directory. *passed* are the names handed out so far: entry n is passed[n - 1]."""
+    """One open directory. *page* are the names handed out last, by the place behind each."""
 
     ino: InodeNo
-    passed: list[bytes] = field(default_factory=list)
+    page: dict[int, bytes] = field(default_factory=dict)
 
 
 class OpenFiles:

@@ -113,10 +113,10 @@ class Database:
         except apsw.Error as error:
             raise _mapped(error) from error
 
-    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+    def stream(self, sql: str, bindings: Sequence[Binding] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one query and yield its rows as they are found; change nothing meanwhile."""
         try:
-            yield from self._connection.execute(sql)
+            yield from self._connection.execute(sql, bindings)
         except apsw.Error as error:
             raise _mapped(error) from error
 

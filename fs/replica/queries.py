@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
@@ -73,6 +74,13 @@ class Queries:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
         rows = self._database.rows(_NAMES, (parent, after or b"", limit))
         return [(row[0], _attributes(row[1:])) for row in rows]
+
+    def names_in(self, parent: InodeNo) -> Iterator[bytes]:
+        """Yield every name in directory *parent*, in byte order; change nothing meanwhile."""
+        found = self._database.stream(
+            "SELECT name FROM name WHERE parent = ? ORDER BY name", (parent,)
+        )
+        return (name for (name,) in found)
 
     def has_names(self, directory: InodeNo) -> bool:
         """Tell whether *directory* is not empty."""

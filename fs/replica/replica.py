@@ -7,7 +7,7 @@ all of it or nothing. One thread uses a replica; in asyncio that thread is the l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -109,6 +109,10 @@ class Replica:
         if not self._tails.ends:
             return found
         return [(name, self._with_tails(attributes)) for name, attributes in found]
+
+    def names_in(self, parent: InodeNo) -> Iterator[bytes]:
+        """Yield every name in directory *parent*; change nothing meanwhile."""
+        return self._queries.names_in(self._merged.now(parent))
 
     def parent_of(self, directory: InodeNo) -> InodeNo | None:
         """Return the parent of *directory*; None for the root and for what is not in the tree."""

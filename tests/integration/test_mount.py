@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
+import platform
 import stat
 import struct
 import subprocess
@@ -33,6 +35,9 @@ ACL = struct.pack("<I", 2) + b"".join(
         (0x20, 4, 2**32 - 1),
     ]
 )
+
+
+_GETDENTS64 = 217 if platform.machine() == "x86_64" else 61
 
 
 @pytest.fixture
@@ -160,6 +165,66 @@ def test_a_large_directory_lists_each_name_once(mounted: Path) -> None:
     assert len(found) == len(set(found)) == 1000
     listed = subprocess.run(["ls", "-a", mounted], capture_output=True, check=True).stdout.split()
     assert listed[:2] == [b".", b".."]
+
+
+def listed(directory: Path, place: int = 0, most: int = 1 << 30) -> list[tuple[str, int]]:
+    """Return (name, place behind it) of entries behind *place*, through a handle of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(4096)
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    found: list[tuple[str, int]] = []
+    try:
+        os.lseek(handle, place, os.SEEK_SET)
+        while len(found) < most:
+            size = libc.syscall(_GETDENTS64, handle, buffer, len(buffer))
+            if size < 0:
+                raise OSError(ctypes.get_errno(), "getdents64")
+            if size == 0:
+                break
+            at = 0
+            while at < size:
+                _, behind, length, _ = struct.unpack_from("<QqHB", buffer, at)
+                name = buffer.raw[at + 19 : at + length].split(b"\0", 1)[0]
+                found.append((os.fsdecode(name), behind))
+                at += length
+    finally:
+        os.close(handle)
+    return found[:most]
+
+
+def test_a_listing_goes_on_through_any_handle_whatever_changed_meanwhile(
+    node: Workstation,
+) -> None:
+    node.mount()
+    top = node.mountpoint / "frames"
+    top.mkdir()
+    for number in range(0, 600, 2):
+        (top / f"{number:03d}").touch()
+    whole = listed(top)
+    assert [name for name, _ in whole[:2]] == [".", ".."]
+    stayed = {name for name, _ in whole}
+    for at in (0, 1, 2, 99, 250, len(whole) - 1):
+        name, place = whole[at]
+        rest = [name for name, _ in whole[at + 1 :]]
+        assert [name for name, _ in listed(top, place)] == rest
+        if at > 1:
+            # What the place stands behind goes, and others come before and behind it.
+            (top / name).unlink()
+            stayed.discard(name)
+            (top / f"{int(name) - 1:03d}").touch()
+            (top / f"{int(name) + 1:03d}").touch()
+            (top / "000 replaced").touch()
+            (top / "000 replaced").rename(top / "400")
+            on = [name for name, _ in listed(top, place) if name in stayed]
+            assert on == [name for name in rest if name in stayed]
+    before = listed(top)
+    node.unmount()
+    node.mount()
+    assert listed(top) == before
+    assert listed(top, before[100][1]) == before[101:]
+    with pytest.raises(OSError, match="getdents64") as caught:
+        listed(top, 12345)
+    assert caught.value.errno == errno.EINVAL
 
 
 def test_random_writes_and_truncates_match_a_reference_file(mounted: Path, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Places in directory listings: numbers that mean the same on every handle, and outlive changes.
+
+An NFS server continues a listing on a handle of its own, and `seekdir` on one that has been
+elsewhere since. So a place is no count of what one handle has passed: it is a hash of the name that
+was handed out last, and the listing goes on with the names behind that one, in byte order, whether
+it still is there or not. (In the order of the hashes the names would be found without any memory;
+but then `tar` and `cp -r` would open the frames of an image sequence at random.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from lucidnode.fs.errors import Invalid
+from lucidnode.fs.replica.inode import Attributes, InodeNo
+
+START = 0
+DOT = 1
+DOT_DOT = 2
+"""The places before everything, behind "." and behind ".."; no name has one of them."""
+
+_KNOWN = 65536
+"""Names whose place is remembered, over all directories: 20 MB."""
+
+
+class Entry(NamedTuple):
+    """One line of a listing, and the place behind it."""
+
+    name: bytes
+    attributes: Attributes
+    place: int
+
+
+def place_of(name: bytes) -> int:
+    """Return the place behind *name*, between 3 and 2**63 - 1: the same after a restart."""
+    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) >> 1
+    return max(number, DOT_DOT + 1)
+
+
+class Places:
+    """Tells which name a place stands behind. *names* are all names in a directory now."""
+
+    def __init__(
+        self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _KNOWN
+    ) -> None:
+        self._names = names
+        self._most_known = most_known
+        self._known: OrderedDict[tuple[InodeNo, int], bytes] = OrderedDict()
+
+    def hand_out(self, directory: InodeNo, name: bytes) -> int:
+        """Return the place behind *name*, and remember it: the name may be gone when it is used."""
+        place = place_of(name)
+        self._known[directory, place] = name
+        self._known.move_to_end((directory, place))
+        if len(self._known) > self._most_known:
+            self._known.popitem(last=False)
+        return place
+
+    def name_at(self, directory: InodeNo, place: int) -> bytes:
+        """Return the name that *place* in *directory* stands behind.
+
+        Looks at all its names if it has not handed that out lately. Raises Invalid if there is none
+        with that place any more: to go on from anywhere else would skip names, or double them.
+        """
+        if (known := self._known.get((directory, place))) is not None:
+            return known
+        for name in self._names(directory):
+            if place_of(name) == place:
+                return name
+        raise Invalid("a place that this listing never had, or that it forgot")
