@@ -117,6 +117,18 @@ class FileSystem:
         """Return the attributes of *ino*, with what is not saved yet."""
         return self._writer.amended(self._stored(ino))
 
+    def occupied(self, attributes: Attributes) -> int:
+        """Return the bytes that are stored of a file; its holes take none.
+
+        Never too few: `tar` takes a file that occupies nothing for one single hole. What lies in
+        several layers at once counts several times until it is saved.
+        """
+        if attributes.kind is not Kind.FILE:
+            return 0
+        ino = attributes.ino
+        stored = self._replica.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
+        return min(stored, attributes.size)
+
     def parent_of(self, directory: InodeNo) -> InodeNo:
         """Return the directory above; the root is above itself."""
         return ROOT if directory == ROOT else self._replica.parent_of(directory) or ROOT

@@ -19,6 +19,7 @@ from pathlib import Path
 import pyfuse3
 import pyfuse3.asyncio
 
+from lucidnode.fs.capacity import capacity
 from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
 from lucidnode.fs.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.mountpoint import FSNAME
@@ -37,8 +38,6 @@ WORKERS = 4096
 a page of memory; reads hold at most the part that fs/segments.py allows them (MAX_WAITING)."""
 
 _BLOCK = 4096
-_CAPACITY = 1 << 50
-"""What statfs says a project can hold: a bucket has no end, and programs want a number."""
 
 pyfuse3.asyncio.enable()
 
@@ -155,13 +154,13 @@ class Adapter(pyfuse3.Operations):
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         with _replying("statfs"):
-            used, files = self._files.usage()
+            shown = capacity(*self._files.usage())
             answer = pyfuse3.StatvfsData()
-            answer.f_bsize = answer.f_frsize = _BLOCK
-            answer.f_blocks = _CAPACITY // _BLOCK
-            answer.f_bfree = answer.f_bavail = max(_CAPACITY - used, 0) // _BLOCK
-            answer.f_files = 1 << 32
-            answer.f_ffree = answer.f_favail = max((1 << 32) - files, 0)
+            answer.f_bsize = answer.f_frsize = shown.unit
+            answer.f_blocks = shown.units
+            answer.f_bfree = answer.f_bavail = shown.free_units
+            answer.f_files = shown.files
+            answer.f_ffree = answer.f_favail = shown.free_files
             answer.f_namemax = 255
             return answer
 
@@ -254,7 +253,7 @@ class Adapter(pyfuse3.Operations):
         entry.st_rdev = file.rdev
         entry.st_size = file.size
         entry.st_blksize = _BLOCK
-        entry.st_blocks = -(-file.size // 512)
+        entry.st_blocks = -(-self._files.occupied(file) // 512)
         entry.st_atime_ns = file.atime_ns
         entry.st_mtime_ns = file.mtime_ns
         entry.st_ctime_ns = file.ctime_ns

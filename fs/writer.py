@@ -118,6 +118,11 @@ class Writer:
             attributes, size=max(attributes.size, file.end), mtime_ns=time_ns
         )
 
+    def unsaved_bytes(self, ino: InodeNo) -> int:
+        """Return how many bytes of *ino* lie above the replica, in all layers together."""
+        file = self._files.get(ino)
+        return 0 if file is None else file.size
+
     def unsaved(self) -> list[InodeNo]:
         """Return the files with bytes that the replica does not have."""
         return [file.ino for file in self._files if not file.empty]

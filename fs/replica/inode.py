@@ -44,6 +44,10 @@ MAX_XATTR_BYTES = 256 * 1024
 them a file can be deleted, or made again, in one journal entry."""
 
 
+NOT_COUNTED = -1
+"""In `Attributes.stored`: `Replica.stored_bytes` counts it."""
+
+
 class Kind(enum.IntEnum):
     """The type of a file. The numbers are Linux's DT_ values: `stat.S_IFMT(mode) >> 12`."""
 
@@ -71,6 +75,8 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     ctime_ns: int
     rdev: int
     version: Version
+    stored: int
+    """Bytes that extents hold; NOT_COUNTED for a large file, whose extents may be very many."""
 
     @property
     def st_mode(self) -> int:

@@ -9,14 +9,29 @@ from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadab
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.conflict_name import MARK
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, Attributes, Extent, InodeNo, Kind, Version
+from lucidnode.fs.replica.inode import (
+    MAX_DEPTH,
+    NOT_COUNTED,
+    ROOT,
+    Attributes,
+    Extent,
+    InodeNo,
+    Kind,
+    Version,
+)
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
 
+_COUNTED_SIZE = 64 * 1024 * 1024
+"""Bytes of the largest file whose extents are counted with its attributes: most have one or two,
+which takes 3 us."""
+
 _ATTRIBUTES = (
-    "i.ino, i.kind, i.mode, i.uid, i.gid, i.size, i.nlink, "
-    "i.atime_ns, i.mtime_ns, i.ctime_ns, i.rdev, i.version"
+    "i.ino, i.kind, i.mode, i.uid, i.gid, i.size, i.nlink, "  # noqa: S608  # constants only
+    "i.atime_ns, i.mtime_ns, i.ctime_ns, i.rdev, i.version, "
+    f"CASE WHEN i.kind != {Kind.FILE:d} OR i.size = 0 THEN 0 WHEN i.size <= {_COUNTED_SIZE} THEN "
+    f"(SELECT coalesce(sum(length), 0) FROM extent WHERE ino = i.ino) ELSE {NOT_COUNTED} END"
 )
 _BY_INO = f"SELECT {_ATTRIBUTES} FROM inode i WHERE ino = ?"  # noqa: S608  # constants only
 # A join asks for the same rows, and took 13 us where this takes 8.
@@ -157,6 +172,14 @@ class Queries:
             extents.append(Extent(first, last - first, name, block_offset + first - start))
         return extents
 
+    def stored_bytes(self, ino: InodeNo) -> int:
+        """Return how many bytes the extents of *ino* hold: 20 ms for 100,000 of them."""
+        row = self._database.row(
+            "SELECT coalesce(sum(length), 0) FROM extent WHERE ino = ?", (ino,)
+        )
+        assert row is not None
+        return int(row[0])
+
     def xattr(self, ino: InodeNo, name: bytes) -> bytes:
         """Return the value of an extended attribute, or raise NoAttribute."""
         row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", (ino, name))
@@ -183,7 +206,9 @@ class Queries:
 
 
 def _attributes(row: tuple[Any, ...]) -> Attributes:
-    ino, kind, mode, uid, gid, size, nlink, atime_ns, mtime_ns, ctime_ns, rdev, version = row
+    ino, kind, mode, uid, gid, size, nlink, atime_ns, mtime_ns, ctime_ns, rdev, version, stored = (
+        row
+    )
     known = _KINDS[kind]
     assert known is not None, "the schema checks kinds"
     return Attributes(
@@ -199,4 +224,5 @@ def _attributes(row: tuple[Any, ...]) -> Attributes:
         ctime_ns,
         rdev,
         Version(version),
+        stored,
     )

@@ -19,7 +19,15 @@ from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
 from lucidnode.fs.replica.content import Content
 from lucidnode.fs.replica.database import Database, Unfit
-from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeNo, Tail
+from lucidnode.fs.replica.inode import (
+    MAX_FILE_SIZE,
+    NOT_COUNTED,
+    Attributes,
+    Extent,
+    InodeNo,
+    Tail,
+    Version,
+)
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.journal import Journal
 from lucidnode.fs.replica.merged import Merged
@@ -38,6 +46,9 @@ from lucidnode.node.client.journal import empty_link
 _MOST_BYTES = 2**63 - 1
 """Sizes count holes, so a project can show more bytes than programs have numbers for."""
 
+_MOST_COUNTED = 4096
+"""Large files whose stored bytes are remembered."""
+
 
 class Replica:
     """One project's tree. Make it with `open`, and `close` it."""
@@ -53,6 +64,7 @@ class Replica:
         self._tails = Tails(database)
         self._barrier = Barrier(database.log_path, database.checkpoint)
         self._usage: tuple[int, int] | None = None
+        self._stored: dict[InodeNo, tuple[Version, int]] = {}
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
         self._unsaved: Callable[[], Iterable[InodeNo]] = tuple
@@ -148,6 +160,19 @@ class Replica:
         The loose tails of the file lie over this: see `tails_of`.
         """
         return self._queries.extents(ino, offset, length)
+
+    def stored_bytes(self, found: Attributes) -> int:
+        """Return how many bytes extents and tails hold of the file with the attributes *found*."""
+        tails = sum(len(tail.data) for tail in self._tails.of(found.ino))
+        if found.stored != NOT_COUNTED:
+            return found.stored + tails
+        version, stored = self._stored.get(found.ino, (None, 0))
+        if version != found.version:
+            stored = self._queries.stored_bytes(found.ino)
+            if len(self._stored) >= _MOST_COUNTED:
+                self._stored.clear()
+            self._stored[found.ino] = found.version, stored
+        return stored + tails
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project; of bytes, 2**63 - 1 means "or more"."""

@@ -75,6 +75,12 @@ class UnsavedFile:
         ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
         return max([self.dirty.end, self.staged.end, *ends])
 
+    @property
+    def size(self) -> int:
+        """Bytes in all layers together; one that lies in several counts several times."""
+        sealing = sum(sealing.size for sealing in self.sealing)
+        return self.dirty.size + sealing + sum(extent.length for extent in self.staged)
+
     def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
         """Return copies of the bytes in memory of [offset, offset + length), to be laid in order."""
         found = []

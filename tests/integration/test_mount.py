@@ -294,6 +294,40 @@ def test_sparse_files_read_as_zeros(mounted: Path) -> None:
         assert file.read(100_000) == bytes(100_000)
         file.seek((1 << 36) - 10)
         assert file.read() == bytes(10) + b"end"
+        # Nobody is told of holes: all of it is data, which is never wrong.
+        assert os.lseek(file.fileno(), 4096, os.SEEK_DATA) == 4096
+        assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == (1 << 36) + 3
+
+
+def test_du_counts_what_is_stored_and_not_the_holes(mounted: Path) -> None:
+    for name, hole in (("small", 1 << 20), ("large", 1 << 33)):
+        with (mounted / name).open("wb") as file:
+            file.seek(hole)
+            # Before it is saved, too: `tar` believes that what occupies nothing holds nothing.
+            file.write(noise(100_000))
+            file.flush()
+            assert 100_000 <= os.fstat(file.fileno()).st_blocks * 512 < 200_000
+            os.fsync(file.fileno())
+            assert os.fstat(file.fileno()).st_blocks == -(-100_000 // 512)
+            file.seek(0)
+            file.write(noise(4096))
+        assert (mounted / name).stat().st_blocks == 8 + 196
+        os.truncate(mounted / name, hole)
+        assert (mounted / name).stat().st_blocks == 8
+    (mounted / "whole").write_bytes(noise(3 * BLOCK + 5))
+    said = subprocess.run(["du", "-k", mounted / "whole"], capture_output=True, check=True).stdout
+    assert int(said.split()[0]) == 769
+
+
+def test_statfs_fits_programs_that_count_in_32_bits(mounted: Path) -> None:
+    for size in (0, 1 << 52):
+        (mounted / "claimed").touch()
+        os.truncate(mounted / "claimed", size)
+        found = os.statvfs(mounted)
+        assert found.f_bsize == found.f_frsize
+        assert max(found.f_blocks, found.f_files) < 2**32
+        assert found.f_bavail * found.f_frsize == 2**50
+        assert found.f_blocks * found.f_frsize == 2**50 + size
 
 
 def test_appending_writers_do_not_overwrite_each_other(mounted: Path) -> None:
