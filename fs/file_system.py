@@ -38,9 +38,9 @@ from lucidnode.fs.replica.intents import (
 )
 from lucidnode.fs.replica.operations import check_length
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.writer import Writer
-from lucidnode.node.client.clock import Clock
 
 _ACL = b"system.posix_acl_"
 
@@ -82,7 +82,7 @@ class FileSystem:
         writer: Writer,
         flusher: Flusher,
         open_files: OpenFiles,
-        clock: Clock,
+        clock: Stamps,
         committed: Callable[[], Awaitable[None]] | None,
         read_only: bool,
     ) -> None:
@@ -155,6 +155,7 @@ class FileSystem:
             )
             if rest.mtime_ns is not None:
                 self._writer.time_was_set(ino)
+                self._clock.seen(rest.mtime_ns)
         return self.attributes(ino)
 
     def usage(self) -> tuple[int, int]:

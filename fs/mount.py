@@ -39,6 +39,7 @@ from lucidnode.fs.repair import REPLICA_FILE
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.stager import Stager
@@ -235,7 +236,7 @@ class _Parts:
 @contextlib.asynccontextmanager
 async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
     """Start everything of a mount but FUSE; end all of it on leaving."""
-    clock = SystemClock()
+    clock = Stamps(SystemClock())
     home = Path(spec.home)
     async with contextlib.AsyncExitStack() as stack:
         alerts = Alerts(clock)

@@ -20,6 +20,7 @@ from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
+from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.stager import Stager
@@ -211,7 +212,7 @@ async def file_layer(
                         writer=writer,
                         flusher=flusher,
                         open_files=OpenFiles(),
-                        clock=clock,
+                        clock=Stamps(clock),
                         committed=committed,
                         read_only=False,
                     )

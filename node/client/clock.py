@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import Protocol
 
+_CLOCK_REALTIME_COARSE = 5
+"""Of Linux's <time.h>; Python has no name for it."""
+
 
 class Clock(Protocol):
     """A source of time that a test can replace."""
@@ -14,7 +17,10 @@ class Clock(Protocol):
         """Return seconds of CLOCK_BOOTTIME: never jumps, and runs on in suspend."""
 
     def wall_ns(self) -> int:
-        """Return nanoseconds since 1970, as the user's clock has it. It may jump."""
+        """Return nanoseconds since 1970, as the user's clock has it. It may jump.
+
+        In ticks of up to 10 ms, as the kernel stamps files.
+        """
 
     async def sleep(self, seconds: float) -> None:
         """Wait at least *seconds*."""
@@ -27,7 +33,7 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wall_ns(self) -> int:
-        return time.time_ns()
+        return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

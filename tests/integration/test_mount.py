@@ -460,6 +460,21 @@ def test_times_that_cameras_and_archives_bring_along(mounted: Path) -> None:
         assert file.stat().st_atime_ns == kept
 
 
+def test_what_is_made_later_is_never_older_whoever_took_the_time(mounted: Path) -> None:
+    touched, written = mounted / "touched", mounted / "written"
+    touched.touch()
+    beside = mounted.parent / "beside"  # asks the kernel for fine stamps, which carry it ahead
+    for step in range(150):
+        beside.write_bytes(b"%d" % step)
+        beside.stat()
+        touched.touch()
+        first = touched.stat().st_mtime_ns
+        written.write_bytes(b"x")
+        second = written.stat().st_mtime_ns
+        touched.touch()
+        assert first <= second <= touched.stat().st_mtime_ns, step
+
+
 def test_unmounting_ends_the_process(node: Workstation) -> None:
     pid = node.mount()
     (node.mountpoint / "last").write_bytes(b"words")
