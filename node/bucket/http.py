@@ -12,10 +12,12 @@ import errno
 import io
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from lucidnode.node.bucket.errors import Unreachable
@@ -30,6 +32,9 @@ _IDLE_S = 15.0
 """Less than stores and what stands before them keep a connection that nobody uses."""
 
 _PIECE = 1024 * 1024
+
+_DIRTY = 8
+"""Connections that are thrown away for one request: also new ones, if a server speaks first."""
 
 _REFUSED = {errno.ECONNREFUSED: "the connection is refused", errno.ENETUNREACH: "no network"}
 
@@ -48,9 +53,21 @@ class Answer:
         """How many bytes of body it promises, if it does."""
         return self._response.content_length
 
-    async def body(self, most: int) -> bytes:
-        """Return the body; raises Unavailable for one that is cut, altered, or over *most* bytes."""
-        if self._response.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
+    @property
+    def shows_its_end(self) -> bool:
+        """Tell whether a body that was cut can be told from one that ended."""
+        coding = self._response.headers.get("Transfer-Encoding", "")
+        return self.length is not None or coding.strip().lower() == "chunked"
+
+    async def body(
+        self, most: int, received_so_far: Callable[[int], None] = lambda _: None
+    ) -> bytes:
+        """Return the body; raises Unavailable for one that is cut, altered, or over *most* bytes.
+
+        *received_so_far* is told after every piece how many bytes have come.
+        """
+        codings = self._response.headers.getall("Content-Encoding", [])
+        if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
             raise Unavailable(f"Something before {self._where} alters what it sends.")
         if (self.length or 0) > most:
             raise Unavailable(f"The answer of {self._where} is too large to be one.")
@@ -62,6 +79,7 @@ class Answer:
                 received += len(piece)
                 if received > most:
                     raise Unavailable(f"The answer of {self._where} does not end.")
+                received_so_far(received)
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"The connection to {self._where} was cut short.") from error
         if self.length is not None and received != self.length:
@@ -133,7 +151,7 @@ async def _session() -> aiohttp.ClientSession:
 
 async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+        connector=_Connections(limit=0, keepalive_timeout=_IDLE_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
@@ -147,6 +165,26 @@ async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
     finally:
         _pools.pop(asyncio.get_running_loop(), None)
         await session.close()
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Gives out no connection on which something came while nobody had asked for anything.
+
+    aiohttp would take it for the answer to whatever is asked next.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # its signature
+    ) -> Connection:
+        for _ in range(_DIRTY):
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ServerDisconnectedError
 
 
 async def _in_plain_words(

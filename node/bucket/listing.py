@@ -11,6 +11,13 @@ from lucidnode.node.client.errors import Malformed
 MAX_PAGE = 8 * 1024 * 1024
 """Bytes. A thousand keys of the greatest length, three times over, have two thirds of it."""
 
+_MOST_KEYS = 1000
+_MOST_ELEMENTS = 50_000
+_MOST_TEXT = 16 * 1024
+_DEEPEST = 8
+"""What a page may hold: more than any store sends, and so little that the loop never waits for it
+and no memory is gone. A key has 1,024 bytes at most, 3,072 as it is quoted."""
+
 
 class Page(NamedTuple):
     """Keys with their sizes in bytes, as they came, and whether there are more."""
@@ -44,15 +51,25 @@ class _Reader:
         self._root: dict[str, str] = {}
         self._entries: list[dict[str, str]] = []
         self._words = ""
+        self._elements = 0
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
         self._path.append(name.rpartition(" ")[2])
         self._words = ""
+        self._elements += 1
         if self._path == ["ListBucketResult", "Contents"]:
             self._entries.append({})
+        if (
+            self._elements > _MOST_ELEMENTS
+            or len(self._path) > _DEEPEST
+            or len(self._entries) > _MOST_KEYS
+        ):
+            raise ValueError("more than a page has")
 
     def _text(self, text: str) -> None:
         self._words += text
+        if len(self._words) > _MOST_TEXT:
+            raise ValueError("longer than any key")
 
     def _end(self, _name: str) -> None:
         match self._path:
@@ -74,5 +91,7 @@ class _Reader:
             key, size = entry["Key"], entry["Size"].strip()
             if not size.isascii() or not size.isdecimal() or len(size) > 18:
                 raise ValueError(size)
-            objects.append((unquote_plus(key) if quoted else key, int(size)))
+            # Not every store insists on UTF-8: what is none comes back as the same bytes.
+            plain = unquote_plus(key, errors="surrogateescape") if quoted else key
+            objects.append((plain, int(size)))
         return Page(objects, self._root.get("IsTruncated", "").strip() == "true")

@@ -3,6 +3,7 @@
 An answer counts only if it is shaped as a store's: a page of a portal or a gateway has status 200 as
 well, and is neither an object nor the acknowledgement of one. So an object comes with an ETag and
 its length, a part with the Content-Range that was asked for, a write is acknowledged with an ETag.
+And a create is settled by the store's own error code only: any gateway can say 412 or 501.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from lucidnode.node.bucket.http import Answer
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.listing import MAX_PAGE, Page, parse_page
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.refusal import MAX_ERROR, Refusal
 from lucidnode.node.bucket.requests import SignedRequests
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
+    Archived,
     Corrupt,
     Malformed,
     NodeError,
@@ -78,13 +81,16 @@ class ObjectBucket:
             self._asked("GET", key, headers=headers) as answer,
         ):
             if answer.status not in {200, 206}:
-                raise await self._said_no(answer)
+                raise await self._said_no(answer, NotThere, *((Corrupt,) if span else ()))
             size = self._part(answer, span) if span else self._whole(answer, key)
-            limit.reschedule(
-                asyncio.get_running_loop().time()
-                + self._deadline(MAX_OBJECT if size is None else size)
-            )
-            body = await answer.body(MAX_OBJECT if size is None else size)
+            now = asyncio.get_running_loop().time()
+            if size is None:  # then its time grows as it comes, or a trickle would have minutes
+                body = await answer.body(
+                    MAX_OBJECT, lambda come: limit.reschedule(now + self._deadline(come))
+                )
+            else:
+                limit.reschedule(now + self._deadline(size))
+                body = await answer.body(size)
         if size is not None and len(body) != size:
             raise Unavailable(f"The {self._name} cut an object short.")
         return body
@@ -96,11 +102,8 @@ class ObjectBucket:
             self._asked("PUT", key, body=body) as answer,
         ):
             if answer.status not in {200, 201}:
-                error = await self._said_no(answer)
-                if isinstance(error, NotThere):
-                    error = Unavailable(f"The {self._name} does not take writes.")
-                raise error
-            self._check_shape(answer)
+                raise await self._said_no(answer)
+            await self._check_acknowledged(answer)
 
     async def create(self, key: str, body: bytes) -> None:
         assert is_key(key)
@@ -118,13 +121,18 @@ class ObjectBucket:
     async def _check_created(self, answer: Answer, key: str) -> None:
         # 409 is none of them: S3 sends it when two creates met and *neither* was settled. Only a
         # failed precondition proves that an object is there.
-        if answer.status == 412:
-            raise AlreadyThere(f"The name {key} is taken.")
-        if answer.status == 501:
-            raise Refused(f"The {self._name} has no create-if-absent (status 501).")
-        if answer.status not in {200, 201}:
-            raise await self._said_no(answer)
-        self._check_shape(answer)
+        if answer.status in {200, 201}:
+            await self._check_acknowledged(answer)
+            return
+        if answer.status < 300:
+            raise self._no_store()
+        match await self._requests.refusal(answer):
+            case Refusal(status=412, code="PreconditionFailed"):
+                raise AlreadyThere(f"The name {key} is taken.")
+            case Refusal(status=501, code="NotImplemented"):
+                raise Refused(f"The {self._name} has no create-if-absent (status 501).")
+            case refusal:
+                raise self._meaning(refusal)
 
     async def size(self, key: str) -> int | None:
         assert is_key(key)
@@ -141,7 +149,7 @@ class ObjectBucket:
                 return 0
             if answer.status == 416 and self._range(answer) == (0, 0, 0):
                 return 0
-            error = await self._said_no(answer)
+            error = await self._said_no(answer, NotThere)
             if isinstance(error, NotThere):
                 return None
             raise error
@@ -155,9 +163,7 @@ class ObjectBucket:
             while len(found) < limit:
                 page = await self._page(folder, last, min(limit, _PAGE_KEYS))
                 keys = [key for key, _ in page.objects]
-                if keys != sorted(keys) or any(
-                    not key.startswith(folder) or (last is not None and key <= last) for key in keys
-                ):
+                if not _is_listing_of(folder, last, keys):
                     raise Unavailable(f"The {self._name} lists something else than was asked for.")
                 found.extend(
                     Listed(own, size)
@@ -165,8 +171,10 @@ class ObjectBucket:
                     # Others may keep things here under names that are none of ours.
                     if is_key(own := key.removeprefix(self._folder))
                 )
-                if not page.is_cut or not keys:
+                if not page.is_cut:
                     break
+                if not keys:
+                    raise Unavailable(f"The {self._name} lists nothing where there is more.")
                 last = keys[-1]
         return found[:limit]
 
@@ -174,7 +182,7 @@ class ObjectBucket:
         assert is_key(key)
         async with self._in_time(self._deadline(0)), self._asked("DELETE", key) as answer:
             if answer.status != 204 and not (answer.status == 200 and answer.length == 0):
-                error = await self._said_no(answer)
+                error = await self._said_no(answer, NotThere)
                 if not isinstance(error, NotThere):
                     raise error
 
@@ -188,10 +196,7 @@ class ObjectBucket:
         )
         async with self._requests.ask("GET", query=query) as answer:
             if answer.status != 200:
-                error = await self._said_no(answer)
-                if isinstance(error, NotThere):
-                    error = Unavailable(f"The {self._name} does not list.")
-                raise error
+                raise await self._said_no(answer)
             body = await answer.body(MAX_PAGE)
         try:
             return parse_page(body)
@@ -208,6 +213,8 @@ class ObjectBucket:
         self._check_shape(answer)
         if answer.status != 200:
             raise Unavailable(f"The {self._name} sends a part where all was asked for.")
+        if not answer.shows_its_end:
+            raise Unavailable(f"The {self._name} does not say where an object ends.")
         if answer.length is not None and answer.length > MAX_OBJECT:
             raise Oversize(key, answer.length)
         return answer.length
@@ -233,12 +240,22 @@ class ObjectBucket:
             raise self._no_store()
         if found[1] is None:
             return 0, 0, int(found[3])
-        return int(found[1]), int(found[2]) + 1, int(found[3])
+        start, end, size = int(found[1]), int(found[2]) + 1, int(found[3])
+        if not start < end <= size:
+            raise self._no_store()
+        return start, end, size
 
     def _check_shape(self, answer: Answer) -> None:
         """Raise Unavailable unless *answer* is about an object, as every ETag says."""
         if not answer.headers.get("ETag"):
             raise self._no_store()
+
+    async def _check_acknowledged(self, answer: Answer) -> None:
+        """Raise Unavailable unless *answer* takes a write; stores say no after a 200 as well."""
+        self._check_shape(answer)
+        body = await answer.body(MAX_ERROR)
+        if b"<Error" in body:
+            raise self._meaning(Refusal.of(500, answer.headers, body))
 
     def _no_store(self) -> Unavailable:
         return Unavailable(
@@ -246,10 +263,18 @@ class ObjectBucket:
             "check whether the network wants a login, and the endpoint",
         )
 
-    async def _said_no(self, answer: Answer) -> NodeError:
+    async def _said_no(self, answer: Answer, *settled: type[NodeError]) -> NodeError:
+        """Return what to raise for an answer that is none to what was asked."""
         if answer.status < 300:
             return self._no_store()
-        return (await self._requests.refusal(answer)).error(self._name)
+        return self._meaning(await self._requests.refusal(answer), *settled)
+
+    def _meaning(self, refusal: Refusal, *settled: type[NodeError]) -> NodeError:
+        """Return what *refusal* means. Of the object it tells only what is *settled* by it."""
+        error = refusal.error(self._name)
+        if isinstance(error, NotThere | Corrupt) and not isinstance(error, (Archived, *settled)):
+            return Unavailable(f"The {self._name} cannot be used now: {refusal.words}.")
+        return error
 
     @asynccontextmanager
     async def _in_time(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
@@ -263,3 +288,14 @@ class ObjectBucket:
 
     def _deadline(self, size: int) -> float:
         return self._answer_s + size / _SLOWEST
+
+
+def _is_listing_of(folder: str, last: str | None, keys: list[str]) -> bool:
+    """Tell whether *keys* are in order, below *folder* and behind *last*, as stores compare bytes."""
+    order = [key.encode(errors="surrogateescape") for key in keys]
+    start = b"" if last is None else last.encode(errors="surrogateescape")
+    return (
+        order == sorted(order)
+        and all(key.startswith(folder) for key in keys)
+        and (last is None or not order or start < order[0])
+    )

@@ -24,6 +24,8 @@ _TRIES = 3
 _GRACE_S = 1.0
 """Seconds the racers have after the first of them was answered, on top of what that took."""
 
+_CLEARING_S = 5.0
+
 
 async def probe(bucket: Bucket) -> None:
     """Return if *bucket* can carry a journal; everything written is deleted again.
@@ -43,9 +45,11 @@ async def probe(bucket: Bucket) -> None:
             if error := each.result():
                 raise error
     finally:
-        with suppress(NodeError):  # the answer of the probe counts more
-            for key in keys:
-                await bucket.delete(key)
+        # The answer of the probe counts more, and who gave up on it waits no longer for this.
+        with suppress(NodeError, TimeoutError):
+            async with asyncio.timeout(_CLEARING_S):
+                for key in keys:
+                    await bucket.delete(key)
 
 
 async def _keeps_objects(bucket: Bucket, key: str) -> None:

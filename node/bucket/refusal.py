@@ -28,6 +28,7 @@ MAX_ERROR = 64 * 1024
 _CODE = re.compile(rb"<Code>\s*(\w{1,64})\s*</Code>")
 _REGION = re.compile(rb"<Region>\s*([a-z0-9-]{1,40})\s*</Region>")
 _REGION_NAME = re.compile(r"[a-z0-9-]{1,40}")
+_NO_SUCH_PART = re.compile(r"bytes \*/\d{1,18}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 _RENEW = "give working ones with `lucidnode credentials set`"
@@ -81,6 +82,8 @@ class Refusal:
     """The host that a redirect leads to."""
     skew_s: float | None = None
     """The answer's clock minus ours, in seconds."""
+    is_past_end: bool = False
+    """Whether it says that the object ends before the bytes asked for."""
 
     @classmethod
     def of(
@@ -89,13 +92,14 @@ class Refusal:
         """Read it out of an answer. What does not match its form counts as not said."""
         code, region = _CODE.search(body), _REGION.search(body)
         named = headers.get("x-amz-bucket-region", "")
-        host = urlsplit(headers.get("Location", "")).netloc.rpartition("@")[2]
+        says_range = _NO_SUCH_PART.fullmatch(headers.get("Content-Range", "")) is not None
         return cls(
             status,
             code[1].decode() if code else None,
             region[1].decode() if region else named if _REGION_NAME.fullmatch(named) else None,
-            host if _HOST.fullmatch(host) else None,
+            _host_of(headers.get("Location", "")),
             skew_s,
+            status == 416 and (says_range or (code is not None and code[1] == b"InvalidRange")),
         )
 
     @property
@@ -112,7 +116,8 @@ class Refusal:
         """Return what to raise for it where nothing else is known; *bucket* is its plain name.
 
         A 404 counts as absence only when the store says NoSuchKey: a missing bucket, or a proxy
-        that answers for the store, says nothing about an object.
+        that answers for the store, says nothing about an object. So does a 416 without a word of
+        the object's end.
         """
         if self.is_elsewhere:
             return Unavailable(*self.region_words(bucket), lasting=True)
@@ -122,9 +127,9 @@ class Refusal:
                 f"The {bucket} redirects{there} (status {self.status}), which is not followed",
                 "check the endpoint, its http or https, and whether the network wants a login",
             )
-        if self.code == "NoSuchKey":
+        if self.status == 404 and self.code == "NoSuchKey":
             return NotThere("no such object")
-        if self.status == 416:
+        if self.is_past_end:
             return Corrupt("the object ends before the bytes asked for")
         if self.code == "InvalidObjectState":
             return Archived(
@@ -178,6 +183,15 @@ class Refusal:
     def words(self) -> str:
         """Say it in a few words, without a full stop."""
         return f"status {self.status} {self.code}" if self.code else f"status {self.status}"
+
+
+def _host_of(location: str) -> str | None:
+    """Return the host in the URL *location*, which is whatever somebody wrote."""
+    try:
+        host = urlsplit(location).netloc.rpartition("@")[2]
+    except ValueError:
+        return None
+    return host if _HOST.fullmatch(host) else None
 
 
 def skew_of(headers: Mapping[str, str], now: datetime) -> float | None:

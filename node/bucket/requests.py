@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import CredentialSource
@@ -49,7 +49,7 @@ class SignedRequests:
         self._host = endpoint.netloc
         if port == _PORTS[endpoint.scheme]:
             self._host = endpoint.netloc.removesuffix(f":{port}")
-        self._path = f"{quote(endpoint.path)}/{address.bucket}"
+        self._path = f"{quote(unquote(endpoint.path))}/{address.bucket}"
         self._credentials = credentials
         self._clock = clock or SystemClock()
         self._http = Http(network, base)

@@ -51,7 +51,7 @@ def signed_headers(
             method,
             path,
             encoded_query(query),
-            *(f"{name}:{signed[name].strip()}" for name in names),
+            *(f"{name}:{' '.join(signed[name].split())}" for name in names),
             "",
             ";".join(names),
             body_sha256,
@@ -71,4 +71,4 @@ def signed_headers(
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe="-_.~")
+    return quote(text, safe="-_.~", errors="surrogateescape")

@@ -47,8 +47,9 @@ def open_bucket(
 ) -> Bucket:
     """Return the prepared bucket at *address*. Nothing is asked of it yet, and nothing to close.
 
-    A get ends within
-    about 50 seconds, a put or create within 15 and the time its body takes at 32 KiB/s.
+    Any call but a create ends within 55 seconds (20 of retries, 20 in the queue, 15 for the answer)
+    and the time its body takes at 32 KiB/s; a create within 15 and that time. A list has 15 more
+    for every thousand keys.
     """
     engine = open_engine(address, credentials, network, clock)
     return patient(CountedBucket(engine, clock, observe), clock, jitter)

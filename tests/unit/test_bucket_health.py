@@ -263,3 +263,22 @@ def test_an_unfit_store_lets_mounts_in_and_takes_no_entry(expected_warnings: lis
         await bucket.create("roster/2", b"entry")
 
     run_virtual(main, 0)
+
+
+def test_a_store_that_hangs_keeps_no_mount_waiting_for_its_probe() -> None:
+    class Hanging(MemoryBucket):
+        async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+            return await asyncio.sleep(3600, b"")
+
+        async def delete(self, key: str) -> None:
+            await asyncio.sleep(3600)
+
+    async def main() -> None:
+        clock = LoopClock()
+        began = clock.boot()
+        fitness = Fitness(Hanging(), Alerts(clock), clock)
+        await fitness.check()
+        assert clock.boot() - began <= 10
+        assert fitness.reason is None
+
+    run_virtual(main, 0)
