@@ -98,6 +98,7 @@ class Step(NamedTuple):
     id: int
     touches: Footprint
     moves_directory: bool
+    removes: bool
     content: InodeNo | None
     blocks: tuple[BlockId, ...]
     uses: frozenset[int]
@@ -120,6 +121,7 @@ class Step(NamedTuple):
             item.id,
             touches,
             _moves_directory(item),
+            isinstance(intent, intents.Unlink | intents.Rmdir),
             content,
             blocks,
             frozenset(needs_of(item.changes)),
@@ -138,6 +140,7 @@ class Line:
         self._rows: Counter[int] = Counter()
         self._inodes: Counter[InodeNo] = Counter()
         self._moves: set[int] = set()
+        self._removals: set[int] = set()
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps)
@@ -153,6 +156,8 @@ class Line:
         self._inodes.update(step.touches.inodes)
         if step.moves_directory:
             self._moves.add(step.id)
+        if step.removes:
+            self._removals.add(step.id)
 
     def drop(self, last: int) -> None:
         """Forget everything up to *last*: it waits no more."""
@@ -161,11 +166,13 @@ class Line:
             _uncount(self._rows, step.touches.rows)
             _uncount(self._inodes, step.touches.inodes)
             self._moves.discard(step.id)
+            self._removals.discard(step.id)
 
     def reorder(self, steps: Iterable[Step]) -> None:
         """Stand in the order of *steps*: all that is here, some with other numbers."""
         self._steps = deque(steps)
         self._moves = {step.id for step in self._steps if step.moves_directory}
+        self._removals = {step.id for step in self._steps if step.removes}
 
     def touches(self, ino: InodeNo) -> bool:
         """Tell whether anything that waits touches *ino*."""
@@ -180,6 +187,10 @@ class Line:
     def moves_directory(self, number: int) -> bool:
         """Tell whether the operation in row *number* may have moved a directory, or two."""
         return number in self._moves
+
+    def removes(self) -> bool:
+        """Tell whether anything that waits takes a name away."""
+        return bool(self._removals)
 
     def shared(self, theirs: Footprint, needs: set[int]) -> set[InodeNo] | None:
         """Return the files and directories that both sides touch; None if they touch a row both.

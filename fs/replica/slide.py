@@ -49,6 +49,8 @@ def slide_under(
     shared = journal.line.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False
+    if journal.line.removes() and _moves_directory(database, winner):
+        return False  # what we remove may lie in it, at any depth
     rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
     firsts = journal.line.first_changes_of(shared)
     directories: list[_Shared] = []
@@ -77,6 +79,16 @@ def slide_under(
     for first, of_first in changes.items():
         journal.set_changes_of(first, of_first)
     return True
+
+
+def _moves_directory(database: Database, winner: list[RowChange]) -> bool:
+    """Tell whether *winner* gives a directory another place."""
+    taken = {old[2] for table, old, _ in winner if table == "name" and old is not None}
+    placed = {new[2] for table, _, new in winner if table == "name" and new is not None}
+    return any(
+        database.row("SELECT 1 FROM inode WHERE ino = ? AND kind = ?", (ino, Kind.DIRECTORY))
+        for ino in taken & placed
+    )
 
 
 def _times_only(old: Row | None, new: Row | None) -> dict[int, int | bytes] | None:

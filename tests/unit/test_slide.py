@@ -172,7 +172,22 @@ def test_a_directory_that_goes_is_not_slid_under_what_we_put_there(
     office.journal.pull_one(office.b)
     assert undone
     office.agree()
-    assert any(b"ours" in name for name in office.b.names())
+    assert office.b.names(office.plates) == [b"ours"]
+
+
+def test_a_directory_that_moves_is_not_slid_under_what_we_remove_in_it(
+    office: Office, undone: list[Rebase]
+) -> None:
+    inner = office.a.mkdir(b"inner", office.plates)
+    office.a.create(b"cut", inner)
+    office.agree()
+    office.b.unlink(b"cut", inner)
+    office.a.replica.apply(Rename(ROOT, b"plates", ROOT, b"kept", office.a.time()))
+    assert office.journal.commit(office.a) is None
+    office.journal.pull_one(office.b)
+    assert undone
+    office.agree()
+    assert office.b.names(inner) == [b"cut"]
 
 
 def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(

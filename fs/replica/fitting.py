@@ -1,0 +1,177 @@
+"""Whether an operation of ours still fits once another's entry came first, and how it has to change.
+
+The rules are those of docs/semantics.md, "When two nodes change the same at once". Nothing is
+changed here: each question is about the tree as the operations before have left it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.claims import Claims, OurWork, Winner
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
+from lucidnode.fs.replica.intents import Intent, Recorded, Restore
+from lucidnode.fs.replica.our_version import OurVersion
+from lucidnode.fs.replica.places import Places
+from lucidnode.fs.replica.queries import Queries
+
+
+@dataclass(slots=True)
+class Fates:
+    """What has become of the files that the *winner* and our *work* meet in.
+
+    *ours* are those that both changed: our version goes into a conflict copy, whole. *thrown_away*
+    had no name of ours any more. *brought_back* maps a claimed file to the number it has now.
+    *carried_off* are the directories that the winner moved.
+    """
+
+    winner: Winner
+    work: OurWork
+    claims: Claims
+    ours: dict[InodeNo, OurVersion]
+    thrown_away: set[InodeNo]
+    carried_off: set[InodeNo] = field(default_factory=set)
+    brought_back: dict[InodeNo, InodeNo] = field(default_factory=dict)
+
+    def now(self, ino: InodeNo) -> InodeNo:
+        """Return the number of the file that was *ino*."""
+        return self.brought_back.get(ino, ino)
+
+    def keeps_content(self, ino: InodeNo) -> bool:
+        """Tell whether our changes of content must not be laid over what *ino* has now."""
+        return ino in self.winner.rewritten or self.keeps_attributes(ino)
+
+    def keeps_attributes(self, ino: InodeNo) -> bool:
+        """Tell whether the attributes of *ino* are none of our business any more, or ours already."""
+        return (
+            ino in self.ours
+            or ino in self.claims.files
+            or ino in self.winner.struck
+            or ino in self.thrown_away
+        )
+
+    def was_changed(self, ino: InodeNo) -> bool:
+        """Tell whether the content of *ino* is not what our user saw."""
+        return ino in self.winner.rewritten and ino not in self.brought_back.values()
+
+
+class Fitting:
+    """Fits operations, one after the other, into the tree that *queries* see."""
+
+    def __init__(self, queries: Queries, places: Places, fates: Fates) -> None:
+        self._queries = queries
+        self._places = places
+        self._fates = fates
+        self._carried: dict[InodeNo, bool] = {}
+
+    def fitted(self, recorded: Recorded) -> Intent | None:
+        """Return what to do instead of *recorded*, which ran before; None if nothing."""
+        ino, replaced = (self._fates.now(InodeNo(of)) for of in (recorded.ino, recorded.replaced))
+        match recorded.intent:
+            case intents.Create() as intent:
+                return self._create(intent)
+            case intents.Link() as intent:
+                return self._link(replace(intent, ino=self._fates.now(intent.ino)))
+            case intents.Unlink() as intent:
+                return self._removal(intent, ino)
+            case intents.Rmdir() as intent:
+                return self._removal(intent, ino)
+            case intents.Rename() as intent:
+                return self._rename(intent, ino, replaced)
+            case intents.Restore() as intent:
+                return self._restore(intent)
+            case intents.Forget() | intents.NameBlocks() as intent:
+                return intent
+            case intents.Write() | intents.Truncate() as intent:
+                # Never onto the winner's content: our version is kept whole, elsewhere.
+                return None if self._fates.keeps_content(intent.ino) else intent
+            case intent:
+                return None if self._fates.keeps_attributes(intent.ino) else intent
+
+    def _create(self, intent: intents.Create) -> Intent | None:
+        if self._queries.attributes(intent.ino) is not None:
+            # Committed already, and then this replica came back from an older copy of itself; or
+            # another node brought it back as we did.
+            return None
+        if intent.kind is Kind.DIRECTORY and (found := self._directory_at(intent)) is not None:
+            self._places.merged[intent.ino] = found
+            return None
+        parent, name = self._places.free(intent.parent, intent.name, intent.time_ns)
+        return replace(intent, parent=parent, name=name)
+
+    def _directory_at(self, intent: intents.Create) -> InodeNo | None:
+        parent = self._places.home(intent.parent)
+        found = None if parent is None else self._queries.lookup(parent, intent.name)
+        return found.ino if found is not None and found.is_directory else None
+
+    def _restore(self, intent: Restore) -> Intent | None:
+        if self._queries.attributes(intent.ino) is not None:
+            return None
+        if intent.parent == 0:
+            return intent
+        parent, name = self._places.free(intent.parent, intent.name, intent.time_ns)
+        return replace(intent, parent=parent, name=name)
+
+    def _link(self, intent: intents.Link) -> Intent | None:
+        parent = self._places.home(intent.parent)
+        there = None if parent is None else self._queries.lookup(parent, intent.name)
+        if there is not None and there.ino == intent.ino:
+            return None
+        parent, name = self._places.free(intent.parent, intent.name, intent.time_ns)
+        return replace(intent, parent=parent, name=name)
+
+    def _removal(self, intent: intents.Unlink | intents.Rmdir, ino: InodeNo) -> Intent | None:
+        place = self._places.located(intent.parent, intent.name, ino)
+        if place is None or self._fates.was_changed(ino):
+            return None
+        is_ours = (
+            ino in self._fates.work.made
+            or ino in self._fates.brought_back.values()
+            or (intent.parent, intent.name) in self._fates.work.put
+        )
+        # What the winner moved with its directory is not at the place that our user meant.
+        if not is_ours and self._was_carried_off(place[0]):
+            return None
+        return replace(intent, parent=place[0], name=place[1])
+
+    def _was_carried_off(self, directory: InodeNo) -> bool:
+        """Tell whether *directory*, or one above it, was moved by the winner."""
+        if not self._fates.carried_off:
+            return False
+        if directory not in self._carried:
+            above = self._queries.above(directory)
+            self._carried[directory] = not self._fates.carried_off.isdisjoint(above)
+        return self._carried[directory]
+
+    def _rename(self, intent: intents.Rename, ino: InodeNo, replaced: InodeNo) -> Intent | None:
+        source = self._places.located(intent.parent, intent.name, ino)
+        new_parent = self._places.home(intent.new_parent)
+        if source is None:
+            return None
+        if new_parent is None or self._queries.lies_within(new_parent, ino):
+            self._places.relocate((intent.new_parent, intent.new_name), source)
+            return None
+        new_name = intent.new_name
+        target = self._queries.lookup(new_parent, new_name)
+        if intent.flags & intents.RENAME_EXCHANGE:
+            place = self._places.located(intent.new_parent, intent.new_name, replaced)
+            if place is None:
+                return None
+            new_parent, new_name = place
+        elif target is not None and target.ino != ino and not self._may_replace(target, replaced):
+            new_parent, new_name = self._places.free(intent.new_parent, new_name, intent.time_ns)
+        return replace(
+            intent,
+            parent=source[0],
+            name=source[1],
+            new_parent=new_parent,
+            new_name=new_name,
+        )
+
+    def _may_replace(self, target: Attributes, meant: InodeNo) -> bool:
+        if target.ino != meant or self._fates.was_changed(target.ino):
+            return False
+        return not (target.is_directory and self._queries.has_names(target.ino))

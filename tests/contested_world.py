@@ -1,0 +1,380 @@
+"""A small tree that two people change at once, and what must be true whoever was first.
+
+Each operation takes a `Person`: a node, and the directory below which the tree lies. What it put,
+removed, overwrote and claimed is not declared but seen, by comparing the tree before and after.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from replica_fixture import Node
+
+from lucidnode.fs.replica.changes import Touched
+from lucidnode.fs.replica.conflict_name import is_conflict_name
+from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
+from lucidnode.fs.replica.intents import (
+    RENAME_EXCHANGE,
+    Forget,
+    Link,
+    Rename,
+    Rmdir,
+    SetAttributes,
+)
+
+BASE = {
+    b"f": b"f at first",
+    b"g": b"g at first",
+    b"d/x": b"x at first",
+    b"d/s/y": b"y at first",
+    b"p/z": b"z at first",
+    b"one": b"linked twice",
+}
+
+
+def plant(node: Node, name: bytes) -> InodeNo:
+    """Make the tree in a new directory *name* of the root; return that directory."""
+    world = node.mkdir(name)
+    directories = {b"": world}
+    for path in (b"d", b"d/s", b"p", b"e"):
+        above, _, last = path.rpartition(b"/")
+        directories[path] = node.mkdir(last, directories[above])
+    for path, content in BASE.items():
+        above, _, last = path.rpartition(b"/")
+        node.write(node.create(last, directories[above]), content)
+    one = node.found(b"one", world).ino
+    node.replica.apply(Link(one, world, b"two", node.time()))
+    return world
+
+
+@dataclass
+class Person:
+    """Somebody who works in the tree through *node*. *saves_late*: his bytes wait as tails."""
+
+    node: Node
+    world: InodeNo
+    saves_late: bool = False
+    holds_open: bool = False
+    opened: list[InodeNo] = field(default_factory=list)
+    told: list[Touched] = field(default_factory=list)
+
+    def at(self, path: bytes) -> tuple[InodeNo, bytes]:
+        above, _, name = path.rpartition(b"/")
+        here = self.world
+        for part in above.split(b"/") if above else []:
+            here = self.node.found(part, here).ino
+        return here, name
+
+    def ino(self, path: bytes) -> InodeNo:
+        parent, name = self.at(path)
+        return self.node.found(name, parent).ino
+
+    def put(self, ino: InodeNo, data: bytes, offset: int = 0) -> None:
+        if self.saves_late:
+            self.node.replica.put_tail(ino, offset, data, self.node.time())
+        else:
+            self.node.write(ino, data, offset)
+
+    def content(self, what: str) -> bytes:
+        return f"{what} by {self.node.name}".encode()
+
+    # -- what people do ----------------------------------------------------------------------
+
+    def create(self, path: bytes, what: str = "new") -> None:
+        parent, name = self.at(path)
+        self.put(self.node.create(name, parent), self.content(what))
+
+    def mkdir(self, path: bytes) -> None:
+        parent, name = self.at(path)
+        self.node.mkdir(name, parent)
+
+    def symlink(self, path: bytes) -> None:
+        parent, name = self.at(path)
+        self.node.create(name, parent, Kind.SYMLINK, self.content("link"))
+
+    def write(self, path: bytes) -> None:
+        self.put(self.ino(path), self.content("written over it"))
+
+    def append(self, path: bytes) -> None:
+        ino = self.ino(path)
+        self.put(ino, self.content("; appended"), len(self.node.read(ino)))
+
+    def save_by_truncating(self, path: bytes) -> None:
+        ino = self.ino(path)
+        self.node.truncate(ino, 0)
+        self.put(ino, self.content("saved"))
+
+    def cut(self, path: bytes) -> None:
+        self.node.truncate(self.ino(path), 3 + len(self.node.name))
+
+    def unlink(self, path: bytes) -> None:
+        parent, name = self.at(path)
+        if self.holds_open:
+            self.opened.append(self.ino(path))
+        self.node.unlink(name, parent, keep=self.holds_open)
+
+    def rename(self, path: bytes, to: bytes, flags: int = 0) -> None:
+        (parent, name), (new_parent, new_name) = self.at(path), self.at(to)
+        there = self.node.replica.lookup(new_parent, new_name)
+        keep = self.holds_open and there is not None and not there.is_directory and not flags
+        if keep and there is not None:
+            self.opened.append(there.ino)
+        now = self.node.time()
+        self.node.replica.apply(Rename(parent, name, new_parent, new_name, now, flags, keep))
+
+    def link(self, path: bytes, to: bytes) -> None:
+        self.node.replica.apply(Link(self.ino(path), *self.at(to), self.node.time()))
+
+    def save_by_renaming(self, path: bytes) -> None:
+        above, slash, _ = path.rpartition(b"/")
+        scratch = above + slash + b".scratch"
+        self.create(scratch, "saved")
+        self.rename(scratch, path)
+
+    def save_by_removing(self, path: bytes) -> None:
+        self.unlink(path)
+        self.create(path, "saved")
+
+    def rmdir(self, path: bytes) -> None:
+        self.node.replica.apply(Rmdir(*self.at(path), self.node.time()))
+
+    def remove_tree(self, path: bytes) -> None:
+        for name, found in self.node.replica.list_names(self.ino(path)):
+            below = path + b"/" + name
+            if found.is_directory:
+                self.remove_tree(below)
+            else:
+                self.unlink(below)
+        self.rmdir(path)
+
+    def chmod(self, path: bytes) -> None:
+        now = self.node.time()
+        self.node.replica.apply(SetAttributes(self.ino(path), now, mode=0o600))
+
+    def set_xattr(self, path: bytes) -> None:
+        self.node.set_xattr(self.ino(path), b"user.by", self.node.name.encode())
+
+    def close_all(self) -> None:
+        for ino in self.opened:
+            now = ino
+            for touched in self.told:
+                now = touched.moved.get(now, now)
+            self.node.replica.apply(Forget(now))
+        self.opened.clear()
+
+    # -- what is seen ------------------------------------------------------------------------
+
+    def files(self) -> tuple[dict[bytes, Found], set[bytes]]:
+        """Return everything in the tree that is no directory, by path, and the directories."""
+        found: dict[bytes, Found] = {}
+        directories: set[bytes] = set()
+
+        def look(directory: InodeNo, prefix: bytes) -> None:
+            for name, attributes in self.node.replica.list_names(directory):
+                path, ino = prefix + name, attributes.ino
+                if attributes.is_directory:
+                    directories.add(path)
+                    look(ino, path + b"/")
+                elif attributes.kind is Kind.SYMLINK:
+                    target = self.node.replica.readlink(ino)
+                    found[path] = Found(ino, target, (directory, name))
+                else:
+                    found[path] = Found(ino, self.node.read(ino), (directory, name))
+
+        look(self.world, b"")
+        return found, directories
+
+
+Operation = tuple[tuple[str, *tuple[bytes | int, ...]], ...]
+"""What a person does, step by step: each a method of `Person` and its arguments."""
+
+OPERATIONS: dict[str, Operation] = {
+    "create": (("create", b"n"),),
+    "create in a directory": (("create", b"d/n"),),
+    "create deeper": (("create", b"d/s/n"),),
+    "create in an empty directory": (("create", b"e/n"),),
+    "mkdir": (("mkdir", b"n"),),
+    "mkdir and fill it": (
+        ("mkdir", b"n"),
+        ("create", b"n/new"),
+    ),
+    "mkdir in an empty directory": (("mkdir", b"e/n"),),
+    "symlink": (("symlink", b"n"),),
+    "symlink in a directory": (("symlink", b"d/n"),),
+    "write": (("write", b"f"),),
+    "write in a directory": (("write", b"d/x"),),
+    "write deeper": (("write", b"d/s/y"),),
+    "append": (("append", b"f"),),
+    "save by truncating": (("save_by_truncating", b"f"),),
+    "cut": (("cut", b"f"),),
+    "unlink": (("unlink", b"f"),),
+    "unlink in a directory": (("unlink", b"d/x"),),
+    "unlink one of two links": (("unlink", b"one"),),
+    "unlink both links": (
+        ("unlink", b"one"),
+        ("unlink", b"two"),
+    ),
+    "rename": (("rename", b"f", b"n"),),
+    "rename twice": (
+        ("rename", b"f", b"m"),
+        ("rename", b"m", b"n"),
+    ),
+    "rename one of two links": (("rename", b"one", b"n"),),
+    "move in": (("rename", b"f", b"d/n"),),
+    "move into an empty directory": (("rename", b"f", b"e/n"),),
+    "move out": (("rename", b"d/x", b"n"),),
+    "move out from deeper": (("rename", b"d/s/y", b"n"),),
+    "rename over": (("rename", b"f", b"g"),),
+    "rename over, the other way": (("rename", b"g", b"f"),),
+    "move out over": (("rename", b"d/x", b"f"),),
+    "save by renaming": (("save_by_renaming", b"f"),),
+    "save by renaming in a directory": (("save_by_renaming", b"d/x"),),
+    "save by removing": (("save_by_removing", b"f"),),
+    "exchange": (("rename", b"f", b"g", RENAME_EXCHANGE),),
+    "exchange with one in a directory": (("rename", b"f", b"d/x", RENAME_EXCHANGE),),
+    "exchange directories": (("rename", b"d", b"e", RENAME_EXCHANGE),),
+    "exchange file and directory": (("rename", b"f", b"d", RENAME_EXCHANGE),),
+    "link": (("link", b"f", b"n"),),
+    "link into an empty directory": (("link", b"f", b"e/n"),),
+    "link out": (("link", b"d/x", b"n"),),
+    "rename by linking": (
+        ("link", b"f", b"n"),
+        ("unlink", b"f"),
+    ),
+    "rmdir": (("rmdir", b"e"),),
+    "remove a tree": (("remove_tree", b"d"),),
+    "empty a directory by moving": (
+        ("rename", b"p/z", b"n"),
+        ("rmdir", b"p"),
+    ),
+    "rename a directory": (("rename", b"d", b"n"),),
+    "move a directory into another": (("rename", b"d", b"p/n"),),
+    "move a directory into an empty one": (("rename", b"d", b"e/n"),),
+    "move the other into it": (("rename", b"p", b"d/n"),),
+    "move a directory out": (("rename", b"d/s", b"n"),),
+    "rename a directory over an empty one": (("rename", b"d", b"e"),),
+    "rename a directory, change it": (
+        ("rename", b"d", b"n"),
+        ("create", b"n/new"),
+    ),
+    "write and rename": (
+        ("write", b"f"),
+        ("rename", b"f", b"n"),
+    ),
+    "write and unlink": (
+        ("write", b"f"),
+        ("unlink", b"f"),
+    ),
+    "write and link": (
+        ("write", b"f"),
+        ("link", b"f", b"n"),
+    ),
+    "chmod": (("chmod", b"f"),),
+    "set an attribute": (("set_xattr", b"f"),),
+}
+
+
+class Found(NamedTuple):
+    """A file as it is seen at a path. *entry* is its directory's inode and its name there."""
+
+    ino: InodeNo
+    content: bytes
+    entry: tuple[InodeNo, bytes]
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What an operation did to the tree, as it was seen on its own node at once.
+
+    *claimed* contents got a name, by path; *carried* ones a path, with a directory above them.
+    """
+
+    put: frozenset[bytes]
+    removed: frozenset[bytes]
+    replaced: frozenset[bytes]
+    overwrote: frozenset[bytes]
+    claimed: dict[bytes, bytes]
+    carried: dict[bytes, bytes]
+    only_removes: bool
+
+
+def deed(person: Person, operation: Operation) -> Deed:
+    """Have *person* do *operation*; return what it did."""
+    before, directories = person.files()
+    for verb, *arguments in operation:
+        getattr(person, verb)(*arguments)
+    after, directories_after = person.files()
+    contents_before = {found.content for found in before.values()}
+    contents_after = {found.content for found in after.values()}
+    inodes_after = {found.ino for found in after.values()}
+    entries = {found.entry for found in before.values()}
+    entries_after = {found.entry for found in after.values()}
+    gone = [found for found in before.values() if found.content not in contents_after]
+    renamed = {
+        path: found
+        for path, found in after.items()
+        if found.content in contents_before
+        and (path not in before or before[path].ino != found.ino)
+    }
+    return Deed(
+        put=frozenset(contents_after - contents_before),
+        removed=frozenset(f.content for f in gone if f.ino not in inodes_after),
+        replaced=frozenset(f.content for f in gone if f.entry in entries_after),
+        overwrote=frozenset(f.content for f in gone if f.ino in inodes_after),
+        claimed={p: f.content for p, f in renamed.items() if f.entry not in entries},
+        carried={p: f.content for p, f in renamed.items() if f.entry in entries},
+        only_removes=after.items() <= before.items() and directories_after <= directories,
+    )
+
+
+def check_kept(person: Person, one: Deed, other: Deed) -> None:
+    """Assert that nothing died, in the tree as it is once all has come to rest."""
+    found = {path: file.content for path, file in person.files()[0].items()}
+    contents = set(found.values())
+    wanted = set(one.put | other.put)
+    for content in BASE.values():
+        if content in one.overwrote | other.overwrote:
+            continue  # what lies over it is `put`
+        if all(
+            content not in by.removed or _is_claimed(content, by, claimant)
+            for by, claimant in ((one, other), (other, one))
+        ):
+            wanted.add(content)
+    for content in wanted:
+        assert content in contents, f"{content!r} is nowhere: {found}"
+    for mine, theirs in ((one, other), (other, one)):
+        if theirs.only_removes and not mine.only_removes:
+            for path, content in (mine.claimed | mine.carried).items():
+                assert found.get(path) == content, f"{path!r} was claimed: {found}"
+
+
+def _is_claimed(content: bytes, by: Deed, claimant: Deed) -> bool:
+    """Tell whether *content*, removed *by* one, has to live all the same.
+
+    A directory that is moved takes along what was saved over a file in it.
+    """
+    if content in claimant.claimed.values():
+        return True
+    return content in claimant.carried.values() and content not in by.replaced
+
+
+def check_conflicts(persons: list[Person]) -> None:
+    """Assert that every conflict copy was told by the node that made it, and that there is one."""
+    told = {place for person in persons for touched in person.told for place in touched.conflicts}
+    node, world = persons[0].node, persons[0].world
+    seen: set[tuple[InodeNo, bytes]] = set()
+
+    def look(directory: InodeNo) -> None:
+        for name, attributes in node.replica.list_names(directory):
+            if is_conflict_name(name):
+                assert (directory, name) in told, f"nobody told of {name!r}"
+                stem = re.sub(rb" \(conflict, .*\)", b"", name)
+                assert (directory, stem) not in seen, f"two conflict copies of {stem!r}"
+                seen.add((directory, stem))
+            if attributes.is_directory:
+                look(attributes.ino)
+
+    look(world)
+    assert not any(is_conflict_name(name) for name in node.names(ROOT))
