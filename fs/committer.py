@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import (
@@ -31,7 +31,7 @@ from lucidnode.fs.errors import (
     ReplicaError,
 )
 from lucidnode.fs.format.journal import Change
-from lucidnode.fs.replica.changes import InFlight, Touched
+from lucidnode.fs.replica.changes import Head, InFlight, Touched
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -49,6 +49,10 @@ lost its newest entries, or collected old ones while this workstation slept."""
 
 FORKED_SECONDS = 30.0
 """How often the bucket is asked whether it has our head again."""
+
+MISSING_SECONDS = 60.0
+"""How long our head must be missing before this workstation is read-only: most of what a store, or
+what answers in its place, makes of an entry is over sooner. Changes wait here meanwhile."""
 
 _POLL_SECONDS = (0.5, 5.0)
 _RETRY_SECONDS = (0.5, 10.0)
@@ -132,6 +136,7 @@ class Committer:
         self._progress = asyncio.Event()
         self._waiters = 0
         self._head_seen_at: float | None = None
+        self._missing: tuple[bytes, float] | None = None
         self._let_down = False
         self._stopped: str | None = None
         self._ended = False
@@ -374,7 +379,10 @@ class Committer:
             return self._codec.open(entry, seq, link)
 
     async def _confirm_head(self) -> None:
-        """See in the bucket that our head is still part of the history; raises HistoryForked."""
+        """See in the bucket that our head is still part of the history.
+
+        Raises Unavailable if it is not, and HistoryForked once that has lasted MISSING_SECONDS.
+        """
         asked_at = self._clock.boot()
         head = self._replica.head()
         if head.seq > 0:
@@ -382,10 +390,17 @@ class Committer:
             if slot is None or not follows(head.link, slot.hash):
                 slot = await self._journal.proven(self._project, head.seq)
             if slot is None or not follows(head.link, slot.hash):
-                raise HistoryForked(
-                    f"the bucket no longer has journal entry {head.seq} as this workstation has seen it"
-                )
+                self._note_missing(head, asked_at)
+        self._missing = None
         self._head_seen_at = asked_at
+
+    def _note_missing(self, head: Head, at: float) -> NoReturn:
+        if self._missing is None or self._missing[0] != head.link:
+            self._missing = (head.link, at)
+        what = f"the bucket no longer has journal entry {head.seq} as this workstation has seen it"
+        if at - self._missing[1] < MISSING_SECONDS:
+            raise Unavailable(what)
+        raise HistoryForked(what)
 
     async def _head_is_back(self) -> bool:
         await self._confirm_head()
@@ -430,6 +445,8 @@ class Committer:
         """Be read-only for as long as the bucket does not have our head."""
         self._stopped = reason
         self._replica.stop(reason)
+        for work in (_READ, _SEND):
+            self._alerts.end(work.topic)
         self._alerts.begin(
             f"history:{self._project}",
             f"This project is read-only here: {reason}.",

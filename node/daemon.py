@@ -232,6 +232,7 @@ async def _serving(
             uploads=uploads,
             sign=identity.sign,
             writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+            device_key=lambda device: roster.current.device_key(device),  # noqa: PLW0108  # it grows
             announce=announce,
             kept=KeptEntries(home / ENTRIES_DIR),
             alerts=alerts,
@@ -273,6 +274,7 @@ async def _serving(
             "keeping the cache in order": cache.upkeep,
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
+            "looking for lost entries": journal.look_for_lost,
             "following the roster": roster.run,
             "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -39,6 +40,7 @@ from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.public_keys import verify
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
+from lucidnode.node.object_shape import journal_shape
 from lucidnode.node.register import Held
 from lucidnode.node.uploads import Uploads
 
@@ -46,6 +48,9 @@ log = logging.getLogger(__name__)
 
 COMMIT_S = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
+
+_LOST_S = 30.0
+"""How often the bucket is asked for an entry that it had lost."""
 
 _RECENT = 256
 """Entries of a project whose hashes are remembered, to compare with what peers have."""
@@ -60,6 +65,14 @@ class Announce(Protocol):
     """Told of every entry this node committed."""
 
     def __call__(self, project: ProjectId, seq: Seq) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """An entry that the bucket no longer has; *fits* is the question to a hash whether it is it."""
+
+    seq: Seq
+    fits: Callable[[bytes], bool]
 
 
 class JournalService:
@@ -78,6 +91,7 @@ class JournalService:
         uploads: Uploads,
         sign: Callable[[bytes], bytes],
         writer_key: Callable[[DeviceId], bytes | None],
+        device_key: Callable[[DeviceId], bytes | None],
         announce: Announce,
         kept: KeptEntries,
         alerts: Alerts,
@@ -89,6 +103,7 @@ class JournalService:
         self._uploads = uploads
         self._sign = sign
         self._writer_key = writer_key
+        self._device_key = device_key
         self._announce = announce
         self._kept = kept
         self._alerts = alerts
@@ -97,7 +112,7 @@ class JournalService:
         self._locks: dict[ProjectId, asyncio.Lock] = {}
         self._logs: dict[ProjectId, LogSlots] = {}
         self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
-        self._lost: dict[ProjectId, Seq] = {}
+        self._lost: dict[ProjectId, _Lost] = {}
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -121,16 +136,24 @@ class JournalService:
         return held
 
     async def proven(self, project: ProjectId, seq: Seq) -> Held:
-        """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable."""
+        """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable.
+
+        What no device of the studio made may be a damaged answer: it is proven once it lasts.
+        """
+
+        def is_by_somebody(entry: bytes) -> bool:
+            return is_sound(project, seq, entry, self._device_key)
+
         try:
-            held = await self._log(project).prove(seq)
+            held = await self._log(project).prove(seq, is_by_somebody)
         except NotThere:
-            if seq in self.recent(project):
-                self._report_lost(project, seq)
+            if (first := self.recent(project).get(seq)) is not None:
+                self._report_lost(project, seq, first.__eq__)
             raise
         await self._noted(project, seq, held)
-        if self.recent(project)[seq] != held.hash:
-            self._report_lost(project, seq)
+        first = self.recent(project).get(seq, held.hash)
+        if first != held.hash:
+            self._report_lost(project, seq, first.__eq__)
         return held
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
@@ -160,6 +183,14 @@ class JournalService:
                 except NodeError as error:
                     # It stays prepared: the mount of this project finds out, and says what is lost.
                     log.warning("a commit of project %s cannot be finished: %s", project, error)
+
+    async def look_for_lost(self) -> None:
+        """Ask for what the bucket had lost until cancelled: it may show it again, or get it back."""
+        while True:
+            await self._clock.sleep(_LOST_S)
+            for project, lost in list(self._lost.items()):
+                with contextlib.suppress(NotThere, Unavailable):
+                    await self.proven(project, lost.seq)
 
     # -- repair ------------------------------------------------------------------------------
 
@@ -238,7 +269,7 @@ class JournalService:
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
             case Unchained(seq=missing):
-                self._report_lost(project, missing)
+                self._report_lost(project, missing, fits)
                 return wire.CommitReply("unchained", b"")
 
     async def _failure_of(
@@ -262,7 +293,7 @@ class JournalService:
                     called="journal entry",
                     topic=f"journal:{project}",
                 ),
-                shape=partial(is_entry_of, project),
+                shape_of=partial(journal_shape, project),
                 alerts=self._alerts,
                 clock=self._clock,
                 jitter=self._jitter,
@@ -275,12 +306,12 @@ class JournalService:
         A slot takes one object: another one later means that the bucket was put back or tampered
         with, and what this node has seen is what it tells the others.
         """
+        lost = self._lost.get(project)
+        if lost is not None and lost.seq == seq and lost.fits(held.hash):
+            del self._lost[project]
+            self._alerts.end(f"history:{project}")
         known = self._recent.setdefault(project, {})
-        first = known.get(seq)
-        if first is not None:
-            if first == held.hash and self._lost.get(project) == seq:
-                del self._lost[project]
-                self._alerts.end(f"history:{project}")
+        if seq in known:
             return
         known[seq] = held.hash
         if len(known) > _RECENT:
@@ -288,28 +319,31 @@ class JournalService:
         if held.body is not None:
             await self._kept.keep(project, seq, held.body)
 
-    def _report_lost(self, project: ProjectId, seq: Seq) -> None:
+    def _report_lost(self, project: ProjectId, seq: Seq, fits: Callable[[bytes], bool]) -> None:
+        known = self._lost.get(project)
         # The lowest one: it explains those above, and the alert shall not change its words.
-        self._lost[project] = seq = Seq(min(seq, self._lost.get(project, seq)))
+        if known is None or seq < known.seq:
+            known = self._lost[project] = _Lost(seq, fits)
         self._alerts.begin(
             f"history:{project}",
-            f"The bucket no longer has journal entry {seq} of project {project[:8]} as this "
+            f"The bucket no longer has journal entry {known.seq} of project {project[:8]} as this "
             "workstation has seen it.",
             f"Run `lucidnode repair {project}`.",
         )
 
 
 def is_sound(
-    project: ProjectId, seq: Seq, entry: bytes, writer_key: Callable[[DeviceId], bytes | None]
+    project: ProjectId, seq: Seq, entry: bytes, key_of: Callable[[DeviceId], bytes | None]
 ) -> bool:
-    """Tell whether a device whose entries count made *entry* for this place.
+    """Tell whether a device that *key_of* knows made *entry* for this place.
 
-    All that can be told without the project's keys. *writer_key* gives a device's Ed25519 key.
+    All that can be told without the project's keys. *key_of* gives a device's Ed25519 key, or None
+    if its entries are not meant.
     """
     if not is_entry_of(project, seq, entry):
         return False
     unsigned, signature = split_signed(entry)
-    public = writer_key(EntryHeader.parse(unsigned).device)
+    public = key_of(EntryHeader.parse(unsigned).device)
     return public is not None and verify(public, signing_message(unsigned), signature)
 
 

@@ -4,8 +4,10 @@ The journal and the roster are such logs; this file knows neither. What it adds 
 that nothing is decided for good on one look. A gateway's page in the place of an answer is no
 answer. What lies in a slot is proven by reads at different times that gave the same bytes, by a
 listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
-still show theirs: who answers with anything for everything does not pass. A slot is taken only on top of the one before as
-it stood here, which is seen again once it is taken.
+still show theirs: who answers with anything for everything does not pass. An entry of another
+number, or of another log, proves nothing however long it lasts: answers are mixed up. What looks
+like the entry and is by nobody may have been damaged on its way, so it must last. A slot is taken
+only on top of the one before as it stood here, which is seen again once it is taken.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.object_shape import ObjectShape
 from lucidnode.node.register import Committed, Held, Lost, Unknown, commit_by
 
 AGAIN_S = 1.0
 """Seconds between the two reads of a proof: longer than most faults of one connection."""
 
-COPY_S = 30.0
-"""Seconds for which a copy of another entry must lie in a slot: most likely answers are mixed up."""
+LASTING_S = 60.0
+"""Seconds for which a slot must show an entry that nobody made before it counts as lying there."""
 
 FRESH_S = 2.0
 """Seconds for which a slot that was seen to stand counts as standing."""
@@ -57,8 +60,11 @@ class Unchained:
 
 Outcome = Committed | Lost | Unknown | Unchained
 
-Shape = Callable[[Seq, bytes], bool]
-"""Tells whether these bytes have the shape of the log's entry of that number; pure."""
+ShapeOf = Callable[[Seq, bytes], ObjectShape]
+"""Tells what these bytes look like as the log's entry of that number; pure."""
+
+IsSound = Callable[[bytes], bool]
+"""Tells whether a device or member that is known made the entry: that it is none that was damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,14 @@ class _Seen:
     body: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What a slot shows that may not lie there. *since* is boot clock, seconds."""
+
+    hash: bytes
+    since: float
+
+
 class LogSlots:
     """Reads and takes the slots of one log."""
 
@@ -92,19 +106,21 @@ class LogSlots:
         *,
         bucket: Bucket,
         names: LogNames,
-        shape: Shape,
+        shape_of: ShapeOf,
         alerts: Alerts,
         clock: Clock,
         jitter: Jitter,
     ) -> None:
         self._bucket = bucket
         self._names = names
-        self._shape = shape
+        self._shape_of = shape_of
         self._alerts = alerts
         self._clock = clock
         self._jitter = jitter
         self._foreign: dict[Seq, Held] = {}
-        self._entries: dict[Seq, bytes] = {}
+        self._foreign_seqs: tuple[Seq, Seq, int] | None = None
+        self._entries: dict[Seq, None] = {}
+        self._doubts: dict[Seq, _Doubt] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
         self._pauses = Backoff(jitter, *_ASK_S)
         self._closed_until = 0.0
@@ -125,17 +141,17 @@ class LogSlots:
             raise
         except Corrupt:
             return await self.prove(seq)
-        if self._shape(seq, body):
+        if self._shape_of(seq, body) is ObjectShape.ENTRY:
             self._answered()
-            held = Held.of(body)
-            self._note_entry(seq, held.hash)
-            return held
+            self._note_entry(seq)
+            return Held.of(body)
         return await self.prove(seq)
 
-    async def prove(self, seq: Seq) -> Held:
+    async def prove(self, seq: Seq, is_sound: IsSound = lambda _body: True) -> Held:
         """Return what is proven to lie in slot *seq*: two reads and a listing agree.
 
-        Raises NotThere if that is what is proven, and Unavailable if they do not agree.
+        Raises NotThere if that is what is proven, and Unavailable if they do not agree, if what
+        they show belongs elsewhere, or if it is an entry that is not sound and has not lasted yet.
         """
         self._ask()
         first = await self._look(seq)
@@ -146,17 +162,23 @@ class LogSlots:
             raise self._no_answer()
         if first is None:
             self._answered()
+            self._foreign.pop(seq, None)
             raise NotThere(f"there is no {self._names.called} {seq}")
-        if first.body is not None and self._shape(seq, first.body):
+        shape = self._shape(seq, first)
+        if shape is ObjectShape.ASTRAY:
+            raise self._no_answer()
+        if first.body is not None and shape is ObjectShape.ENTRY:
+            if not is_sound(first.body):
+                await self._doubt(seq, first)
+                self._require_lasting(seq, first)
+            self._doubts.pop(seq, None)
             self._answered()
-            self._note_entry(seq, first.hash)
+            self._note_entry(seq)
             return Held(first.hash, first.body)
         await self._doubt(seq, first)
         self._answered()
-        self._report_foreign(seq)
-        held = self._foreign[seq] = Held(first.hash, None)
-        if len(self._foreign) > _KEPT_PROOFS:
-            del self._foreign[next(iter(self._foreign))]
+        held = Held(first.hash, None)
+        self._note_foreign(seq, held)
         return held
 
     async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
@@ -177,7 +199,6 @@ class LogSlots:
         except (NotThere, Corrupt):
             seen = None
         if seen is None or not fits(seen.hash):
-            self._foreign.pop(seq, None)
             try:
                 seen = await self.prove(seq)
             except NotThere:
@@ -226,9 +247,8 @@ class LogSlots:
             return Unchained(Seq(seq - 1))
         if ours.result() != len(body):
             return Unknown(self._no_answer())
-        hash_ = blake3(body).digest()
-        self._standing = (seq, hash_, self._clock.boot())
-        self._note_entry(seq, hash_)
+        self._standing = (seq, blake3(body).digest(), self._clock.boot())
+        self._note_entry(seq)
         return Committed()
 
     # -- doubt -------------------------------------------------------------------------------
@@ -238,9 +258,8 @@ class LogSlots:
 
         Sizes do not tell: entries are padded, so a store that swaps answers passes the listing.
         """
-        is_copy = seen.hash in self._entries.values()
         honest = await self._shows_others(seq)
-        await self._clock.sleep(COPY_S if is_copy else AGAIN_S)
+        await self._clock.sleep(AGAIN_S)
         if not honest or await self._look(seq) != seen or not await self._shows_others(seq):
             raise self._no_answer()
 
@@ -252,17 +271,40 @@ class LogSlots:
             seen = await self._look(other)
             if seen is None:
                 return True  # honest too; what was lost is another matter
-            if seen.body is not None and self._shape(other, seen.body):
+            if self._shape(other, seen) is ObjectShape.ENTRY:
                 return True
             if other in self._foreign and self._foreign[other].hash == seen.hash:
                 return True
         return not others
 
-    def _note_entry(self, seq: Seq, hash_: bytes) -> None:
+    def _require_lasting(self, seq: Seq, seen: _Seen) -> None:
+        """Raise Unavailable until *seen* was all that was seen in *seq* for LASTING_S."""
+        now = self._clock.boot()
+        doubt = self._doubts.get(seq)
+        if doubt is None or doubt.hash != seen.hash:
+            doubt = self._doubts[seq] = _Doubt(seen.hash, now)
+            if len(self._doubts) > _KEPT_PROOFS:
+                del self._doubts[next(iter(self._doubts))]
+        if now - doubt.since < LASTING_S:
+            raise self._no_answer()
+
+    def _note_entry(self, seq: Seq) -> None:
+        self._foreign.pop(seq, None)
         self._entries.pop(seq, None)
-        self._entries[seq] = hash_
+        self._entries[seq] = None
         if len(self._entries) > _CONTROLS:
             del self._entries[next(iter(self._entries))]
+
+    def _note_foreign(self, seq: Seq, held: Held) -> None:
+        first, last, count = self._foreign_seqs or (seq, seq, 0)
+        self._foreign_seqs = (min(first, seq), max(last, seq), count + (seq not in self._foreign))
+        self._foreign[seq] = held
+        if len(self._foreign) > _KEPT_PROOFS:
+            del self._foreign[next(iter(self._foreign))]
+        self._report_foreign(*self._foreign_seqs)
+
+    def _shape(self, seq: Seq, seen: _Seen) -> ObjectShape:
+        return ObjectShape.FOREIGN if seen.body is None else self._shape_of(seq, seen.body)
 
     # -- one look ----------------------------------------------------------------------------
 
@@ -320,15 +362,16 @@ class LogSlots:
 
     def _sentence(self) -> str:
         return (
-            "Something between here and the bucket answers in its place: what came is no "
-            f"{self._names.called}, and the bucket does not list it as one."
+            "Something between here and the bucket answers in its place, or mixes its answers up: "
+            f"what came is not the {self._names.called} that was asked for."
         )
 
-    def _report_foreign(self, seq: Seq) -> None:
+    def _report_foreign(self, first: Seq, last: Seq, count: int) -> None:
+        places = f"number {first}" if count == 1 else f"{count} numbers from {first} to {last}"
         self._alerts.begin(
             f"{self._names.topic}:foreign",
-            f"The bucket holds something that is no {self._names.called} in the place of number "
-            f"{seq}; it counts as empty.",
+            f"The bucket holds something that is no {self._names.called} in the place of {places}, "
+            "which counts as empty.",
             "Find out who besides Lucidnode writes to this bucket.",
             lasts_s=EVENT_S,
         )

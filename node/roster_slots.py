@@ -14,18 +14,17 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
+from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import ForeignRoster
 from lucidnode.node.client.roster_entry import (
     MAX_ENTRY,
-    RosterEntry,
     is_item_of,
-    is_stand_in,
     stand_in,
 )
 from lucidnode.node.client.roster_rules import RosterReader, Void
 from lucidnode.node.log_slots import LogNames, LogSlots
+from lucidnode.node.object_shape import roster_shape
 from lucidnode.node.register import Held
 
 _BEHIND = 16
@@ -36,18 +35,8 @@ def roster_slots(bucket: Bucket, alerts: Alerts, clock: Clock, jitter: Jitter) -
     """Return the slots of the roster in *bucket*."""
     names = LogNames(ROSTER, roster_key, "entry of the log of members", "roster-answers")
     return LogSlots(
-        bucket=bucket, names=names, shape=has_shape, alerts=alerts, clock=clock, jitter=jitter
+        bucket=bucket, names=names, shape_of=roster_shape, alerts=alerts, clock=clock, jitter=jitter
     )
-
-
-def has_shape(seq: Seq, body: bytes) -> bool:
-    """Tell whether *body* has the shape of item *seq* of the roster, whoever made it."""
-    if is_stand_in(body):
-        return True
-    try:
-        return RosterEntry.parse(body).seq == seq
-    except Malformed:
-        return False
 
 
 class LogChanged(Unavailable):

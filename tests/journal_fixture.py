@@ -96,6 +96,7 @@ class Node:
             uploads=self.uploads,
             sign=lambda message: sodium.sign(SEED, message),
             writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
+            device_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             announce=lambda project, seq: self.announced.append(seq),
             kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,

@@ -96,6 +96,11 @@ class Roster:
         """Return what a node knows before it has read any entry: nobody."""
         return cls(b"", NO_ENTRY, Seq(0), NO_ENTRY, {}, {}, {}, {}, (), None)
 
+    def device_key(self, device: DeviceId) -> bytes | None:
+        """Return the public key of a device of the studio, whatever it may do, else None."""
+        known = self.devices.get(device)
+        return None if known is None else known.public
+
     def writer_key(self, device: DeviceId) -> bytes | None:
         """Return the public key of a device whose journal entries count, else None."""
         known = self.devices.get(device)

@@ -102,7 +102,12 @@ class Oversize:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Answer with the body of another object of the same folder, if one has passed."""
+    """Answer with the body of another object of the same folder, if one has passed.
+
+    With *same* it is the same other one for a key each time, as a cache has it.
+    """
+
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,9 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """Flip one bit of the body that the store answers with."""
+    """Flip one bit of the body that the store answers with; with *same* the same one each time."""
+
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +214,10 @@ CATALOGUE: dict[str, Fault] = {
     "absent": refusal(404, "NoSuchKey"),
     "exists": refusal(412, "PreconditionFailed"),
     "swap": Swap(),
+    "swap-same": Swap(same=True),
     "stale": Stale(),
     "flip": Flip(),
+    "flip-same": Flip(same=True),
     "list-less": ListLess(),
     "list-twice": ListTwice(),
     "oversize": Oversize(18 * 1024 * 1024),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 from typing import TypeVar
 
 from lab.hostile import (
@@ -90,14 +91,14 @@ class HostileBucket:
             case Swap():
                 others = [b for k, b in sorted(self._folder(key).items()) if k != key]
                 if others and span is None:
-                    return self._hostility.random.choice(others)
+                    return self._chance(fault, key).choice(others)
             case _:
                 pass
         body = await self._answered(f"get {span}", key, fault, lambda: self._inner.get(key, span))
         if span is None:
             self._folder(key)[key] = body
         if isinstance(fault, Flip) and body:
-            return _flipped(body, self._hostility.random.randrange(8 * len(body)))
+            return _flipped(body, self._chance(fault, key).randrange(8 * len(body)))
         return body
 
     async def put(self, key: str, body: bytes) -> None:
@@ -249,6 +250,9 @@ class HostileBucket:
             await self._outcome(ask)
 
         _ = self._later.create_task(late(), name="a late request")
+
+    def _chance(self, fault: Swap | Flip, key: str) -> Random:
+        return Random(f"{self._client} {key}") if fault.same else self._hostility.random
 
     def _folder(self, key: str) -> dict[str, bytes]:
         return self._bodies.setdefault(key.rpartition("/")[0], {})

@@ -178,6 +178,7 @@ class Daemon(Process):
                 uploads=self.uploads,
                 sign=lambda message: sodium.sign(node.seed, message),
                 writer_key=lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+                device_key=lambda device: self.roster.current.device_key(device),  # noqa: PLW0108  # it grows
                 announce=node.announce,
                 kept=KeptEntries(node.directory / "entries"),
                 alerts=self.alerts,
@@ -190,6 +191,7 @@ class Daemon(Process):
             self.events.journal, self.events.tasks = self.journal, tasks
             tasks.keep("uploads", self.uploads.run)
             tasks.keep("what was being committed", self.journal.resume)
+            tasks.keep("looking for lost entries", self.journal.look_for_lost)
             tasks.keep("membership", self.roster.run)
             tasks.keep("comparing with peers", self.events.run)
             tasks.keep("looking at the bucket", health.run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,11 +68,8 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
             (journal / name).unlink()
         b.unlocked("mount", "demo", at_b, "--durability", "cloud")
         (at_b / "two").write_text("of b")
-        until(lambda: "lucidnode repair" in alarm(a, "This project is read-only here"))
+        until(lambda: "lucidnode repair" in alarm(a, "The bucket no longer has journal entry"))
         until(lambda: "lucidnode repair" in alarm(b, "Device "))
-        with pytest.raises(OSError, match="Read-only") as refusal:
-            (at_a / "one").write_text("never")
-        assert refusal.value.errno == errno.EROFS
         assert (at_a / "two").read_text() == "two", "what is here can still be read"
         a.ok("umount", at_a)
         refused = a.run("repair", "demo", "--put-back", "--yes", "--passphrase-file", a.words)

@@ -11,7 +11,7 @@ from random import Random  # noqa: TID251 - seeded: a failure can be repeated
 import pytest
 from committer_fixture import KEYS, Bucket, Desk, Fault, VirtualClock
 
-from lucidnode.fs.committer import FRESH_SECONDS
+from lucidnode.fs.committer import FRESH_SECONDS, MISSING_SECONDS
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.journal import Change, seal_entry
@@ -261,11 +261,25 @@ async def test_an_entry_made_on_another_history_counts_as_empty_while_ours_stand
     assert f"Device {office.b.daemon.device[:8]} stands on another history" in office.a.causes()
 
 
+async def refused(office: Office) -> None:
+    """See that a flush of a ends with ReadOnly: once our head has been missing for long enough."""
+    begun = office.clock.now
+    async with asyncio.TaskGroup() as group:
+        flushing = group.create_task(_refused(office.a))
+        await office.clock.until(flushing.done)
+    assert office.clock.now - begun >= MISSING_SECONDS
+
+
+async def _refused(desk: Desk) -> None:
+    with pytest.raises(ReadOnly):
+        await desk.committer.flush()
+
+
 @pytest.mark.parametrize("next_writer", ["a", "b"])
 async def test_when_a_store_lets_two_commits_win_nobody_builds_on_the_wrong_one(
     office: Office, next_writer: str, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("read-only here")
+    expected_warnings += ["read-only here", "no longer has journal entry"]
     a, b = office.a, office.b
     a.node.create(b"lost")
     async with office.running(a):
@@ -282,10 +296,29 @@ async def test_when_a_store_lets_two_commits_win_nobody_builds_on_the_wrong_one(
     assert a.node.replica.head().seq == 1
 
 
+async def test_a_head_that_is_missing_for_a_while_keeps_nobody_from_working(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry")
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.a.committer.flush()
+        lost = office.bucket.entries.pop(1)
+        await office.clock.pass_by(FRESH_SECONDS + 20)
+        assert "no longer has journal entry 1" in office.a.causes()
+        office.a.node.create(b"g")
+        await office.clock.pass_by(20)
+        assert office.bucket.entries == {}, "nothing is built on what is missing"
+        office.bucket.entries[1] = lost
+        await office.settled(office.a)
+        assert office.a.causes() == ""
+    assert len(office.bucket.entries) == 2
+
+
 async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
     office: Office, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("read-only here")
+    expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
         await office.a.committer.flush()
@@ -347,7 +380,7 @@ async def test_two_who_judged_an_entry_differently_notice_at_the_next(
 async def test_a_head_that_vanished_stops_the_mount_at_its_start(
     office: Office, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("read-only here")
+    expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
         await office.a.committer.flush()
@@ -355,15 +388,14 @@ async def test_a_head_that_vanished_stops_the_mount_at_its_start(
     office.bucket.entries.clear()
     office.a.node.create(b"g")
     async with office.running(office.a):
-        with pytest.raises(ReadOnly):
-            await office.a.committer.flush()
+        await refused(office)
     assert office.bucket.entries == {}
 
 
 async def test_a_desk_that_slept_too_long_confirms_its_head_before_it_writes(
     office: Office, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("read-only here")
+    expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
         await office.a.committer.flush()
@@ -372,8 +404,7 @@ async def test_a_desk_that_slept_too_long_confirms_its_head_before_it_writes(
         # While it slept, entries came and were collected behind a checkpoint.
         del office.bucket.entries[1]
         office.a.node.create(b"g")
-        with pytest.raises(ReadOnly):
-            await office.a.committer.flush()
+        await refused(office)
     assert office.bucket.entries == {}, "it must not take a slot that was collected"
 
 
@@ -381,7 +412,7 @@ async def test_a_reply_that_took_too_long_is_confirmed(
     office: Office, expected_warnings: list[str]
 ) -> None:
     """Uploads may take hours: then the commit counts once the head is seen to be there still."""
-    expected_warnings.append("read-only here")
+    expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
         await office.a.committer.flush()
@@ -400,8 +431,7 @@ async def test_a_reply_that_took_too_long_is_confirmed(
 
         office.a.daemon.before_answer = suspend_and_collect
         office.a.node.create(b"h")
-        with pytest.raises(ReadOnly):
-            await office.a.committer.flush()
+        await refused(office)
     assert office.a.node.replica.pending() > 0, "the work is kept"
 
 

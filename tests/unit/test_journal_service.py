@@ -92,6 +92,26 @@ async def test_what_was_seen_last_can_be_told(node: Node) -> None:
     assert [seq for seq, _ in node.journal.newest(2)[PROJECT]] == [2, 3]
 
 
+async def test_an_alarm_for_a_lost_entry_ends_once_the_bucket_shows_it_again(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    """Whether or not anybody asks: a store that denied what it has may be well by now."""
+    expected_warnings.append("no longer has journal entry 1")
+    await written(node, 1)
+    await node.journal.entry(PROJECT, Seq(1))
+    original = node.bucket.objects.pop(journal_key(PROJECT, Seq(1)))
+    with pytest.raises(NotThere):
+        await node.journal.proven(PROJECT, Seq(1))
+    looking = asyncio.ensure_future(node.journal.look_for_lost())
+    await asyncio.sleep(0.1)
+    assert len(node.alerts.current()) == 1
+    node.bucket.objects[journal_key(PROJECT, Seq(1))] = original
+    async with asyncio.timeout(10):
+        while node.alerts.current():
+            await asyncio.sleep(0.01)
+    looking.cancel()
+
+
 async def test_what_was_seen_first_is_told_until_the_workstation_has_started_again(
     node: Node, expected_warnings: list[str]
 ) -> None:
