@@ -50,6 +50,7 @@ from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -372,7 +373,7 @@ def open_replica(home: Path, access: ProjectAccess) -> Replica:
     """Open this workstation's replica of the project. Raises AlreadyMounted, ReplicaError."""
     directory = project_directory(home, access.keys().project)
     for each in (directory.parent, directory):
-        each.mkdir(mode=0o700, exist_ok=True)
+        make_directory(each)
     try:
         return Replica.open(directory / REPLICA_FILE, access.keys().replica, access.workstation)
     except ReplicaBusy as error:

@@ -28,6 +28,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica, changed_content
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.durable import sync_directory
 from lucidnode.node.client.errors import Malformed, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, entry_hash, follows
@@ -228,11 +229,7 @@ def _swap(directory: Path) -> None:
     (directory / LOST_FILE).unlink(missing_ok=True)
     (directory / LOST_FILE).hardlink_to(directory / REPLICA_FILE)
     (directory / _NEW_FILE).replace(directory / REPLICA_FILE)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(directory)
 
 
 def _remove(replica: Path) -> None:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lucidnode.node.client.device_certificate import device_certificate
-from lucidnode.node.client.durable import write_durably
+from lucidnode.node.client.durable import make_directory, sync_directory, write_durably
 from lucidnode.node.client.errors import NoSpace, Refused
 from lucidnode.node.client.roster_entry import device_id
 
@@ -51,7 +51,8 @@ class DeviceIdentity:
         """
         key = Ed25519PrivateKey.generate()
         pem = _pem(key)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            make_directory(path.parent)
         scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -65,11 +66,7 @@ class DeviceIdentity:
             raise Refused(f"{path} exists: this workstation has a device key already") from None
         finally:
             scratch.unlink()
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(path.parent)
         return cls(path, key)
 
     @classmethod

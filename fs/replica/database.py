@@ -29,6 +29,7 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange, key_of
 from lucidnode.fs.replica.schema import REPLICATED, SCHEMA, VERSION
+from lucidnode.node.client.durable import sync_directory
 
 _PAGE = 2048
 """Bytes. A create dirties five pages wherever they lie: at 4096 its commit took half again."""
@@ -235,11 +236,7 @@ class Database:
         elif version != VERSION:
             raise ReplicaError(f"the replica has version {version}: update Lucidnode")
         # The log's own name must survive a power cut; SQLite leaves that to the first fsync.
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._path.parent)
 
     def _note(self, update: apsw.PreUpdate) -> None:
         table = update.table_name

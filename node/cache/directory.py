@@ -20,6 +20,7 @@ from lucidnode.node.block import verified
 from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
+from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
 from lucidnode.node.client.staging import BLOCKS, cached_path
@@ -58,8 +59,10 @@ class CacheDirectory:
 
         *boot* is the kernel's boot id. Raises Refused if another daemon has it, else OSError.
         """
-        for directory in (path, path / BLOCKS, path / _INCOMING):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            make_directory(path)  # staging, which holds promises, lies in it
+        for directory in (path / BLOCKS, path / _INCOMING):
+            directory.mkdir(mode=0o700, exist_ok=True)
         lock = DirectoryLock(path)
         try:
             opened = cls(path, lock, Index.open(path / _INDEX, boot))

@@ -20,7 +20,7 @@ from typing import ParamSpec, Protocol, Self, TypeVar
 
 from lucidnode.node.block import verified
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.durable import write_durably
+from lucidnode.node.client.durable import make_directory, write_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
 from lucidnode.node.client.staging import STAGING, is_promised, staged_path
@@ -198,7 +198,7 @@ class Staging:
 
 def _scan(directory: Path, stale_ns: int) -> dict[ProjectId, dict[BlockId, Staged]]:
     """Return all staged blocks as they were written; remove scratch files from before *stale_ns*."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     found: dict[ProjectId, dict[BlockId, Staged]] = {}
     for path in directory.iterdir():
         with contextlib.suppress(Malformed, NotADirectoryError):

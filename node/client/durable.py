@@ -30,6 +30,18 @@ def write_soon(target: Path, content: bytes, mode: int = 0o600) -> None:
     _write(target, content, mode, durably=False)
 
 
+def make_directory(path: Path) -> None:
+    """Make the directory *path*, mode 0700, and those above it; their names are on disk on return.
+
+    The name of *path* also if it was there: whoever made it may have died before its sync. Blocking;
+    raises OSError.
+    """
+    if not path.parent.exists():
+        make_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in the directory *path* durable. Blocking."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -43,8 +55,7 @@ def _write(target: Path, content: bytes, mode: int, *, durably: bool) -> None:
     scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
         if not target.parent.exists():
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_directory(target.parent.parent)
+            make_directory(target.parent)
         with os.fdopen(_created(scratch, mode), "wb", buffering=0) as file:
             _write_all(file.fileno(), content)
             if durably:

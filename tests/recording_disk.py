@@ -1,0 +1,153 @@
+"""A real mount whose every step is recorded, to ask what a power cut would have left.
+
+The seam is the kernel's: whatever reaches the disk is seen, SQLite's own files as well, however it
+was written; and production code needs nothing for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded: a failure can be repeated
+
+import msgspec
+from disk_record import Disk, Mark, Step, Tree, Write, sectors
+
+_ENDS_S = 10.0
+
+
+@dataclass
+class RecordingDisk:
+    """The disk mounted at *path*, and what was done to it."""
+
+    path: Path
+    record: Path
+    start: int = 0
+    """How many steps were before the disk was made fresh."""
+
+    def fresh(self) -> None:
+        """Empty the disk and forget what was done to it, for another test."""
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.start = 0
+        self.start = len(self.steps())
+
+    def mark(self, text: str) -> None:
+        """Record *text* after everything that was done before."""
+        os.setxattr(self.path, b"user.mark", text.encode())
+
+    def fail_next_sync(self) -> None:
+        """Have the next sync of a file with anything to bring down end in EIO, once."""
+        os.setxattr(self.path, b"user.fail_sync", b"1")
+
+    def steps(self) -> list[Step]:
+        """Return everything so far, in order."""
+        raw, at, found = self.record.read_bytes(), 0, []
+        while at < len(raw):
+            end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+            found.append(msgspec.msgpack.decode(raw[at + 4 : end], type=Step))
+            at = end
+        return found[self.start :]
+
+    def up_to(self, text: str) -> Disk:
+        """Return the disk as it was at the last mark *text*."""
+        steps = self.steps()
+        disk = Disk()
+        for step in steps[: 1 + max(at for at, step in enumerate(steps) if step == Mark(text))]:
+            disk.take(step)
+        return disk
+
+    def every_moment(self, first: str, last: str) -> Iterator[Disk]:
+        """Yield the disk after each step from the mark *first* to the mark *last*.
+
+        It is one object that goes on: ask it before the next.
+        """
+        steps, disk = self.steps(), Disk()
+        begin, end = steps.index(Mark(first)), steps.index(Mark(last))
+        for at, step in enumerate(steps[: end + 1]):
+            disk.take(step)
+            if at >= begin:
+                yield disk
+
+
+def nothing_loose(_step: Step) -> list[Step]:
+    """Keep nothing that no sync reached: the poorest disk."""
+    return []
+
+
+def everything(step: Step) -> list[Step]:
+    """Keep all of it: as after kill -9."""
+    return [step]
+
+
+def names_only(step: Step) -> list[Step]:
+    """Keep what is not a byte of a file: empty files under their final names."""
+    return [] if isinstance(step, Write) else [step]
+
+
+def bytes_only(step: Step) -> list[Step]:
+    """Keep the bytes and lose the names."""
+    return [step] if isinstance(step, Write) else []
+
+
+def some(seed: object) -> Callable[[Step], list[Step]]:
+    """Keep each step, and each sector of a write, or not, by chance."""
+    chance = Random(str(seed))
+
+    def keep(step: Step) -> list[Step]:
+        whole = chance.random()
+        if whole < 0.4:
+            return [step]
+        if whole < 0.7:
+            return []
+        return [part for part in sectors(step) if chance.random() < 0.5]
+
+    return keep
+
+
+def outcomes(disk: Disk, seed: object, by_chance: int = 2) -> Iterator[Tree]:
+    """Yield what a power cut may leave of *disk*: the extremes, and *by_chance* in between."""
+    for keep in (nothing_loose, everything, names_only, bytes_only):
+        yield disk.after_power_cut(keep)
+    for number in range(by_chance):
+        yield disk.after_power_cut(some(f"{seed} {number}"))
+
+
+@contextlib.contextmanager
+def laid_down(tree: Tree) -> Iterator[Path]:
+    """Give *tree* as a directory, in memory: hundreds of them are looked at."""
+    with tempfile.TemporaryDirectory(prefix="power-cut-", dir="/dev/shm") as ground:
+        tree.write_to(Path(ground, "left"))
+        yield Path(ground, "left")
+
+
+@contextlib.contextmanager
+def recording_disk(home: Path) -> Iterator[RecordingDisk]:
+    """Mount an empty recording disk below the directory *home*; unmount it in the end."""
+    disk = RecordingDisk(home / "disk", home / "record")
+    disk.path.mkdir(parents=True)
+    server = subprocess.Popen(
+        [sys.executable, "-P", "recording_disk_server.py", str(disk.path), str(disk.record)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout is not None
+    try:
+        assert server.stdout.readline() == b"mounted\n", "FUSE does not let us mount"
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk.path], check=False)
+        server.terminate()
+        server.wait(_ENDS_S)
+        server.stdout.close()
