@@ -363,6 +363,11 @@ class FileSystem:
             self._open.redirect(ino, copy)
             self._writer.redirect(ino, copy)
 
+    def shifted(self, shifted: dict[InodeNo, int]) -> None:
+        """Follow the end of files to which another node has appended as well."""
+        for ino, by in shifted.items():
+            self._writer.shift(ino, by)
+
     def forgotten(self, ino: InodeNo) -> None:
         """Note that the kernel holds nothing of *ino* any more."""
         self._unchanged.discard(ino)

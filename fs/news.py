@@ -37,6 +37,7 @@ class News:
     def touched(self, touched: Touched) -> None:
         """Follow another node's entry."""
         self._files.moved(touched.moved)
+        self._files.shifted(touched.shifted)
         self._files.content_changed(touched.content)
         for parent, name in touched.names:
             self._invalidation.name(parent, name)

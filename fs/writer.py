@@ -25,7 +25,7 @@ from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeN
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.state import Pending
-from lucidnode.fs.write.flush_plan import Piece, packs, plan
+from lucidnode.fs.write.flush_plan import Piece, plan, shared
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
@@ -123,9 +123,9 @@ class Writer:
         file = self._files.get(ino)
         return 0 if file is None else file.size
 
-    def unsaved(self) -> list[InodeNo]:
-        """Return the files with bytes that the replica does not have."""
-        return [file.ino for file in self._files if not file.empty]
+    def unsaved(self) -> dict[InodeNo, bool]:
+        """Return the files with bytes that the replica does not have; True if all are appended."""
+        return {file.ino: file.appends for file in self._files if not file.empty}
 
     def is_dirty(self, ino: InodeNo) -> bool:
         """Return whether *ino* has bytes that a crash would lose."""
@@ -148,11 +148,13 @@ class Writer:
         if self._buffered + len(data) > self._max_buffered:
             await self._make_room(len(data))
         # No await from here on: two who append at once must not find the same end.
+        appends = offset is None
         if offset is None:
             offset = self._end(ino)
         if offset + len(data) > MAX_FILE_SIZE:
             raise FileTooBig("write")
         file = self._files.of(ino)
+        file.appends = appends and (file.appends or file.empty)
         before = file.dirty.size
         file.dirty.write(offset, data)
         file.time_ns = self._clock.wall_ns()
@@ -212,6 +214,12 @@ class Writer:
         """Move what is unsaved of *ino* to *copy*, the conflict copy with our version of it."""
         self._files.redirect(ino, copy)
 
+    def shift(self, ino: InodeNo, by: int) -> None:
+        """Move what is unsaved of *ino*, all of it appended, with the end of the file."""
+        file = self._files.get(ino)
+        if file is not None:
+            file.shift(by)
+
     # -- packs of tails ----------------------------------------------------------------------
 
     def resume(self) -> None:
@@ -233,8 +241,7 @@ class Writer:
         rows = self._replica.tails()
         pieces = [Piece(row.ino, row.offset, row.data) for row in rows]
         numbers = iter([row.row for row in rows])
-        for pack in packs(pieces, self._block_size):
-            # One row is one piece: rows were cut at block boundaries when they were planned.
+        for pack in shared(pieces, self._block_size):
             sizes = [len(piece.data) for piece in pack]
             starts = accumulate(sizes[:-1], initial=0)
             places = [(number, start) for start, number in zip(starts, numbers, strict=False)]
@@ -285,7 +292,6 @@ class Writer:
         started = [self._seal(file, pack) for pack in chosen.packs]
         resting = Sealing(chosen.tails)
         file.sealing.append(resting)
-        left = list(chosen.tails)
         try:
             for sealing in started:
                 await sealing.done.wait()
@@ -293,12 +299,15 @@ class Writer:
                 if sealing.error is not None:
                     raise sealing.error
             await self._record(file)
-            while left:
-                self._replica.put_tail(file.ino, left[0].offset, left[0].data, file.time_ns)
-                self._release(len(left.pop(0).data))
+            while resting.pieces:
+                piece = resting.pieces[0]
+                self._replica.put_tail(
+                    file.ino, piece.offset, piece.data, file.time_ns, appended=file.appends
+                )
+                self._release(len(resting.pieces.pop(0).data))
         finally:
             file.sealing.remove(resting)
-            for piece in left:
+            for piece in resting.pieces:
                 self._put_back(file, piece)
 
     async def _record(self, file: UnsavedFile) -> None:
@@ -312,7 +321,7 @@ class Writer:
             part = extents[at : at + MAX_RECORDED]
             blocks = list({extent.block.id: extent.block for extent in part}.values())
             new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in part]
-            self._replica.apply(Write(file.ino, new, blocks, file.time_ns))
+            self._replica.apply(Write(file.ino, new, blocks, file.time_ns, appended=file.appends))
         self._pending.changed(file.ino)
         file.staged.forget()
 

@@ -51,7 +51,9 @@ class Touched:
 
     *inodes* changed or ceased to exist; *names* (parent, name) now mean something else. *content*
     is the part of *inodes* whose bytes changed. *moved* maps a file that both sides wrote to the
-    conflict copy that holds our version: open handles of ours belong there. *conflicts* are the
+    conflict copy that holds our version: open handles of ours belong there. *shifted* says by how
+    many bytes the end moved of a file to which both sides append: what of it is unsaved here goes
+    along. *conflicts* are the
     names that a rebase had to invent. *refused* says why the entry counted as empty.
     """
 
@@ -61,6 +63,7 @@ class Touched:
     moved: dict[InodeNo, InodeNo] = field(default_factory=dict)
     conflicts: tuple[tuple[InodeNo, bytes], ...] = ()
     refused: str | None = None
+    shifted: dict[InodeNo, int] = field(default_factory=dict)
 
 
 def touched_by(
@@ -69,6 +72,7 @@ def touched_by(
     moved: dict[InodeNo, InodeNo],
     conflicts: tuple[tuple[InodeNo, bytes], ...],
     refused: str | None,
+    shifted: dict[InodeNo, int] | None = None,
 ) -> Touched:
     """Return what *changes*, taken together, mean to the users of this node."""
     inodes: set[InodeNo] = set()
@@ -85,5 +89,11 @@ def touched_by(
             if old is None or new is None or old[VERSION_COLUMN] != new[VERSION_COLUMN]:
                 content.add(ino)
     return Touched(
-        frozenset(inodes), frozenset(content), frozenset(names), moved, conflicts, refused
+        frozenset(inodes),
+        frozenset(content),
+        frozenset(names),
+        moved,
+        conflicts,
+        refused,
+        shifted or {},
     )

@@ -24,7 +24,8 @@ class Fates:
     """What has become of the files that the *winner* and our *work* meet in.
 
     *ours* are those that both changed: our version goes into a conflict copy, whole. *thrown_away*
-    had no name of ours any more. *brought_back* maps a claimed file to the number it has now.
+    had no name of ours any more. *appended* says by how much the end moved of each file to which we
+    have only appended. *brought_back* maps a claimed file to the number it has now.
     *carried_off* are the directories that the winner moved.
     """
 
@@ -33,6 +34,7 @@ class Fates:
     claims: Claims
     ours: dict[InodeNo, OurVersion]
     thrown_away: set[InodeNo]
+    appended: dict[InodeNo, int]
     carried_off: set[InodeNo] = field(default_factory=set)
     brought_back: dict[InodeNo, InodeNo] = field(default_factory=dict)
 
@@ -85,6 +87,8 @@ class Fitting:
                 return self._restore(intent)
             case intents.Forget() | intents.NameBlocks() as intent:
                 return intent
+            case intents.Write() as intent if intent.ino in self._fates.appended:
+                return _shifted(intent, self._fates.appended[intent.ino])
             case intents.Write() | intents.Truncate() as intent:
                 # Never onto the winner's content: our version is kept whole, elsewhere.
                 return None if self._fates.keeps_content(intent.ino) else intent
@@ -175,3 +179,12 @@ class Fitting:
         if target.ino != meant or self._fates.was_changed(target.ino):
             return False
         return not (target.is_directory and self._queries.has_names(target.ino))
+
+
+def _shifted(write: intents.Write, by: int) -> intents.Write:
+    """Return *write* at the end of the file, which moved *by* bytes."""
+    return replace(
+        write,
+        extents=[replace(extent, offset=extent.offset + by) for extent in write.extents],
+        size_at_least=write.size_at_least and write.size_at_least + by,
+    )

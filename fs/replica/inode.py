@@ -100,8 +100,7 @@ class Extent(msgspec.Struct, frozen=True):
 class Tail(msgspec.Struct, frozen=True):
     """Acknowledged bytes of a file that are not in a block yet.
 
-    Loose tails of one file never overlap. *pack_offset* is its place in the plaintext of its pack,
-    and means nothing while it is loose.
+    Loose tails of one file never overlap. *pack_offset* is its place in the plaintext of its pack.
     """
 
     row: int

@@ -112,7 +112,8 @@ class NewExtent(msgspec.Struct, frozen=True, array_like=True):
 class Write(msgspec.Struct, frozen=True, tag="write"):
     """Overlay a file with *extents*; *blocks* names every block they use.
 
-    The file becomes at least *size_at_least* long; 0 leaves the size to the extents.
+    The file becomes at least *size_at_least* long; 0 leaves the size to the extents. What is
+    *appended* belongs at the end of the file, wherever that is when it is committed.
     """
 
     ino: InodeNo
@@ -120,6 +121,7 @@ class Write(msgspec.Struct, frozen=True, tag="write"):
     blocks: list[BlockName]
     time_ns: int
     size_at_least: int = 0
+    appended: bool = False
 
 
 class SetXattr(msgspec.Struct, frozen=True, tag="setxattr"):

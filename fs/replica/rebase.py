@@ -52,11 +52,16 @@ class Outcome:
     restored: list[tuple[Recorded, list[RowChange]]] = field(default_factory=list)
     moved: dict[InodeNo, InodeNo] = field(default_factory=dict)
     merged: dict[InodeNo, InodeNo] = field(default_factory=dict)
+    shifted: dict[InodeNo, int] = field(default_factory=dict)
     conflicts: list[Place] = field(default_factory=list)
 
 
 class Rebase:
-    """One rebase, inside the caller's transaction. *tails* are the files with loose tails."""
+    """One rebase, inside the caller's transaction.
+
+    *tails* are the files with loose tails, or with bytes in memory; in those that are *appending*,
+    all of these belong at the end of the file.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Rebase:
         device_name: str,
         new_ino: Callable[[], InodeNo],
         tails: set[InodeNo],
+        appending: set[InodeNo],
     ) -> None:
         self._database = database
         self._queries = Queries(database)
@@ -73,6 +79,7 @@ class Rebase:
         self._device_name = device_name
         self._new_ino = new_ino
         self._tails = tails
+        self._appending = appending
         self._outcome = Outcome()
 
     def run(
@@ -90,7 +97,10 @@ class Rebase:
         changes = [change for item in waiting for change in item.changes]
         fates = self._fates(Winner.of(winner), changes, waiting)
         self._database.undo(changes)
+        ends = {ino: self._queries.existing(ino).size for ino in fates.appended}
         check_tree(self._database, self._database.apply(changeset))
+        for ino, end in ends.items():
+            fates.appended[ino] = self._queries.existing(ino).size - end
         fates.carried_off = self._carried_off(fates.winner)
         places = Places(self._queries, self._device_name, fates.winner.above())
         returns = Returns(self._queries, fates, places, self._new_ino)
@@ -112,6 +122,7 @@ class Rebase:
             {ino: now for ino, now in fates.brought_back.items() if now != ino}
         )
         self._outcome.merged = places.merged
+        self._outcome.shifted = {ino: by for ino, by in fates.appended.items() if by}
         self._outcome.conflicts = places.standing_conflicts()
         return self._outcome
 
@@ -126,12 +137,25 @@ class Rebase:
         nameless = {ino for ino in winner.met() if not self._has_name(ino)}
         orphans = {InodeNo(ino) for (ino,) in self._database.rows("SELECT ino FROM orphan")}
         both = (wrote & winner.rewritten) - nameless | (orphans & nameless)
+        both -= claims.files.keys()
+        appended = both - nameless - work.made - self._written_elsewhere(waiting)
         ours = {
             ino: OurVersion.of(self._queries, found)
-            for ino in sorted(both - claims.files.keys())
+            for ino in sorted(both - appended)
             if (found := self._queries.attributes(ino)) is not None
         }
-        return Fates(winner, work, claims, ours, nameless)
+        return Fates(winner, work, claims, ours, nameless, dict.fromkeys(appended, 0))
+
+    def _written_elsewhere(self, waiting: list[Waiting]) -> set[InodeNo]:
+        """Return the files in which we wrote not only at the end."""
+        rest = (
+            item
+            for item in waiting
+            if not (
+                isinstance(item.recorded.intent, intents.Write) and item.recorded.intent.appended
+            )
+        )
+        return _written_by(rest) | (self._tails - self._appending)
 
     def _has_name(self, ino: InodeNo) -> bool:
         found = self._queries.attributes(ino)

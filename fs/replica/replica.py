@@ -7,7 +7,7 @@ all of it or nothing. One thread uses a replica; in asyncio that thread is the l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -67,7 +67,7 @@ class Replica:
         self._stored: dict[InodeNo, tuple[Version, int]] = {}
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
-        self._unsaved: Callable[[], Iterable[InodeNo]] = tuple
+        self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
         self._merged = Merged()
 
     @classmethod
@@ -224,10 +224,12 @@ class Replica:
 
     # -- tails -------------------------------------------------------------------------------
 
-    def put_tail(self, ino: InodeNo, offset: int, data: bytes, time_ns: int) -> None:
+    def put_tail(
+        self, ino: InodeNo, offset: int, data: bytes, time_ns: int, *, appended: bool = False
+    ) -> None:
         """Keep *data*, written at *offset* at *time_ns*, until it is packed into a block.
 
-        It survives once `barrier` has returned. Time 0 leaves the times of the file alone.
+        *appended* data belong at the end of the file, and move with it. It survives once `barrier` has returned. Time 0 leaves the times of the file alone.
         Raises FileMissing, FileTooBig, ReadOnly, NoSpace.
         """
         self._must_run()
@@ -237,7 +239,7 @@ class Replica:
         with self._database.transaction() as changes:
             if time_ns:
                 self._record(intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns), changes)
-            self._tails.put(ino, offset, data)
+            self._tails.put(ino, offset, data, appended=appended)
         self._tails.recount(ino)
         self._on_work()
 
@@ -258,6 +260,10 @@ class Replica:
         are gone are simply in the pack.
         """
         with self._database.transaction() as changes:
+            writes = [
+                msgspec.structs.replace(write, appended=self._tails.only_appended(write.ino))
+                for write in writes
+            ]
             self._tails.assign(pack.id, places)
             self._record(intents.NameBlocks([pack]), changes)
             for write in writes:
@@ -278,11 +284,12 @@ class Replica:
 
     # -- the committer's side ----------------------------------------------------------------
 
-    def heed(self, unsaved: Callable[[], Iterable[InodeNo]]) -> None:
+    def heed(self, unsaved: Callable[[], Mapping[InodeNo, bool]]) -> None:
         """Count the files that *unsaved* names as changed by us when another's entry comes in.
 
         Their bytes in memory were written over the content as it was. Laid over the winner's they
-        would make a file that nobody wrote; so our version goes into a conflict copy.
+        would make a file that nobody wrote; so our version goes into a conflict copy. Not if
+        *unsaved* says that all of them belong at the end of the file: then they follow it.
         """
         self._unsaved = unsaved
 
@@ -381,6 +388,8 @@ class Replica:
             outcome = rebased or Outcome()
             for old, new in outcome.moved.items():
                 self._tails.move(old, new)
+            for ino, by in outcome.shifted.items():
+                self._tails.shift(ino, by)
             empty = changeset is None or refused is not None
             self._journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
         if rebased is not None:
@@ -393,6 +402,7 @@ class Replica:
             moved={**outcome.merged, **outcome.moved},
             conflicts=tuple(outcome.conflicts),
             refused=refused,
+            shifted=outcome.shifted,
         )
 
     def unsent_files(self) -> frozenset[InodeNo]:
@@ -405,7 +415,8 @@ class Replica:
     def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome | None:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
         winner = checked_changes(changeset)
-        ours = {*self._tails.ends, *self._unsaved()}
+        unsaved = self._unsaved()
+        ours = {*self._tails.ends, *unsaved}
         if slide_under(self._database, self._journal, changeset, winner, ours):
             return None
         rebase = Rebase(
@@ -414,6 +425,9 @@ class Replica:
             device_name=self._device_name,
             new_ino=self.new_ino,
             tails=ours,
+            appending={
+                ino for ino in ours if unsaved.get(ino, True) and self._tails.only_appended(ino)
+            },
         )
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)

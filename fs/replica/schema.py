@@ -99,6 +99,8 @@ INSERT INTO head VALUES (1, 0, zeroblob(32));
 
 -- Acknowledged bytes without a block. While *pack* is null they lie over the file's extents, and
 -- never over each other. With a pack they are in its block, which is not safely staged yet.
+-- Without one, *pack_offset* is 1 for bytes that belong at the end of the file, wherever that is
+-- when they are committed, and 0 for others; with one, it is their place in the block.
 CREATE TABLE tail (
     row         INTEGER PRIMARY KEY,
     ino         INTEGER NOT NULL,

@@ -52,10 +52,10 @@ class Tails:
             packs.setdefault(BlockId(row[5]), []).append(_tail(row[:5]))
         return packs
 
-    def put(self, ino: InodeNo, offset: int, data: bytes) -> None:
-        """Add a tail over whatever the file has there."""
+    def put(self, ino: InodeNo, offset: int, data: bytes, *, appended: bool = False) -> None:
+        """Add a tail over whatever the file has there; *appended*, it moves with the file's end."""
         self.clear(ino, offset, offset + len(data))
-        self._insert(ino, offset, data)
+        self._insert(ino, offset, data, int(appended))
 
     def clear(self, ino: InodeNo, start: int, end: int) -> None:
         """Cut [start, end) out of the loose tails of *ino*: something newer lies there."""
@@ -66,9 +66,9 @@ class Tails:
                 continue
             self._database.change("DELETE FROM tail WHERE row = ?", (tail.row,))
             if tail.offset < start:
-                self._insert(ino, tail.offset, tail.data[: start - tail.offset])
+                self._insert(ino, tail.offset, tail.data[: start - tail.offset], tail.pack_offset)
             if tail.end > end:
-                self._insert(ino, end, tail.data[end - tail.offset :])
+                self._insert(ino, end, tail.data[end - tail.offset :], tail.pack_offset)
 
     def cover(self, done: Recorded) -> tuple[InodeNo, ...]:
         """Cut what *done* overwrote or deleted out of the loose tails; return of which files."""
@@ -94,6 +94,18 @@ class Tails:
     def move(self, old: InodeNo, new: InodeNo) -> None:
         """Make the loose tails of *old* those of *new*."""
         self._database.change("UPDATE tail SET ino = ? WHERE ino = ? AND pack IS NULL", (new, old))
+
+    def only_appended(self, ino: InodeNo) -> bool:
+        """Tell whether all loose tails of *ino* belong at its end. So it is if there are none."""
+        return not self._database.row(
+            "SELECT 1 FROM tail WHERE ino = ? AND pack IS NULL AND NOT pack_offset LIMIT 1", (ino,)
+        )
+
+    def shift(self, ino: InodeNo, by: int) -> None:
+        """Move the loose tails of *ino* by as many bytes: its end has moved."""
+        self._database.change(
+            "UPDATE tail SET offset = offset + ? WHERE ino = ? AND pack IS NULL", (by, ino)
+        )
 
     def assign(self, pack: BlockId, places: Iterable[tuple[int, int]]) -> None:
         """Put tails into *pack*: (row, offset in the pack's plaintext) each."""
@@ -134,9 +146,10 @@ class Tails:
         """Forget the loose tails of a file that is gone. Packs hold other files' bytes as well."""
         self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
 
-    def _insert(self, ino: InodeNo, offset: int, data: bytes) -> None:
+    def _insert(self, ino: InodeNo, offset: int, data: bytes, appended: int) -> None:
         self._database.change(
-            "INSERT INTO tail (ino, offset, data) VALUES (?, ?, ?)", (ino, offset, data)
+            "INSERT INTO tail (ino, offset, data, pack_offset) VALUES (?, ?, ?, ?)",
+            (ino, offset, data, appended),
         )
 
 

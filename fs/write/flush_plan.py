@@ -36,15 +36,19 @@ def packs(pieces: Iterable[Piece], block_size: int) -> list[list[Piece]]:
     A piece that crosses a multiple of *block_size* in its file is cut there, so that the same
     content written in other steps still gives the same blocks.
     """
+    return shared((part for piece in pieces for part in _aligned(piece, block_size)), block_size)
+
+
+def shared(pieces: Iterable[Piece], block_size: int) -> list[list[Piece]]:
+    """Fill blocks with *pieces* in their order, each whole and none longer than *block_size*."""
     filled: list[list[Piece]] = []
     room = 0
     for piece in pieces:
-        for part in _aligned(piece, block_size):
-            if len(part.data) > room:
-                filled.append([])
-                room = block_size
-            filled[-1].append(part)
-            room -= len(part.data)
+        if len(piece.data) > room:
+            filled.append([])
+            room = block_size
+        filled[-1].append(piece)
+        room -= len(piece.data)
     return filled
 
 

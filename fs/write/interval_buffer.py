@@ -94,6 +94,10 @@ class IntervalBuffer:
                 self._runs[at + high] = rest
         return taken
 
+    def shift(self, by: int) -> None:
+        """Move everything by as many bytes."""
+        self._runs = SortedDict({start + by: run for start, run in self._runs.items()})
+
     def cut(self, size: int) -> None:
         """Forget everything at *size* and after it."""
         if self.end > size:

@@ -39,6 +39,11 @@ class StagedExtents:
             self._clear(extent.offset, extent.offset + extent.length)
             self._extents[extent.offset] = extent
 
+    def shift(self, by: int) -> None:
+        """Move everything by as many bytes."""
+        moved = [replace(extent, offset=extent.offset + by) for extent in self]
+        self._extents = SortedDict({extent.offset: extent for extent in moved})
+
     def cut(self, size: int) -> None:
         """Forget everything at *size* and after it."""
         if self.end > size:

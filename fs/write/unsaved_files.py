@@ -62,6 +62,9 @@ class UnsavedFile:
     lock of the write path, so it has no order."""
     users: int = 0
     """How many hold the lock or wait for it."""
+    appends: bool = False
+    """All bytes in the layers were appended: they belong at the end of the file, wherever that is
+    when they are committed."""
     abandoned: bool = False
     """Nobody can reach the file any more: what fails to settle is let go."""
 
@@ -92,6 +95,16 @@ class UnsavedFile:
                     found.append((low, piece.data[low - piece.offset : high - piece.offset]))
         found += self.dirty.within(offset, length)
         return found
+
+    def shift(self, by: int) -> None:
+        """Move all layers by as many bytes: the end that they were appended to has moved."""
+        self.dirty.shift(by)
+        self.staged.shift(by)
+        for sealing in self.sealing:
+            # In place: whoever brings them down looks at this list when he is done waiting.
+            sealing.pieces[:] = [
+                piece._replace(offset=piece.offset + by) for piece in sealing.pieces
+            ]
 
     def ready_blocks(self, block_size: int, near: int) -> list[int]:
         """Return the offsets of whole dirty blocks around *near* that no sealing overlaps."""
