@@ -20,9 +20,11 @@ from lucidnode.fs.errors import (
     ReadOnly,
     Unsupported,
 )
+from lucidnode.fs.known_inodes import KnownInodes
 from lucidnode.fs.listing import DOT, DOT_DOT, START, Entry, Places
 from lucidnode.fs.open_files import OpenFile, OpenFiles
 from lucidnode.fs.reader import Reader
+from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
     Create,
@@ -96,6 +98,9 @@ class FileSystem:
         self._committed = committed
         self._refusal = "mounted read-only" if read_only else ""
         self._places = Places(replica.names_in)
+        self._known = KnownInodes()
+        replica.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+        self._touched: Callable[[Touched], None] = _nobody
         self._unchanged: set[InodeNo] = set()
         """Files whose pages in the kernel are those of the content they have now."""
 
@@ -133,12 +138,19 @@ class FileSystem:
         """Return the directory above; the root is above itself."""
         return ROOT if directory == ROOT else self._replica.parent_of(directory) or ROOT
 
-    async def set_attributes(self, ino: InodeNo, changes: AttributeChanges) -> Attributes:
-        """Change attributes; *size* first, for it sets the times too."""
+    async def set_attributes(
+        self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
+    ) -> Attributes:
+        """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`."""
         if changes.size is not None:
             if self._stored(ino).is_directory:
                 raise IsDirectory("a directory has no size")
             self._check_writable()
+            if handle is not None:
+                file = self._open.file(handle)
+                file.wrote = True
+                self._bring_back(file)
+                ino = file.ino
             await self._writer.truncate(ino, changes.size)
         rest = changes._replace(size=None)
         if any(value is not None for value in rest):
@@ -272,12 +284,18 @@ class FileSystem:
     # -- contents ----------------------------------------------------------------------------
 
     async def open(self, ino: InodeNo, flags: int) -> tuple[int, bool]:
-        """Return a handle, and whether the pages that the kernel holds are still right."""
+        """Return a handle, and whether the pages that the kernel holds are still right.
+
+        A file that another node has just deleted, or replaced, can be read as it was; who wants to
+        write gets FileMissing, and finds what is in its place.
+        """
         if self._stored(ino).is_directory:
             raise IsDirectory("a directory cannot be opened as a file")
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         if writable or flags & os.O_TRUNC:
             self._check_writable()
+            if self._replica.is_kept(ino):
+                raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
             await self._writer.truncate(ino, 0)
         if not writable:
@@ -300,7 +318,10 @@ class FileSystem:
         self._check_writable()
         file = self._open.file(handle)
         file.wrote = True
+        self._bring_back(file)
         await self._writer.write(file.ino, None if file.appends else offset, data)
+        # It may have waited for room, and the file have been deleted meanwhile: no await here.
+        self._bring_back(file)
         return len(data)
 
     async def flush(self, handle: int) -> None:
@@ -368,9 +389,21 @@ class FileSystem:
         for ino, by in shifted.items():
             self._writer.shift(ino, by)
 
-    def forgotten(self, ino: InodeNo) -> None:
-        """Note that the kernel holds nothing of *ino* any more."""
-        self._unchanged.discard(ino)
+    def watch(self, touched: Callable[[Touched], None]) -> None:
+        """Have *touched* told what changes here without a request for it."""
+        self._touched = touched
+
+    def told(self, found: Attributes) -> None:
+        """Note that the kernel was told of a file by name, and may ask for it by number."""
+        if found.kind is Kind.FILE:
+            self._known.told(found.ino)
+
+    def forgotten(self, ino: InodeNo, count: int) -> None:
+        """Note that the kernel lets go of *count* replies that named *ino*."""
+        self._known.forgotten(ino, count)
+        if ino not in self._known:
+            self._unchanged.discard(ino)
+            self._let_go_of_kept(ino)
 
     # ----------------------------------------------------------------------------------------
 
@@ -393,6 +426,16 @@ class FileSystem:
             self._pending.changed(found.ino)
         return found
 
+    def _bring_back(self, file: OpenFile) -> None:
+        """Have the file of a handle in the tree again, if another node has deleted it."""
+        if self._replica.is_kept(file.ino):
+            self._touched(self._replica.bring_back(file.ino, self._clock.wall_ns()))
+            self._pending.changed(file.ino)
+
+    def _let_go_of_kept(self, ino: InodeNo) -> None:
+        if ino not in self._known and not self._open.is_open(ino):
+            self._replica.let_go(ino)
+
     def _has_name(self, file: OpenFile) -> bool:
         # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.
         stored = self._replica.attributes(file.ino)
@@ -407,14 +450,19 @@ class FileSystem:
         """Drop what is left of a file that has no name and no handle."""
         if self._open.is_open(ino):
             return
+        self._let_go_of_kept(ino)
         stored = self._replica.attributes(ino)
         if stored is None or stored.nlink == 0:
             self._writer.discard(ino)
             self._unchanged.discard(ino)
-        if stored is not None and stored.nlink == 0:
+        if stored is not None and stored.nlink == 0 and not self._replica.is_kept(ino):
             self._replica.apply(Forget(ino))
 
 
 def _check_not_ours(name: bytes) -> None:
     if name.startswith(state.PREFIX):
         raise NotPermitted("these attributes are set by Lucidnode itself")
+
+
+def _nobody(_: Touched) -> None:
+    """Nobody is told yet."""

@@ -63,7 +63,7 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("lookup"):
-            return self._entry(self._files.lookup(InodeNo(parent_inode), name))
+            return self._named(self._files.lookup(InodeNo(parent_inode), name))
 
     async def getattr(
         self, inode: int, ctx: pyfuse3.RequestContext | None = None
@@ -89,13 +89,13 @@ class Adapter(pyfuse3.Operations):
                 atime_ns=_storable(attr.st_atime_ns) if fields.update_atime else None,
                 mtime_ns=_storable(attr.st_mtime_ns) if fields.update_mtime else None,
             )
-            return self._entry(await self._files.set_attributes(InodeNo(inode), changes))
+            return self._entry(await self._files.set_attributes(InodeNo(inode), changes, fh))
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("mknod"):
-            return self._entry(
+            return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), rdev=rdev)
             )
 
@@ -103,14 +103,14 @@ class Adapter(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("mkdir"):
-            return self._entry(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
+            return self._named(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
 
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("symlink"):
             mode = stat.S_IFLNK | 0o777
-            return self._entry(
+            return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), target=target)
             )
 
@@ -122,7 +122,7 @@ class Adapter(pyfuse3.Operations):
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with _replying("link", gone=errno.ESTALE):
-            return self._entry(
+            return self._named(
                 self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name)
             )
 
@@ -149,8 +149,8 @@ class Adapter(pyfuse3.Operations):
             )
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        for inode, _ in inode_list:
-            self._files.forgotten(InodeNo(inode))
+        for inode, count in inode_list:
+            self._files.forgotten(InodeNo(inode), count)
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         with _replying("statfs"):
@@ -176,6 +176,8 @@ class Adapter(pyfuse3.Operations):
                 for name, attributes, place in page:
                     if not pyfuse3.readdir_reply(token, name, self._entry(attributes), place):
                         return
+                    if name not in {b".", b".."}:
+                        self._files.told(attributes)
                     start_id = place
 
     async def releasedir(self, fh: int) -> None:
@@ -199,7 +201,7 @@ class Adapter(pyfuse3.Operations):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
             made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
             handle, unchanged = await self._files.open(made.ino, flags)
-            return _opened(handle, flags, unchanged=unchanged), self._entry(made)
+            return _opened(handle, flags, unchanged=unchanged), self._named(made)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with _replying("read", gone=errno.ESTALE):
@@ -240,6 +242,11 @@ class Adapter(pyfuse3.Operations):
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         with _replying("removexattr", gone=errno.ESTALE):
             self._files.remove_xattr(InodeNo(inode), name)
+
+    def _named(self, file: Attributes) -> pyfuse3.EntryAttributes:
+        """Return a reply by which the kernel learns the number of *file*."""
+        self._files.told(file)
+        return self._entry(file)
 
     def _entry(self, file: Attributes) -> pyfuse3.EntryAttributes:
         entry = pyfuse3.EntryAttributes()

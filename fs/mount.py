@@ -329,6 +329,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         invalidation = Invalidation(fuse)
         conflicts = Conflicts(replica)
         news = News(files, open_files, invalidation, writer.pack_tails, access.refresh, conflicts)
+        files.watch(news.touched)
         journal = OrderedJournal(client, writer, announcer, clock, tasks)
         codec = EntryCodec(
             access.keys, DeviceId(link.welcome.device), access.writer_key, secrets.token_bytes

@@ -56,6 +56,10 @@ class Places:
         self._conflicts.append((directory, free))
         return directory, free
 
+    def invented(self) -> list[Place]:
+        """Return the conflict names that had to be invented."""
+        return list(self._conflicts)
+
     def standing_conflicts(self) -> list[Place]:
         """Return the names that had to be invented and that are still there."""
         return [place for place in self._conflicts if self._queries.lookup(*place) is not None]

@@ -172,6 +172,16 @@ class Queries:
             extents.append(Extent(first, last - first, name, block_offset + first - start))
         return extents
 
+    def count_extents(self, ino: InodeNo) -> int:
+        """Return how many extents *ino* has."""
+        row = self._database.row("SELECT count(*) FROM extent WHERE ino = ?", (ino,))
+        assert row is not None
+        return int(row[0])
+
+    def is_orphan(self, ino: InodeNo) -> bool:
+        """Tell whether this node keeps *ino* without a name, for it is open here."""
+        return self._database.row("SELECT 1 FROM orphan WHERE ino = ?", (ino,)) is not None
+
     def stored_bytes(self, ino: InodeNo) -> int:
         """Return how many bytes the extents of *ino* hold: 20 ms for 100,000 of them."""
         row = self._database.row(

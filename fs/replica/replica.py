@@ -30,6 +30,7 @@ from lucidnode.fs.replica.inode import (
 )
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.journal import Journal
+from lucidnode.fs.replica.kept import KeptFile, KeptFiles
 from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
@@ -69,6 +70,7 @@ class Replica:
         self._on_work: Callable[[], None] = _nobody
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
         self._merged = Merged()
+        self._kept = KeptFiles(self._queries)
 
     @classmethod
     def open(
@@ -109,7 +111,12 @@ class Replica:
         return None if found is None else self._with_tails(found)
 
     def attributes(self, ino: InodeNo) -> Attributes | None:
-        """Return the attributes of *ino*, tails included, or None if it does not exist."""
+        """Return the attributes of *ino*, tails included, or None if it does not exist.
+
+        A file that is kept has no names, and stays as it was when it lost them: see `keep`.
+        """
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.attributes
         found = self._queries.attributes(self._merged.now(ino))
         return None if found is None else self._with_tails(found)
 
@@ -148,17 +155,25 @@ class Replica:
 
     def xattr(self, ino: InodeNo, name: bytes) -> bytes:
         """Return the value of an extended attribute, or raise NoAttribute."""
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.xattr(name)
         return self._queries.xattr(self._merged.now(ino), name)
 
     def xattr_names(self, ino: InodeNo) -> list[bytes]:
         """Return the names of all extended attributes of *ino*."""
-        return [name for name, _ in self._queries.xattrs(self._merged.now(ino))]
+        kept = self._kept.get(ino)
+        xattrs = (
+            self._queries.xattrs(self._merged.now(ino)) if kept is None else kept.version.xattrs
+        )
+        return [name for name, _ in xattrs]
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
 
         The loose tails of the file lie over this: see `tails_of`.
         """
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.within(offset, length)
         return self._queries.extents(ino, offset, length)
 
     def stored_bytes(self, found: Attributes) -> int:
@@ -167,6 +182,8 @@ class Replica:
         if found.stored != NOT_COUNTED:
             return found.stored + tails
         version, stored = self._stored.get(found.ino, (None, 0))
+        if (kept := self._kept.get(found.ino)) is not None:
+            return sum(extent.length for extent in kept.version.extents)
         if version != found.version:
             stored = self._queries.stored_bytes(found.ino)
             if len(self._stored) >= _MOST_COUNTED:
@@ -293,6 +310,42 @@ class Replica:
         """
         self._unsaved = unsaved
 
+    def keep(self, in_use: Callable[[InodeNo], bool]) -> None:
+        """Keep files readable that others delete while *in_use* tells that somebody needs them."""
+        self._kept.in_use = in_use
+
+    def is_kept(self, ino: InodeNo) -> bool:
+        """Tell whether *ino* is no more, and is kept for those who use it."""
+        return self._kept.get(ino) is not None
+
+    def let_go(self, ino: InodeNo) -> None:
+        """Keep *ino* no longer: nobody can ask for it any more."""
+        self._kept.forget(ino)
+
+    def bring_back(self, ino: InodeNo, time_ns: int) -> Touched:
+        """Make the kept file *ino* anew, beside what has its name now: a program goes on with it.
+
+        It is another inode, as `Touched.moved` says, while other nodes still have the old one open.
+        Raises ReadOnly, NoSpace.
+        """
+        self._must_run()
+        kept = self._kept.get(ino)
+        assert kept is not None
+        new = ino if self._queries.attributes(ino) is None else self.new_ino()
+        made, conflicts = self._kept.back(kept, new, self._device_name, time_ns)
+        with self._database.transaction() as changes:
+            for intent in made:
+                self._record(intent, changes)
+        if new == ino:
+            self._kept.forget(ino)
+        self._changed(changes)
+        return touched_by(
+            changes,
+            moved={} if new == ino else {ino: new},
+            conflicts=tuple(conflicts),
+            refused=None,
+        )
+
     def watch(self, on_work: Callable[[], None]) -> None:
         """Have *on_work* called after every operation that needs committing."""
         self._on_work = on_work
@@ -378,11 +431,14 @@ class Replica:
         """
         assert seq == self.head().seq + 1, "entries are applied in order"
         refused = rebased = None
+        leaving: list[KeptFile] = []
         with self._database.transaction() as changes:
             if changeset:
                 try:
                     with self._database.attempt():
-                        rebased = self._apply_winner(changeset, changes)
+                        winner = checked_changes(changeset)
+                        leaving = self._kept.leaving(winner)
+                        rebased = self._apply_winner(changeset, winner, changes)
                 except Unfit as error:
                     refused = str(error)
             outcome = rebased or Outcome()
@@ -395,6 +451,7 @@ class Replica:
         if rebased is not None:
             self._journal.look_again()
         self._tails.recount_all()
+        self._kept.keep(leaving, changes)
         self._merged.add(outcome.merged)
         self._changed(changes)
         return touched_by(
@@ -412,9 +469,10 @@ class Replica:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _apply_winner(self, changeset: bytes, changes: list[RowChange]) -> Outcome | None:
+    def _apply_winner(
+        self, changeset: bytes, winner: list[RowChange], changes: list[RowChange]
+    ) -> Outcome | None:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
-        winner = checked_changes(changeset)
         unsaved = self._unsaved()
         ours = {*self._tails.ends, *unsaved}
         if slide_under(self._database, self._journal, changeset, winner, ours):

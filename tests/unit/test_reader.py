@@ -316,5 +316,5 @@ async def test_pages_are_kept_until_another_node_changes_the_file(tmp_path: Path
         layer.files.content_changed(frozenset({ino}))
         assert not (await layer.files.open(ino, 0))[1]
         assert (await layer.files.open(ino, 0))[1]
-        layer.files.forgotten(ino)
+        layer.files.forgotten(ino, 1)
         assert not (await layer.files.open(ino, 0))[1]
