@@ -109,17 +109,39 @@ async def test_unsaved_lines_follow_the_end(tmp_path: Path) -> None:
 
 async def test_the_end_may_move_while_lines_are_being_saved(tmp_path: Path) -> None:
     async with office(tmp_path) as studio:
-        await studio.append(studio.b, b"b" * (2 * BLOCK) + b"\n")
-        saving = asyncio.create_task(studio.flush(studio.b))  # noqa: TID251  # awaited below
-        await asyncio.sleep(0)
         await studio.append(studio.a, b"a\n")
         await studio.flush(studio.a)
         await studio.commit(studio.a)
+        await studio.append(studio.b, b"b" * (2 * BLOCK) + b"\n")
+        saving = asyncio.create_task(studio.flush(studio.b))  # noqa: TID251  # awaited below
+        await asyncio.sleep(0)
+        file = studio.b.unsaved.get(studio.log)
+        assert file is not None
+        assert any(sealing.pieces for sealing in file.sealing), "nothing is on its way"
         studio.pull(studio.b)
         await saving
         await studio.settle()
         assert await studio.read(studio.a) == b"begin\na\n" + b"b" * (2 * BLOCK) + b"\n"
         assert studio.names() == [b"log"]
+
+
+async def test_lines_that_move_across_the_border_of_a_block_are_packed_whole(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as studio:
+        long = b"." * (BLOCK - 20) + b"\n"
+        await studio.append(studio.a, long)
+        await studio.settle()
+        await studio.append(studio.b, b"b, across the border of a block\n")
+        await studio.flush(studio.b)
+        assert len(studio.b.replica.tails()) == 2
+        await studio.append(studio.a, b"a\n")
+        await studio.flush(studio.a)
+        await studio.commit(studio.a)
+        studio.pull(studio.b)
+        await studio.settle()
+        expected = b"begin\n" + long + b"a\nb, across the border of a block\n"
+        assert await studio.read(studio.a) == expected
 
 
 async def test_a_program_that_writes_elsewhere_gets_one_copy_and_goes_on_in_it(
