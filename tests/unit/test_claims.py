@@ -186,18 +186,30 @@ def test_a_conflict_copy_of_a_directory_says_where_its_files_come_from(office: O
     }
 
 
+@pytest.mark.parametrize("is_open", [False, True])
 def test_what_we_wrote_and_threw_away_does_not_reach_a_file_that_was_moved(
-    office: Office,
+    office: Office, is_open: bool
 ) -> None:
     rename(office.a, office.d, b"f", ROOT, b"kept")
     office.commit(office.a)
     office.b.write(office.f, b"scratch")
-    office.b.unlink(b"f", office.d, keep=True)
-    office.b.write(office.f, b"more of it")
+    office.b.unlink(b"f", office.d, keep=is_open)
+    if is_open:
+        office.b.write(office.f, b"more of it")
     (touched,) = office.commit(office.b)
     assert office.b.tree() == {b"/d": "directory", b"/kept": b"content"}
-    assert office.b.read(touched.moved[office.f]) == b"more of it"
-    office.b.replica.apply(Forget(touched.moved[office.f]))
+    if is_open:
+        assert office.b.read(touched.moved[office.f]) == b"more of it"
+        office.b.replica.apply(Forget(touched.moved[office.f]))
+
+
+def test_what_we_wrote_in_a_removed_directory_is_there_again(office: Office) -> None:
+    remove_directory(office.b, b"d")
+    office.commit(office.b)
+    office.a.write(office.f, b"newer!!")
+    (touched,) = office.commit(office.a)
+    assert office.a.tree() == {b"/d": "directory", b"/d/f": b"newer!!"}
+    assert touched.conflicts == ()
 
 
 def test_two_operations_of_one_file_both_hold(office: Office) -> None:
