@@ -34,15 +34,16 @@ class Conflicts:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._places = dict.fromkeys(
-            place for place in tree.conflict_copies(MOST) if is_conflict_name(place[1])
-        )
+        self._places: dict[tuple[InodeNo, bytes], InodeNo] = {}
+        self.heard(tree.conflict_copies(MOST))
 
     def heard(self, names: Iterable[tuple[InodeNo, bytes]]) -> None:
         """Take in (parent, name) pairs that mean something else now."""
-        for place in names:
-            if is_conflict_name(place[1]) and len(self._places) < MOST:
-                self._places[place] = None
+        for parent, name in names:
+            if is_conflict_name(name) and len(self._places) < MOST:
+                found = self._tree.lookup(parent, name)
+                if found is not None:
+                    self._places[parent, name] = found.ino
 
     def count(self) -> int:
         """Return how many there are. One look-up for each."""
@@ -56,11 +57,13 @@ class Conflicts:
         return sorted(path.decode(errors="replace") for path in found)
 
     def _forget_settled(self) -> None:
-        self._places = dict.fromkeys(
-            (parent, name)
-            for parent, name in self._places
-            if self._tree.lookup(parent, name) is not None
-        )
+        """Let go of what is settled; a copy that was moved with its name is not."""
+        known, self._places = self._places, {}
+        for place, ino in known.items():
+            if self._tree.lookup(*place) is not None:
+                self._places[place] = ino
+            else:
+                self.heard(self._tree.names_of(ino))
 
     def _path(self, parent: InodeNo, name: bytes) -> bytes:
         parts = [name]

@@ -75,3 +75,10 @@ def test_a_name_that_only_resembles_is_no_conflict(office: Office) -> None:
     office.seen[0].heard([(ROOT, b"notes (conflict, of interest).txt")])
     assert office.seen[0].count() == 0
     assert Conflicts(office.a.replica).count() == 0
+
+
+def test_a_conflict_goes_on_when_its_file_is_moved_with_its_name(office: Office) -> None:
+    move = Rename(office.scenes, office.copy, ROOT, office.copy, office.b.time())
+    office.b.replica.apply(move)
+    assert office.seen[1].paths() == [office.copy.decode()]
+    assert Conflicts(office.b.replica).paths() == office.seen[1].paths()
