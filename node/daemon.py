@@ -179,6 +179,7 @@ async def _serving(
         )
         office = Office(
             identity=identity,
+            lan_key=bytes.fromhex(config.lan_key),
             members=roster,
             settings=Settings(
                 weight=weight_of(config.cache_limit),

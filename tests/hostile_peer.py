@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
-from office_fixture import Roll
+from office_fixture import LAN_KEY, Roll
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.entrance import admit
+from lucidnode.node.peers.listener import Listener, Probation, bind
 from lucidnode.node.peers.messages import PROTOCOL, Welcome, encode
 
 Behaviour = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -62,31 +66,36 @@ async def impostor(
             await writer.wait_closed()
 
     async def control(request: web.BaseRequest) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.receive_bytes()
+        link = web.WebSocketResponse()
+        await link.prepare(request)
+        await link.receive_bytes()
         welcome = Welcome(PROTOCOL, b"i" * 16, 64, body_port, b"s" * 16, b"k" * 32)
-        await socket.send_bytes(encode(welcome))
-        async for message in socket:
+        await link.send_bytes(encode(welcome))
+        async for message in link:
             assert message.type is aiohttp.WSMsgType.BINARY
-        return socket
+        return link
 
     bodies = await asyncio.start_server(body, "127.0.0.1", 0)
     body_port = bodies.sockets[0].getsockname()[1]
     answering = web.Server(control, access_log=None)
-    loop = asyncio.get_running_loop()
-    controls = await loop.create_server(
-        answering, "127.0.0.1", 0, ssl=identity.server_context(roll.devices().values())
-    )
-    seen.place = Candidate(("127.0.0.1",), controls.sockets[0].getsockname()[1])
-    try:
-        yield seen
-    finally:
-        controls.close()
-        bodies.close()
-        for answer in list(answers):
-            answer.cancel()
-        await answering.shutdown(0.1)
+    context = identity.server_context(roll.devices().values())
+
+    async def admitted(connection: socket.socket) -> ssl.SSLContext:
+        return await admit(connection, LAN_KEY, context)
+
+    with bind("127.0.0.1", 0) as controls:
+        seen.place = Candidate(("127.0.0.1",), controls.getsockname()[1])
+        async with asyncio.TaskGroup() as tasks:
+            listener = Listener(controls, answering, Probation(), tasks, secured=admitted)
+            listening = tasks.create_task(listener.run())
+            try:
+                yield seen
+            finally:
+                listening.cancel()
+                bodies.close()
+                for answer in list(answers):
+                    answer.cancel()
+                await answering.shutdown(0.1)
 
 
 # -- behaviours ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.office import Office, Settings
 
 PROJECT = ProjectId("0f" * 16)
+LAN_KEY = b"k" * 32
 
 
 class Roll:
@@ -179,6 +180,7 @@ async def node(
     totals: dict[str, int] = {}
     office = Office(
         identity=identity,
+        lan_key=LAN_KEY,
         members=roll,
         settings=Settings(weight=weight, host=host, control_port=control_port),
         traffic=traffic,

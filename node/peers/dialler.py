@@ -15,8 +15,9 @@ from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.peers.errors import PeerLied, PeerLost
-from lucidnode.node.peers.hosts import Hosts, peer_host, refusing_redirects, url_host
+from lucidnode.node.peers.hosts import peer_host, refusing_redirects, url_host
 from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
+from lucidnode.node.peers.member_connector import MemberConnector
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
 from lucidnode.node.peers.tls import Tls
@@ -44,11 +45,13 @@ class Dialler:
     def __init__(
         self,
         *,
+        lan_key: bytes,
         tls: Tls,
         members: Members,
         outgoing: Outgoing,
         hello: Callable[[], Hello],
     ) -> None:
+        self._lan_key = lan_key
         self._tls = tls
         self._members = members
         self._outgoing = outgoing
@@ -57,9 +60,7 @@ class Dialler:
 
     async def __aenter__(self) -> Self:
         self._opened = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=Hosts(), use_dns_cache=False, limit=0, force_close=True
-            ),
+            connector=MemberConnector(self._lan_key),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trace_configs=[refusing_redirects()],
@@ -102,8 +103,6 @@ class Dialler:
         return await self._opened.ws_connect(
             f"https://{url_host(host)}:{port}/control",
             ssl=self._tls.client,
-            # Names are not checked; this only keeps the coded host out of the handshake.
-            server_hostname="lucidnode",
             heartbeat=HEARTBEAT,
             max_msg_size=MAX_MESSAGE,
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),

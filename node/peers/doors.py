@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
@@ -14,6 +16,7 @@ from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.peers.body_server import BodyServer, Shelf
 from lucidnode.node.peers.control_server import ControlServer, Incoming
+from lucidnode.node.peers.entrance import admit
 from lucidnode.node.peers.grants import Grants
 from lucidnode.node.peers.listener import Listener, Probation, bind
 from lucidnode.node.peers.members import Members
@@ -56,6 +59,7 @@ class Doors:
         self,
         *,
         tls: Tls,
+        lan_key: bytes,
         members: Members,
         shelf: Shelf,
         traffic: Traffic,
@@ -88,6 +92,10 @@ class Doors:
             body_port=self.body_port,
             vouch=of_control.vouch,
         )
+
+        async def admitted(connection: socket.socket) -> ssl.SSLContext:
+            return await admit(connection, lan_key, tls.server)
+
         body_server, control_server = _server(bodies.handle), _server(control.handle)
         listeners = (
             Listener(self._body, body_server, of_bodies, tasks, most=most),
@@ -97,7 +105,7 @@ class Doors:
                 of_control,
                 tasks,
                 most=most,
-                context=lambda: tls.server,
+                secured=admitted,
             ),
         )
         try:

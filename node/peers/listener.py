@@ -15,7 +15,7 @@ import errno
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from aiohttp import web
@@ -108,8 +108,8 @@ class Probation:
 class Listener:
     """Feeds the connections of one listening socket to *server*, *most* proven ones at a time.
 
-    With *context* it speaks TLS; the context is asked for anew with each connection. The socket is
-    the caller's to close.
+    With *secured* it speaks TLS, under the context that *secured* returns for each connection once
+    its caller has said what is to be said before; it may raise. The socket is the caller's to close.
     """
 
     def __init__(
@@ -120,14 +120,14 @@ class Listener:
         tasks: Tasks,
         *,
         most: int = MAX_CONNECTIONS,
-        context: Callable[[], ssl.SSLContext] | None = None,
+        secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
     ) -> None:
         self._bound = bound
         self._server = server
         self._probation = probation
         self._tasks = tasks
         self._most = most
-        self._context = context
+        self._secured = secured
 
     async def run(self) -> NoReturn:
         """Accept until cancelled."""
@@ -162,13 +162,13 @@ class Listener:
         try:
             with outside(PeerLost):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._context is None:
+                if self._secured is None:
                     await loop.connect_accepted_socket(lambda: protocol, connection)
                 else:
                     await loop.connect_accepted_socket(
                         lambda: protocol,
                         connection,
-                        ssl=self._context(),
+                        ssl=await self._secured(connection),
                         ssl_handshake_timeout=PROVE,
                     )
         except PeerLost:

@@ -15,7 +15,8 @@ from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""Raised with every change of what two nodes say to each other, the preamble included."""
 
 MAX_MESSAGE = 256 * 1024
 """Bytes: more than heads of MAX_PROJECTS take. Nothing larger is said on a link, so that what half

@@ -93,6 +93,7 @@ class Office:
         self,
         *,
         identity: DeviceIdentity,
+        lan_key: bytes,
         members: Members,
         settings: Settings,
         traffic: Traffic,
@@ -104,6 +105,7 @@ class Office:
         jitter: Callable[[], float],
     ) -> None:
         self._me = identity.id
+        self._lan_key = lan_key
         self._members = members
         self._settings = settings
         self._traffic = traffic
@@ -125,7 +127,9 @@ class Office:
             alerts=alerts,
             clock=clock,
         )
-        self._dialler = Dialler(tls=self._tls, members=members, outgoing=self, hello=self._hello)
+        self._dialler = Dialler(
+            lan_key=lan_key, tls=self._tls, members=members, outgoing=self, hello=self._hello
+        )
         self._contacts = Contacts(
             me=identity.id,
             dial=self._dialler.dial,
@@ -149,6 +153,7 @@ class Office:
             serving = partial(
                 doors.serve,
                 tls=self._tls,
+                lan_key=self._lan_key,
                 members=self._members,
                 shelf=shelf,
                 traffic=self._traffic,

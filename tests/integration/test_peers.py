@@ -13,14 +13,27 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, office_of, until
+from office_fixture import (
+    LAN_KEY,
+    PROJECT,
+    Bucket,
+    Node,
+    Roll,
+    identities,
+    node,
+    office_of,
+    until,
+)
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.peers.errors import PortTaken
+from lucidnode.node.peers.entrance import enter
+from lucidnode.node.peers.errors import PeerFailed, PortTaken
 from lucidnode.node.peers.grants import Access
+from lucidnode.node.peers.hosts import url_host
 from lucidnode.node.peers.listener import PROVE
+from lucidnode.node.peers.member_connector import MemberConnector
 from lucidnode.node.peers.messages import PROTOCOL, Hello, Welcome, decode, encode
 
 
@@ -236,18 +249,27 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
 # -- strangers -----------------------------------------------------------------------------------
 
 
-async def handshake(place: Candidate, context: ssl.SSLContext) -> str:
+async def reached(place: Candidate) -> socket.socket:
+    """Connect to the control port of a node on loopback."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, (place.hosts[0], place.port))
+    return connection
+
+
+async def handshake(place: Candidate, context: ssl.SSLContext, lan_key: bytes = LAN_KEY) -> str:
     """Try `GET /control`; return the status line, or "" if TLS or the connection fails."""
     try:
+        connection = await reached(place)
         reader, writer = await asyncio.open_connection(
-            place.hosts[0], place.port, ssl=context, server_hostname="x"
+            sock=connection, ssl=await enter(connection, lan_key, context), server_hostname=""
         )
         try:
             writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n")
             return (await reader.readline()).decode()
         finally:
             writer.transport.abort()
-    except (ssl.SSLError, ConnectionError):
+    except (ssl.SSLError, ConnectionError, PeerFailed):
         return ""
 
 
@@ -288,8 +310,9 @@ async def session(
     """Introduce *key* to a node as a peer would; yield what it was given."""
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(
-            f"https://127.0.0.1:{at.office.control_port}/control",
+        aiohttp.ClientSession(connector=MemberConnector(LAN_KEY)) as dialling,
+        dialling.ws_connect(
+            f"https://{url_host('127.0.0.1')}:{at.office.control_port}/control",
             ssl=key.client_context([at.identity.certificate]),
         ) as control,
     ):
