@@ -54,6 +54,34 @@ class NamelessRequest(web.BaseRequest):
         response.headers["Server"] = "lucidnode"
 
 
+class NamelessAppRequest(web.Request):
+    """The same for a request to a `web.Application`, whose own hook never sees what is malformed."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        await super()._prepare_hook(response)
+        response.headers["Server"] = "lucidnode"
+
+
+async def nameless_runner(
+    app: web.Application, *, max_body_bytes: int, shutdown_timeout_s: float
+) -> web.AppRunner:
+    """Return aiohttp's runner for *app*, set up, which answers and logs no more than it must."""
+    loop = asyncio.get_running_loop()
+
+    def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
+        return NamelessAppRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=max_body_bytes
+        )
+
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=shutdown_timeout_s, logger=CALLERS_LOG
+    )
+    await runner.setup()
+    assert runner.server is not None
+    runner.server.request_factory = request
+    return runner
+
+
 def nameless_server(handle: Callable[[web.BaseRequest], object], **limits: Any) -> web.Server:
     """Return aiohttp's server for *handle*, which answers and logs no more than it must.
 

@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from lucidnode.node.blocks import BlocksForMounts
+from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.connection import ERROR_OF_STATUS
@@ -81,10 +82,7 @@ class SocketServer:
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> None:
-        app = web.Application(
-            middlewares=[self._as_errand, _same_user_only],
-            client_max_size=wire.MAX_JOURNAL_ENTRY + 1024 * 1024,
-        )
+        app = web.Application(middlewares=[self._as_errand, _same_user_only])
         project = "/v1/p/{project}"
         app.router.add_get("/v1/roster", self._get_roster)
         app.router.add_post("/v1/roster/{seq}", self._post_roster)
@@ -99,8 +97,9 @@ class SocketServer:
         app.router.add_get(project + "/events", self._events)
         app.router.add_get("/v1/{topic}", self._get_topic)
         app.router.add_post("/v1/{order:.+}", self._post_order)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-        await self._runner.setup()
+        self._runner = await nameless_runner(
+            app, max_body_bytes=wire.MAX_JOURNAL_ENTRY + 1024 * 1024, shutdown_timeout_s=2
+        )
         with contextlib.suppress(FileNotFoundError):
             # The lock on the home directory is ours, so a socket left here is a dead daemon's.
             self._path.unlink()

@@ -90,6 +90,7 @@ class Webhooks:
         signature = hmac.new(self._secret, timestamp.encode() + b"." + body, hashlib.sha256)
         headers = {
             "Content-Type": "application/json",
+            "User-Agent": "lucidnode",
             "X-Lucidnode-Timestamp": timestamp,
             "X-Lucidnode-Signature": f"v1={signature.hexdigest()}",
         }

@@ -18,7 +18,7 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from lucidnode.node.callers import CALLERS_LOG
+from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.descriptors import MAX_CONNECTIONS
@@ -32,6 +32,9 @@ TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
 """In the home: the token. A scraper is given it as `bearer_token_file`."""
 
 _REFRESH_SECONDS = 1.0
+
+MAX_BODY_BYTES = 4096
+"""Of a request: nothing that the page asks for has a body."""
 
 _FILES = {
     "/": ("page.html", "text/html"),
@@ -79,7 +82,6 @@ class DashboardServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[_from_this_host, self._proven])
-        app.on_response_prepare.append(_say_little)
         for path in _FILES:
             app.router.add_get(path, self._file)
         app.router.add_get("/facts", self._facts)
@@ -87,8 +89,7 @@ class DashboardServer:
         app.router.add_get("/metrics", self._metrics)
         bound = self._stack.enter_context(self._bound())
         self.port = bound.getsockname()[1]
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, logger=CALLERS_LOG)
-        await runner.setup()
+        runner = await nameless_runner(app, max_body_bytes=MAX_BODY_BYTES, shutdown_timeout_s=1)
         self._stack.push_async_callback(runner.cleanup)
         assert runner.server is not None
         listener = Listener(
@@ -190,7 +191,3 @@ async def _from_this_host(
     if host not in {"127.0.0.1", "localhost"} or origin not in {None, f"http://{request.host}"}:
         raise web.HTTPForbidden(text="this page is for this machine only")
     return await handler(request)
-
-
-async def _say_little(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "lucidnode"

@@ -63,6 +63,7 @@ class BodyClient:
             connector=aiohttp.TCPConnector(resolver=Hosts(), use_dns_cache=False, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            skip_auto_headers={"User-Agent"},  # it would name the versions of our libraries
             timeout=aiohttp.ClientTimeout(total=None),
         )
         return self

@@ -63,6 +63,7 @@ class Dialler:
             connector=MemberConnector(self._lan_key),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            skip_auto_headers={"User-Agent"},
             trace_configs=[refusing_redirects()],
         )
         return self

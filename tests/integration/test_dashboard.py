@@ -230,3 +230,22 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:
                 pass
+
+
+async def test_no_answer_names_the_software_behind_it() -> None:
+    async with Scene().server() as server:
+        for request in (
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
+            + TOKEN.encode()
+            + b"\r\n\r\n",
+            b"BREW / HTTP/1.1\r\nHost: elsewhere\r\n\r\n",
+            b"\x16\x03\x01nonsense\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert b"\r\nServer: lucidnode\r\n" in head
+            assert b"aiohttp" not in head
+            assert b"Python" not in head

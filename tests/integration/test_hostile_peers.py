@@ -77,6 +77,7 @@ async def test_one_read_waits_a_bounded_time_and_the_next_not_at_all(
         assert await timed(reader, bucket, blocks[0]) < bound
         asked = len(peer.requests)
         assert asked in {1, 2}  # aiohttp tries once more when a connection is closed on it
+        assert not any(b"User-Agent" in head for head in peer.requests)
         assert await timed(reader, bucket, blocks[1]) < AT_ONCE
         assert len(peer.requests) == asked
 

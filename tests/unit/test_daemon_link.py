@@ -183,3 +183,15 @@ async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Pa
 
 async def _all_of(events: Events) -> list[wire.FromDaemon]:
     return [message async for message in events]
+
+
+async def test_no_answer_of_the_socket_names_the_software_behind_it(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    async with node.serving():
+        for request in (b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16nonsense\r\n\r\n"):
+            reader, writer = await asyncio.open_unix_connection(node.path)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert b"\r\nServer: lucidnode\r\n" in head
+            assert b"aiohttp" not in head
