@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from lucidnode.fs.errors import ReplicaError
 
 
 class Barrier:
-    """Waits for fdatasync of the log at *path*; then runs *after*, in the same thread."""
+    """Waits for fdatasync of the log at *path*."""
 
-    def __init__(self, path: Path, after: Callable[[], None]) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._after = after
         self._turn = asyncio.Lock()
         self._syncing = threading.Lock()
         self._started = 0
@@ -53,4 +51,3 @@ class Barrier:
             except OSError as error:
                 self._broken = True
                 raise ReplicaError("the disk that holds the replica failed to sync") from error
-            self._after()

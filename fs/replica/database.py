@@ -11,8 +11,10 @@ but reads the schema again each time: 45 us for a create, against 4 us by the ho
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -35,10 +37,17 @@ _PAGE = 2048
 """Bytes. A create dirties five pages wherever they lie: at 4096 its commit took half again."""
 
 _CHECKPOINT_PAGES = 8192
-"""Log pages (16 MiB) after which `checkpoint` has work worth its two fsyncs."""
+"""Log pages (16 MiB) after which a checkpoint is worth its two fsyncs."""
 
-_BLOCKING_PAGES = 16 * _CHECKPOINT_PAGES
-"""Log pages after which a commit checkpoints by itself: writes outran the background for long."""
+_BLOCKING_PAGES = 4 * _CHECKPOINT_PAGES
+"""Log pages after which a commit checkpoints by itself: writes outran the background for long. It
+takes about half a second then."""
+
+_LOG_BYTES = _CHECKPOINT_PAGES * _PAGE
+"""What is left of the log's file when it starts over."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_IS_FULL = "the disk that holds the replica is full"
 
 Binding = int | bytes | str | None
 
@@ -63,7 +72,7 @@ class Unfit(Exception):
 
 
 class Database:
-    """One open replica file, for one thread; only `checkpoint` may run in another.
+    """One open replica file, for one thread.
 
     Raises ReplicaKeyWrong, ReplicaCorrupt, ReplicaBusy, NoSpace, or ReplicaError for the rest.
     """
@@ -75,7 +84,7 @@ class Database:
         self._lock = lock
         self._recorded: list[RowChange] | None = None
         self._checkpointer: apsw.Connection | None = None
-        self._log_pages = 0
+        self._checkpointing = threading.Lock()
         connection.preupdate_hook(self._note)
         connection.set_wal_hook(self._note_log)
 
@@ -89,15 +98,17 @@ class Database:
             connection = _connected(path, key)
             undo.callback(connection.close)
             database = cls(path, key, connection, lock)
-            database._prepare()
+            with _mapped_errors(connection):
+                database._prepare()
             undo.pop_all()
         return database
 
     def close(self) -> None:
-        """Checkpoint and close. No `checkpoint` may be running."""
-        if self._checkpointer is not None:
-            self._checkpointer.close()
-        self._connection.close()
+        """Checkpoint and close, after a checkpoint that is under way."""
+        with self._checkpointing:
+            if self._checkpointer is not None:
+                self._checkpointer.close()
+            self._connection.close()
         os.close(self._lock)
 
     @property
@@ -112,14 +123,14 @@ class Database:
         try:
             return self._connection.execute(sql, bindings).fetchall()
         except apsw.Error as error:
-            raise _mapped(error) from error
+            raise _mapped(error, self._connection) from error
 
     def stream(self, sql: str, bindings: Sequence[Binding] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one query and yield its rows as they are found; change nothing meanwhile."""
         try:
             yield from self._connection.execute(sql, bindings)
         except apsw.Error as error:
-            raise _mapped(error) from error
+            raise _mapped(error, self._connection) from error
 
     def row(self, sql: str, bindings: Sequence[Binding] = ()) -> tuple[Any, ...] | None:
         """Run one statement and return its first row, or None if there is none."""
@@ -132,7 +143,7 @@ class Database:
             self._connection.execute(sql, bindings)
             return self._connection.changes()
         except apsw.Error as error:
-            raise _mapped(error) from error
+            raise _mapped(error, self._connection) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[list[RowChange]]:
@@ -176,7 +187,7 @@ class Database:
     def changeset(self, changes: Sequence[RowChange]) -> bytes:
         """Return *changes*, in order, as one SQLite changeset; empty if they cancel out."""
         builder = apsw.ChangesetBuilder()  # type: ignore[no-untyped-call]  # a gap in its stubs
-        with _mapped_errors():
+        with _mapped_errors(self._connection):
             builder.schema(self._connection, "main")
             for table, old, new in changes:
                 if old is None and new is not None:
@@ -208,22 +219,31 @@ class Database:
         except (apsw.AbortError, apsw.ConstraintError, apsw.MismatchError) as error:
             raise Unfit("not made on this state") from error
         except apsw.Error as error:
-            raise _mapped(error) from error
+            raise _mapped(error, self._connection) from error
         return self._recorded[mark:]
 
     # -- durability --------------------------------------------------------------------------
 
-    def checkpoint(self) -> None:
-        """Move a long log into the database file, without stopping the other thread. Blocking.
+    def _checkpoint_beside(self) -> None:
+        """Move the log into the database file, in a thread of its own, while work goes on here.
 
         Best effort: if it fails, the log stays long and nothing is lost.
         """
-        if self._log_pages < _CHECKPOINT_PAGES:
+        if not self._checkpointing.acquire(blocking=False):
             return
-        with contextlib.suppress(apsw.Error):
-            if self._checkpointer is None:
-                self._checkpointer = _connected(self._path, self._key)
-            self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True).start()
+
+    def _checkpoint(self) -> None:
+        try:
+            with contextlib.suppress(apsw.Error, FsError):
+                if self._checkpointer is None:
+                    self._checkpointer = _connected(self._path, self._key)
+                self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                # What was written meanwhile keeps the log from starting over, so under load it
+                # would never. That little is moved while writers wait, for two short fsyncs.
+                self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        finally:
+            self._checkpointing.release()
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -246,10 +266,11 @@ class Database:
                 self._recorded.append((table, old, new))  # type: ignore[arg-type]  # no nulls
 
     def _note_log(self, connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._log_pages = pages
+        if pages >= _CHECKPOINT_PAGES:
+            self._checkpoint_beside()
         if pages >= _BLOCKING_PAGES:
             # An error here must not look like a failed commit; a full disk fails the next write.
-            with contextlib.suppress(apsw.Error):
+            with self._checkpointing, contextlib.suppress(apsw.Error):
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         return apsw.SQLITE_OK
 
@@ -368,14 +389,16 @@ def _connected(path: Path, key: bytes) -> apsw.Connection:
         # Commits survive a crash of the process at once, and a power cut after `Barrier.wait`.
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "normal")
+        connection.pragma("journal_size_limit", _LOG_BYTES)
         connection.pragma("cache_size", -32 * 1024)
         connection.pragma("cell_size_check", True)
         # Zeroing what is deleted protects plain files; here it only wrote more pages.
         connection.pragma("secure_delete", False)
         connection.set_busy_timeout(5000)
-    except BaseException:
+    except apsw.Error as error:
+        mapped = _mapped(error, connection)
         connection.close()
-        raise
+        raise mapped from error
     return connection
 
 
@@ -391,20 +414,23 @@ def _locked(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _mapped_errors() -> Iterator[None]:
+def _mapped_errors(connection: apsw.Connection | None = None) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise _mapped(error) from error
+        raise _mapped(error, connection) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(_IS_FULL) from error
+        raise
 
 
-def _mapped(error: apsw.Error) -> FsError:
+def _mapped(error: apsw.Error, connection: apsw.Connection | None) -> FsError:
     match error:
         case apsw.FullError():
-            return NoSpace("the disk that holds the replica is full")
-        case apsw.IOError() if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
-            # The index of the log cannot grow: so SQLite says that a disk is full, too.
-            return NoSpace("the disk that holds the replica is full")
+            return NoSpace(_IS_FULL)
+        case apsw.IOError() | apsw.CantOpenError() if _says_full(error, connection):
+            return NoSpace(_IS_FULL)
         case apsw.NotADBError():
             return ReplicaKeyWrong("the key does not open the replica")
         case apsw.CorruptError():
@@ -413,3 +439,20 @@ def _mapped(error: apsw.Error) -> FsError:
             return ReplicaBusy(f"the replica is in use: {error}")
         case _:
             return ReplicaError(f"the replica failed: {error}")
+
+
+def _says_full(error: apsw.Error, connection: apsw.Connection | None) -> bool:
+    """Tell whether an I/O error is a full disk by another name.
+
+    SQLite calls a write without room FULL, but not the index of its log that cannot grow, a file
+    that cannot be made for want of an inode, or a quota that is used up.
+    """
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+        return True
+    if connection is None:
+        return False
+    if isinstance(error, apsw.CantOpenError):
+        # It tries once more, to read only; so the error of the system is another one by now.
+        disk = os.statvfs(Path(connection.filename).parent)
+        return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
+    return connection.system_errno in _FULL

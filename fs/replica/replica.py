@@ -63,7 +63,7 @@ class Replica:
         self._operations = Operations(database)
         self._journal = Journal(database)
         self._tails = Tails(database)
-        self._barrier = Barrier(database.log_path, database.checkpoint)
+        self._barrier = Barrier(database.log_path)
         self._usage: tuple[int, int] | None = None
         self._stored: dict[InodeNo, tuple[Version, int]] = {}
         self._stopped: str | None = None

@@ -46,7 +46,6 @@ from lucidnode.fs.replica.intents import (
     Rmdir,
     SetAttributes,
     SetXattr,
-    Unlink,
     Write,
 )
 from lucidnode.fs.replica.operations import SLICE
@@ -502,19 +501,28 @@ def test_a_crash_keeps_what_is_in_flight_and_the_marks_go_on(node: Node) -> None
     assert not node.replica.is_settled(newest)
 
 
-async def test_barriers_are_shared_and_leave_a_short_log(tmp_path: Path) -> None:
+async def test_barriers_are_shared(tmp_path: Path) -> None:
     replica = Replica.open(tmp_path / "replica.db", KEY, "desk")
-    log = tmp_path / "replica.db-wal"
-    for number in range(3000):
-        ino = replica.new_ino()
-        replica.apply(Create(ROOT, b"%d" % number, ino, Kind.FILE, 0o644, 0, 0, 1))
-    assert log.stat().st_size > _CHECKPOINT_PAGES * 2048
+    replica.apply(Create(ROOT, b"file", replica.new_ino(), Kind.FILE, 0o644, 0, 0, 1))
     await asyncio.gather(*(replica.barrier() for _ in range(20)))  # noqa: TID251
     assert replica._barrier._started <= 2
-    before = log.stat().st_size
-    replica.apply(Unlink(ROOT, b"1", 2))
-    assert log.stat().st_size == before, "the log starts over once it is in the database"
     replica.close()
+
+
+def test_the_log_stays_short_whether_anybody_syncs_or_not(node: Node) -> None:
+    log = node.path.with_name(node.path.name + "-wal")
+    file = node.create(b"file")
+    longest = 0
+    written = 0
+    while written < 6 * _CHECKPOINT_PAGES * 2048:
+        node.set_xattr(file, b"user.%d" % (written % 3), node._entropy.randbytes(60_000))
+        written += 3 * 60_000  # the value that was, the one that is, and how to undo it
+        longest = max(longest, log.stat().st_size)
+    assert longest < 4 * _CHECKPOINT_PAGES * 2072
+    # At rest it is no longer than what is worth a checkpoint, whatever it was in between.
+    with node.replica._database._checkpointing:
+        node.set_xattr(file, b"user.last", b"")
+    assert log.stat().st_size < 1.1 * _CHECKPOINT_PAGES * 2072
 
 
 def test_nothing_readable_lies_on_the_disk(node: Node) -> None:
