@@ -26,6 +26,7 @@ from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy
 from lucidnode.fs.file_system import FileSystem
+from lucidnode.fs.hand_over import Left, sent
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.membership.member_file import Membership
@@ -210,23 +211,18 @@ class _Parts:
             await self.writer.flush_all()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
-        before: tuple[int, int] | None = None
-        while before != (before := await self._left()):
-            try:
-                async with asyncio.timeout(HAND_OVER_SECONDS):
-                    await self.committer.flush()
-            except TimeoutError:
-                continue  # for as long as the uploads get on: others wait for these changes
-            except FsError as error:
-                log.warning("what was not committed waits for the next mount: %s", error)
+        try:
+            if await sent(self.committer.flush, self._left, HAND_OVER_SECONDS):
+                return
+        except FsError as error:
+            log.warning("what was not committed waits for the next mount: %s", error)
             return
         log.warning(
             "%d changes wait for the next mount of this project: the bucket is slow or away",
             self.replica.pending(),
         )
 
-    async def _left(self) -> tuple[int, int]:
-        """Return what has still to get to the bucket: changes, and bytes of blocks."""
+    async def _left(self) -> Left:
         try:
             facts = await self.client.facts("status")
         except NodeError:
