@@ -1,18 +1,18 @@
 """Has the kernel forget what other nodes changed.
 
 A notification blocks while a request for the same inode or directory waits for us. So they are sent
-from a thread of their own that holds no lock, and a file that is open loses its attributes only: to
-drop its pages, the kernel would wait for a read that waits for the network. It drops them by itself
-when it next sees another mtime or size, and at the next open.
+from threads that hold no lock. The pages of a file that is open have a thread of their own: to drop
+them, the kernel waits for each read that is under way, which may wait for the network, and names
+and attributes shall not wait for that. They are dropped all the same, for who has mapped the file
+and asks for nothing would see old and new pages side by side for good.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -38,20 +38,19 @@ class Kernel(Protocol):
 
 
 class Invalidation:
-    """A queue to the kernel, and the thread that empties it while inside `with`.
+    """Queues to the kernel, and the threads that empty them while inside `with`.
 
     Leaving drops what is queued: a kernel that has unmounted keeps nothing that could be stale.
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._ended = False
-        # A daemon thread: if the kernel never answers, the process ends all the same.
-        self._thread = threading.Thread(target=self._work, name="invalidation", daemon=True)
+        self._soon = _Queue("invalidation")
+        self._pages = _Queue("invalidation of pages")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._soon.start()
+        self._pages.start()
         return self
 
     def __exit__(
@@ -60,30 +59,68 @@ class Invalidation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended = True
-        self._queue.put(None)
-        self._thread.join(timeout=2)
+        for queue in (self._soon, self._pages):
+            queue.end()
+        for queue in (self._soon, self._pages):
+            queue.join()
 
     def name(self, parent: InodeNo, name: bytes) -> None:
         """Have *name* looked up again."""
-        self._put(lambda: self._kernel.invalidate_entry(parent, name))
+        self._soon.put((parent, name), lambda: self._kernel.invalidate_entry(parent, name))
 
     def inode(self, ino: InodeNo, *, is_open: bool) -> None:
-        """Have the attributes of *ino* asked for again, and its pages too unless it is open."""
-        self._put(lambda: self._kernel.invalidate_inode(ino, attributes_only=is_open))
+        """Have the attributes of *ino* and its pages asked for again."""
+        self._soon.put(ino, lambda: self._kernel.invalidate_inode(ino, attributes_only=is_open))
+        if is_open:
+            self._pages.put(ino, lambda: self._kernel.invalidate_inode(ino, attributes_only=False))
 
-    def _put(self, tell: Callable[[], None]) -> None:
-        if not self._ended:
-            self._queue.put(tell)
+
+class _Queue:
+    """What the kernel is to be told, in order, and the thread that tells it.
+
+    What waits already is not queued once more: it is told later than it was asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._waiting: dict[Hashable, Callable[[], None]] = {}
+        self._changed = threading.Condition()
+        self._ended = False
+        # A daemon thread: if the kernel never answers, the process ends all the same.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, what: Hashable, tell: Callable[[], None]) -> None:
+        """Have *tell* called, unless it is about to be for the same *what*."""
+        with self._changed:
+            if not self._ended:
+                self._waiting.setdefault(what, tell)
+                self._changed.notify()
+
+    def end(self) -> None:
+        """Drop what waits, and take nothing more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def join(self) -> None:
+        """Wait for the thread, for two seconds at most: the kernel may not let it go."""
+        self._thread.join(timeout=2)
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended)
+            if self._ended:
+                return None
+            return self._waiting.pop(next(iter(self._waiting)))
 
     def _work(self) -> None:
-        while (tell := self._queue.get()) is not None:
-            if self._ended:
-                continue
+        while (tell := self._next()) is not None:
             try:
                 tell()
             except OSError as error:
                 if error.errno in _UNMOUNTED:
-                    self._ended = True
+                    self.end()
                 elif error.errno not in _EXPECTED:
                     log.warning("the kernel refused an invalidation: %s", error)

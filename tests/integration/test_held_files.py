@@ -30,6 +30,23 @@ print(count, len(seen))
 """Reads a file by path again and again: one version, whole, each time, and no error ever."""
 
 
+_MAPPED = """
+import mmap, sys, time
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+half = len(mapped) // 2
+assert mapped[:half] == b"1" * half
+print("mapped", flush=True)
+sys.stdin.readline()
+deadline = time.monotonic() + 15
+while mapped[:] != b"2" * len(mapped):
+    assert time.monotonic() < deadline, "old pages beside new ones, for good"
+    time.sleep(0.05)
+print("new", flush=True)
+"""
+"""Maps a file, looks at half of it, and later only at the map: nothing else asks for the file."""
+
+
 @pytest.fixture(scope="module")
 def mounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     with workstations(tmp_path_factory.mktemp("held"), 2) as nodes:
@@ -168,3 +185,29 @@ def test_a_program_that_opens_to_write_finds_what_is_in_the_place_of_the_old_fil
             saver.join(20)
         assert held.read() == b"as it was"
     assert sorted(os.listdir(one)) == ["file"]
+
+
+def test_a_map_of_a_file_rewritten_elsewhere_shows_the_new_content_alone(
+    pair: tuple[Path, Path],
+) -> None:
+    one, other = pair
+    size = 3 * BLOCK
+    (one / "file").write_bytes(b"1" * size)
+    eventually(lambda: (other / "file").exists() and (other / "file").stat().st_size == size)
+    # A process of its own: a page fault holds the interpreter's lock, and the daemon needs it.
+    with subprocess.Popen(
+        [sys.executable, "-c", _MAPPED, other / "file"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        assert reader.stderr is not None
+        assert reader.stdout.readline() == "mapped\n"
+        with (one / "file").open("r+b") as file:
+            file.write(b"2" * size)
+        eventually(lambda: os.getxattr(one / "file", "user.lucid.state") == b"cloud")
+        reader.stdin.close()
+        assert reader.stdout.readline() == "new\n", reader.stderr.read()
