@@ -24,7 +24,7 @@ from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.single_flight import SingleFlight
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
-from lucidnode.node.hedging import Hedging
+from lucidnode.node.hedging import COPIES_AFTER_S, COPIES_S, NEXT_COPY_S, PEERS_S, Hedging
 from lucidnode.node.traffic import Traffic
 
 
@@ -157,6 +157,7 @@ class BlockSource:
         self, project: ProjectId, block: BlockId, route: Sequence[Ask]
     ) -> Fetched | None:
         asked: list[DeviceId] = []
+        began = self._clock.boot()
         believed = self._hedging.believed()
         # The usual time of peers is theirs to stretch, so it never counts beyond the bucket's.
         patience = min(self._hedging.patience(), believed)
@@ -168,20 +169,24 @@ class BlockSource:
                 # A peer may say for ever that it is still fetching: no budget lets it hold a read.
                 await asyncio.wait({asking}, timeout=believed - patience)
             if not asking.done():
-                began = self._clock.boot()
+                hedged_at = self._clock.boot()
                 # Not in the race's own group: a hedge that lost is not waited for.
                 hedge = self._tasks.create_task(self._hedge(project, block))
                 await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
                 if hedge.done() and (quicker := hedge.result()) is not None:
                     asking.cancel()
-                    quick = self._clock.boot() - began < self._hedging.much_quicker()
+                    quick = self._clock.boot() - hedged_at < self._hedging.much_quicker()
                     # A copy that lay here says nothing about the peer, and one that has given the
                     # block is not at fault for the time that our own disk takes to keep it.
                     if quick and quicker.source != "cache" and asked:
                         self._office.overtaken(asked[-1])
                     return quicker
                 hedge.add_done_callback(self._lost)
-            return await asking
+                await asyncio.wait({asking}, timeout=began + PEERS_S - self._clock.boot())
+            if asking.done():
+                return asking.result()
+            asking.cancel()
+        return None
 
     async def _hedge(self, project: ProjectId, block: BlockId) -> Fetched | None:
         try:
@@ -233,22 +238,64 @@ class BlockSource:
         if self._office.owns(block):
             ciphertext = await self._copy(project, block, [d for d, _ in self._office.route(block)])
         if ciphertext is None:
-            source = "bucket"
-            asked_at = self._clock.boot()
-            try:
-                ciphertext = verified(block, await self._bucket(project, block))
-                self._hedging.bucket_took(self._clock.boot() - asked_at)
-            except NodeError:
-                # The bucket is down, or has lost or spoilt the block: any copy in the office will do.
-                source = "peer"
-                ciphertext = await self._copy(project, block, self._office.holders())
-                if ciphertext is None:
-                    raise
+            source, ciphertext = await self._from_bucket_or_copies(project, block)
         self._traffic.fetched(source, self._clock.boot() - began)
         return Fetched(source, ciphertext, await self._cache.put(block, ciphertext))
+
+    async def _from_bucket_or_copies(
+        self, project: ProjectId, block: BlockId
+    ) -> tuple[Source, bytes]:
+        """Ask the bucket, and soon the whole office for a copy. Raises as the bucket answered."""
+        async with asyncio.TaskGroup() as race:
+            asking = race.create_task(self._from_bucket(project, block))
+            await asyncio.wait({asking}, timeout=COPIES_AFTER_S)
+            if not asking.done() or isinstance(asking.result(), NodeError):
+                # The bucket is away, or has lost or spoilt the block: any copy in the office will do.
+                copying = race.create_task(self._copy(project, block, self._office.holders()))
+                await asyncio.wait({asking, copying}, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done() and isinstance(asking.result(), bytes):
+                    copying.cancel()
+                elif (copy := await copying) is not None:
+                    asking.cancel()
+                    return "peer", copy
+            answer = await asking
+        if isinstance(answer, NodeError):
+            raise answer
+        return "bucket", answer
+
+    async def _from_bucket(self, project: ProjectId, block: BlockId) -> bytes | NodeError:
+        asked_at = self._clock.boot()
+        try:
+            ciphertext = verified(block, await self._bucket(project, block))
+        except NodeError as error:
+            return error
+        self._hedging.bucket_took(self._clock.boot() - asked_at)
+        return ciphertext
 
     async def _copy(
         self, project: ProjectId, block: BlockId, devices: Sequence[DeviceId]
     ) -> bytes | None:
-        route = [Ask(device, through=False) for device in devices]
-        return await self._first_answer(project, block, route, [])
+        """Ask each of *devices* for what it holds, the next when one has none or lets us wait."""
+        waiting = list(devices)
+        # However many there are, each has half of the search left when it is asked.
+        pause = min(NEXT_COPY_S, COPIES_S / 2 / max(1, len(waiting)))
+        asking: set[asyncio.Task[bytes | None]] = set()
+        try:
+            async with asyncio.timeout(COPIES_S), asyncio.TaskGroup() as search:
+                while waiting or asking:
+                    if waiting:
+                        ask = self._office.ask(waiting.pop(0), project, block, through=False)
+                        asking.add(search.create_task(ask))
+                    done, asking = await asyncio.wait(
+                        asking,
+                        timeout=pause if waiting else None,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    for task in done:
+                        if (copy := task.result()) is not None:
+                            for other in asking:
+                                other.cancel()
+                            return copy
+        except TimeoutError:
+            return None
+        return None

@@ -36,6 +36,22 @@ UNMEASURED_BELIEVED_S = 10.0
 """How long it is believed while this node has read too little from the bucket itself."""
 
 
+COPIES_AFTER_S = 8.0
+"""How long the bucket alone is waited for: then whoever holds a copy is asked for it as well, which
+causes no request to the bucket."""
+
+COPIES_S = 10.0
+"""How long a search for copies lasts, however many peers there are and whatever they do."""
+
+NEXT_COPY_S = 0.5
+"""How long one peer alone is waited for in such a search; less if there are many."""
+
+PEERS_S = 40.0
+"""How long a read waits for answers of peers in all. With the bucket away, MAX_BELIEVED_S,
+COPIES_AFTER_S and COPIES_S come one after the other: that is less, and both are less than the 45 s
+that a program waits (fs/segments.py)."""
+
+
 class Hedging:
     """The patience and the budget of one node."""
 

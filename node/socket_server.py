@@ -40,7 +40,7 @@ from lucidnode.node.roster_service import RosterService
 
 log = logging.getLogger(__name__)
 
-MAX_PATIENCE_S = 60.0
+MAX_PATIENCE_S = 45.0
 """Seconds that one question for a block waits at most."""
 
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}

@@ -16,6 +16,7 @@ from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.hedging import PEERS_S
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.errors import (
     PeerLied,
@@ -42,8 +43,8 @@ SLOWEST = 2 * 1024 * 1024
 """Bytes a second below which a body is not worth waiting for, after HEAD_START seconds."""
 HEAD_START = 1.0
 
-READ_THROUGH = 60.0
-"""Seconds to wait for an owner that keeps saying it is fetching: the bucket's own deadline."""
+READ_THROUGH = PEERS_S
+"""Seconds to wait for an owner that keeps saying it is fetching."""
 
 LOOKED_UP = 2.0
 """The same for one that was asked for what it holds: a disk looks it up, and nobody fetches."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from lab.virtual_loop import LoopClock, run_virtual
 from office_fixture import PROJECT, Bucket, Count, MemoryCache
 
+from lucidnode.fs.segments import FETCH_PATIENCE
 from lucidnode.node.block import block_id
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.fetch import Ask, BlockSource
-from lucidnode.node.hedging import MUCH_QUICKER
+from lucidnode.node.hedging import MUCH_QUICKER, PEERS_S
+from lucidnode.node.peers.body_client import LOOKED_UP, READ_THROUGH
 
 OWNER, SECOND, OTHER = DeviceId("a" * 32), DeviceId("b" * 32), DeviceId("c" * 32)
 DATA = b"ciphertext of a block"
@@ -345,3 +348,78 @@ async def test_a_peer_is_not_blamed_because_a_copy_came_to_lie_here_meanwhile() 
         at.source._hedging = Impatient(1)  # type: ignore[assignment]
         assert await at.read() == "cache"
         assert not peers.blamed
+
+
+class Stalling(Peers):
+    """Thirty peers that stall as long as their asker lets them; the last one holds a copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.everyone = [DeviceId(f"{n:032x}") for n in range(30)]
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        if device == self.everyone[-1] and not through:
+            return DATA
+        await asyncio.sleep(READ_THROUGH if through else LOOKED_UP)
+        return None
+
+
+async def refuses(project: ProjectId, block: BlockId) -> bytes:
+    raise Unavailable("no route")
+
+
+async def hangs(project: ProjectId, block: BlockId) -> bytes:
+    await asyncio.sleep(55)
+    raise Unavailable("no answer")
+
+
+@pytest.mark.parametrize("bucket", [refuses, hangs], ids=lambda b: b.__name__)
+@pytest.mark.parametrize("owner", [True, False], ids=["owner", "another"])
+@pytest.mark.parametrize("usual_s", [None, 0.01, 60.0])
+def test_with_the_bucket_away_a_copy_is_found_while_the_program_still_waits(
+    bucket: Callable[[ProjectId, BlockId], Awaitable[bytes]], owner: bool, usual_s: float | None
+) -> None:
+    async def read() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            at = Here(tasks)
+            at.source._clock = LoopClock()
+            at.source._bucket = bucket
+            at.peers = at.source._office = Stalling()
+            at.peers.owner = owner
+            at.peers.path = [Ask(device, not owner) for device in at.peers.everyone[:2]]
+            at.source._hedging.spend()
+            for _ in range(20 if usual_s else 0):
+                at.source._hedging.bucket_took(usual_s or 0)
+            assert await at.read() == "peer"
+            assert asyncio.get_running_loop().time() - 1000 < FETCH_PATIENCE - 5
+
+    run_virtual(read, 1)
+
+
+def test_with_the_bucket_away_and_no_copy_a_peer_that_stalls_ends_no_later_than_the_wait() -> None:
+    async def read() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            at = Here(tasks)
+            at.source._clock = LoopClock()
+            at.source._bucket = refuses
+            at.peers.path = [Ask(OWNER, through=True), Ask(SECOND, through=True)]
+            at.peers.everyone = [OWNER, SECOND]
+            at.peers.delay = {OWNER: 1000, SECOND: 1000}
+            spent = asyncio.get_running_loop().time()
+            hedged = at.source._hedged(PROJECT, BLOCK, at.peers.path)
+            assert await hedged is None
+            assert asyncio.get_running_loop().time() - spent <= PEERS_S + 0.1
+
+    run_virtual(read, 1)
+
+
+async def test_a_search_for_copies_waits_for_no_single_peer() -> None:
+    async with here() as at:
+        at.source._bucket = refuses
+        at.peers.everyone = [SECOND, OTHER]
+        at.peers.delay = {SECOND: 60}
+        at.peers.have = {OTHER: DATA}
+        async with asyncio.timeout(2):
+            assert await at.read() == "peer"
