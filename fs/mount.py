@@ -29,6 +29,7 @@ from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.hand_over import Left, sent
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
+from lucidnode.fs.kernel_queue import raise_background
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.news import News
@@ -136,6 +137,11 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 # The kernel sets its read-ahead when the first request is answered, so not before.
                 await asyncio.to_thread(mountpoint.stat)
                 raise_read_ahead(mountpoint, READ_AHEAD_KIB)
+                if await asyncio.to_thread(raise_background, mountpoint, fuse.WORKERS) is None:
+                    log.info(
+                        "a dozen reads that wait for the network hold up all others here: %s",
+                        "mount fusectl at /sys/fs/fuse/connections, as systemd does",
+                    )
                 ready()
         await parts.hand_over()
 

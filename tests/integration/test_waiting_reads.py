@@ -1,0 +1,106 @@
+"""Programs that wait for the network through a real mount: whom they hold up, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded
+
+import pytest
+from daemon_fixture import BLOCK, Workstation, eventually, workstations
+
+pytestmark = pytest.mark.fuse
+
+READERS = 100
+"""Many more than the twelve reads that the kernel lets a mount have under way by itself."""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Workstation]:
+    with workstations(tmp_path) as [only]:
+        only.mount()
+        yield only
+
+
+def make_cold(node: Workstation, blocks: int) -> None:
+    """Leave `cold`, which only the network has, and `warm`, which lies on this disk."""
+    cold = node.mountpoint / "cold"
+    cold.write_bytes(Random(1).randbytes(blocks * BLOCK))
+    eventually(lambda: os.getxattr(cold, "user.lucid.state") == b"cloud")
+    node.unmount()
+    node.evict()
+    node.mount()
+    (node.mountpoint / "warm").write_bytes(Random(2).randbytes(BLOCK))
+
+
+@contextlib.contextmanager
+def waiting(node: Workstation, *programs: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Yield *programs*, run in the mount, once they wait for blocks of `cold`, which do not come."""
+    node.bucket.frozen = True
+    readers = [
+        subprocess.Popen(program, cwd=node.mountpoint, stdout=subprocess.DEVNULL)
+        for program in programs
+    ]
+    try:
+        eventually(lambda: all(waits(reader.pid) for reader in readers))
+        yield readers
+    finally:
+        node.bucket.frozen = False
+        for reader in readers:
+            reader.wait()
+
+
+def waits(pid: int) -> bool:
+    """Tell whether the program has `cold` open, and waits for a page of it."""
+    held = Path(f"/proc/{pid}/fd").iterdir()
+    if not any(file.readlink().name == "cold" for file in held):
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "SD"
+
+
+def test_what_needs_no_network_does_not_wait_behind_reads_that_do(node: Workstation) -> None:
+    make_cold(node, READERS)
+    programs = [
+        ["dd", "if=cold", "bs=64k", "count=1", f"skip={4 * number}", "status=none"]
+        for number in range(READERS)
+    ]
+    with waiting(node, *programs) as readers:
+        subprocess.run(
+            ["sh", "-c", "ls -l && stat warm && touch new && cat warm"],
+            cwd=node.mountpoint,
+            stdout=subprocess.DEVNULL,
+            timeout=15,
+            check=True,
+        )
+        assert all(reader.poll() is None for reader in readers)
+    assert [reader.returncode for reader in readers] == [0] * READERS
+
+
+MAPPED = """
+import mmap, os, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+mmap.mmap(os.open("cold", os.O_RDONLY), 0, prot=mmap.PROT_READ)[0]
+"""
+
+
+def test_a_signal_ends_a_program_that_waits_for_the_network_at_once(node: Workstation) -> None:
+    make_cold(node, 1)
+    programs = {
+        "read": ["cat", "cold"],
+        "a page fault": [sys.executable, "-c", MAPPED],
+    }
+    ended: dict[str, float] = {}
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for how, program in programs.items():
+            with waiting(node, program) as [reader]:
+                began = time.monotonic()
+                reader.send_signal(number)
+                assert reader.wait(10) == -number, how
+                ended[f"{how}, {number.name}"] = time.monotonic() - began
+    assert max(ended.values()) < 5, ended
