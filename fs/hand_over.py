@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
+
+WAITED = signal.SIGUSR1
+"""Tells a mount process that whoever unmounts it has seen a standstill already."""
+
+STANDSTILL_S = 10.0
+"""How long an unmounted project may go without progress towards the bucket. What is not committed
+by then waits in the replica for the next mount."""
+
+SECOND_STANDSTILL_S = 1.0
+"""The same, after `WAITED`: enough for a daemon that is there to take what it can finish."""
 
 Left = tuple[int, int]
 """What has still to get to the bucket: changes, and bytes of blocks."""

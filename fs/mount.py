@@ -26,7 +26,7 @@ from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy
 from lucidnode.fs.file_system import FileSystem
-from lucidnode.fs.hand_over import Left, sent
+from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent
 from lucidnode.fs.invalidation import Invalidation
 from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.kernel_queue import raise_background
@@ -74,10 +74,6 @@ READ_AHEAD_KIB = 1024
 
 CATCH_UP_SECONDS = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
-
-HAND_OVER_SECONDS = 10.0
-"""How long an unmounted project may go without progress towards the bucket. What is not committed
-by then waits in the replica for the next mount."""
 
 TOUCH_SECONDS = 5.0
 """How often the daemon hears which cached blocks were read."""
@@ -132,6 +128,8 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
             parts.invalidation,
         ):
             _stop_on_signals(session)
+            waited = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(WAITED, waited.set)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(session.serve())
                 # The kernel sets its read-ahead when the first request is answered, so not before.
@@ -143,7 +141,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                         "mount fusectl at /sys/fs/fuse/connections, as systemd does",
                     )
                 ready()
-        await parts.hand_over()
+        await parts.hand_over(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
 
 
 def _stop_on_signals(session: fuse.Session) -> None:
@@ -211,14 +209,17 @@ class _Parts:
     def alerts(self) -> list[Alert]:
         return self.raised.current()
 
-    async def hand_over(self) -> None:
-        """Bring down what is unsaved, and give the daemon what it can finish without us."""
+    async def hand_over(self, standstill_s: float) -> None:
+        """Bring down what is unsaved, and give the daemon what it can finish without us.
+
+        Ends once nothing has moved for *standstill_s*.
+        """
         try:
             await self.writer.flush_all()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
         try:
-            if await sent(self.committer.flush, self._left, HAND_OVER_SECONDS):
+            if await sent(self.committer.flush, self._left, standstill_s):
                 return
         except FsError as error:
             log.warning("what was not committed waits for the next mount: %s", error)

@@ -21,10 +21,8 @@ from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
 from lucidnode.cli.output import in_blocks
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
+from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.mountpoint import mounted_at
-
-_STANDSTILL = 10.0
-"""Seconds without any upload after which we wait no longer: the bucket is away."""
 
 _LOOK_EVERY = 0.25
 _REPORTS_EVERY = 1.25
@@ -69,7 +67,8 @@ def umount_command(home: Path, directory: Path) -> None:
     log = mount_log(home, mount["project"])
     before = log.stat().st_size if log.exists() else 0
     process = os.pidfd_open(mount["pid"])
-    asyncio.run(_until_uploaded(home, mountpoint))
+    if not asyncio.run(_until_uploaded(home, mountpoint)):
+        signal.pidfd_send_signal(process, WAITED)
     _unmount(mountpoint)
     holders = holders_of(found.device)
     if holders:
@@ -127,8 +126,8 @@ def _found(status: dict[str, Any] | None, mountpoint: Path) -> dict[str, Any] | 
     return next((m for m in mounts if m["mountpoint"] == str(mountpoint)), None)
 
 
-async def _until_uploaded(home: Path, mountpoint: Path) -> None:
-    """Return when the mount has nothing the cloud lacks, or none of it moves.
+async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
+    """Return when the mount has nothing the cloud lacks, or, with False, when none of it moves.
 
     While it is mounted: an unmounted project could hand the daemon one batch of changes, and the
     rest would wait for the next mount.
@@ -140,14 +139,14 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> None:
             status = await facts_if_running(home, "status")
             mount = _found(status, mountpoint)
             if status is None or mount is None:
-                return
+                return True
             left, now = (mount["pending"], status["uploads"]["bytes"]), time.monotonic()
             if left == (0, 0) or (left[0] == 0 and now - began > _REPORTS_EVERY):
-                return
+                return True
             if last is None or left < last or left[1] < last[1]:
                 moved = now
-            if now - moved > _STANDSTILL:
-                return
+            if now - moved > STANDSTILL_S:
+                return False
             last = left
             show(left[1])
             await asyncio.sleep(_LOOK_EVERY)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_fixture import LUCIDNODE, PASSPHRASE, Uplink, Workstation, workstation
 from seaweed_fixture import running_seaweed
+
+from lucidnode.fs.hand_over import STANDSTILL_S
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -75,7 +78,9 @@ def test_without_a_bucket_umount_and_exit_say_what_waits(
     station.unlocked("mount", "demo", mountpoint)
     uplink.cut()
     (mountpoint / "late").write_bytes(os.urandom(3 * MB))
+    began = time.monotonic()
     said = station.ok("umount", mountpoint).err
+    assert time.monotonic() - began < 2 * STANDSTILL_S, "what does not move is waited for once"
     assert len(said.splitlines()) == 1
     assert re.search(r"is unmounted; the daemon still uploads 3\.\d MB in \d blocks", said)
     assert "changes wait for the next mount" in said
