@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from lucidnode.node.client.clock import Clock
@@ -16,8 +17,19 @@ _RETRY = 1.0
 class StagingService(Protocol):
     """The part of the daemon that uploads."""
 
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Take note that *blocks* lie in staging."""
+    async def staged(
+        self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
+    ) -> None:
+        """Take note that *blocks* lie in staging; those of lower *ranks* are wanted earlier."""
+
+
+def rank(blocks_before: int) -> int:
+    """Return the rank of a file's block behind *blocks_before* others: small files go first.
+
+    The rank grows by one when a file doubles. So of many large files the beginnings go first, and
+    what is saved in one pack or block overtakes all of them.
+    """
+    return blocks_before.bit_length()
 
 
 class Announcer:
@@ -27,24 +39,24 @@ class Announcer:
         self._project = project
         self._daemon = daemon
         self._clock = clock
-        self._waiting: list[BlockId] = []
+        self._waiting: dict[BlockId, int] = {}
         self._any = asyncio.Event()
 
-    def announce(self, block: BlockId) -> None:
-        """Have the daemon told of *block*, soon."""
-        self._waiting.append(block)
+    def announce(self, block: BlockId, blocks_before: int = 0) -> None:
+        """Have the daemon told of *block*, soon; *blocks_before* it in its file are written."""
+        self._waiting[block] = rank(blocks_before)
         self._any.set()
 
     async def deliver(self) -> None:
         """Tell the daemon of everything announced so far, now. Raises a NodeError if it cannot."""
-        batch, self._waiting = self._waiting, []
+        batch, self._waiting = self._waiting, {}
         self._any.clear()
         if not batch:
             return
         try:
-            await self._daemon.staged(self._project, batch)
+            await self._daemon.staged(self._project, [*batch], [*batch.values()])
         except NodeError:
-            self._waiting += batch
+            self._waiting = {**batch, **self._waiting}
             self._any.set()
             raise
 

@@ -32,6 +32,8 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.format.journal import Change
 from lucidnode.fs.replica.changes import Head, InFlight, Touched
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.overtaking import Shipping
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -46,6 +48,10 @@ BATCH_SECONDS = 0.15
 FRESH_SECONDS = 60.0
 """How old our view of the head may be. An empty slot after it proves nothing: the bucket may have
 lost its newest entries, or collected old ones while this workstation slept."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""How often to look whether what waits for programs and uploads may be committed by now, if nothing
+is heard of it."""
 
 FORKED_SECONDS = 30.0
 """How often the bucket is asked whether it has our head again."""
@@ -120,8 +126,15 @@ class Committer:
         hooks: CommitHooks,
         alerts: Alerts,
         clock: Clock,
+        shipping: Shipping | None = None,
     ) -> None:
+        """Take the parts it works with.
+
+        With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
+        only what depends on it. Without, each entry waits in the daemon for all that it needs.
+        """
         self._replica = replica
+        self._shipping = shipping
         self._journal = journal
         self._project = project
         self._codec = codec
@@ -132,6 +145,7 @@ class Committer:
         self._order = asyncio.Lock()
         self._hurry = asyncio.Event()
         self._work = asyncio.Event()
+        self._stir = asyncio.Event()
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
         self._waiters = 0
@@ -140,7 +154,7 @@ class Committer:
         self._let_down = False
         self._stopped: str | None = None
         self._ended = False
-        replica.watch(self._work.set)
+        replica.watch(self._worked)
 
     # -- for the rest of the mount -----------------------------------------------------------
 
@@ -166,8 +180,21 @@ class Committer:
             self._head_seen_at = None
         self._news.set()
 
-    async def flush(self) -> None:
-        """Return once everything done before this call is committed in the bucket.
+    def stir(self) -> None:
+        """Look again at what may be committed: something has arrived in the bucket."""
+        self._stir.set()
+
+    async def drain(self) -> None:
+        """Do as `flush`, at the end of a mount: entries are made though blocks are on their way.
+
+        The daemon goes on with the last of them when the mount is gone.
+        """
+        self._shipping = None
+        self._stir.set()
+        await self.flush()
+
+    async def flush(self, ino: InodeNo | None = None) -> None:
+        """Return once everything done before this call is committed in the bucket, or *ino*'s part.
 
         Waits as long as that takes; raises ReadOnly if it never will be.
         """
@@ -175,8 +202,9 @@ class Committer:
         mark = self._replica.newest()
         self._waiters += 1
         self._hurry.set()
+        self._stir.set()
         try:
-            while not self._replica.is_settled(mark):
+            while not self._replica.is_settled(mark, ino):
                 if self._stopped is not None:
                     raise ReadOnly(self._stopped)
                 await self._progress.wait()
@@ -246,10 +274,13 @@ class Committer:
         """Send one entry; tell whether its slot is settled."""
         if not self._is_fresh():
             await self._confirm_head()
+        self._stir.clear()
         flight = self._replica.in_flight() or self._prepared()
         if flight is None:
             self._progressed()
-            return not self._replica.has_work()
+            if self._replica.has_work():
+                await self._until(self._stir, LOOK_AGAIN_SECONDS)
+            return True
         # After a power cut we must know our own entry, or we would do its work a second time.
         await self._replica.barrier()
         reply = await self._reply(flight)
@@ -262,7 +293,7 @@ class Committer:
     def _prepared(self) -> InFlight | None:
         # No await in here: what is packed, batched and sealed is one state.
         self._hooks.before_batch()
-        batch = self._replica.next_batch()
+        batch = self._replica.next_batch(self._shipping)
         if batch is None:
             return None
         unsigned = self._codec.seal(batch, self._clock.wall_ns())
@@ -408,7 +439,7 @@ class Committer:
         self._replica.go_on()
         self._alerts.end(f"history:{self._project}")
         self._progressed()
-        self._work.set()
+        self._worked()
         return True
 
     def _is_fresh(self) -> bool:
@@ -453,7 +484,7 @@ class Committer:
             f"Run `lucidnode repair {self._project}`.",
         )
         self._progressed()
-        self._work.set()
+        self._worked()
         self._news.set()
 
     def _end(self, reason: str) -> None:
@@ -467,8 +498,12 @@ class Committer:
             "Unmount it, look at its log, and mount it again.",
         )
         self._progressed()
-        self._work.set()
+        self._worked()
         self._news.set()
+
+    def _worked(self) -> None:
+        self._work.set()
+        self._stir.set()
 
     def _progressed(self) -> None:
         # Wakes everybody who waits now; those who come later wait for the next time.

@@ -14,7 +14,7 @@ from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient, Events
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.supervision import Tasks
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ class Listener(Protocol):
 
     def hinted(self, seq: Seq) -> None:
         """Look at the journal: somebody says that there is news at *seq*."""
+
+    def uploaded(self, blocks: list[BlockId]) -> None:
+        """Note that *blocks* are in the bucket."""
 
     def stats(self) -> wire.MountStats:
         """Return the totals of this mount."""
@@ -143,7 +146,9 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._describe(number, events, listener), name="describing the project"
                 )
-            case wire.BlocksUploaded() | wire.Welcome() | wire.NotWelcome():
+            case wire.BlocksUploaded(ids=ids):
+                listener.uploaded(block_ids(ids))
+            case wire.Welcome() | wire.NotWelcome():
                 pass
 
     async def _describe(self, number: int, events: Events, listener: Listener) -> None:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from lucidnode.fs import state
 from lucidnode.fs.errors import (
     FileMissing,
     IsDirectory,
@@ -41,7 +40,9 @@ from lucidnode.fs.replica.intents import (
 from lucidnode.fs.replica.operations import check_length
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.stamps import Stamps
+from lucidnode.fs.state import PREFIX, States
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.writer import Writer
 
 _ACL = b"system.posix_acl_"
@@ -71,28 +72,30 @@ class AttributeChanges(NamedTuple):
 class FileSystem:
     """One mounted project. Lives in one event loop.
 
-    *committed* waits until everything done so far is in the bucket; it is None where an
-    acknowledgement at level `local` is enough.
+    *committed* waits until everything done so far is in the bucket, or what was done to one file;
+    it is None where an acknowledgement at level `local` is enough.
     """
 
     def __init__(
         self,
         *,
         replica: Replica,
-        pending: state.Pending,
+        states: States,
         reader: Reader,
         writer: Writer,
         flusher: Flusher,
+        unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
-        committed: Callable[[], Awaitable[None]] | None,
+        committed: Callable[[InodeNo | None], Awaitable[None]] | None,
         read_only: bool,
     ) -> None:
         self._replica = replica
-        self._pending = pending
+        self._states = states
         self._reader = reader
         self._writer = writer
         self._flusher = flusher
+        self._unfinished = unfinished
         self._open = open_files
         self._clock = clock
         self._committed = committed
@@ -151,7 +154,7 @@ class FileSystem:
                 file.wrote = True
                 self._bring_back(file)
                 ino = file.ino
-            await self._writer.truncate(ino, changes.size)
+            await self._cut(ino, changes.size)
         rest = changes._replace(size=None)
         if any(value is not None for value in rest):
             self._apply(
@@ -278,8 +281,7 @@ class FileSystem:
     async def sync_directory(self) -> None:
         """Return once every change of names so far is acknowledged at this mount's level."""
         await self._replica.barrier()
-        if self._committed is not None:
-            await self._committed()
+        await self._commit(None)
 
     # -- contents ----------------------------------------------------------------------------
 
@@ -297,6 +299,7 @@ class FileSystem:
             if self._replica.is_kept(ino):
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
+            self._unfinished.cut(ino)
             await self._writer.truncate(ino, 0)
         if not writable:
             self._reader.note_open(ino)
@@ -328,11 +331,15 @@ class FileSystem:
         """Acknowledge at this mount's level what was written to the file of *handle*: `close`."""
         file = self._open.file(handle)
         if file.writable and self._has_name(file):
-            await self._sync(file)
+            await self._writer.flush(file.ino)
+            await self._commit(file.ino)
 
     async def sync(self, handle: int) -> None:
         """Acknowledge at this mount's level everything of the file: `fsync`."""
-        await self._sync(self._open.file(handle))
+        file = self._open.file(handle)
+        await self._writer.flush(file.ino)
+        self._unfinished.ended(file.ino)
+        await self._commit(file.ino)
 
     def release(self, handle: int) -> None:
         """Close *handle*. With the last one, what its file has unsaved is saved soon."""
@@ -341,14 +348,15 @@ class FileSystem:
             self._let_go(ino)
             # Bytes that came through a map after the last `flush`: no other call follows.
             self._flusher.closed(ino)
+            if not self._writer.is_dirty(ino):
+                self._unfinished.ended(ino)
 
     # -- extended attributes -----------------------------------------------------------------
 
     def get_xattr(self, ino: InodeNo, name: bytes) -> bytes:
-        """Return an extended attribute; `user.lucid.state` is the file's own news."""
-        if name == state.XATTR:
-            dirty = self._writer.is_dirty(self._stored(ino).ino)
-            return self._pending.state(ino, dirty=dirty).encode()
+        """Return an extended attribute; those of our own tell how far the file is."""
+        if name.startswith(PREFIX):
+            return self._states.value(self._stored(ino).ino, name)
         return self._replica.xattr(ino, name)
 
     def list_xattrs(self, ino: InodeNo) -> list[bytes]:
@@ -380,7 +388,6 @@ class FileSystem:
     def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
         """Follow our version of a file into its conflict copy."""
         for ino, copy in moved.items():
-            self._pending.changed(copy)
             self._open.redirect(ino, copy)
             self._writer.redirect(ino, copy)
 
@@ -421,16 +428,12 @@ class FileSystem:
 
     def _apply(self, intent: Intent) -> Attributes | None:
         self._check_writable()
-        found = self._replica.apply(intent)
-        if found is not None:
-            self._pending.changed(found.ino)
-        return found
+        return self._replica.apply(intent)
 
     def _bring_back(self, file: OpenFile) -> None:
         """Have the file of a handle in the tree again, if another node has deleted it."""
         if self._replica.is_kept(file.ino):
             self._touched(self._replica.bring_back(file.ino, self._clock.wall_ns()))
-            self._pending.changed(file.ino)
 
     def _let_go_of_kept(self, ino: InodeNo) -> None:
         if ino not in self._known and not self._open.is_open(ino):
@@ -441,10 +444,14 @@ class FileSystem:
         stored = self._replica.attributes(file.ino)
         return stored is None or stored.nlink > 0
 
-    async def _sync(self, file: OpenFile) -> None:
-        await self._writer.flush(file.ino)
+    async def _cut(self, ino: InodeNo, size: int) -> None:
+        if self._open.is_written(ino):
+            self._unfinished.cut(ino)
+        await self._writer.truncate(ino, size)
+
+    async def _commit(self, ino: InodeNo | None) -> None:
         if self._committed is not None:
-            await self._committed()
+            await self._committed(ino)
 
     def _let_go(self, ino: InodeNo) -> None:
         """Drop what is left of a file that has no name and no handle."""
@@ -460,7 +467,7 @@ class FileSystem:
 
 
 def _check_not_ours(name: bytes) -> None:
-    if name.startswith(state.PREFIX):
+    if name.startswith(PREFIX):
         raise NotPermitted("these attributes are set by Lucidnode itself")
 
 

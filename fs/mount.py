@@ -38,13 +38,17 @@ from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.read_counts import ReadCounts
 from lucidnode.fs.reader import Reader
 from lucidnode.fs.repair import REPLICA_FILE
+from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.stamps import Stamps
-from lucidnode.fs.state import Pending
+from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.marks import Marks
+from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
@@ -171,6 +175,7 @@ class _Parts:
     counts: ReadCounts
     replica: Replica
     committer: Committer
+    shipments: Shipments
     conflicts: Conflicts
     invalidation: Invalidation
     client: DaemonClient
@@ -178,6 +183,9 @@ class _Parts:
 
     def hinted(self, seq: Seq) -> None:
         self.committer.hinted(seq)
+
+    def uploaded(self, blocks: list[BlockId]) -> None:
+        self.shipments.heard(blocks)
 
     def stats(self) -> wire.MountStats:
         counts = self.counts
@@ -219,7 +227,7 @@ class _Parts:
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
         try:
-            if await sent(self.committer.flush, self._left, standstill_s):
+            if await sent(self.committer.drain, self._left, standstill_s):
                 return
         except FsError as error:
             log.warning("what was not committed waits for the next mount: %s", error)
@@ -257,15 +265,16 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
 
         blocks_dir, staging_dir = Path(link.welcome.blocks_dir), Path(link.welcome.staging_dir)
         keys = access.keys()
-        pending = Pending(replica)
+        device = DeviceId(link.welcome.device)
         announcer = Announcer(spec.project, client, clock)
         unsaved = UnsavedFiles()
+        unfinished = Unfinished(clock)
         writer = Writer(
             files=unsaved,
             keys=keys,
             block_size=access.block_size,
             replica=replica,
-            pending=pending,
+            unfinished=unfinished,
             stager=Stager(
                 keys,
                 staging_dir,
@@ -314,30 +323,46 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             tasks=tasks,
         )
         open_files = OpenFiles()
+        read_only = spec.read_only or not access.may_write
 
-        async def committed() -> None:
-            await committer.flush()
+        async def committed(ino: InodeNo | None) -> None:
+            await committer.flush(ino)
 
         files = FileSystem(
             replica=replica,
-            pending=pending,
+            states=States(
+                replica, writer.is_dirty, unfinished, open_files, device, access.device_name
+            ),
             reader=reader,
             writer=writer,
             flusher=flusher,
+            unfinished=unfinished,
             open_files=open_files,
             clock=clock,
             committed=None if spec.durability == "local" else committed,
-            read_only=spec.read_only or not access.may_write,
+            read_only=read_only,
         )
         invalidation = Invalidation(fuse)
         conflicts = Conflicts(replica)
-        news = News(files, open_files, invalidation, writer.pack_tails, access.refresh, conflicts)
-        files.watch(news.touched)
-        journal = OrderedJournal(client, writer, announcer, clock, tasks)
-        codec = EntryCodec(
-            access.keys, DeviceId(link.welcome.device), access.writer_key, secrets.token_bytes
+        shipments = Shipments(
+            spec.project,
+            replica,
+            client,
+            unfinished,
+            clock,
+            lambda: committer.stir(),  # noqa: PLW0108  # made later
         )
-        committer = Committer(replica, journal, spec.project, codec, news, alerts, clock)
+        marks = Marks(replica, shipments, unfinished, open_files, device, clock)
+
+        def before_batch() -> None:
+            writer.pack_tails()
+            if not read_only:
+                marks.renew()
+
+        news = News(files, open_files, invalidation, before_batch, access.refresh, conflicts)
+        journal = OrderedJournal(client, writer, announcer, clock, tasks)
+        codec = EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes)
+        committer = Committer(replica, journal, spec.project, codec, news, alerts, clock, shipments)
         parts = _Parts(
             name=access.name,
             files=files,
@@ -345,6 +370,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             counts=counts,
             replica=replica,
             committer=committer,
+            shipments=shipments,
             conflicts=conflicts,
             invalidation=invalidation,
             client=client,
@@ -353,6 +379,9 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks.keep("telling the daemon of blocks", announcer.run)
         tasks.keep("committing and following", committer.run)
         tasks.keep("saving old bytes", flusher.run)
+        tasks.keep("asking for what has arrived", shipments.run)
+        if not read_only:
+            tasks.keep("marking files on their way", marks.run)
         tasks.keep("talking with the daemon", partial(link.run, parts, tasks))
         tasks.keep(
             "reporting what is read",

@@ -19,20 +19,20 @@ class News:
         files: FileSystem,
         open_files: OpenFiles,
         invalidation: Invalidation,
-        pack_tails: Callable[[], None],
+        before_batch: Callable[[], None],
         refresh_roster: Callable[[], Awaitable[None]],
         conflicts: Conflicts,
     ) -> None:
         self._files = files
         self._open_files = open_files
         self._invalidation = invalidation
-        self._pack_tails = pack_tails
+        self._before_batch = before_batch
         self._refresh_roster = refresh_roster
         self._conflicts = conflicts
 
     def before_batch(self) -> None:
-        """Bring what waits in the tail table into blocks, so that the entry can name them."""
-        self._pack_tails()
+        """Bring what waits in the tail table into blocks, and say which files are on their way."""
+        self._before_batch()
 
     def touched(self, touched: Touched) -> None:
         """Follow another node's entry."""

@@ -59,6 +59,18 @@ class OpenFiles:
         """Return whether any handle has *ino* open."""
         return ino in self._users
 
+    def is_written(self, ino: InodeNo) -> bool:
+        """Return whether any handle has *ino* open for writing."""
+        return any(file.ino == ino and file.writable for file in self._files.values())
+
+    def written(self) -> set[InodeNo]:
+        """Return the files that were written to through a handle that is still open."""
+        return {file.ino for file in self._files.values() if file.wrote}
+
+    def was_written(self, ino: InodeNo) -> bool:
+        """Return whether *ino* was written to through a handle that is still open."""
+        return ino in self._users and ino in self.written()
+
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
         """Let the handles that wrote to *ino* go on with *copy*."""
         for file in self._files.values():

@@ -48,6 +48,10 @@ class ProjectAccess:
         """What people call the project."""
         return self._project.name
 
+    def device_name(self, device: DeviceId) -> str:
+        """Return what people call *device*; its id if the roster has no name for it."""
+        return self._view.device_names().get(device, device[:8])
+
     @property
     def block_size(self) -> int:
         return self._project.block_size

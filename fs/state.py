@@ -1,45 +1,57 @@
-"""How safe a file is, as the extended attribute `user.lucid.state` says it."""
+"""How far a file is, as the extended attributes `user.lucid.state` and `user.lucid.device` say it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
+from lucidnode.fs.errors import NoAttribute
+from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.marks import OnItsWay, decoded_mark
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.node.client.ids import DeviceId
 
 PREFIX = b"user.lucid."
-XATTR = b"user.lucid.state"
 
-State = Literal["dirty", "local", "cloud"]
-"""dirty: a crash of this machine loses the latest bytes. local: they survive that, and wait for the
-bucket. cloud: in the bucket, where every node sees them."""
-
-_FORGET_AT = 65536
-"""Marks kept before those of committed changes are dropped."""
+State = Literal["writing", "uploading", "cloud"]
+"""writing: a program is at it; a crash of that machine may lose the latest bytes. uploading: all of
+it is safe there, and on its way to the bucket. cloud: in the bucket, where every node sees it."""
 
 
-class Pending:
-    """Which files have changes that are not committed, by the replica's marks."""
+class States:
+    """What the attributes say."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        is_dirty: Callable[[InodeNo], bool],
+        unfinished: Unfinished,
+        open_files: OpenFiles,
+        device: DeviceId,
+        device_name: Callable[[DeviceId], str],
+    ) -> None:
         self._replica = replica
-        self._marks: dict[InodeNo, int] = {}
-        self._earlier = replica.newest()
-        """What an earlier run left uncommitted may be of any file: each waits for all of it."""
+        self._is_dirty = is_dirty
+        self._unfinished = unfinished
+        self._open_files = open_files
+        self._device = device
+        self._device_name = device_name
 
-    def changed(self, ino: InodeNo) -> None:
-        """Note that the newest operation of the replica was about *ino*."""
-        self._marks[ino] = self._replica.newest()
-        if len(self._marks) > _FORGET_AT:
-            self._marks = {
-                ino: mark for ino, mark in self._marks.items() if not self._replica.is_settled(mark)
-            }
+    def value(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return the value of attribute *name*. Raises NoAttribute if there is none of that name."""
+        on_its_way = self._on_its_way(ino)
+        if name == PREFIX + b"state":
+            return (on_its_way.state if on_its_way else "cloud").encode()
+        if name == PREFIX + b"device" and on_its_way is not None:
+            return self._device_name(on_its_way.device).encode()
+        raise NoAttribute(name.decode(errors="replace"))
 
-    def state(self, ino: InodeNo, *, dirty: bool) -> State:
-        """Return the state of *ino*; *dirty* says whether it has bytes in memory only."""
-        if dirty:
-            return "dirty"
-        mark = self._marks.get(ino, self._earlier)
-        if self._replica.tails_of(ino) or not self._replica.is_settled(mark):
-            return "local"
-        return "cloud"
+    def _on_its_way(self, ino: InodeNo) -> OnItsWay | None:
+        if self._is_dirty(ino) or ino in self._unfinished or self._open_files.was_written(ino):
+            return OnItsWay("writing", self._device)
+        if self._replica.is_pending(ino):
+            return OnItsWay("uploading", self._device)
+        mark = self._replica.mark(ino)
+        return None if mark is None else decoded_mark(mark)

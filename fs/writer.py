@@ -24,9 +24,9 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.state import Pending
 from lucidnode.fs.write.flush_plan import Piece, plan, shared
 from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -63,7 +63,7 @@ class Writer:
         keys: ProjectKeys,
         block_size: int,
         replica: Replica,
-        pending: Pending,
+        unfinished: Unfinished,
         stager: Stager,
         announcer: Announcer,
         alerts: Alerts,
@@ -74,7 +74,7 @@ class Writer:
         self._keys = keys
         self._block_size = block_size
         self._replica = replica
-        self._pending = pending
+        self._unfinished = unfinished
         self._stager = stager
         self._announcer = announcer
         self._alerts = alerts
@@ -159,6 +159,7 @@ class Writer:
         file.dirty.write(offset, data)
         file.time_ns = self._clock.wall_ns()
         self._note_dirty(file)
+        self._unfinished.wrote(ino)
         self._buffered += file.dirty.size - before
         self.written += len(data)
         if not file.lock.locked():
@@ -169,7 +170,6 @@ class Writer:
         async with self._files.locked(ino) as file:
             await _all_done(file)
             self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
-            self._pending.changed(file.ino)
             before = file.dirty.size
             file.dirty.cut(size)
             file.staged.cut(size)
@@ -187,6 +187,8 @@ class Writer:
         if self._files.get(ino) is not None:
             async with self._files.locked(ino) as file:
                 await self._bring_down(file)
+                if file.empty:
+                    self._unfinished.flushed(file.ino)
         await self._replica.barrier()
 
     async def flush_all(self) -> None:
@@ -209,10 +211,12 @@ class Writer:
             file.dirty.cut(0)
             file.staged.forget()
             self._files.settle(file)
+        self._unfinished.ended(ino)
 
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
         """Move what is unsaved of *ino* to *copy*, the conflict copy with our version of it."""
         self._files.redirect(ino, copy)
+        self._unfinished.redirect(ino, copy)
 
     def shift(self, ino: InodeNo, by: int) -> None:
         """Move what is unsaved of *ino*, all of it appended, with the end of the file."""
@@ -252,8 +256,6 @@ class Writer:
                 for ino, extents in _extents(pack, name.id).items()
             ]
             self._replica.packed(name, places, writes)
-            for write in writes:
-                self._pending.changed(write.ino)
             self._stage_pack(name, plaintext, ciphertext)
 
     def stop(self) -> None:
@@ -322,7 +324,6 @@ class Writer:
             blocks = list({extent.block.id: extent.block for extent in part}.values())
             new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in part]
             self._replica.apply(Write(file.ino, new, blocks, file.time_ns, appended=file.appends))
-        self._pending.changed(file.ino)
         file.staged.forget()
 
     def _put_back(self, file: UnsavedFile, piece: Piece) -> None:
@@ -364,7 +365,8 @@ class Writer:
                 self._note_dirty(file)
             file.sealing.remove(sealing)
             self._release(sealing.size)
-            self._announcer.announce(name.id)
+            self._announcer.announce(name.id, file.blocks_before)
+            file.blocks_before += 1
             if not file.lock.locked():
                 for piece in pieces:
                     self._seal_ready(file, piece.offset)

@@ -33,9 +33,13 @@ class BlocksForMounts:
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else fetched.ciphertext
 
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Take over *blocks* that a mount wrote into staging."""
-        await self._uploads.add(project, blocks)
+    async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None:
+        """Take over *blocks* that a mount wrote into staging; the lower *ranks* are sent first."""
+        await self._uploads.add(project, blocks, ranks)
+
+    async def uploaded(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket. Raises Unavailable."""
+        return await self._uploads.arrived(project, blocks)
 
     def touched(self, blocks: list[BlockId]) -> None:
         """Note that mounts read the files of *blocks*."""

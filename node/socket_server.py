@@ -28,6 +28,7 @@ from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import (
     BlockId,
     ProjectId,
+    block_ids,
     parse_block_id,
     parse_project_id,
     parse_seq,
@@ -47,6 +48,7 @@ _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
+_STAGED_BLOCKS = msgspec.msgpack.Decoder(wire.StagedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     type=wire.Hello | wire.MountStats | wire.Answer | wire.Goodbye
 )
@@ -88,6 +90,7 @@ class SocketServer:
         app.router.add_post("/v1/roster/{seq}", self._post_roster)
         app.router.add_get(project + "/block/{block}", self._get_block)
         app.router.add_post(project + "/staged", self._post_staged)
+        app.router.add_post(project + "/uploaded", self._post_uploaded)
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
         app.router.add_post(project + "/journal/{seq}", self._post_entry)
@@ -153,8 +156,16 @@ class SocketServer:
         return web.Response(body=body, headers=headers)
 
     async def _post_staged(self, request: web.Request) -> web.Response:
-        await self._blocks.staged(_project(request), await _block_list(request))
+        staged = decoded(_STAGED_BLOCKS, await request.read())
+        blocks = block_ids(staged.ids)
+        if len(staged.ranks) != len(blocks):
+            raise Malformed("ranks of other blocks")
+        await self._blocks.staged(_project(request), blocks, staged.ranks)
         return web.Response(status=204)
+
+    async def _post_uploaded(self, request: web.Request) -> web.Response:
+        there = await self._blocks.uploaded(_project(request), await _block_list(request))
+        return _packed(wire.BlockList([bytes(block) for block in there]))
 
     async def _post_touched(self, request: web.Request) -> web.Response:
         self._blocks.touched(await _block_list(request))
@@ -267,10 +278,7 @@ async def _send_all(stream: web.WebSocketResponse, mount: Mount) -> None:
 
 
 async def _block_list(request: web.Request) -> list[BlockId]:
-    ids = decoded(_BLOCK_LIST, await request.read()).ids
-    if any(len(block) != 32 for block in ids):
-        raise Malformed("block id")
-    return [BlockId(block) for block in ids]
+    return block_ids(decoded(_BLOCK_LIST, await request.read()).ids)
 
 
 def _patience(request: web.Request) -> float:

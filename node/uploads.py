@@ -1,4 +1,7 @@
-"""Staged blocks on their way into the bucket: first written, first sent, until they are there.
+"""Staged blocks on their way into the bucket: small files first, until all are there.
+
+A film would hold up everything that is saved behind it. So most workers take the block with the
+lowest rank, and one the oldest, so that the film gets on as well.
 
 An outage never loses or skips a block; it waits in staging and is tried again, through restarts
 of the daemon and of the machine. A block is uploaded, then named by a committed journal entry,
@@ -28,7 +31,10 @@ from lucidnode.node.client.errors import (
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 PARALLEL = 6
-"""Blocks in memory and under way at once."""
+"""Blocks in memory and under way at once. One of them is the oldest that waits."""
+
+RANK_UNKNOWN = 8
+"""The rank of blocks that nobody announced: as in the middle of a file of 256 MiB."""
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -78,6 +84,7 @@ class _Upload:
     """Boot clock, seconds; may be before the boot."""
     ended: asyncio.Future[NodeError | None]
     """None: the bucket has it. An error: it never will."""
+    begun: bool = False
     offered: bool = False
     releasing: bool = False
 
@@ -116,7 +123,10 @@ class Uploads:
         self._pending: dict[Key, _Upload] = {}  # those of the known that have not ended, in order
         self._pending_bytes = 0
         self._lost: set[Key] = set()  # those of the known that will never be uploaded
-        self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        # Each that waits is in both; who takes it second finds it begun.
+        self._by_rank: asyncio.PriorityQueue[tuple[int, int, Key]] = asyncio.PriorityQueue()
+        self._by_age: asyncio.Queue[Key] = asyncio.Queue()
+        self._queued = 0
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
@@ -132,19 +142,34 @@ class Uploads:
             failed=len(self._lost),
         )
 
-    async def add(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+    async def add(
+        self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int] = ()
+    ) -> None:
         """Queue *blocks* that a mount staged; those not there pass, those known stay as they are.
 
+        Of those with *ranks*, the lower go first.
         A block that failed before is taken to be staged anew. Raises Unavailable if staging
         cannot be read now; a later sweep finds them then.
         """
+        rank_of = dict(zip(blocks, ranks, strict=False))
         for block in await self._staging.note(project, blocks):
             key = (project, block)
             if key in self._lost:
                 self._lost.remove(key)
                 del self._known[key]
                 self._alerts.end(_lost_topic(block))
+            self._enqueue(project, block, rank_of.get(block, RANK_UNKNOWN))
+
+    async def arrived(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket. Raises Unavailable if that can't be seen."""
+        unknown = [block for block in blocks if not self._remembers((project, block))]
+        for block in await self._staging.note(project, unknown) if unknown else []:
             self._enqueue(project, block)
+        for block in unknown:
+            key = (project, block)
+            if not self._remembers(key) and await self._bucket.size(block_key(*key)) is not None:
+                self._remember(key)
+        return [block for block in blocks if self._is_uploaded((project, block))]
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Return once all *blocks* are in the bucket, however long that takes.
@@ -181,8 +206,9 @@ class Uploads:
         """Upload until cancelled, beginning with what earlier daemons left in staging."""
         self._enqueue_found()
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(PARALLEL):
-                tasks.create_task(self._upload_queued())
+            tasks.create_task(self._upload(self._oldest))
+            for _ in range(PARALLEL - 1):
+                tasks.create_task(self._upload(self._lowest))
             tasks.create_task(self._release_let_go())
             tasks.create_task(self._expire())
             tasks.create_task(self._sweep())
@@ -194,7 +220,7 @@ class Uploads:
             for block in self._staging.held(project):
                 self._enqueue(project, block)
 
-    def _enqueue(self, project: ProjectId, block: BlockId) -> None:
+    def _enqueue(self, project: ProjectId, block: BlockId, rank: int = RANK_UNKNOWN) -> None:
         """Queue *block* if it is staged and not known yet."""
         key = (project, block)
         staged = self._staging.held(project).get(block)
@@ -205,7 +231,9 @@ class Uploads:
         upload = _Upload(staged.size, self._clock.boot() - age, ended)
         self._known[key] = self._pending[key] = upload
         self._pending_bytes += upload.size
-        self._queue.put_nowait(key)
+        self._queued += 1
+        self._by_rank.put_nowait((rank, self._queued, key))
+        self._by_age.put_nowait(key)
 
     def _end(self, key: Key, failure: NodeError | None) -> None:
         upload = self._pending.pop(key)
@@ -216,6 +244,10 @@ class Uploads:
 
     def _remembers(self, key: Key) -> bool:
         return key in self._known or key in self._released
+
+    def _is_uploaded(self, key: Key) -> bool:
+        known = self._known.get(key)
+        return key in self._released if known is None else known.uploaded
 
     async def _until(self, attempt: Callable[[], Awaitable[bool]]) -> None:
         """Repeat *attempt*, with pauses, until it returns True."""
@@ -256,10 +288,19 @@ class Uploads:
 
     # -- uploading ---------------------------------------------------------------------------------
 
-    async def _upload_queued(self) -> None:
+    async def _upload(self, take: Callable[[], Awaitable[Key]]) -> None:
         while True:
-            key = await self._queue.get()
-            await self._until(partial(self._try_to_upload, key))
+            key = await take()
+            upload = self._pending.get(key)
+            if upload is not None and not upload.begun:
+                upload.begun = True
+                await self._until(partial(self._try_to_upload, key))
+
+    async def _oldest(self) -> Key:
+        return await self._by_age.get()
+
+    async def _lowest(self) -> Key:
+        return (await self._by_rank.get())[2]
 
     async def _try_to_upload(self, key: Key) -> bool:
         """Make one attempt, and return whether it ended the upload, well or badly."""

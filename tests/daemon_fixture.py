@@ -175,8 +175,12 @@ class Workstation:
     def touched(self, blocks: list[BlockId]) -> None:
         """Take note of nothing."""
 
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+    async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None:
         """Take note of nothing: the directory is looked at all the time."""
+
+    async def uploaded(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket."""
+        return [block for block in blocks if (self.bucket.blocks / block.hex()).exists()]
 
     def _upload(self) -> None:
         """Move what is staged to the bucket and the cache."""
@@ -189,6 +193,7 @@ class Workstation:
                 _place(self.bucket.blocks / path.name, content)
                 _place(cached_path(self.blocks_dir, block), content)
                 staged_path(self.staging_dir, self.project, block).unlink()
+                self._mounts.tell(self.project, wire.BlocksUploaded([bytes(block)]))
 
     def sign(self, unsigned: bytes) -> bytes:
         """Return the signed entry."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,10 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.stamps import Stamps
-from lucidnode.fs.state import Pending
+from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.writer import Writer
 from lucidnode.node.client import wire
@@ -32,7 +33,7 @@ from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.guarded_disk import GuardedDisk
-from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
 
@@ -71,7 +72,9 @@ class FakeDaemon:
     """Whether the cache has room."""
     asked: list[BlockId] = field(default_factory=list)
 
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+    async def staged(
+        self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
+    ) -> None:
         if self.uploads:
             for block in blocks:
                 self.upload(block)
@@ -124,6 +127,7 @@ class FileLayer:
     segments: Segments
     alerts: Alerts
     unsaved: UnsavedFiles
+    unfinished: Unfinished
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -145,7 +149,7 @@ async def file_layer(
     *,
     staging_limit: int = 1 << 40,
     max_buffered: int = 64 * 1024 * 1024,
-    committed: Callable[[], asyncio.Future[None]] | None = None,
+    committed: Callable[[InodeNo | None], Awaitable[None]] | None = None,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush."""
     blocks_dir, staging_dir = home / "blocks", home / "staging"
@@ -162,14 +166,15 @@ async def file_layer(
                 async with supervised(alerts, clock) as tasks:
                     announcer = Announcer(PROJECT, daemon, clock)
                     announcing = tasks.create_task(announcer.run())
-                    pending = Pending(replica)
                     unsaved = UnsavedFiles()
+                    unfinished = Unfinished(clock)
+                    open_files = OpenFiles()
                     writer = Writer(
                         files=unsaved,
                         keys=KEYS,
                         block_size=BLOCK,
                         replica=replica,
-                        pending=pending,
+                        unfinished=unfinished,
                         stager=Stager(
                             KEYS,
                             staging_dir,
@@ -207,11 +212,19 @@ async def file_layer(
                     )
                     files = FileSystem(
                         replica=replica,
-                        pending=pending,
+                        states=States(
+                            replica,
+                            writer.is_dirty,
+                            unfinished,
+                            open_files,
+                            DeviceId("d" * 32),
+                            lambda device: "studio-a",
+                        ),
                         reader=reader,
                         writer=writer,
                         flusher=flusher,
-                        open_files=OpenFiles(),
+                        unfinished=unfinished,
+                        open_files=open_files,
                         clock=Stamps(clock),
                         committed=committed,
                         read_only=False,
@@ -228,6 +241,7 @@ async def file_layer(
                         segments,
                         alerts,
                         unsaved,
+                        unfinished,
                     )
                     writer.stop()
                     reader.stop_ahead()

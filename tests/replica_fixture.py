@@ -102,9 +102,14 @@ class Node:
 
     def pack_tails(self) -> None:
         """Do what the writer does before a batch; the block counts as staged at once."""
+        if (pack := self.pack_tails_unsent()) is not None:
+            self.replica.release_pack(pack)
+
+    def pack_tails_unsent(self) -> BlockId | None:
+        """Put the tails into a block, and return it; None if there are none."""
         tails = self.replica.tails()
         if not tails:
-            return
+            return None
         block = self.blocks.seal(b"".join(tail.data for tail in tails))
         places, writes, start = [], [], 0
         for tail in tails:
@@ -113,7 +118,7 @@ class Node:
             writes.append(Write(tail.ino, [extent], [block], 0))
             start += len(tail.data)
         self.replica.packed(block, places, writes)
-        self.replica.release_pack(block.id)
+        return block.id
 
     # -- what a user sees --------------------------------------------------------------------
 

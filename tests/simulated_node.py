@@ -38,6 +38,9 @@ class SlowShipping:
     def unfinished(self, ino: InodeNo) -> bool:
         return self._random.random() < 0.3
 
+    def young(self, ino: InodeNo) -> bool:
+        return self._random.random() < 0.3
+
 
 class SimulatedNode(Node):
     """A node whose user does random things, and remembers what must not get lost."""

@@ -30,7 +30,7 @@ from lucidnode.fs.errors import (
     ReplicaKeyWrong,
 )
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange, key_of
-from lucidnode.fs.replica.schema import REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.schema import INDEXES, REPLICATED, SCHEMA, VERSION
 from lucidnode.node.client.durable import sync_directory
 
 _PAGE = 2048
@@ -255,6 +255,7 @@ class Database:
                 self._connection.pragma("user_version", VERSION)
         elif version != VERSION:
             raise ReplicaError(f"the replica has version {version}: update Lucidnode")
+        self._connection.execute(INDEXES)
         # The log's own name must survive a power cut; SQLite leaves that to the first fsync.
         sync_directory(self._path.parent)
 

@@ -76,10 +76,19 @@ def needs_of(winner: list[RowChange]) -> set[int]:
 
     One that only pending work of ours has made is not there for anybody else.
     """
+    return {row_of(block) for block in _used_blocks(winner)}
+
+
+def row_of(block: BlockId) -> int:
+    """Return what stands in `Footprint.rows` for the row of *block*."""
+    return hash(("block", block))
+
+
+def _used_blocks(changes: list[RowChange]) -> set[BlockId]:
     return {
-        hash(("block", block))
-        for table, _, new in winner
-        if table == "extent" and new is not None and (block := new[3]) is not None
+        BlockId(block)
+        for table, _, new in changes
+        if table == "extent" and new is not None and isinstance(block := new[3], bytes)
     }
 
 
@@ -90,8 +99,9 @@ def _numbers(*values: int | bytes | str | None) -> Iterator[InodeNo]:
 class Step(NamedTuple):
     """What one pending operation touches, and waits for.
 
-    *content* is the file whose content it changes, *blocks* are those that must be in the bucket
-    before an entry may name them, *uses* the `rows` it takes for granted (`needs_of`). A *mark* may
+    *content* is the file whose content it changes, *creates* the one it makes, *behind* the one with
+    bytes that became a content later in the line but were there before this. *blocks* are those that must be in the bucket
+    before an entry may name them, *uses* those that its extents lie in. A *mark* may
     come before the content it speaks of.
     """
 
@@ -100,8 +110,10 @@ class Step(NamedTuple):
     moves_directory: bool
     removes: bool
     content: InodeNo | None
+    creates: InodeNo | None
+    behind: InodeNo | None
     blocks: tuple[BlockId, ...]
-    uses: frozenset[int]
+    uses: tuple[BlockId, ...]
     mark: bool
 
     @classmethod
@@ -109,9 +121,11 @@ class Step(NamedTuple):
         """Return the step that *item* is."""
         touches = footprint(item.changes)
         intent = item.recorded.intent
-        content = None
+        content = creates = None
         if isinstance(intent, intents.Write | intents.Truncate | intents.Restore):
             content = intent.ino
+        elif isinstance(intent, intents.Create) and intent.kind is Kind.FILE:
+            creates = intent.ino
         blocks = tuple(
             BlockId(bytes(new[0]))
             for table, old, new in item.changes
@@ -123,8 +137,10 @@ class Step(NamedTuple):
             _moves_directory(item),
             isinstance(intent, intents.Unlink | intents.Rmdir),
             content,
+            creates,
+            InodeNo(item.recorded.ino) if item.recorded.behind_tails else None,
             blocks,
-            frozenset(needs_of(item.changes)),
+            tuple(_used_blocks(item.changes)),
             isinstance(intent, intents.Mark) and intent.value is not None,
         )
 
@@ -173,6 +189,10 @@ class Line:
         self._steps = deque(steps)
         self._moves = {step.id for step in self._steps if step.moves_directory}
         self._removals = {step.id for step in self._steps if step.removes}
+
+    def names(self, block: BlockId) -> bool:
+        """Tell whether anything that waits names *block* for the first time."""
+        return row_of(block) in self._rows
 
     def touches(self, ino: InodeNo) -> bool:
         """Tell whether anything that waits touches *ino*."""

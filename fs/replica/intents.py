@@ -210,13 +210,15 @@ class Recorded(msgspec.Struct, frozen=True, array_like=True):
     """An intent with what it met when it ran, so that a second run can tell what changed.
 
     *ino* is the file that the (source) name meant, *replaced* the file that a rename displaced or
-    exchanged; 0 where there was none. *version* is the content version it gave.
+    exchanged; 0 where there was none. *version* is the content version it gave. *behind_tails*: the
+    file had bytes that were no operation yet, and others shall not see this one without them.
     """
 
     intent: Intent
     ino: int = 0
     replaced: int = 0
     version: int = 0
+    behind_tails: bool = False
 
 
 _RECORDED = msgspec.msgpack.Decoder(Recorded)

@@ -16,6 +16,7 @@ from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import Recorded
 from lucidnode.fs.replica.overtaking import (
     Choice,
+    Contents,
     Fences,
     Shipping,
     choose,
@@ -147,10 +148,13 @@ class Journal:
 
     # -- what is on its way ------------------------------------------------------------------
 
+    def contents(self, shipping: Shipping) -> Contents:
+        """Return how far the contents are that wait."""
+        return self._fences.contents(self._line, shipping)
+
     def choose(self, shipping: Shipping) -> Choice:
         """Return what the next entry may carry, and what has to wait for *shipping*."""
-        ready_files = self._fences.ready_files(self._line, shipping)
-        return choose(self._line, ready_files, shipping, MAX_ROWS)
+        return choose(self._line, self.contents(shipping), shipping, MAX_ROWS)
 
     def give_way(self, choice: Choice) -> list[Step]:
         """Let the ready of *choice* overtake the held; return the line as it stands then.

@@ -6,7 +6,8 @@ behind it. All that the two may share are the times of directories: the later of
 does where an entry of another node slides under our work (fs/replica/slide.py).
 
 The content of a file goes into one entry, or into entries that follow each other: none of the
-operations that make it is ready before all of them are, nor while a program is at it.
+operations that make it is ready before all of them are, nor while a program is at it. The name of
+a new file waits for its content, but not for long.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from lucidnode.fs.replica.footprint import Line, Step
+from lucidnode.fs.replica.footprint import Line, Step, row_of
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.rows import TIME_COLUMNS, Row, RowChange
 from lucidnode.node.client.ids import BlockId
@@ -32,6 +33,20 @@ class Shipping(Protocol):
 
     def unfinished(self, ino: InodeNo) -> bool:
         """Tell whether a program has changed *ino*, and neither closed nor synced it yet."""
+
+    def young(self, ino: InodeNo) -> bool:
+        """Tell whether the name of the new file *ino* may still wait for its content."""
+
+
+class Contents(NamedTuple):
+    """The contents that wait: *ready* files up to this operation, and the files that are not.
+
+    Those *on_their_way* are finished here; their blocks have not all arrived.
+    """
+
+    ready: dict[InodeNo, int]
+    on_their_way: set[InodeNo]
+    unfinished: set[InodeNo]
 
 
 class Choice(NamedTuple):
@@ -51,48 +66,63 @@ class Fences:
     def __init__(self) -> None:
         self._last: dict[InodeNo, int] = {}
 
-    def ready_files(self, line: Line, shipping: Shipping) -> dict[InodeNo, int]:
-        """Return, by file, the last operation of a content whose blocks have all arrived."""
-        contents: dict[InodeNo, list[Step]] = {}
+    def contents(self, line: Line, shipping: Shipping) -> Contents:
+        """Return how far the contents in *line* are."""
+        waiting: dict[InodeNo, list[Step]] = {}
         for step in line:
             if step.content is not None:
-                contents.setdefault(step.content, []).append(step)
+                waiting.setdefault(step.content, []).append(step)
+        found = Contents({}, set(), set())
         kept: dict[InodeNo, int] = {}
-        ready: dict[InodeNo, int] = {}
-        for ino, steps in contents.items():
+        for ino, steps in waiting.items():
             last = self._last.get(ino)
             if last is None or steps[0].id > last:
                 if shipping.unfinished(ino):
+                    found.unfinished.add(ino)
                     continue
                 last = steps[-1].id
             kept[ino] = last
-            if all(shipping.arrived(b) for step in steps if step.id <= last for b in step.blocks):
-                ready[ino] = last
+            if all(
+                shipping.arrived(block) or not line.names(block)
+                for step in steps
+                if step.id <= last
+                for block in step.uses
+            ):
+                found.ready[ino] = last
+            else:
+                found.on_their_way.add(ino)
         self._last = kept
-        return ready
+        return found
 
 
-def choose(
-    line: Iterable[Step], ready_files: dict[InodeNo, int], shipping: Shipping, most_rows: int
-) -> Choice:
-    """Choose for an entry of about *most_rows* rows. Pure."""
+def choose(line: Iterable[Step], contents: Contents, shipping: Shipping, most_rows: int) -> Choice:
+    """Choose for an entry of about *most_rows* rows."""
     chosen = Choice([], [])
     held = _Held()
     rows = 0
     for looked_at, step in enumerate(line):
         if rows > most_rows or looked_at >= WINDOW:
             break
-        if step.content is not None:
-            free = step.id <= ready_files.get(step.content, step.id - 1)
-        else:
-            free = all(shipping.arrived(block) for block in step.blocks)
-        if free and not held.meets(step):
+        if _is_free(step, contents, shipping) and not held.meets(step):
             chosen.ready.append(step)
             rows += len(step.touches.rows) + len(step.touches.changed)
         else:
             chosen.held.append(step)
             held.add(step)
     return chosen
+
+
+def _is_free(step: Step, contents: Contents, shipping: Shipping) -> bool:
+    if step.content is not None:
+        return step.id <= contents.ready.get(step.content, step.id - 1)
+    if (ino := step.creates) is not None:
+        is_whole = ino in contents.ready or (
+            ino not in contents.on_their_way and not shipping.unfinished(ino)
+        )
+        return is_whole or not shipping.young(ino)
+    if step.behind in contents.on_their_way or step.behind in contents.unfinished:
+        return step.mark
+    return all(shipping.arrived(block) for block in step.blocks)
 
 
 class _Held:
@@ -116,7 +146,9 @@ class _Held:
     def meets(self, step: Step) -> bool:
         """Tell whether *step* would mean something else before all of it."""
         touches = step.touches
-        if not self._rows.isdisjoint(touches.rows) or not self._rows.isdisjoint(step.uses):
+        if not self._rows.isdisjoint(touches.rows):
+            return True
+        if not self._rows.isdisjoint(map(row_of, step.uses)):
             return True
         if step.mark:
             return not self._born_or_gone.isdisjoint(touches.inodes)

@@ -19,6 +19,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
     Version,
 )
+from lucidnode.fs.replica.schema import IS_MARK
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -203,6 +204,18 @@ class Queries:
         return self._database.rows(
             "SELECT name, value FROM xattr WHERE ino = ? ORDER BY name", (ino,)
         )
+
+    def mark(self, ino: InodeNo) -> bytes | None:
+        """Return the mark of *ino*, None if it has none."""
+        row = self._database.row(
+            f"SELECT value FROM xattr WHERE ino = ? AND {IS_MARK}",  # noqa: S608  # ours
+            (ino,),
+        )
+        return None if row is None else row[0]
+
+    def marks(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every (file, mark)."""
+        return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_MARK}")  # noqa: S608  # ours
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""

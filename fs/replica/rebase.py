@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.claims import OurWork, Winner, claims_on
@@ -186,6 +188,7 @@ class Rebase:
         except FileError:
             # A case that the rules decide by dropping, such as an attribute that is gone.
             return
+        recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
         self._outcome.standing.append(Waiting(item.id, recorded, all_changes[mark:]))
 
     def _run(

@@ -34,7 +34,7 @@ from lucidnode.fs.replica.kept import KeptFile, KeptFiles
 from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
-from lucidnode.fs.replica.overtaking import Shipping
+from lucidnode.fs.replica.overtaking import Contents, Shipping
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rebase import Outcome, Rebase
 from lucidnode.fs.replica.row_rules import checked_changes
@@ -160,12 +160,20 @@ class Replica:
         return self._queries.xattr(self._merged.now(ino), name)
 
     def xattr_names(self, ino: InodeNo) -> list[bytes]:
-        """Return the names of all extended attributes of *ino*."""
+        """Return the names of all extended attributes of *ino* but its mark."""
         kept = self._kept.get(ino)
         xattrs = (
             self._queries.xattrs(self._merged.now(ino)) if kept is None else kept.version.xattrs
         )
-        return [name for name, _ in xattrs]
+        return [name for name, _ in xattrs if name != intents.MARK]
+
+    def mark(self, ino: InodeNo) -> bytes | None:
+        """Return the mark of a file that is on its way, None if it has none."""
+        return self._queries.mark(ino)
+
+    def marks(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every file with a mark, and its mark."""
+        return self._queries.marks()
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
@@ -255,7 +263,8 @@ class Replica:
         self._queries.existing(ino)
         with self._database.transaction() as changes:
             if time_ns:
-                self._record(intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns), changes)
+                times = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
+                self._record(times, changes, behind_tails=True)
             self._tails.put(ino, offset, data, appended=appended)
         self._tails.recount(ino)
         self._on_work()
@@ -376,6 +385,14 @@ class Replica:
     def is_pending(self, ino: InodeNo) -> bool:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
         return ino in self._tails.ends or self._journal.line.touches(ino)
+
+    def contents(self, shipping: Shipping) -> Contents:
+        """Return how far the contents are that no entry has carried yet."""
+        return self._journal.contents(shipping)
+
+    def blocks_waited_for(self) -> Iterator[BlockId]:
+        """Yield the blocks that pending work needs in the bucket, oldest first."""
+        return (block for step in self._journal.line for block in step.blocks)
 
     def next_batch(self, shipping: Shipping | None = None) -> Batch | None:
         """Return what the next entry should carry, or None. Operations that cancel out go.
@@ -511,9 +528,13 @@ class Replica:
         self._changed(changes)
         return recorded
 
-    def _record(self, intent: Intent, changes: list[RowChange]) -> Recorded:
+    def _record(
+        self, intent: Intent, changes: list[RowChange], *, behind_tails: bool = False
+    ) -> Recorded:
         mark = len(changes)
         recorded = self._operations.run(intent, self._numbers.version())
+        if behind_tails or recorded.ino in self._tails.ends:
+            recorded = msgspec.structs.replace(recorded, behind_tails=True)
         self._journal.add(recorded, changes[mark:])
         return recorded
 

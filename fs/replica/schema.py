@@ -8,6 +8,8 @@ and CHECK are a second net. The local tables are this node's own and never leave
 
 from __future__ import annotations
 
+from lucidnode.fs.replica.intents import MARK
+
 REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
     "inode": (*(int for _ in range(11)), bytes, int),
     "name": (int, bytes, int),
@@ -16,6 +18,9 @@ REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
     "xattr": (int, bytes, bytes),
 }
 """The replicated tables and the types of their columns."""
+
+IS_MARK = f"name = x'{MARK.hex()}'"
+"""How the marks of files on their way are found among the attributes, by an index of their own."""
 
 VERSION = 2
 
@@ -114,3 +119,6 @@ CREATE INDEX tail_ino ON tail (ino) WHERE pack IS NULL;
 -- Files without a name that this node keeps because they are, or were at a crash, open here.
 CREATE TABLE orphan (ino INTEGER PRIMARY KEY) STRICT;
 """
+
+INDEXES = f"CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK}"
+"""What a replica of this version may lack, since it was made by an earlier release."""

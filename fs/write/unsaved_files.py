@@ -65,6 +65,8 @@ class UnsavedFile:
     appends: bool = False
     """All bytes in the layers were appended: they belong at the end of the file, wherever that is
     when they are committed."""
+    blocks_before: int = 0
+    """Blocks that were staged since the file was last saved: the more, the less urgent the next."""
     abandoned: bool = False
     """Nobody can reach the file any more: what fails to settle is let go."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +24,7 @@ from lucidnode.node.client.errors import (
     Refused,
     Unavailable,
 )
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.msgpack import decoded
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
@@ -56,6 +56,7 @@ _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
     type=wire.Welcome | wire.NotWelcome | wire.Look | wire.Ask | wire.BlocksUploaded
 )
+_BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
@@ -143,9 +144,19 @@ class DaemonClient:
             body = await answer.read() if answer.status == 200 else None
             return source, body  # type: ignore[return-value]  # checked against Source above
 
-    async def staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Say that *blocks* now lie in the staging directory and want uploading."""
-        await self._post(f"/v1/p/{project}/staged", wire.BlockList([bytes(b) for b in blocks]))
+    async def staged(
+        self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
+    ) -> None:
+        """Say that *blocks* now lie in the staging directory, and want uploading by *ranks*."""
+        staged = wire.StagedBlocks([bytes(block) for block in blocks], list(ranks))
+        await self._post(f"/v1/p/{project}/staged", staged)
+
+    async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket."""
+        data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
+        path = f"/v1/p/{project}/uploaded"
+        async with self._request("POST", path, data=data) as answer:
+            return block_ids(decoded(_BLOCK_LIST, await answer.read()).ids)
 
     async def touched(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Say that *blocks* were read from the cache directory, so that eviction knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NewType
 
 from lucidnode.node.client.errors import Malformed
@@ -55,3 +56,11 @@ def parse_seq(text: str) -> Seq:
     if not 1 <= number <= MAX_SEQ:
         raise Malformed("sequence number")
     return Seq(number)
+
+
+def block_ids(raw: Iterable[bytes]) -> list[BlockId]:
+    """Return *raw* as ids. Raises Malformed if one of them has not the size of an id."""
+    ids = [BlockId(block) for block in raw]
+    if any(len(block) != 32 for block in ids):
+        raise Malformed("block id")
+    return ids

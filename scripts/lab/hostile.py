@@ -229,6 +229,7 @@ CATALOGUE: dict[str, Fault] = {
     "late": Late(20.0),
     "twice": Twice(),
     "delay": Delay(3.0),
+    "slow": Delay(0.5),
     "hang": Hang(),
     "cut": Cut(10),
     "cut-start": Cut(0),
@@ -238,7 +239,18 @@ CATALOGUE: dict[str, Fault] = {
 """Every fault by the name it has in a rule."""
 
 QUIET = frozenset(
-    {"absent", "stale", "delay", "twice", "lost", "late", "exists", "list-less", "list-twice"}
+    {
+        "absent",
+        "stale",
+        "delay",
+        "slow",
+        "twice",
+        "lost",
+        "late",
+        "exists",
+        "list-less",
+        "list-twice",
+    }
 )
 """What a client cannot tell from a store that is well: it need not, and cannot, be told of it."""
 

@@ -412,7 +412,7 @@ def test_local_acknowledgements_need_no_bucket(node: Workstation) -> None:
     node.bucket.cut = True
     (node.mountpoint / "offline").write_bytes(noise(3 * BLOCK))
     assert (node.mountpoint / "offline").read_bytes() == noise(3 * BLOCK)
-    assert os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"local"
+    assert os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"uploading"
     node.bucket.cut = False
     eventually(lambda: os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"cloud", 30)
 

@@ -18,7 +18,7 @@ from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient, Events
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.socket_server import SocketServer
@@ -33,6 +33,8 @@ class Listener:
         self.size = 2**63
 
     def hinted(self, seq: Seq) -> None: ...
+
+    def uploaded(self, blocks: list[BlockId]) -> None: ...
 
     def stats(self) -> wire.MountStats:
         return wire.MountStats()

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
 import pytest
-from file_layer_fixture import BLOCK, PROJECT, FileLayer, file_layer
+from file_layer_fixture import BLOCK, PROJECT, file_layer
 
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.file_system import AttributeChanges
@@ -22,10 +22,6 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():
             await asyncio.sleep(0.005)
-
-
-def state(layer: FileLayer, ino: int) -> bytes:
-    return layer.files.get_xattr(ino, b"user.lucid.state")  # type: ignore[arg-type]
 
 
 async def test_a_write_among_several_flushes_of_its_file_is_kept(tmp_path: Path) -> None:
@@ -90,7 +86,7 @@ async def test_what_is_dirty_for_long_is_saved_without_a_flush(tmp_path: Path) -
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"a line of a log\n")
         began = layer.clock.boot()
-        await until(lambda: state(layer, ino) != b"dirty")
+        await until(lambda: not layer.writer.is_dirty(ino))
         assert layer.clock.boot() - began >= MAX_AGE_S
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == b"a line of a log\n"
@@ -106,7 +102,7 @@ async def test_what_came_after_the_last_flush_is_saved_at_the_last_release(
         await layer.files.write(handle, 0, b"through the map")
         began = layer.clock.boot()
         layer.files.release(handle)
-        await until(lambda: state(layer, ino) != b"dirty")
+        await until(lambda: not layer.writer.is_dirty(ino))
         assert layer.clock.boot() - began < MAX_AGE_S / 2
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == b"through the map"
@@ -128,7 +124,7 @@ async def test_what_a_full_disk_turned_away_is_saved_once_there_is_room(
         layer.daemon.uploads = True
         for path in (layer.daemon.staging_dir / PROJECT).iterdir():
             layer.daemon.upload(BlockId(bytes.fromhex(path.name)))
-        await until(lambda: state(layer, ino) != b"dirty")
+        await until(lambda: not layer.writer.is_dirty(ino))
         await until(lambda: not layer.alerts.is_on("unsaved"))
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == data

@@ -9,7 +9,7 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 
-from lucidnode.fs.errors import NoSpace, NotPermitted
+from lucidnode.fs.errors import NoAttribute, NoSpace, NotPermitted
 from lucidnode.fs.file_system import AttributeChanges
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
@@ -239,16 +239,21 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"data")
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"dirty"
+        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"writing"
+        assert layer.files.get_xattr(ino, b"user.lucid.device") == b"studio-a"
         await layer.files.flush(handle)
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"local"
+        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"writing", "it is open still"
+        layer.files.release(handle)
+        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
         layer.writer.pack_tails()
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"local"
+        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
         batch = layer.replica.next_batch()
         assert batch is not None
         layer.replica.set_in_flight(batch, b"entry")
         layer.replica.settled_committed(batch.seq, bytes(32))
         assert layer.files.get_xattr(ino, b"user.lucid.state") == b"cloud"
+        with pytest.raises(NoAttribute):
+            layer.files.get_xattr(ino, b"user.lucid.device")
         assert b"user.lucid.state" not in layer.files.list_xattrs(ino)
         with pytest.raises(NotPermitted):
             layer.files.set_xattr(ino, b"user.lucid.state", b"cloud")

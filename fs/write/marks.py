@@ -1,0 +1,108 @@
+"""Says on every workstation which files are on their way, and from where.
+
+Others see the old content of a file until the new one is whole, or an empty file under a new name.
+The mark tells them why: a replicated attribute (`Mark`), set while the file is written and while
+its blocks are uploaded, and taken back by the entry that carries the content. Small saves come and
+go within one entry and need none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lucidnode.fs.errors import FileError, ReadOnly
+from lucidnode.fs.open_files import OpenFiles
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import Mark
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.shipments import YOUNG_S, Shipments
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import DeviceId
+
+Progress = Literal["writing", "uploading"]
+
+
+class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    state: Progress
+    device: str
+
+
+_DECODER = msgspec.msgpack.Decoder(_Value)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class OnItsWay(NamedTuple):
+    """The state of a file whose newest content is not whole in the bucket, and who has it."""
+
+    state: Progress
+    device: DeviceId
+
+
+def decoded_mark(value: bytes) -> OnItsWay | None:
+    """Return what a mark says; None if it says nothing that can be read."""
+    try:
+        found = _DECODER.decode(value)
+    except msgspec.DecodeError:
+        return None
+    return OnItsWay(found.state, DeviceId(found.device))
+
+
+class Marks:
+    """Sets and takes back the marks of one mount."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        shipments: Shipments,
+        unfinished: Unfinished,
+        open_files: OpenFiles,
+        device: DeviceId,
+        clock: Clock,
+    ) -> None:
+        self._replica = replica
+        self._shipments = shipments
+        self._unfinished = unfinished
+        self._open_files = open_files
+        self._device = device
+        self._clock = clock
+        self._marked = False
+        """Whether any file has a mark of ours."""
+
+    async def run(self) -> None:
+        """Tell of saves that nothing else makes an entry for, until cancelled.
+
+        The first look takes back what a crash left.
+        """
+        looking = True
+        while True:
+            if looking:
+                self.renew()
+            await self._clock.sleep(YOUNG_S)
+            looking = self._marked or bool(self._unfinished.files())
+
+    def renew(self) -> None:
+        """Have every file marked as it is now. Raises NoSpace."""
+        contents = self._replica.contents(self._shipments)
+        writing = contents.unfinished | {*self._unfinished.files(), *self._open_files.written()}
+        wanted: dict[InodeNo, Progress] = dict.fromkeys(contents.on_their_way, "uploading")
+        wanted |= dict.fromkeys(writing, "writing")
+        marked = {ino: decoded_mark(value) for ino, value in self._replica.marks()}
+        self._marked = any(mark and mark.device == self._device for mark in marked.values())
+        for ino, state in wanted.items():
+            mark = OnItsWay(state, self._device)
+            if marked.get(ino) != mark and not self._shipments.young(ino):
+                self._set(ino, mark)
+        for ino, found in marked.items():
+            ours = found is None or found.device == self._device or ino in contents.ready
+            if ours and ino not in wanted:
+                self._set(ino, None)
+
+    def _set(self, ino: InodeNo, mark: OnItsWay | None) -> None:
+        value = None if mark is None else _ENCODER.encode(_Value(*mark))
+        # The file may be gone, or the project read-only since.
+        with contextlib.suppress(FileError, ReadOnly):
+            self._replica.apply(Mark(ino, value))

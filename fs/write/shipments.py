@@ -1,0 +1,112 @@
+"""What the bucket has of this mount's pending work, and which of its files are not whole yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId, ProjectId
+
+ASK_EVERY_S = 5.0
+"""Seconds between two questions for blocks of which nothing was heard. Events come at once; this
+is for what arrived before this mount, or its connection, was there."""
+
+ASKED_AT_ONCE = 256
+
+_REMEMBERED = 65_536
+"""Blocks that are known to have arrived. Most are named by an entry soon, and then nobody asks."""
+
+
+YOUNG_S = 1.0
+"""Seconds for which others need not hear of a save: of a new file's name before its content, or of
+a file on its way. Most saves are over by then, in one entry."""
+
+
+_ASKED = 4096
+"""Files whose age is remembered before those that nobody asks for are dropped."""
+
+
+class UploadService(Protocol):
+    """The part of the daemon that knows what the bucket has."""
+
+    async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket."""
+
+
+class Shipments:
+    """The way of blocks to the bucket, as one mount knows it. *moved* is called when some arrive."""
+
+    def __init__(
+        self,
+        project: ProjectId,
+        replica: Replica,
+        daemon: UploadService,
+        unfinished: Unfinished,
+        clock: Clock,
+        moved: Callable[[], None],
+    ) -> None:
+        self._project = project
+        self._replica = replica
+        self._daemon = daemon
+        self._unfinished = unfinished
+        self._clock = clock
+        self._moved = moved
+        self._arrived: dict[BlockId, None] = {}
+        self._asked: dict[InodeNo, tuple[float, float]] = {}
+        """When was it first asked how old the save of a file is, and when last."""
+
+    def arrived(self, block: BlockId) -> bool:
+        """Tell whether the bucket has *block*, as far as this mount has heard."""
+        return block in self._arrived
+
+    def unfinished(self, ino: InodeNo) -> bool:
+        """Tell whether a program is in the middle of writing *ino*."""
+        return ino in self._unfinished
+
+    def young(self, ino: InodeNo) -> bool:
+        """Tell whether others need not hear of the save of *ino* yet.
+
+        It counts from the first time that this is asked, and anew after a pause.
+        """
+        now = self._clock.boot()
+        first, last = self._asked.get(ino, (now, now))
+        if now - last > 3 * YOUNG_S:
+            first = now
+        self._asked[ino] = first, now
+        if len(self._asked) > _ASKED:
+            self._asked = {
+                ino: times for ino, times in self._asked.items() if now - times[1] <= 3 * YOUNG_S
+            }
+        return now - first < YOUNG_S
+
+    def heard(self, blocks: Iterable[BlockId]) -> None:
+        """Note that *blocks* are in the bucket."""
+        self._arrived.update(dict.fromkeys(blocks))
+        while len(self._arrived) > _REMEMBERED:
+            del self._arrived[next(iter(self._arrived))]
+        self._moved()
+
+    async def run(self) -> None:
+        """Ask for what was not heard of, until cancelled."""
+        while True:
+            await self.ask()
+            await self._clock.sleep(ASK_EVERY_S)
+
+    async def ask(self) -> None:
+        """Ask the daemon for the first blocks that wait and have not arrived."""
+        waiting = [
+            block for block in self._replica.blocks_waited_for() if block not in self._arrived
+        ][:ASKED_AT_ONCE]
+        if not waiting:
+            return
+        try:
+            there = await self._daemon.uploaded(self._project, waiting)
+        except NodeError:
+            return  # what keeps blocks from the bucket is the daemon's to tell
+        if there:
+            self.heard(there)

@@ -1,0 +1,275 @@
+"""What is ready is committed before what still uploads, and nobody can tell from the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from replica_fixture import Blocks, Journal, Node
+
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.intents import MARK, Link, Mark, Rename, Rmdir, SetAttributes
+from lucidnode.node.client.ids import BlockId
+
+
+class Uplink:
+    """A way to the bucket on which nothing moves by itself."""
+
+    def __init__(self) -> None:
+        self.here: set[BlockId] = set()
+        self.busy: set[InodeNo] = set()
+        self.new: set[InodeNo] = set()
+
+    def arrived(self, block: BlockId) -> bool:
+        return block in self.here
+
+    def unfinished(self, ino: InodeNo) -> bool:
+        return ino in self.busy
+
+    def young(self, ino: InodeNo) -> bool:
+        return ino in self.new
+
+
+class Pair:
+    """Node `a` has a slow uplink; `b` sees what it commits."""
+
+    def __init__(self, path: Path) -> None:
+        blocks = Blocks()
+        self.a, self.b = Node(path / "a.db", "a", blocks), Node(path / "b.db", "b", blocks)
+        self.uplink = Uplink()
+        self.journal = Journal()
+
+    def commit(self) -> bool:
+        """Let one entry of a be committed and read; tell whether there was one."""
+        self.a.pack_tails_unsent()
+        batch = self.a.replica.next_batch(self.uplink)
+        if batch is None:
+            return False
+        assert set(batch.needs) <= self.uplink.here
+        flight = self.a.replica.set_in_flight(batch, batch.changeset)
+        self.journal.create(flight.seq, flight.unsigned)
+        self.a.replica.settled_committed(flight.seq, self.journal.hash(flight.seq))
+        self.journal.pull_one(self.b)
+        self.b.check()
+        return True
+
+    def commit_all(self) -> None:
+        while self.commit():
+            pass
+
+    def arrive(self, *blocks: bytes) -> None:
+        """Have the blocks with these contents in the bucket."""
+        self.uplink.here |= {self.a.blocks.seal(block).id for block in blocks}
+
+    def agree(self) -> None:
+        """Let everything arrive and be committed; both must end in one state, whatever the order."""
+        self.uplink.busy.clear()
+        self.uplink.new.clear()
+        self.uplink.here |= set(self.a.replica.blocks_waited_for())
+        self.commit_all()
+        assert not self.a.replica.has_work()
+        assert self.a.rows() == self.b.rows()
+        self.a.check()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    yield pair
+    pair.a.close()
+    pair.b.close()
+
+
+def test_a_small_save_overtakes_a_film(pair: Pair) -> None:
+    pair.a.write(pair.a.create(b"film"), b"reel")
+    pair.a.write(pair.a.create(b"note"), b"text")
+    pair.arrive(b"text")
+    pair.commit_all()
+    assert pair.b.names() == [b"film", b"note"]
+    assert (pair.b.content(b"film"), pair.b.content(b"note")) == (b"", b"text")
+    pair.arrive(b"reel")
+    pair.commit_all()
+    assert pair.b.content(b"film") == b"reel"
+    pair.agree()
+
+
+def test_the_name_of_a_young_file_comes_with_its_content(pair: Pair) -> None:
+    film = pair.a.create(b"film")
+    pair.uplink.new.add(film)
+    pair.a.write(film, b"reel")
+    pair.a.create(b"empty")
+    pair.commit_all()
+    assert pair.b.names() == [b"empty"]
+    pair.arrive(b"reel")
+    assert pair.commit()
+    assert pair.b.content(b"film") == b"reel"
+    pair.agree()
+
+
+def test_a_content_of_several_operations_comes_whole(pair: Pair) -> None:
+    file = pair.a.create(b"film")
+    for number in range(3):
+        pair.a.write(file, b"reel %d" % number, 100 * number)
+    pair.arrive(b"reel 0", b"reel 2")
+    pair.commit_all()
+    assert pair.b.content(b"film") == b""
+    pair.arrive(b"reel 1")
+    assert pair.commit()
+    assert pair.b.content(b"film") == pair.a.content(b"film")
+    pair.agree()
+
+
+def test_what_is_written_after_a_content_was_finished_does_not_hold_it_up(pair: Pair) -> None:
+    """A file that grows without an end is seen to grow."""
+    file = pair.a.create(b"log")
+    pair.a.write(file, b"first")
+    pair.commit_all()
+    pair.a.write(file, b"later", 100)
+    pair.uplink.busy.add(file)
+    pair.arrive(b"first")
+    pair.commit_all()
+    assert pair.b.content(b"log") == b"first"
+    pair.agree()
+
+
+def test_a_file_that_is_being_written_is_seen_as_it_was(pair: Pair) -> None:
+    file = pair.a.create(b"doc")
+    pair.a.write(file, b"old")
+    pair.agree()
+    pair.uplink.busy.add(file)
+    pair.a.truncate(file, 0)
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"old"
+    assert b"other" in pair.b.names()
+    pair.a.write(file, b"new")
+    pair.arrive(b"new")
+    pair.uplink.busy.clear()
+    assert pair.commit()
+    assert pair.b.content(b"doc") == b"new"
+    pair.agree()
+
+
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tail: bool) -> None:
+    pair.a.write(pair.a.create(b"doc"), b"old")
+    pair.agree()
+    saved = pair.a.create(b"tmp")
+    if as_tail:
+        pair.a.replica.put_tail(saved, 0, b"new", pair.a.time())
+    else:
+        pair.a.write(saved, b"new")
+    pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"old"
+    assert b"other" in pair.b.names()
+    pair.arrive(b"new")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"new"
+    assert b"tmp" not in pair.b.names()
+    pair.agree()
+
+
+def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
+    file = pair.a.create(b"doc")
+    pair.a.write(file, b"old")
+    pair.agree()
+    before = pair.b.found(b"doc").mtime_ns
+    pair.a.replica.put_tail(file, 0, b"new", pair.a.time())
+    pair.commit_all()
+    assert pair.b.found(b"doc").mtime_ns == before
+    pair.agree()
+
+
+def test_files_that_share_a_pack_do_not_wait_for_each_other(pair: Pair) -> None:
+    film, note = pair.a.create(b"film"), pair.a.create(b"note")
+    pair.a.write(film, b"reel")
+    pair.a.replica.put_tail(film, 100, b"end", pair.a.time())
+    pair.a.replica.put_tail(note, 0, b"text", pair.a.time())
+    pair.arrive(b"endtext")
+    pair.commit_all()
+    assert pair.b.content(b"note") == b"text"
+    assert pair.b.content(b"film") == b""
+    pair.agree()
+
+
+def test_what_depends_on_what_waits_keeps_its_place(pair: Pair) -> None:
+    """A directory that a held rename empties, a name it frees, a link to what it moves."""
+    shots = pair.a.mkdir(b"shots")
+    film = pair.a.create(b"film", shots)
+    pair.a.write(film, b"old")
+    pair.agree()
+    pair.a.write(film, b"reel")
+    apply, time = pair.a.replica.apply, pair.a.time
+    apply(Rename(shots, b"film", ROOT, b"film", time()))
+    apply(Rmdir(ROOT, b"shots", time()))
+    pair.a.create(b"shots")
+    apply(Link(film, ROOT, b"also", time()))
+    apply(SetAttributes(film, time(), mode=0o600))
+    pair.commit_all()
+    assert pair.b.names() == [b"shots"]
+    assert pair.b.names(shots) == [b"film"]
+    pair.agree()
+    assert pair.b.names() == [b"also", b"film", b"shots"]
+
+
+def test_a_mark_overtakes_the_content_it_speaks_of(pair: Pair) -> None:
+    film = pair.a.create(b"film")
+    pair.a.write(film, b"reel")
+    pair.a.replica.apply(Mark(film, b"uploading at a"))
+    pair.commit_all()
+    assert pair.b.replica.marks() == [(film, b"uploading at a")]
+    assert pair.b.replica.xattr_names(film) == []
+    pair.a.replica.apply(Mark(film, None))
+    pair.commit_all()
+    assert pair.b.replica.mark(film) == b"uploading at a", "taken back before the content is there"
+    pair.arrive(b"reel")
+    assert pair.commit()
+    assert pair.b.replica.mark(film) is None
+    assert pair.b.content(b"film") == b"reel"
+    assert MARK not in pair.b.replica.xattr_names(film)
+    pair.agree()
+
+
+def test_times_of_a_directory_follow_each_other_in_the_new_order(pair: Pair) -> None:
+    """Held renames, and saves that overtake them, in one directory; its time was set back between."""
+    shots = pair.a.mkdir(b"shots")
+    pair.agree()
+    for number in range(4):
+        held = pair.a.create(b"tmp.%d" % number, shots)
+        pair.a.write(held, b"held %d" % number)
+        pair.a.replica.apply(
+            Rename(shots, b"tmp.%d" % number, shots, b"film.%d" % number, pair.a.time())
+        )
+        pair.a.create(b"note.%d" % number, shots)
+        if number == 2:
+            pair.a.replica.apply(SetAttributes(shots, 5, mtime_ns=5))
+        pair.commit_all()
+        assert b"note.%d" % number in pair.b.names(shots)
+        if number == 1:
+            pair.a.crash()
+    assert not [name for name in pair.b.names(shots) if name.startswith(b"film")]
+    pair.agree()
+    assert len(pair.b.names(shots)) == 8
+
+
+def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
+    film = pair.a.create(b"film")
+    pair.commit_all()
+    pair.a.write(film, b"reel")
+    replica = pair.a.replica
+    mark = replica.newest()
+    note = pair.a.create(b"note")
+    later = replica.newest()
+    pair.commit_all()
+    assert b"note" in pair.b.names()
+    assert not replica.is_settled(mark)
+    assert not replica.is_settled(later)
+    assert not replica.is_settled(mark, film)
+    assert replica.is_settled(later, note)
+    assert replica.is_pending(film)
+    assert not replica.is_pending(note)
+    pair.agree()
+    assert replica.is_settled(later)
