@@ -6,7 +6,7 @@ answer. What lies in a slot is proven by reads at different times that gave the 
 listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
 still show theirs: who answers with anything for everything does not pass. An entry of another
 number, or of another log, proves nothing however long it lasts: answers are mixed up. What looks
-like the entry and is by nobody may have been damaged on its way, so it must last. A slot is taken
+like the entry and is by nobody, or has its size, may have been damaged on its way: it must last. A slot is taken
 only on top of the one before as it stood here, which is seen again once it is taken.
 """
 
@@ -34,7 +34,7 @@ AGAIN_S = 1.0
 """Seconds between the two reads of a proof: longer than most faults of one connection."""
 
 LASTING_S = 60.0
-"""Seconds for which a slot must show an entry that nobody made before it counts as lying there."""
+"""Seconds for which a slot must show what may be a damaged entry before it counts as lying there."""
 
 FRESH_S = 2.0
 """Seconds for which a slot that was seen to stand counts as standing."""
@@ -151,7 +151,7 @@ class LogSlots:
         """Return what is proven to lie in slot *seq*: two reads and a listing agree.
 
         Raises NotThere if that is what is proven, and Unavailable if they do not agree, if what
-        they show belongs elsewhere, or if it is an entry that is not sound and has not lasted yet.
+        they show belongs elsewhere, or if it may be a damaged entry and has not lasted yet.
         """
         self._ask()
         first = await self._look(seq)
@@ -176,6 +176,8 @@ class LogSlots:
             self._note_entry(seq)
             return Held(first.hash, first.body)
         await self._doubt(seq, first)
+        if shape is ObjectShape.DAMAGED:
+            self._require_lasting(seq, first)
         self._answered()
         held = Held(first.hash, None)
         self._note_foreign(seq, held)
@@ -289,7 +291,8 @@ class LogSlots:
             raise self._no_answer()
 
     def _note_entry(self, seq: Seq) -> None:
-        self._foreign.pop(seq, None)
+        if self._foreign.pop(seq, None) is not None and not self._foreign:
+            self._alerts.end(f"{self._names.topic}:foreign")
         self._entries.pop(seq, None)
         self._entries[seq] = None
         if len(self._entries) > _CONTROLS:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, split_signed
+from lucidnode.node.client.journal import EntryHeader, has_entry_size, split_signed
 from lucidnode.node.client.roster_entry import RosterEntry, is_stand_in
 
 
@@ -21,6 +21,8 @@ class ObjectShape(Enum):
     """An entry of this log and number."""
     ASTRAY = auto()
     """An entry of another number or another log."""
+    DAMAGED = auto()
+    """Nothing of ours, but of the size of an entry: it may have been one before it was damaged."""
     FOREIGN = auto()
     """Nothing of ours."""
 
@@ -32,11 +34,14 @@ def journal_shape(project: ProjectId, seq: Seq, body: bytes) -> ObjectShape:
         return ObjectShape.ENTRY
     if place is not None or is_stand_in(body) or _roster_seq(body) is not None:
         return ObjectShape.ASTRAY
-    return ObjectShape.FOREIGN
+    return ObjectShape.DAMAGED if has_entry_size(len(body)) else ObjectShape.FOREIGN
 
 
 def roster_shape(seq: Seq, body: bytes) -> ObjectShape:
-    """Return what *body* looks like as item *seq* of the roster. A stand-in fits everywhere."""
+    """Return what *body* looks like as item *seq* of the roster. A stand-in fits everywhere.
+
+    Entries of the roster have any size. What was damaged is looked at again by who keeps the log.
+    """
     number = _roster_seq(body)
     if is_stand_in(body) or number == seq:
         return ObjectShape.ENTRY

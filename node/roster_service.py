@@ -46,6 +46,10 @@ not become a flood of requests."""
 _CONFIRM_S = 60.0
 """How often it is seen again that the bucket holds what was read from it."""
 
+_VOID_S = 10.0
+"""How often that is seen again while items at the end of the log count for nothing: one may have
+been an entry that was damaged on its way, and who it named would be unknown here."""
+
 _APPEND_S = 60.0
 """How long one entry is tried before its outcome counts as unknown."""
 
@@ -253,6 +257,7 @@ class RosterService:
         self._changed(self.current)
         for void in self.current.voids:
             if before.head < void.seq:
+                self._confirm_at = min(self._confirm_at, self._clock.boot() + _VOID_S)
                 self._alerts.begin(
                     "roster-void",
                     f"Number {void.seq} of the log of members counts for nothing: {void.reason}.",
@@ -292,14 +297,20 @@ class RosterService:
     async def _confirm(self) -> None:
         """See whether the bucket still holds what was read from it. Raises Unavailable.
 
-        All by its listing, the newest item and one of the others by themselves.
+        All by its listing; by themselves the newest item, one of the others, and the first of those
+        that count for nothing and on which nobody has built.
         """
         async with self._looking:
-            self._confirm_at = self._clock.boot() + _CONFIRM_S
             newest = len(self._reader.log)
             self._turn = self._turn % newest + 1
+            looked_at = {newest, self._turn}
+            if (first_void := self._reader.last_entry() + 1) <= newest:
+                looked_at.add(first_void)
+            self._confirm_at = self._clock.boot() + (
+                _VOID_S if first_void in looked_at else _CONFIRM_S
+            )
             doubtful = await self._unlisted()
-            for seq in (Seq(newest), Seq(self._turn)):
+            for seq in map(Seq, sorted(looked_at)):
                 if not await self._stands(seq):
                     doubtful.add(seq)
             if not doubtful or await self._restored(sorted(doubtful)):
@@ -335,6 +346,8 @@ class RosterService:
                 # Nobody has built on this: it was cleared away, or never was what we were shown.
                 self._reader = self._reader.up_to(self._reader.last_entry())
                 self._take_up()
+                if not self.current.voids:
+                    self._alerts.end("roster-void")
                 await self._save()
                 return True
             if await self._is_absent(seq):

@@ -15,7 +15,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, signed, signing_message
+from lucidnode.node.client.journal import PADDING, TAG_SIZE, EntryHeader, signed, signing_message
 from lucidnode.node.journal_service import JournalService
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.uploads import Uploads
@@ -42,7 +42,7 @@ def unsigned(seq: int, project: ProjectId = PROJECT, previous: bytes = bytes(32)
         device=DeviceId("cd" * 16),
         nonce=secrets.token_bytes(32),
     )
-    return header.encode() + secrets.token_bytes(100)
+    return header.encode() + secrets.token_bytes(PADDING + TAG_SIZE)
 
 
 def entry(seq: int, previous: bytes = bytes(32)) -> bytes:

@@ -34,15 +34,13 @@ from lucidnode.node.client.journal import (
     FORMAT,
     HEADER_SIZE,
     MAX_UNSIGNED,
+    PADDING,
     EntryHeader,
     signing_message,
     split_signed,
 )
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.public_keys import verify
-
-PADDING = 256
-"""Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""
 
 MAX_CONTENT = 8 * 1024 * 1024
 """Bytes of MessagePack that an entry may unpack to."""

@@ -42,7 +42,9 @@ _DOUBT_S = 1.0
 _AMISS_S = 5.0
 """Seconds between looks while an alert is on."""
 
-_TICK_S = 0.25
+_TICK_S = (0.25, 1.0)
+"""Pauses between two questions whether it is time: the shortest, and the longest. No look is due
+less than the longest after something new."""
 
 _SKEW_S = 60.0
 """Seconds by which two clocks may differ. Stores refuse from fifteen minutes on."""
@@ -117,7 +119,8 @@ class BucketHealth:
     async def run(self) -> None:
         """Look whenever it is time, until cancelled."""
         while True:
-            await self._clock.sleep(_TICK_S)
+            quiet = self._clock.boot() - self._told_at
+            await self._clock.sleep(min(max(self._pause() - quiet, _TICK_S[0]), _TICK_S[1]))
             quiet = self._clock.boot() - self._told_at
             if self._hurried.is_set() or (self._is_wanted() and quiet >= self._pause()):
                 self._hurried.clear()

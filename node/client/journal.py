@@ -32,6 +32,9 @@ from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
 
 FORMAT = 1
 
+PADDING = 256
+"""Bodies are padded to a multiple of this, so that a single rename and a single chmod look alike."""
+
 HASH_SIZE = 32
 ATTEMPT_SIZE = 16
 NONCE_SIZE = 32
@@ -125,6 +128,12 @@ def split_signed(entry: bytes) -> tuple[bytes, bytes]:
     if not MIN_UNSIGNED + SIGNATURE_SIZE <= len(entry) <= MAX_JOURNAL_ENTRY:
         raise Malformed("journal entry: size")
     return entry[:-SIGNATURE_SIZE], entry[-SIGNATURE_SIZE:]
+
+
+def has_entry_size(size: int) -> bool:
+    """Tell whether an entry of this version can have *size* bytes."""
+    contents = size - MIN_UNSIGNED - SIGNATURE_SIZE
+    return contents > 0 and size <= MAX_JOURNAL_ENTRY and contents % PADDING == 0
 
 
 def is_entry_of(project: ProjectId, seq: Seq, body: bytes) -> bool:

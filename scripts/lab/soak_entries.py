@@ -13,26 +13,22 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded: a failure can be repeated
-
-from studio_fixture import Studio
 
 from lab.hostile import CATALOGUE, LIES, METHODS, QUIET, Hostility, Method, Rule
 from lab.hostile_bucket import HostileBucket
 from lab.soak_node import SoakNode
+from lab.soak_studio import NAMES, device_seed, soak_studio
 from lab.virtual_loop import LoopClock, run_virtual
 from lucidnode.fs.errors import FileError, ReadOnly
-from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.intents import Create, Forget
 from lucidnode.node.bucket.keys import journal_key, roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, entry_hash
-
-NAMES = ("a", "b", "c")
 
 QUIESCE_S = 300.0
 """Virtual seconds in which everything must come to rest once the faults are over."""
@@ -67,20 +63,6 @@ class Report:
     trace: tuple[str, ...]
 
 
-@cache
-def _studio() -> tuple[Studio, ProjectId, dict[str, tuple[bytes, Membership]]]:
-    """Return a studio with three editors, made once: it is not what is tested here."""
-    studio = Studio()
-    members: dict[str, tuple[bytes, Membership]] = {}
-    project = studio.project("demo")
-    for name in NAMES:
-        seed = name.encode().ljust(32, b".")
-        invite, who = studio.invite(), studio.newcomer(name, name)
-        studio.entries.append(studio.joining(invite, who, seed))
-        members[name] = seed, who
-    return studio, project, members
-
-
 @dataclass(slots=True)
 class _Watch:
     """Since when a node has been kept from something, and what it said meanwhile."""
@@ -104,11 +86,12 @@ class World:
         self.trace: list[str] = []
         self.keepsakes: dict[bytes, bytes] = {}
         """Content by name, of files that nobody but their maker touches, once."""
-        studio, self.project, members = _studio()
+        studio = soak_studio()
+        self.project = studio.project_id
         for number, entry in enumerate(studio.entries, start=1):
             self.store.objects[roster_key(Seq(number))] = entry
         self._directory = directory
-        self._members = members
+        self._members = studio.members
         self._watches = {name: _Watch() for name in NAMES}
         self._pushing = True
         self.nodes: list[SoakNode] = []
@@ -147,14 +130,13 @@ class World:
     async def _begin(self) -> None:
         contents: dict[bytes, bytes] = {}
         for name in NAMES:
-            device_seed, membership = self._members[name]
             bucket = HostileBucket(self.store, name, self.hostility, self.clock, self._later)
             node = SoakNode(
                 self._directory,
                 name,
                 seed=self.seed,
-                device_seed=device_seed,
-                membership=membership,
+                device_seed=device_seed(name),
+                membership=self._members[name],
                 project=self.project,
                 bucket=bucket,
                 clock=self.clock,

@@ -7,6 +7,7 @@ from journal_fixture import PROJECT, entry
 from studio_fixture import Studio
 
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.journal import PADDING
 from lucidnode.node.client.roster_entry import stand_in
 from lucidnode.node.object_shape import ObjectShape, journal_shape, roster_shape
 
@@ -22,6 +23,9 @@ ITEM = stand_in(bytes(32))
         (entry(3), ObjectShape.ASTRAY, ObjectShape.ASTRAY),
         (ROSTER, ObjectShape.ASTRAY, ObjectShape.ASTRAY),  # number 1
         (ITEM, ObjectShape.ASTRAY, ObjectShape.ENTRY),
+        (b"?" + entry(2)[1:], ObjectShape.DAMAGED, ObjectShape.FOREIGN),
+        (bytes(len(entry(2)) + PADDING), ObjectShape.DAMAGED, ObjectShape.FOREIGN),
+        (b"?" + entry(2), ObjectShape.FOREIGN, ObjectShape.FOREIGN),
         (entry(2)[:100], ObjectShape.FOREIGN, ObjectShape.FOREIGN),
         (b"<html>", ObjectShape.FOREIGN, ObjectShape.FOREIGN),
     ],

@@ -393,6 +393,34 @@ async def test_an_entry_damaged_in_one_answer_is_read_again(
     assert not service.current.voids
 
 
+@pytest.mark.parametrize("number", [2, 3, 4])
+async def test_an_entry_that_was_garbled_for_a_while_counts_soon_after_with_those_behind_it(
+    scene: Scene, number: int, expected_warnings: list[str]
+) -> None:
+    """Always in the same way: that passes every proof, and whoever it names would be unknown."""
+    expected_warnings += ["counts for nothing", "counts as empty"]
+
+    def garbled(key: str, body: bytes | None) -> bytes | None:
+        wanted = body is not None and key == roster_key(Seq(number))
+        return b"?" + body[1:] if wanted and body is not None else None
+
+    service = await scene.known()
+    scene.studio.join()
+    scene.studio.join()
+    scene.publish()
+    scene.bucket.fault = garbled
+    await service.refresh()
+    assert service.current.head_hash != scene.studio.roster().head_hash
+    scene.bucket.fault = None
+    begun = scene.clock.now
+    async with running(service):
+        while service.current.head_hash != scene.studio.roster().head_hash:
+            await asyncio.sleep(0)
+            assert scene.clock.now - begun < 30, "not soon"
+    assert not service.current.voids
+    assert scene.topics() == set(), "what was no entry is one"
+
+
 async def test_what_is_too_large_is_void_and_the_log_goes_on_behind_it(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
