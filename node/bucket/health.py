@@ -42,6 +42,10 @@ _DOUBT_S = 1.0
 _AMISS_S = 5.0
 """Seconds between looks while an alert is on."""
 
+_LAPSE_S = 60.0
+"""Seconds after which a create whose answer was lost counts no more if nothing has failed since:
+it was carried out, as a look showed whoever asked. What still waits is tried much more often."""
+
 _TICK_S = (0.25, 1.0)
 """Pauses between two questions whether it is time: the shortest, and the longest. No look is due
 less than the longest after something new."""
@@ -58,6 +62,10 @@ class _Failing:
     since: float
     """Boot clock, seconds: when the first of the calls began that failed since one succeeded."""
     error: Unavailable
+    last: float
+    """Boot clock, seconds: when the last of them ended."""
+    is_unsettled: bool
+    """Whether that one may have been carried out all the same."""
     is_certain: bool = False
 
 
@@ -94,11 +102,12 @@ class BucketHealth:
             return
         kind: _Kind = "write" if request.verb in _WRITES else "read"
         error: BaseException | None = request.error
+        is_unsettled = isinstance(error, Unsettled)
         if isinstance(error, Unsettled):
             error = error.__cause__
         self._told_at = self._clock.boot()
         if isinstance(error, Unavailable):
-            self._failed(kind, error, request.seconds)
+            self._failed(kind, error, request.seconds, is_unsettled)
         else:
             self._failing.pop(kind, None)
         if isinstance(error, Archived):
@@ -121,6 +130,7 @@ class BucketHealth:
         while True:
             quiet = self._clock.boot() - self._told_at
             await self._clock.sleep(min(max(self._pause() - quiet, _TICK_S[0]), _TICK_S[1]))
+            self._lapse()
             quiet = self._clock.boot() - self._told_at
             if self._hurried.is_set() or (self._is_wanted() and quiet >= self._pause()):
                 self._hurried.clear()
@@ -138,18 +148,27 @@ class BucketHealth:
             if self._told_at < begun_at:
                 self._told_at = self._clock.boot()
                 silent = Unreachable("The bucket does not answer", "check the network")
-                self._failed("read", silent, self._told_at - begun_at)
+                self._failed("read", silent, self._told_at - begun_at, False)
                 self._show()
+
+    def _lapse(self) -> None:
+        """Forget a create whose answer was lost a while ago: no read tells that it is over."""
+        write = self._failing.get("write")
+        if write is None or not write.is_unsettled or write.error.lasting:
+            return
+        if self._clock.boot() - write.last >= _LAPSE_S:
+            del self._failing["write"]
+            self._show()
 
     def _pause(self) -> float:
         if any(failing.is_certain for failing in self._failing.values()):
             return _AMISS_S
         return _DOUBT_S if self._failing else _IDLE_S
 
-    def _failed(self, kind: _Kind, error: Unavailable, seconds: float) -> None:
+    def _failed(self, kind: _Kind, error: Unavailable, seconds: float, is_unsettled: bool) -> None:
         now = self._clock.boot()
-        failing = self._failing.setdefault(kind, _Failing(now - seconds, error))
-        failing.error = error
+        failing = self._failing.setdefault(kind, _Failing(now - seconds, error, now, is_unsettled))
+        failing.error, failing.last, failing.is_unsettled = error, now, is_unsettled
         failing.is_certain |= error.lasting or now - failing.since >= _DOUBT_S
 
     def _answered(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from lab.virtual_loop import LoopClock, run_virtual
 
 from lucidnode.node.bucket.counted import CountedBucket, Request
-from lucidnode.node.bucket.errors import Unfit, Unreachable
+from lucidnode.node.bucket.errors import Unfit, Unreachable, Unsettled
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
@@ -49,6 +49,11 @@ class Moody(MemoryBucket):
             raise self.writes
         await super().put(key, body)
 
+    async def create(self, key: str, body: bytes) -> None:
+        if self.writes:
+            raise self.writes
+        await super().create(key, body)
+
 
 class Ward:
     """A bucket with its health, on virtual time."""
@@ -82,6 +87,10 @@ class Ward:
             assert self.clock.boot() - begun_at <= most_s, f"not within {most_s} s"
             await self.clock.sleep(0.1)
         return self.clock.boot() - begun_at
+
+    async def try_to_create(self) -> None:
+        with suppress(NodeError):
+            await self.bucket.create(KEY, b"x")
 
     async def try_to_put(self) -> None:
         with suppress(NodeError):
@@ -163,6 +172,22 @@ def test_a_refused_write_is_not_over_because_a_read_succeeds(expected_warnings: 
         ward.store.writes = None
         await ward.try_to_put()
         assert ward.words == []
+
+    on_virtual_time(scene)
+
+
+def test_a_create_whose_answer_was_lost_is_over_after_a_while(expected_warnings: list[str]) -> None:
+    """It was carried out, and whoever asked for it saw that by a read: nothing is sent again."""
+    expected_warnings.append("connection was cut")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.writes = Unsettled("The connection was cut")
+        ward.store.writes.__cause__ = Unavailable("The connection was cut")
+        await ward.try_to_create()
+        await ward.clock.sleep(1.5)
+        await ward.try_to_create()
+        assert ward.words
+        await ward.until(False, 65)
 
     on_virtual_time(scene)
 

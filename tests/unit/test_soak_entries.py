@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from lab.soak_entries import TRANSIENT, run
 
-SEEDS = 80
+SEEDS = 200
 
 
 @pytest.fixture(autouse=True)
@@ -18,14 +21,26 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    assert run(7, TRANSIENT) == run(7, TRANSIENT)
+    assert run(7) == run(7)
+
+
+def test_the_same_seed_gives_the_same_run_in_every_process() -> None:
+    """Whoever looks at a seed that broke elsewhere must see the same."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        assert other.submit(run, 8).result() == run(8)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_when_the_faults_end_all_nodes_agree_and_nothing_is_lost() -> None:
     happened: Counter[str] = Counter()
-    for seed in range(SEEDS):
-        happened += run(seed, TRANSIENT).hits
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawning, logging.disable) as processes:
+        for hits in processes.map(_hits, range(SEEDS), chunksize=5):
+            happened += hits
     missing = {*TRANSIENT, "kill", "push lost", "push late", "push doubled", "push of another"}
     assert not missing - set(happened), "some fault never happened"
+
+
+def _hits(seed: int) -> Counter[str]:
+    return run(seed).hits
