@@ -140,14 +140,15 @@ def recording_disk(home: Path) -> Iterator[RecordingDisk]:
         [sys.executable, "-P", "recording_disk_server.py", str(disk.path), str(disk.record)],
         cwd=Path(__file__).parent,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
+    assert server.stdin is not None
     assert server.stdout is not None
     try:
         assert server.stdout.readline() == b"mounted\n", "FUSE does not let us mount"
         yield disk
     finally:
-        subprocess.run(["umount", "--lazy", disk.path], check=False)
-        server.terminate()
+        server.stdin.close()
         server.wait(_ENDS_S)
         server.stdout.close()

@@ -13,7 +13,9 @@ import asyncio
 import errno
 import os
 import stat
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -211,11 +213,18 @@ class Recorder(pyfuse3.Operations):
                 raise pyfuse3.FUSEError(errno.ENOTSUP)
 
 
+def _unmount_with_the_test(mountpoint: str) -> None:
+    """Unmount once the process that started this one has ended, however it did."""
+    sys.stdin.read()
+    subprocess.run(["umount", "--lazy", mountpoint], check=False)
+
+
 def main(mountpoint: str, record: Path) -> None:
-    """Serve until somebody unmounts."""
+    """Serve until standard input ends."""
     pyfuse3.asyncio.enable()
     with record.open("ab", buffering=0) as steps:
         pyfuse3.init(Recorder(steps), mountpoint, {"fsname=recording", "default_permissions"})
+        threading.Thread(target=_unmount_with_the_test, args=(mountpoint,)).start()
         sys.stdout.write("mounted\n")
         sys.stdout.flush()
         try:

@@ -256,7 +256,8 @@ class Database:
         elif version != VERSION:
             raise ReplicaError(f"the replica has version {version}: update Lucidnode")
         self._connection.execute(INDEXES)
-        # The log's own name must survive a power cut; SQLite leaves that to the first fsync.
+        # The log's own name must survive a power cut. SQLite syncs it when it begins the log, which
+        # is no promise of its pages.
         sync_directory(self._path.parent)
 
     def _note(self, update: apsw.PreUpdate) -> None:

@@ -11,6 +11,7 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from committer_fixture import Bucket, Desk, VirtualClock
 from disk_fixture import FastClock, Told, make_block
+from disk_record import Sync
 from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 from journal_fixture import PROJECT as JOURNAL
 from journal_fixture import NoCache, Shelf, unsigned
@@ -26,6 +27,7 @@ from recording_disk import (
 )
 from replica_fixture import KEY, Blocks, Node
 
+from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.block import block_id
@@ -124,11 +126,14 @@ def test_the_files_of_a_workstation_are_there_once_they_were_made(disk: Recordin
 async def test_an_object_in_a_directory_is_there_once_it_was_put(disk: RecordingDisk) -> None:
     address = DirectoryAddress(disk.path / "bucket")
     await prepare_directory(address, create=True)
+    disk.mark("made")
     bucket = DirectoryBucket(address)
     await bucket.put("p/0123/block/1", b"block" * 500)
     disk.mark("put")
     await bucket.create("p/0123/journal/1", b"entry" * 500)
     disk.mark("created")
+    for left in remains(disk, "made"):
+        await prepare_directory(DirectoryAddress(left / "bucket"), create=False)
     for at, key, content in (
         ("put", "p/0123/block/1", b"block"),
         ("created", "p/0123/journal/1", b"entry"),
@@ -159,10 +164,16 @@ def test_a_staged_block_is_there_once_it_is_durable(disk: RecordingDisk) -> None
     pack, packed = make_block(5000)
     stage(staging, PROJECT, pack, packed)
     disk.mark("staged")
+    late, ciphertext = make_block(7000)
+    stage_soon(staging, PROJECT, late, ciphertext)
+    make_durable(staging, PROJECT, [late, pack])
+    disk.mark("late")
     for left in remains(disk, "durable"):
         assert [promised(left, block) for block, _ in blocks] == [text for _, text in blocks]
     for left in remains(disk, "staged"):
         assert promised(left, pack) == packed
+    for left in remains(disk, "late"):
+        assert promised(left, late) == ciphertext
 
 
 def test_a_block_that_says_it_is_promised_is_whole_whenever_the_power_is_cut(
@@ -309,6 +320,47 @@ async def test_what_was_applied_before_the_barrier_is_there_and_a_prefix_of_the_
         after.close()
 
 
+async def test_a_replica_that_was_closed_and_opened_again_has_what_its_barrier_covered(
+    disk: RecordingDisk,
+) -> None:
+    """SQLite removes the log at the end, and makes a new one without a sync of its name."""
+    for number in range(2):
+        node = Node(disk.path / "replica.db", "a", Blocks(), seed=number)
+        node.create(b"%d" % number)
+        await node.replica.barrier()
+        disk.mark(str(number))
+        node.close()
+    for number in range(2):
+        for left in remains(disk, str(number)):
+            after = Node(left / "replica.db", "a", Blocks())
+            assert len(after.names()) == number + 1
+            after.close()
+
+
+async def test_a_barrier_covers_what_was_written_after_another_had_synced(
+    disk: RecordingDisk,
+) -> None:
+    def syncs() -> int:
+        return sum(isinstance(step, Sync) for step in disk.steps())
+
+    write_durably(disk.path / "log", b"")
+    barrier = Barrier(disk.path / "log")
+    with (disk.path / "log").open("ab", buffering=0) as log:
+        log.write(b"first")
+        before = syncs()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(barrier.wait())
+            await asyncio.sleep(0)
+            while syncs() == before:
+                pass  # the loop has not heard of it yet when the next one asks
+            log.write(b"second")
+            await barrier.wait()
+            disk.mark("second")
+    barrier.close()
+    for left in remains(disk, "second"):
+        assert (left / "log").read_bytes() == b"firstsecond"
+
+
 async def test_an_entry_is_known_as_ours_before_it_is_sent(disk: RecordingDisk) -> None:
     desk = Desk(disk.path, "a", Bucket(), VirtualClock())
     desk.daemon.before_answer = lambda: disk.mark("sent")
@@ -385,6 +437,27 @@ async def test_what_a_second_fsync_acknowledged_is_there_whole(disk: RecordingDi
         async with file_layer(left) as again:
             ino = again.files.lookup(ROOT, b"file").ino
             assert await again.contents(ino) == content
+
+
+async def test_what_was_acknowledged_as_tails_is_there_after_they_were_packed(
+    disk: RecordingDisk,
+) -> None:
+    async with file_layer(disk.path) as layer:
+        await started(layer)
+        ino, handle = await layer.create(b"file")
+        await layer.files.write(handle, 0, b"acknowledged")
+        await layer.files.sync(handle)
+        layer.writer.pack_tails()
+        disk.mark("packed")
+        [extent] = layer.replica.extents(ino, 0, 100)
+        await layer.writer.staged([extent.block.id])
+        assert layer.replica.packs() == {}
+        await layer.replica.barrier()
+        disk.mark("released")
+    for moment in ("packed", "released"):
+        for left in remains(disk, moment):
+            async with file_layer(left) as again:
+                assert await again.contents(ino) == b"acknowledged"
 
 
 async def test_names_are_there_once_their_directory_was_synced(disk: RecordingDisk) -> None:

@@ -223,3 +223,36 @@ async def test_a_rewrite_of_staged_bytes_shows_and_is_the_one_that_is_named(
         assert await layer.contents(ino) == data
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == data
+
+
+async def test_what_could_not_be_staged_lies_under_what_was_written_since(tmp_path: Path) -> None:
+    async with file_layer(tmp_path, staging_limit=0) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, b"a" * BLOCK)
+        [sealing] = layer.unsaved.of(ino).sealing
+        await layer.files.write(handle, 10, b"newer")
+        await sealing.done.wait()
+        assert isinstance(sealing.error, NoSpace)
+        expected = b"a" * 10 + b"newer" + b"a" * (BLOCK - 15)
+        assert await layer.contents(ino) == expected
+
+
+async def test_while_a_file_is_saved_its_bytes_are_never_in_neither_layer(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        size = 3 * BLOCK + 1000
+        await layer.files.write(handle, 0, Random(6).randbytes(size))
+        saving = asyncio.ensure_future(layer.files.flush(handle))
+        while not saving.done():
+            held = bytearray(size)
+            lying = [
+                *((at, len(data)) for at, data in layer.writer.within(ino, 0, size)),
+                *((e.offset, e.length) for e in layer.writer.staged_extents(ino, 0, size)),
+                *((e.offset, e.length) for e in layer.replica.extents(ino, 0, size)),
+                *((tail.offset, len(tail.data)) for tail in layer.replica.tails_of(ino)),
+            ]
+            for at, length in lying:
+                held[at : at + length] = b"x" * length
+            assert held.count(b"x") == size
+            await asyncio.sleep(0)
+        await saving

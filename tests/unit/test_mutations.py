@@ -1,0 +1,45 @@
+"""The list of mutations follows the code: each can be put in, and its tests exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from lab.mutations import Mutation, Unfit, mutated, mutations
+
+ROOT = Path(__file__).parents[2]
+ALL = mutations(ROOT / "tests" / "mutations")
+
+
+def test_each_mutation_fits_the_code_exactly_once() -> None:
+    for name, mutation in ALL.items():
+        text = mutated(mutation, ROOT)
+        compile(text, name, "exec")
+        assert mutation.old != mutation.new, name
+
+
+def test_the_tests_of_each_mutation_exist() -> None:
+    for name, mutation in ALL.items():
+        assert mutation.tests, name
+        for test in mutation.tests:
+            path, _, function = test.partition("::")
+            assert f"def {function}(" in (ROOT / path).read_text() or not function, (name, test)
+
+
+def test_the_table_shows_the_list_and_no_survivor() -> None:
+    rows = re.findall(r"^\| ([a-z-]+) \| .* \| (\S+) \| \d+ \|$", _table(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(ALL)
+    assert "**none**" not in {noticed_by for _, noticed_by in rows}
+    assert len(ALL) >= 30
+
+
+def test_a_mutation_whose_text_is_gone_or_ambiguous_fails_loudly(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("a = 1\na = 1\n")
+    for old in ("b = 1", "a = 1"):
+        with pytest.raises(Unfit, match=r"times in module\.py"):
+            mutated(Mutation("why", "module.py", old, "", ["test"]), tmp_path)
+
+
+def _table() -> str:
+    return (ROOT / "docs" / "mutations.md").read_text()
