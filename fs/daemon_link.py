@@ -46,6 +46,9 @@ class Listener(Protocol):
     def alerts(self) -> list[Alert]:
         """Return what is amiss with this mount."""
 
+    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+        """Return the files whose newest content is not whole in the bucket."""
+
 
 class DaemonLink:
     """One mount's WebSocket, again and again. Use `async with`: that makes the first connection.
@@ -152,6 +155,8 @@ class DaemonLink:
                 pass
 
     async def _describe(self, number: int, events: Events, listener: Listener) -> None:
-        answer = wire.Answer(number, listener.facts(), listener.alerts())
+        answer = wire.Answer(
+            number, listener.facts(), listener.alerts(), listener.files_on_their_way()
+        )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)

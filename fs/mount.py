@@ -33,6 +33,7 @@ from lucidnode.fs.kernel_queue import raise_background
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.news import News
+from lucidnode.fs.on_their_way import OnTheirWay
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.read_counts import ReadCounts
@@ -176,6 +177,7 @@ class _Parts:
     replica: Replica
     committer: Committer
     shipments: Shipments
+    on_their_way: OnTheirWay
     conflicts: Conflicts
     invalidation: Invalidation
     client: DaemonClient
@@ -216,6 +218,9 @@ class _Parts:
 
     def alerts(self) -> list[Alert]:
         return self.raised.current()
+
+    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+        return self.on_their_way.files()
 
     async def hand_over(self, standstill_s: float) -> None:
         """Bring down what is unsaved, and give the daemon what it can finish without us.
@@ -371,6 +376,9 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             replica=replica,
             committer=committer,
             shipments=shipments,
+            on_their_way=OnTheirWay(
+                replica, shipments, unfinished, open_files, device, access.device_name
+            ),
             conflicts=conflicts,
             invalidation=invalidation,
             client=client,

@@ -49,11 +49,17 @@ it had one to make. It is less than the patience of a writer who finds staging f
 SWEEP = 60.0
 """Seconds between looks for staged blocks that nobody announced: their mount died first."""
 
+RATE_OVER_S = 10.0
+"""Seconds over which the rate of uploads is taken."""
+
 _EXPIRE_EVERY = 1.0
 
 _UPLOADS, _STAGING = "uploads", "staging"
 """The topics of alerts about the way to the bucket, and about the disk where blocks wait."""
 _REMEMBERED = 65536
+
+_SENT = 4096
+"""Uploads that the rate is taken from, at most."""
 
 Key = tuple[ProjectId, BlockId]
 Offer = Callable[[ProjectId, BlockId, bytes], Awaitable[None]]
@@ -69,12 +75,16 @@ class Bucket(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What the bucket does not have yet. *failed* blocks are damaged and wait for nothing."""
+    """What the bucket does not have yet. *failed* blocks are damaged and wait for nothing.
+
+    *bytes_per_second* is what got there in the last RATE_OVER_S.
+    """
 
     blocks: int
     bytes: int
     oldest_seconds: float
     failed: int
+    bytes_per_second: float
 
 
 @dataclass(slots=True)
@@ -131,6 +141,9 @@ class Uploads:
         self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
         self._pauses: set[asyncio.Timeout] = set()
+        self._sent: deque[tuple[float, int]] = deque(
+            maxlen=_SENT
+        )  # boot time and bytes of the last uploads
 
     def pending(self) -> Pending:
         """Return how much is still on its way."""
@@ -140,6 +153,7 @@ class Uploads:
             bytes=self._pending_bytes,
             oldest_seconds=self._clock.boot() - oldest.since if oldest else 0.0,
             failed=len(self._lost),
+            bytes_per_second=self._rate(),
         )
 
     async def add(
@@ -242,6 +256,15 @@ class Uploads:
         if not self._pending:
             self._alerts.end(_UPLOADS)
 
+    def _rate(self) -> float:
+        """Return the bytes that were uploaded in a second, of late."""
+        now = self._clock.boot()
+        while self._sent and now - self._sent[0][0] > RATE_OVER_S:
+            self._sent.popleft()
+        if not self._sent:
+            return 0.0
+        return sum(size for _, size in self._sent) / max(now - self._sent[0][0], 1.0)
+
     def _remembers(self, key: Key) -> bool:
         return key in self._known or key in self._released
 
@@ -322,6 +345,7 @@ class Uploads:
             self._note_failure(error)
             return False
         self._uncommitted.append((self._clock.boot(), key))
+        self._sent.append((self._clock.boot(), len(ciphertext)))
         self._succeeded(key)
         return True
 

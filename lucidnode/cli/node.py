@@ -22,6 +22,7 @@ from lucidnode.cli.output import (
     alert_line,
     as_json,
     counted,
+    duration,
     in_blocks,
     show_facts,
     show_json,
@@ -96,7 +97,7 @@ def status_command(home: Path, wants_json: bool) -> None:
             ("bucket", found["bucket"]),
             ("dashboard", found["addresses"]["dashboard"]),
             ("other workstations", f"{found['peers']} connected" if found["peers"] else "none"),
-            ("waiting to upload", in_blocks(uploads["bytes"], uploads["blocks"])),
+            ("waiting to upload", _to_upload(uploads)),
             *([] if mounts else [("mounted", "nothing")]),
         ]
     )
@@ -106,10 +107,27 @@ def status_command(home: Path, wants_json: bool) -> None:
             ["mounted at", "changes not in the cloud yet", "conflicts"],
             [[m["mountpoint"], m["pending"], m["conflicts"]] for m in mounts],
         )
+    if moving := found["on_their_way"]:
+        click.echo()
+        show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))
     if any(mount["conflicts"] for mount in mounts):
         click.echo("`lucidnode conflicts list` names the conflict copies")
     for alert in found["alerts"]:
         click.echo(f"! {alert_line(alert)}")
+
+
+def _to_upload(uploads: dict[str, Any]) -> str:
+    waiting = in_blocks(uploads["bytes"], uploads["blocks"])
+    if not uploads["bytes_per_second"] or not uploads["blocks"]:
+        return waiting
+    rate, left = size(uploads["bytes_per_second"]), duration(uploads["seconds_left"])
+    return f"{waiting}, at {rate}/s {left} left"
+
+
+def _moving(file: dict[str, Any]) -> list[str]:
+    left = "" if file["bytes_left"] is None else size(file["bytes_left"])
+    where = file["device"] or "this workstation"
+    return [f"{file['mountpoint']}/{file['path']}", file["state"], where, left]
 
 
 @click.command("peers", short_help="Show the other workstations of this office.")

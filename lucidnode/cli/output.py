@@ -53,6 +53,13 @@ def size(count: float) -> str:
     return f"{value:.1f} PB"
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: `40 s`, `12 min`, `3 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.0f} h"
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """Return *count* with its noun: `1 block`, `2 blocks`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

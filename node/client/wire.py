@@ -124,8 +124,21 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     head: int = 0
 
 
+class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file whose newest content is not whole in the bucket.
+
+    *device* is what people call the workstation that has it, empty for this one; only of ours is
+    known how many bytes are *left*.
+    """
+
+    path: str
+    state: Literal["writing", "uploading"]
+    device: str
+    bytes_left: int | None
+
+
 class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
-    """Reply to Ask: facts and alerts in plain words, which may name files.
+    """Reply to Ask: facts, alerts and files on their way in plain words, which may name files.
 
     Shown and forgotten, never stored by the daemon.
     """
@@ -133,6 +146,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=Tr
     number: int
     facts: dict[str, str | int | float | bool | list[str]]
     alerts: list[Alert]
+    on_their_way: list[FileOnItsWay]
 
 
 class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):

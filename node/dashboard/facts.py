@@ -54,6 +54,8 @@ class UploadFacts(Protocol):
     def bytes(self) -> int: ...
     @property
     def oldest_seconds(self) -> float: ...
+    @property
+    def bytes_per_second(self) -> float: ...
 
 
 _Answered = tuple[Mount, wire.Answer | None]
@@ -119,7 +121,15 @@ class Facts:
                 "blocks": uploads.blocks,
                 "bytes": uploads.bytes,
                 "oldest_seconds": round(uploads.oldest_seconds, 1),
+                "bytes_per_second": round(uploads.bytes_per_second),
+                "seconds_left": _seconds_left(uploads),
             },
+            "on_their_way": [
+                {"mountpoint": mount.hello.mountpoint, **msgspec.structs.asdict(file)}
+                for mount, answer in answers
+                if answer is not None
+                for file in answer.on_their_way
+            ],
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": [_alert(alert) for alert in self._alerts.current()]
             + [alert for mount, answer in answers for alert in _alerts_of(mount, answer)],
@@ -189,6 +199,13 @@ class Facts:
             "office": await self.peers(),
             "cache": await self.cache(),
         }
+
+
+def _seconds_left(uploads: UploadFacts) -> float | None:
+    """Return how long the uploads take at the present rate; None if nothing moves."""
+    if not uploads.bytes:
+        return 0.0
+    return round(uploads.bytes / uploads.bytes_per_second, 1) if uploads.bytes_per_second else None
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

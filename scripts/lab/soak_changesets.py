@@ -20,7 +20,7 @@ from replica_fixture import Blocks, Node
 from simulated_node import SimulatedNode
 
 from lucidnode.fs.errors import BadEntry, EntryMisshapen
-from lucidnode.fs.format.journal import MAX_CONTENT, PADDING, Change, open_entry, seal_entry
+from lucidnode.fs.format.journal import MAX_CONTENT, Change, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public
@@ -30,6 +30,7 @@ from lucidnode.fs.replica.intents import Forget
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import (
     HEADER_SIZE,
+    PADDING,
     EntryHeader,
     entry_hash,
     signed,

@@ -67,6 +67,7 @@ class NoUploads:
     blocks = 0
     bytes = 0
     oldest_seconds = 0.0
+    bytes_per_second = 0.0
 
 
 TOKEN = "0123456789abcdef" * 4
@@ -107,7 +108,7 @@ class Scene:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
                 case wire.Ask(number=number):
-                    self.mount.heard(wire.Answer(number, {"project": "demo"}, []))
+                    self.mount.heard(wire.Answer(number, {"project": "demo"}, [], []))
                 case other:
                     raise AssertionError(other)
         return asked.result()

@@ -47,6 +47,9 @@ class Listener:
     def alerts(self) -> list[Alert]:
         return []
 
+    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+        return []
+
 
 class Node:
     """A daemon's socket, with an order that fails as none should."""

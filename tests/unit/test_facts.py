@@ -20,6 +20,7 @@ class Quiet:
 
     blocks = bytes = limit = free = 0
     oldest_seconds = 0.0
+    bytes_per_second = 0.0
 
     def facts(self) -> Any:
         return self
@@ -53,7 +54,7 @@ def mount_at(place: str, number: int) -> Mount:
 
 async def answering(mount: Mount, name: str, alerts: list[Alert]) -> None:
     question = await mount.outbox.get()
-    mount.heard(wire.Answer(cast("wire.Ask", question).number, {"project": name}, alerts))
+    mount.heard(wire.Answer(cast("wire.Ask", question).number, {"project": name}, alerts, []))
 
 
 async def test_words_of_a_mount_stay_with_it_whatever_is_mounted_meanwhile() -> None:

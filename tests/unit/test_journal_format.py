@@ -22,7 +22,7 @@ from lucidnode.fs.errors import (
     KeyMissing,
 )
 from lucidnode.fs.format import journal
-from lucidnode.fs.format.journal import MAX_CONTENT, PADDING, Change, open_entry, seal_entry
+from lucidnode.fs.format.journal import MAX_CONTENT, Change, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public
@@ -33,6 +33,7 @@ from lucidnode.node.client.journal import (
     MAX_UNSIGNED,
     MIN_UNSIGNED,
     NO_ENTRY,
+    PADDING,
     SIGNATURE_SIZE,
     TAG_SIZE,
     EntryHeader,
