@@ -186,6 +186,7 @@ async def _serving(
                 control_port=config.control_port,
                 body_port=config.body_port,
                 connections=connections,
+                offers_bytes=config.cache_limit // 4,
             ),
             traffic=metrics,
             events=(events := OfficeNews(mounts, roster.projects, roster.heard, alerts, clock)),

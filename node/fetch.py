@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lucidnode.node.block import verified
+from lucidnode.node.cache.change import Whose
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -34,7 +35,7 @@ class BlockCache(Protocol):
     async def get(self, block: BlockId) -> bytes | None:
         """Return the verified block, or None if it is not held."""
 
-    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
         """Keep a verified block. False when it cannot be kept now."""
 
 
@@ -127,7 +128,8 @@ class BlockSource:
         Corrupt, as the bucket answered, when nobody in the office holds the block either.
         """
         if for_peer or self._office.owns(block):
-            return await self._read_through(project, block)
+            whose: Whose = "read for a peer" if for_peer else "ours"
+            return await self._read_through(project, block, whose)
         return await self._asking.join((project, block), lambda: self._ask_around(project, block))
 
     async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
@@ -140,7 +142,7 @@ class BlockSource:
 
     async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
         """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""
-        return await self._cache.put(block, verified(block, ciphertext))
+        return await self._cache.put(block, verified(block, ciphertext), "offered by a peer")
 
     # -- an asking flight --------------------------------------------------------------------
 
@@ -225,10 +227,14 @@ class BlockSource:
 
     # -- a through flight --------------------------------------------------------------------
 
-    async def _read_through(self, project: ProjectId, block: BlockId) -> Fetched:
-        return await self._through.join((project, block), lambda: self._obtain(project, block))
+    async def _read_through(
+        self, project: ProjectId, block: BlockId, whose: Whose = "ours"
+    ) -> Fetched:
+        return await self._through.join(
+            (project, block), lambda: self._obtain(project, block, whose)
+        )
 
-    async def _obtain(self, project: ProjectId, block: BlockId) -> Fetched:
+    async def _obtain(self, project: ProjectId, block: BlockId, whose: Whose) -> Fetched:
         began = self._clock.boot()
         held = await self.held(project, block)
         if held is not None:
@@ -240,7 +246,7 @@ class BlockSource:
         if ciphertext is None:
             source, ciphertext = await self._from_bucket_or_copies(project, block)
         self._traffic.fetched(source, self._clock.boot() - began)
-        return Fetched(source, ciphertext, await self._cache.put(block, ciphertext))
+        return Fetched(source, ciphertext, await self._cache.put(block, ciphertext, whose))
 
     async def _from_bucket_or_copies(
         self, project: ProjectId, block: BlockId

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.allowance import Allowance
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -28,6 +29,10 @@ MAX_AHEAD = 16
 
 _CLAIM_SECONDS = 10.0
 """How often what one device says of one project may make us look into the bucket."""
+
+_CHECKS_PER_S = 0.5
+_CHECKS_BURST = 16
+"""How many of those, of all projects together, one device may cause."""
 
 _SLACK_S = 0.5
 """Timers are no exact thing."""
@@ -60,6 +65,7 @@ class OfficeNews:
         self._claims: dict[tuple[DeviceId, ProjectId], Sequence[tuple[Seq, bytes]]] = {}
         self._hinted: dict[tuple[DeviceId, ProjectId], Seq] = {}
         self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
+        self._checks: dict[DeviceId, Allowance] = {}
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         if project not in self._projects():
@@ -109,6 +115,9 @@ class OfficeNews:
         about = device, project
         now = self._clock.boot()
         if now - self._checked_at.get(about, -_CLAIM_SECONDS) >= _CLAIM_SECONDS - _SLACK_S:
+            checks = self._checks.setdefault(device, Allowance(_CHECKS_PER_S, _CHECKS_BURST, now))
+            if not checks.take(1, now):
+                return  # its turn comes with a later round
             self._checked_at[about] = now
             _ = self.tasks.create_task(self._compare(device, project, seq, hash_))
 

@@ -14,6 +14,7 @@ from disk_fixture import Told
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.block import block_id
+from lucidnode.node.cache.change import Whose
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -80,7 +81,7 @@ class MemoryCache:
         await asyncio.sleep(0)
         return self.blocks.get(block)
 
-    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
         await asyncio.sleep(0)
         self.blocks[block] = ciphertext
         return True
@@ -172,6 +173,7 @@ async def node(
     weight: int = 4,
     control_port: int = 0,
     host: str | None = "127.0.0.1",
+    offers_bytes: int = 1024**3,
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
@@ -182,7 +184,9 @@ async def node(
         identity=identity,
         lan_key=LAN_KEY,
         members=roll,
-        settings=Settings(weight=weight, host=host, control_port=control_port),
+        settings=Settings(
+            weight=weight, host=host, control_port=control_port, offers_bytes=offers_bytes
+        ),
         traffic=traffic,
         events=heard,
         alerts=alerts,

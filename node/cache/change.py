@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lucidnode.node.client.ids import BlockId
+
+Whose = Literal["ours", "read for a peer", "offered by a peer"]
+"""For whom a block came. What is not ours is a guest, until a mount here uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,7 @@ class Arrival:
     block: BlockId
     size: int
     content: bytes | Path
+    whose: Whose = "ours"
 
     @property
     def growth(self) -> int:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.change import Arrival, Change, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.holdings import Holdings
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -138,7 +138,7 @@ class DiskCache:
         """Note that *blocks* were just used by somebody who read their files; any not held pass."""
         for block in blocks:
             if block in self._holdings:
-                self._holdings.use(block)
+                self._holdings.use(block, "ours")
 
     async def get(self, block: BlockId) -> bytes | None:
         """Return the verified block, or None if it is not held.
@@ -159,9 +159,12 @@ class DiskCache:
             return None
         return reading.result()
 
-    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
-        """Keep *ciphertext*, already verified to be *block*; return whether it is held now."""
-        return await self._admit(Arrival(block, len(ciphertext), ciphertext))
+    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
+        """Keep *ciphertext*, already verified to be *block*; return whether it is held now.
+
+        What is not *ours* does not push out what is (node/cache/holdings.py).
+        """
+        return await self._admit(Arrival(block, len(ciphertext), ciphertext, whose))
 
     async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
         """Move the file *staged* of *size* bytes into the cache if it can be kept.
@@ -221,7 +224,9 @@ class DiskCache:
         match reading.exception():
             case None:
                 self._succeeded(self._reading)
-                self.touch([block])
+                # Who asked is not known here: mounts say themselves what they use.
+                if block in self._holdings:
+                    self._holdings.use(block, "read for a peer")
             case FileNotFoundError():
                 self._drop(block)
             case Corrupt():
@@ -247,7 +252,7 @@ class DiskCache:
         shortfall = 0
         for _ in range(2):
             if arrival.block in self._holdings:
-                self._holdings.use(arrival.block)
+                self._holdings.use(arrival.block, arrival.whose)
                 return True
             directory = self._directory
             victims = self._holdings.victims(arrival, shortfall)

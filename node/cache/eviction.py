@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from lucidnode.node.client.ids import BlockId
 
@@ -56,15 +56,18 @@ class LruOrder:
         """Return the file size of *block*, which is held."""
         return self._sizes[block]
 
-    def oldest(self, wanted: int) -> list[BlockId]:
+    def oldest(self, wanted: int, without: Container[BlockId] = ()) -> list[BlockId]:
         """Return the shortest run of least recently used blocks that frees *wanted* bytes of disk.
 
-        All blocks if together they are not enough; none if *wanted* is zero or less.
+        Those in *without* are passed over. All blocks if together they are not enough; none if
+        *wanted* is zero or less.
         """
         run: list[BlockId] = []
         for block, size in self._sizes.items():
             if wanted <= 0:
                 break
+            if block in without:
+                continue
             run.append(block)
             wanted -= disk_bytes(size)
         return run

@@ -3,15 +3,22 @@
 A change is entered twice: when it begins and when it ended. Between the two its blocks are
 *moving*: neither held nor to be chosen by another change. So whoever looks meanwhile sees books
 that are right, and the sum of held and arriving never passes the limit.
+
+Blocks that came for other workstations are *guests*. What members make this one read or offer to it
+they choose, so guests never cost what mounts here read: one that was offered takes free room or
+another guest's, and while guests hold more than their share they are the first to go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.change import Arrival, Change, Whose
 from lucidnode.node.cache.eviction import LruOrder, disk_bytes
 from lucidnode.node.client.ids import BlockId
+
+GUESTS_SHARE = 0.5
+"""The part of the limit above which guests go before older blocks of our own."""
 
 
 class Holdings:
@@ -23,6 +30,7 @@ class Holdings:
         *limit* is the disk space in bytes that held and arriving blocks may take together.
         """
         self._order = LruOrder(found)
+        self._guests = LruOrder()
         self._limit = limit
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
@@ -39,9 +47,23 @@ class Holdings:
         """Return the disk space of what is held or arriving."""
         return self._order.bytes + self._arriving
 
-    def use(self, block: BlockId) -> None:
-        """Note that *block*, which is held, was used just now."""
+    def size(self, block: BlockId) -> int:
+        """Return the file size of *block*, which is held."""
+        return self._order.size(block)
+
+    @property
+    def guest_bytes(self) -> int:
+        """Return the disk space of guests that are held."""
+        return self._guests.bytes
+
+    def use(self, block: BlockId, whose: Whose) -> None:
+        """Note that *block*, which is held, was used just now; by a mount here if it is *ours*."""
         self._order.touch(block)
+        if block in self._guests:
+            if whose == "ours":
+                self._guests.remove(block)
+            else:
+                self._guests.touch(block)
         self._used.pop(block, None)
         self._used[block] = None
 
@@ -62,15 +84,25 @@ class Holdings:
         """
         excess = self.bytes + disk_bytes(arrival.size) - self._limit
         wanted = max(excess, shortfall)
-        if arrival.block in self._moving or wanted > self._order.bytes:
+        offered = arrival.whose == "offered by a peer"
+        if arrival.block in self._moving:
             return None
-        return self._order.oldest(wanted)
+        if wanted > (self._guests.bytes if offered else self._order.bytes):
+            return None
+        if offered:
+            return self._guests.oldest(wanted)
+        surplus = self._guests.bytes - int(self._limit * GUESTS_SHARE)
+        first = self._guests.oldest(min(wanted, surplus))
+        freed = sum(disk_bytes(self.size(block)) for block in first)
+        return first + self._order.oldest(wanted - freed, without=set(first))
 
     def begin(self, victims: Sequence[BlockId], arrival: Arrival | None) -> dict[BlockId, int]:
         """Enter that *victims* leave and *arrival* comes; return the victims' file sizes."""
         leaving = {block: self._order.remove(block) for block in victims}
         for block in victims:
             self._used.pop(block, None)
+            if block in self._guests:
+                self._guests.remove(block)
         self._moving.update(victims)
         if arrival is not None:
             self._moving.add(arrival.block)
@@ -90,4 +122,6 @@ class Holdings:
             self._arriving -= disk_bytes(arrival.size)
             if change.kept:
                 self._order.add(arrival.block, arrival.size)
-                self.use(arrival.block)
+                if arrival.whose != "ours":
+                    self._guests.add(arrival.block, arrival.size)
+                self.use(arrival.block, arrival.whose)

@@ -248,8 +248,7 @@ def _alert(alert: Alert, mountpoint: str | None = None) -> dict[str, Any]:
 
 def _said(peer: PeerFacts) -> Totals:
     """Return what *peer* says it moved; a peer of another version may count other things."""
-    known = {name: peer.totals.get(name, 0) for name in Totals.__struct_fields__}
-    return Totals(**{name: max(0, count) for name, count in known.items()})
+    return Totals(**{name: peer.totals.get(name, 0) for name in Totals.__struct_fields__})
 
 
 def _builtins(facts: msgspec.Struct) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
 
-from lucidnode.node.client.errors import Corrupt, NodeError
-from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id
+from lucidnode.node.allowance import Allowance
+from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, parse_block_id
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 from lucidnode.node.fetch import Fetched
 from lucidnode.node.peers import frames
@@ -43,6 +45,11 @@ STUCK = 5.0
 TAKE = 15.0
 """Seconds in which a block that is offered must be here."""
 
+VAIN_PER_S = 1.0
+VAIN_BURST = 64
+"""Requests to the bucket that one device may cause for blocks which turn out not to be there; more
+than it has under way at once. After that it gets only what is held here."""
+
 _BLOCK = re.compile(r"/b/([0-9a-f]{32})/([0-9a-f]{64})(?:\?fetch=([01]))?")
 
 
@@ -62,7 +69,9 @@ class Shelf(Protocol):
 class BodyServer:
     """Answers authorised requests for blocks. `vouch` is told of each connection that proved itself.
 
-    *wanted* says whether a block offered to this node is one it should keep.
+    *wanted* says whether a block offered to this node is one it should keep, *offers_bytes* how much
+    of that one device may bring in an hour: a block that is declined is read through when somebody
+    wants it.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class BodyServer:
         traffic: Traffic,
         vouch: Callable[[web.BaseRequest], None],
         wanted: Callable[[BlockId], bool],
+        offers_bytes: int,
     ) -> None:
         self._grants = grants
         self._members = members
@@ -81,7 +91,11 @@ class BodyServer:
         self._traffic = traffic
         self._vouch = vouch
         self._wanted = wanted
+        self._offers_bytes = offers_bytes
         self._room = asyncio.Semaphore(AT_ONCE)
+        # Bounded as the studio is: by its devices.
+        self._offers: dict[DeviceId, Allowance] = {}
+        self._vain: dict[DeviceId, Allowance] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -101,22 +115,23 @@ class BodyServer:
             return _final(404)
         block = parse_block_id(match[2])
         if request.method == "GET" and match[3] is not None:
-            return await self._give(request, project, block, through=match[3] == "1")
+            find = self._find_for(grant.device, project, block, through=match[3] == "1")
+            return await self._give(request, find)
         if request.method == "PUT" and match[3] is None:
-            return await self._take(request, block)
+            return await self._take(request, grant.device, block)
         return _final(405)
 
     # -- giving ------------------------------------------------------------------------------
 
     async def _give(
-        self, request: web.BaseRequest, project: ProjectId, block: BlockId, *, through: bool
+        self, request: web.BaseRequest, find: Callable[[], Awaitable[bytes | NodeError | None]]
     ) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
             async with _beating(response) as beats, self._room:
-                found = await self._find(project, block, through=through)
+                found = await find()
                 beats.cancel()
                 await self._send(response, found)
         except* (ConnectionError, TimeoutError):
@@ -126,16 +141,36 @@ class BodyServer:
                 request.transport.abort()
         return response
 
-    async def _find(
-        self, project: ProjectId, block: BlockId, *, through: bool
+    def _find_for(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> Callable[[], Awaitable[bytes | NodeError | None]]:
+        return partial(self._fetch if through else self._held, device, project, block)
+
+    async def _held(
+        self, _device: DeviceId, project: ProjectId, block: BlockId
     ) -> bytes | NodeError | None:
         try:
-            if through:
-                return (await self._shelf.fetch(project, block, for_peer=True)).ciphertext
             held = await self._shelf.held(project, block)
         except NodeError as error:
             return error
         return None if held is None else held.ciphertext
+
+    async def _fetch(
+        self, device: DeviceId, project: ProjectId, block: BlockId
+    ) -> bytes | NodeError | None:
+        now = asyncio.get_running_loop().time()
+        vain = self._vain.setdefault(device, Allowance(VAIN_PER_S, VAIN_BURST, now))
+        if not vain.take(1, now):
+            return await self._held(device, project, block)
+        try:
+            found = await self._shelf.fetch(project, block, for_peer=True)
+        except (NotThere, Corrupt) as error:
+            return error
+        except NodeError as error:
+            vain.give_back(1)  # the bucket's fault
+            return error
+        vain.give_back(1)
+        return found.ciphertext
 
     async def _send(self, response: web.StreamResponse, found: bytes | NodeError | None) -> None:
         if found is None:
@@ -154,10 +189,18 @@ class BodyServer:
 
     # -- taking ------------------------------------------------------------------------------
 
-    async def _take(self, request: web.BaseRequest, block: BlockId) -> web.StreamResponse:
+    async def _take(
+        self, request: web.BaseRequest, device: DeviceId, block: BlockId
+    ) -> web.StreamResponse:
         """Keep a block this node owns. Others are declined: they would only push out better ones."""
         size = request.content_length
         if size is None or size > MAX_BLOCK_CIPHERTEXT or not self._wanted(block):
+            return _final(507)
+        now = asyncio.get_running_loop().time()
+        offers = self._offers.setdefault(
+            device, Allowance(self._offers_bytes / 3600, self._offers_bytes, now)
+        )
+        if not offers.take(size, now):
             return _final(507)
         async with self._room:
             try:

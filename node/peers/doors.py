@@ -68,6 +68,7 @@ class Doors:
         instance: bytes,
         weight: int,
         most: int,
+        offers_bytes: int,
         tasks: Tasks,
     ) -> NoReturn:
         """Answer on both ports until cancelled, *most* connections on each.
@@ -82,6 +83,7 @@ class Doors:
             traffic=traffic,
             vouch=of_bodies.vouch,
             wanted=wanted,
+            offers_bytes=offers_bytes,
         )
         control = ControlServer(
             grants=grants,

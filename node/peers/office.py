@@ -65,6 +65,8 @@ class Settings:
     host: str | None = None
     connections: int = MAX_CONNECTIONS
     """How many each port may have open."""
+    offers_bytes: int = 1024**3
+    """What one device may put into the cache here in an hour."""
 
 
 class Events(Protocol):
@@ -162,6 +164,7 @@ class Office:
                 instance=self._instance,
                 weight=settings.weight,
                 most=settings.connections,
+                offers_bytes=settings.offers_bytes,
             )
             async with (
                 self._bodies,
@@ -261,7 +264,9 @@ class Office:
                     self._events.roster_head(link.device, Seq(seq), hash_)
             case Totals():
                 if (neighbour := self._neighbours.get(link.device)) is not None:
-                    neighbour.totals = message.totals
+                    neighbour.totals = neighbour.claims.plausible(
+                        message.totals, self._clock.boot()
+                    )
             case Hello() | Welcome():
                 raise Malformed("introduced itself twice")
 

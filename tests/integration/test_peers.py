@@ -26,10 +26,13 @@ from office_fixture import (
 )
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.block import block_id
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.body_server import VAIN_BURST
 from lucidnode.node.peers.entrance import enter
 from lucidnode.node.peers.errors import PeerFailed, PortTaken
+from lucidnode.node.peers.frames import ABSENT, FAILED
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.hosts import url_host
 from lucidnode.node.peers.listener import PROVE
@@ -371,6 +374,37 @@ async def test_bodies_are_for_those_with_a_grant_and_each_authorisation_counts_o
         unknown = f"/b/{'0' * 32}/{held.hex()}?fetch=1"
         assert await get(unknown, access.authorisation("GET", unknown)) == 404
         assert bucket.gets.total() == 1
+
+
+async def test_what_one_device_may_offer_and_have_looked_for_in_vain_is_bounded(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    honest, member = identities(tmp_path, 2)
+    async with (
+        node(honest, Roll(honest, member), bucket, offers_bytes=10_000) as a,
+        session(member, a) as (http, access, _),
+    ):
+        base = f"http://127.0.0.1:{a.office.body_port}"
+
+        async def ask(method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+            headers = {"Authorization": access.authorisation(method, path)}
+            async with http.request(method, base + path, headers=headers, data=body) as answer:
+                return answer.status, await answer.read()
+
+        offered = [random.Random(n).randbytes(3000) for n in range(5)]
+        where = f"/b/{access.alias(PROJECT)}/"
+        kept = [(await ask("PUT", where + block_id(each).hex(), each))[0] for each in offered]
+        assert kept == [204, 204, 204, 507, 507]
+
+        for n in range(3 * VAIN_BURST):
+            _, answer = await ask("GET", f"{where}{n:064x}?fetch=1")
+            assert answer[-1:] in {FAILED, ABSENT}
+        assert VAIN_BURST <= bucket.gets.total() < VAIN_BURST + 20
+        [there] = bucket.fill(1, 1000)
+        await a.source.fetch(PROJECT, there)
+        _, answer = await ask("GET", f"{where}{there.hex()}?fetch=1")
+        assert answer[-1000:] == bucket.blocks[there]  # what is held it still gets
 
 
 async def test_a_revoked_device_loses_its_links_and_its_grant_at_once(tmp_path: Path) -> None:

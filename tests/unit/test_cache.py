@@ -451,3 +451,35 @@ def test_half_written_files_are_gone_after_a_start(tmp_path: Path) -> None:
     (tmp_path / "incoming" / "half").write_bytes(b"half")
     open_directory(tmp_path, "boot")
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_what_is_offered_pushes_out_no_block_that_mounts_here_read(tmp_path: Path) -> None:
+    async with opened(tmp_path) as cache:
+        read = await filled(cache, 7)
+        for _ in range(50):
+            block, ciphertext = make_block(BLOCK)
+            await cache.put(block, ciphertext, "offered by a peer")
+        assert all(cache.holds(block) for block in read)
+        assert cache.facts().blocks == 10
+        used, ciphertext = make_block(BLOCK)
+        assert await cache.put(used, ciphertext, "offered by a peer")
+        cache.touch([used])
+        for _ in range(50):
+            block, ciphertext = make_block(BLOCK)
+            await cache.put(block, ciphertext, "offered by a peer")
+        assert all(cache.holds(block) for block in [*read, used])
+
+
+async def test_what_is_read_for_peers_leaves_half_of_the_cache_to_mounts_here(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as cache:
+        read = await filled(cache, 10)
+        for _ in range(50):
+            block, ciphertext = make_block(BLOCK)
+            assert await cache.put(block, ciphertext, "read for a peer")
+            assert (
+                await cache.get(block) == ciphertext
+            )  # by whoever: that makes it no block of ours
+        assert all(cache.holds(block) for block in read[6:])
+        assert not any(cache.holds(block) for block in read[:4])

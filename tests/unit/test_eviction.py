@@ -6,9 +6,9 @@ from disk_fixture import ManualClock, make_block
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.change import Arrival, Change, Whose
 from lucidnode.node.cache.eviction import ALLOCATION, LruOrder, disk_bytes
-from lucidnode.node.cache.holdings import Holdings
+from lucidnode.node.cache.holdings import GUESTS_SHARE, Holdings
 from lucidnode.node.client.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from lucidnode.node.client.ids import BlockId
 
@@ -68,7 +68,7 @@ def test_the_books_never_pass_the_limit_however_changes_overlap(data: st.DataObj
         else:
             arrival = Arrival(data.draw(block_ids), data.draw(sizes), b"")
             if arrival.block in books:
-                books.use(arrival.block)
+                books.use(arrival.block, arrival.whose)
                 continue
             victims = books.victims(arrival, shortfall=0)
             if victims is None:
@@ -141,3 +141,42 @@ def test_probes_of_a_failing_disk_grow_rarer_up_to_a_bound() -> None:
     assert pauses[-1] == LONGEST_PAUSE
     breaker.succeeded()
     assert not breaker.open
+
+
+whose = st.sampled_from(["ours", "read for a peer", "offered by a peer"])
+
+
+large = st.integers(1, 3).map(lambda units: units * ALLOCATION)
+
+
+@given(st.lists(st.tuples(block_ids, large, whose, st.booleans()), min_size=20, max_size=60))
+def test_what_peers_make_us_keep_never_costs_more_than_its_share_of_what_is_ours(
+    arrivals: list[tuple[BlockId, int, Whose, bool]],
+) -> None:
+    books = Holdings([], LIMIT)
+    ours: set[BlockId] = set()
+    for block, size, claim, used in arrivals:
+        arrival = Arrival(block, size, b"", claim)
+        if block not in books:
+            victims = books.victims(arrival, shortfall=0)
+            if victims is None:
+                continue
+            assert len(set(victims)) == len(victims)
+            if claim == "offered by a peer":
+                assert not ours & set(victims)
+            elif claim == "read for a peer" and ours & set(victims):
+                guests = books.guest_bytes - sum(
+                    disk_bytes(books.size(each)) for each in victims if each not in ours
+                )
+                assert guests <= LIMIT * GUESTS_SHARE
+            leaving = books.begin(victims, arrival)
+            ours -= set(victims)
+            books.end(leaving, arrival, Change(removed=list(leaving), kept=True), bad=False)
+        else:
+            books.use(block, claim)
+        if claim == "ours":
+            ours.add(block)
+        if used:
+            books.use(block, "ours")
+            ours.add(block)
+        assert books.bytes <= LIMIT

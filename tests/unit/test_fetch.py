@@ -12,6 +12,7 @@ from office_fixture import PROJECT, Bucket, Count, MemoryCache
 
 from lucidnode.fs.segments import FETCH_PATIENCE
 from lucidnode.node.block import block_id
+from lucidnode.node.cache.change import Whose
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -308,7 +309,7 @@ async def test_no_budget_lets_a_peer_that_is_still_fetching_hold_a_read() -> Non
 class SlowToKeep(MemoryCache):
     """A cache on a disk that takes its time over the first block."""
 
-    async def put(self, block: BlockId, ciphertext: bytes) -> bool:
+    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
         if self.blocks or block != BLOCK or self.waited:
             return await super().put(block, ciphertext)
         self.waited = True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from disk_fixture import FastClock
+from disk_fixture import FastClock, ManualClock
 from journal_fixture import PROJECT, NoCache, Node, Shelf, entry
 
 from lucidnode.node.bucket.keys import journal_key
@@ -183,3 +184,34 @@ async def test_what_a_peer_claims_of_projects_never_read_here_makes_nobody_look(
     await FastClock().sleep(10)
     assert listening.news._claims == {}
     assert list(listening.node.journal.newest(1)) == [PROJECT]
+
+
+class Errands:
+    """Counts what was begun, and does none of it. Implements Tasks."""
+
+    begun = 0
+
+    def create_task(self, coro: Coroutine[Any, Any, Any], *, name: str | None = None) -> Any:
+        self.begun += 1
+        coro.close()
+
+
+class Read:
+    """A journal of which entry 1 was read, of every project. Stands in for a JournalService."""
+
+    def recent(self, project: ProjectId) -> dict[Seq, bytes]:
+        return {Seq(1): HASH}
+
+
+def test_what_one_device_says_of_many_projects_makes_us_look_at_a_bounded_rate() -> None:
+    clock, errands = ManualClock(), Errands()
+    studio = [ProjectId(f"{number:032x}") for number in range(500)]
+    news = OfficeNews(Mounts(), lambda: studio, lambda *_: None, Alerts(clock), clock)
+    news.journal, news.tasks = cast("Any", Read()), errands
+    news.heads(PEER, {project: [(Seq(9), HASH)] for project in studio})
+    assert errands.begun == 16
+    clock.now += 60
+    news.heads(PEER, {project: [(Seq(10), HASH)] for project in studio})
+    assert errands.begun == 32
+    news.heads(DeviceId("34" * 16), {project: [(Seq(9), HASH)] for project in studio})
+    assert errands.begun == 48, "what one device uses up is not taken from the others"
