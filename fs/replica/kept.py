@@ -2,7 +2,8 @@
 
 Their blocks stay in the bucket. What goes is the list of them; so it is kept in memory, as it was
 when the last name went, for as long as anybody here can ask for the file: until the kernel forgets
-it. Nobody outlives that: when the process that serves a mount ends, its open files are gone.
+it. So is a file that was replaced here, for who has found it by path and opens it a moment later;
+one that is open here stays in the tree instead, without a name. Nobody outlives that: when the process that serves a mount ends, its open files are gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lucidnode.fs.errors import NoAttribute, Unreadable
-from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind
+from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind, Tail
 from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.our_version import OurVersion, Place
 from lucidnode.fs.replica.places import Places
@@ -32,6 +33,7 @@ class KeptFile:
 
     attributes: Attributes
     version: OurVersion
+    tails: list[Tail]
 
     def within(self, offset: int, length: int) -> list[Extent]:
         """Return what maps [offset, offset + length), in order and cut to it."""
@@ -60,8 +62,9 @@ class KeptFile:
 class KeptFiles:
     """The kept files of one replica, whose tree *queries* reads."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, tails: Callable[[InodeNo], list[Tail]]) -> None:
         self._queries = queries
+        self._tails = tails
         self._files: dict[InodeNo, KeptFile] = {}
         self._extents = 0
         self.in_use: Callable[[InodeNo], bool] = _nobody_uses
@@ -89,10 +92,25 @@ class KeptFiles:
             ino = InodeNo(int(old[0]))
             if new is None and old[KIND_COLUMN] != Kind.FILE:
                 continue
-            if ino not in self._files and self.in_use(ino):
-                file = self._whole(ino)
-                found += [] if file is None else [file]
+            found += self.as_it_is(ino)
         return found
+
+    def as_it_is(self, ino: InodeNo) -> list[KeptFile]:
+        """Return *ino* as it is now, if it is a file that is in use, and not more than we keep."""
+        if ino in self._files or not self.in_use(ino):
+            return []
+        now = self._queries.attributes(ino)
+        if now is None or now.kind is not Kind.FILE:
+            return []
+        if self._extents + self._queries.count_extents(ino) > MOST_EXTENTS:
+            return []
+        try:
+            version = OurVersion.of(self._queries, now)
+        except Unreadable:
+            return []
+        tails = self._tails(ino)
+        size = max([now.size, *(tail.end for tail in tails)])
+        return [KeptFile(msgspec.structs.replace(now, nlink=0, size=size), version, tails)]
 
     def keep(self, leaving: list[KeptFile], changes: list[RowChange]) -> None:
         """Keep those of *leaving* that the tree no longer has, and that nobody here has kept alive.
@@ -121,19 +139,6 @@ class KeptFiles:
         if file.version.names:
             place = places.free(*file.version.names[0], time_ns)
         return list(file.version.made_again(ino, *place)), places.invented()
-
-    def _whole(self, ino: InodeNo) -> KeptFile | None:
-        """Return *ino* as it is; None if that cannot be read, or is more than we keep."""
-        now = self._queries.attributes(ino)
-        if now is None or now.kind is not Kind.FILE:
-            return None
-        if self._extents + self._queries.count_extents(ino) > MOST_EXTENTS:
-            return None
-        try:
-            version = OurVersion.of(self._queries, now)
-        except Unreadable:
-            return None
-        return KeptFile(msgspec.structs.replace(now, nlink=0), version)
 
 
 def _nobody_uses(_: InodeNo) -> bool:

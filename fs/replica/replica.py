@@ -70,7 +70,7 @@ class Replica:
         self._on_work: Callable[[], None] = _nobody
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
         self._merged = Merged()
-        self._kept = KeptFiles(self._queries)
+        self._kept = KeptFiles(self._queries, self._tails.of)
 
     @classmethod
     def open(
@@ -186,12 +186,12 @@ class Replica:
 
     def stored_bytes(self, found: Attributes) -> int:
         """Return how many bytes extents and tails hold of the file with the attributes *found*."""
-        tails = sum(len(tail.data) for tail in self._tails.of(found.ino))
+        tails = sum(len(tail.data) for tail in self.tails_of(found.ino))
         if found.stored != NOT_COUNTED:
             return found.stored + tails
-        version, stored = self._stored.get(found.ino, (None, 0))
         if (kept := self._kept.get(found.ino)) is not None:
-            return sum(extent.length for extent in kept.version.extents)
+            return sum(extent.length for extent in kept.version.extents) + tails
+        version, stored = self._stored.get(found.ino, (None, 0))
         if version != found.version:
             stored = self._queries.stored_bytes(found.ino)
             if len(self._stored) >= _MOST_COUNTED:
@@ -223,6 +223,7 @@ class Replica:
             # A huge file shrinks in steps, each small enough for one journal entry.
             while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
                 self._do(intents.Truncate(intent.ino, cut, intent.time_ns))
+        replaced = self._replaced_by(intent)
         recorded = self._do_in_parts(intent)
         if recorded.ino == 0:
             return None
@@ -230,9 +231,10 @@ class Replica:
         if isinstance(intent, intents.Forget):
             while found is not None and found.nlink == 0:
                 self._do(intent)
-                found = self.attributes(intent.ino)
+                found = self._queries.attributes(intent.ino)
         elif isinstance(intent, intents.Unlink | intents.Rename) and not intent.keep:
             self._reap(InodeNo(recorded.replaced or recorded.ino))
+            self._kept.keep(replaced, [])
         return found
 
     def stop(self, reason: str) -> None:
@@ -275,7 +277,8 @@ class Replica:
 
     def tails_of(self, ino: InodeNo) -> list[Tail]:
         """Return the loose tails of *ino*. They never overlap, and lie over its extents."""
-        return self._tails.of(ino)
+        kept = self._kept.get(ino)
+        return self._tails.of(ino) if kept is None else kept.tails
 
     def packed(
         self, pack: BlockName, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
@@ -345,6 +348,9 @@ class Replica:
         with self._database.transaction() as changes:
             for intent in made:
                 self._record(intent, changes)
+            for tail in kept.tails:
+                self._tails.put(new, tail.offset, tail.data)
+        self._tails.recount(new)
         if new == ino:
             self._kept.forget(ino)
         self._changed(changes)
@@ -512,6 +518,13 @@ class Replica:
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
         return outcome
+
+    def _replaced_by(self, intent: Intent) -> list[KeptFile]:
+        """Return the file that *intent* takes away, if somebody may be about to open it."""
+        if not isinstance(intent, intents.Rename) or intent.keep:
+            return []
+        found = self._queries.lookup(intent.new_parent, intent.new_name)
+        return [] if found is None else self._kept.as_it_is(found.ino)
 
     def _do_in_parts(self, intent: Intent) -> Recorded:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""

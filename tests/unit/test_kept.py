@@ -10,7 +10,7 @@ from replica_fixture import Blocks, Journal, Node
 
 from lucidnode.fs.errors import NoAttribute
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import Forget, NewExtent, Rename, Rmdir, Write
+from lucidnode.fs.replica.intents import Forget, Link, NewExtent, Rename, Rmdir, Write
 from lucidnode.fs.replica.operations import SLICE
 
 
@@ -198,3 +198,46 @@ def test_a_file_that_another_node_brings_back_is_a_file_again(office: Office) ->
     office.share()
     assert office.b.read(ino) == b"as it wasand more"
     assert office.b.found(b"file").nlink == 1
+
+
+def test_what_is_replaced_here_can_be_opened_by_who_has_just_found_it(office: Office) -> None:
+    ino = office.a.create(b"file")
+    office.a.write(ino, b"extents ")
+    office.a.replica.put_tail(ino, 8, b"and a tail", 0)
+    office.used.add(ino)
+    office.a.replica.keep(lambda ino: ino in office.used)
+    new = office.replace()
+    found = office.a.replica.attributes(ino)
+    assert found is not None
+    assert (found.nlink, found.size) == (0, 18)
+    assert office.a.read(ino) == b"extents and a tail"
+    assert office.a.content(b"file") == b"another"
+    assert office.a.found(b"file").ino == new
+    office.a.replica.let_go(ino)
+    assert office.a.replica.attributes(ino) is None
+    office.share()
+
+
+def test_a_large_file_that_is_replaced_here_is_whole_for_who_has_just_found_it(
+    office: Office,
+) -> None:
+    ino = office.a.create(b"file")
+    pieces = [b"%08d" % number for number in range(2 * SLICE + 5)]
+    blocks = [office.a.blocks.seal(piece) for piece in pieces]
+    extents = [NewExtent(8 * at, 8, block.id, 0) for at, block in enumerate(blocks)]
+    office.a.replica.apply(Write(ino, extents, blocks, office.a.time()))
+    office.used.add(ino)
+    office.a.replica.keep(lambda ino: ino in office.used)
+    office.replace()
+    assert office.a.read(ino) == b"".join(pieces)
+    office.share()
+
+
+def test_what_has_another_name_left_is_replaced_under_one_only(office: Office) -> None:
+    ino = office.shared_file()
+    office.a.replica.keep(lambda _: True)
+    office.a.replica.apply(Link(ino, ROOT, b"second", office.a.time()))
+    office.replace()
+    assert not office.a.replica.is_kept(ino)
+    office.a.write(ino, b"AS")
+    assert office.a.content(b"second") == b"AS it was"

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
 import pytest
-from file_layer_fixture import BLOCK, FakeDaemon, FileLayer, file_layer
+from file_layer_fixture import BLOCK, ME, FakeDaemon, FileLayer, file_layer
 
 from lucidnode.fs.errors import Damaged, FileMissing, Unreadable
 from lucidnode.fs.read_ahead import Range
@@ -307,6 +307,41 @@ async def test_a_file_deleted_by_another_node_is_gone_and_not_empty(tmp_path: Pa
         layer.files.release(handle)
         with pytest.raises(FileMissing):
             await layer.files.open(ino, 0)
+
+
+async def test_who_found_a_file_by_path_reads_it_though_it_was_replaced_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer)
+        layer.files.told(layer.files.lookup(ROOT, b"file"))
+        layer.files.told(layer.files.attributes(ino))
+        layer.files.make(ROOT, b"next", 0o100644, ME)
+        layer.files.rename(ROOT, b"next", ROOT, b"file", 0)
+        assert await layer.contents(ino) == noise(SIZE)
+        with pytest.raises(FileMissing):
+            await layer.files.open(ino, os.O_RDWR)
+        layer.files.forgotten(ino, 1)
+        assert await layer.contents(ino) == noise(SIZE)
+        layer.files.forgotten(ino, 1)
+        with pytest.raises(FileMissing):
+            await layer.files.open(ino, os.O_RDONLY)
+
+
+async def test_a_file_that_the_kernel_forgets_is_kept_for_a_handle_that_is_still_there(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer)
+        layer.files.told(layer.files.lookup(ROOT, b"file"))
+        layer.files.make(ROOT, b"next", 0o100644, ME)
+        layer.files.rename(ROOT, b"next", ROOT, b"file", 0)
+        handle, _ = await layer.files.open(ino, os.O_RDONLY)
+        layer.files.forgotten(ino, 1)
+        assert bytes(await layer.files.read(handle, 0, 10)) == noise(SIZE)[:10]
+        layer.files.release(handle)
+        with pytest.raises(FileMissing):
+            layer.files.attributes(ino)
 
 
 async def test_pages_are_kept_until_another_node_changes_the_file(tmp_path: Path) -> None:
