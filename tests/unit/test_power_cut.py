@@ -508,6 +508,24 @@ async def test_a_cache_gives_the_right_bytes_or_none_whenever_the_power_is_cut(
     assert all("damaged" in line for line in told)
 
 
+async def test_whenever_a_daemon_is_killed_its_cache_knows_every_file(disk: RecordingDisk) -> None:
+    """A file that no row names would never be evicted: the limit would not hold any more."""
+    clock, told = FastClock(), list[str]()
+    blocks = [make_block(3000) for _ in range(4)]
+    disk.mark("start")
+    async with DiskCache.open(disk.path / "cache", 3 * 4096, 0, clock, Told(told)) as cache:
+        disk.mark("opened")
+        for block, ciphertext in blocks:
+            assert await cache.put(block, ciphertext)
+        disk.mark("put")
+    for moment in disk.every_moment("opened", "put"):
+        with laid_down(moment.after_power_cut(everything)) as left:
+            async with DiskCache.open(left / "cache", 3 * 4096, 0, clock, Told(told)) as cache:
+                files = [path for path in (left / "cache/blocks").rglob("*") if path.is_file()]
+                assert len(files) == cache.facts().blocks
+    assert told == []
+
+
 async def test_a_kept_entry_is_whole_or_not_there_whenever_the_power_is_cut(
     disk: RecordingDisk,
 ) -> None:

@@ -149,6 +149,20 @@ async def test_a_scan_brings_nothing_back_that_is_released_meanwhile(tmp_path: P
         assert list((tmp_path / "staging" / PROJECT).iterdir()) == []
 
 
+async def test_a_long_scan_does_not_bring_back_what_is_released_under_it(tmp_path: Path) -> None:
+    ids = [await mount_stages(tmp_path) for _ in range(20)]
+    for number in range(3000):  # what a look takes its time over
+        (tmp_path / "staging" / PROJECT / f"{number} is no block").touch()
+    async with opened(tmp_path) as (staging, _), asyncio.TaskGroup() as tasks:
+        scan = tasks.create_task(staging.scan())
+        await asyncio.sleep(0)
+        for block in ids:
+            await staging.discard(PROJECT, block)
+        await scan
+        assert staging.projects() == []
+        assert staging.total_bytes == 0
+
+
 async def test_half_written_files_are_removed_only_when_nobody_can_be_writing_them(
     tmp_path: Path,
 ) -> None:
