@@ -20,7 +20,7 @@ from lucidnode.fs.errors import (
     Unsupported,
 )
 from lucidnode.fs.known_inodes import KnownInodes
-from lucidnode.fs.listing import DOT, DOT_DOT, START, Entry, Places
+from lucidnode.fs.listing import DOT, DOT_DOT, START, Entry, Listings
 from lucidnode.fs.open_files import OpenFile, OpenFiles
 from lucidnode.fs.reader import Reader
 from lucidnode.fs.replica.changes import Touched
@@ -100,7 +100,7 @@ class FileSystem:
         self._clock = clock
         self._committed = committed
         self._refusal = "mounted read-only" if read_only else ""
-        self._places = Places(replica.names_in)
+        self._listings = Listings(replica.names_in)
         self._known = KnownInodes()
         replica.keep(lambda ino: ino in self._known or open_files.is_open(ino))
         self._touched: Callable[[Touched], None] = _nobody
@@ -265,9 +265,9 @@ class FileSystem:
             after = None
         else:
             # What this handle saw last it knows by itself, whatever else is being listed.
-            after = directory.page.get(place) or self._places.name_at(ino, place)
+            after = directory.page.get(place) or self._listings.name_at(ino, place)
         page = [
-            Entry(name, self._writer.amended(attributes), self._places.hand_out(ino, name))
+            Entry(name, self._writer.amended(attributes), self._listings.hand_out(ino, name))
             for name, attributes in self._replica.list_names(ino, after, PAGE_OF_NAMES)
         ]
         if page:

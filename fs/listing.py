@@ -40,7 +40,7 @@ def place_of(name: bytes) -> int:
     return max(number, DOT_DOT + 1)
 
 
-class Places:
+class Listings:
     """Tells which name a place stands behind. *names* are all names in a directory now."""
 
     def __init__(
