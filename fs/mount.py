@@ -59,6 +59,7 @@ from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
@@ -238,8 +239,9 @@ class _Parts:
             log.warning("what was not committed waits for the next mount: %s", error)
             return
         log.warning(
-            "%d changes wait for the next mount of this project: the bucket is slow or away",
+            "%d changes wait for the next mount of this project: %s",
             self.replica.pending(),
+            await self._why_left(),
         )
 
     async def _left(self) -> Left:
@@ -248,6 +250,15 @@ class _Parts:
         except NodeError:
             return self.replica.pending(), 0
         return self.replica.pending(), facts["uploads"]["bytes"]
+
+    async def _why_left(self) -> str:
+        """Return why changes have not got to the bucket, as far as the daemon knows."""
+        try:
+            alerts = (await self.client.facts("status"))["alerts"]
+        except NodeError as error:
+            return str(error)
+        causes = [alert["cause"] for alert in alerts if alert["topic"] == CACHE_DISK]
+        return causes[0] if causes else "the bucket is slow or away"
 
 
 @contextlib.asynccontextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
 from lucidnode.fs.errors import NoSpace
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.staging import gone
 
 PATIENCE = 15.0
 """Seconds that writers wait while nothing leaves staging. After that, ENOSPC: the uploads stand
@@ -41,9 +43,10 @@ class StagingRoom:
     async def admit(self, size: int) -> None:
         """Return once *size* more bytes may be staged.
 
-        Waits while uploads make room. Raises NoSpace when they have made none for PATIENCE.
+        Waits while uploads make room. Raises NoSpace when they have made none for PATIENCE, and
+        FileNotFoundError, in words, where the directory is missing.
         """
-        if self._fits(size):
+        if await self._fits(size):
             self._staged += size
             return
         async with self._measuring:
@@ -53,13 +56,11 @@ class StagingRoom:
     async def _wait_for(self, size: int) -> None:
         since = self._clock.boot()
         while True:
-            staged = await asyncio.get_running_loop().run_in_executor(
-                self._disk, staged_bytes, self._dir
-            )
+            staged = await self._measured(staged_bytes)
             if staged < self._staged:
                 self._stuck, since = False, self._clock.boot()
             self._staged = staged
-            if self._fits(size):
+            if await self._fits(size):
                 self._stuck = False
                 return
             if self._stuck or self._clock.boot() - since >= PATIENCE:
@@ -72,10 +73,17 @@ class StagingRoom:
             return "the disk of the cache directory is full"
         return f"{self._staged} bytes wait for upload, and none leave"
 
-    def _fits(self, size: int) -> bool:
+    async def _fits(self, size: int) -> bool:
         if self._staged + size > self._limit:
             return False
-        return free_bytes(self._dir) - size >= self._min_free
+        return await self._measured(free_bytes) - size >= self._min_free
+
+    async def _measured(self, look: Callable[[Path], int]) -> int:
+        """Return what *look* finds, from a thread: a disk that hangs holds up writers alone."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, look, self._dir)
+        except FileNotFoundError:
+            raise gone(self._dir) from None
 
 
 def free_bytes(directory: Path) -> int:

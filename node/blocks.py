@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import Unavailable
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.uploads import Uploads
@@ -15,9 +16,12 @@ from lucidnode.node.uploads import Uploads
 class BlocksForMounts:
     """The block side of the daemon's socket."""
 
-    def __init__(self, source: BlockSource, cache: DiskCache, uploads: Uploads) -> None:
+    def __init__(
+        self, source: BlockSource, cache: DiskCache, staging: Staging, uploads: Uploads
+    ) -> None:
         self._source = source
         self._cache = cache
+        self._staging = staging
         self._uploads = uploads
 
     async def obtain(
@@ -30,6 +34,11 @@ class BlocksForMounts:
         except TimeoutError as error:
             # Only this question ends: the flight goes on, for others and for the cache.
             raise Unavailable("the block has not come in time") from error
+        except NotThere as error:
+            # It was written here and is not uploaded, most likely: no fault of the bucket.
+            if self._staging.missing:
+                raise Refused(self._staging.missing) from error
+            raise
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else fetched.ciphertext
 

@@ -44,6 +44,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Certificates in PEM that TLS trusts beside the system's: a private authority's."""
     cache_dir: str | None = None
     """Absolute path; None keeps the cache in the home directory."""
+    cache_id: str | None = None
+    """What the cache directory must carry to be it (node/cache/mark.py); None before the first start."""
     cache_limit: int = 100 * GIB
     min_free: int = 5 * GIB
     """The cache shrinks, and writing stops, rather than leave the disk with less than this."""

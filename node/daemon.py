@@ -34,6 +34,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.bucket.stack import open_engine, patient
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark, take
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -49,6 +50,7 @@ from lucidnode.node.config import (
     cache_directory,
     load_config,
     load_credentials,
+    save_config,
 )
 from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
@@ -159,14 +161,14 @@ async def _serving(
         alerts=alerts,
         clock=clock,
     )
-    directory = cache_directory(home, config)
+    mark = await asyncio.to_thread(_cache_mark, home)
 
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(directory, config.cache_limit, config.min_free, clock, alerts)
+            DiskCache.open(mark, config.cache_limit, config.min_free, clock, alerts)
         )
-        staging = await stack.enter_async_context(Staging.open(directory, cache, clock))
+        staging = await stack.enter_async_context(Staging.open(mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
         roster = RosterService(
             bucket=bucket,
@@ -296,7 +298,7 @@ async def _serving(
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
-                blocks=BlocksForMounts(source, cache, uploads),
+                blocks=BlocksForMounts(source, cache, staging, uploads),
                 journal=journal,
                 roster=roster,
                 mounts=mounts,
@@ -328,6 +330,21 @@ def _network(config: NodeConfig, alerts: Alerts) -> Network:
     except Malformed as error:
         alerts.begin("proxy", str(error), "Change it, and start the daemon again; it is left out.")
         return Network.of({}, config.authorities)
+
+
+def _cache_mark(home: Path) -> CacheMark:
+    """Return what the cache directory must carry; the first start makes it and remembers it."""
+    config = load_config(home)  # as it is on disk, without what is for this run alone
+    directory = cache_directory(home, config)
+    if config.cache_id is not None:
+        return CacheMark(directory, config.cache_id)
+    try:
+        taken = take(directory)
+        save_config(home, msgspec.structs.replace(config, cache_id=taken))
+    except (OSError, NodeError) as error:
+        log.warning("the cache directory %s is not marked yet: %s", directory, error)
+        return CacheMark(directory, None)
+    return CacheMark(directory, taken)
 
 
 async def _welcome(fitness: Fitness, welcome: wire.Welcome) -> wire.Welcome:

@@ -52,6 +52,9 @@ SWEEP = 60.0
 RATE_OVER_S = 10.0
 """Seconds over which the rate of uploads is taken."""
 
+MISSING = 5.0
+"""Seconds between looks for a staging directory that cannot be read."""
+
 _EXPIRE_EVERY = 1.0
 
 _UPLOADS, _STAGING = "uploads", "staging"
@@ -430,14 +433,17 @@ class Uploads:
 
     async def _sweep(self) -> None:
         while True:
-            await self._clock.sleep(SWEEP)
+            if self._staging.scanned:
+                await self._clock.sleep(SWEEP)
             try:
                 await self._staging.scan()
             except Unavailable as error:
                 self._note_staging(error)
+                await self._clock.sleep(MISSING)
             else:
                 self._alerts.end(_STAGING)
                 self._enqueue_found()
+                self.hurry()
 
 
 def _lost_topic(block: BlockId) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from lucidnode.node.block import block_id
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.staging import stage
 
 PROJECT = ProjectId("0123456789abcdef" * 2)
 
@@ -21,6 +22,12 @@ def make_block(size: int = 4096) -> tuple[BlockId, bytes]:
     """Return a fresh random block of *size* bytes with its id."""
     ciphertext = os.urandom(size)
     return block_id(ciphertext), ciphertext
+
+
+def stage_early(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+    """Stage a block as a mount does; also before any daemon has made *staging_dir*."""
+    staging_dir.mkdir(exist_ok=True)
+    stage(staging_dir, project, block, ciphertext)
 
 
 class ManualClock:

@@ -35,7 +35,7 @@ _COMMANDS = {
     "peers": "node",
     "savings": "node",
     "conflicts": "conflicts",
-    "cache": "node",
+    "cache": "cache",
     "dashboard": "node",
 }
 """In which module of this package each command is. Only that one is imported: a daemon's worth of

@@ -31,6 +31,7 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.mount import Durability, MountSpec, check_mountpoint, run
+from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.config import cache_directory, load_config
 
 KEEPER_FILE = "mount.keeper"
@@ -116,7 +117,7 @@ def mount_command(
     where = f"{mountpoint}, a new directory" if made else str(mountpoint)
     click.echo(f"{project} is mounted at {where}", err=True)
     for alert in asyncio.run(facts(home, "status"))["alerts"]:
-        if alert["mountpoint"] == str(mountpoint):
+        if alert["mountpoint"] == str(mountpoint) or alert["topic"] == CACHE_DISK:
             click.echo(f"! {alert_line(alert)}", err=True)
 
 

@@ -21,7 +21,6 @@ from lucidnode.cli.child import ends_within
 from lucidnode.cli.output import (
     alert_line,
     as_json,
-    counted,
     duration,
     in_blocks,
     show_facts,
@@ -29,7 +28,7 @@ from lucidnode.cli.output import (
     show_table,
     size,
 )
-from lucidnode.cli.progress import bytes_left, spinner
+from lucidnode.cli.progress import spinner
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
@@ -192,69 +191,6 @@ def savings_command(home: Path, wants_json: bool) -> None:
 
 
 _WHO = ("here", "office")
-
-
-@click.group("cache", short_help="Look at the block cache, or empty it.")
-def cache_command() -> None:
-    """Look at the block cache of this workstation, or empty it.
-
-    \b
-    Example:
-      lucidnode cache show
-    """
-
-
-@cache_command.command("show")
-@as_json
-@click.pass_obj
-def cache_show(home: Path, wants_json: bool) -> None:
-    """Show how full the cache is.
-
-    \b
-    Example:
-      lucidnode cache show
-    """
-    found = _facts(home, "cache")
-    if wants_json:
-        show_json(found)
-        return
-    show_facts(
-        [
-            ("cached", in_blocks(found["bytes"], found["blocks"])),
-            ("limit", size(found["limit"])),
-            ("free on the disk", size(found["disk_free"])),
-        ]
-    )
-
-
-@cache_command.command("clear")
-@as_json
-@click.pass_obj
-def cache_clear(home: Path, wants_json: bool) -> None:
-    """Delete every cached block. What waits for its upload is not touched.
-
-    \b
-    Example:
-      lucidnode cache clear
-    """
-    before = asyncio.run(_cleared(ensure_daemon(home), home))
-    if wants_json:
-        show_json({"bytes": before["bytes"], "blocks": before["blocks"]})
-        return
-    freed = f"freed {size(before['bytes'])}: " if before["blocks"] else ""
-    click.echo(f"{freed}{counted(before['blocks'], 'block')} dropped from the cache", err=True)
-
-
-async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
-    """Clear the cache, showing how far it is; returns what it held before."""
-    before = await facts(home, "cache")
-    with bytes_left("clearing") as show:
-        async with asyncio.TaskGroup() as tasks:
-            order = tasks.create_task(_order(socket, "cache/clear"))
-            while not order.done():
-                show((await facts(home, "cache"))["bytes"])
-                await asyncio.wait({order}, timeout=_LOOK_EVERY)
-    return before
 
 
 @click.command("dashboard", short_help="Print the address of the dashboard, and open it.")

@@ -23,6 +23,7 @@ from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 
 _LOOK_EVERY = 0.25
 _REPORTS_EVERY = 1.25
@@ -145,8 +146,9 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
                 return True
             if last is None or left < last or left[1] < last[1]:
                 moved = now
-            if now - moved > STANDSTILL_S:
-                return False
+            away = any(alert["topic"] == CACHE_DISK for alert in status["alerts"])
+            if now - moved > STANDSTILL_S or (away and left[1] == 0):
+                return False  # changes whose blocks are on a missing disk do not move either
             last = left
             show(left[1])
             await asyncio.sleep(_LOOK_EVERY)

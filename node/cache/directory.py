@@ -20,6 +20,7 @@ from lucidnode.node.block import verified
 from lucidnode.node.cache.change import Arrival, Change
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
@@ -54,12 +55,15 @@ class CacheDirectory:
         """Id and file size of what was there at opening, the least recently used first."""
 
     @classmethod
-    def open(cls, path: Path, boot: str) -> Self:
-        """Lock and open the cache at *path*, creating it if absent.
+    def open(cls, mark: CacheMark, boot: str) -> Self:
+        """Lock and open the cache of *mark*, creating it if absent and no certain one is meant.
 
-        *boot* is the kernel's boot id. Raises Refused if another daemon has it, else OSError.
+        *boot* is the kernel's boot id. Raises Refused if another daemon has it, CacheMissing if it
+        is another, else OSError.
         """
-        if not path.exists():
+        mark.check()
+        path = mark.directory
+        if mark.id is None and not path.exists():
             make_directory(path)  # staging, which holds promises, lies in it
         for directory in (path / BLOCKS, path / _INCOMING):
             directory.mkdir(mode=0o700, exist_ok=True)

@@ -23,10 +23,12 @@ from typing import Self, TypeVar
 from lucidnode.node.cache.change import Arrival, Change, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.holdings import Holdings
+from lucidnode.node.cache.mark import REMEDY, CacheMark, CacheMissing
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.breaker import Breaker
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Refused
+from lucidnode.node.client.guarded_disk import TOPIC
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
 
@@ -61,22 +63,19 @@ class CacheFacts:
     faults: int
 
 
-_DISK = "cache-disk"
-"""The topic of alerts about a disk that fails."""
-
-
 class DiskCache:
     """Blocks on disk. Opened with `async with DiskCache.open(...)`; somebody runs `upkeep`."""
 
     def __init__(
         self,
-        path: Path,
+        mark: CacheMark,
         limit: int,
         min_free: int,
         clock: Clock,
         alerts: Alerts,
     ) -> None:
-        self._path = path
+        self._mark = mark
+        self._path = mark.directory
         self._limit = limit
         self._min_free = min_free
         self._floor = min_free + min_free // 4
@@ -98,21 +97,22 @@ class DiskCache:
     @contextlib.asynccontextmanager
     async def open(
         cls,
-        path: Path,
+        mark: CacheMark,
         limit: int,
         min_free: int,
         clock: Clock,
         alerts: Alerts,
     ) -> AsyncIterator[Self]:
-        """Open the cache directory *path* for this process alone.
+        """Open the cache directory of *mark* for this process alone.
 
         It holds at most *limit* bytes, and gives way while less disk is free than *min_free*
         bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
 
         Raises Refused if another daemon has the directory or this user may not use it. A disk
-        that is full or failing now does not stop a node: the cache starts empty and tries again.
+        that is full or failing now, or is not mounted, does not stop a node: the cache starts empty
+        and tries again.
         """
-        cache = cls(path, limit, min_free, clock, alerts)
+        cache = cls(mark, limit, min_free, clock, alerts)
         try:
             await cache._attach()
             yield cache
@@ -320,9 +320,16 @@ class DiskCache:
 
     def _failed(self, breaker: Breaker, fault: OSError) -> None:
         self._faults += 1
-        if breaker.failed(grave=fault.errno in _GRAVE):
+        opened = breaker.failed(grave=fault.errno in _GRAVE)
+        if isinstance(fault, CacheMissing):
             self._alerts.begin(
-                _DISK,
+                TOPIC,
+                f"{_reason(fault)[:1].upper()}{_reason(fault)[1:]}: its disk is not mounted.",
+                REMEDY,
+            )
+        elif opened:
+            self._alerts.begin(
+                TOPIC,
                 f"The cache in {self._path} is off for now: {_reason(fault)}.",
                 "Files are read without it, slower; it is tried again until the disk answers.",
             )
@@ -330,7 +337,7 @@ class DiskCache:
     def _succeeded(self, breaker: Breaker) -> None:
         breaker.succeeded()
         if not (self._reading.open or self._writing.open):
-            self._alerts.end(_DISK)
+            self._alerts.end(TOPIC)
 
     async def _in_changer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._changer, work)
@@ -373,7 +380,7 @@ class DiskCache:
 
     async def _attach(self) -> None:
         """Open the directory, or leave the cache off until the next try if its disk fails now."""
-        opening = asyncio.get_running_loop().run_in_executor(self._changer, _open, self._path)
+        opening = asyncio.get_running_loop().run_in_executor(self._changer, _open, self._mark)
         self._work.add(opening)
         opening.add_done_callback(self._opened)
         await asyncio.wait({opening})
@@ -398,6 +405,8 @@ class DiskCache:
                     self._work.add(self._start(directory, excess))
             case Refused() as refused:
                 self._failed(self._writing, OSError(errno.ESTALE, str(refused)))
+            case CacheMissing() as missing:
+                self._failed(self._writing, missing)
             case OSError() as fault:
                 self._failed(self._writing, OSError(errno.ESTALE, _reason(fault)))
             case _:
@@ -418,8 +427,8 @@ class DiskCache:
         self._changer.shutdown(wait=False, cancel_futures=True)
 
 
-def _open(path: Path) -> CacheDirectory:
-    return CacheDirectory.open(path, _BOOT_ID.read_text().strip())
+def _open(mark: CacheMark) -> CacheDirectory:
+    return CacheDirectory.open(mark, _BOOT_ID.read_text().strip())
 
 
 def _reason(fault: OSError) -> str:

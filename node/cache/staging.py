@@ -19,11 +19,12 @@ from types import MappingProxyType
 from typing import ParamSpec, Protocol, Self, TypeVar
 
 from lucidnode.node.block import verified
+from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.durable import make_directory, write_durably
+from lucidnode.node.client.durable import make_directory, replace_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
-from lucidnode.node.client.staging import STAGING, is_promised, staged_path
+from lucidnode.node.client.staging import STAGING, is_promised, make_room_for, staged_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 
 STALE_NS = 3600 * 10**9
@@ -54,8 +55,9 @@ class Staged:
 class Staging:
     """The staged blocks and prepared commits of this node. Disk work runs in its own threads."""
 
-    def __init__(self, path: Path, cache: Cache, clock: Clock) -> None:
-        self._path = path
+    def __init__(self, mark: CacheMark, cache: Cache, clock: Clock) -> None:
+        self._mark = mark
+        self._path = mark.directory / STAGING
         self._cache = cache
         self._clock = clock
         self._held: dict[ProjectId, dict[BlockId, Staged]] = {}
@@ -64,17 +66,26 @@ class Staging:
         # until it is out of it: so a look never brings back what was released meanwhile.
         self._books = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, "staging")
+        self.scanned = False
+        """What earlier daemons left here is known."""
+        self.missing = ""
+        """Why nothing that waits here can be read, in words, if the cache directory is missing."""
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, path: Path, cache: Cache, clock: Clock) -> AsyncIterator[Self]:
-        """Open staging in the cache directory *path*, which this process has locked, and scan it.
+    async def open(cls, mark: CacheMark, cache: Cache, clock: Clock) -> AsyncIterator[Self]:
+        """Open staging in the cache directory of *mark*, which this process has locked; scan it.
 
-        Raises Unavailable if the disk cannot be read.
+        A missing directory is scanned when it is there (node/uploads.py): what is cached elsewhere
+        and in the bucket can be used meanwhile. Raises Unavailable if the disk cannot be read.
         """
-        staging = cls(path / STAGING, cache, clock)
+        staging = cls(mark, cache, clock)
         try:
-            await staging.scan()
+            try:
+                await staging.scan()
+            except Unavailable:
+                if not staging.missing:
+                    raise
             yield staging
         finally:
             staging._threads.shutdown(wait=False, cancel_futures=True)
@@ -104,6 +115,7 @@ class Staging:
         """
         async with self._books:
             found = await self._run(_scan, self._path, self._clock.wall_ns() - STALE_NS)
+            self.scanned = True
             self._held = found
             self._bytes = sum(s.size for blocks in found.values() for s in blocks.values())
 
@@ -167,7 +179,7 @@ class Staging:
 
         Raises NoSpace when the disk is full, Unavailable when it fails otherwise.
         """
-        await self._run(write_durably, self._entry(project), request)
+        await self._run(self._prepare, project, request)
 
     async def prepared(self) -> dict[ProjectId, bytes]:
         """Return the commit requests that were kept and not discarded. Raises Unavailable."""
@@ -176,6 +188,10 @@ class Staging:
     async def discard_prepared(self, project: ProjectId) -> None:
         """Forget the commit request of *project*, which is settled. Raises Unavailable."""
         await self._run(partial(self._entry(project).unlink, missing_ok=True))
+
+    def _prepare(self, project: ProjectId, request: bytes) -> None:
+        make_room_for(self._path, project)
+        replace_durably(self._entry(project), request)
 
     def _entry(self, project: ProjectId) -> Path:
         return self._path / project / _ENTRY
@@ -190,10 +206,20 @@ class Staging:
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
+
+        def checked() -> T:
+            self._mark.check()
+            return work(*args, **kwargs)
+
         try:
-            return await loop.run_in_executor(self._threads, partial(work, *args, **kwargs))
+            result = await loop.run_in_executor(self._threads, checked)
+        except CacheMissing as error:
+            self.missing = f"what waits here for its upload is out of reach: {error.strerror}"
+            raise Unavailable(self.missing) from error
         except OSError as error:
             raise Unavailable(f"staging in {self._path}: {error.strerror or error}") from error
+        self.missing = ""
+        return result
 
 
 def _scan(directory: Path, stale_ns: int) -> dict[ProjectId, dict[BlockId, Staged]]:

@@ -17,6 +17,13 @@ def write_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
     Blocking. Raises NoSpace when the disk is full and leaves *target* as it was; other OSErrors
     pass, and it is then as it was or replaced.
     """
+    if not target.parent.exists():
+        make_directory(target.parent)
+    replace_durably(target, content, mode)
+
+
+def replace_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
+    """Do as `write_durably` in a directory that must be there. Raises FileNotFoundError else."""
     _write(target, content, mode, durably=True)
     sync_directory(target.parent)
 
@@ -25,7 +32,7 @@ def write_soon(target: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace *target* by *content*, which survives this process but not a power cut yet.
 
     The disk begins to write at once, so that a later fsync has little left to wait for. Blocking;
-    raises as `write_durably`.
+    raises as `replace_durably`.
     """
     _write(target, content, mode, durably=False)
 
@@ -54,8 +61,6 @@ def sync_directory(path: Path) -> None:
 def _write(target: Path, content: bytes, mode: int, *, durably: bool) -> None:
     scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
-        if not target.parent.exists():
-            make_directory(target.parent)
         with os.fdopen(_created(scratch, mode), "wb", buffering=0) as file:
             _write_all(file.fileno(), content)
             if durably:

@@ -10,6 +10,7 @@ file's bytes are acknowledged; its permission bits say whether it is, and are du
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from lucidnode.node.client.durable import sync_directory, write_durably, write_soon
+from lucidnode.node.client.durable import replace_durably, sync_directory, write_soon
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 BLOCKS = "blocks"
@@ -38,13 +39,39 @@ def staged_path(staging_dir: Path, project: ProjectId, block: BlockId) -> Path:
     return staging_dir / project / block.hex()
 
 
+def make_room_for(staging_dir: Path, project: ProjectId) -> None:
+    """Make the directory of *project* in *staging_dir*, durably, if it is not there.
+
+    Never *staging_dir* itself: where that is missing, the disk of the cache is, and what is put in
+    its place would be lost once it is back. Blocking; raises FileNotFoundError, in words, then.
+    """
+    directory = staging_dir / project
+    if directory.is_dir():
+        return
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        raise gone(staging_dir) from None
+    sync_directory(staging_dir)
+
+
+def gone(staging_dir: Path) -> FileNotFoundError:
+    """Return what to raise where *staging_dir* is missing."""
+    return FileNotFoundError(
+        errno.ENOENT,
+        f"the cache directory {staging_dir.parent} is missing, and nothing can be kept for its "
+        "upload: mount its disk",
+    )
+
+
 def stage(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
     """Write *ciphertext* durably under its name: file and directory are fsynced on return.
 
     Blocking; call it from a thread. Writing a block that is already staged is a no-op in effect.
     Raises NoSpace when the disk is full, and leaves nothing behind then.
     """
-    write_durably(staged_path(staging_dir, project, block), ciphertext, DURABLE)
+    make_room_for(staging_dir, project)
+    replace_durably(staged_path(staging_dir, project, block), ciphertext, DURABLE)
 
 
 def stage_soon(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
@@ -55,6 +82,7 @@ def stage_soon(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext
     """
     path = staged_path(staging_dir, project, block)
     if not _is_whole(path, block):
+        make_room_for(staging_dir, project)
         write_soon(path, ciphertext, NOT_DURABLE)
 
 
@@ -98,7 +126,7 @@ def _synced(path: Path, block: BlockId) -> bool:
             if blake3(content).digest() != block:
                 os.fchmod(file.fileno(), NOT_DURABLE)
                 raise
-            write_durably(path, content, DURABLE)
+            replace_durably(path, content, DURABLE)
     return True
 
 

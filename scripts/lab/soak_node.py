@@ -34,6 +34,7 @@ from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.health import ARCHIVE_TOPIC, BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.stack import patient
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
@@ -151,7 +152,7 @@ class Daemon(Process):
         async with contextlib.AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(supervised(self.alerts, clock))
             staging = await stack.enter_async_context(
-                Staging.open(node.directory, NoCache(), clock)
+                Staging.open(CacheMark(node.directory, None), NoCache(), clock)
             )
             self.roster = RosterService(
                 bucket=bucket,

@@ -29,6 +29,7 @@ from disk_fixture import (
 from lucidnode.node.block import verified
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DEADLINE, DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.errors import NoSpace
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id
@@ -49,7 +50,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 async def opened(
     path: Path, clock: ManualClock, told: list[str], limit: int = 64 * MIB, min_free: int = 0
 ) -> AsyncIterator[DiskCache]:
-    async with DiskCache.open(path, limit, min_free, clock, Told(told)) as cache:
+    async with DiskCache.open(CacheMark(path, None), limit, min_free, clock, Told(told)) as cache:
         yield cache
 
 
@@ -207,6 +208,7 @@ import asyncio, os, sys
 from pathlib import Path
 from lucidnode.node.block import block_id
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 
@@ -220,7 +222,8 @@ async def fill(cache, kept):
 async def main():
     kept = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     clock = SystemClock()
-    async with DiskCache.open(Path(sys.argv[1]), 4 << 20, 0, clock, Alerts(clock)) as cache:
+    mark = CacheMark(Path(sys.argv[1]), None)
+    async with DiskCache.open(mark, 4 << 20, 0, clock, Alerts(clock)) as cache:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(cache.upkeep())
             for _ in range(4):
@@ -294,7 +297,7 @@ def stage_until_full(directory: Path) -> dict[BlockId, bytes]:
 
 
 async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) -> None:
-    async with Staging.open(disk, NoCache(), ManualClock()) as staging:
+    async with Staging.open(CacheMark(disk, None), NoCache(), ManualClock()) as staging:
         first = b"the commit that was prepared first"
         await staging.prepare(PROJECT, first)
         staged = await asyncio.to_thread(stage_until_full, staging.directory)
@@ -316,6 +319,7 @@ import asyncio, os, sys
 from pathlib import Path
 from lucidnode.node.block import block_id
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
@@ -338,8 +342,8 @@ async def main():
     path, objects, project = Path(sys.argv[1]), Path(sys.argv[2]), ProjectId(sys.argv[3])
     clock = SystemClock()
     async with (
-        DiskCache.open(path, 1 << 30, 0, clock, Alerts(clock)) as cache,
-        Staging.open(path, cache, clock) as staging,
+        DiskCache.open(CacheMark(path, None), 1 << 30, 0, clock, Alerts(clock)) as cache,
+        Staging.open(CacheMark(path, None), cache, clock) as staging,
         asyncio.TaskGroup() as tasks,
     ):
         async def offer(project, block, ciphertext): pass
@@ -404,8 +408,8 @@ async def test_kill_9_during_uploads_loses_nothing_acknowledged(tmp_path: Path) 
     told: list[str] = []
     clock = FastClock()
     async with (
-        DiskCache.open(path, 1 << 30, 0, clock, Told(told)) as cache,
-        Staging.open(path, cache, clock) as staging,
+        DiskCache.open(CacheMark(path, None), 1 << 30, 0, clock, Told(told)) as cache,
+        Staging.open(CacheMark(path, None), cache, clock) as staging,
         asyncio.TaskGroup() as tasks,
     ):
         assert staging.total_bytes > 0, "it was killed when all was uploaded"

@@ -17,6 +17,7 @@ from disk_fixture import ManualClock, Told, make_block
 
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId
@@ -44,7 +45,9 @@ async def opened(
     """Open a cache; an alert that nobody asked for fails the test."""
     unasked: list[str] = []
     alerts = Told(unasked if told is None else told)
-    async with DiskCache.open(path, limit, min_free, clock or ManualClock(), alerts) as cache:
+    async with DiskCache.open(
+        CacheMark(path, None), limit, min_free, clock or ManualClock(), alerts
+    ) as cache:
         yield cache
     assert unasked == []
 
@@ -235,7 +238,7 @@ async def test_removing_the_directory_switches_the_cache_off_until_it_is_made_an
         again = await filled(cache, 3)
         # The new directory is locked like the old one was.
         with pytest.raises(Refused, match="another node daemon"):
-            await asyncio.to_thread(CacheDirectory.open, path, "boot")
+            await asyncio.to_thread(CacheDirectory.open, CacheMark(path, None), "boot")
     async with opened(path) as cache:
         assert [await cache.get(block) is not None for block in again] == [True] * 3
 
@@ -265,10 +268,11 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.clock import SystemClock
 
 async def main():
-    async with DiskCache.open(Path(sys.argv[1]), 1 << 20, 0, SystemClock(), print):
+    async with DiskCache.open(CacheMark(Path(sys.argv[1]), None), 1 << 20, 0, SystemClock(), print):
         print("open", flush=True)
         await asyncio.Event().wait()
 
@@ -404,7 +408,7 @@ async def test_a_disk_that_fails_again_and_again_is_left_alone_and_then_tried_ag
 
 
 def open_directory(path: Path, boot: str) -> list[tuple[BlockId, int]]:
-    directory = CacheDirectory.open(path, boot)
+    directory = CacheDirectory.open(CacheMark(path, None), boot)
     try:
         return directory.found
     finally:

@@ -13,6 +13,7 @@ from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry, unsigned
 from lucidnode.fs.format import sodium
 from lucidnode.node.block import block_id
 from lucidnode.node.bucket.keys import block_key, journal_key
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
@@ -24,7 +25,7 @@ from lucidnode.node.client.staging import stage
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
         yield Node(staging, Shelf())
 
 
@@ -64,7 +65,7 @@ async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
     request = wire.CommitRequest(unsigned(1), [])
     assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "unknown"
     node.bucket.is_away = False
-    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
         successor = Node(staging, node.bucket)
         await successor.journal.resume()
         assert await node.bucket.get(journal_key(PROJECT, Seq(1))) == signed(
@@ -174,7 +175,7 @@ async def test_what_the_bucket_lost_is_put_back_as_it_was(node: Node, tmp_path: 
     second = await node.journal.commit(PROJECT, Seq(2), wire.CommitRequest(after, []))
     before = dict(node.bucket.objects)
     node.bucket.objects.clear()
-    async with Staging.open(tmp_path, NoCache(), SystemClock()) as staging:
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
         successor = Node(staging, node.bucket)
         await successor.journal.resume()
         assert successor.journal.newest(8) == node.journal.newest(8)

@@ -13,6 +13,7 @@ from disk_fixture import FastClock, ManualClock
 from journal_fixture import PROJECT, NoCache, Node, Shelf, entry
 
 from lucidnode.node.bucket.keys import journal_key
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
@@ -74,7 +75,7 @@ class Listening:
 @pytest.fixture
 async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
     async with (
-        Staging.open(tmp_path, NoCache(), SystemClock()) as staging,
+        Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging,
         asyncio.TaskGroup() as tasks,
     ):
         yield Listening(Node(staging, Shelf()), tasks)

@@ -35,6 +35,7 @@ from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
@@ -215,14 +216,18 @@ def test_a_block_whose_sync_failed_once_is_written_again(disk: RecordingDisk) ->
 
 
 async def test_a_prepared_commit_is_there_once_it_was_taken(disk: RecordingDisk) -> None:
-    async with Staging.open(disk.path / "cache", NoCache(), SystemClock()) as staging:
+    async with Staging.open(
+        CacheMark(disk.path / "cache", None), NoCache(), SystemClock()
+    ) as staging:
         make_directory(disk.path / "cache")
         for request in (b"first" * 300, b"second" * 300):
             await staging.prepare(PROJECT, request)
             disk.mark(request[:5].decode())
     for request in (b"first" * 300, b"second" * 300):
         for left in remains(disk, request[:5].decode()):
-            async with Staging.open(left / "cache", NoCache(), SystemClock()) as staging:
+            async with Staging.open(
+                CacheMark(left / "cache", None), NoCache(), SystemClock()
+            ) as staging:
                 assert await staging.prepared() == {PROJECT: request}
 
 
@@ -234,12 +239,16 @@ async def test_an_entry_is_prepared_before_it_can_be_in_the_bucket(disk: Recordi
 
     request = wire.CommitRequest(unsigned(1), [])
     make_directory(disk.path / "cache")
-    async with Staging.open(disk.path / "cache", NoCache(), SystemClock()) as staging:
+    async with Staging.open(
+        CacheMark(disk.path / "cache", None), NoCache(), SystemClock()
+    ) as staging:
         reply = await Journal(staging, Marking()).journal.commit(JOURNAL, Seq(1), request)
         assert reply.outcome == "committed"
         assert await staging.prepared() == {}
     for left in remains(disk, "created"):
-        async with Staging.open(left / "cache", NoCache(), SystemClock()) as staging:
+        async with Staging.open(
+            CacheMark(left / "cache", None), NoCache(), SystemClock()
+        ) as staging:
             assert list(await staging.prepared()) == [JOURNAL]
 
 
@@ -256,8 +265,8 @@ async def test_a_block_leaves_staging_only_after_the_bucket_has_it(disk: Recordi
     cache, clock, told = disk.path / "cache", FastClock(), list[str]()
     make_directory(cache)
     async with (
-        DiskCache.open(cache, 1 << 20, 0, clock, Told(told)) as held,
-        Staging.open(cache, held, clock) as staging,
+        DiskCache.open(CacheMark(cache, None), 1 << 20, 0, clock, Told(told)) as held,
+        Staging.open(CacheMark(cache, None), held, clock) as staging,
     ):
         uploads = Uploads(
             staging=staging,
@@ -487,7 +496,9 @@ async def test_a_cache_gives_the_right_bytes_or_none_whenever_the_power_is_cut(
     clock, told = FastClock(), list[str]()
     blocks = [make_block(3000 + 7 * number) for number in range(8)]
     disk.mark("start")
-    async with DiskCache.open(disk.path / "cache", 6 * 4096, 0, clock, Told(told)) as cache:
+    async with DiskCache.open(
+        CacheMark(disk.path / "cache", None), 6 * 4096, 0, clock, Told(told)
+    ) as cache:
         for block, ciphertext in blocks:
             assert await cache.put(block, ciphertext)
         await cache.tend()
@@ -499,7 +510,9 @@ async def test_a_cache_gives_the_right_bytes_or_none_whenever_the_power_is_cut(
             continue
         tree = moment.after_power_cut(chance.choice([some(number), everything, names_only]))
         with laid_down(tree) as left:
-            async with DiskCache.open(left / "cache", 6 * 4096, 0, clock, Told(told)) as cache:
+            async with DiskCache.open(
+                CacheMark(left / "cache", None), 6 * 4096, 0, clock, Told(told)
+            ) as cache:
                 for block, ciphertext in blocks:
                     found = await cache.get(block)
                     assert found in {None, ciphertext}
@@ -513,14 +526,18 @@ async def test_whenever_a_daemon_is_killed_its_cache_knows_every_file(disk: Reco
     clock, told = FastClock(), list[str]()
     blocks = [make_block(3000) for _ in range(4)]
     disk.mark("start")
-    async with DiskCache.open(disk.path / "cache", 3 * 4096, 0, clock, Told(told)) as cache:
+    async with DiskCache.open(
+        CacheMark(disk.path / "cache", None), 3 * 4096, 0, clock, Told(told)
+    ) as cache:
         disk.mark("opened")
         for block, ciphertext in blocks:
             assert await cache.put(block, ciphertext)
         disk.mark("put")
     for moment in disk.every_moment("opened", "put"):
         with laid_down(moment.after_power_cut(everything)) as left:
-            async with DiskCache.open(left / "cache", 3 * 4096, 0, clock, Told(told)) as cache:
+            async with DiskCache.open(
+                CacheMark(left / "cache", None), 3 * 4096, 0, clock, Told(told)
+            ) as cache:
                 files = [path for path in (left / "cache/blocks").rglob("*") if path.is_file()]
                 assert len(files) == cache.facts().blocks
     assert told == []

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import PROJECT, ManualClock, Told, make_block
+from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import STALE_NS, Staging
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
@@ -39,8 +40,8 @@ async def opened(path: Path, limit: int = 1 << 20) -> AsyncIterator[tuple[Stagin
     clock = ManualClock()
     told: list[str] = []
     async with (
-        DiskCache.open(path, limit, 0, clock, Told(told)) as cache,
-        Staging.open(path, cache, clock) as staging,
+        DiskCache.open(CacheMark(path, None), limit, 0, clock, Told(told)) as cache,
+        Staging.open(CacheMark(path, None), cache, clock) as staging,
     ):
         yield staging, cache
     assert told == []
@@ -49,7 +50,7 @@ async def opened(path: Path, limit: int = 1 << 20) -> AsyncIterator[tuple[Stagin
 async def mount_stages(path: Path, project: ProjectId = PROJECT, size: int = 4096) -> BlockId:
     """Do what a mount does, and return the block."""
     block, ciphertext = make_block(size)
-    await asyncio.to_thread(stage, path / "staging", project, block, ciphertext)
+    await asyncio.to_thread(stage_early, path / "staging", project, block, ciphertext)
     return block
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import PROJECT, FastClock, Told, make_block
+from disk_fixture import PROJECT, FastClock, Told, make_block, stage_early
 
 from lucidnode.node.block import verified
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.staging import stage, stage_soon, staged_path
+from lucidnode.node.client.staging import stage_soon, staged_path
 from lucidnode.node.uploads import GRACE, PARALLEL, Uploads
 
 
@@ -79,8 +80,10 @@ class Node:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Uploads, Staging, DiskCache]]:
         async with (
-            DiskCache.open(self.path, 64 << 20, 0, self.clock, Told(self.cached)) as cache,
-            Staging.open(self.path, cache, self.clock) as staging,
+            DiskCache.open(
+                CacheMark(self.path, None), 64 << 20, 0, self.clock, Told(self.cached)
+            ) as cache,
+            Staging.open(CacheMark(self.path, None), cache, self.clock) as staging,
         ):
             uploads = Uploads(
                 staging=staging,
@@ -107,7 +110,7 @@ class Node:
         ids = []
         for _ in range(count):
             block, ciphertext = make_block()
-            await asyncio.to_thread(stage, self.path / "staging", PROJECT, block, ciphertext)
+            await asyncio.to_thread(stage_early, self.path / "staging", PROJECT, block, ciphertext)
             ids.append(block)
         return ids
 
@@ -326,7 +329,7 @@ async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(
         assert uploads.pending().failed == 1
         assert uploads.pending().blocks == 0
         # The mount seals and stages it again.
-        await asyncio.to_thread(stage, node.path / "staging", PROJECT, bad, good)
+        await asyncio.to_thread(stage_early, node.path / "staging", PROJECT, bad, good)
         await uploads.add(PROJECT, [bad])
         await uploads.wait_for(PROJECT, [bad])
         assert node.has_all([bad])
@@ -336,6 +339,7 @@ async def test_a_damaged_block_is_never_uploaded_and_its_waiters_hear_of_it(
 
 async def test_what_a_crash_tore_before_it_was_promised_is_nobody_s_loss(node: Node) -> None:
     block, content = make_block()
+    await asyncio.to_thread((node.path / "staging").mkdir)
     await asyncio.to_thread(stage_soon, node.path / "staging", PROJECT, block, content)
     await asyncio.to_thread(node.file(block).write_bytes, content[:1000])
     async with node.running() as (uploads, _, _):
@@ -345,7 +349,7 @@ async def test_what_a_crash_tore_before_it_was_promised_is_nobody_s_loss(node: N
         assert (uploads.pending().blocks, uploads.pending().failed) == (0, 0)
         assert node.bucket.puts == {}
         # The mount writes it again.
-        await asyncio.to_thread(stage, node.path / "staging", PROJECT, block, content)
+        await asyncio.to_thread(stage_early, node.path / "staging", PROJECT, block, content)
         await uploads.add(PROJECT, [block])
         await uploads.wait_for(PROJECT, [block])
         assert node.has_all([block])
@@ -419,7 +423,7 @@ async def test_a_failing_staging_disk_delays_uploads_and_is_told(
             await node.clock.sleep(70)  # a sweep comes by
             assert not waiting.done()
             assert node.bucket.puts == {}
-            await asyncio.to_thread(stage, aside, PROJECT, later, content)
+            await asyncio.to_thread(stage_early, aside, PROJECT, later, content)
             staging_dir.unlink()
             aside.rename(staging_dir)
         assert node.has_all([*ids, later])
@@ -442,7 +446,7 @@ async def test_blocks_of_several_projects_do_not_mix(node: Node) -> None:
     other = ProjectId("e" * 32)
     block, ciphertext = make_block()
     for project in (PROJECT, other):
-        await asyncio.to_thread(stage, node.path / "staging", project, block, ciphertext)
+        await asyncio.to_thread(stage_early, node.path / "staging", project, block, ciphertext)
     async with node.running() as (uploads, _, _):
         await uploads.wait_for(PROJECT, [block])
         await uploads.wait_for(other, [block])

@@ -1,0 +1,120 @@
+"""Commands for the block cache of this workstation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from lucidnode.cli.background import end_daemon_keeper, ensure_daemon, facts, facts_if_running
+from lucidnode.cli.output import as_json, counted, in_blocks, show_facts, show_json, size
+from lucidnode.cli.progress import bytes_left
+from lucidnode.disk_room import check_for_cache
+from lucidnode.node.cache.mark import check_fit, take
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.config import cache_directory, load_config, save_config
+
+_LOOK_EVERY = 0.25
+
+
+@click.group("cache", short_help="Look at the block cache, empty it, or move it.")
+def cache_command() -> None:
+    """Look at the block cache of this workstation, empty it, or keep it elsewhere.
+
+    \b
+    Example:
+      lucidnode cache show
+    """
+
+
+@cache_command.command("show")
+@as_json
+@click.pass_obj
+def cache_show(home: Path, wants_json: bool) -> None:
+    """Show how full the cache is.
+
+    \b
+    Example:
+      lucidnode cache show
+    """
+    load_config(home)
+    found = asyncio.run(facts(home, "cache"))
+    if wants_json:
+        show_json(found)
+        return
+    show_facts(
+        [
+            ("cached", in_blocks(found["bytes"], found["blocks"])),
+            ("limit", size(found["limit"])),
+            ("free on the disk", size(found["disk_free"])),
+        ]
+    )
+
+
+@cache_command.command("clear")
+@as_json
+@click.pass_obj
+def cache_clear(home: Path, wants_json: bool) -> None:
+    """Delete every cached block. What waits for its upload is not touched.
+
+    \b
+    Example:
+      lucidnode cache clear
+    """
+    before = asyncio.run(_cleared(ensure_daemon(home), home))
+    if wants_json:
+        show_json({"bytes": before["bytes"], "blocks": before["blocks"]})
+        return
+    freed = f"freed {size(before['bytes'])}: " if before["blocks"] else ""
+    click.echo(f"{freed}{counted(before['blocks'], 'block')} dropped from the cache", err=True)
+
+
+async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
+    """Clear the cache, showing how far it is; returns what it held before."""
+    before = await facts(home, "cache")
+    with bytes_left("clearing") as show:
+        async with asyncio.TaskGroup() as tasks:
+            order = tasks.create_task(_order_clear(socket))
+            while not order.done():
+                show((await facts(home, "cache"))["bytes"])
+                await asyncio.wait({order}, timeout=_LOOK_EVERY)
+    return before
+
+
+async def _order_clear(socket: Path) -> None:
+    async with DaemonClient(socket) as client:
+        await client.order("cache/clear")
+
+
+@cache_command.command("adopt")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def cache_adopt(home: Path, directory: Path) -> None:
+    """Keep the cache in DIRECTORY from now on, with what it holds if it was the cache before.
+
+    For a new disk, or after the old one was lost. The old directory is left as it is: what waits
+    there for its upload is uploaded only once that directory is adopted again. The daemon must not
+    run.
+
+    \b
+    Example:
+      lucidnode exit && lucidnode cache adopt /mnt/nvme/lucidnode
+    """
+    config = load_config(home)
+    if asyncio.run(facts_if_running(home, "status")) is not None:
+        raise Refused("the daemon uses the cache: run `lucidnode exit` first")
+    end_daemon_keeper(home)  # it would start a daemon that died
+    old, new = cache_directory(home, config), directory.expanduser().absolute()
+    check_fit(new)
+    check_for_cache(new)
+    try:
+        mark = take(new)
+    except OSError as error:
+        raise Refused(f"{new} cannot be a cache: {error.strerror}") from error
+    save_config(home, msgspec.structs.replace(config, cache_dir=str(new), cache_id=mark))
+    left = "" if old == new else f"; {old} is left as it is, with what was not uploaded from there"
+    click.echo(f"the cache is in {new} from now on{left}", err=True)
