@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from lucidnode.discovery.ring import MAX_WEIGHT
-from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ
+from lucidnode.node.client.msgpack import decoded
 
 PROTOCOL = 2
 """Raised with every change of what two nodes say to each other, the preamble included."""
@@ -101,7 +101,4 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """Return the message in *data*. Raises Malformed for anything else."""
-    try:
-        return _DECODER.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Malformed(f"control message: {error}") from error
+    return decoded(_DECODER, data)

@@ -45,6 +45,15 @@ def test_a_message_cut_or_extended_is_malformed(message: Message, data: st.DataO
             decode(broken)
 
 
+def test_text_that_is_no_text_is_malformed() -> None:
+    for raw in (
+        b"\x81\xa4type\xa4h\xd9lo",
+        encode(Totals({"served": 5})).replace(b"served", b"\xffrved"),
+    ):
+        with pytest.raises(Malformed):
+            decode(raw)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_malformed(raw: bytes) -> None:
     with contextlib.suppress(Malformed):
