@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ QUIESCE_S = 300.0
 CALM_S = 90.0
 """Virtual seconds after which no alert may be left."""
 
-ALERT_S, PARTIAL_ALERT_S = 10.0, 30.0
+ALERT_S, PARTIAL_ALERT_S = 5.0, 30.0
 """Virtual seconds a node may be kept from committing or reading before `status` says so. The first
 counts if every request of it fails; if only some do, trying again is what helps, for 20 s."""
 
@@ -292,7 +292,7 @@ class World:
         behind = journal_key(self.project, Seq(head + 1)) in self.store.objects
         watch.commit_since = (watch.commit_since or now) if working else None
         watch.read_since = (watch.read_since or now) if behind else None
-        rules = [r for r in self.hostility.rules if r.client in {"*", node.name}]
+        rules = _effective(self.hostility.rules, node.name)
         quiet = {rule.name for rule in rules} <= QUIET
         limit = ALERT_S if any(_is_whole(rule) for rule in rules) else PARTIAL_ALERT_S
         for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
@@ -402,6 +402,17 @@ def run(seed: int, faults: Sequence[str] = TRANSIENT) -> Report:
     """Run one seed with *faults* to choose from; raises Broken when something does not hold."""
     with _scratch() as directory:
         return run_virtual(lambda: World(directory, seed, faults).run(), seed)
+
+
+def _effective(rules: Iterable[Rule], name: str) -> list[Rule]:
+    """Return the *rules* that befall requests of *name*: none behind one that befalls them all."""
+    found: list[Rule] = []
+    for rule in rules:
+        if rule.client in {"*", name}:
+            found.append(rule)
+            if _is_whole(rule):
+                break
+    return found
 
 
 def _is_whole(rule: Rule) -> bool:

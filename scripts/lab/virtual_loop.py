@@ -41,11 +41,17 @@ class _NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer as the loop sees it."""
+
+    _scheduled: bool
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """See the module. Its queues are those of `asyncio.BaseEventLoop`."""
 
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
+    _scheduled: list[_Timer]
     _stopping: bool
     _timer_cancelled_count: int
 
