@@ -155,9 +155,16 @@ class LogSlots:
         """
         self._ask()
         first = await self._look(seq)
-        await self._clock.sleep(AGAIN_S)
-        second = await self._look(seq)
-        listed = await self._listed_size(seq)
+        async with asyncio.TaskGroup() as group:
+            listing = group.create_task(_or_cause(self._listed_size(seq)))
+            await self._clock.sleep(AGAIN_S)
+            second = await _or_cause(self._look(seq))
+            if not listing.done() and self._is_amiss(seq, second):
+                self._tell()  # a listing that is tried again and again may take long
+        listed = listing.result()
+        for answer in (second, listed):
+            if isinstance(answer, NodeError):
+                raise self._no_answer() if self._is_amiss(seq, first) else answer
         if first != second or listed != (None if first is None else first.size):
             raise self._no_answer()
         if first is None:
@@ -306,6 +313,10 @@ class LogSlots:
             del self._foreign[next(iter(self._foreign))]
         self._report_foreign(*self._foreign_seqs)
 
+    def _is_amiss(self, seq: Seq, seen: _Seen | NodeError | None) -> bool:
+        """Tell whether *seen* is an answer, and shows something that is not the entry."""
+        return isinstance(seen, _Seen) and self._shape(seq, seen) is not ObjectShape.ENTRY
+
     def _shape(self, seq: Seq, seen: _Seen) -> ObjectShape:
         return ObjectShape.FOREIGN if seen.body is None else self._shape_of(seq, seen.body)
 
@@ -356,12 +367,15 @@ class LogSlots:
 
     def _no_answer(self) -> Unavailable:
         self._closed_until = self._clock.boot() + self._pauses.pause()
+        self._tell()
+        return Unavailable(self._sentence())
+
+    def _tell(self) -> None:
         self._alerts.begin(
             self._names.topic,
             self._sentence(),
             "Look for the login page of a network, a proxy or a VPN; it is asked again by itself.",
         )
-        return Unavailable(self._sentence())
 
     def _sentence(self) -> str:
         return (

@@ -70,6 +70,8 @@ class _Watch:
     head: int = -1
     commit_since: float | None = None
     read_since: float | None = None
+    loud_since: float | None = None
+    """Since when it meets faults that it can tell from a store that is well."""
     complaints: list[str] = field(default_factory=list)
 
 
@@ -293,10 +295,13 @@ class World:
         watch.commit_since = (watch.commit_since or now) if working else None
         watch.read_since = (watch.read_since or now) if behind else None
         rules = _effective(self.hostility.rules, node.name)
-        quiet = {rule.name for rule in rules} <= QUIET
+        if {rule.name for rule in rules} <= QUIET:
+            watch.loud_since = None
+            return
+        watch.loud_since = watch.loud_since or now
         limit = ALERT_S if any(_is_whole(rule) for rule in rules) else PARTIAL_ALERT_S
         for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
-            if since is None or now - since < limit or node.alerts() or quiet:
+            if since is None or node.alerts() or now - max(since, watch.loud_since) < limit:
                 continue
             complaint = f"{node.name} is kept from {what} for {now - since:.0f} s and says nothing"
             if not watch.complaints or watch.complaints[-1][:20] != complaint[:20]:
