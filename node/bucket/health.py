@@ -2,19 +2,21 @@
 
 Every request tells something when it ends. When nothing has told anything for a while, and a
 person works here, one small object is looked at: at most 1,200 requests an hour, and none while
-other requests come back. Reads and writes are apart, because a store that takes no writes answers
-every read: what failed ends when the same succeeds. Only that nobody answers ends with any answer.
+other requests come back. Gets, sizes, lists and writes are apart, because a store that takes no
+writes answers every read, and a gateway's page passes for a body: what failed ends when the same
+succeeds. Only that nobody answers ends with any answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from lucidnode.node.bucket.counted import Request
+from lucidnode.node.bucket.counted import Request, Verb
 from lucidnode.node.bucket.errors import Unreachable, Unsettled
 from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.client.alerts import Alerts
@@ -46,6 +48,9 @@ _LAPSE_S = 60.0
 """Seconds after which a create whose answer was lost counts no more if nothing has failed since:
 it was carried out, as a look showed whoever asked. What still waits is tried much more often."""
 
+_LAPSE_READ_S = 15.0
+"""The same for reads of one kind: nobody wants them any more. Looks are sizes, and go on."""
+
 _TICK_S = (0.25, 1.0)
 """Pauses between two questions whether it is time: the shortest, and the longest. No look is due
 less than the longest after something new."""
@@ -53,8 +58,7 @@ less than the longest after something new."""
 _SKEW_S = 60.0
 """Seconds by which two clocks may differ. Stores refuse from fifteen minutes on."""
 
-_Kind = Literal["read", "write"]
-_WRITES = {"put", "create", "delete"}
+_Kind = Literal["get", "size", "list", "write"]
 
 
 @dataclass(slots=True)
@@ -100,7 +104,7 @@ class BucketHealth:
         """Take note of how *request* ended; one that was given up tells nothing."""
         if request.outcome == "failed" and request.error is None:
             return
-        kind: _Kind = "write" if request.verb in _WRITES else "read"
+        kind = _kind(request.verb)
         error: BaseException | None = request.error
         is_unsettled = isinstance(error, Unsettled)
         if isinstance(error, Unsettled):
@@ -148,16 +152,16 @@ class BucketHealth:
             if self._told_at < begun_at:
                 self._told_at = self._clock.boot()
                 silent = Unreachable("The bucket does not answer", "check the network")
-                self._failed("read", silent, self._told_at - begun_at, False)
+                self._failed("size", silent, self._told_at - begun_at, False)
                 self._show()
 
     def _lapse(self) -> None:
-        """Forget a create whose answer was lost a while ago: no read tells that it is over."""
-        write = self._failing.get("write")
-        if write is None or not write.is_unsettled or write.error.lasting:
-            return
-        if self._clock.boot() - write.last >= _LAPSE_S:
-            del self._failing["write"]
+        """Forget what failed in passing a while ago and was not asked for again."""
+        now = self._clock.boot()
+        over = [k for k, f in self._failing.items() if now - f.last >= _lapse_s(k, f)]
+        for kind in over:
+            del self._failing[kind]
+        if over:
             self._show()
 
     def _pause(self) -> float:
@@ -190,7 +194,22 @@ class BucketHealth:
             self._alerts.end(TOPIC)
             return
         # What keeps reads away keeps writes away as well.
-        error = next((f for k, f in self._failing.items() if k == "read"), certain[0]).error
+        error = next((f for k, f in self._failing.items() if k != "write"), certain[0]).error
         remedy = error.remedy or "it is tried again by itself"
         cause = error.cause.removesuffix(".")
         self._alerts.begin(TOPIC, f"{cause}.", f"{remedy[0].upper()}{remedy[1:]}.")
+
+
+def _kind(verb: Verb) -> _Kind:
+    """Return what ends a failure of *verb*: a store may answer one kind of request and no other."""
+    match verb:
+        case "get" | "size" | "list":
+            return verb
+        case _:
+            return "write"
+
+
+def _lapse_s(kind: _Kind, failing: _Failing) -> float:
+    if failing.error.lasting or (kind == "write" and not failing.is_unsettled):
+        return math.inf
+    return _LAPSE_S if kind == "write" else _LAPSE_READ_S

@@ -35,6 +35,7 @@ class Moody(MemoryBucket):
         self.objects[STUDIO] = b"{}"
         self.reads: NodeError | None = None
         self.writes: NodeError | None = None
+        self.sizes: NodeError | None = None
         self.hangs = False
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
@@ -43,6 +44,11 @@ class Moody(MemoryBucket):
         if self.reads:
             raise self.reads
         return await super().get(key, span)
+
+    async def size(self, key: str) -> int | None:
+        if self.sizes:
+            raise self.sizes
+        return await super().size(key)
 
     async def put(self, key: str, body: bytes) -> None:
         if self.writes:
@@ -172,6 +178,24 @@ def test_a_refused_write_is_not_over_because_a_read_succeeds(expected_warnings: 
         ward.store.writes = None
         await ward.try_to_put()
         assert ward.words == []
+
+    on_virtual_time(scene)
+
+
+def test_a_size_that_fails_is_not_over_because_bodies_come(expected_warnings: list[str]) -> None:
+    """A gateway answers each get with its page; a range or a listing it has not."""
+    expected_warnings.append("all of the object")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.sizes = Unavailable("The store answered all of the object instead of a part")
+        begun_at = ward.clock.boot()
+        while ward.clock.boot() - begun_at < 30:
+            await ward.bucket.get(STUDIO)
+            with suppress(NodeError):
+                await ward.bucket.size(STUDIO)
+            await ward.clock.sleep(0.2)
+            assert ward.words or ward.clock.boot() - begun_at < 1.5
+        await ward.until(False, 20)
 
     on_virtual_time(scene)
 
