@@ -76,14 +76,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         ready, timers = self._ready, self._scheduled
         if not ready and not self._stopping:
             while timers and timers[0].cancelled():
-                heapq.heappop(timers)._scheduled = False  # type: ignore[attr-defined]  # not in the stubs
+                heapq.heappop(timers)._scheduled = False
                 self._timer_cancelled_count -= 1
             if not timers:
                 raise RuntimeError("everybody waits, and for nothing that will happen")
             self._now = max(self._now, timers[0].when())
         while timers and timers[0].when() <= self._now:
             timer = heapq.heappop(timers)
-            timer._scheduled = False  # type: ignore[attr-defined]
+            timer._scheduled = False
             if timer.cancelled():
                 self._timer_cancelled_count -= 1
             else:
