@@ -150,12 +150,13 @@ async def file_layer(
     staging_limit: int = 1 << 40,
     max_buffered: int = 64 * 1024 * 1024,
     committed: Callable[[InodeNo | None], Awaitable[None]] | None = None,
+    clock: QuickClock | None = None,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush."""
     blocks_dir, staging_dir = home / "blocks", home / "staging"
     for directory in (home / "bucket", blocks_dir, staging_dir / PROJECT):
         directory.mkdir(parents=True, exist_ok=True)
-    clock = QuickClock()
+    clock = clock or QuickClock()
     daemon = FakeDaemon(home / "bucket", blocks_dir, staging_dir)
     replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
     try:

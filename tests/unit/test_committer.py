@@ -102,6 +102,14 @@ async def test_a_flush_packs_and_commits_tails(office: Office) -> None:
     assert request.needs == [office.a.node.blocks.seal(b"tail").id]
 
 
+async def test_tails_are_committed_though_nobody_asks(office: Office) -> None:
+    file = office.a.node.create(b"f")
+    office.a.node.replica.put_tail(file, 0, b"tail", 0)
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+    assert office.b.node.content(b"f") == b"tail"
+
+
 @pytest.mark.parametrize(
     "faults",
     [["unknown"], ["applied"], ["unreachable", "unknown", "applied"], ["unknown"] * 5],
