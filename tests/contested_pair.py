@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contested_world import OPERATIONS, Person, check_conflicts, check_kept, deed, plant
+from contested_world import (
+    OPERATIONS,
+    Person,
+    check_conflicts,
+    check_kept,
+    check_places,
+    deed,
+    plant,
+)
 from replica_fixture import Blocks, Journal, Node
 
 
@@ -40,8 +48,9 @@ class Pair:
         ours = deed(loser, OPERATIONS[second])
         try:
             self._meet(winner, loser)
-            check_kept(loser, theirs, ours)
-            check_conflicts([loser, winner])
+            check_kept(loser, [theirs, ours])
+            check_places(loser, theirs, ours)
+            check_conflicts([loser, winner], most=1)
         except AssertionError as error:
             raise AssertionError(f"{first!r} before {second!r}: {error}") from error
 

@@ -7,11 +7,13 @@ removed, overwrote and claimed is not declared but seen, by comparing the tree b
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from replica_fixture import Node
 
+from lucidnode.fs.errors import FileError, IsDirectory
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.conflict_name import is_conflict_name
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
@@ -49,6 +51,10 @@ def plant(node: Node, name: bytes) -> InodeNo:
     return world
 
 
+class NotSeen(Exception):
+    """A name that a person wants to use is not there."""
+
+
 @dataclass
 class Person:
     """Somebody who works in the tree through *node*. *saves_late*: his bytes wait as tails."""
@@ -64,14 +70,23 @@ class Person:
         above, _, name = path.rpartition(b"/")
         here = self.world
         for part in above.split(b"/") if above else []:
-            here = self.node.found(part, here).ino
+            here = self._found(part, here)
         return here, name
 
     def ino(self, path: bytes) -> InodeNo:
         parent, name = self.at(path)
-        return self.node.found(name, parent).ino
+        return self._found(name, parent)
+
+    def _found(self, name: bytes, parent: InodeNo) -> InodeNo:
+        found = self.node.replica.lookup(parent, name)
+        if found is None:
+            raise NotSeen(name)
+        return found.ino
 
     def put(self, ino: InodeNo, data: bytes, offset: int = 0) -> None:
+        found = self.node.replica.attributes(ino)
+        if found is None or found.kind is not Kind.FILE:
+            raise IsDirectory("not a file")
         if self.saves_late:
             self.node.replica.put_tail(ino, offset, data, self.node.time())
         else:
@@ -300,17 +315,27 @@ class Deed:
     only_removes: bool
 
 
-def deed(person: Person, operation: Operation) -> Deed:
-    """Have *person* do *operation*; return what it did."""
+def deed(person: Person, operation: Operation, *, at_random: bool = False) -> Deed:
+    """Have *person* do *operation*; return what it did.
+
+    Steps taken *at_random* may be refused: what they are about is not there any more.
+    """
     before, directories = person.files()
+    replaced: set[bytes] = set()
     for verb, *arguments in operation:
-        getattr(person, verb)(*arguments)
+        seen = {found.entry: found for found in person.files()[0].values()}
+        try:
+            getattr(person, verb)(*arguments)
+        except (FileError, NotSeen):
+            if not at_random:
+                raise
+        now = {found.entry: found.ino for found in person.files()[0].values()}
+        replaced |= {f.content for e, f in seen.items() if now.get(e, f.ino) != f.ino}
     after, directories_after = person.files()
     contents_before = {found.content for found in before.values()}
     contents_after = {found.content for found in after.values()}
     inodes_after = {found.ino for found in after.values()}
     entries = {found.entry for found in before.values()}
-    entries_after = {found.entry for found in after.values()}
     gone = [found for found in before.values() if found.content not in contents_after]
     renamed = {
         path: found
@@ -321,7 +346,7 @@ def deed(person: Person, operation: Operation) -> Deed:
     return Deed(
         put=frozenset(contents_after - contents_before),
         removed=frozenset(f.content for f in gone if f.ino not in inodes_after),
-        replaced=frozenset(f.content for f in gone if f.entry in entries_after),
+        replaced=frozenset(replaced & {f.content for f in gone}),
         overwrote=frozenset(f.content for f in gone if f.ino in inodes_after),
         claimed={p: f.content for p, f in renamed.items() if f.entry not in entries},
         carried={p: f.content for p, f in renamed.items() if f.entry in entries},
@@ -329,25 +354,37 @@ def deed(person: Person, operation: Operation) -> Deed:
     )
 
 
-def check_kept(person: Person, one: Deed, other: Deed) -> None:
+def check_kept(person: Person, deeds: list[Deed]) -> None:
     """Assert that nothing died, in the tree as it is once all has come to rest."""
     found = {path: file.content for path, file in person.files()[0].items()}
     contents = set(found.values())
-    wanted = set(one.put | other.put)
-    for content in BASE.values():
-        if content in one.overwrote | other.overwrote:
-            continue  # what lies over it is `put`
-        if all(
-            content not in by.removed or _is_claimed(content, by, claimant)
-            for by, claimant in ((one, other), (other, one))
-        ):
-            wanted.add(content)
-    for content in wanted:
-        assert content in contents, f"{content!r} is nowhere: {found}"
+    for content in set(BASE.values()).union(*(each.put for each in deeds)):
+        if _has_to_live(content, deeds):
+            assert content in contents, f"{content!r} is nowhere: {found}"
+
+
+def check_places(person: Person, one: Deed, other: Deed) -> None:
+    """Assert that what the one claimed is where he put it, if the other has only removed."""
+    found = {path: file.content for path, file in person.files()[0].items()}
     for mine, theirs in ((one, other), (other, one)):
         if theirs.only_removes and not mine.only_removes:
             for path, content in (mine.claimed | mine.carried).items():
                 assert found.get(path) == content, f"{path!r} was claimed: {found}"
+
+
+def _has_to_live(content: bytes, deeds: list[Deed]) -> bool:
+    """Tell whether nobody took *content* away, or somebody else claimed it."""
+    if any(content in each.overwrote for each in deeds):
+        return False  # what lies over it was put there
+    return all(
+        content not in by.removed
+        or any(
+            _is_claimed(content, by, claimant)
+            for claimant in deeds
+            if content not in claimant.removed
+        )
+        for by in deeds
+    )
 
 
 def _is_claimed(content: bytes, by: Deed, claimant: Deed) -> bool:
@@ -360,19 +397,19 @@ def _is_claimed(content: bytes, by: Deed, claimant: Deed) -> bool:
     return content in claimant.carried.values() and content not in by.replaced
 
 
-def check_conflicts(persons: list[Person]) -> None:
-    """Assert that every conflict copy was told by the node that made it, and that there is one."""
+def check_conflicts(persons: list[Person], *, most: int) -> None:
+    """Assert that every conflict copy was told by the node that made it; *most* of one name."""
     told = {place for person in persons for touched in person.told for place in touched.conflicts}
     node, world = persons[0].node, persons[0].world
-    seen: set[tuple[InodeNo, bytes]] = set()
+    seen: Counter[tuple[InodeNo, bytes]] = Counter()
 
     def look(directory: InodeNo) -> None:
         for name, attributes in node.replica.list_names(directory):
             if is_conflict_name(name):
                 assert (directory, name) in told, f"nobody told of {name!r}"
                 stem = re.sub(rb" \(conflict, .*\)", b"", name)
-                assert (directory, stem) not in seen, f"two conflict copies of {stem!r}"
-                seen.add((directory, stem))
+                seen[directory, stem] += 1
+                assert seen[directory, stem] <= most, f"too many conflict copies of {stem!r}"
             if attributes.is_directory:
                 look(attributes.ino)
 

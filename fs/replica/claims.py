@@ -21,8 +21,8 @@ class Winner:
     """What another node's entry does to files, from its row changes.
 
     *rewritten* got another content, or are no more. *struck* lost their last name. *taken* are the
-    names that it took from files, *replaced* those of them that mean another file now, *placed* the
-    files that it gave a name.
+    names that it took from files, *replaced* those of them that mean another file now, *given* the
+    names that it gave, and *placed* the files that got them.
     """
 
     rewritten: set[InodeNo] = field(default_factory=set)
@@ -30,6 +30,7 @@ class Winner:
     struck: set[InodeNo] = field(default_factory=set)
     taken: dict[InodeNo, list[Place]] = field(default_factory=dict)
     replaced: set[Place] = field(default_factory=set)
+    given: set[Place] = field(default_factory=set)
     placed: set[InodeNo] = field(default_factory=set)
 
     @classmethod
@@ -70,10 +71,13 @@ class Winner:
     def _note_name(
         self, old: tuple[int | bytes, ...] | None, new: tuple[int | bytes, ...] | None
     ) -> None:
+        row = old or new
+        assert row is not None
+        place = (InodeNo(int(row[0])), bytes(row[1]))
         if new is not None:
+            self.given.add(place)
             self.placed.add(InodeNo(int(new[2])))
         if old is not None:
-            place = (InodeNo(int(old[0])), bytes(old[1]))
             self.taken.setdefault(InodeNo(int(old[2])), []).append(place)
             if new is not None:
                 self.replaced.add(place)

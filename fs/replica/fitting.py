@@ -14,7 +14,7 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.claims import Claims, OurWork, Winner
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Intent, Recorded, Restore
-from lucidnode.fs.replica.our_version import OurVersion
+from lucidnode.fs.replica.our_version import OurVersion, Place
 from lucidnode.fs.replica.places import Places
 from lucidnode.fs.replica.queries import Queries
 
@@ -26,7 +26,9 @@ class Fates:
     *ours* are those that both changed: our version goes into a conflict copy, whole. *thrown_away*
     had no name of ours any more. *appended* says by how much the end moved of each file to which we
     have only appended. *brought_back* maps a claimed file to the number it has now.
-    *carried_off* are the directories that the winner moved.
+    *removed* tells of the files from which we took names whether they have others in the end.
+    *carried_off* are the directories that the winner moved, *carried* the *removed* in them, with
+    their places.
     """
 
     winner: Winner
@@ -36,6 +38,8 @@ class Fates:
     thrown_away: set[InodeNo]
     appended: dict[InodeNo, int]
     carried_off: set[InodeNo] = field(default_factory=set)
+    carried: dict[InodeNo, set[Place]] = field(default_factory=dict)
+    removed: dict[InodeNo, bool] = field(default_factory=dict)
     brought_back: dict[InodeNo, InodeNo] = field(default_factory=dict)
 
     def now(self, ino: InodeNo) -> InodeNo:
@@ -54,6 +58,15 @@ class Fates:
             or ino in self.winner.struck
             or ino in self.thrown_away
         )
+
+    def was_carried(self, ino: InodeNo, place: Place, *, is_replaced: bool) -> bool:
+        """Tell whether *ino* at *place* stays, since the winner moved a directory above it.
+
+        Not if our user saved something over it in its directory: that goes along.
+        """
+        if place in self.carried.get(ino, ()):
+            return not is_replaced
+        return ino in self.carried and ino in self.thrown_away
 
     def was_changed(self, ino: InodeNo) -> bool:
         """Tell whether the content of *ino* is not what our user saw."""
@@ -131,15 +144,28 @@ class Fitting:
         place = self._places.located(intent.parent, intent.name, ino)
         if place is None or self._fates.was_changed(ino):
             return None
-        is_ours = (
-            ino in self._fates.work.made
-            or ino in self._fates.brought_back.values()
-            or (intent.parent, intent.name) in self._fates.work.put
-        )
-        # What the winner moved with its directory is not at the place that our user meant.
-        if not is_ours and self._was_carried_off(place[0]):
+        if self._is_needed(ino, place):
             return None
+        # What the winner moved with its directory is not at the place that our user meant.
+        is_replaced = (intent.parent, intent.name) in self._fates.work.put
+        if self._fates.was_carried(ino, place, is_replaced=is_replaced):
+            return None
+        if isinstance(intent, intents.Rmdir) and not is_replaced:
+            is_ours = ino in self._fates.work.made or ino in self._fates.brought_back.values()
+            if not is_ours and self._was_carried_off(place[0]):
+                return None
         return replace(intent, parent=place[0], name=place[1])
+
+    def _is_needed(self, ino: InodeNo, place: Place) -> bool:
+        """Tell whether *ino* must keep its name at *place*, which our user meant to take.
+
+        The winner gave it that name; or it has no other, though our user believes it to keep one.
+        """
+        if place in self._fates.winner.given and ino in self._fates.winner.placed:
+            return True
+        found = self._queries.attributes(ino)
+        keeps = self._fates.removed.get(ino, False)
+        return keeps and found is not None and found.nlink == 1
 
     def _was_carried_off(self, directory: InodeNo) -> bool:
         """Tell whether *directory*, or one above it, was moved by the winner."""
@@ -151,6 +177,34 @@ class Fitting:
         return self._carried[directory]
 
     def _rename(self, intent: intents.Rename, ino: InodeNo, replaced: InodeNo) -> Intent | None:
+        if intent.flags & intents.RENAME_EXCHANGE:
+            return self._exchange(intent, ino, replaced)
+        return self._move(intent, ino, replaced)
+
+    def _exchange(self, intent: intents.Rename, one: InodeNo, other: InodeNo) -> Intent | None:
+        """Exchange the two, or move the one that still is where it was."""
+        here = self._places.located(intent.parent, intent.name, one)
+        there = self._places.located(intent.new_parent, intent.new_name, other)
+        if here is None and there is None:
+            return None
+        if here is None:
+            back = replace(
+                intent,
+                parent=intent.new_parent,
+                name=intent.new_name,
+                new_parent=intent.parent,
+                new_name=intent.name,
+                flags=0,
+            )
+            return self._move(back, other, InodeNo(0))
+        if there is None:
+            return self._move(replace(intent, flags=0), one, InodeNo(0))
+        for moved, place in ((one, there), (other, here)):
+            if self._queries.lies_within(place[0], moved):
+                return None
+        return replace(intent, parent=here[0], name=here[1], new_parent=there[0], new_name=there[1])
+
+    def _move(self, intent: intents.Rename, ino: InodeNo, replaced: InodeNo) -> Intent | None:
         source = self._places.located(intent.parent, intent.name, ino)
         new_parent = self._places.home(intent.new_parent)
         if source is None:
@@ -160,12 +214,11 @@ class Fitting:
             return None
         new_name = intent.new_name
         target = self._queries.lookup(new_parent, new_name)
-        if intent.flags & intents.RENAME_EXCHANGE:
-            place = self._places.located(intent.new_parent, intent.new_name, replaced)
-            if place is None:
-                return None
-            new_parent, new_name = place
-        elif target is not None and target.ino != ino and not self._may_replace(target, replaced):
+        if (
+            target is not None
+            and target.ino != ino
+            and not self._may_replace(target, (new_parent, new_name), replaced)
+        ):
             new_parent, new_name = self._places.free(intent.new_parent, new_name, intent.time_ns)
         return replace(
             intent,
@@ -175,8 +228,12 @@ class Fitting:
             new_name=new_name,
         )
 
-    def _may_replace(self, target: Attributes, meant: InodeNo) -> bool:
+    def _may_replace(self, target: Attributes, place: Place, meant: InodeNo) -> bool:
         if target.ino != meant or self._fates.was_changed(target.ino):
+            return False
+        if self._fates.was_carried(target.ino, place, is_replaced=True):
+            return False
+        if self._is_needed(target.ino, place):
             return False
         return not (target.is_directory and self._queries.has_names(target.ino))
 

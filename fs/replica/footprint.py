@@ -135,7 +135,7 @@ class Step(NamedTuple):
             item.id,
             touches,
             _moves_directory(item),
-            isinstance(intent, intents.Unlink | intents.Rmdir),
+            isinstance(intent, intents.Unlink | intents.Rmdir) or item.recorded.replaced != 0,
             content,
             creates,
             InodeNo(item.recorded.ino) if item.recorded.behind_tails else None,

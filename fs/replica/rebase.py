@@ -83,6 +83,7 @@ class Rebase:
         self._tails = tails
         self._appending = appending
         self._outcome = Outcome()
+        self._scratch: dict[InodeNo, OurVersion] = {}
 
     def run(
         self,
@@ -104,6 +105,7 @@ class Rebase:
         for ino, end in ends.items():
             fates.appended[ino] = self._queries.existing(ino).size - end
         fates.carried_off = self._carried_off(fates.winner)
+        self._keep_carried(fates)
         places = Places(self._queries, self._device_name, fates.winner.above())
         returns = Returns(self._queries, fates, places, self._new_ino)
         # Before our first operation, so with numbers before its own.
@@ -146,7 +148,13 @@ class Rebase:
             for ino in sorted(both - appended)
             if (found := self._queries.attributes(ino)) is not None
         }
-        return Fates(winner, work, claims, ours, nameless, dict.fromkeys(appended, 0))
+        removed = {ino: self._has_name(ino) for ino in _removed_by(waiting)}
+        if winner.placed & winner.taken.keys():
+            for ino in sorted(orphans & removed.keys()):
+                self._scratch[ino] = OurVersion.of(self._queries, self._queries.existing(ino))
+        return Fates(
+            winner, work, claims, ours, nameless, dict.fromkeys(appended, 0), removed=removed
+        )
 
     def _written_elsewhere(self, waiting: list[Waiting]) -> set[InodeNo]:
         """Return the files in which we wrote not only at the end."""
@@ -170,6 +178,19 @@ class Rebase:
             for ino in winner.placed & winner.taken.keys()
             if (found := self._queries.attributes(ino)) is not None and found.is_directory
         }
+
+    def _keep_carried(self, fates: Fates) -> None:
+        """Note which of the files that we removed the winner, applied by now, carried off."""
+        if not fates.carried_off:
+            return
+        for ino, has_name in fates.removed.items():
+            for parent, name in self._queries.names_of(ino):
+                if not fates.carried_off.isdisjoint(self._queries.above(parent)):
+                    fates.carried.setdefault(ino, set()).add((parent, name))
+            if ino in fates.carried and not has_name:
+                fates.thrown_away.add(ino)
+                if ino in self._scratch:
+                    fates.ours[ino] = self._scratch[ino]
 
     # -- on top of the winner's --------------------------------------------------------------
 
@@ -211,11 +232,9 @@ class Rebase:
             if mine.nlink > 0:
                 beside = self._queries.names_of(ino) or ours.names
                 parent, name = places.free(*beside[0], mine.ctime_ns, conflict=theirs is not None)
-            # Deleted by the winner, the number is free, and our open handles need not move.
-            new = ino if theirs is None else self._new_ino()
-            if new != ino:
-                self._outcome.moved[ino] = new
-                self._database.change("DELETE FROM orphan WHERE ino = ?", (ino,))
+            # Even if the number is free: others may bring back under it what the winner deleted.
+            new = self._outcome.moved[ino] = self._new_ino()
+            self._database.change("DELETE FROM orphan WHERE ino = ?", (ino,))
             for intent in ours.made_again(new, parent, name):
                 yield intent, mine.version
 
@@ -234,3 +253,17 @@ def _written_by(waiting: Iterable[Waiting]) -> set[InodeNo]:
         for item in waiting
         if isinstance(item.recorded.intent, intents.Write | intents.Truncate | intents.Restore)
     }
+
+
+def _removed_by(waiting: Iterable[Waiting]) -> set[InodeNo]:
+    """Return the files from which *waiting* takes a name away."""
+    removed = set()
+    for item in waiting:
+        match item.recorded.intent:
+            case intents.Unlink():
+                removed.add(InodeNo(item.recorded.ino))
+            case intents.Rename() if item.recorded.replaced:
+                removed.add(InodeNo(item.recorded.replaced))
+            case _:
+                pass
+    return removed

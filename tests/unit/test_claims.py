@@ -258,3 +258,52 @@ def test_a_claim_survives_a_crash_before_it_is_committed(office: Office) -> None
     office.commit(office.a)
     assert office.a.content(b"kept") == b"content"
     assert office.a.names() == [b"kept", b"unrelated"]
+
+
+@pytest.mark.parametrize("saves_over", [False, True])
+def test_a_link_that_we_gave_up_is_not_the_last_name_of_a_file(
+    office: Office, saves_over: bool
+) -> None:
+    rename(office.a, office.d, b"f", office.d, b"link")
+    office.commit(office.a)
+    office.b.replica.apply(Link(office.f, office.d, b"link", office.b.time()))
+    if saves_over:
+        office.b.write(office.b.create(b"g"), b"ours")
+        rename(office.b, ROOT, b"g", office.d, b"link")
+    else:
+        office.b.unlink(b"link", office.d)
+    office.commit(office.b)
+    assert office.b.content(b"link", office.d) == b"content"
+    assert len(office.b.names(office.d)) == (2 if saves_over else 1)
+
+
+@pytest.mark.parametrize("saves_over", [False, True])
+def test_what_we_moved_out_of_a_directory_that_was_moved_is_not_removed(
+    office: Office, saves_over: bool
+) -> None:
+    rename(office.a, ROOT, b"d", ROOT, b"moved")
+    office.commit(office.a)
+    rename(office.b, office.d, b"f", ROOT, b"out")
+    if saves_over:
+        office.b.write(office.b.create(b"g"), b"ours")
+        rename(office.b, ROOT, b"g", ROOT, b"out")
+    else:
+        office.b.write(office.f, b"scratch")
+        office.b.unlink(b"out")
+    office.commit(office.b)
+    assert office.b.content(b"out") == b"content"
+
+
+def test_who_holds_open_what_others_rescue_holds_his_own(office: Office) -> None:
+    """The number of a file without a name is never that under which it comes back elsewhere."""
+    office.b.unlink(b"f", office.d)
+    office.commit(office.b)
+    office.a.write(office.f, b"scratch")
+    office.a.unlink(b"f", office.d, keep=True)
+    office.c.replica.apply(Link(office.f, ROOT, b"kept", office.c.time()))
+    (touched,) = office.commit(office.a)
+    office.commit(office.c)
+    assert office.c.content(b"kept") == b"content"
+    office.a.replica.apply(Forget(touched.moved[office.f]))
+    office.share()
+    assert office.a.content(b"kept") == b"content"
