@@ -10,6 +10,7 @@ file's bytes are acknowledged; its permission bits say whether it is, and are du
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -92,14 +93,12 @@ def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId
     One without a file has left staging, which happens to what the bucket has. Blocking. Raises
     NoSpace, or another OSError that says why the disk refuses; blocks may then be durable or not.
     """
-    anew = False
+    found = False
     for block in blocks:
-        path = staged_path(staging_dir, project, block)
-        try:
-            anew = _synced(path, block) or anew
-        except FileNotFoundError:
-            continue
-    if anew:
+        with contextlib.suppress(FileNotFoundError):
+            _sync(staged_path(staging_dir, project, block), block)
+            found = True
+    if found:
         sync_directory(staging_dir / project)
 
 
@@ -111,11 +110,13 @@ def is_promised(path: Path) -> bool:
     return stat.S_IMODE(path.stat().st_mode) == DURABLE
 
 
-def _synced(path: Path, block: BlockId) -> bool:
-    """Make the file durable; return whether it was not before."""
+def _sync(path: Path, block: BlockId) -> None:
+    """Make the file durable.
+
+    Also one that says it is: whoever marked it may have been killed before its sync, may be at it,
+    or may have failed to sync the directory. If it is true, the sync costs next to nothing.
+    """
     with path.open("rb", buffering=0) as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) == DURABLE:
-            return False
         # The mark first: one sync makes both durable.
         os.fchmod(file.fileno(), DURABLE)
         try:
@@ -127,7 +128,6 @@ def _synced(path: Path, block: BlockId) -> bool:
                 os.fchmod(file.fileno(), NOT_DURABLE)
                 raise
             replace_durably(path, content, DURABLE)
-    return True
 
 
 def _is_whole(path: Path, block: BlockId) -> bool:

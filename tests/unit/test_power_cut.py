@@ -43,6 +43,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.durable import make_directory, write_durably
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.staging import (
+    DURABLE,
     is_promised,
     make_durable,
     stage,
@@ -209,6 +210,21 @@ def test_a_block_whose_sync_failed_once_is_written_again(disk: RecordingDisk) ->
     block, ciphertext = make_block(10_000)
     stage_soon(staging, PROJECT, block, ciphertext)
     disk.fail_next_sync()
+    make_durable(staging, PROJECT, [block])
+    disk.mark("durable")
+    for left in remains(disk, "durable"):
+        assert promised(left, block) == ciphertext
+
+
+def test_a_block_that_a_killed_mount_marked_is_made_durable_all_the_same(
+    disk: RecordingDisk,
+) -> None:
+    """As one that another thread has marked, and is still syncing."""
+    staging = disk.path / "cache/staging"
+    make_directory(staging)
+    block, ciphertext = make_block(10_000)
+    stage_soon(staging, PROJECT, block, ciphertext)
+    staged_path(staging, PROJECT, block).chmod(DURABLE)
     make_durable(staging, PROJECT, [block])
     disk.mark("durable")
     for left in remains(disk, "durable"):
