@@ -20,7 +20,6 @@ KINDS = (
     "unlink",
     "unlink in a directory",
     "rename",
-    "move into an empty directory",
     "move out",
     "rename over",
     "save by renaming",
