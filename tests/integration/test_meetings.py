@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]
         yield one.mountpoint, other.mountpoint
 
 
-def settle(pair: tuple[Path, Path], when: str) -> None:
-    """Wait until each has seen all that the other did: its newest file is its last change."""
-    for who, mount in enumerate(pair):
-        (mount / f".settled-{when}-{who}").touch()
-    for mount in pair:
-        for who in range(len(pair)):
-            eventually((mount / f".settled-{when}-{who}").exists)
+def _has_lines(path: Path, count: int) -> bool:
+    return len(path.read_text().splitlines()) == count
+
+
+def _holds(directory: Path, wanted: dict[str, str]) -> bool:
+    """Tell whether *wanted* is in *directory* by now, and a moment later as well."""
+    if {path.name: path.read_text() for path in directory.iterdir()} != wanted:
+        return False
+    threading.Event().wait(1)
+    return {path.name: path.read_text() for path in directory.iterdir()} == wanted
 
 
 def at_once(*works: Callable[[], object]) -> None:
@@ -57,12 +61,16 @@ def test_two_who_log_at_the_same_time_end_with_all_lines_in_one_file(
                 threading.Event().wait(0.02)
 
     at_once(lambda: log_on(logs[0], "one"), lambda: log_on(logs[1], "other"))
-    settle(pair, "logs")
-    eventually(lambda: logs[0].read_text() == logs[1].read_text())
+
+    def all_lines_of(who: str) -> list[str]:
+        return [f"{who} {n}{rest}" for n in range(_LINES) for rest in ("", " and a half")]
+
+    for log in logs:
+        eventually(partial(_has_lines, log, 4 * _LINES))
     lines = logs[0].read_text().splitlines()
+    assert logs[1].read_text().splitlines() == lines
     for who in ("one", "other"):
-        wanted = [f"{who} {n}{rest}" for n in range(_LINES) for rest in ("", " and a half")]
-        assert [line for line in lines if line.startswith(f"{who} ")] == wanted
+        assert [line for line in lines if line.startswith(f"{who} ")] == all_lines_of(who)
     assert not any(list(mount.glob("*conflict*")) for mount in pair)
 
 
@@ -75,15 +83,14 @@ def test_a_move_that_was_acknowledged_outlives_a_removal_elsewhere(
     for number in range(6):
         (mover / f"take{number}").mkdir()
         (mover / f"take{number}" / "m").write_text(f"take {number}")
-        settle(pair, f"take{number}")
-
+        eventually((remover / f"take{number}" / "m").exists)
         (remover / f"take{number}" / "m").unlink()
         (remover / f"take{number}").rmdir()
         with contextlib.suppress(FileNotFoundError):  # it has heard of it: there is no race
             (mover / f"take{number}" / "m").rename(mover / "keep" / str(number))
             moved.append(number)
-    settle(pair, "takes")
     assert moved, "no move was in time"
+    wanted = {str(number): f"take {number}" for number in moved}
+
     for mount in pair:
-        found = {path.name: path.read_text() for path in (mount / "keep").iterdir()}
-        assert found == {str(number): f"take {number}" for number in moved}
+        eventually(partial(_holds, mount / "keep", wanted))
