@@ -13,6 +13,7 @@ a new file waits for its content, but not for long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from lucidnode.fs.replica.footprint import Line, Step, row_of
@@ -97,13 +98,33 @@ class Fences:
 
 def choose(line: Iterable[Step], contents: Contents, shipping: Shipping, most_rows: int) -> Choice:
     """Choose for an entry of about *most_rows* rows."""
+    steps = list(islice(line, WINDOW))
+    lost = _lost(steps)
+    waiting = _not_to_be_seen(lost, contents, shipping)
+    while True:
+        choice = _chosen(steps, contents, shipping, most_rows, waiting)
+        ready = {step.id for step in choice.ready}
+        about = {ino for step in choice.ready for ino in (step.creates, step.behind)}
+        seen = {ino for ino, gone in lost.items() if ino in about and gone.id not in ready}
+        if seen <= waiting:
+            return choice
+        waiting |= seen
+
+
+def _chosen(
+    steps: list[Step],
+    contents: Contents,
+    shipping: Shipping,
+    most_rows: int,
+    waiting: set[InodeNo],
+) -> Choice:
     chosen = Choice([], [])
     held = _Held()
     rows = 0
-    for looked_at, step in enumerate(line):
-        if rows > most_rows or looked_at >= WINDOW:
+    for step in steps:
+        if rows > most_rows:
             break
-        if _is_free(step, contents, shipping) and not held.meets(step):
+        if _is_free(step, contents, shipping, waiting) and not held.meets(step):
             chosen.ready.append(step)
             rows += len(step.touches.rows) + len(step.touches.changed)
         else:
@@ -112,10 +133,48 @@ def choose(line: Iterable[Step], contents: Contents, shipping: Shipping, most_ro
     return chosen
 
 
-def _is_free(step: Step, contents: Contents, shipping: Shipping) -> bool:
+def _lost(steps: list[Step]) -> dict[InodeNo, Step]:
+    """Return the files whose bytes were gone before they were packed, and what removed each.
+
+    No content of them comes any more. Who saves often replaces a save that nobody else has seen.
+    """
+    content: dict[InodeNo, int] = {}
+    tails: dict[InodeNo, int] = {}
+    gone: dict[InodeNo, Step] = {}
+    for step in steps:
+        if step.content is not None:
+            content[step.content] = step.id
+        for ino in step.touches.born_or_gone:
+            if ino in tails and ino not in {step.creates, step.content}:
+                gone.setdefault(ino, step)
+        if step.behind is not None:
+            tails[step.behind] = step.id
+    return {
+        ino: gone[ino]
+        for ino, at in tails.items()
+        if ino in gone and (ino not in content or at > content[ino])
+    }
+
+
+def _not_to_be_seen(
+    lost: dict[InodeNo, Step], contents: Contents, shipping: Shipping
+) -> set[InodeNo]:
+    """Return those of *lost* that wait, since what removes them does: from the last one back."""
+    waiting: set[InodeNo] = set()
+    for ino, removal in sorted(lost.items(), key=lambda each: each[1].id, reverse=True):
+        if not _is_free(removal, contents, shipping, waiting):
+            waiting.add(ino)
+    return waiting
+
+
+def _is_free(step: Step, contents: Contents, shipping: Shipping, waiting: set[InodeNo]) -> bool:
     if step.content is not None:
         return step.id <= contents.ready.get(step.content, step.id - 1)
+    if step.behind in waiting:
+        return step.mark
     if (ino := step.creates) is not None:
+        if ino in waiting:
+            return False
         is_whole = ino in contents.ready or (
             ino not in contents.on_their_way and not shipping.unfinished(ino)
         )

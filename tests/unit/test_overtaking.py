@@ -172,6 +172,77 @@ def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tai
     pair.agree()
 
 
+def _saved(pair: Pair, text: bytes) -> InodeNo:
+    """Save *text* as `doc` by rename, in a tail that is not packed yet."""
+    new = pair.a.create(b"tmp")
+    pair.a.replica.put_tail(new, 0, text, pair.a.time())
+    pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    return new
+
+
+@pytest.mark.parametrize("saves", [2, 3, 40])
+def test_a_save_that_the_next_one_replaced_before_it_was_packed_is_never_seen(
+    pair: Pair, saves: int
+) -> None:
+    pair.a.write(pair.a.create(b"doc"), b"old")
+    pair.agree()
+    for number in range(saves):
+        _saved(pair, b"save %d" % number)
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"old"
+    assert pair.b.names() == [b"doc", b"other"]
+    pair.arrive(b"save %d" % (saves - 1))
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"save %d" % (saves - 1)
+    assert not pair.a.replica.has_work()
+    pair.agree()
+
+
+def test_who_saves_without_a_pause_is_followed(pair: Pair) -> None:
+    pair.a.write(pair.a.create(b"doc"), b"old")
+    pair.agree()
+    for number in range(10):
+        for part in range(3):
+            _saved(pair, b"save %d.%d" % (number, part))
+        pair.commit_all()
+        assert pair.b.content(b"doc") == (b"on %d" % (number - 1) if number else b"old")
+        _saved(pair, b"on %d" % number)
+        pair.arrive(b"save %d.2" % number)
+        pair.commit_all()
+        assert pair.b.content(b"doc") == b"save %d.2" % number
+        pair.arrive(b"on %d" % number)
+    pair.agree()
+
+
+def test_a_save_of_which_only_a_part_was_packed_is_never_seen(pair: Pair) -> None:
+    pair.a.write(pair.a.create(b"doc"), b"old")
+    pair.agree()
+    first = pair.a.create(b"tmp")
+    pair.a.write(first, b"a part")
+    pair.a.replica.put_tail(first, 6, b" and the rest", pair.a.time())
+    pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    _saved(pair, b"second")
+    pair.arrive(b"a part")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"old"
+    pair.arrive(b"second")
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"second"
+    pair.agree()
+
+
+def test_what_was_made_and_deleted_before_it_was_packed_holds_up_nothing(pair: Pair) -> None:
+    gone = pair.a.create(b"tmp")
+    pair.a.replica.put_tail(gone, 0, b"never mind", pair.a.time())
+    pair.a.unlink(b"tmp")
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert pair.b.names() == [b"other"]
+    assert not pair.a.replica.has_work()
+    pair.agree()
+
+
 def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
     file = pair.a.create(b"doc")
     pair.a.write(file, b"old")
