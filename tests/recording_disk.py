@@ -50,6 +50,15 @@ class RecordingDisk:
         """Have the next sync of a file with anything to bring down end in EIO, once."""
         os.setxattr(self.path, b"user.fail_sync", b"1")
 
+    @contextlib.contextmanager
+    def faulty(self, fault: str) -> Iterator[None]:
+        """Have no file be opened to be read: *fault* is the number of an error, or `hang`."""
+        os.setxattr(self.path, b"user.fault", fault.encode())
+        try:
+            yield
+        finally:
+            os.setxattr(self.path, b"user.fault", b"")
+
     def steps(self) -> list[Step]:
         """Return everything so far, in order."""
         raw, at, found = self.record.read_bytes(), 0, []

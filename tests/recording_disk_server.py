@@ -2,9 +2,10 @@
 
     python recording_disk_server.py MOUNTPOINT RECORD
 
-Each step (tests/disk_record.py) is in the file RECORD before the caller goes on. Two extended
+Each step (tests/disk_record.py) is in the file RECORD before the caller goes on. Three extended
 attributes of the highest directory speak to it: `user.mark` has a text recorded, `user.fail_sync`
-has the next sync that has anything of a file to bring down end in EIO.
+has the next sync that has anything of a file to bring down end in EIO. While `user.fault` is a
+number, files cannot be opened to be read for that error; while it is `hang`, opening them lasts.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Recorder(pyfuse3.Operations):
         self._links: dict[int, int] = {ROOT: 2}
         self._unsynced: set[int] = set()
         self._fail_next = False
+        self._fault = ""
 
     def _note(self, step: Step) -> None:
         raw = msgspec.msgpack.encode(step)
@@ -160,6 +162,11 @@ class Recorder(pyfuse3.Operations):
         self._note(Rename(parent_inode_old, name_old, parent_inode_new, name_new, ino))
 
     async def open(self, inode: int, flags: int, ctx: Any) -> pyfuse3.FileInfo:
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            while self._fault == "hang":
+                await asyncio.sleep(0.01)
+            if self._fault:
+                raise pyfuse3.FUSEError(int(self._fault))
         return pyfuse3.FileInfo(fh=inode, keep_cache=True)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -209,6 +216,8 @@ class Recorder(pyfuse3.Operations):
                 self._note(Mark(value.decode()))
             case b"user.fail_sync":
                 self._fail_next = True
+            case b"user.fault":
+                self._fault = value.decode()
             case _:
                 raise pyfuse3.FUSEError(errno.ENOTSUP)
 

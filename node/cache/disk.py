@@ -42,6 +42,15 @@ UPKEEP = 1.0
 _CLEAR_BATCH = 256
 _GRAVE = {errno.ESTALE, errno.ETIMEDOUT}
 _CONFIGURATION = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_NO_FAULT_OF_A_BLOCK = _GRAVE | {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+"""Faults under which every block would be dropped, and each of them is as good as it was."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 T = TypeVar("T")
@@ -240,7 +249,8 @@ class DiskCache:
                     )
                 self._drop(block)
             case OSError() as fault:
-                self._drop(block)
+                if fault.errno not in _NO_FAULT_OF_A_BLOCK:
+                    self._drop(block)  # a bad sector, for all we know: elsewhere it may last
                 self._failed(self._reading, fault)
             case _:
                 pass  # a broken invariant; whoever awaits the reading raises it

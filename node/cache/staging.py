@@ -30,6 +30,9 @@ from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
 STALE_NS = 3600 * 10**9
 """Nanoseconds after which a file being written was left by a mount that died."""
 
+DEADLINE_S = 5.0
+"""Seconds after which a disk that is asked for one block counts as hanging, as in the cache."""
+
 _ENTRY = "entry"
 _THREADS = 4
 
@@ -125,7 +128,7 @@ class Staging:
         Raises Unavailable if the disk cannot be read.
         """
         async with self._books:
-            found = await self._run(_look_up, self._path, project, list(blocks))
+            found = await self._look(_look_up, self._path, project, list(blocks))
             for block, staged in found:
                 self._forget(project, block)
                 self._held.setdefault(project, {})[block] = staged
@@ -138,7 +141,7 @@ class Staging:
         Raises NotThere if it has no file, Corrupt if the file is damaged, and Unavailable if the
         disk fails now.
         """
-        return await self._run(_load, staged_path(self._path, project, block), block)
+        return await self._look(_load, staged_path(self._path, project, block), block)
 
     async def read(self, project: ProjectId, block: BlockId) -> bytes | None:
         """Return the verified block, or None if it cannot be had from here."""
@@ -170,7 +173,7 @@ class Staging:
     async def is_promised(self, project: ProjectId, block: BlockId) -> bool:
         """Tell whether *block* was made durable, or may have been: its loss is somebody's loss."""
         try:
-            return await self._run(is_promised, staged_path(self._path, project, block))
+            return await self._look(is_promised, staged_path(self._path, project, block))
         except Unavailable:
             return True
 
@@ -203,6 +206,17 @@ class Staging:
             self._bytes -= staged.size
         if not blocks:
             self._held.pop(project, None)
+
+    async def _look(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do as `_run`, and raise Unavailable as well if the disk does not answer.
+
+        What hangs keeps its thread, and no more than _THREADS can; the rest gives up its turn.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await self._run(work, *args, **kwargs)
+        except TimeoutError:
+            raise Unavailable(f"staging in {self._path}: no answer for {DEADLINE_S:g} s") from None
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,102 @@
+"""A disk of the cache that fails in each way a disk can: a miss, and never an error to a program."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from disk_fixture import PROJECT, ManualClock, make_block, stage_early
+from file_layer_fixture import BLOCK, file_layer
+from recording_disk import RecordingDisk, recording_disk
+
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.errors import Unavailable
+from lucidnode.node.client.guarded_disk import TOPIC
+
+pytestmark = pytest.mark.fuse
+
+FAULTS = [errno.EIO, errno.EACCES, errno.EMFILE, errno.ENOTDIR, errno.ESTALE]
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingDisk]:
+    with recording_disk(tmp_path_factory.mktemp("failing")) as disk:
+        yield disk
+
+
+@pytest.fixture
+def disk(mounted: RecordingDisk) -> RecordingDisk:
+    mounted.fresh()
+    return mounted
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda code: errno.errorcode[code])
+async def test_a_program_reads_what_the_disk_of_the_cache_does_not_give(
+    tmp_path: Path, disk: RecordingDisk, fault: int, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("The cache fails")
+    content = os.urandom(2 * BLOCK)
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, content)
+        await layer.files.flush(handle)
+    shutil.move(tmp_path / "blocks", disk.path / "blocks")
+    (tmp_path / "blocks").symlink_to(disk.path / "blocks")
+    async with file_layer(tmp_path) as layer:
+        with disk.faulty(str(fault)):
+            assert await layer.contents(ino) == content
+        assert layer.alerts.is_on(TOPIC)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda code: errno.errorcode[code])
+async def test_the_daemon_takes_a_fault_for_a_miss_and_keeps_what_is_not_at_fault(
+    disk: RecordingDisk, fault: int, expected_warnings: list[str]
+) -> None:
+    clock = ManualClock()
+    alerts = Alerts(clock)
+    expected_warnings.append("is off for now")
+    mark = CacheMark(disk.path / "cache", None)
+    async with DiskCache.open(mark, 1 << 20, 0, clock, alerts) as cache:
+        blocks = [make_block() for _ in range(4)]
+        for block, ciphertext in blocks:
+            assert await cache.put(block, ciphertext)
+        with disk.faulty(str(fault)):
+            for block, _ in blocks[:3]:
+                assert await cache.get(block) is None
+        assert alerts.is_on(TOPIC)
+        clock.now += 60
+        await cache.tend()
+        assert not alerts.is_on(TOPIC)
+        found = [await cache.get(block) for block, _ in blocks]
+        lost = 3 if fault in {errno.EIO, errno.ENOTDIR} else 0  # the file itself may be bad
+        assert found == [None] * lost + [ciphertext for _, ciphertext in blocks[lost:]]
+
+
+class NoCache:
+    async def adopt(self, block: object, staged: Path, size: int) -> None:
+        """Leave the file where it is."""
+
+
+async def test_what_waits_for_its_upload_on_a_hanging_disk_is_away_and_not_waited_for(
+    disk: RecordingDisk,
+) -> None:
+    block, ciphertext = make_block()
+    directory = disk.path / "cache"
+    directory.mkdir()
+    stage_early(directory / "staging", PROJECT, block, ciphertext)
+    async with Staging.open(CacheMark(directory, None), NoCache(), ManualClock()) as staging:
+        with disk.faulty("hang"):
+            async with asyncio.timeout(10), asyncio.TaskGroup() as asking:
+                asked = [asking.create_task(staging.read(PROJECT, block)) for _ in range(20)]
+                with pytest.raises(Unavailable, match="no answer"):
+                    await staging.load(PROJECT, block)
+            assert [task.result() for task in asked] == [None] * 20
+        assert await staging.load(PROJECT, block) == ciphertext
