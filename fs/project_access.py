@@ -62,6 +62,11 @@ class ProjectAccess:
         return self._view.me.role != "viewer"
 
     @property
+    def device(self) -> DeviceId:
+        """The id of this machine."""
+        return self._view.me.device
+
+    @property
     def workstation(self) -> str:
         """What people call this machine; it goes into the names of conflict copies."""
         return self._membership.label.device

@@ -31,7 +31,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import sync_directory
 from lucidnode.node.client.errors import Malformed, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, entry_hash, follows
+from lucidnode.node.client.journal import EntryHeader, entry_hash, follows, is_sound
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 REPLICA_FILE = "replica.db"
@@ -39,6 +39,9 @@ LOST_FILE = "replica.lost.db"
 """The replica that was replaced last, whole: for people who miss something."""
 
 _NEW_FILE = "replica.new.db"
+
+_LOOKED_AT = 256
+"""Entries before the head that are looked at for a sign that others judged one otherwise."""
 
 _NOTHING = Seq(0)
 
@@ -61,6 +64,10 @@ class Journal(JournalService, Protocol):
 
 class Access(Protocol):
     """What one member may do in one project (ProjectAccess)."""
+
+    @property
+    def device(self) -> DeviceId:
+        """The id of this machine."""
 
     @property
     def workstation(self) -> str:
@@ -116,6 +123,67 @@ async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
     return Findings(head.seq, False, seq, tuple(lost), can_put_back=free)
 
 
+@dataclass(frozen=True, slots=True)
+class OtherVerdicts:
+    """What a new look at the journal made of it, where it differs from this workstation's.
+
+    *unheard* are entries of this workstation that count as empty for whoever reads the journal now:
+    what is in them nobody else has.
+    """
+
+    unheard: tuple[Seq, ...]
+
+
+async def examine_verdicts(
+    journal: Journal, access: Access, directory: Path, head: Head, clock: Clock
+) -> OtherVerdicts | None:
+    """Judge the journal up to *head*, which stands, anew if a sign says that it is worth it.
+
+    Returns None if the verdicts are the same. The sign is an entry by a device of the studio that
+    counts as empty here, or that follows *head* as judged otherwise: each entry says what its
+    author made of the one before. *directory* is the project's. Raises a NodeError or FsError.
+    """
+    await access.refresh()
+    if not await _is_contradicted(journal, access, head):
+        return None
+    _remove(directory / _NEW_FILE)
+    new = Replica.open(directory / _NEW_FILE, access.keys().replica, access.workstation)
+    judged = _Judged(access, new)
+    try:
+        await _caught_up(journal, access, new, clock, judged, last=head.seq)
+        if new.head() == head:
+            return None
+    finally:
+        new.close()
+        _remove(directory / _NEW_FILE)
+    unheard: list[Seq] = []
+    for seq, link in sorted(judged.links.items()):
+        kept = await journal.kept(access.keys().project, seq)
+        is_ours = kept is not None and EntryHeader.parse(kept).device == access.device
+        if kept is not None and is_ours and link != entry_hash(kept):
+            unheard.append(seq)
+    return OtherVerdicts(tuple(unheard))
+
+
+async def _is_contradicted(journal: Journal, access: Access, head: Head) -> bool:
+    project, seq, link = access.keys().project, Seq(head.seq + 1), head.link
+    behind = await journal.entry(project, seq)
+    if behind is not None and behind.body is not None and _previous_or(behind.body, link) != link:
+        return _is_by_a_writer(access, seq, behind.body)
+    for number in range(head.seq, max(0, head.seq - _LOOKED_AT), -1):
+        slot = await journal.entry(project, Seq(number))
+        if slot is None or slot.body is None:
+            return False
+        if link != slot.hash:
+            return _is_by_a_writer(access, Seq(number), slot.body)
+        link = _previous(slot.body)
+    return False
+
+
+def _is_by_a_writer(access: Access, seq: Seq, entry: bytes) -> bool:
+    return is_sound(access.keys().project, seq, entry, access.writer_key)
+
+
 async def has_leftovers(journal: Journal, project: ProjectId, head: Head) -> bool:
     """Tell whether the daemon keeps entries of another history than *head*, which stands.
 
@@ -169,7 +237,7 @@ async def start_again(
         _remove(directory / _NEW_FILE)
         new = Replica.open(directory / _NEW_FILE, access.keys().replica, access.workstation)
         try:
-            await _caught_up(journal, access, new, clock)
+            await _caught_up(journal, access, new, clock, _Bystander(access))
             files = old.unsent_files() | await _files_of(journal, access, lost)
             carried = carry(old, new, files, access.workstation, clock.wall_ns())
             await new.barrier()
@@ -183,16 +251,23 @@ async def start_again(
     return carried
 
 
-async def _caught_up(journal: Journal, access: Access, replica: Replica, clock: Clock) -> None:
-    """Apply every entry of the bucket to *replica*, judged as a mount judges them."""
+async def _caught_up(
+    journal: Journal,
+    access: Access,
+    replica: Replica,
+    clock: Clock,
+    hooks: _Bystander,
+    last: Seq | None = None,
+) -> None:
+    """Apply every entry of the bucket, up to *last*, to *replica*, judged as a mount does."""
     async with asyncio.TaskGroup() as tasks:
         ahead = EntriesAhead(journal.entry, clock, tasks)
         committer = Committer(
             replica,
-            _Reading(journal, ahead),
+            _Reading(journal, ahead, last),
             access.keys().project,
             _codec(access),
-            _Bystander(access),
+            hooks,
             Alerts(clock),
             clock,
         )
@@ -241,6 +316,13 @@ def _previous(entry: bytes) -> bytes:
     return EntryHeader.parse(entry).previous
 
 
+def _previous_or(body: bytes, link: bytes) -> bytes:
+    try:
+        return _previous(body)
+    except Malformed:
+        return link
+
+
 def _codec(access: Access) -> EntryCodec:
     return EntryCodec(access.keys, _NOBODY, access.writer_key, os.urandom)
 
@@ -248,11 +330,14 @@ def _codec(access: Access) -> EntryCodec:
 class _Reading:
     """The journal for a replica that only follows."""
 
-    def __init__(self, journal: Journal, ahead: EntriesAhead[Slot]) -> None:
+    def __init__(self, journal: Journal, ahead: EntriesAhead[Slot], last: Seq | None) -> None:
         self._ahead = ahead
+        self._last = last
         self.proven = journal.proven
 
     async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+        if self._last is not None and seq > self._last:
+            return None
         return await self._ahead.entry(project, seq)
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:  # noqa: ARG002
@@ -270,3 +355,16 @@ class _Bystander:
 
     def touched(self, touched: Touched) -> None:
         """Nobody has a file open."""
+
+
+class _Judged(_Bystander):
+    """Takes note of the link to each entry, which says whether it was applied."""
+
+    def __init__(self, access: Access, replica: Replica) -> None:
+        super().__init__(access)
+        self._replica = replica
+        self.links: dict[Seq, bytes] = {}
+
+    def touched(self, touched: Touched) -> None:  # noqa: ARG002
+        head = self._replica.head()
+        self.links[head.seq] = head.link

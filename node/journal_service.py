@@ -31,13 +31,11 @@ from lucidnode.node.client.journal import (
     EntryHeader,
     entry_hash,
     follows,
-    is_entry_of,
+    is_sound,
     signed,
     signing_message,
-    split_signed,
 )
 from lucidnode.node.client.msgpack import decoded
-from lucidnode.node.client.public_keys import verify
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
 from lucidnode.node.object_shape import journal_shape
@@ -330,21 +328,6 @@ class JournalService:
             "workstation has seen it.",
             f"Run `lucidnode repair {project}`.",
         )
-
-
-def is_sound(
-    project: ProjectId, seq: Seq, entry: bytes, key_of: Callable[[DeviceId], bytes | None]
-) -> bool:
-    """Tell whether a device that *key_of* knows made *entry* for this place.
-
-    All that can be told without the project's keys. *key_of* gives a device's Ed25519 key, or None
-    if its entries are not meant.
-    """
-    if not is_entry_of(project, seq, entry):
-        return False
-    unsigned, signature = split_signed(entry)
-    public = key_of(EntryHeader.parse(unsigned).device)
-    return public is not None and verify(public, signing_message(unsigned), signature)
 
 
 async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:

@@ -21,6 +21,7 @@ from lucidnode.fs.repair import (
     LOST_FILE,
     Findings,
     examine,
+    examine_verdicts,
     has_leftovers,
     put_back,
     start_again,
@@ -45,8 +46,8 @@ _SHOWN = 20
     "--start-again",
     "wants_new_start",
     is_flag=True,
-    help="Start again from the bucket even if nothing is missing there: for a workstation that "
-    "judged an entry differently than the others did.",
+    help="Start again from the bucket even if nothing is missing there and nothing was judged "
+    "otherwise than by the others.",
 )
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @passphrase_file
@@ -101,13 +102,20 @@ async def _repair(
     project = access.keys().project
     with contextlib.closing(open_replica(home, access)) as replica:
         findings = await examine(client, project, replica.head())
-        click.echo(_said(access.name, findings))
+        lost = findings.lost
         if findings.stands:
             if await has_leftovers(client, project, replica.head()):
                 await client.forget(project)
-            if not wants_new_start:
+            others = await examine_verdicts(
+                client, access, project_directory(home, project), replica.head(), SystemClock()
+            )
+            click.echo(_judged(access.name, findings) if others else _said(access.name, findings))
+            if others is not None:
+                lost = others.unheard
+            elif not wants_new_start:
                 return
         elif wants_put_back:
+            click.echo(_said(access.name, findings))
             if not findings.can_put_back:
                 raise click.ClickException(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
@@ -118,14 +126,17 @@ async def _repair(
             click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
             return
         elif findings.can_put_back:
+            click.echo(_said(access.name, findings))
             click.echo(
                 f"Kept here: {_entries(findings)}. `lucidnode repair {access.name} --put-back` puts "
                 "that back for everybody; starting again gives it up."
             )
+        else:
+            click.echo(_said(access.name, findings))
     _confirm("Start again from the bucket, and keep what others never got beside theirs?", yes=yes)
     directory = project_directory(home, project)
     replica = open_replica(home, access)
-    carried = await start_again(client, access, directory, replica, findings.lost, SystemClock())
+    carried = await start_again(client, access, directory, replica, lost, SystemClock())
     click.echo(f"{access.name} stands on the bucket's history again.")
     for path in carried[:_SHOWN]:
         click.echo(f"  kept: {path}")
@@ -141,13 +152,20 @@ def _said(name: str, findings: Findings) -> str:
     if findings.stands:
         return (
             f"{name} stands on journal entry {findings.head}, and the bucket has it: "
-            "nothing to repair. If an alert says that others stand on another history all the "
-            f"same, `lucidnode repair {name} --start-again` judges all of it anew."
+            "nothing to repair."
         )
     common = f"the newest that both have is {findings.common}" if findings.common else "none"
     return (
         f"{name} stands on journal entry {findings.head}, which the bucket does not have as this "
         f"workstation has seen it; of those known here, {common}."
+    )
+
+
+def _judged(name: str, findings: Findings) -> str:
+    return (
+        f"{name} stands on journal entry {findings.head}, and the bucket has it, but this "
+        "workstation has judged an entry before it otherwise than the others: what it has made "
+        "of the project since is not what they have."
     )
 
 

@@ -22,12 +22,14 @@ an entry of a newer version, which stops it, from garbage, which it skips.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from blake3 import blake3
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ, DeviceId, ProjectId, Seq
+from lucidnode.node.client.public_keys import verify
 from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
 
 FORMAT = 1
@@ -143,6 +145,21 @@ def is_entry_of(project: ProjectId, seq: Seq, body: bytes) -> bool:
     except Malformed:
         return False
     return header.project == project and header.seq == seq
+
+
+def is_sound(
+    project: ProjectId, seq: Seq, entry: bytes, key_of: Callable[[DeviceId], bytes | None]
+) -> bool:
+    """Tell whether a device that *key_of* knows made *entry* for this place.
+
+    All that can be told without the project's keys. *key_of* gives a device's Ed25519 key, or None
+    if its entries are not meant.
+    """
+    if not is_entry_of(project, seq, entry):
+        return False
+    unsigned, signature = split_signed(entry)
+    public = key_of(EntryHeader.parse(unsigned).device)
+    return public is not None and verify(public, signing_message(unsigned), signature)
 
 
 def entry_hash(entry: bytes) -> bytes:

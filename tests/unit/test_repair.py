@@ -49,6 +49,10 @@ class Access:
         self._desk = desk
         self.workstation = desk.node.name
 
+    @property
+    def device(self) -> DeviceId:
+        return self._desk.daemon.device
+
     def keys(self) -> ProjectKeys:
         return KEYS
 
@@ -98,6 +102,12 @@ class Office:
 
     async def examined(self, desk: Desk) -> repair.Findings:
         return await repair.examine(self.daemon(desk), PROJECT, desk.node.replica.head())
+
+    async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
+        node = desk.node
+        return await repair.examine_verdicts(
+            self.daemon(desk), Access(desk), node.path.parent, node.replica.head(), self.clock
+        )
 
     async def start_again(self, desk: Desk, lost: tuple[Seq, ...] = ()) -> list[str]:
         """Have *desk* start again, in a directory as a home has it."""
@@ -271,3 +281,32 @@ async def test_what_a_broken_off_repair_left_is_swept_away(office: Office) -> No
     assert await office.start_again(office.a, (Seq(1),)) == ["one"]
     await office.settle(office.a, office.b)
     assert office.b.node.content(b"one") == b"content of one"
+
+
+async def test_who_judged_an_entry_otherwise_finds_it_and_starts_again_with_all_of_its_own(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    """Two did not know the same devices: each goes on, and counts the other's entries as empty."""
+    expected_warnings += ["counts as empty", "another history"]
+    a, b = office.a, office.b
+    await office.commit(a, b"old")
+    known = a.devices.pop(b.daemon.device)
+    await office.settle(b)
+    await office.commit(b, b"of b")
+    await office.settle(a)
+    await office.commit(a, b"of a")
+    await office.settle(b)
+    assert a.node.names() == [b"of a", b"old"]
+    assert b.node.names() == [b"of b", b"old"]
+    assert (await office.examined(a)).stands
+    assert await office.verdicts(a) is None, "b is not of the studio as far as a knows"
+    a.devices[b.daemon.device] = known
+    assert await office.verdicts(b) is None, "b judged as everybody does"
+    found = await office.verdicts(a)
+    assert found == repair.OtherVerdicts((Seq(3),))
+    assert not (a.node.path.parent / "replica.new.db").exists()
+    assert await office.start_again(a, found.unheard) == ["of a"]
+    await office.settle(a, b)
+    assert a.node.rows() == b.node.rows()
+    assert a.node.names() == [b"of a", b"of b", b"old"]
+    assert await office.verdicts(a) is None
