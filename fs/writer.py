@@ -301,7 +301,8 @@ class Writer:
                 if sealing.error is not None:
                     raise sealing.error
             await self._record(file)
-            while resting.pieces:
+            # Whoever is short of memory brings down other people's files: theirs may go meanwhile.
+            while resting.pieces and not file.abandoned:
                 piece = resting.pieces[0]
                 self._replica.put_tail(
                     file.ino, piece.offset, piece.data, file.time_ns, appended=file.appends

@@ -184,6 +184,7 @@ class Run:
         self._chance = Random(world.chance.random())
         self._shared = self._log = self._own = 0
         self._ino = InodeNo(0)
+        self._syncing: asyncio.Task[None] | None = None
 
     async def steps(self) -> None:
         """Do STEPS random things; a full disk ends none of them but the one it meets."""
@@ -192,6 +193,13 @@ class Run:
         if self._program.private is not None:
             self._own = await self._opened(self._program.named)
             self._ino = self._files.lookup(ROOT, self._program.named).ino
+        try:
+            await self._act()
+        finally:
+            if self._syncing is not None:
+                self._syncing.cancel()
+
+    async def _act(self) -> None:
         for _ in range(STEPS):
             name = self._chance.choice(_ACTIONS)
             try:
@@ -287,6 +295,7 @@ class Run:
             raise
         final = b"own-%d" % self._program.number
         self._files.rename(ROOT, name, ROOT, final, 0)
+        await self._synced()
         if self._program.private is not None:
             self._files.release(self._own)
         self._own, self._ino = handle, made.ino
@@ -296,7 +305,7 @@ class Run:
         content = self._program.private
         if content is not None:
             offset = self._chance.randrange(len(content.now) + 3000)
-            data = self._chance.randbytes(self._chance.choice([1, 900, 70_000]))
+            data = self._chance.randbytes(self._chance.choice([1, 900, 70_000, BLOCK, 2 * BLOCK]))
             await self._files.write(self._own, offset, data)
             content.write(offset, data)
 
@@ -313,14 +322,30 @@ class Run:
             assert bytes(await self._files.read(self._own, 0, 1 << 40)) == content.now
 
     async def _private_sync(self) -> None:
+        """Begin to sync, and write on meanwhile."""
         content = self._program.private
         if content is not None:
-            mark = len(content.since) - 1
-            await self._files.sync(self._own)
-            content.acknowledged(mark)
+            await self._synced()
+            self._syncing = asyncio.ensure_future(self._sync_private(content, self._own))
+            await asyncio.sleep(0)
+
+    async def _sync_private(self, content: Versions, handle: int) -> None:
+        newest = content.since[-1]
+        try:
+            await self._files.sync(handle)
+        except NoSpace:
+            self._world.happened["no space"] += 1
+        else:
+            content.acknowledged(next(at for at, it in enumerate(content.since) if it is newest))
+
+    async def _synced(self) -> None:
+        """Let a sync that was begun end: before its handle is closed, and before the next."""
+        if self._syncing is not None:
+            await self._syncing
 
     async def _remove(self) -> None:
         if self._program.private is not None:
+            await self._synced()
             self._files.unlink(ROOT, self._program.named)
             self._files.release(self._own)
             self._program.private = None
@@ -331,7 +356,8 @@ _ACTIONS = (
     + ["late_write", "sync", "reopen", "append", "append", "sync_log", "pack", "make"]
     + ["read"] * 3
     + ["private_write"] * 4
-    + ["truncate", "private_read", "private_sync", "remove"]
+    + ["private_read", "private_sync"] * 2
+    + ["truncate", "remove"]
 )
 
 

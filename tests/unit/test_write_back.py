@@ -13,6 +13,7 @@ from file_layer_fixture import BLOCK, PROJECT, file_layer
 
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.file_system import AttributeChanges
+from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.write.flusher import MAX_AGE_S
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import is_promised
@@ -223,6 +224,23 @@ async def test_a_rewrite_of_staged_bytes_shows_and_is_the_one_that_is_named(
         assert await layer.contents(ino) == data
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == data
+
+
+async def test_a_writer_short_of_memory_does_not_suffer_from_a_file_that_goes(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path, max_buffered=2 * BLOCK) as layer:
+        ino, gone = await layer.create(b"gone")
+        await layer.files.write(gone, 0, b"x" * (BLOCK + 200_000))
+        await until(lambda: layer.unsaved.of(ino).staged.end == BLOCK)
+        stays, handle = await layer.create(b"stays")
+        writing = asyncio.ensure_future(layer.files.write(handle, 0, b"y" * (2 * BLOCK - 100_000)))
+        while not layer.unsaved.of(ino).lock.locked():
+            await asyncio.sleep(0)
+        layer.files.unlink(ROOT, b"gone")
+        layer.files.release(gone)
+        await writing
+        assert await layer.contents(stays) == b"y" * (2 * BLOCK - 100_000)
 
 
 async def test_what_could_not_be_staged_lies_under_what_was_written_since(tmp_path: Path) -> None:
