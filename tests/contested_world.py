@@ -337,6 +337,7 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
     inodes_after = {found.ino for found in after.values()}
     entries = {found.entry for found in before.values()}
     gone = [found for found in before.values() if found.content not in contents_after]
+    there = {found.entry for found in after.values()}
     renamed = {
         path: found
         for path, found in after.items()
@@ -346,7 +347,7 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
     return Deed(
         put=frozenset(contents_after - contents_before),
         removed=frozenset(f.content for f in gone if f.ino not in inodes_after),
-        replaced=frozenset(replaced & {f.content for f in gone}),
+        replaced=frozenset(f.content for f in gone if f.content in replaced or f.entry in there),
         overwrote=frozenset(f.content for f in gone if f.ino in inodes_after),
         claimed={p: f.content for p, f in renamed.items() if f.entry not in entries},
         carried={p: f.content for p, f in renamed.items() if f.entry in entries},

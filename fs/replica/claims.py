@@ -130,10 +130,10 @@ class _Search:
         self._work = work
         self._holders = {parent for parent, _ in work.put}
         self._named = set(work.put.values())
-        # A directory that both moved stays where the winner moved it: ours is no claim then.
+        # Also one that the winner moved, too: it stays where he moved it, with all that was in it.
         self._moved = {
             ino
-            for ino in self._named - work.made - winner.placed
+            for ino in self._named - work.made
             if (found := queries.attributes(ino)) is not None and found.is_directory
         }
         self._inside: dict[InodeNo, bool] = {}
