@@ -52,6 +52,7 @@ from lucidnode.node.config import (
     load_credentials,
     save_config,
 )
+from lucidnode.node.damaged_objects import DamagedObjects
 from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.fetch import BlockSource
@@ -203,7 +204,9 @@ async def _serving(
             cache=cache,
             staging=staging,
             office=office,
-            bucket=lambda project, block: bucket.get(block_key(project, block)),
+            bucket=DamagedObjects(
+                lambda project, block: bucket.get(block_key(project, block)), alerts, clock
+            ).read,
             traffic=metrics,
             clock=clock,
             tasks=tasks,

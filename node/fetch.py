@@ -13,7 +13,7 @@ asks peers at most for what they hold already; it is the only kind that a peer's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.single_flight import SingleFlight
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
+from lucidnode.node.damaged_objects import ReadBucket
 from lucidnode.node.hedging import COPIES_AFTER_S, COPIES_S, NEXT_COPY_S, PEERS_S, Hedging
 from lucidnode.node.traffic import Traffic
 
@@ -78,10 +79,6 @@ class Office(Protocol):
 
     def overtaken(self, device: DeviceId) -> None:
         """Hear that *device* kept a read waiting while another source had the block at once."""
-
-
-ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
-"""Returns what the bucket stores under the block's name; raises NodeError within its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
