@@ -126,8 +126,9 @@ def test_work_goes_on_people_are_told_and_all_is_well_when_it_is_over(
         assert rate < 40, "it is asked again without a rate"
         assert there.alerts() == []
     eventually(lambda: here.state(name) == "cloud", MENDED_S)
+    # The name may come first, marked as on its way: it was held up for longer than a moment.
     eventually((there.drive / name).exists, MENDED_S)
-    assert (there.drive / name).read_text() == rule
+    eventually(lambda: (there.drive / name).read_text() == rule, MENDED_S)
     eventually(lambda: here.alerts() == [], MENDED_S)
     slots = committed_slots(seaweed, here.status()["mounts"][0]["project"])
     assert slots == list(range(1, len(slots) + 1)), "a slot was left out"
