@@ -62,6 +62,7 @@ from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mounts
 from lucidnode.node.office_news import Announcements, OfficeNews
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.peers.office import Office, Settings
 from lucidnode.node.roster_service import RosterService
@@ -132,6 +133,7 @@ async def _serving(
     metrics = Metrics()
     mounts = Mounts()
     alerts = Alerts(clock)
+    memory = Memory()
     connections = descriptors.share(descriptors.raised(), DOORS)
     if came_back:
         alerts.begin(
@@ -196,6 +198,7 @@ async def _serving(
             alerts=alerts,
             heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
+            memory=memory,
             clock=clock,
             jitter=jitter,
         )
@@ -271,6 +274,7 @@ async def _serving(
                 metrics_text=metrics.text,
                 clock=clock,
                 tasks=tasks,
+                memory=memory,
                 connections=connections,
             )
         )

@@ -16,6 +16,7 @@ from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.entrance import admit
 from lucidnode.node.peers.listener import Listener, Probation, bind
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.peers.messages import PROTOCOL, Welcome, encode
 
 Behaviour = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -86,7 +87,9 @@ async def impostor(
     with bind("127.0.0.1", 0) as controls:
         seen.place = Candidate(("127.0.0.1",), controls.getsockname()[1])
         async with asyncio.TaskGroup() as tasks:
-            listener = Listener(controls, answering, Probation(), tasks, secured=admitted)
+            listener = Listener(
+                controls, answering, Probation(), tasks, memory=Memory(), secured=admitted
+            )
             listening = tasks.create_task(listener.run())
             try:
                 yield seen

@@ -21,6 +21,7 @@ from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import Source
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.peers.office import Office, Settings
 
 PROJECT = ProjectId("0f" * 16)
@@ -174,6 +175,7 @@ async def node(
     control_port: int = 0,
     host: str | None = "127.0.0.1",
     offers_bytes: int = 1024**3,
+    memory: Memory | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
@@ -192,6 +194,7 @@ async def node(
         alerts=alerts,
         heads=lambda: heads,
         totals=lambda: totals,
+        memory=memory or Memory(),
         clock=SystemClock(),
         jitter=Random(1).random,
     )

@@ -25,6 +25,7 @@ from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.metrics import CONTENT_TYPE
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import Listener, Probation, bind
+from lucidnode.node.peers.memory import Memory
 
 USUAL_PORT = 8440
 
@@ -67,6 +68,7 @@ class DashboardServer:
         metrics_text: Callable[[], bytes],
         clock: Clock,
         tasks: Supervisor,
+        memory: Memory,
         connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._wanted_port = port
@@ -75,6 +77,7 @@ class DashboardServer:
         self._metrics_text = metrics_text
         self._clock = clock
         self._tasks = tasks
+        self._memory = memory
         self._connections = connections
         self._probation = Probation()
         self._stack = contextlib.AsyncExitStack()
@@ -93,7 +96,12 @@ class DashboardServer:
         self._stack.push_async_callback(runner.cleanup)
         assert runner.server is not None
         listener = Listener(
-            bound, runner.server, self._probation, self._tasks, most=self._connections
+            bound,
+            runner.server,
+            self._probation,
+            self._tasks,
+            memory=self._memory,
+            most=self._connections,
         )
         listening = self._tasks.keeping("answering browsers", listener.run)
         self._stack.callback(listening.cancel)

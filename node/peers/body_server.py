@@ -28,10 +28,17 @@ from lucidnode.node.fetch import Fetched
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.grants import Grants
 from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.traffic import Traffic
 
 AT_ONCE = 48
-"""Blocks in memory for peers at any time; others wait, with signs of life."""
+"""Blocks looked for or on their way at any time; others wait, with signs of life."""
+
+USUAL_BYTES = 4 * 1024 * 1024
+"""What a block counts with while it is looked for, unless a larger one has been seen."""
+
+SLOWEST = 1024 * 1024
+"""Bytes a second below which a reader keeps a block in memory for too long, after STUCK seconds."""
 
 SOON = 0.02
 """Seconds within which a block that is held usually goes out; only then comes a sign of life."""
@@ -84,6 +91,7 @@ class BodyServer:
         vouch: Callable[[web.BaseRequest], None],
         wanted: Callable[[BlockId], bool],
         offers_bytes: int,
+        memory: Memory,
     ) -> None:
         self._grants = grants
         self._members = members
@@ -92,6 +100,8 @@ class BodyServer:
         self._vouch = vouch
         self._wanted = wanted
         self._offers_bytes = offers_bytes
+        self._memory = memory
+        self._usual = USUAL_BYTES
         self._room = asyncio.Semaphore(AT_ONCE)
         # Bounded as the studio is: by its devices.
         self._offers: dict[DeviceId, Allowance] = {}
@@ -116,7 +126,7 @@ class BodyServer:
         block = parse_block_id(match[2])
         if request.method == "GET" and match[3] is not None:
             find = self._find_for(grant.device, project, block, through=match[3] == "1")
-            return await self._give(request, find)
+            return await self._give(request, grant.device, find)
         if request.method == "PUT" and match[3] is None:
             return await self._take(request, grant.device, block)
         return _final(405)
@@ -124,14 +134,23 @@ class BodyServer:
     # -- giving ------------------------------------------------------------------------------
 
     async def _give(
-        self, request: web.BaseRequest, find: Callable[[], Awaitable[bytes | NodeError | None]]
+        self,
+        request: web.BaseRequest,
+        device: DeviceId,
+        find: Callable[[], Awaitable[bytes | NodeError | None]],
     ) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
-            async with _beating(response) as beats, self._room:
+            async with (
+                _beating(response) as beats,
+                self._room,
+                self._memory.hold(device, self._usual) as hold,
+            ):
                 found = await find()
+                hold.change(size := len(found) if isinstance(found, bytes) else 0)
+                self._usual = max(self._usual, size)
                 beats.cancel()
                 await self._send(response, found)
         except* (ConnectionError, TimeoutError):
@@ -181,11 +200,12 @@ class BodyServer:
         else:
             await response.write(frames.held(len(found)))
             view = memoryview(found)
-            while view:
-                async with asyncio.timeout(STUCK):
-                    await response.write(view[:PIECE])
-                self._traffic.served(len(view[:PIECE]))
-                view = view[PIECE:]
+            async with asyncio.timeout(STUCK + len(found) / SLOWEST):
+                while view:
+                    async with asyncio.timeout(STUCK):
+                        await response.write(view[:PIECE])
+                    self._traffic.served(len(view[:PIECE]))
+                    view = view[PIECE:]
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -202,7 +222,7 @@ class BodyServer:
         )
         if not offers.take(size, now):
             return _final(507)
-        async with self._room:
+        async with self._room, self._memory.hold(device, size):
             try:
                 async with asyncio.timeout(TAKE):
                     ciphertext = await request.content.readexactly(size)

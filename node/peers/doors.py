@@ -18,8 +18,10 @@ from lucidnode.node.peers.body_server import BodyServer, Shelf
 from lucidnode.node.peers.control_server import ControlServer, Incoming
 from lucidnode.node.peers.entrance import admit
 from lucidnode.node.peers.grants import Grants
+from lucidnode.node.peers.link import LINK_BYTES
 from lucidnode.node.peers.listener import Listener, Probation, bind
 from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.peers.tls import Tls
 from lucidnode.node.traffic import Traffic
 
@@ -69,6 +71,7 @@ class Doors:
         weight: int,
         most: int,
         offers_bytes: int,
+        memory: Memory,
         tasks: Tasks,
     ) -> NoReturn:
         """Answer on both ports until cancelled, *most* connections on each.
@@ -84,6 +87,7 @@ class Doors:
             vouch=of_bodies.vouch,
             wanted=wanted,
             offers_bytes=offers_bytes,
+            memory=memory,
         )
         control = ControlServer(
             grants=grants,
@@ -100,12 +104,14 @@ class Doors:
 
         body_server, control_server = _server(bodies.handle), _server(control.handle)
         listeners = (
-            Listener(self._body, body_server, of_bodies, tasks, most=most),
+            Listener(self._body, body_server, of_bodies, tasks, memory=memory, most=most),
             Listener(
                 self._control,
                 control_server,
                 of_control,
                 tasks,
+                memory=memory,
+                each_bytes=LINK_BYTES,
                 most=most,
                 secured=admitted,
             ),

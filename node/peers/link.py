@@ -23,8 +23,11 @@ HEARTBEAT = 5.0
 INTRODUCTION = 3.0
 """Seconds for Hello and Welcome."""
 
-BACKLOG_BYTES = 8 * MAX_MESSAGE
+BACKLOG_BYTES = 4 * MAX_MESSAGE
 """What may wait for a slow peer. Beyond it messages are dropped: peers poll as well."""
+
+LINK_BYTES = 3 * MAX_MESSAGE
+"""What a link can make us hold besides: half a message, and what TLS and streams buffer of more."""
 
 Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
@@ -39,6 +42,11 @@ class Link:
         self._socket = socket
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes wait to be sent."""
+        return self._waiting
 
     def send(self, message: Message) -> None:
         """Queue *message*; it is dropped when too much waits already."""

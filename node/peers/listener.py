@@ -24,6 +24,7 @@ from lucidnode.node.client.supervision import Tasks, outside
 from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.peers.errors import PeerLost, PortTaken
 from lucidnode.node.peers.hosts import fact
+from lucidnode.node.peers.memory import STREAM_BYTES, Memory
 
 MOST_UNPROVEN = 128
 """Connections that have not shown who they are: handshakes, half-written requests."""
@@ -31,6 +32,9 @@ MOST_UNPROVEN = 128
 MOST_UNPROVEN_FROM_ONE = 48
 """Those of one address. A peer that begins to read opens AT_ONCE of them (node/peers/neighbours.py)
 in a moment, and a link."""
+
+ENTERING_BYTES = 64 * 1024
+"""What a connection is counted with that has not come as far as HTTP."""
 
 PROVE = 3.0
 """Seconds to show it."""
@@ -108,7 +112,7 @@ class Probation:
 class Listener:
     """Feeds the connections of one listening socket to *server*, *most* proven ones at a time.
 
-    With *secured* it speaks TLS, under the context that *secured* returns for each connection once
+    Each takes *each_bytes* of *memory*; one that does not fit is turned away. With *secured* it speaks TLS, under the context that *secured* returns for each connection once
     its caller has said what is to be said before; it may raise. The socket is the caller's to close.
     """
 
@@ -119,6 +123,8 @@ class Listener:
         probation: Probation,
         tasks: Tasks,
         *,
+        memory: Memory,
+        each_bytes: int = STREAM_BYTES,
         most: int = MAX_CONNECTIONS,
         secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
     ) -> None:
@@ -126,7 +132,11 @@ class Listener:
         self._server = server
         self._probation = probation
         self._tasks = tasks
+        self._memory = memory
+        self._each_bytes = each_bytes
+        self._entering = 0
         self._most = most
+        memory.watch(lambda: len(server.connections) * each_bytes + self._entering * ENTERING_BYTES)
         self._secured = secured
 
     async def run(self) -> NoReturn:
@@ -147,7 +157,7 @@ class Listener:
 
     def _has_room_for(self, host: str) -> bool:
         proven = [each for each in self._server.connections if each not in self._probation]
-        if len(proven) >= self._most:
+        if len(proven) >= self._most or not self._memory.has_room(self._each_bytes):
             return False
         callers = (fact(each.transport, "peername") for each in proven)
         theirs = sum(
@@ -159,6 +169,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         protocol = self._server()
         self._probation.begin(protocol, host, connection)
+        self._entering += 1
         try:
             with outside(PeerLost):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -175,6 +186,8 @@ class Listener:
             # Not one of us, or gone.
             self._probation.end(protocol)
             connection.close()
+        finally:
+            self._entering -= 1
 
 
 def network_of(host: str) -> str:

@@ -32,8 +32,9 @@ from lucidnode.node.peers.doors import Doors
 from lucidnode.node.peers.exchange import Exchange
 from lucidnode.node.peers.facts import PeerFacts, facts_of
 from lucidnode.node.peers.grants import Access
-from lucidnode.node.peers.link import Link
+from lucidnode.node.peers.link import LINK_BYTES, Link
 from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.memory import Memory
 from lucidnode.node.peers.messages import (
     MAX_PROJECTS,
     PROTOCOL,
@@ -103,9 +104,12 @@ class Office:
         alerts: Alerts,
         heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
         totals: Callable[[], Mapping[str, int]],
+        memory: Memory,
         clock: Clock,
         jitter: Callable[[], float],
     ) -> None:
+        self._memory = memory
+        memory.watch(self._held_by_links)
         self._me = identity.id
         self._lan_key = lan_key
         self._members = members
@@ -165,6 +169,7 @@ class Office:
                 weight=settings.weight,
                 most=settings.connections,
                 offers_bytes=settings.offers_bytes,
+                memory=self._memory,
             )
             async with (
                 self._bodies,
@@ -320,6 +325,12 @@ class Office:
             neighbour.incoming.remove(link)
         if neighbour is None or not neighbour.incoming:
             self._contacts.drop(f"back:{link.device}")
+
+    def _held_by_links(self) -> int:
+        """Return what links may hold here but for what counts with their connections."""
+        dialled = sum(LINK_BYTES for n in self._neighbours if n.outgoing is not None)
+        links = [link for n in self._neighbours for link in (n.outgoing, *n.incoming)]
+        return dialled + sum(link.waiting for link in links if link is not None)
 
     def _hello(self) -> Hello:
         return Hello(PROTOCOL, self._instance, self.control_port, self._settings.weight)

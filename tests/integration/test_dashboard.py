@@ -26,6 +26,7 @@ from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.facts import PeerFacts
 from lucidnode.node.peers.listener import MOST_UNPROVEN_FROM_ONE
+from lucidnode.node.peers.memory import Memory
 
 GB = 10**9
 
@@ -125,6 +126,7 @@ class Scene:
                 metrics_text=self.metrics.text,
                 clock=clock,
                 tasks=tasks,
+                memory=Memory(),
                 connections=connections,
             ) as server,
         ):
@@ -227,6 +229,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             metrics_text=scene.metrics.text,
             clock=SystemClock(),
             tasks=Supervisor(scene.alerts, SystemClock()),
+            memory=Memory(),
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:
