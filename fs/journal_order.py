@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
 from lucidnode.fs.announcer import Announcer
 from lucidnode.fs.committer import JournalService
 from lucidnode.fs.entries_ahead import EntriesAhead
-from lucidnode.fs.writer import Writer
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
+
+
+class StagedBlocks(Protocol):
+    """What is asked of whoever lays blocks into staging (Writer)."""
+
+    async def staged(self, blocks: Sequence[BlockId]) -> None:
+        """Return once none of *blocks* is still on its way into staging."""
 
 
 class OrderedJournal:
@@ -24,7 +32,7 @@ class OrderedJournal:
     def __init__(
         self,
         daemon: JournalService,
-        writer: Writer,
+        writer: StagedBlocks,
         announcer: Announcer,
         clock: Clock,
         tasks: Tasks,
