@@ -306,6 +306,20 @@ async def test_a_store_that_shows_one_entry_for_all_proves_nothing_while_that_la
         await scene.slots.read(Seq(2))
 
 
+async def test_slots_that_show_what_they_hold_only_afterwards_prove_nothing(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    """While the bytes in doubt were read twice, something else answered for every slot."""
+    expected_warnings.append("answers in its place")
+    scene.write(1, 2, 3)
+    await scene.slots.read(Seq(1))
+    await scene.slots.read(Seq(2))
+    there = b"?" + scene.body(3)[1:]
+    scene.bucket.gets = [lambda _: there, lambda _: there, page, page, lambda _: there]
+    with pytest.raises(Unavailable):
+        await scene.slots.prove(Seq(3))
+
+
 async def test_an_oversize_object_is_foreign_and_is_never_held_whole(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
