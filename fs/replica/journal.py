@@ -22,7 +22,7 @@ from lucidnode.fs.replica.overtaking import (
     choose,
     laid_again,
     renumbered,
-    row_found,
+    rows_met,
     shared_times,
 )
 from lucidnode.fs.replica.rebase import Outcome, Waiting
@@ -174,23 +174,31 @@ class Journal:
         return [*order, *rest]
 
     def _lay_again(self, ino: InodeNo, choice: Choice, rest: list[Step]) -> None:
-        """Write anew how the operations change the row of *ino*, one after the other."""
-        overtaking = [step for step in choice.ready if step.id > choice.held[0].id]
-        behind = [step for step in [*choice.held, *rest] if ino in step.touches.changed]
-        steps = [*(step for step in overtaking if ino in step.touches.changed), *behind]
+        """Write anew how the operations change the row of *ino*, one after the other.
+
+        Those of *rest*, behind the choice, only if they find another row than before.
+        """
+        ahead = [step for step in choice.ready if step.id > choice.held[0].id]
+        steps = [step for step in [*ahead, *choice.held] if ino in step.touches.changed]
+        ready = sum(ino in step.touches.changed for step in ahead)
         changes = [self.changes_of(step.id) for step in steps]
-        ready = len(steps) - len(behind)
         by_age = sorted(range(len(steps)), key=lambda place: steps[place].id)
-        before = row_found(ino, (change for place in by_age for change in changes[place]))
-        if before is None:
+        met = rows_met(ino, (change for place in by_age for change in changes[place]))
+        if met is None:
             return  # the line knows too much
+        before, left = met
         after = laid_again(before, changes, lambda place: place >= ready)
+        if after != left:
+            behind = [step for step in rest if ino in step.touches.changed]
+            later = [self.changes_of(step.id) for step in behind]
+            after = laid_again(after, later, lambda _: True)
+            steps, changes = [*steps, *behind], [*changes, *later]
+            self._database.change(
+                "UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?",
+                (*(after[column] for column in TIME_COLUMNS), ino),
+            )
         for step, of_step in zip(steps, changes, strict=True):
             self.set_changes_of(step.id, of_step)
-        self._database.change(
-            "UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?",
-            (*(after[column] for column in TIME_COLUMNS), ino),
-        )
 
     def batch(self, until: int | None = None) -> Batch | None:
         """Return the next entry's contents, or None if nothing waits before number *until*.

@@ -21,9 +21,9 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.rows import TIME_COLUMNS, Row, RowChange
 from lucidnode.node.client.ids import BlockId
 
-WINDOW = 16_384
+WINDOW = 8192
 """How many operations are looked at for one entry: what is ready behind as many that are not waits
-for some of them. A look at all of them takes some 30 ms, in which the mount answers nobody."""
+for some of them. A look takes time in which the mount answers nobody."""
 
 
 class Shipping(Protocol):
@@ -70,7 +70,11 @@ class Fences:
     def contents(self, line: Line, shipping: Shipping) -> Contents:
         """Return how far the contents in *line* are."""
         waiting: dict[InodeNo, list[Step]] = {}
-        for step in line:
+        cut: InodeNo | None = None
+        for place, step in enumerate(line):
+            if place == WINDOW:
+                cut = step.content  # of which more may follow
+                break
             if step.content is not None:
                 waiting.setdefault(step.content, []).append(step)
         found = Contents({}, set(), set())
@@ -83,7 +87,7 @@ class Fences:
                     continue
                 last = steps[-1].id
             kept[ino] = last
-            if all(
+            if ino != cut and all(
                 shipping.arrived(block) or not line.names(block)
                 for step in steps
                 if step.id <= last
@@ -233,22 +237,27 @@ def renumbered(choice: Choice) -> list[Step]:
 
 
 def shared_times(choice: Choice) -> set[InodeNo]:
-    """Return the inodes whose times both sides set, where the ready overtake the held."""
-    first = choice.held[0].id
-    overtaking = {ino for step in choice.ready if step.id > first for ino in step.touches.changed}
-    return overtaking & {ino for step in choice.held for ino in step.touches.changed}
+    """Return the inodes in which ready operations overtake held ones that set their times, too."""
+    first_held: dict[InodeNo, int] = {}
+    for step in choice.held:
+        for ino in step.touches.changed:
+            first_held.setdefault(ino, step.id)
+    return {
+        ino
+        for step in choice.ready
+        for ino in step.touches.changed
+        if first_held.get(ino, step.id) < step.id
+    }
 
 
-def row_found(ino: InodeNo, changes: Iterable[RowChange]) -> Row | None:
-    """Return the row of *ino* as the first of *changes* found it; None if none of them met it."""
-    return next(
-        (
-            old
-            for table, old, _ in changes
-            if table == "inode" and old is not None and old[0] == ino
-        ),
-        None,
-    )
+def rows_met(ino: InodeNo, changes: Iterable[RowChange]) -> tuple[Row, Row] | None:
+    """Return the row of *ino* as the first of *changes* found it, and as the last left it."""
+    met = [
+        (old, new)
+        for table, old, new in changes
+        if table == "inode" and old is not None and new is not None and old[0] == ino
+    ]
+    return (met[0][0], met[-1][1]) if met else None
 
 
 def laid_again(before: Row, changes: list[list[RowChange]], held: Callable[[int], bool]) -> Row:
