@@ -63,9 +63,11 @@ class Versions:
             size = max(map(len, self.since)) if padded else len(found)
             versions = [each.ljust(size, b"\0") for each in self.since]
             found = found.ljust(size, b"\0")
-            assert padded or min(map(len, self.since)) <= len(found) <= max(map(len, self.since))
+            sizes = [len(each) for each in self.since]
+            assert padded or min(sizes) <= len(found) <= max(sizes), "a size that it never had"
             for at, byte in enumerate(found[:size]):
-                assert any(byte == each[at] for each in versions if at < len(each)), f"byte {at}"
+                known = any(byte == each[at] for each in versions if at < len(each))
+                assert known, f"byte {at} was never written so"
         self.now, self.since = found, [found]
 
 
@@ -293,9 +295,10 @@ class Run:
             self._files.release(handle)
             self._files.unlink(ROOT, name)
             raise
+        await self._synced()
+        # No await from here on: a kill must not part the name from what is known of it.
         final = b"own-%d" % self._program.number
         self._files.rename(ROOT, name, ROOT, final, 0)
-        await self._synced()
         if self._program.private is not None:
             self._files.release(self._own)
         self._own, self._ino = handle, made.ino
