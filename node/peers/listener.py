@@ -16,6 +16,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NoReturn
 
 from aiohttp import web
@@ -151,7 +152,8 @@ class Listener:
                 continue
             host = network_of(str(address[0]))
             if self._has_room_for(host):
-                _ = self._tasks.create_task(self._take(connection, host), name="a caller")
+                taking = self._tasks.create_task(self._take(connection, host), name="a caller")
+                taking.add_done_callback(partial(_closed_if_cancelled, connection))
             else:
                 connection.close()
 
@@ -188,6 +190,12 @@ class Listener:
             connection.close()
         finally:
             self._entering -= 1
+
+
+def _closed_if_cancelled(connection: socket.socket, taking: asyncio.Task[None]) -> None:
+    # Here, for a task that is cancelled before its first step does nothing itself.
+    if taking.cancelled():
+        connection.close()
 
 
 def network_of(host: str) -> str:

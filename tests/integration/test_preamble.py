@@ -177,3 +177,23 @@ async def test_a_dialler_tells_a_stranger_nothing_but_what_looks_random(tmp_path
     assert all(len(what) == OPENING_BYTES for what in full)
     assert len({what[:NONCE_BYTES] for what in full}) == len(full)
     assert len(full[0]) - NONCE_BYTES == MAC_BYTES
+
+
+async def test_idle_connections_of_a_stranger_keep_no_peers_apart(tmp_path: Path) -> None:
+    honest, member = identities(tmp_path, 2)
+    roll = Roll(honest, member)
+    async with node(honest, roll, Bucket()) as a:
+        idle = []
+        for number in range(256):
+            source = f"127.0.0.{2 + number % 8}", 0
+            with contextlib.suppress(ConnectionError):
+                _, writer = await asyncio.open_connection(
+                    a.place.hosts[0], a.place.port, local_addr=source
+                )
+                idle.append(writer)
+        assert len(idle) == 256
+        async with node(member, roll, Bucket(), a.place) as b:
+            # Before the idle ones are dropped: what they have is bounded for each address.
+            await until(lambda: b.usable() == {honest.id}, PROVE * 0.8)
+        for writer in idle:
+            writer.transport.abort()
