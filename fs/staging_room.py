@@ -46,21 +46,19 @@ class StagingRoom:
         Waits while uploads make room. Raises NoSpace when they have made none for PATIENCE, and
         FileNotFoundError, in words, where the directory is missing.
         """
-        if await self._fits(size):
-            self._staged += size
+        if await self._took(size):
             return
         async with self._measuring:
-            await self._wait_for(size)
-            self._staged += size
+            await self._wait_to_take(size)
 
-    async def _wait_for(self, size: int) -> None:
+    async def _wait_to_take(self, size: int) -> None:
         since = self._clock.boot()
         while True:
             staged = await self._measured(staged_bytes)
             if staged < self._staged:
                 self._stuck, since = False, self._clock.boot()
             self._staged = staged
-            if await self._fits(size):
+            if await self._took(size):
                 self._stuck = False
                 return
             if self._stuck or self._clock.boot() - since >= PATIENCE:
@@ -73,10 +71,19 @@ class StagingRoom:
             return "the disk of the cache directory is full"
         return f"{self._staged} bytes wait for upload, and none leave"
 
-    async def _fits(self, size: int) -> bool:
+    async def _took(self, size: int) -> bool:
+        """Take *size* of the budget if it fits, and return whether it did."""
         if self._staged + size > self._limit:
             return False
-        return await self._measured(free_bytes) - size >= self._min_free
+        # Before the disk is asked: others who ask meanwhile must not find the same room.
+        self._staged += size
+        fits = False
+        try:
+            fits = await self._measured(free_bytes) - size >= self._min_free
+        finally:
+            if not fits:
+                self._staged -= size
+        return fits
 
     async def _measured(self, look: Callable[[Path], int]) -> int:
         """Return what *look* finds, from a thread: a disk that hangs holds up writers alone."""

@@ -47,8 +47,10 @@ def make_room_for(staging_dir: Path, project: ProjectId) -> None:
     its place would be lost once it is back. Blocking; raises FileNotFoundError, in words, then.
     """
     directory = staging_dir / project
-    if directory.is_dir():
-        return
+    # One with nothing in it may be of a process that died before its sync.
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as held:
+        if any(held):
+            return
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
     except FileNotFoundError:

@@ -155,6 +155,19 @@ def promised(left: Path, block: BlockId) -> bytes:
     return path.read_bytes()
 
 
+def test_what_is_staged_in_a_directory_that_a_killed_mount_made_is_there(
+    disk: RecordingDisk,
+) -> None:
+    staging = disk.path / "cache/staging"
+    make_directory(staging)
+    (staging / PROJECT).mkdir()  # and killed before it was synced
+    block, ciphertext = make_block(5000)
+    stage(staging, PROJECT, block, ciphertext)
+    disk.mark("staged")
+    for left in remains(disk, "staged"):
+        assert promised(left, block) == ciphertext
+
+
 def test_a_staged_block_is_there_once_it_is_durable(disk: RecordingDisk) -> None:
     staging = disk.path / "cache/staging"
     make_directory(staging)

@@ -182,7 +182,7 @@ async def test_blocks_are_durable_once_their_file_is_acknowledged_and_not_before
         layer.daemon.uploads = False
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, Random(3).randbytes(3 * BLOCK))
-        await until(lambda: layer.unsaved.of(ino).staged.end == 3 * BLOCK)
+        await until(lambda: len(list(layer.unsaved.of(ino).staged.blocks())) == 3)
         staged = list((tmp_path / "staging" / PROJECT).iterdir())
         assert len(staged) == 3
         assert not any(is_promised(path) for path in staged)
