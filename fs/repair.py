@@ -90,7 +90,8 @@ class Findings:
     *head* is where the workstation stands, and *stands* whether the bucket has that entry. If not,
     *common* is the newest entry known to be in both (0: none), and *lost* are the entries after
     it, as far as they are kept here. They can be put back if *can_put_back*: the bucket has nothing
-    in their places, and they lead from *common* to *head*.
+    in their places, and they lead from *common* to *head*. A gap below a head that the bucket has is
+    lost as well: only to put it back mends that.
     """
 
     head: Seq
@@ -106,7 +107,7 @@ async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
         return Findings(head.seq, stands=True)
     there = await journal.proven(project, head.seq)
     if there is not None and follows(head.link, there.hash):
-        return Findings(head.seq, stands=True)
+        return await _gap(journal, project, head.seq)
     lost: list[Seq] = []
     free = True
     seq, link = head.seq, head.link
@@ -121,6 +122,22 @@ async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
         free = free and there is None
         seq, link = Seq(seq - 1), _previous(kept)
     return Findings(head.seq, False, seq, tuple(lost), can_put_back=free)
+
+
+async def _gap(journal: Journal, project: ProjectId, head: Seq) -> Findings:
+    """Return the highest gap among the newest entries before *head*, which stands, or none."""
+    lost: list[Seq] = []
+    are_kept = True
+    for number in range(head - 1, max(0, head - _LOOKED_AT), -1):
+        seq = Seq(number)
+        if await journal.entry(project, seq) is None:
+            lost.insert(0, seq)
+            are_kept = are_kept and await journal.kept(project, seq) is not None
+        elif lost:
+            break
+    if not lost:
+        return Findings(head, stands=True)
+    return Findings(head, False, Seq(lost[0] - 1), tuple(lost), can_put_back=are_kept)
 
 
 @dataclass(frozen=True, slots=True)

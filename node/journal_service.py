@@ -48,7 +48,7 @@ COMMIT_S = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
 
 _LOST_S = 30.0
-"""How often the bucket is asked for an entry that it had lost."""
+"""How often the bucket is asked for an entry that it had lost, and its newest ones are listed."""
 
 _RECENT = 256
 """Entries of a project whose hashes are remembered, to compare with what peers have."""
@@ -183,12 +183,28 @@ class JournalService:
                     log.warning("a commit of project %s cannot be finished: %s", project, error)
 
     async def look_for_lost(self) -> None:
-        """Ask for what the bucket had lost until cancelled: it may show it again, or get it back."""
+        """Look for gaps, and for what was lost, until cancelled: it may be there again."""
         while True:
             await self._clock.sleep(_LOST_S)
             for project, lost in list(self._lost.items()):
                 with contextlib.suppress(NotThere, Unavailable):
                     await self.proven(project, lost.seq)
+            for project in list(self._recent):
+                with contextlib.suppress(NotThere, Unavailable):
+                    await self._look_for_gap(project)
+
+    async def _look_for_gap(self, project: ProjectId) -> None:
+        """See by a listing that the newest entries are there, also those that others built on.
+
+        Raises NotThere, after the alarm, for the first that is not, and Unavailable.
+        """
+        known = sorted(self.recent(project))[-_REMEMBERED:]
+        before = journal_key(project, Seq(known[0] - 1))
+        listed = await self._bucket.list(journal_prefix(project), before, 2 * _REMEMBERED)
+        names = {one.key for one in listed}
+        for seq in known:
+            if journal_key(project, seq) not in names:
+                await self.proven(project, seq)
 
     # -- repair ------------------------------------------------------------------------------
 

@@ -113,6 +113,21 @@ async def test_an_alarm_for_a_lost_entry_ends_once_the_bucket_shows_it_again(
     looking.cancel()
 
 
+async def test_a_gap_that_others_have_built_on_is_an_alarm(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry 2")
+    await written(node, 1, 2, 3)
+    for seq in (1, 2, 3):
+        await node.journal.entry(PROJECT, Seq(seq))
+    del node.bucket.objects[journal_key(PROJECT, Seq(2))]
+    looking = asyncio.ensure_future(node.journal.look_for_lost())
+    async with asyncio.timeout(20):
+        while not node.alerts.current():
+            await asyncio.sleep(0.01)
+    looking.cancel()
+
+
 async def test_what_was_seen_first_is_told_until_the_workstation_has_started_again(
     node: Node, expected_warnings: list[str]
 ) -> None:

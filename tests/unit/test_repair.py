@@ -171,6 +171,17 @@ async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: 
     assert office.b.node.rows() == office.a.node.rows()
 
 
+async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three", b"four", b"five")
+    before = dict(office.bucket.entries)
+    office.lose(2, 3)
+    findings = await office.examined(office.a)
+    assert findings == repair.Findings(Seq(5), False, Seq(1), (Seq(2), Seq(3)), True)
+    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    assert office.bucket.entries == before
+    assert (await office.examined(office.a)).stands
+
+
 async def test_putting_back_can_be_broken_off_and_done_again(office: Office) -> None:
     await office.commit(office.a, b"one", b"two", b"three")
     before = dict(office.bucket.entries)
