@@ -13,11 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from lab.daemon_socket import ask
 
 from lucidnode.fs.mountpoint import mounts
 
@@ -57,6 +59,10 @@ class Workstation:
             "HOME": str(folder),
             "LUCIDNODE_HOME": str(self.home),
             "AWS_EC2_METADATA_DISABLED": "true",
+            # No store of these tests has TLS. Reading a hundred authorities is a quarter of what a
+            # small command costs, and there are hundreds of commands.
+            "SSL_CERT_FILE": os.devnull,
+            "SSL_CERT_DIR": os.devnull,
             **(environment or {}),
         }
 
@@ -92,6 +98,10 @@ class Workstation:
         """Return what `lucidnode TOPIC --json` prints."""
         return json.loads(self.ok(*topic.split(), "--json").out)
 
+    def status(self) -> Any:
+        """Return what `lucidnode status --json` prints, without a process: for who asks often."""
+        return ask(self.home / "daemon.sock", "status")
+
     def change_settings(self, **changes: object) -> None:
         """Edit node.json."""
         path = self.home / "node.json"
@@ -105,9 +115,15 @@ class Workstation:
         return path
 
     def on_terminal(
-        self, *command: str, answers: tuple[tuple[str, str], ...] = (), timeout: float = 60
+        self,
+        *command: str,
+        answers: tuple[tuple[str, str | Callable[[], object]], ...] = (),
+        timeout: float = 60,
     ) -> tuple[int, str]:
-        """Run *command* on a terminal; give each answer when its prompt shows. Returns all shown."""
+        """Run *command* on a terminal; give each answer when its prompt shows. Returns all shown.
+
+        An answer that is a function is called instead.
+        """
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             command,
@@ -131,7 +147,11 @@ class Workstation:
                         break
                 if waiting and waiting[0][0] in shown[at:]:
                     at = len(shown)
-                    terminal.write(waiting.pop(0)[1].encode() + b"\n")
+                    match waiting.pop(0)[1]:
+                        case str(words):
+                            terminal.write(words.encode() + b"\n")
+                        case act:
+                            act()
         assert not waiting, (waiting, shown)
         return process.wait(10), shown
 
@@ -161,6 +181,21 @@ class Workstation:
         return sorted(found, key=lambda pid: (found[pid], pid))
 
 
+def until(
+    holds: Callable[[], object],
+    seconds: float = 30.0,
+    said: Callable[[], object] = lambda: "it never came true",
+) -> None:
+    """Return once *holds*. It sleeps in between: those who are waited for need the processor.
+
+    What *said* returns is shown if it never does.
+    """
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, said()
+        time.sleep(0.05)  # noqa: TID251  # a test thread, not a loop
+
+
 @contextlib.contextmanager
 def workstation(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Workstation]:
     """Have a workstation that leaves nothing behind."""
@@ -172,14 +207,16 @@ def workstation(folder: Path, environment: dict[str, str] | None = None) -> Iter
 
 
 class Uplink:
-    """A relay before a store on loopback, with a rate in bytes a second towards the store."""
+    """A relay before a store on loopback, with a *rate* in bytes a second towards the store."""
 
-    def __init__(self, upstream: str, rate: float) -> None:
+    FAST = 100e6
+
+    def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
         assert parts.hostname
         assert parts.port
         self._upstream = parts.hostname, parts.port
-        self.rate = rate
+        self.rate = self.FAST
         self._turn = threading.Lock()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -190,6 +227,10 @@ class Uplink:
         self.port: int = self._door.getsockname()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._start(self._admit, self._door)
+
+    def hurry(self) -> None:
+        """Be fast again."""
+        self.rate = self.FAST
 
     def cut(self) -> None:
         """Close every connection, and refuse new ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -78,11 +79,17 @@ def _identity(name: str, key: Credentials, actions: list[str]) -> dict[str, obje
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Return ports that nobody has, and nobody is given before the server is there.
+
+    They lie below those that the kernel hands out: tests beside this one take those all the time.
+    """
+    while True:
+        first = 10_240 + secrets.randbelow(20_000)
+        ports = list(range(first, first + count))
+        with ExitStack() as held, suppress(OSError):
+            for port in ports:
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return ports
 
 
 @contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.fs.mountpoint import mounted_at
@@ -39,13 +38,6 @@ def drive(station: Workstation) -> Iterator[Path]:
     station.run("umount", mountpoint)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + BACK_S
-    while not holds():
-        assert time.monotonic() < end
-        os.sched_yield()
-
-
 def readable(path: Path) -> bool:
     try:
         return path.read_bytes() != b""
@@ -67,7 +59,7 @@ def synced(path: Path, content: bytes) -> None:
 
 
 def topics(station: Workstation) -> list[tuple[str, str | None]]:
-    return [(alert["topic"], alert["mountpoint"]) for alert in station.facts("status")["alerts"]]
+    return [(alert["topic"], alert["mountpoint"]) for alert in station.status()["alerts"]]
 
 
 def test_a_mount_that_is_killed_comes_back_with_what_was_synced(
@@ -76,7 +68,7 @@ def test_a_mount_that_is_killed_comes_back_with_what_was_synced(
     synced(drive / "take", b"first")
     held = os.open(drive / "take", os.O_RDWR)
     os.kill(server(station, "mount-process"), signal.SIGKILL)
-    until(lambda: readable(drive / "take"))
+    until(lambda: readable(drive / "take"), BACK_S)
     assert (drive / "take").read_bytes() == b"first"
     with pytest.raises(OSError, match="not connected"):
         os.write(held, b"into a mount that is gone")
@@ -97,10 +89,10 @@ def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
     os.kill(killed, signal.SIGKILL)
     synced(drive / "plan", b"of tomorrow")
     assert (drive / "plan").read_bytes() == b"of tomorrow"
-    until(lambda: station.run("status").code == Exit.OK)
+    until(lambda: station.run("status").code == Exit.OK, BACK_S)
     assert ("came-back", None) in topics(station)
     until(
-        lambda: [each["mountpoint"] for each in station.facts("status")["mounts"]] == [str(drive)]
+        lambda: [each["mountpoint"] for each in station.status()["mounts"]] == [str(drive)], BACK_S
     )
     station.ok("umount", drive)
     station.ok("exit")

@@ -7,12 +7,12 @@ import json
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.cli.exit_codes import Exit
@@ -42,6 +42,10 @@ def station(tmp_path: Path, store: Seaweed) -> Iterator[Workstation]:
         yield one
 
 
+def told_of_the_bucket(station: Workstation) -> list[dict[str, Any]]:
+    return [alert for alert in station.status()["alerts"] if alert["topic"] == "bucket"]
+
+
 def keys_file(station: Workstation, **fields: str) -> Path:
     return station.secret_file("keys.json", json.dumps(fields))
 
@@ -61,9 +65,8 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     right.write_text(kept.replace(store.owner.secret_key, "expired-secret"))
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "cached").read_text() == "here"
-    end = time.monotonic() + 5
-    while not (told := [a for a in station.facts("status")["alerts"] if a["topic"] == "bucket"]):
-        assert time.monotonic() < end, "nobody was told"
+    until(lambda: told_of_the_bucket(station), 5)
+    told = told_of_the_bucket(station)
     assert "the secret does not belong to the access key" in told[0]["cause"]
     assert "`lucidnode credentials set`" in told[0]["remedy"]
     (mountpoint / "unsent").write_bytes(secrets.token_bytes(3 << 20))
@@ -84,10 +87,8 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     assert "the daemon uses them now" in said
     assert right.read_text() == kept
     assert stat.S_IMODE(right.stat().st_mode) == 0o600
-    end = time.monotonic() + 10
-    while station.facts("status")["uploads"]["blocks"]:
-        assert time.monotonic() < end, "uploads did not go on by themselves"
-    assert [a for a in station.facts("status")["alerts"] if a["topic"] == "bucket"] == []
+    until(lambda: not station.status()["uploads"]["blocks"], 10)
+    assert told_of_the_bucket(station) == []
     station.ok("umount", mountpoint)
     station.ok("exit")
 

@@ -9,12 +9,12 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cli_fixture import PASSPHRASE, Workstation, workstation
+from cli_fixture import PASSPHRASE, Workstation, until, workstation
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.cli.exit_codes import Exit
@@ -374,13 +374,6 @@ def test_unknown_project(station: Workstation) -> None:
     assert ended.line == "no project 'dmeo' that you can open: there is demo"
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        os.sched_yield()
-
-
 # -- disk and ports ----------------------------------------------------------------------------------
 
 
@@ -414,9 +407,9 @@ def test_a_cache_disk_that_filled_up_can_still_be_read_through(fresh: Workstatio
         with pytest.raises(OSError, match="No space"):
             full.write_bytes(bytes(80 * 2**20))
         (mountpoint / "reel").mkdir()
-        until(lambda: any("is full" in alert["cause"] for alert in fresh.facts("status")["alerts"]))
+        until(lambda: any("is full" in alert["cause"] for alert in fresh.status()["alerts"]))
         full.unlink()
-        until(lambda: not fresh.facts("status")["alerts"])
+        until(lambda: not fresh.status()["alerts"])
         fresh.ok("umount", mountpoint)
         full.write_bytes(bytes(70 * 2**20))
         code, line = mounting(fresh, mountpoint)

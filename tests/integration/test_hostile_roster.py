@@ -6,13 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 from studio_fixture import NOW, Studio
 
 from lucidnode.fs.format import sodium
@@ -97,10 +96,7 @@ class Place:
         """End the daemon as a power cut would."""
         for pid in self.station.processes():
             os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + 10
-        while self.station.processes():
-            assert time.monotonic() < end
-            os.sched_yield()
+        until(lambda: not self.station.processes(), 10)
 
     def roster(self) -> Roster:
         """Return what the daemon knows, as a member reads it."""
@@ -113,18 +109,14 @@ class Place:
 
     def knows(self, members: int) -> Roster:
         """Return the daemon's roster once it lists so many members."""
-        end = time.monotonic() + 30
-        while True:
-            roster = self.roster()
-            if len(roster.members) == members:
-                return roster
-            assert time.monotonic() < end, roster.voids
+        until(lambda: len(self.roster().members) == members)
+        return self.roster()
 
     def knows_of_a_later_version(self) -> Seq:
         """Return the number of the later version's entry once the daemon has read it."""
-        end = time.monotonic() + 30
-        while (newer := self.roster().newer) is None:
-            assert time.monotonic() < end
+        until(lambda: self.roster().newer is not None)
+        newer = self.roster().newer
+        assert newer is not None
         return newer
 
     def signed(self, author: MemberKeys, body: bytes, number: int = 1) -> bytes:

@@ -6,13 +6,13 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 from hostile_store import HostileStore
 from seaweed_fixture import Seaweed, running_seaweed
 
@@ -40,7 +40,7 @@ class Seat:
         return [f"{each['cause']} {each['remedy']}" for each in self.status()["alerts"]]
 
     def status(self) -> Any:
-        return self.station.facts("status")
+        return self.station.status()
 
     def state(self, name: str) -> str:
         """Return how safe a file is."""
@@ -86,13 +86,6 @@ def seats(
         yield both
 
 
-def eventually(true: Callable[[], Any], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.1)  # noqa: TID251  # a test thread, not a loop
-
-
 def committed_slots(seaweed: Seaweed, project: str) -> list[int]:
     """Return the numbers of the journal entries that the bucket holds."""
     bucket = ObjectBucket(seaweed.address("studio", "hostile"), credential_source(seaweed.owner))
@@ -120,16 +113,16 @@ def test_work_goes_on_people_are_told_and_all_is_well_when_it_is_over(
         (here.drive / name).write_text(rule)
         assert (here.drive / name).read_text() == rule
         assert time.monotonic() - begun < 2, "a program had to wait for the store"
-        eventually(lambda: any(words in text for text in here.alerts()), TOLD_S)
+        until(lambda: any(words in text for text in here.alerts()), TOLD_S)
         assert here.state(name) != "cloud"
         rate = (here.store.requests() - requests) / (time.monotonic() - begun)
         assert rate < 40, "it is asked again without a rate"
         assert there.alerts() == []
-    eventually(lambda: here.state(name) == "cloud", MENDED_S)
+    until(lambda: here.state(name) == "cloud", MENDED_S)
     # The name may come first, marked as on its way: it was held up for longer than a moment.
-    eventually((there.drive / name).exists, MENDED_S)
-    eventually(lambda: (there.drive / name).read_text() == rule, MENDED_S)
-    eventually(lambda: here.alerts() == [], MENDED_S)
+    until((there.drive / name).exists, MENDED_S)
+    until(lambda: (there.drive / name).read_text() == rule, MENDED_S)
+    until(lambda: here.alerts() == [], MENDED_S)
     slots = committed_slots(seaweed, here.status()["mounts"][0]["project"])
     assert slots == list(range(1, len(slots) + 1)), "a slot was left out"
 
@@ -139,8 +132,8 @@ def test_a_block_in_an_archive_is_refused_at_once_and_read_when_it_is_back(
 ) -> None:
     here, there = seats
     (there.drive / "old").write_bytes(os.urandom(300_000))
-    eventually(lambda: there.state("old") == "cloud", MENDED_S)
-    eventually((here.drive / "old").exists, MENDED_S)
+    until(lambda: there.state("old") == "cloud", MENDED_S)
+    until((here.drive / "old").exists, MENDED_S)
     with here.store.rules("archived get block/*"):
         begun = time.monotonic()
         with pytest.raises(OSError, match=os.strerror(errno.EIO)):
@@ -153,4 +146,4 @@ def test_a_block_in_an_archive_is_refused_at_once_and_read_when_it_is_back(
         except OSError:  # an answer of the archive was still on its way
             return False
 
-    eventually(is_back, 10)
+    until(is_back, 10)
