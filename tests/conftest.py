@@ -7,8 +7,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from side_by_side import Pieces
+
+# How long an example takes says nothing where others compute beside it; pytest-timeout ends what hangs.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Pieces:
+    from side_by_side import Pieces
+
+    return Pieces(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # this is one process of several
+        from side_by_side import arrange
+
+        arrange(items)
 
 
 @pytest.fixture
