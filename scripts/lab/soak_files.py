@@ -291,11 +291,11 @@ class Run:
             mark = len(content.since) - 1
             await self._files.sync(handle)
             content.acknowledged(mark)
+            await self._synced()
         except BaseException:
             self._files.release(handle)
             self._files.unlink(ROOT, name)
             raise
-        await self._synced()
         # No await from here on: a kill must not part the name from what is known of it.
         final = b"own-%d" % self._program.number
         self._files.rename(ROOT, name, ROOT, final, 0)
