@@ -323,6 +323,28 @@ async def test_a_head_that_is_missing_for_a_while_keeps_nobody_from_working(
     assert len(office.bucket.entries) == 2
 
 
+async def test_the_time_a_head_must_be_missing_begins_anew_once_it_was_seen(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry")
+    a = office.a
+    async with office.running(a):
+        for name in (b"f", b"g"):
+            a.node.create(name)
+            await a.committer.flush()
+            head = len(office.bucket.entries)
+            for _ in range(2):
+                lost = office.bucket.entries.pop(head)
+                a.committer.hinted(Seq(head))
+                await office.clock.until(lambda: "no longer has" in a.causes())
+                await office.clock.pass_by(MISSING_SECONDS * 2 / 3)
+                assert a.committer.stopped is None
+                office.bucket.entries[head] = lost
+                a.committer.hinted(Seq(head))
+                await office.clock.until(lambda: "no longer has" not in a.causes())
+    assert a.committer.stopped is None
+
+
 async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
     office: Office, expected_warnings: list[str]
 ) -> None:

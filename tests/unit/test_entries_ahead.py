@@ -98,6 +98,19 @@ async def test_a_fault_is_told_to_whoever_needs_the_entry() -> None:
         assert await ahead.entry(PROJECT, Seq(3)) == b"3"
 
 
+async def test_a_question_out_of_order_gives_up_what_was_read_ahead() -> None:
+    bucket = Bucket(99)
+    async with asyncio.TaskGroup() as tasks:
+        ahead = EntriesAhead(bucket.fetch, ManualClock(), tasks)
+        for seq in (1, 2, 3, 4):
+            await ahead.entry(PROJECT, Seq(seq))
+        assert await ahead.entry(PROJECT, Seq(50)) == b"50"
+        await asyncio.sleep(0.01)
+        assert max(seq for seq in bucket.asked if seq != 50) < 20
+        assert await ahead.entry(PROJECT, Seq(5)) == b"5"
+        assert bucket.asked[5] == 2, "asked anew"
+
+
 async def test_giving_up_leaves_nothing_under_way() -> None:
     bucket = Bucket(99)
     async with asyncio.TaskGroup() as tasks:
