@@ -299,7 +299,7 @@ class FileSystem:
             if self._replica.is_kept(ino):
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
-            self._unfinished.cut(ino)
+            self._unfinished.began(ino)
             await self._writer.truncate(ino, 0)
         if not writable:
             self._reader.note_open(ino)
@@ -446,7 +446,7 @@ class FileSystem:
 
     async def _cut(self, ino: InodeNo, size: int) -> None:
         if self._open.is_written(ino):
-            self._unfinished.cut(ino)
+            self._unfinished.began(ino)
         await self._writer.truncate(ino, size)
 
     async def _commit(self, ino: InodeNo | None) -> None:

@@ -159,7 +159,7 @@ class Writer:
         file.dirty.write(offset, data)
         file.time_ns = self._clock.wall_ns()
         self._note_dirty(file)
-        self._unfinished.wrote(ino)
+        self._unfinished.began(ino)
         self._buffered += file.dirty.size - before
         self.written += len(data)
         if not file.lock.locked():
@@ -188,7 +188,7 @@ class Writer:
             async with self._files.locked(ino) as file:
                 await self._bring_down(file)
                 if file.empty:
-                    self._unfinished.flushed(file.ino)
+                    self._unfinished.ended(file.ino)
         await self._replica.barrier()
 
     async def flush_all(self) -> None:

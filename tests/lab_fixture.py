@@ -96,11 +96,14 @@ def await_cloud(*paths: Path) -> None:
 
 
 def await_names(directory: Path, names: Collection[str]) -> None:
-    """Return once *directory* holds at least *names*."""
+    """Return once *directory* holds at least *names*, and what they mean is not on its way still."""
 
     def there() -> bool:
         with contextlib.suppress(FileNotFoundError):
-            return set(names) <= {path.name for path in directory.iterdir()}
+            found = {path.name for path in directory.iterdir()}
+            return set(names) <= found and all(
+                os.getxattr(directory / name, STATE) == b"cloud" for name in names
+            )
         return False
 
     until(there, within=PATIENCE, what=f"{len(names)} names did not all arrive in {directory}")

@@ -266,6 +266,21 @@ def test_files_that_share_a_pack_do_not_wait_for_each_other(pair: Pair) -> None:
     pair.agree()
 
 
+def test_a_content_waits_for_the_one_that_names_its_block(pair: Pair) -> None:
+    """Equal bytes are one block: who has them second does not name it again."""
+    film, copy = pair.a.create(b"film"), pair.a.create(b"copy")
+    pair.a.write(film, b"reel")
+    pair.a.write(film, b"more", 100)
+    pair.a.write(copy, b"reel")
+    pair.arrive(b"reel")
+    pair.commit_all()
+    assert pair.b.content(b"copy") == b""
+    pair.arrive(b"more")
+    pair.commit_all()
+    assert pair.b.content(b"copy") == b"reel"
+    pair.agree()
+
+
 def test_what_depends_on_what_waits_keeps_its_place(pair: Pair) -> None:
     """A directory that a held rename empties, a name it frees, a link to what it moves."""
     shots = pair.a.mkdir(b"shots")
@@ -344,3 +359,19 @@ def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
     assert not replica.is_pending(note)
     pair.agree()
     assert replica.is_settled(later)
+
+
+def test_a_number_never_grows(pair: Pair) -> None:
+    first, second = pair.a.create(b"first"), pair.a.create(b"second")
+    pair.commit_all()
+    pair.a.write(first, b"reel")
+    mark = pair.a.replica.newest()
+    for number in range(9):
+        pair.a.create(b"%d" % number)
+    pair.commit_all()
+    pair.a.write(second, b"other")
+    pair.a.create(b"note")
+    pair.arrive(b"reel")
+    assert pair.a.replica.next_batch(pair.uplink) is not None
+    assert not pair.a.replica.is_settled(mark)
+    pair.agree()
