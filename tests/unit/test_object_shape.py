@@ -29,6 +29,7 @@ ITEM = stand_in(bytes(32))
         (entry(2)[:100], ObjectShape.FOREIGN, ObjectShape.FOREIGN),
         (b"<html>", ObjectShape.FOREIGN, ObjectShape.FOREIGN),
     ],
+    ids=range(9),  # entries are signed with new keys in each process
 )
 def test_an_entry_counts_in_its_own_place_and_is_astray_in_any_other(
     body: bytes, as_journal: ObjectShape, as_roster: ObjectShape
