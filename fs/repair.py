@@ -90,8 +90,8 @@ class Findings:
     *head* is where the workstation stands, and *stands* whether the bucket has that entry. If not,
     *common* is the newest entry known to be in both (0: none), and *lost* are the entries after
     it, as far as they are kept here. They can be put back if *can_put_back*: the bucket has nothing
-    in their places, and they lead from *common* to *head*. A gap below a head that the bucket has is
-    lost as well: only to put it back mends that.
+    in their places, and they lead from *common* to *head*. *gap*: the bucket has *head*, but not
+    these before it. Only to put them back mends that: who starts again gets no further than *common*.
     """
 
     head: Seq
@@ -99,6 +99,7 @@ class Findings:
     common: Seq = _NOTHING
     lost: tuple[Seq, ...] = ()
     can_put_back: bool = False
+    gap: bool = False
 
 
 async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
@@ -137,7 +138,8 @@ async def _gap(journal: Journal, project: ProjectId, head: Seq) -> Findings:
             break
     if not lost:
         return Findings(head, stands=True)
-    return Findings(head, False, Seq(lost[0] - 1), tuple(lost), can_put_back=are_kept)
+    common = Seq(lost[0] - 1)
+    return Findings(head, False, common, tuple(lost), can_put_back=are_kept, gap=True)
 
 
 @dataclass(frozen=True, slots=True)

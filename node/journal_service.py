@@ -267,10 +267,13 @@ class JournalService:
         if (failure := uploading.result()) is not None:
             raise failure
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
+        seen = {n: known for n, known in self.recent(project).items() if n >= seq}
         match await log.take(seq, body, fits, self._clock.boot() + COMMIT_S):
             case register.Committed():
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
+                if seen.keys() - {seq} or seen.get(seq, entry_hash(body)) != entry_hash(body):
+                    self._give_up(project, seen)
                 await self._noted(project, seq, Held(entry_hash(body), body))
                 self._announce(project, seq)
                 return wire.CommitReply("committed", body)
@@ -332,6 +335,25 @@ class JournalService:
             del known[min(known)]
         if held.body is not None:
             await self._kept.keep(project, seq, held.body)
+
+    def _give_up(self, project: ProjectId, seen: Mapping[Seq, bytes]) -> None:
+        """Forget what was *seen* of a lost history: our mount has gone on without it.
+
+        The mount had not applied it, so this workstation has nothing to put right any more. Those
+        that have are told by their own daemons, and of here.
+        """
+        log.warning(
+            "project %s goes on without the lost journal entry %d, which was seen here",
+            project, min(seen),
+        )  # fmt: skip
+        known = self._recent.get(project, {})
+        for seq, hash_ in seen.items():
+            if known.get(seq) == hash_:
+                del known[seq]
+        lost = self._lost.get(project)
+        if lost is not None and lost.seq in seen:
+            del self._lost[project]
+            self._alerts.end(f"history:{project}")
 
     def _report_lost(self, project: ProjectId, seq: Seq, fits: Callable[[bytes], bool]) -> None:
         known = self._lost.get(project)

@@ -116,6 +116,10 @@ async def _repair(
                 return
         elif wants_put_back:
             click.echo(_said(access.name, findings))
+            if findings.gap and not findings.can_put_back:
+                raise click.ClickException(
+                    "they are not kept here: run it on another workstation that has seen them"
+                )
             if not findings.can_put_back:
                 raise click.ClickException(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
@@ -125,6 +129,13 @@ async def _repair(
             await put_back(client, project, findings.lost)
             click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
             return
+        elif findings.gap:
+            click.echo(_said(access.name, findings))
+            raise click.ClickException(
+                "all that came after them would be given up by starting again: "
+                f"`lucidnode repair {access.name} --put-back` puts them back, here or on another "
+                "workstation that has seen them"
+            )
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
@@ -153,6 +164,11 @@ def _said(name: str, findings: Findings) -> str:
         return (
             f"{name} stands on journal entry {findings.head}, and the bucket has it: "
             "nothing to repair."
+        )
+    if findings.gap:
+        return (
+            f"{name} stands on journal entry {findings.head}, and the bucket has it, but not "
+            f"{_entries(findings)} before it."
         )
     common = f"the newest that both have is {findings.common}" if findings.common else "none"
     return (

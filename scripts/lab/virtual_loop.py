@@ -70,8 +70,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         """Run what can run; if nothing can, jump to the next timer.
 
-        As asyncio has it, but for the files that it asks for each time: here are none, and that
-        took a third of a run.
+        As asyncio has it, but for the files that it asks for each time: here are none.
         """
         ready, timers = self._ready, self._scheduled
         if not ready and not self._stopping:

@@ -56,6 +56,15 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         assert {path.name: path.read_bytes() for path in sorted(journal.iterdir())} == kept
         assert "nothing to repair" in a.unlocked("repair", "demo", "--put-back", "--yes").out
 
+        # A gap that others have built on: to start again would give up all that came after it.
+        (journal / list(kept)[shared]).unlink()
+        refused = a.run("repair", "demo", "--yes", "--passphrase-file", a.words)
+        assert refused.code != 0
+        assert "before it" in refused.out
+        assert "--put-back" in refused.err
+        a.unlocked("repair", "demo", "--put-back", "--yes")
+        assert {path.name: path.read_bytes() for path in sorted(journal.iterdir())} == kept
+
         # Then it loses them again while a is mounted, and b, who never saw them, goes on.
         a.unlocked("mount", "demo", at_a, "--durability", "cloud")
         for name in list(kept)[shared:]:

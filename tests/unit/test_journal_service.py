@@ -151,6 +151,27 @@ async def test_what_was_seen_first_is_told_until_the_workstation_has_started_aga
     assert node.journal.newest(8) == {}
 
 
+@pytest.mark.parametrize("seen", [(1, 2, 3), (1, 3)])
+async def test_a_lost_history_is_given_up_once_our_mount_has_gone_on_without_it(
+    node: Node, expected_warnings: list[str], seen: tuple[int, ...]
+) -> None:
+    """The daemon had seen it by a peer's word; the mount, which commits, had not."""
+    expected_warnings += ["no longer has journal entry", "goes on without the lost journal entry"]
+    await written(node, 1, 2, 3)
+    for seq in seen:
+        await node.journal.entry(PROJECT, Seq(seq))
+    before = entry_hash(node.bucket.objects[journal_key(PROJECT, Seq(1))])
+    for seq in (2, 3):
+        del node.bucket.objects[journal_key(PROJECT, Seq(seq))]
+    with pytest.raises(NotThere):
+        await node.journal.proven(PROJECT, Seq(seen[1]))
+    request = wire.CommitRequest(unsigned(2, previous=before), [])
+    reply = await node.journal.commit(PROJECT, Seq(2), request)
+    assert reply.outcome == "committed"
+    assert node.alerts.current() == []
+    assert node.journal.newest(8) == {PROJECT: [(Seq(1), before), (Seq(2), entry_hash(reply.body))]}
+
+
 async def test_only_what_a_writer_signed_or_what_is_proven_is_remembered(node: Node) -> None:
     await written(node, 1)
     key = journal_key(PROJECT, Seq(1))

@@ -176,7 +176,9 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     before = dict(office.bucket.entries)
     office.lose(2, 3)
     findings = await office.examined(office.a)
-    assert findings == repair.Findings(Seq(5), False, Seq(1), (Seq(2), Seq(3)), True)
+    assert findings == repair.Findings(
+        Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True
+    )
     await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
