@@ -49,10 +49,13 @@ from lucidnode.node.config import (
     save_config,
 )
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.log_slots import Unchained
+from lucidnode.node.log_slots import AGAIN_S, LASTING_S, LogSlots, Unchained
 from lucidnode.node.roster_slots import fits, is_gap, read_all, roster_slots
 
 _MIB = 1024 * 1024
+_IN_DOUBT_S = 2 * LASTING_S
+"""How long a newcomer waits for the proof that something in the log of members is no entry."""
+
 _TRIES = 20
 _COMMIT_SECONDS = 30.0
 _LONGEST_SOCKET = 107
@@ -213,13 +216,25 @@ def ticket_credentials(ticket: Ticket) -> Credentials | None:
         raise Refused("the ticket's credentials are none: ask for a new ticket") from error
 
 
+async def _read_patiently(slots: LogSlots, reader: RosterReader, clock: Clock) -> None:
+    """Read the log to its end, as `read_all`; what counts as no entry has to last before it does."""
+    end = clock.boot() + _IN_DOUBT_S
+    while True:
+        try:
+            return await read_all(slots, reader)
+        except Unavailable:
+            if not slots.is_in_doubt or clock.boot() >= end:
+                raise
+        await clock.sleep(AGAIN_S)
+
+
 async def _join_log(
     bucket: Bucket, ticket: Ticket, membership: Membership, claim: DeviceClaim, clock: Clock
 ) -> None:
     slots = roster_slots(bucket, Alerts(clock), clock, _JITTER)
     reader = RosterReader(ticket.genesis)
     for _ in range(_TRIES):
-        await read_all(slots, reader)
+        await _read_patiently(slots, reader, clock)
         if not reader.log:
             raise WrongBucket("the bucket holds no studio: was it emptied since the invitation?")
         roster = reader.roster()

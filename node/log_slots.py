@@ -150,8 +150,8 @@ class LogSlots:
     async def prove(self, seq: Seq, is_sound: IsSound = lambda _body: True) -> Held:
         """Return what is proven to lie in slot *seq*: two reads and a listing agree.
 
-        Raises NotThere if that is what is proven, and Unavailable if they do not agree, if what
-        they show belongs elsewhere, or if it may be a damaged entry and has not lasted yet.
+        Raises NotThere if that is what is proven, and Unavailable if they do not agree, or if what
+        they show belongs elsewhere or may be a damaged entry, and has not lasted yet.
         """
         self._ask()
         first = await self._look(seq)
@@ -172,8 +172,6 @@ class LogSlots:
             self._foreign.pop(seq, None)
             raise NotThere(f"there is no {self._names.called} {seq}")
         shape = self._shape(seq, first)
-        if shape is ObjectShape.ASTRAY:
-            raise self._no_answer()
         if first.body is not None and shape is ObjectShape.ENTRY:
             if not is_sound(first.body):
                 await self._doubt(seq, first)
@@ -183,12 +181,17 @@ class LogSlots:
             self._note_entry(seq)
             return Held(first.hash, first.body)
         await self._doubt(seq, first)
-        if shape is ObjectShape.DAMAGED:
+        if shape is not ObjectShape.FOREIGN:
             self._require_lasting(seq, first)
         self._answered()
         held = Held(first.hash, None)
         self._note_foreign(seq, held)
         return held
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether something has been seen that counts as no entry if it lasts: ask again then."""
+        return bool(self._doubts)
 
     async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
         """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.

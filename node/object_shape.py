@@ -1,7 +1,8 @@
 """What the bytes in a slot look like, whoever made them: what was asked for, ours elsewhere, or not.
 
 A store, or what stands before it, that mixes its answers up shows entries in the places of others.
-So an entry of another number, project or log says nothing of the slot that was asked for.
+So an entry of another number, project or log says nothing of the slot that was asked for, unless
+it is all that is seen there for long.
 """
 
 from __future__ import annotations

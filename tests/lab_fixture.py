@@ -101,9 +101,8 @@ def await_names(directory: Path, names: Collection[str]) -> None:
     def there() -> bool:
         with contextlib.suppress(FileNotFoundError):
             found = {path.name for path in directory.iterdir()}
-            return set(names) <= found and all(
-                os.getxattr(directory / name, STATE) == b"cloud" for name in names
-            )
+            files = [directory / name for name in names if not (directory / name).is_symlink()]
+            return set(names) <= found and all(os.getxattr(f, STATE) == b"cloud" for f in files)
         return False
 
     until(there, within=PATIENCE, what=f"{len(names)} names did not all arrive in {directory}")

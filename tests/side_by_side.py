@@ -24,7 +24,6 @@ LONGEST = (
     "test_leaks.py",
     "test_mdns.py",
     "test_cli_credentials.py",
-    "test_soak_entries.py",
     "test_replica_simulator.py",
     "test_hostile_roster.py",
     "test_cli_secrets.py",
@@ -42,6 +41,8 @@ ALONE = (
     "test_fetch.py",
     "test_uploads.py",  # a clock that runs faster than the one on the wall
     "test_lab_network.py",  # rate and latency of a line
+    "test_soak_changesets.py",  # how long an entry stops a mount
+    "test_soak_entries.py",  # on all processors
 )
 
 TIMES = 3

@@ -22,7 +22,7 @@ def quick_start() -> list[str]:
     return block[1].splitlines()
 
 
-def test_the_quick_start_works_as_it_is_written(tmp_path: Path) -> None:
+def test_quick_start(tmp_path: Path) -> None:
     first, *typed = quick_start()
     assert first == "scripts/setup && . .venv/bin/activate"  # the tests run in that environment
     assert any("lucidnode mount" in line for line in typed)

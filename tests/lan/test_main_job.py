@@ -92,7 +92,7 @@ def test_others_read_byte_for_byte_what_one_wrote(office: Lab) -> None:
     wanted |= {f"shoot/stills/{name}": digest(data) for name, data in stills.items()}
 
     for station in (b, c):
-        await_size(station.mount_point / "shoot" / "cut.edl", len(cut))
+        await_names(station.mount_point / "shoot", {"A001.mov", "cut.edl", "stills"})
         await_names(station.mount_point / "shoot" / "stills", stills)
         there = (station.mount_point / "shoot" / "stills").iterdir()
         assert {path.name for path in there} == set(stills)
