@@ -149,12 +149,13 @@ class Journal:
     # -- what is on its way ------------------------------------------------------------------
 
     def contents(self, shipping: Shipping) -> Contents:
-        """Return how far the contents are that wait."""
-        return self._fences.contents(self._line, shipping)
+        """Return how far the contents are that wait. Nothing is decided by the question."""
+        return self._fences.contents(self._line, shipping, decides=False)
 
     def choose(self, shipping: Shipping) -> Choice:
         """Return what the next entry may carry, and what has to wait for *shipping*."""
-        return choose(self._line, self.contents(shipping), shipping, MAX_ROWS)
+        contents = self._fences.contents(self._line, shipping, decides=True)
+        return choose(self._line, contents, shipping, MAX_ROWS)
 
     def give_way(self, choice: Choice) -> list[Step]:
         """Let the ready of *choice* overtake the held; return the line as it stands then.

@@ -67,8 +67,12 @@ class Fences:
     def __init__(self) -> None:
         self._last: dict[InodeNo, int] = {}
 
-    def contents(self, line: Line, shipping: Shipping) -> Contents:
-        """Return how far the contents in *line* are."""
+    def contents(self, line: Line, shipping: Shipping, *, decides: bool) -> Contents:
+        """Return how far the contents in *line* are.
+
+        Who *decides* has packed all tails before: what is in the line is then all there is of the
+        contents that are finished, and stays together.
+        """
         waiting: dict[InodeNo, list[Step]] = {}
         cut: InodeNo | None = None
         for place, step in enumerate(line):
@@ -96,7 +100,8 @@ class Fences:
                 found.ready[ino] = last
             else:
                 found.on_their_way.add(ino)
-        self._last = kept
+        if decides:
+            self._last = kept
         return found
 
 

@@ -375,3 +375,19 @@ def test_a_number_never_grows(pair: Pair) -> None:
     assert pair.a.replica.next_batch(pair.uplink) is not None
     assert not pair.a.replica.is_settled(mark)
     pair.agree()
+
+
+def test_a_question_between_a_save_and_its_packing_does_not_part_it(pair: Pair) -> None:
+    """`status`, and the marks, look at any moment; a save by truncating may be a tail then."""
+    file = pair.a.create(b"doc")
+    pair.a.write(file, b"old")
+    pair.agree()
+    pair.a.truncate(file, 0)
+    pair.a.replica.put_tail(file, 0, b"new", pair.a.time())
+    pair.a.replica.contents(pair.uplink)
+    pair.commit_all()
+    assert pair.b.content(b"doc") == b"old"
+    pair.arrive(b"new")
+    assert pair.commit()
+    assert pair.b.content(b"doc") == b"new"
+    pair.agree()
