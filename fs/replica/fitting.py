@@ -219,7 +219,9 @@ class Fitting:
             and target.ino != ino
             and not self._may_replace(target, (new_parent, new_name), replaced)
         ):
-            new_parent, new_name = self._places.free(intent.new_parent, new_name, intent.time_ns)
+            new_parent, new_name = self._own_replaced(intent, replaced) or self._places.free(
+                intent.new_parent, new_name, intent.time_ns
+            )
         return replace(
             intent,
             parent=source[0],
@@ -227,6 +229,17 @@ class Fitting:
             new_parent=new_parent,
             new_name=new_name,
         )
+
+    def _own_replaced(self, intent: intents.Rename, replaced: InodeNo) -> Place | None:
+        """Return where the file of ours is that this rename replaced, if it had to go elsewhere.
+
+        Who saves twice has thrown the first save away, also where both cannot have the name.
+        """
+        place = self._places.located(intent.new_parent, intent.new_name, replaced)
+        found = self._queries.attributes(replaced)
+        if place is None or found is None or not self._may_replace(found, place, replaced):
+            return None
+        return place
 
     def _may_replace(self, target: Attributes, place: Place, meant: InodeNo) -> bool:
         if target.ino != meant or self._fates.was_changed(target.ino):

@@ -423,6 +423,27 @@ def test_a_save_by_rename_does_not_destroy_what_the_other_wrote(office: Office) 
     assert office.b.content(name) == b"ours"
 
 
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_of_saves_by_rename_only_the_last_becomes_a_conflict_copy(
+    office: Office, as_tail: bool
+) -> None:
+    """Who saves again has thrown away what came before, whether or not it got a block meanwhile."""
+    shared_file(office)
+    office.a.write(office.a.create(b"tmp.a"), b"of a")
+    office.a.replica.apply(Rename(ROOT, b"tmp.a", ROOT, b"f", office.a.time()))
+    for number in range(3):
+        saved = office.b.create(b"tmp.b")
+        if as_tail:
+            office.b.replica.put_tail(saved, 0, b"of b %d" % number, office.b.time())
+        else:
+            office.b.write(saved, b"of b %d" % number)
+        office.b.replica.apply(Rename(ROOT, b"tmp.b", ROOT, b"f", office.b.time()))
+    office.race()
+    [copy] = conflicts(office.b)
+    assert office.b.content(copy) == b"of b 2"
+    assert office.b.content(b"f") == b"of a"
+
+
 def test_a_save_by_rename_replaces_what_it_meant_to(office: Office) -> None:
     shared_file(office)
     office.a.create(b"elsewhere")
