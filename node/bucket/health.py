@@ -126,7 +126,9 @@ class BucketHealth:
         self._show()
 
     def hurry(self) -> None:
-        """Look now: something was done about what is amiss."""
+        """Look now: something was done about what is amiss, and what failed before says nothing."""
+        self._failing.clear()
+        self._show()
         self._hurried.set()
 
     async def run(self) -> None:

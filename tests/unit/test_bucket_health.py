@@ -331,3 +331,19 @@ def test_a_store_that_hangs_keeps_no_mount_waiting_for_its_probe() -> None:
         assert fitness.reason is None
 
     run_virtual(main, 0)
+
+
+def test_what_failed_before_it_was_mended_says_nothing_whatever_kind_it_was() -> None:
+    """New credentials: what they were refused for may not be asked for again for long."""
+
+    async def scene(ward: Ward) -> None:
+        ward.store.writes = ward.store.reads = EXPIRED
+        await ward.try_to_put()
+        await ward.until(is_on=True, most_s=5)
+        ward.store.writes = ward.store.reads = None
+        ward.health.hurry()
+        assert not ward.alerts.is_on("bucket")
+        ward.store.reads = EXPIRED  # they are no better
+        await ward.until(is_on=True, most_s=5)
+
+    on_virtual_time(scene)

@@ -36,11 +36,7 @@ def test_when_the_faults_end_all_nodes_agree_and_nothing_is_lost() -> None:
     happened: Counter[str] = Counter()
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawning, logging.disable) as processes:
-        for hits in processes.map(_hits, range(SEEDS), chunksize=5):
-            happened += hits
+        for soaked in processes.map(run, range(SEEDS), chunksize=5):
+            happened += soaked.hits
     missing = {*TRANSIENT, "kill", "push lost", "push late", "push doubled", "push of another"}
     assert not missing - set(happened), "some fault never happened"
-
-
-def _hits(seed: int) -> Counter[str]:
-    return run(seed).hits
