@@ -333,8 +333,11 @@ def test_a_store_that_hangs_keeps_no_mount_waiting_for_its_probe() -> None:
     run_virtual(main, 0)
 
 
-def test_what_failed_before_it_was_mended_says_nothing_whatever_kind_it_was() -> None:
+def test_what_failed_before_it_was_mended_says_nothing_whatever_kind_it_was(
+    expected_warnings: list[str],
+) -> None:
     """New credentials: what they were refused for may not be asked for again for long."""
+    expected_warnings.append("The token has expired. Give new ones.")
 
     async def scene(ward: Ward) -> None:
         ward.store.writes = ward.store.reads = EXPIRED
