@@ -48,7 +48,7 @@ _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
-_STAGED_BLOCKS = msgspec.msgpack.Decoder(wire.StagedBlocks)
+_RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     type=wire.Hello | wire.MountStats | wire.Answer | wire.Goodbye
 )
@@ -156,7 +156,7 @@ class SocketServer:
         return web.Response(body=body, headers=headers)
 
     async def _post_staged(self, request: web.Request) -> web.Response:
-        staged = decoded(_STAGED_BLOCKS, await request.read())
+        staged = decoded(_RANKED_BLOCKS, await request.read())
         blocks = block_ids(staged.ids)
         if len(staged.ranks) != len(blocks):
             raise Malformed("ranks of other blocks")

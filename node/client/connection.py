@@ -148,7 +148,7 @@ class DaemonClient:
         self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
     ) -> None:
         """Say that *blocks* now lie in the staging directory, and want uploading by *ranks*."""
-        staged = wire.StagedBlocks([bytes(block) for block in blocks], list(ranks))
+        staged = wire.RankedBlocks([bytes(block) for block in blocks], list(ranks))
         await self._post(f"/v1/p/{project}/staged", staged)
 
     async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:

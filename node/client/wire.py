@@ -7,7 +7,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
-    POST /v1/p/{project}/staged                                  StagedBlocks
+    POST /v1/p/{project}/staged                                  RankedBlocks
     POST /v1/p/{project}/uploaded                                BlockList -> those in the bucket
     POST /v1/p/{project}/touched                                 BlockList
     GET  /v1/p/{project}/journal/{seq}[?proven=1]                200 Slot | 404
@@ -50,7 +50,7 @@ class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: list[bytes]
 
 
-class StagedBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RankedBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Blocks that a mount staged. Those of a lower rank, one for each id, are uploaded earlier."""
 
     ids: list[bytes]

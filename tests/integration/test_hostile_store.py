@@ -7,13 +7,10 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cli_fixture import Workstation, until, workstation
-from hostile_store import HostileStore
+from cli_fixture import until
+from seats_fixture import Seat, two_seats
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.objects import ObjectBucket
@@ -27,26 +24,6 @@ TOLD_S = 10.0
 MENDED_S = 30.0
 
 
-@dataclass(frozen=True)
-class Seat:
-    """A workstation with the project mounted, and its way to the store."""
-
-    station: Workstation
-    drive: Path
-    store: HostileStore
-
-    def alerts(self) -> list[str]:
-        """Return what `status` says is amiss."""
-        return [f"{each['cause']} {each['remedy']}" for each in self.status()["alerts"]]
-
-    def status(self) -> Any:
-        return self.station.status()
-
-    def state(self, name: str) -> str:
-        """Return how safe a file is."""
-        return os.getxattr(self.drive / name, "user.lucid.state").decode()
-
-
 @pytest.fixture(scope="module")
 def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as store:
@@ -57,32 +34,7 @@ def seaweed() -> Iterator[Seaweed]:
 def seats(
     seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Seat, Seat]]:
-    """Return two workstations of one studio, no peers of each other."""
-    root = tmp_path_factory.mktemp("hostile")
-    keys = {
-        "AWS_ACCESS_KEY_ID": seaweed.owner.access_key,
-        "AWS_SECRET_ACCESS_KEY": seaweed.owner.secret_key,
-    }
-    with (
-        HostileStore(seaweed.endpoint).running() as near,
-        HostileStore(seaweed.endpoint).running() as far,
-        workstation(root / "a", keys) as a,
-        workstation(root / "b") as b,
-    ):
-        a.unlocked("init", "s3://studio/hostile", "--endpoint-url", near.endpoint)
-        a.change_settings(mdns=False)
-        a.ok("exit")
-        a.unlocked("project", "create", "demo", "--block-size", "256K")
-        ticket, code = a.unlocked("invite").out.splitlines()
-        b.unlocked(
-            "join", "@" + str(b.secret_file("ticket", ticket)),
-            "--code-file", b.secret_file("code", code),
-        )  # fmt: skip
-        b.change_settings(mdns=False, endpoint_url=far.endpoint)
-        b.ok("exit")
-        both = (Seat(a, a.folder / "drive", near), Seat(b, b.folder / "drive", far))
-        for seat in both:
-            seat.station.unlocked("mount", "demo", seat.drive)
+    with two_seats(tmp_path_factory.mktemp("hostile"), seaweed, "hostile") as both:
         yield both
 
 
