@@ -16,7 +16,7 @@ from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
-class StagedBlocks(Protocol):
+class StagingOfBlocks(Protocol):
     """What is asked of whoever lays blocks into staging (Writer)."""
 
     async def staged(self, blocks: Sequence[BlockId]) -> None:
@@ -32,7 +32,7 @@ class OrderedJournal:
     def __init__(
         self,
         daemon: JournalService,
-        writer: StagedBlocks,
+        writer: StagingOfBlocks,
         announcer: Announcer,
         clock: Clock,
         tasks: Tasks,

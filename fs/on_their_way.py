@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.write.marks import OnItsWay, Progress, decoded_mark
+from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client import wire
-from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.ids import BlockId, DeviceId
 
 MOST = 100
 """Files that are listed. Who copies ten thousand reads their sum."""
@@ -39,6 +39,7 @@ class OnTheirWay:
     def files(self) -> list[wire.FileOnItsWay]:
         """Return at most MOST of them, those of this workstation first."""
         found: list[wire.FileOnItsWay] = []
+        blocks = self._replica.blocks_of_contents()
         for ino, mark in self._all():
             attributes = self._replica.attributes(ino)
             if attributes is None or attributes.nlink == 0:
@@ -49,7 +50,7 @@ class OnTheirWay:
                     path=self._replica.shown_path(ino),
                     state=mark.state,
                     device="" if ours else self._device_name(mark.device),
-                    bytes_left=self._left(ino, attributes.size) if ours else None,
+                    bytes_left=self._left(attributes.size, blocks.get(ino)) if ours else None,
                 )
             )
             if len(found) == MOST:
@@ -58,9 +59,7 @@ class OnTheirWay:
 
     def _all(self) -> Iterator[tuple[InodeNo, OnItsWay]]:
         contents = self._replica.contents(self._shipments)
-        writing = contents.unfinished | {*self._unfinished.files(), *self._open_files.written()}
-        ours: dict[InodeNo, Progress] = dict.fromkeys(sorted(contents.on_their_way), "uploading")
-        ours |= dict.fromkeys(sorted(writing), "writing")
+        ours = under_way(contents, self._unfinished, self._open_files)
         for ino, state in ours.items():
             yield ino, OnItsWay(state, self._device)
         for ino, value in self._replica.marks():
@@ -68,8 +67,9 @@ class OnTheirWay:
             if mark is not None and mark.device != self._device and ino not in ours:
                 yield ino, mark
 
-    def _left(self, ino: InodeNo, size: int) -> int:
-        """Return how much of a file of *size* bytes has not arrived, by the share of its blocks."""
-        blocks = self._replica.blocks_of_pending(ino)
+    def _left(self, size: int, blocks: set[BlockId] | None) -> int:
+        """Return how much of a file of *size* bytes has not arrived, by the share of its *blocks*."""
+        if not blocks:
+            return size
         missing = sum(not self._shipments.arrived(block) for block in blocks)
-        return size * missing // len(blocks) if blocks else size
+        return size * missing // len(blocks)

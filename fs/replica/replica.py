@@ -400,10 +400,13 @@ class Replica:
         """Yield the blocks that pending work needs in the bucket, oldest first."""
         return (block for step in self._journal.line for block in step.blocks)
 
-    def blocks_of_pending(self, ino: InodeNo) -> set[BlockId]:
-        """Return the blocks that the uncommitted content of *ino* lies in."""
-        line = self._journal.line
-        return {block for step in line if step.content == ino for block in step.uses}
+    def blocks_of_contents(self) -> dict[InodeNo, set[BlockId]]:
+        """Return the blocks that the content of each file lies in, as far as it is not committed."""
+        blocks: dict[InodeNo, set[BlockId]] = {}
+        for step in self._journal.line:
+            if step.content is not None:
+                blocks.setdefault(step.content, set()).update(step.uses)
+        return blocks
 
     def next_batch(self, shipping: Shipping | None = None) -> Batch | None:
         """Return what the next entry should carry, or None. Operations that cancel out go.

@@ -13,10 +13,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lucidnode.fs.errors import FileError, ReadOnly
+from lucidnode.fs.errors import FileError
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import Mark
+from lucidnode.fs.replica.overtaking import Contents
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.shipments import YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished
@@ -49,6 +50,15 @@ def decoded_mark(value: bytes) -> OnItsWay | None:
     except msgspec.DecodeError:
         return None
     return OnItsWay(found.state, DeviceId(found.device))
+
+
+def under_way(
+    contents: Contents, unfinished: Unfinished, open_files: OpenFiles
+) -> dict[InodeNo, Progress]:
+    """Return the files of this workstation that are on their way, and how far they are."""
+    writing = contents.unfinished | {*unfinished.files(), *open_files.written()}
+    uploading: dict[InodeNo, Progress] = dict.fromkeys(sorted(contents.on_their_way), "uploading")
+    return {**uploading, **dict.fromkeys(sorted(writing), "writing")}
 
 
 class Marks:
@@ -85,11 +95,9 @@ class Marks:
             looking = self._marked or bool(self._unfinished.files())
 
     def renew(self) -> None:
-        """Have every file marked as it is now. Raises NoSpace."""
+        """Have every file marked as it is now."""
         contents = self._replica.contents(self._shipments)
-        writing = contents.unfinished | {*self._unfinished.files(), *self._open_files.written()}
-        wanted: dict[InodeNo, Progress] = dict.fromkeys(contents.on_their_way, "uploading")
-        wanted |= dict.fromkeys(writing, "writing")
+        wanted = under_way(contents, self._unfinished, self._open_files)
         marked = {ino: decoded_mark(value) for ino, value in self._replica.marks()}
         self._marked = any(mark and mark.device == self._device for mark in marked.values())
         for ino, state in wanted.items():
@@ -102,7 +110,8 @@ class Marks:
                 self._set(ino, None)
 
     def _set(self, ino: InodeNo, mark: OnItsWay | None) -> None:
+        self._marked |= mark is not None
         value = None if mark is None else _ENCODER.encode(_Value(*mark))
-        # The file may be gone, or the project read-only since.
-        with contextlib.suppress(FileError, ReadOnly):
+        # The file may be gone, the project read-only, the disk full: the next look tries again.
+        with contextlib.suppress(FileError):
             self._replica.apply(Mark(ino, value))

@@ -19,13 +19,12 @@ is for what arrived before this mount, or its connection, was there."""
 ASKED_AT_ONCE = 256
 
 _REMEMBERED = 65_536
-"""Blocks that are known to have arrived. Most are named by an entry soon, and then nobody asks."""
-
+"""Blocks that are known to have arrived though no operation waits for them: of files that are being
+written, and those that an entry has named."""
 
 YOUNG_S = 1.0
 """Seconds for which others need not hear of a save: of a new file's name before its content, or of
 a file on its way. Most saves are over by then, in one entry."""
-
 
 _ASKED = 4096
 """Files whose age is remembered before those that nobody asks for are dropped."""
@@ -57,6 +56,8 @@ class Shipments:
         self._clock = clock
         self._moved = moved
         self._arrived: dict[BlockId, None] = {}
+        self._most = 2 * _REMEMBERED
+        """How many may be known before those that nobody waits for are forgotten."""
         self._asked: dict[InodeNo, tuple[float, float]] = {}
         """When was it first asked how old the save of a file is, and when last."""
 
@@ -87,26 +88,34 @@ class Shipments:
     def heard(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
         self._arrived.update(dict.fromkeys(blocks))
-        while len(self._arrived) > _REMEMBERED:
-            del self._arrived[next(iter(self._arrived))]
+        if len(self._arrived) > self._most:
+            self._forget()
         self._moved()
 
     async def run(self) -> None:
         """Ask for what was not heard of, until cancelled."""
         while True:
-            await self.ask()
+            while await self.ask():
+                pass
             await self._clock.sleep(ASK_EVERY_S)
 
-    async def ask(self) -> None:
-        """Ask the daemon for the first blocks that wait and have not arrived."""
+    async def ask(self) -> bool:
+        """Ask for the first blocks that wait and have not arrived; tell whether any of them had."""
         waiting = [
             block for block in self._replica.blocks_waited_for() if block not in self._arrived
         ][:ASKED_AT_ONCE]
-        if not waiting:
-            return
         try:
-            there = await self._daemon.uploaded(self._project, waiting)
+            there = await self._daemon.uploaded(self._project, waiting) if waiting else []
         except NodeError:
-            return  # what keeps blocks from the bucket is the daemon's to tell
+            return False  # what keeps blocks from the bucket is the daemon's to tell
         if there:
             self.heard(there)
+        return bool(there)
+
+    def _forget(self) -> None:
+        """Forget what nobody waits for. A film waits for all of its blocks, however many."""
+        waited_for = set(self._replica.blocks_waited_for())
+        newest = list(self._arrived)[-_REMEMBERED:]
+        kept = [block for block in self._arrived if block in waited_for]
+        self._arrived = dict.fromkeys([*kept, *newest])
+        self._most = len(self._arrived) + _REMEMBERED

@@ -17,7 +17,7 @@ PER_SECOND = 10**9
 """What it may grow by from then on: more than a workstation reads for longer than minutes."""
 
 
-class Claims:
+class ClaimedTotals:
     """The claims of one peer since it was first heard of."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lucidnode.discovery.ring import Ring, relieved
 from lucidnode.node.client.ids import BlockId, DeviceId
 from lucidnode.node.fetch import Ask
-from lucidnode.node.peers.claims import Claims
+from lucidnode.node.peers.claims import ClaimedTotals
 from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.link import Link
 from lucidnode.node.peers.standing import Standing
@@ -43,7 +43,7 @@ class Neighbour:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     under_way: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
-    claims: Claims = field(default_factory=Claims)
+    claims: ClaimedTotals = field(default_factory=ClaimedTotals)
 
     @property
     def usable(self) -> bool:

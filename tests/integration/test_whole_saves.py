@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,8 +109,32 @@ def test_what_is_synced_in_a_file_that_stays_open_is_seen(seats: tuple[Seat, Sea
     eventually(lambda: there.state("log") == "cloud")
 
 
+def test_a_mount_killed_in_the_middle_of_an_upload_goes_on_with_it(
+    seats: tuple[Seat, Seat],
+) -> None:
+    """What was closed is whole here and, once it is uploaded, elsewhere; no mark stays behind."""
+    here, there = seats
+    film = os.urandom(48 * BLOCK)
+    with here.store.rules("slow put block/*"):
+        (here.drive / "reel").write_bytes(film)
+        eventually(lambda: _state(there, "reel") == "uploading")
+        os.kill(here.status()["mounts"][0]["pid"], signal.SIGKILL)
+        eventually(lambda: _read(here.drive / "reel") == film, 30)
+        assert _state(here, "reel") == "uploading", "too quick to tell"
+        assert _read(there.drive / "reel") in {b"", film}
+    eventually(lambda: _read(there.drive / "reel") == film, 60)
+    eventually(lambda: _state(here, "reel") == _state(there, "reel") == "cloud", 30)
+
+
+def _state(seat: Seat, name: str) -> str | None:
+    try:
+        return seat.state(name)
+    except OSError:  # not there, or the mount is on its way back
+        return None
+
+
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.node.allowance import Allowance
-from lucidnode.node.peers.claims import AT_FIRST, PER_SECOND, Claims
+from lucidnode.node.peers.claims import AT_FIRST, PER_SECOND, ClaimedTotals
 from lucidnode.node.savings import Totals, savings
 
 steps = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 20)))
@@ -41,7 +41,7 @@ def test_what_is_given_back_can_be_taken_again_and_never_grows() -> None:
 def test_whatever_a_peer_claims_its_savings_stay_below_what_a_workstation_can_move(
     said: list[tuple[float, dict[str, int]]], forged: int
 ) -> None:
-    claims, now = Claims(), 0.0
+    claims, now = ClaimedTotals(), 0.0
     for pause, totals in [*said, (0.0, {})]:
         now += pause
         counted = claims.plausible({**totals, "read_peer": forged}, now)
@@ -53,4 +53,4 @@ def test_whatever_a_peer_claims_its_savings_stay_below_what_a_workstation_can_mo
 
 def test_what_an_honest_peer_says_counts_as_it_is() -> None:
     said = {"read_cache": 5 * 10**12, "downloaded": 10**12}
-    assert Claims().plausible(said, 0.0) == said
+    assert ClaimedTotals().plausible(said, 0.0) == said
