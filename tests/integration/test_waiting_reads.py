@@ -58,8 +58,10 @@ def waiting(node: Workstation, *programs: Sequence[str]) -> Iterator[list[subpro
 
 def waits(pid: int) -> bool:
     """Tell whether the program has `cold` open, and waits for a page of it."""
-    held = Path(f"/proc/{pid}/fd").iterdir()
-    if not any(file.readlink().name == "cold" for file in held):
+    held: list[str] = []
+    with contextlib.suppress(FileNotFoundError):  # what it closes, or it, while this looks
+        held.extend(file.readlink().name for file in Path(f"/proc/{pid}/fd").iterdir())
+    if "cold" not in held:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "SD"
 
