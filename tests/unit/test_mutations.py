@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from lab.mutation_copy import MutationCopy
 from lab.mutations import Mutation, Unfit, mutated, mutations
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +44,20 @@ def test_a_mutation_whose_text_is_gone_or_ambiguous_fails_loudly(tmp_path: Path)
 
 def _table() -> str:
     return (ROOT / "docs" / "mutations.md").read_text()
+
+
+def test_a_mutation_is_put_in_tried_and_taken_out_again(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name in ("lucidnode", "node", "fs", "discovery", "tests", "scripts", "docs"):
+        (source / name).mkdir(parents=True)
+    (source / "pyproject.toml").write_text("")
+    (source / "fs" / "module.py").write_text("ANSWER = 42\n")
+    (source / "tests" / "test_module.py").write_text(
+        "from fs.module import ANSWER\n\n\ndef test_answer():\n    assert ANSWER == 42\n"
+    )
+    copy = MutationCopy(source, tmp_path / "copy")
+    digest = copy.digest()
+    mutation = Mutation("why", "fs/module.py", "42", "41", ["tests/test_module.py"])
+    assert copy.tried("name", mutation).noticed_by == "test_module.py::test_answer"
+    assert copy.digest() == digest
+    assert not copy.run(mutation.tests, 60.0).first_failure
