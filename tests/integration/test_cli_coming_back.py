@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -18,13 +19,21 @@ pytestmark = pytest.mark.timeout(120)
 BACK_S = 20.0
 """A mount takes some two seconds on an idle machine."""
 
+BREAKING = Path(__file__).parents[1] / "breaking"
+"""With this in its PYTHONPATH a server meets a broken invariant on SIGUSR2."""
+
 
 @pytest.fixture(scope="module")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
     """Return a workstation with a project `demo`. It has a secret of the store in its environment."""
     folder = tmp_path_factory.mktemp("back") / "a"
-    secret = {"AWS_SECRET_ACCESS_KEY": "shown to the daemon only", "UNRELATED": "shown to nobody"}
-    with workstation(folder, secret) as one:
+    environment = {
+        "AWS_SECRET_ACCESS_KEY": "shown to the daemon only",
+        "UNRELATED": "shown to nobody",
+        "PYTHONPATH": str(BREAKING),
+        "TMPDIR": str(folder.parent),  # what a fault of ours is reported with lies there
+    }
+    with workstation(folder, environment) as one:
         one.unlocked("init", f"file://{one.folder}/bucket")
         one.unlocked("project", "create", "demo")
         yield one
@@ -49,6 +58,10 @@ def server(station: Workstation, kind: str) -> int:
     """Return the process that serves; its keeper comes before it."""
     _, serving = station.processes(kind)
     return serving
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
 
 
 def synced(path: Path, content: bytes) -> None:
@@ -97,6 +110,46 @@ def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
     station.ok("umount", drive)
     station.ok("exit")
     until(lambda: not station.processes())
+
+
+def test_a_mount_that_meets_a_broken_invariant_unmounts_first_and_comes_back(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "rushes", b"before")
+    held = os.open(drive / "rushes", os.O_RDONLY)  # which keeps it from nothing
+    broken = server(station, "mount-process")
+    os.kill(broken, signal.SIGUSR2)
+    met: set[int | None] = set()
+
+    def is_back() -> bool:
+        try:
+            return (drive / "rushes").read_bytes() == b"before" and gone(broken)
+        except OSError as error:
+            met.add(error.errno)
+            return False
+
+    until(is_back, BACK_S)
+    with pytest.raises(OSError, match="not connected"):
+        os.close(held)
+    # For as long as nobody serves there is an empty directory, and no mount that nobody answers.
+    assert met <= {errno.ENOENT}
+    assert ("came-back", str(drive)) in topics(station)
+    assert "is unmounted" in station.ok("umount", drive).err
+
+
+def test_a_daemon_that_meets_a_broken_invariant_comes_back_and_its_mounts_go_on(
+    station: Workstation, drive: Path
+) -> None:
+    broken = server(station, "daemon")
+    os.kill(broken, signal.SIGUSR2)
+    until(lambda: gone(broken))
+    synced(drive / "cut", b"while it is away")
+    until(lambda: station.run("status").code == Exit.OK, BACK_S)
+    assert ("came-back", None) in topics(station)
+    until(
+        lambda: [each["mountpoint"] for each in station.status()["mounts"]] == [str(drive)], BACK_S
+    )
+    assert (drive / "cut").read_bytes() == b"while it is away"
 
 
 def test_conflicts_are_named_after_the_next_mount_until_somebody_settles_them(
