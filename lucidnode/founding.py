@@ -188,12 +188,7 @@ async def join(
     Raises TicketSpent, or what the bucket says.
     """
     credentials = ticket_credentials(ticket)
-    address = await prepare_bucket(
-        parse_address(ticket.bucket, ticket.endpoint, ticket.region),
-        credential_source(credentials, network),
-        network,
-        create=False,
-    )
+    address = await _invited_to(ticket, network)
     bucket = _opened(address, credentials, network)
     device = await asyncio.to_thread(_device, home)
     earlier = await asyncio.to_thread(_unfinished, home, passphrase)
@@ -203,6 +198,20 @@ async def join(
     await _join_log(bucket, ticket, membership, claim, SystemClock())
     config = _config(address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key)
     await asyncio.to_thread(save_config, home, local.applied(config))
+
+
+async def check_invited(ticket: Ticket, network: Network) -> None:
+    """Make sure that the bucket *ticket* invites to can be used from here. Raises as `join` does."""
+    await _invited_to(ticket, network)
+
+
+async def _invited_to(ticket: Ticket, network: Network) -> BucketAddress:
+    return await prepare_bucket(
+        parse_address(ticket.bucket, ticket.endpoint, ticket.region),
+        credential_source(ticket_credentials(ticket), network),
+        network,
+        create=False,
+    )
 
 
 def ticket_credentials(ticket: Ticket) -> Credentials | None:

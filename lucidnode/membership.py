@@ -6,9 +6,10 @@ append them to the log in the bucket.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +18,7 @@ import msgspec
 from lucidnode.fs.errors import SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.entries import invite_entry, project_entry
 from lucidnode.fs.membership.member import MemberKeys
-from lucidnode.fs.membership.member_file import Membership, open_membership
+from lucidnode.fs.membership.member_file import Membership, open_membership, sealed_in
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.node.client.connection import DaemonClient
@@ -31,20 +32,35 @@ _TRIES = 20
 """Races lost in a row before we give up; each one means that another member was quicker."""
 
 
+def check_kept(home: Path) -> None:
+    """Raise as `unlock` does, as far as that can be told without the passphrase."""
+    with _said_of(home):
+        sealed_in(_kept(home))
+
+
 def unlock(home: Path, passphrase: str) -> Membership:
     """Return the membership kept in *home*. Takes about a second by design.
 
     Raises NoStudio if there is none, WrongPassphrase, and Refused if the file is damaged.
     """
+    with _said_of(home):
+        return open_membership(_kept(home), passphrase)
+
+
+def _kept(home: Path) -> bytes:
     try:
-        raw = (home / MEMBER_FILE).read_bytes()
+        return (home / MEMBER_FILE).read_bytes()
     except FileNotFoundError:
         raise NoStudio(
             f"this workstation belongs to no studio yet ({home} has no {MEMBER_FILE}): "
             "run `lucidnode init` or `lucidnode join`"
         ) from None
+
+
+@contextlib.contextmanager
+def _said_of(home: Path) -> Iterator[None]:
     try:
-        return open_membership(raw, passphrase)
+        yield
     except WrongPassphrase:
         raise WrongPassphrase("that is not the passphrase of this workstation: try again") from None
     except SealDamaged as error:

@@ -51,7 +51,7 @@ class NamelessRequest(web.BaseRequest):
     """A request whose answer does not tell the versions of aiohttp and Python, an error included."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "lucidnode"
+        _say_little(self, response)
 
 
 class NamelessAppRequest(web.Request):
@@ -59,7 +59,20 @@ class NamelessAppRequest(web.Request):
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
-        response.headers["Server"] = "lucidnode"
+        _say_little(self, response)
+
+
+_MALFORMED = "UNKNOWN"
+"""The method that aiohttp gives to a request it could not parse."""
+
+
+def _say_little(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "lucidnode"
+    if request.method == _MALFORMED and isinstance(response, web.Response):
+        # aiohttp repeats what it did not understand, each odd byte as four characters.
+        response.body = None
+        response.headers["Content-Length"] = "0"
+        del response.headers["Content-Type"]
 
 
 async def nameless_runner(

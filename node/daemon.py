@@ -54,6 +54,7 @@ from lucidnode.node.config import (
 )
 from lucidnode.node.damaged_objects import DamagedObjects
 from lucidnode.node.dashboard.facts import Facts
+from lucidnode.node.dashboard.last_port import PORT_FILE, last_port, note_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
@@ -269,6 +270,7 @@ async def _serving(
         dashboard = await stack.enter_async_context(
             DashboardServer(
                 config.dashboard_port,
+                last_port=await asyncio.to_thread(last_port, home / PORT_FILE),
                 token=await asyncio.to_thread(kept_secret, home / TOKEN_FILE),
                 page_facts=facts.page,
                 metrics_text=metrics.text,
@@ -278,6 +280,8 @@ async def _serving(
                 connections=connections,
             )
         )
+        if config.dashboard_port is None:
+            await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
         await stack.enter_async_context(office.open(source))
         for peer in config.peers:
             office.add_peer(parse_peer(peer))

@@ -52,17 +52,9 @@ def seal_membership(
 def open_membership(raw: bytes, passphrase: str) -> Membership:
     """Return what member.json holds. Slow by design; call it from a thread.
 
-    Raises WrongPassphrase, SealDamaged if the file was changed, NewerFormat if a later version
-    wrote it.
+    Raises WrongPassphrase, and as `sealed_in` does.
     """
-    try:
-        file = msgspec.json.decode(raw, type=_File)
-        if file.format > 1:
-            raise NewerFormat("member.json was written by a later version: update Lucidnode")
-        sealed = base64.b64decode(file.sealed, validate=True)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise SealDamaged("member.json is damaged: restore it from a copy") from error
-    contents = seals.unseal(_MAGIC, passphrase, sealed)
+    contents = seals.unseal(_MAGIC, passphrase, sealed_in(raw))
     try:
         membership = decoded(_MEMBERSHIP, contents)
     except Malformed as error:
@@ -70,3 +62,17 @@ def open_membership(raw: bytes, passphrase: str) -> Membership:
     if len(membership.genesis) != KEY_SIZE or len(membership.name_key) != KEY_SIZE:
         raise SealDamaged("member.json holds no membership")
     return membership
+
+
+def sealed_in(raw: bytes) -> bytes:
+    """Return the seal in the bytes of member.json, unopened.
+
+    Raises SealDamaged if the file was changed, NewerFormat if a later version wrote it.
+    """
+    try:
+        file = msgspec.json.decode(raw, type=_File)
+        if file.format > 1:
+            raise NewerFormat("member.json was written by a later version: update Lucidnode")
+        return base64.b64decode(file.sealed, validate=True)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SealDamaged("member.json is damaged: restore it from a copy") from error

@@ -97,12 +97,14 @@ class Keeper:
         self._environment = environment
         self._asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._is_ready = False
+        self._served_well = False
 
     def run(self) -> int:
         """Serve until that ends in order or for good; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._ask, b"."))
         pause = _FIRST_PAUSE_S
+        lost = ""
         again: list[str] = []
         while True:
             began = time.monotonic()
@@ -115,11 +117,14 @@ class Keeper:
             log.warning("the %s %s; it is started again in %.1f s", self._name, how, pause)
             if select.select([self._asked], [], [], pause)[0]:
                 return 0
-            again = ["--came-back", how]
+            # What has failed to begin since then is not what programs lost their files by.
+            lost = how if self._served_well else lost
+            again = ["--came-back", lost]
             pause = min(2 * pause, _MAX_PAUSE_S)
 
     def _served(self, again: list[str]) -> tuple[int, bool]:
         """Run one server to its end; returns its code, and whether we were told to end it."""
+        self._served_well = False
         with subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [*self._command, *again],
             stdin=subprocess.PIPE,
@@ -146,9 +151,11 @@ class Keeper:
             found = select.select(waiting, [], [])[0]
             if said in found:
                 waiting.remove(said)
-                if server.stdout.readline().strip() == READY and not self._is_ready:
-                    self._is_ready = True
-                    say_ready()
+                if server.stdout.readline().strip() == READY:
+                    self._served_well = True
+                    if not self._is_ready:
+                        self._is_ready = True
+                        say_ready()
             if self._asked in found:
                 # Each time: a second signal ends a server at once.
                 os.read(self._asked, 1)

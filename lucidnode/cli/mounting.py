@@ -80,13 +80,14 @@ def mount_command(
     _refuse_inside(mountpoint, [home, cache])
     with _made_if_missing(mountpoint) as made:
         check_mountpoint(mountpoint, home)
-        mine = membership.unlock(home, passphrase(passphrase_file))
+        membership.check_kept(home)
         socket = ensure_daemon(home)
-        found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
-        _refuse_second(found, asyncio.run(facts(home, "status")))
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
             check_for_writing(cache, config.min_free, cached)
+        mine = membership.unlock(home, passphrase(passphrase_file))
+        found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+        _refuse_second(found, asyncio.run(facts(home, "status")))
         spec = MountSpec(
             home=str(home),
             mountpoint=str(mountpoint),

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from lucidnode import membership
-from lucidnode.cli.background import ensure_daemon
 from lucidnode.cli.output import as_json, show_json, show_table
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.unlocking import unlocked
+from lucidnode.fs.membership.member import spelled
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -50,8 +50,8 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
     Example:
       lucidnode project create demo
     """
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    socket = ensure_daemon(home)
+    spelled(name)
+    mine, socket = unlocked(home, passphrase_file)
     unit = _MIB if block_size.endswith("M") else _KIB
     size_bytes = int(block_size[:-1]) * unit
     asyncio.run(membership.create_project(socket, mine, name, size_bytes))
@@ -69,8 +69,7 @@ def list_projects(home: Path, passphrase_file: Path | None, wants_json: bool) ->
     Example:
       lucidnode project list --json
     """
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    socket = ensure_daemon(home)
+    mine, socket = unlocked(home, passphrase_file)
     found = asyncio.run(membership.read_roster(socket, mine)).projects()
     if wants_json:
         show_json(

@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 
 from lucidnode import membership
-from lucidnode.cli.background import ensure_daemon
 from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.mount import open_replica, project_directory
@@ -71,8 +70,7 @@ def repair_command(
     Example:
       lucidnode repair demo --put-back
     """
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    socket = ensure_daemon(home)
+    mine, socket = unlocked(home, passphrase_file)
     found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
 
     async def work() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from lucidnode import founding, membership
-from lucidnode.cli.background import ensure_daemon
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
@@ -22,9 +21,10 @@ from lucidnode.cli.given import (
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
+from lucidnode.cli.unlocking import unlocked
 from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
-from lucidnode.fs.membership.member import Label
+from lucidnode.fs.membership.member import Label, spelled
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
@@ -99,6 +99,7 @@ def init_command(
     """
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
+    label = Label(spelled(name), spelled(device_name))
     credentials = None
     if bucket_url.startswith("s3:"):
         credentials = given_credentials(credentials_file)
@@ -112,7 +113,7 @@ def init_command(
     # Before a passphrase is made up: most of what can go wrong is here.
     asyncio.run(founding.check_place(home, place))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.found(home, place, local, words, Label(name, device_name)))
+    asyncio.run(founding.found(home, place, local, words, label))
     _warn(credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
@@ -141,8 +142,9 @@ def invite_command(
     Example:
       lucidnode invite --for Ada
     """
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    socket = ensure_daemon(home)
+    if who:
+        spelled(who)
+    mine, socket = unlocked(home, passphrase_file)
     ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
     held = load_credentials(home)
     if held is not None and held.is_temporary:
@@ -193,11 +195,14 @@ def join_command(
     """
     local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
+    label = Label(spelled(name), spelled(device_name))
     network = given_network(ca_file)
     text = _ticket_text(ticket)
     opened = _opened(text, code_file)
+    # Before a passphrase is made up, as in `init`.
+    asyncio.run(founding.check_invited(opened, network))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.join(home, opened, network, local, words, Label(name, device_name)))
+    asyncio.run(founding.join(home, opened, network, local, words, label))
     _warn(founding.ticket_credentials(opened))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 

@@ -27,12 +27,13 @@ from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import Listener, Probation, bind
 from lucidnode.node.peers.memory import Memory
 
-USUAL_PORT = 8440
-
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
 """In the home: the token. A scraper is given it as `bearer_token_file`."""
 
 _REFRESH_SECONDS = 1.0
+
+COOKIE_S = 30 * 24 * 3600
+"""For so long a browser that was let in opens the page by its bare address, a bookmark."""
 
 MAX_BODY_BYTES = 4096
 """Of a request: nothing that the page asks for has a body."""
@@ -55,7 +56,7 @@ _HEADERS = {
 class DashboardServer:
     """Listens on 127.0.0.1 at *port*, or at a free one for 0. Use `async with`.
 
-    With None it takes USUAL_PORT, or a free one if another program (a second daemon, of another
+    With None it takes *last_port*, or a free one if another program (a second daemon, of another
     home) has that. A port that somebody chose is that port or PortTaken.
     """
 
@@ -63,6 +64,7 @@ class DashboardServer:
         self,
         port: int | None,
         *,
+        last_port: int,
         token: str,
         page_facts: Callable[[], Awaitable[dict[str, Any]]],
         metrics_text: Callable[[], bytes],
@@ -72,6 +74,7 @@ class DashboardServer:
         connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._wanted_port = port
+        self._last_port = last_port
         self._token = token
         self._page_facts = page_facts
         self._metrics_text = metrics_text
@@ -120,7 +123,7 @@ class DashboardServer:
                     "or set another `dashboard_port` in node.json (0 chooses a free one)"
                 ) from error
         try:
-            return bind("127.0.0.1", USUAL_PORT)
+            return bind("127.0.0.1", self._last_port)
         except PortTaken:
             return bind("127.0.0.1", 0)
 
@@ -151,7 +154,14 @@ class DashboardServer:
         if request.path == "/" and "token" in request.query:
             # The token leaves the address at once, and with it the history of the browser.
             into = web.HTTPSeeOther("/")
-            into.set_cookie(cookie, self._token, httponly=True, samesite="Strict", path="/")
+            into.set_cookie(
+                cookie,
+                self._token,
+                max_age=COOKIE_S,
+                httponly=True,
+                samesite="Strict",
+                path="/",
+            )
             raise into
         return await handler(request)
 

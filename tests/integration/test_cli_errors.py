@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import signal
@@ -89,6 +90,68 @@ def test_a_passphrase_file_that_others_can_read_is_refused(station: Workstation)
     ended = station.run("project", "list", "--passphrase-file", loose)
     assert ended.code == Exit.USAGE
     assert f"run `chmod 600 {loose}` first" in ended.line
+
+
+ASKING = (
+    ("project", "create", "demo"),
+    ("project", "list"),
+    ("invite",),
+    ("repair", "demo"),
+    ("mount", "demo", "drive"),
+)
+"""Every command that asks for the passphrase of a member."""
+
+
+def test_nobody_is_asked_for_a_passphrase_where_there_is_no_studio(fresh: Workstation) -> None:
+    for words in ASKING:
+        ended = fresh.run(*words)  # which would fail otherwise: there is no terminal to ask on
+        assert ended.code == Exit.NO_STUDIO, words
+        assert "run `lucidnode init` or `lucidnode join`" in ended.line
+
+
+def test_nobody_is_asked_for_a_passphrase_that_could_open_nothing(fresh: Workstation) -> None:
+    fresh.unlocked("init", f"file://{fresh.folder}/bucket")
+    (fresh.home / "member.json").write_text("{}")
+    for words in ASKING[0], ASKING[-1]:
+        ended = fresh.run(*words)
+        assert ended.code == Exit.FAILED, words
+        assert "member.json is damaged" in ended.line
+
+
+def test_nobody_is_asked_for_a_passphrase_where_no_daemon_can_start(fresh: Workstation) -> None:
+    fresh.unlocked("init", f"file://{fresh.folder}/bucket")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        fresh.change_settings(dashboard_port=taken.getsockname()[1])
+        for words in ASKING[0], ASKING[-1]:
+            ended = fresh.run(*words)
+            assert ended.code == Exit.PORT_TAKEN, words
+
+
+def test_nobody_is_asked_for_a_passphrase_because_of_a_name_that_cannot_be(
+    station: Workstation, fresh: Workstation
+) -> None:
+    for one, *words in (
+        (station, "project", "create", "a/b"),
+        (station, "invite", "--for", "a/b"),
+        (fresh, "init", f"file://{fresh.folder}/bucket", "--name", " "),
+        (fresh, "join", "@ticket", "--device-name", "a/b"),
+    ):
+        ended = one.run(*words)
+        assert ended.code == Exit.FAILED, words
+        assert ended.line.startswith("a name needs visible characters")
+
+
+def test_nobody_makes_up_a_passphrase_for_a_bucket_that_is_gone(
+    station: Workstation, fresh: Workstation
+) -> None:
+    ticket, code = station.unlocked("invite").out.split()
+    bucket = station.folder / "bucket"
+    with contextlib.ExitStack() as back:
+        back.callback(bucket.with_name("gone").rename, bucket)
+        bucket.rename(bucket.with_name("gone"))
+        ended = fresh.run("join", ticket, "--code-file", fresh.secret_file("code", code))
+    assert ended.code == Exit.BUCKET_WRONG
+    assert not (fresh.home / "member.json").exists()
 
 
 def test_no_terminal_to_ask_the_passphrase(station: Workstation) -> None:

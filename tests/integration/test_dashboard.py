@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,7 +21,8 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.dashboard.facts import Facts
-from lucidnode.node.dashboard.server import DashboardServer
+from lucidnode.node.dashboard.last_port import USUAL_PORT, last_port, note_port
+from lucidnode.node.dashboard.server import COOKIE_S, DashboardServer
 from lucidnode.node.metrics import Metrics
 from lucidnode.node.mounts import Mount, Mounts
 from lucidnode.node.peers.errors import PortTaken
@@ -115,12 +117,15 @@ class Scene:
         return asked.result()
 
     @contextlib.asynccontextmanager
-    async def server(self, port: int = 0, connections: int = 64) -> AsyncIterator[DashboardServer]:
+    async def server(
+        self, port: int | None = 0, connections: int = 64, last_port: int = 0
+    ) -> AsyncIterator[DashboardServer]:
         clock = SystemClock()
         async with (
             supervised(self.alerts, clock) as tasks,
             DashboardServer(
                 port,
+                last_port=last_port,
                 token=TOKEN,
                 page_facts=self.page_facts,
                 metrics_text=self.metrics.text,
@@ -198,6 +203,7 @@ async def test_the_token_leaves_the_address_for_a_cookie_that_other_sites_do_not
             cookie = answer.headers["Set-Cookie"]
             assert "HttpOnly" in cookie
             assert "SameSite=Strict" in cookie
+            assert f"Max-Age={COOKIE_S}" in cookie  # a bookmark outlives the browser's window
         async with session.get(f"{server.url}page.js") as answer:
             assert answer.status == 200
 
@@ -224,6 +230,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
     async with scene.server() as server:
         other = DashboardServer(
             server.port,
+            last_port=server.port,
             token=TOKEN,
             page_facts=scene.page_facts,
             metrics_text=scene.metrics.text,
@@ -234,6 +241,26 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:
                 pass
+
+
+async def test_the_page_is_where_it_was_unless_another_program_is_there_now() -> None:
+    async with Scene().server() as first:
+        was = first.port
+        async with Scene().server(None, last_port=was) as other:
+            assert other.port not in {0, was}
+    async with Scene().server(None, last_port=was) as again:
+        assert again.port == was
+
+
+def test_the_port_is_noted_and_a_damaged_note_is_none(tmp_path: Path) -> None:
+    note = tmp_path / "dashboard.port"
+    assert last_port(note) == USUAL_PORT
+    note_port(note, 50123)
+    assert last_port(note) == 50123
+    for damaged in (b"", b"0", b"70000", b"-1", b"\xff\x00", b"9" * 5000):
+        note.write_bytes(damaged)
+        assert last_port(note) == USUAL_PORT
+    note_port(tmp_path / "no such" / "folder", 50123)  # costs a bookmark, no start
 
 
 async def test_no_answer_names_the_software_behind_it() -> None:

@@ -341,6 +341,20 @@ async def test_answers_to_strangers_do_not_tell_the_versions_of_our_libraries(
     assert len([r for r in caplog.records if r.name.startswith("aiohttp.server")]) <= 1
 
 
+async def test_what_is_malformed_is_not_repeated_to_who_sent_it(tmp_path: Path) -> None:
+    (honest,) = identities(tmp_path, 1)
+    sizes = set()
+    async with node(honest, Roll(honest), Bucket()) as a:
+        for length in (10, 900):
+            stream, writer = await asyncio.open_connection("127.0.0.1", a.office.body_port)
+            writer.write(b"\x00" * length + b"\r\n\r\n")
+            answer = await stream.read(65536)
+            writer.close()
+            assert answer.endswith(b"\r\n\r\n"), "there is no body"
+            sizes.add(len(answer))
+    assert len(sizes) == 1, "it is as long whatever was sent"
+
+
 async def test_bodies_are_for_those_with_a_grant_and_each_authorisation_counts_once(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,20 @@
+"""Unlocking this workstation. What can fail without the passphrase fails before it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lucidnode import membership
+from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.secrets_input import passphrase
+from lucidnode.fs.membership.member_file import Membership
+
+
+def unlocked(home: Path, passphrase_file: Path | None) -> tuple[Membership, Path]:
+    """Return the membership kept in *home* and the socket of its daemon, which runs now.
+
+    Raises NoStudio, Refused, WrongPassphrase, ChildFailed, and UsageError as `passphrase` does.
+    """
+    membership.check_kept(home)
+    socket = ensure_daemon(home)
+    return membership.unlock(home, passphrase(passphrase_file)), socket
