@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 from cli_fixture import PASSPHRASE, workstation
+from lab.places import REPOSITORY
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
-
-ROOT = Path(__file__).parents[2]
 
 
 def quick_start() -> list[str]:
     """Return the lines of the first block of the README's quick start."""
-    _, _, section = (ROOT / "README.md").read_text("utf-8").partition("## Quick start")
+    _, _, section = (REPOSITORY / "README.md").read_text("utf-8").partition("## Quick start")
     block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert block
     return block[1].splitlines()

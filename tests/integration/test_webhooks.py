@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from lab.places import REPOSITORY
 
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -104,7 +104,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_the_receiver_can_tell_by_the_documented_lines_that_it_is_us() -> None:
-    page = (Path(__file__).parents[2] / "docs/webhooks.md").read_text("utf-8")
+    page = (REPOSITORY / "docs/webhooks.md").read_text("utf-8")
     [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)  # our own page

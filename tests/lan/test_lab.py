@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 from lab.daemon_socket import ask
 from lab.mounts import mounted_below
-from lab.places import Places
+from lab.places import SCRIPTS, Places
 
 pytestmark = [pytest.mark.lan, pytest.mark.fuse, pytest.mark.timeout(180)]
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 LAN = [sys.executable, "-P", "-m", "lab"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
 

@@ -9,16 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from lab.namespaces import WAN, Namespaces
 from lab.network import CLOUD, SWITCH
+from lab.places import SCRIPTS
 from lab.process import Process
 
 pytestmark = pytest.mark.lan
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 MBIT = 40.0
 ROUND_TRIP = 0.040
 

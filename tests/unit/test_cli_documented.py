@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
+from lab.places import REPOSITORY
 
 from lucidnode.cli.app import cli
 from lucidnode.cli.exit_codes import Exit, exit_code
 from lucidnode.fs import errors as fs_errors
 from lucidnode.node.client import errors as node_errors
 
-README = Path(__file__).parents[2] / "README.md"
+README = REPOSITORY / "README.md"
 
 
 def commands(

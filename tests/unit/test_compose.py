@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft201909Validator  # type: ignore[import-untyped]
+from lab.places import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 NODES = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.lan.yml").read_text())
+    loaded: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.lan.yml").read_text())
     return loaded
 
 
 @pytest.fixture(scope="module")
 def schema() -> Draft201909Validator:
-    return Draft201909Validator(json.loads((ROOT / "tests/schema/compose-spec.json").read_text()))
+    return Draft201909Validator(
+        json.loads((REPOSITORY / "tests/schema/compose-spec.json").read_text())
+    )
 
 
 def test_compose_file_fits_the_specification(
@@ -70,33 +71,34 @@ def test_every_named_volume_is_declared(compose: dict[str, Any]) -> None:
 
 
 def test_entry_script_knows_every_setting_given(compose: dict[str, Any]) -> None:
-    script = (ROOT / "scripts/node-entry").read_text()
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    script = (REPOSITORY / "scripts/node-entry").read_text()
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
     given = {s for n in NODES for s in compose["services"][n]["environment"] if "LUCID" in s}
     given |= set(re.findall(r"(LUCIDNODE_\w+)=", dockerfile))
     assert all(setting in script for setting in given)
 
 
 def test_image_starts_through_the_entry_script_of_the_lab() -> None:
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["node-entry"]' in dockerfile
     assert 'CMD ["run"]' in dockerfile
     assert (
-        'ENTRY = str(SCRIPTS / "node-entry")' in (ROOT / "scripts/lab/workstation.py").read_text()
+        'ENTRY = str(SCRIPTS / "node-entry")'
+        in (REPOSITORY / "scripts/lab/workstation.py").read_text()
     )
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
     kept = [
         line[1:]
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     ]
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
     copied = [
         source
         for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile, re.MULTILINE)
         for source in line.split()[:-1]
     ]
     assert sorted(copied) == sorted(kept)
-    assert all((ROOT / source).exists() for source in copied)
+    assert all((REPOSITORY / source).exists() for source in copied)

@@ -6,36 +6,40 @@ import re
 from pathlib import Path
 
 import pytest
+from lab.places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CHANGELOG.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+]
 
 _SOURCE = re.compile(r"`((?:node|fs|discovery|lucidnode|scripts|tests|docs)/[\w./-]+)`")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_file_a_page_names_exists(page: Path) -> None:
     text = page.read_text("utf-8")
-    named = [ROOT / path for path in _SOURCE.findall(text)]
+    named = [REPOSITORY / path for path in _SOURCE.findall(text)]
     linked = [page.parent / path for path in _LINK.findall(text)]
-    missing = [str(path.relative_to(ROOT)) for path in named + linked if not path.exists()]
+    missing = [str(path.relative_to(REPOSITORY)) for path in named + linked if not path.exists()]
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_test_a_page_names_exists(page: Path) -> None:
     named = _TEST.findall(page.read_text("utf-8"))
     missing = [
         f"{file}::{name}"
         for file, name in named
-        if f"def {name}(" not in (ROOT / file).read_text("utf-8")
+        if f"def {name}(" not in (REPOSITORY / file).read_text("utf-8")
     ]
     assert not missing
 
 
 def test_the_walk_through_the_files_names_both_planes() -> None:
-    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    text = (REPOSITORY / "docs/architecture.md").read_text("utf-8")
     named = {path.split("/")[0] for path in _SOURCE.findall(text)}
     assert {"node", "fs", "discovery"} <= named

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from lab.mutation_copy import MutationCopy
 from lab.mutations import Mutation, Unfit, mutated, mutations
+from lab.places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
-ALL = mutations(ROOT / "tests" / "mutations")
+ALL = mutations(REPOSITORY / "tests" / "mutations")
 
 
 def test_each_mutation_fits_the_code_exactly_once() -> None:
     for name, mutation in ALL.items():
-        text = mutated(mutation, ROOT)
+        text = mutated(mutation, REPOSITORY)
         compile(text, name, "exec")
         assert mutation.old != mutation.new, name
 
@@ -25,7 +25,10 @@ def test_the_tests_of_each_mutation_exist() -> None:
         assert mutation.tests, name
         for test in mutation.tests:
             path, _, function = test.partition("::")
-            assert f"def {function}(" in (ROOT / path).read_text() or not function, (name, test)
+            assert f"def {function}(" in (REPOSITORY / path).read_text() or not function, (
+                name,
+                test,
+            )
 
 
 def test_the_table_shows_the_list_and_no_survivor() -> None:
@@ -43,7 +46,7 @@ def test_a_mutation_whose_text_is_gone_or_ambiguous_fails_loudly(tmp_path: Path)
 
 
 def _table() -> str:
-    return (ROOT / "docs" / "mutations.md").read_text()
+    return (REPOSITORY / "docs" / "mutations.md").read_text()
 
 
 def test_a_mutation_is_put_in_tried_and_taken_out_again(tmp_path: Path) -> None:

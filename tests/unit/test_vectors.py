@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 from blake3 import blake3
+from lab.places import REPOSITORY
 from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
@@ -59,7 +60,7 @@ from lucidnode.node.client.public_keys import is_box_key, verify
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.roster_rules import RosterReader, verified
 
-VECTORS = Path(__file__).parents[2] / "docs" / "vectors"
+VECTORS = REPOSITORY / "docs" / "vectors"
 PAGE = (VECTORS.parent / "format.md").read_text()
 OBJECTS = json.loads((VECTORS / "objects.json").read_text())
 BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
