@@ -12,7 +12,7 @@ from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import PADDING, TAG_SIZE, EntryHeader, signed, signing_message
@@ -75,11 +75,11 @@ class Shelf(MemoryBucket):
 class Node:
     """A journal service over a real staging directory and a bucket in memory."""
 
-    def __init__(self, staging: Staging, bucket: Shelf) -> None:
+    def __init__(self, staging: Staging, bucket: Shelf, clock: Clock | None = None) -> None:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
-        self.clock = BriskClock()
+        self.clock = clock or BriskClock()
         self.alerts = Alerts(self.clock)
         self.uploads = Uploads(
             staging=staging,

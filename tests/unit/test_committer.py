@@ -344,6 +344,31 @@ async def test_the_time_a_head_must_be_missing_begins_anew_once_it_was_seen(
     assert a.committer.stopped is None
 
 
+async def test_the_time_a_head_must_be_missing_is_not_counted_from_another_that_was(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no longer has journal entry")
+    a, b = office.a, office.b
+    async with office.running(a):
+        a.node.create(b"f")
+        await a.committer.flush()
+    async with office.running(b):
+        b.node.create(b"g")
+        await office.settled(b)
+    second = office.bucket.entries.pop(2)
+    async with office.running(a):
+        del office.bucket.entries[1]
+        await office.clock.until(lambda: "no longer has journal entry 1" in a.causes())
+        await office.clock.pass_by(MISSING_SECONDS * 2 / 3)
+        office.bucket.entries[2] = second
+        a.committer.hinted(Seq(2))
+        await office.clock.until(lambda: a.node.replica.head().seq == 2)
+        del office.bucket.entries[2]
+        await office.clock.until(lambda: "no longer has journal entry 2" in a.causes())
+        await office.clock.pass_by(MISSING_SECONDS * 2 / 3)
+        assert a.committer.stopped is None
+
+
 async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
     office: Office, expected_warnings: list[str]
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from committer_fixture import VirtualClock
 from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry, unsigned
 
 from lucidnode.fs.format import sodium
@@ -21,6 +22,7 @@ from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.journal import empty_link, entry_hash, signed, signing_message
 from lucidnode.node.client.staging import stage
+from lucidnode.node.log_slots import FRESH_S
 
 
 @pytest.fixture
@@ -56,6 +58,48 @@ async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node)
     request = wire.CommitRequest(unsigned(1), [])
     first = await node.journal.commit(PROJECT, Seq(1), request)
     assert await node.journal.commit(PROJECT, Seq(1), request) == first
+
+
+async def test_what_a_commit_asks_of_the_bucket_is_three_requests_and_four_after_a_pause(
+    tmp_path: Path,
+) -> None:
+    """Each has a use of its own (docs/design/0001-metadata.md); one more would be noticed here."""
+
+    class Counting(Shelf):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[tuple[str, str]] = []
+
+        async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+            self.asked.append(("GET", key))
+            return await super().get(key, span)
+
+        async def size(self, key: str) -> int | None:
+            self.asked.append(("HEAD", key))
+            return await super().size(key)
+
+        async def create(self, key: str, body: bytes) -> None:
+            self.asked.append(("PUT", key))
+            await super().create(key, body)
+
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
+        node = Node(staging, bucket := Counting(), clock := VirtualClock())
+        keys = {seq: journal_key(PROJECT, Seq(seq)) for seq in (1, 2, 3)}
+        costs = {}
+        previous = bytes(32)
+        for seq, pause_s in ((1, 0.0), (2, 0.0), (3, FRESH_S)):
+            clock.now += pause_s
+            bucket.asked.clear()
+            made = unsigned(seq, previous=previous)
+            reply = await node.journal.commit(PROJECT, Seq(seq), wire.CommitRequest(made, []))
+            assert reply.outcome == "committed"
+            costs[seq] = sorted(bucket.asked)
+            previous = entry_hash(reply.body)
+    assert costs == {
+        1: [("HEAD", keys[1]), ("PUT", keys[1])],
+        2: [("GET", keys[1]), ("HEAD", keys[2]), ("PUT", keys[2])],
+        3: [("GET", keys[2]), ("GET", keys[2]), ("HEAD", keys[3]), ("PUT", keys[3])],
+    }
 
 
 async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
