@@ -69,6 +69,8 @@ class DaemonLink:
         self._clock = clock
         self._connection = contextlib.AsyncExitStack()
         self._events: Events | None = None
+        self.has_served = False
+        """Programs use the mount, or did before it came back: they lose something if it fails."""
 
     async def __aenter__(self) -> Self:
         await self._connect()
@@ -80,7 +82,7 @@ class DaemonLink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._events is not None and error is None:
+        if self._events is not None and (error is None or not self.has_served):
             with contextlib.suppress(DaemonUnreachable):
                 await self._events.send(wire.Goodbye())
         await self._connection.aclose()

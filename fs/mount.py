@@ -119,6 +119,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
     mountpoint = check(Path(spec.mountpoint), [Path(spec.home)])
     async with _parts(spec) as parts:
         if came_back:
+            parts.link.has_served = True
             parts.raised.begin(
                 "came-back",
                 f"This mount {came_back} and was brought back.",
@@ -146,6 +147,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                         "a dozen reads that wait for the network hold up all others here: %s",
                         "mount fusectl at /sys/fs/fuse/connections, as systemd does",
                     )
+                parts.link.has_served = True
                 ready()
         await parts.hand_over(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
 
@@ -182,6 +184,7 @@ class _Parts:
     conflicts: Conflicts
     invalidation: Invalidation
     client: DaemonClient
+    link: DaemonLink
     raised: Alerts
 
     def hinted(self, seq: Seq) -> None:
@@ -393,6 +396,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             conflicts=conflicts,
             invalidation=invalidation,
             client=client,
+            link=link,
             raised=alerts,
         )
         tasks.keep("telling the daemon of blocks", announcer.run)

@@ -17,7 +17,7 @@ from itertools import accumulate
 import msgspec
 
 from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.errors import FileMissing, FileTooBig, FsError
+from lucidnode.fs.errors import FileMissing, FileTooBig, FsError, NoSpace, said_by
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
@@ -392,8 +392,10 @@ class Writer:
             except (FsError, OSError) as error:
                 self._alerts.begin(
                     _PACKS,
-                    f"Changes cannot be committed now: {error}.",
-                    "Make room there; nothing is lost.",
+                    f"Changes cannot be committed now: {said_by(error)}.",
+                    "Make room there; nothing is lost."
+                    if isinstance(error, NoSpace)
+                    else "They are kept on the disk of the home directory, and tried again.",
                 )
                 await self._clock.sleep(_RETRY_PACK)
             else:

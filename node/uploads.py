@@ -395,6 +395,8 @@ class Uploads:
         )
 
     def _note_staging(self, error: NodeError) -> None:
+        if self._staging.missing:
+            return  # the cache says so, and what helps
         self._alerts.begin(
             _STAGING,
             f"What waits here to be uploaded cannot be read: {error}.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from lucidnode.fs.errors import FsError, NoSpace
+from lucidnode.fs.errors import FsError, NoSpace, said_by
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
@@ -81,7 +81,7 @@ class Flusher:
             full = isinstance(error, NoSpace)
             self._alerts.begin(
                 TOPIC,
-                f"Bytes that programs have written cannot be saved: {error}.",
+                f"Bytes that programs have written cannot be saved: {said_by(error)}.",
                 "Make room on the disk that holds the cache; they are tried again until it succeeds."
                 if full
                 else "They are kept in memory and tried again until it succeeds.",

@@ -10,10 +10,10 @@ import click
 import msgspec
 
 from lucidnode.cli.background import end_daemon_keeper, ensure_daemon, facts, facts_if_running
-from lucidnode.cli.output import as_json, counted, in_blocks, show_facts, show_json, size
+from lucidnode.cli.output import as_json, confirm, counted, in_blocks, show_facts, show_json, size
 from lucidnode.cli.progress import bytes_left
 from lucidnode.disk_room import check_for_cache
-from lucidnode.node.cache.mark import check_fit, take
+from lucidnode.node.cache.mark import check_fit, read_mark, take
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import cache_directory, load_config, save_config
@@ -92,8 +92,9 @@ async def _order_clear(socket: Path) -> None:
 
 @cache_command.command("adopt")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Begin anew without asking.")
 @click.pass_obj
-def cache_adopt(home: Path, directory: Path) -> None:
+def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
     """Keep the cache in DIRECTORY from now on, with what it holds if it was the cache before.
 
     For a new disk, or after the old one was lost. The old directory is left as it is: what waits
@@ -111,6 +112,12 @@ def cache_adopt(home: Path, directory: Path) -> None:
     old, new = cache_directory(home, config), directory.expanduser().absolute()
     check_fit(new)
     check_for_cache(new)
+    if config.cache_id not in {None, read_mark(old), read_mark(new)}:
+        confirm(
+            f"{old}, the cache until now, is missing. What was saved here and had not got to the "
+            "cloud is only there: without it those files are lost, or incomplete. Begin anew?",
+            yes=yes,
+        )
     try:
         mark = take(new)
     except OSError as error:

@@ -23,6 +23,7 @@ from lucidnode.cli.output import (
     as_json,
     duration,
     in_blocks,
+    is_cache_missing,
     show_facts,
     show_json,
     show_table,
@@ -66,14 +67,18 @@ def exit_command(home: Path) -> None:
         if not ends_within(process, _EXIT_SECONDS):
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
         end_daemon_keeper(home)  # which sees the same, and is waited for
+    click.echo(f"the daemon has stopped{_waiting(status)}", err=True)
+
+
+def _waiting(status: dict[str, Any]) -> str:
+    """Return what the person should know of blocks that are not in the cloud, or nothing."""
     uploads = status["uploads"]
-    left = ""
-    if uploads["blocks"]:
-        left = (
-            f"; {in_blocks(uploads['bytes'], uploads['blocks'])} are safe on this disk and go on "
-            "to the cloud when it starts again"
-        )
-    click.echo(f"the daemon has stopped{left}", err=True)
+    if not uploads["blocks"]:
+        return ""
+    waiting = in_blocks(uploads["bytes"], uploads["blocks"])
+    if is_cache_missing(status):
+        return f"; {waiting} wait in the cache that is missing, and go on once it is there again"
+    return f"; {waiting} are safe on this disk and go on to the cloud when it starts again"
 
 
 @click.command("status")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+
+from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,3 +102,17 @@ def alert_line(alert: dict[str, Any]) -> str:
         times = f", {alert['count']} times" if alert["count"] > 1 else ""
         parts.append(f"(since {since:%Y-%m-%d %H:%M}{times})")
     return " ".join(part for part in parts if part)
+
+
+def is_cache_missing(status: dict[str, Any]) -> bool:
+    """Return whether the daemon says that it cannot use its cache's disk now."""
+    return any(alert["topic"] == CACHE_DISK for alert in status["alerts"])
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask *question* unless it was answered with *yes*. Raises Abort, and UsageError without a terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} There is no terminal to ask on: say --yes to do it")
+    click.confirm(question, abort=True, err=True)

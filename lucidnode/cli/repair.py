@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from pathlib import Path
 
 import click
 
 from lucidnode import membership
+from lucidnode.cli.output import confirm
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.errors import NoSuchProject
@@ -123,7 +123,7 @@ async def _repair(
                     "nothing can be put back: the entries are not kept here, or others have gone on "
                     f"without them; `lucidnode repair {access.name}` starts again from the bucket"
                 )
-            _confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
+            confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
             await put_back(client, project, findings.lost)
             click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
             return
@@ -142,7 +142,7 @@ async def _repair(
             )
         else:
             click.echo(_said(access.name, findings))
-    _confirm("Start again from the bucket, and keep what others never got beside theirs?", yes=yes)
+    confirm("Start again from the bucket, and keep what others never got beside theirs?", yes=yes)
     directory = project_directory(home, project)
     replica = open_replica(home, access)
     carried = await start_again(client, access, directory, replica, lost, SystemClock())
@@ -186,14 +186,6 @@ def _judged(name: str, findings: Findings) -> str:
 def _entries(findings: Findings) -> str:
     first, last = findings.lost[0], findings.lost[-1]
     return f"journal entry {first}" if first == last else f"journal entries {first} to {last}"
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("no terminal to ask on: say --yes to go on without asking")
-    click.confirm(question, abort=True, err=True)
 
 
 def _project(view: RosterView, wanted: str) -> ProjectId:

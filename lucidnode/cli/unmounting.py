@@ -18,12 +18,11 @@ from lucidnode.cli.child import ends_within
 from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
-from lucidnode.cli.output import in_blocks
+from lucidnode.cli.output import in_blocks, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.mountpoint import mounted_at
-from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 
 _LOOK_EVERY = 0.25
 _REPORTS_EVERY = 1.25
@@ -146,7 +145,7 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
                 return True
             if last is None or left < last or left[1] < last[1]:
                 moved = now
-            away = any(alert["topic"] == CACHE_DISK for alert in status["alerts"])
+            away = is_cache_missing(status)
             if now - moved > STANDSTILL_S or (away and left[1] == 0):
                 return False  # changes whose blocks are on a missing disk do not move either
             last = left
@@ -157,10 +156,14 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
 def _what_is_left(home: Path, log: Path, before: int) -> str:
     """Return what the person should know of changes that are not in the cloud, or nothing."""
     status = asyncio.run(facts_if_running(home, "status"))
-    uploads = status["uploads"] if status else {"bytes": 0, "blocks": 0}
     left = ""
-    if uploads["blocks"]:
-        left = f"; the daemon still uploads {in_blocks(uploads['bytes'], uploads['blocks'])}"
+    if status and status["uploads"]["blocks"]:
+        waiting = in_blocks(status["uploads"]["bytes"], status["uploads"]["blocks"])
+        left = (
+            f"; {waiting} wait in the cache that is missing"
+            if is_cache_missing(status)
+            else f"; the daemon still uploads {waiting}"
+        )
     warnings = _warned(log, before)
     if warnings:
         left += f"; {warnings[-1]}"

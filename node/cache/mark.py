@@ -28,8 +28,8 @@ _OURS = frozenset(
 """What can lie in a cache directory."""
 
 REMEDY = (
-    "Mount its disk, and work goes on by itself; if it is lost, run `lucidnode exit` and then "
-    "`lucidnode cache adopt DIRECTORY` to begin a new cache."
+    "Mount its disk, and work goes on by itself; if it is lost, run `lucidnode umount` for each "
+    "mount, `lucidnode exit`, and `lucidnode cache adopt DIRECTORY` to begin a new cache."
 )
 """What helps when the directory is missing."""
 

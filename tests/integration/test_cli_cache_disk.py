@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
 
@@ -27,6 +27,13 @@ def station(tmp_path: Path) -> Iterator[Workstation]:
         one.ok("umount", one.folder / "demo")
         one.ok("exit")
         yield one
+
+
+def synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def test_a_cache_disk_that_is_not_mounted_is_told_and_replaced_by_nothing(
@@ -51,8 +58,38 @@ def test_a_cache_disk_that_is_not_mounted_is_told_and_replaced_by_nothing(
     assert "bucket" not in said
     assert station.run("cache", "adopt", disk / "new").code == Exit.FAILED
     station.ok("exit")
-    station.ok("cache", "adopt", disk / "new")
+    refused = station.run("cache", "adopt", disk / "new")
+    assert refused.code == Exit.USAGE
+    assert f"{disk / 'cache'}, the cache until now, is missing" in refused.line
+    assert not (disk / "new").exists()
+    station.ok("cache", "adopt", disk / "new", "--yes")
     station.ok("daemon")
     assert station.facts("status")["alerts"] == []
     assert (disk / "new" / "staging").is_dir()
     station.ok("exit")
+
+
+def test_what_waits_on_a_disk_that_is_gone_is_called_safe_by_nobody(station: Workstation) -> None:
+    disk, top, bucket = (station.folder / name for name in ("disk", "demo", "bucket"))
+    station.unlocked("mount", "demo", top)
+    bucket.rename(bucket.with_name("away"))
+    synced(top / "waits", os.urandom(3 << 20))
+    disk.rename(station.folder / "elsewhere")
+    disk.mkdir()
+    with pytest.raises(OSError, match="Errno 5"):
+        synced(top / "new", os.urandom(3 << 20))
+
+    def told() -> dict[str, dict[str, str]]:
+        return {alert["topic"]: alert for alert in station.status()["alerts"]}
+
+    until(
+        lambda: (
+            "unsaved" in told()
+            and "run `lucidnode umount`" in told().get("cache-disk", {"remedy": ""})["remedy"]
+        ),
+        said=told,
+    )
+    assert "staging" not in told(), "one cause is told once"
+    assert not [alert for alert in told().values() if "Errno" in alert["cause"]]
+    assert "in the cache that is missing" in station.ok("umount", top).err
+    assert "in the cache that is missing" in station.ok("exit").err

@@ -170,6 +170,25 @@ async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
             assert not node.alerts.is_on(topic)
 
 
+async def failing(link: DaemonLink, *, has_served: bool) -> None:
+    async with link:
+        link.has_served = has_served
+        raise Refused("the kernel does not let us mount")
+
+
+async def test_a_mount_that_fails_before_it_serves_was_none_and_is_no_alert(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["has lost its process"]
+    node = Node(tmp_path)
+    async with node.serving() as client:
+        for has_served in (False, True):
+            with pytest.raises(Refused):
+                await failing(node.link(client), has_served=has_served)
+            await until_gone(node)
+            assert node.alerts.is_on(f"mount-lost:{PROJECT}") == has_served
+
+
 async def until_gone(node: Node) -> None:
     while list(node.mounts):
         await asyncio.sleep(0)
