@@ -22,12 +22,12 @@ from lucidnode.fs.replica.overtaking import (
     choose,
     laid_again,
     renumbered,
-    rows_met,
+    row_met,
     shared_times,
 )
 from lucidnode.fs.replica.rebase import Outcome, Waiting
 from lucidnode.fs.replica.row_rules import MAX_BYTES, MAX_ROWS, checked_changes, encoded_operation
-from lucidnode.fs.replica.rows import TIME_COLUMNS, RowChange
+from lucidnode.fs.replica.rows import RowChange
 from lucidnode.fs.replica.tree_rules import MAX_ANCESTORS, check_tree
 from lucidnode.node.client.ids import BlockId, Seq
 
@@ -167,37 +167,27 @@ class Journal:
         if not choice.held or not any(step.id > choice.held[0].id for step in choice.ready):
             return line
         for ino in shared_times(choice):
-            self._lay_again(ino, choice, rest)
+            self._lay_again(ino, choice)
         order = renumbered(choice)
         for old, new in zip([*choice.ready, *choice.held], order, strict=True):
             if old.id != new.id:
                 self._database.change("UPDATE pending SET id = ? WHERE id = ?", (new.id, old.id))
         return [*order, *rest]
 
-    def _lay_again(self, ino: InodeNo, choice: Choice, rest: list[Step]) -> None:
+    def _lay_again(self, ino: InodeNo, choice: Choice) -> None:
         """Write anew how the operations change the row of *ino*, one after the other.
 
-        Those of *rest*, behind the choice, only if they find another row than before.
+        The row itself, and so whatever is behind the choice, stays as it is.
         """
         ahead = [step for step in choice.ready if step.id > choice.held[0].id]
         steps = [step for step in [*ahead, *choice.held] if ino in step.touches.changed]
-        ready = sum(ino in step.touches.changed for step in ahead)
         changes = [self.changes_of(step.id) for step in steps]
-        by_age = sorted(range(len(steps)), key=lambda place: steps[place].id)
-        met = rows_met(ino, (change for place in by_age for change in changes[place]))
-        if met is None:
+        ages = [step.id for step in steps]
+        by_age = sorted(range(len(steps)), key=lambda place: ages[place])
+        before = row_met(ino, (change for place in by_age for change in changes[place]))
+        if before is None:
             return  # the line knows too much
-        before, left = met
-        after = laid_again(before, changes, lambda place: place >= ready)
-        if after != left:
-            behind = [step for step in rest if ino in step.touches.changed]
-            later = [self.changes_of(step.id) for step in behind]
-            after = laid_again(after, later, lambda _: True)
-            steps, changes = [*steps, *behind], [*changes, *later]
-            self._database.change(
-                "UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?",
-                (*(after[column] for column in TIME_COLUMNS), ino),
-            )
+        laid_again(before, changes, ages)
         for step, of_step in zip(steps, changes, strict=True):
             self.set_changes_of(step.id, of_step)
 

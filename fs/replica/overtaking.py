@@ -2,7 +2,7 @@
 
 An entry names only blocks that the bucket has, so a film that uploads for an hour would hold up
 every save behind it. But a save that touches nothing of what waits means the same before it as
-behind it. All that the two may share are the times of directories: the later of them shows, as it
+behind it. All that the two may share are the times of directories: what was done later shows, as it
 does where an entry of another node slides under our work (fs/replica/slide.py).
 
 The content of a file goes into one entry, or into entries that follow each other: none of the
@@ -12,7 +12,7 @@ a new file waits for its content, but not for long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -255,44 +255,35 @@ def shared_times(choice: Choice) -> set[InodeNo]:
     }
 
 
-def rows_met(ino: InodeNo, changes: Iterable[RowChange]) -> tuple[Row, Row] | None:
-    """Return the row of *ino* as the first of *changes* found it, and as the last left it."""
-    met = [
-        (old, new)
-        for table, old, new in changes
-        if table == "inode" and old is not None and new is not None and old[0] == ino
-    ]
-    return (met[0][0], met[-1][1]) if met else None
+def row_met(ino: InodeNo, changes: Iterable[RowChange]) -> Row | None:
+    """Return the row of *ino* as the first of *changes* found it."""
+    for table, old, new in changes:
+        if table == "inode" and old is not None and new is not None and old[0] == ino:
+            return old
+    return None
 
 
-def laid_again(before: Row, changes: list[list[RowChange]], held: Callable[[int], bool]) -> Row:
+def laid_again(before: Row, changes: list[list[RowChange]], ages: list[int]) -> None:
     """Have *changes*, those of operations in their new order, follow each other in one inode's row.
 
-    *before* is the row that the first of them found. What of them is `held(place)` moves no time
-    back. Changes the lists in place, and returns the row as it is in the end.
+    *before* is the row that the first of them found. A time is moved by no operation that has a lower
+    number in *ages* than one ahead of it that set it: in the end the row is as the program left it,
+    also where a program set the time back. Changes the lists in place.
     """
     row = before
-    for place, of_operation in enumerate(changes):
+    latest: dict[int, int] = {}
+    for age, of_operation in zip(ages, changes, strict=True):
         kept: list[RowChange] = []
         for change in of_operation:
             table, old, new = change
             if table != "inode" or old is None or new is None or old[0] != row[0]:
                 kept.append(change)
                 continue
-            later = _applied(row, old, new, only_later=held(place))
+            moved = {place for place, was in enumerate(old) if was != new[place]}
+            moved = {place for place in moved if latest.get(place, age) <= age}
+            latest |= {place: age for place in moved if place in TIME_COLUMNS}
+            later = tuple(new[at] if at in moved else was for at, was in enumerate(row))
             if later != row:
                 kept.append(("inode", row, later))
             row = later
         of_operation[:] = kept
-    return row
-
-
-def _applied(row: Row, old: Row, new: Row, *, only_later: bool) -> Row:
-    return tuple(
-        was_now
-        if was == now
-        else max(int(now), int(was_now))
-        if only_later and place in TIME_COLUMNS
-        else now
-        for place, (was_now, was, now) in enumerate(zip(row, old, new, strict=True))
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,31 @@ def test_times_of_a_directory_follow_each_other_in_the_new_order(pair: Pair) -> 
     assert not [name for name in pair.b.names(shots) if name.startswith(b"film")]
     pair.agree()
     assert len(pair.b.names(shots)) == 8
+
+
+@pytest.mark.parametrize("order", list(permutations(("film", "note", "restore"))), ids="-".join)
+def test_no_overtaking_changes_a_time_of_a_directory_where_it_was_set(
+    pair: Pair, order: tuple[str, ...]
+) -> None:
+    """As archives set it back: the last of those that set it in the program's order has the last word."""
+    shots = pair.a.mkdir(b"shots")
+    pair.agree()
+    for act in order:
+        match act:
+            case "film":
+                film = pair.a.create(b"film", shots)
+                pair.uplink.new.add(film)
+                pair.a.write(film, b"does not arrive yet")
+            case "note":
+                pair.a.create(b"note", shots)
+            case _:
+                pair.a.replica.apply(SetAttributes(shots, pair.a.time(), mtime_ns=5))
+    shown = pair.a.replica.attributes(shots)
+    pair.commit_all()
+    assert pair.b.names(shots) == [b"note"]
+    assert pair.a.replica.attributes(shots) == shown
+    pair.agree()
+    assert pair.a.replica.attributes(shots) == shown
 
 
 def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
