@@ -193,6 +193,10 @@ def _check(plan: Plan) -> None:
 def _raise_lab(places: Places, plan: Plan, say: Say) -> Lab:
     for directory in (places.root, places.tickets, places.log("any").parent):
         directory.mkdir(mode=0o700)
+    if plan.allow_other:
+        # Through, not in: what is below is closed by its own modes.
+        for directory in (places.root.parent, places.root):
+            directory.chmod(0o711)
     network = _network(places.name, plan)
     names = [chr(ord("a") + number) for number in range(plan.nodes)]
     say("network")
@@ -201,6 +205,10 @@ def _raise_lab(places: Places, plan: Plan, say: Say) -> Lab:
     record.nodes = [NodeRecord(name, network.address(name)) for name in names]
     if not plan.namespaces:
         _name_each_other(record.nodes)
+    if plan.allow_other:
+        for node in record.nodes:
+            node.mount_args = ["--allow-other"]
+            places.node(node.name).mkdir(mode=0o711)
     lab = Lab(places, record, network)
     lab.save()
 

@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Puts the hostile proxy before the bucket server."""
     https: bool = False
     """Has the proxy speak TLS, with a certificate of a CA made for the lab."""
+    allow_other: bool = False
+    """Lets every user of this machine into the mounts and the directories above them."""
 
 
 class S3(msgspec.Struct, frozen=True):
@@ -91,6 +93,7 @@ class NodeRecord(msgspec.Struct):
     dashboard: str = ""
     """Its URL inside the workstation, as its daemon last named it."""
     daemon_args: list[str] = []
+    mount_args: list[str] = []
 
 
 class Record(msgspec.Struct):

@@ -117,7 +117,10 @@ class Workstation:
         self._await(self.record.mount, "mount", self._is_mounted)
 
     def _start(self, what: str) -> Process:
-        arguments = {"LUCIDNODE_DAEMON_ARGS": " ".join(self.record.daemon_args)}
+        arguments = {
+            "LUCIDNODE_DAEMON_ARGS": " ".join(self.record.daemon_args),
+            "LUCIDNODE_MOUNT_ARGS": " ".join(self.record.mount_args),
+        }
         return Process.start(
             [*self._network.entering(self.name), ENTRY, what],
             log=self._log(what),
