@@ -13,7 +13,7 @@ only once our own head is proven to be gone. That ends when the head is there ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -127,14 +127,16 @@ class Committer:
         alerts: Alerts,
         clock: Clock,
         shipping: Shipping | None = None,
+        durable: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Take the parts it works with.
+        """Take the parts it works with. *durable* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
         only what depends on it. Without, each entry waits in the daemon for all that it needs.
         """
         self._replica = replica
         self._shipping = shipping
+        self._durable = durable or replica.barrier
         self._journal = journal
         self._project = project
         self._codec = codec
@@ -281,8 +283,9 @@ class Committer:
             if self._replica.has_work():
                 await self._until(self._stir, LOOK_AGAIN_SECONDS)
             return True
-        # After a power cut we must know our own entry, or we would do its work a second time.
-        await self._replica.barrier()
+        # After a power cut we must know our own entry, or we would do its work a second time; and
+        # nothing that lies below it may be taken back.
+        await self._durable()
         reply = await self._reply(flight)
         if reply.outcome == "unchained":
             await self._confirm_head()

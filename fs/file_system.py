@@ -42,6 +42,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import PREFIX, States
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.writer import Writer
 
@@ -83,6 +84,7 @@ class FileSystem:
         states: States,
         reader: Reader,
         writer: Writer,
+        group_sync: GroupSync,
         flusher: Flusher,
         unfinished: Unfinished,
         open_files: OpenFiles,
@@ -94,6 +96,7 @@ class FileSystem:
         self._states = states
         self._reader = reader
         self._writer = writer
+        self._group_sync = group_sync
         self._flusher = flusher
         self._unfinished = unfinished
         self._open = open_files
@@ -279,8 +282,8 @@ class FileSystem:
         self._open.release_directory(handle)
 
     async def sync_directory(self) -> None:
-        """Return once every change of names so far is acknowledged at this mount's level."""
-        await self._replica.barrier()
+        """Return once every change of names so far is durable, and acknowledged at this mount's level."""
+        await self._group_sync.now()
         await self._commit(None)
 
     # -- contents ----------------------------------------------------------------------------
@@ -335,9 +338,9 @@ class FileSystem:
             await self._commit(file.ino)
 
     async def sync(self, handle: int) -> None:
-        """Acknowledge at this mount's level everything of the file: `fsync`."""
+        """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level."""
         file = self._open.file(handle)
-        await self._writer.flush(file.ino)
+        await self._writer.sync(file.ino)
         self._unfinished.ended(file.ino)
         await self._commit(file.ino)
 

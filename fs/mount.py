@@ -24,7 +24,7 @@ from lucidnode.fs.committer import Committer
 from lucidnode.fs.conflicts import Conflicts
 from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.fs.entry_codec import EntryCodec
-from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy
+from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy, ReplicaError
 from lucidnode.fs.file_system import FileSystem
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent
 from lucidnode.fs.invalidation import Invalidation
@@ -46,6 +46,7 @@ from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
@@ -81,16 +82,19 @@ READ_AHEAD_KIB = 1024
 CATCH_UP_SECONDS = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
 
+NAMED = 10
+"""Files named in one alert."""
+
 TOUCH_SECONDS = 5.0
 """How often the daemon hears which cached blocks were read."""
 
-Durability = Literal["local", "office", "cloud"]
+Durability = Literal["relaxed", "local", "office", "cloud"]
 
 
 class MountSpec(msgspec.Struct, frozen=True):
     """What to mount, where and how. Paths are absolute.
 
-    *durability* is what `close` and `fsync` wait for. The daemon does not report which copies the
+    *durability* is what `close` and `fsync` wait for; at `relaxed` only `fsync` does. The daemon does not report which copies the
     office holds, so `office` waits for the bucket: more than it promises, never less.
     """
 
@@ -176,6 +180,7 @@ class _Parts:
     name: str
     files: FileSystem
     writer: Writer
+    group_sync: GroupSync
     counts: ReadCounts
     replica: Replica
     committer: Committer
@@ -233,6 +238,7 @@ class _Parts:
         """
         try:
             await self.writer.flush_all()
+            await self.group_sync.now()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
         try:
@@ -276,7 +282,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         replica = stack.enter_context(contextlib.closing(open_replica(home, access)))
 
         def hello() -> wire.Hello:
-            return wire.Hello(spec.mountpoint, os.getpid(), replica.head().seq)
+            return wire.Hello(spec.mountpoint, os.getpid(), replica.head().seq, spec.durability)
 
         link = await stack.enter_async_context(DaemonLink(client, spec.project, hello, clock))
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
@@ -286,6 +292,24 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         keys = access.keys()
         device = DeviceId(link.welcome.device)
         announcer = Announcer(spec.project, client, clock)
+        if undone := take_back_lost(replica, staging_dir, spec.project):
+            alerts.begin(
+                "power-cut",
+                "The power went before the last second of work was on the disk, and it is undone: "
+                f"{', '.join(undone)}.",
+                "Save these files again if what they show is too old; mount with "
+                "`--durability local` to have each close wait for the disk.",
+                lasts_s=EVENT_S,
+            )
+        stager = Stager(
+            keys,
+            staging_dir,
+            StagingRoom(
+                staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
+            ),
+            disk,
+        )
+        group_sync = GroupSync(replica, stager, alerts, clock, relaxed=spec.durability == "relaxed")
         unsaved = UnsavedFiles()
         unfinished = Unfinished(clock)
         writer = Writer(
@@ -294,14 +318,8 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             block_size=access.block_size,
             replica=replica,
             unfinished=unfinished,
-            stager=Stager(
-                keys,
-                staging_dir,
-                StagingRoom(
-                    staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
-                ),
-                disk,
-            ),
+            stager=stager,
+            group_sync=group_sync,
             announcer=announcer,
             alerts=alerts,
             clock=clock,
@@ -354,11 +372,12 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             ),
             reader=reader,
             writer=writer,
+            group_sync=group_sync,
             flusher=flusher,
             unfinished=unfinished,
             open_files=open_files,
             clock=clock,
-            committed=None if spec.durability == "local" else committed,
+            committed=committed if spec.durability in {"office", "cloud"} else None,
             read_only=read_only,
         )
         invalidation = Invalidation(fuse)
@@ -381,11 +400,22 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         news = News(files, open_files, invalidation, before_batch, access.refresh, conflicts)
         journal = OrderedJournal(client, writer, announcer, clock, tasks)
         codec = EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes)
-        committer = Committer(replica, journal, spec.project, codec, news, alerts, clock, shipments)
+        committer = Committer(
+            replica,
+            journal,
+            spec.project,
+            codec,
+            news,
+            alerts,
+            clock,
+            shipments,
+            group_sync.before_sending,
+        )
         parts = _Parts(
             name=access.name,
             files=files,
             writer=writer,
+            group_sync=group_sync,
             counts=counts,
             replica=replica,
             committer=committer,
@@ -402,6 +432,8 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks.keep("telling the daemon of blocks", announcer.run)
         tasks.keep("committing and following", committer.run)
         tasks.keep("saving old bytes", flusher.run)
+        if group_sync.relaxed:
+            tasks.keep("syncing what was closed", group_sync.run)
         tasks.keep("asking for what has arrived", shipments.run)
         if not read_only:
             tasks.keep("marking files on their way", marks.run)
@@ -434,6 +466,18 @@ def open_replica(home: Path, access: ProjectAccess) -> Replica:
         return Replica.open(directory / REPLICA_FILE, access.keys().replica, access.workstation)
     except ReplicaBusy as error:
         raise AlreadyMounted("this project is mounted already; unmount it there first") from error
+
+
+def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> list[str]:
+    """Take back what a power cut has torn of work at durability `relaxed`; return what to name.
+
+    Whoever opens a replica does this first. Raises NoSpace, ReplicaError.
+    """
+    try:
+        lost = recover(replica, staging_dir, project)
+    except OSError as error:
+        raise ReplicaError(f"what was saved last cannot be looked at: {error}") from error
+    return [*lost[:NAMED], "…"] if len(lost) > NAMED else lost
 
 
 async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:

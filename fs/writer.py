@@ -25,6 +25,7 @@ from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, Extent, InodeN
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.flush_plan import Piece, plan, shared
+from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import Sealing, UnsavedFile, UnsavedFiles
@@ -65,6 +66,7 @@ class Writer:
         replica: Replica,
         unfinished: Unfinished,
         stager: Stager,
+        group_sync: GroupSync,
         announcer: Announcer,
         alerts: Alerts,
         clock: Clock,
@@ -76,6 +78,7 @@ class Writer:
         self._replica = replica
         self._unfinished = unfinished
         self._stager = stager
+        self._group_sync = group_sync
         self._announcer = announcer
         self._alerts = alerts
         self._clock = clock
@@ -183,13 +186,24 @@ class Writer:
             file.time_ns = 0
 
     async def flush(self, ino: InodeNo) -> None:
+        """Return once all that was written to *ino* is as safe as `close` promises at this mount.
+
+        At durability `relaxed` that is recorded, else durable. Raises what prevents it.
+        """
+        await self._save(ino)
+        await self._group_sync.closed()
+
+    async def sync(self, ino: InodeNo) -> None:
         """Return once everything written to *ino* is durable here; raise what prevents it."""
+        await self._save(ino)
+        await self._group_sync.now()
+
+    async def _save(self, ino: InodeNo) -> None:
         if self._files.get(ino) is not None:
             async with self._files.locked(ino) as file:
                 await self._bring_down(file)
                 if file.empty:
                     self._unfinished.ended(file.ino)
-        await self._replica.barrier()
 
     async def flush_all(self) -> None:
         """Flush every file. Raises the first error after trying all."""
@@ -314,17 +328,25 @@ class Writer:
                 self._put_back(file, piece)
 
     async def _record(self, file: UnsavedFile) -> None:
-        """Make the staged blocks of *file* durable, then name them in the replica."""
+        """Make the staged blocks of *file* durable, then name them in the replica.
+
+        At durability `relaxed` the replica is told that they are not.
+        """
         if not file.staged:
             return
-        await self._stager.make_durable([block.id for block in file.staged.blocks()])
+        loose = self._group_sync.relaxed
+        if not loose:
+            await self._stager.make_durable([block.id for block in file.staged.blocks()])
         # No await from here on: a read finds an extent here or in the replica, never in neither.
         extents = list(file.staged)
         for at in range(0, len(extents), MAX_RECORDED):
             part = extents[at : at + MAX_RECORDED]
             blocks = list({extent.block.id: extent.block for extent in part}.values())
             new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in part]
-            self._replica.apply(Write(file.ino, new, blocks, file.time_ns, appended=file.appends))
+            self._replica.apply(
+                Write(file.ino, new, blocks, file.time_ns, appended=file.appends),
+                [block.id for block in blocks] if loose else (),
+            )
         file.staged.forget()
 
     def _put_back(self, file: UnsavedFile, piece: Piece) -> None:

@@ -23,6 +23,7 @@ from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
@@ -128,6 +129,8 @@ class FileLayer:
     alerts: Alerts
     unsaved: UnsavedFiles
     unfinished: Unfinished
+    group_sync: GroupSync
+    taken_back: list[str]
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -151,8 +154,13 @@ async def file_layer(
     max_buffered: int = 64 * 1024 * 1024,
     committed: Callable[[InodeNo | None], Awaitable[None]] | None = None,
     clock: QuickClock | None = None,
+    relaxed: bool = False,
+    boot: str | None = None,
 ) -> AsyncIterator[FileLayer]:
-    """Open the file layer at *home*, as a mount would, and close it without a last flush."""
+    """Open the file layer at *home*, as a mount would, and close it without a last flush.
+
+    *boot* is another one after a power cut; None is this machine's.
+    """
     blocks_dir, staging_dir = home / "blocks", home / "staging"
     for directory in (home / "bucket", blocks_dir, staging_dir / PROJECT):
         directory.mkdir(parents=True, exist_ok=True)
@@ -160,6 +168,7 @@ async def file_layer(
     daemon = FakeDaemon(home / "bucket", blocks_dir, staging_dir)
     replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
     try:
+        taken_back = recover(replica, staging_dir, PROJECT, boot)
         with ThreadPoolExecutor(4) as disk:
             alerts = Alerts(clock)
             looks = GuardedDisk("the cache", threads=4, alerts=alerts, clock=clock)
@@ -170,18 +179,21 @@ async def file_layer(
                     unsaved = UnsavedFiles()
                     unfinished = Unfinished(clock)
                     open_files = OpenFiles()
+                    stager = Stager(
+                        KEYS,
+                        staging_dir,
+                        StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                        disk,
+                    )
+                    group_sync = GroupSync(replica, stager, alerts, clock, relaxed=relaxed)
                     writer = Writer(
                         files=unsaved,
                         keys=KEYS,
                         block_size=BLOCK,
                         replica=replica,
                         unfinished=unfinished,
-                        stager=Stager(
-                            KEYS,
-                            staging_dir,
-                            StagingRoom(staging_dir, staging_limit, 0, clock, disk),
-                            disk,
-                        ),
+                        stager=stager,
+                        group_sync=group_sync,
                         announcer=announcer,
                         alerts=alerts,
                         clock=clock,
@@ -223,6 +235,7 @@ async def file_layer(
                         ),
                         reader=reader,
                         writer=writer,
+                        group_sync=group_sync,
                         flusher=flusher,
                         unfinished=unfinished,
                         open_files=open_files,
@@ -243,6 +256,8 @@ async def file_layer(
                         alerts,
                         unsaved,
                         unfinished,
+                        group_sync,
+                        taken_back,
                     )
                     writer.stop()
                     reader.stop_ahead()

@@ -15,7 +15,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,8 +30,11 @@ from lucidnode.fs.errors import (
     ReplicaKeyWrong,
 )
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange, key_of
-from lucidnode.fs.replica.schema import INDEXES, REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.schema import ADDED, REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.unsynced import Before, Unsynced, before
+from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.durable import sync_directory
+from lucidnode.node.client.ids import BlockId
 
 _PAGE = 2048
 """Bytes. A create dirties five pages wherever they lie: at 4096 its commit took half again."""
@@ -80,9 +83,17 @@ class Database:
     def __init__(self, path: Path, key: bytes, connection: apsw.Connection, lock: int) -> None:
         self._path = path
         self._key = key
+        self._boot = boot_id()
         self._connection = connection
         self._lock = lock
         self._recorded: list[RowChange] | None = None
+        self.unsynced = Unsynced(self)
+        """What a power cut may take back; settled and undone by `synced` and `take_back`."""
+        self._shaded = False
+        """Whether there is any, so that all that comes after it may be undone with it."""
+        self._before: list[Before] | None = None
+        self.on_commit: Callable[[], None] = _nobody
+        """Called after every commit."""
         self._checkpointer: apsw.Connection | None = None
         self._checkpointing = threading.Lock()
         connection.preupdate_hook(self._note)
@@ -146,22 +157,50 @@ class Database:
             raise _mapped(error, self._connection) from error
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[list[RowChange]]:
-        """All or nothing; yields the growing list of changes to replicated rows."""
+    def transaction(self, loose: Collection[BlockId] = ()) -> Iterator[list[RowChange]]:
+        """All or nothing; yields the growing list of changes to replicated rows.
+
+        It may name the blocks *loose*, which a power cut may take until `synced`.
+        """
         assert self._recorded is None, "transactions do not nest"
         self.rows("BEGIN IMMEDIATE")
         changes: list[RowChange] = []
         self._recorded = changes
+        shaded = self._shaded or bool(loose)
+        self._before = [] if shaded else None
         try:
             yield changes
+            if self._before is not None:
+                self.unsynced.add(loose, self._before, self._boot)
             self.rows("COMMIT")
+            self._shaded = shaded
         except BaseException:
             # SQLite may have rolled back by itself when the disk was full.
             if self._connection.in_transaction:
                 self.rows("ROLLBACK")
             raise
         finally:
-            self._recorded = None
+            self._recorded = self._before = None
+
+    def synced(self, mark: int) -> None:
+        """Note that the blocks of all that is unsynced up to *mark* are on the disk."""
+        with self._unrecorded():
+            self.unsynced.settle(mark)
+
+    def take_back(self, first: int) -> None:
+        """Undo the transaction *first* of those unsynced, and all after it."""
+        with self._unrecorded():
+            self.unsynced.undo(first)
+
+    @contextlib.contextmanager
+    def _unrecorded(self) -> Iterator[None]:
+        """Change what is unsynced in a transaction that is not part of it."""
+        self._shaded = False
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self._shaded = self.unsynced.newest() > 0
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
@@ -171,6 +210,7 @@ class Database:
         """
         assert self._recorded is not None
         mark = len(self._recorded)
+        before_mark = len(self._before or ())
         self.rows("SAVEPOINT attempt")
         try:
             yield
@@ -178,6 +218,8 @@ class Database:
             if self._connection.in_transaction:
                 self.rows("ROLLBACK TO attempt")
                 del self._recorded[mark:]
+                if self._before is not None:
+                    del self._before[before_mark:]
                 self.rows("RELEASE attempt")
             raise
         self.rows("RELEASE attempt")
@@ -255,19 +297,23 @@ class Database:
                 self._connection.pragma("user_version", VERSION)
         elif version != VERSION:
             raise ReplicaError(f"the replica has version {version}: update Lucidnode")
-        self._connection.execute(INDEXES)
+        self._connection.execute(ADDED)
+        self._shaded = self.unsynced.newest() > 0
         # The log's own name must survive a power cut. SQLite syncs it when it begins the log, which
         # is no promise of its pages.
         sync_directory(self._path.parent)
 
     def _note(self, update: apsw.PreUpdate) -> None:
         table = update.table_name
+        if self._before is not None and (undone := before(table, update.old, update.new)):
+            self._before.append(undone)
         if self._recorded is not None and table in REPLICATED:
             old, new = update.old, update.new
             if old != new:
                 self._recorded.append((table, old, new))  # type: ignore[arg-type]  # no nulls
 
     def _note_log(self, connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.on_commit()
         if pages >= _CHECKPOINT_PAGES:
             self._checkpoint_beside()
         if pages >= _BLOCKING_PAGES:
@@ -458,3 +504,7 @@ def _says_full(error: apsw.Error, connection: apsw.Connection | None) -> bool:
         disk = os.statvfs(Path(connection.filename).parent)
         return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
     return connection.system_errno in _FULL
+
+
+def _nobody() -> None:
+    """Nobody counts commits."""

@@ -7,7 +7,7 @@ all of it or nothing. One thread uses a replica; in asyncio that thread is the l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -63,6 +63,7 @@ class Replica:
         self._operations = Operations(database)
         self._journal = Journal(database)
         self._tails = Tails(database)
+        self._unsynced = database.unsynced
         self._barrier = Barrier(database.log_path)
         self._usage: tuple[int, int] | None = None
         self._stored: dict[InodeNo, tuple[Version, int]] = {}
@@ -100,8 +101,50 @@ class Replica:
         self._database.close()
 
     async def barrier(self) -> None:
-        """Return once everything applied before this call survives a power cut."""
+        """Return once everything applied before this call survives a power cut.
+
+        Except what names blocks that are `unsynced`, and all after it.
+        """
         await self._barrier.wait()
+
+    # -- what a power cut may take back ------------------------------------------------------
+
+    def count_commits(self, on_commit: Callable[[], None]) -> None:
+        """Have *on_commit* called whenever something has been recorded."""
+        self._database.on_commit = on_commit
+
+    def newest_unsynced(self) -> int:
+        """Return a mark for all that names blocks which may not be on the disk, 0 if none does."""
+        return self._unsynced.newest()
+
+    def unsynced(self, *, but_of: str = "") -> list[BlockId]:
+        """Return the blocks that may not be on the disk; not those of the boot *but_of*."""
+        return self._unsynced.blocks(but_of=but_of)
+
+    def synced(self, mark: int) -> None:
+        """Note that the blocks of all that was unsynced up to *mark* are on the disk.
+
+        True after a power cut once `barrier` has returned. Raises NoSpace.
+        """
+        self._database.synced(mark)
+
+    def take_back(self, lost: Collection[BlockId]) -> list[str]:
+        """Undo what names the blocks *lost*, and all that was done after it; see unsynced.py.
+
+        Returns the paths of the files whose content that was, as they were called before. To be
+        called before anybody uses this replica. Raises NoSpace.
+        """
+        first, inodes = self._unsynced.doomed(lost)
+        if not first:
+            return []
+        paths = [self.shown_path(InodeNo(ino)) for ino in sorted(inodes)]
+        self._database.take_back(first)
+        self._journal = Journal(self._database)
+        self._tails.recount_all()
+        self._usage = None
+        self._stored.clear()
+        self._forget_orphans()
+        return sorted(path for path in paths if path)
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -212,8 +255,8 @@ class Replica:
         """Return an inode number for a file to be created."""
         return self._numbers.ino()
 
-    def apply(self, intent: Intent) -> Attributes | None:
-        """Do *intent*, and have it committed later.
+    def apply(self, intent: Intent, loose: Collection[BlockId] = ()) -> Attributes | None:
+        """Do *intent*, and have it committed later. Of its blocks, *loose* are not durable yet.
 
         Returns the attributes of the file it was about, or None if that is gone now. Raises the
         FileError that the operation meets; nothing has changed then. Raises NoSpace on a full disk.
@@ -224,7 +267,7 @@ class Replica:
             while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
                 self._do(intents.Truncate(intent.ino, cut, intent.time_ns))
         replaced = self._replaced_by(intent)
-        recorded = self._do_in_parts(intent)
+        recorded = self._do_in_parts(intent, loose)
         if recorded.ino == 0:
             return None
         found = self.attributes(InodeNo(recorded.ino))
@@ -529,19 +572,20 @@ class Replica:
         found = self._queries.lookup(intent.new_parent, intent.new_name)
         return [] if found is None else self._kept.as_it_is(found.ino)
 
-    def _do_in_parts(self, intent: Intent) -> Recorded:
+    def _do_in_parts(self, intent: Intent, loose: Collection[BlockId]) -> Recorded:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
         if not isinstance(intent, intents.Write):
             return self._do(intent)
         parts = self._content.parts(intent, SLICE)
-        recorded = self._do(next(parts))
+        recorded = self._do(next(parts), loose)
         for part in parts:
+            # All that comes after a part goes with it, so its blocks need not be named again.
             recorded = self._do(part)
         return recorded
 
-    def _do(self, intent: Intent) -> Recorded:
+    def _do(self, intent: Intent, loose: Collection[BlockId] = ()) -> Recorded:
         self._must_run()
-        with self._database.transaction() as changes:
+        with self._database.transaction(loose) as changes:
             recorded = self._record(intent, changes)
             touched = self._tails.cover(recorded)
         for ino in touched:

@@ -120,5 +120,17 @@ CREATE INDEX tail_ino ON tail (ino) WHERE pack IS NULL;
 CREATE TABLE orphan (ino INTEGER PRIMARY KEY) STRICT;
 """
 
-INDEXES = f"CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK}"
+ADDED = f"""
+CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK};
+
+-- While work is recorded whose blocks no fsync has reached: each transaction since, oldest first.
+-- *blocks* are those that it names, end to end; *before* is how it is undone (unsynced.py); *boot*
+-- is the boot of the machine: until the next one, nothing can be lost.
+CREATE TABLE IF NOT EXISTS unsynced (
+    id     INTEGER PRIMARY KEY,
+    blocks BLOB NOT NULL,
+    before BLOB NOT NULL,
+    boot   TEXT NOT NULL
+) STRICT;
+"""
 """What a replica of this version may lack, since it was made by an earlier release."""

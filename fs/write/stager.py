@@ -13,7 +13,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.node.client.errors import NoSpace as DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.staging import make_durable, stage, stage_soon
+from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon
 
 
 class Stager:
@@ -27,11 +27,17 @@ class Stager:
         self._room = room
         self._disk = disk
         self._under_way: dict[BlockId, asyncio.Event] = {}
+        self._has_room = False
+        """Whether the directory was made durable. It is asked once: each time would be a sync for
+        each block, where uploads keep pace and leave it empty."""
 
     async def seal(self, plaintext: bytes) -> BlockName:
         """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
         loop = asyncio.get_running_loop()
         name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
+        if not self._has_room:
+            await self._run(make_room_for, self._dir, self._keys.project)
+            self._has_room = True
         await self._put(stage_soon, name.id, ciphertext)
         return name
 

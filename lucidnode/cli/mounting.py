@@ -43,10 +43,10 @@ KEEPER_FILE = "mount.keeper"
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--durability",
-    type=click.Choice(["local", "office", "cloud"]),
+    type=click.Choice(["relaxed", "local", "office", "cloud"]),
     default="local",
     show_default=True,
-    help="What close() and fsync() wait for.",
+    help="What close() and fsync() wait for; at relaxed, close() for no disk.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse changes.")
 @click.option("--allow-other", is_flag=True, help="Let other users of this machine in, too.")

@@ -108,8 +108,8 @@ def status_command(home: Path, wants_json: bool) -> None:
     if mounts:
         click.echo()
         show_table(
-            ["mounted at", "changes not in the cloud yet", "conflicts"],
-            [[m["mountpoint"], m["pending"], m["conflicts"]] for m in mounts],
+            ["mounted at", "durability", "changes not in the cloud yet", "conflicts"],
+            [[m["mountpoint"], m["durability"], m["pending"], m["conflicts"]] for m in mounts],
         )
     if moving := found["on_their_way"]:
         click.echo()

@@ -14,7 +14,7 @@ from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.fs.mount import open_replica, project_directory
+from lucidnode.fs.mount import open_replica, project_directory, take_back_lost
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.repair import (
     LOST_FILE,
@@ -28,6 +28,8 @@ from lucidnode.fs.repair import (
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.staging import STAGING
+from lucidnode.node.config import cache_directory, load_config
 
 _SHOWN = 20
 """Names of files that are listed; more are only counted."""
@@ -98,7 +100,9 @@ async def _repair(
     wants_new_start: bool,
 ) -> None:
     project = access.keys().project
+    staging = cache_directory(home, load_config(home)) / STAGING
     with contextlib.closing(open_replica(home, access)) as replica:
+        take_back_lost(replica, staging, project)
         findings = await examine(client, project, replica.head())
         lost = findings.lost
         if findings.stands:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from pathlib import Path
 from typing import Protocol
 
 _CLOCK_REALTIME_COARSE = 5
@@ -37,3 +39,14 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def boot_id() -> str:
+    """Return what the kernel calls this run of the machine: another one after each power cut.
+
+    A name that is never met again where the kernel has none.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex()

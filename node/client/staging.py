@@ -81,11 +81,13 @@ def stage_soon(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext
     """Write *ciphertext* under its name; `make_durable` has it survive a power cut.
 
     Blocking; raises as `stage`. Two calls for one block must not meet. What is staged whole
-    already is left alone: it may be durable, and acknowledged.
+    already is left alone: it may be durable, and acknowledged. `make_room_for` was called before by
+    this process: a directory that is there is durable.
     """
     path = staged_path(staging_dir, project, block)
     if not _is_whole(path, block):
-        make_room_for(staging_dir, project)
+        if not path.parent.is_dir():
+            make_room_for(staging_dir, project)
         write_soon(path, ciphertext, NOT_DURABLE)
 
 
@@ -94,7 +96,10 @@ def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId
 
     One without a file has left staging, which happens to what the bucket has. Blocking. Raises
     NoSpace, or another OSError that says why the disk refuses; blocks may then be durable or not.
+    FileNotFoundError, in words, if all of staging is missing.
     """
+    if not staging_dir.is_dir():
+        raise gone(staging_dir)
     found = False
     for block in blocks:
         with contextlib.suppress(FileNotFoundError):
@@ -102,6 +107,17 @@ def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId
             found = True
     if found:
         sync_directory(staging_dir / project)
+
+
+def torn(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> set[BlockId]:
+    """Return those of *blocks* whose staged files are not whole. Blocking; raises OSError."""
+    staged = ((block, staged_path(staging_dir, project, block)) for block in blocks)
+    return {block for block, path in staged if path.exists() and not _is_whole(path, block)}
+
+
+def missing(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> set[BlockId]:
+    """Return those of *blocks* that are not staged. Blocking; raises OSError."""
+    return {block for block in blocks if not staged_path(staging_dir, project, block).exists()}
 
 
 def is_promised(path: Path) -> bool:

@@ -96,11 +96,15 @@ class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
-    """First message of a mount. *head* is the seq its replica has applied."""
+    """First message of a mount. *head* is the seq its replica has applied.
+
+    *durability* is what `close` waits for there, for people.
+    """
 
     mountpoint: str
     pid: int
     head: int
+    durability: Literal["relaxed", "local", "office", "cloud"] = "local"
 
 
 class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields=True):

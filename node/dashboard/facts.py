@@ -214,6 +214,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "project": mount.project,
         "mountpoint": mount.hello.mountpoint,
         "pid": mount.hello.pid,
+        "durability": mount.hello.durability,
         "head": stats.head,
         "pending": stats.pending,
         "conflicts": stats.conflicts,

@@ -417,6 +417,22 @@ def test_local_acknowledgements_need_no_bucket(node: Workstation) -> None:
     eventually(lambda: os.getxattr(node.mountpoint / "offline", "user.lucid.state") == b"cloud", 30)
 
 
+def test_what_a_relaxed_close_acknowledged_survives_a_kill(node: Workstation) -> None:
+    node.uploads = False
+    node.mount(durability="relaxed")
+    for number in range(20):
+        (node.mountpoint / f"small {number}").write_bytes(noise(6000, number))
+    (node.mountpoint / "scratch").write_bytes(noise(3 * BLOCK + 5))
+    (node.mountpoint / "scratch").rename(node.mountpoint / "saved")
+    node.kill()
+    node.mount(durability="relaxed")
+    assert len(list(node.mountpoint.iterdir())) == 21
+    for number in range(20):
+        assert (node.mountpoint / f"small {number}").read_bytes() == noise(6000, number)
+    assert (node.mountpoint / "saved").read_bytes() == noise(3 * BLOCK + 5)
+    assert "undone" not in node.log()
+
+
 def test_cloud_acknowledgements_are_in_the_bucket(node: Workstation) -> None:
     node.mount(durability="cloud")
     (node.mountpoint / "safe").write_bytes(noise(2 * BLOCK + 5))

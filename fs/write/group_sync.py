@@ -1,0 +1,124 @@
+"""One sync for all who wait, and at durability `relaxed` one for all that nobody waits for.
+
+At `relaxed` a `close` is acknowledged once the bytes are where `kill -9` cannot reach them: blocks
+in files of staging, all else in the replica's log, none of it synced. What makes it survive a power
+cut is one sync within a second, in this order: the blocks, then the note that they are on the disk,
+then the log. Where the log came to the disk without its blocks, `recover` finds out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from lucidnode.fs.errors import FsError
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.stager import Stager
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import Clock, boot_id
+from lucidnode.node.client.errors import NodeError, Unavailable
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.staging import gone, make_durable, missing, torn
+
+GATHER_S = 0.5
+"""Seconds that changes gather before they are synced. The sync itself may take as long again:
+within a second all of it is on a disk that keeps up."""
+
+RETRY_S = 5.0
+"""Seconds until a sync that failed is tried again."""
+
+TOPIC = "unsynced"
+
+
+class GroupSync:
+    """The syncs of one mount. Lives in one event loop. Without *relaxed*, `close` waits for one."""
+
+    def __init__(
+        self, replica: Replica, stager: Stager, alerts: Alerts, clock: Clock, *, relaxed: bool
+    ) -> None:
+        self.relaxed = relaxed
+        self._replica = replica
+        self._stager = stager
+        self._alerts = alerts
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        """Held while blocks are synced: who comes meanwhile finds little left to do."""
+        self._due = asyncio.Event()
+        self._failing = False
+        replica.count_commits(self._due.set)
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether anything was done that no sync has begun to bring down."""
+        return self._due.is_set()
+
+    async def closed(self) -> None:
+        """Return once what was done before is acknowledged as a `close` is at this mount."""
+        # A disk that fails is no place to promise anything of.
+        if not self.relaxed or self._failing:
+            await self.now()
+
+    async def now(self) -> None:
+        """Return once everything done before this call survives a power cut.
+
+        Raises NoSpace, ReplicaError, or another OSError that says why the disk refuses.
+        """
+        if self._replica.newest_unsynced():
+            async with self._turn:
+                mark = self._replica.newest_unsynced()
+                await self._stager.make_durable(self._replica.unsynced())
+                self._replica.synced(mark)
+        # Here and not after the wait: what is recorded meanwhile is due again.
+        self._due.clear()
+        await self._replica.barrier()
+
+    async def before_sending(self) -> None:
+        """Do as `now`. A disk that refuses is Unavailable: what is not sent now is sent later."""
+        try:
+            await self.now()
+        except OSError as error:
+            raise Unavailable(str(error)) from error
+
+    async def run(self) -> None:
+        """Sync what was done, each time within a second, until cancelled."""
+        while True:
+            await self._due.wait()
+            await self._clock.sleep(GATHER_S)
+            try:
+                await self.now()
+            except (FsError, NodeError, OSError) as error:
+                self._failing = True
+                self._due.set()
+                self._alerts.begin(
+                    TOPIC,
+                    f"What was saved in the last seconds would not survive a power cut: {error}.",
+                    "Check the disks of the cache and of the home directory; until then programs "
+                    "wait for them at each close.",
+                )
+                await self._clock.sleep(RETRY_S)
+            else:
+                self._failing = False
+                self._alerts.end(TOPIC)
+
+
+def recover(
+    replica: Replica, staging_dir: Path, project: ProjectId, boot: str | None = None
+) -> list[str]:
+    """Take back what a power cut has torn, and make the rest durable but for `barrier`.
+
+    Returns the paths of the files that have lost a content. After `kill -9` that is none: in the
+    same boot a block without a file is one that the bucket has. After a power cut it may be lost,
+    and nobody was promised it. *boot* is this one's. Blocking; raises NoSpace, OSError, and then
+    nobody may use the replica: FileNotFoundError if all of staging is missing.
+    """
+    if not replica.newest_unsynced():
+        return []
+    if not staging_dir.is_dir():
+        raise gone(staging_dir)
+    blocks = replica.unsynced()
+    of_before = replica.unsynced(but_of=boot or boot_id())
+    lost = torn(staging_dir, project, blocks) | missing(staging_dir, project, of_before)
+    paths = replica.take_back(lost)
+    make_durable(staging_dir, project, replica.unsynced())
+    replica.synced(replica.newest_unsynced())
+    return paths
