@@ -120,6 +120,23 @@ class Workstation:
         finally:
             self.start_daemon()
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have the daemon do nothing for a while, as one that is stopped with SIGSTOP."""
+        asleep, over = threading.Event(), threading.Event()
+
+        def sleep() -> None:
+            asleep.set()
+            over.wait()
+
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(sleep)
+        assert asleep.wait(10)
+        try:
+            yield
+        finally:
+            over.set()
+
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -268,6 +285,14 @@ class Workstation:
         self._process.send_signal(signal.SIGTERM)
         self.wait_for_end()
         assert mounted_at(self.mountpoint) is None
+
+    def remount_empty(self) -> None:
+        """Unmount, and mount again with nothing but the bucket: no cache, no replica."""
+        self.unmount()
+        self.evict()
+        for path in self.home.glob("projects/*/replica.db*"):
+            path.unlink()
+        self.mount()
 
     def clean_up(self) -> None:
         """Leave nothing behind, however the test ended."""

@@ -56,15 +56,6 @@ def noise(size: int, seed: int = 1) -> bytes:
     return Random(seed).randbytes(size)
 
 
-def remounted_elsewhere_empty(node: Workstation) -> None:
-    """Unmount, and mount again with nothing but the bucket: no cache, no replica."""
-    node.unmount()
-    node.evict()
-    for path in node.home.glob("projects/*/replica.db*"):
-        path.unlink()
-    node.mount()
-
-
 def test_a_tree_survives_everything_but_the_bucket(node: Workstation) -> None:
     node.mount()
     top = node.mountpoint
@@ -77,7 +68,7 @@ def test_a_tree_survives_everything_but_the_bucket(node: Workstation) -> None:
     os.setxattr(top / "dir/big", "user.label", b"rushes")
     os.utime(top / "dir/big", ns=(1_000_000_001, 1_000_000_002))
     (top / "dir/small").chmod(0o640)
-    remounted_elsewhere_empty(node)
+    node.remount_empty()
     assert sorted(os.listdir(top)) == ["dir", "empty", "hard", "link"]
     assert (top / "dir/big").read_bytes() == noise(5 * BLOCK + 77)
     assert (top / "link").read_text() == (top / "hard").read_text() == "small"
@@ -375,7 +366,7 @@ def test_what_close_acknowledged_survives_a_kill(node: Workstation) -> None:
             os.getxattr(node.mountpoint / name, "user.lucid.state") == b"cloud" for name in kept
         )
     )
-    remounted_elsewhere_empty(node)
+    node.remount_empty()
     for name, size in kept.items():
         assert (node.mountpoint / name).read_bytes() == noise(size, int(name.split("-")[1])), name
 

@@ -1,0 +1,242 @@
+"""A state machine: two mounts of one project, operations in turns, and at once with no word between.
+
+In turns the two are one directory: every result, on either side, is that of a plain directory. At once each
+is a directory for itself until they meet; then both show the same, and every line that somebody put
+somewhere and did not take away himself is somewhere. At the end an empty cache shows the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import count
+from pathlib import Path
+from random import Random  # noqa: TID251  # seeded
+from typing import Literal, NamedTuple, Protocol
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from lab.acceptance_one_mount import rename, run_machine, without_times
+from lab.command import run
+from lab.tree import differences, tree
+from lab.two_nodes import TwoNodes
+
+PACKAGES = ()
+
+_FOLDER = "two"
+_EXAMPLES = 25
+_STEPS = 10
+
+_NAMES = ("a", "b", "c.txt", "d", "d/a", "d/b", "e", "e/a", "e/d", "e/d/b")
+_SIZES = (0, 0, 50, 5_000, 400_000)
+
+Kind = Literal["put", "save", "append", "unlink", "mkdir", "rmdir", "rename", "link", "symlink"]
+
+
+class Act(NamedTuple):
+    """What a program does; *size* is that of the line which it writes."""
+
+    kind: Kind
+    name: str
+    other: str
+    size: int
+
+
+_acts = st.builds(
+    Act,
+    st.sampled_from(
+        ["put", "put", "save", "append", "unlink", "mkdir", "rmdir", "rename", "link", "symlink"]
+    ),
+    st.sampled_from(_NAMES),
+    st.sampled_from(_NAMES),
+    st.sampled_from(_SIZES),
+)
+
+
+class Mounts(Protocol):
+    """Two mounts of one project."""
+
+    @property
+    def roots(self) -> tuple[Path, Path]:
+        """Where the project is on either."""
+
+    def apart(self) -> AbstractContextManager[None]:
+        """Have neither hear of the other for a while; programs do not notice."""
+
+    def await_same(self, folder: str) -> None:
+        """Return once nothing is on its way and both show the same *folder*."""
+
+
+class Lines:
+    """Lines that are never the same twice."""
+
+    def __init__(self) -> None:
+        self._number = count()
+        self.written: set[bytes] = set()
+
+    def new(self, size: int) -> bytes:
+        """Return a line of about *size* bytes."""
+        number = next(self._number)
+        line = b"%d %s\n" % (number, Random(number).randbytes(size // 2).hex().encode())
+        self.written.add(line)
+        return line
+
+
+class TwoMounts(RuleBasedStateMachine):
+    """Every example has a directory of its own in the project, and a twin on the disk."""
+
+    mounts: Mounts
+    plain: Path
+    number: count[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = f"{_FOLDER}/{next(self.number)}"
+        self.lines = Lines()
+        self.roots = [root / self.folder for root in self.mounts.roots]
+        self.twin = self.plain / self.folder
+        self.roots[0].mkdir()
+        self.twin.mkdir(parents=True)
+        self.mounts.await_same(self.folder)
+
+    @rule(turns=st.lists(st.tuples(st.integers(0, 1), _acts), min_size=1, max_size=3))
+    def in_turns(self, turns: list[tuple[int, Act]]) -> None:
+        for which, act in turns:
+            line = self.lines.new(act.size)
+            theirs = _outcome(self.twin, act, line)
+            ours = _outcome(self.roots[which], act, line)
+            assert ours == theirs, f"{act}: the mount says {ours}, the disk {theirs}"
+            self.mounts.await_same(self.folder)
+        self._assert_is_the_twin()
+
+    @rule(acts=st.tuples(st.lists(_acts, max_size=4), st.lists(_acts, max_size=4)))
+    def at_once(self, acts: tuple[list[Act], list[Act]]) -> None:
+        base = _lines_of(self.twin)
+        left = []
+        with self.mounts.apart():
+            for root, of_one in zip(self.roots, acts, strict=True):
+                alone = self.twin.with_name("alone")
+                _copy(self.twin, alone)
+                for act in of_one:
+                    line = self.lines.new(act.size)
+                    ours, theirs = _outcome(root, act, line), _outcome(alone, act, line)
+                    assert ours == theirs, f"{act}: the mount says {ours}, the disk {theirs}"
+                left.append(_lines_of(alone))
+                shutil.rmtree(alone)
+        self.mounts.await_same(self.folder)
+        found = _lines_of(self.roots[0])
+        # A line that was there before is gone if either took it away; a new one if nobody did.
+        kept = (left[0] - base) | (left[1] - base) | (base & left[0] & left[1])
+        assert kept <= found, f"gone: {_numbers(kept - found)} of {_numbers(kept)}"
+        assert found <= self.lines.written, f"nobody wrote {_numbers(found - self.lines.written)}"
+        shutil.rmtree(self.twin)
+        _copy(self.roots[0], self.twin)
+
+    def teardown(self) -> None:
+        self.mounts.await_same(self.folder)
+        self._assert_is_the_twin()
+
+    def _assert_is_the_twin(self) -> None:
+        for root in self.roots:
+            ours, theirs = (without_times(tree(top)) for top in (root, self.twin))
+            assert ours == theirs, differences(ours, theirs)
+
+
+def _copy(source: Path, target: Path) -> None:
+    run(["cp", "-a", str(source), str(target)])  # with its hard links
+
+
+def _outcome(root: Path, act: Act, line: bytes) -> str:
+    """Do *act* in *root*; return "" or the name of the error."""
+    try:
+        _do(root, act, line)
+    except OSError as error:
+        return type(error).__name__ + f" {error.errno}"
+    return ""
+
+
+def _do(root: Path, act: Act, line: bytes) -> None:
+    path, other = root / act.name, root / act.other
+    match act.kind:
+        case "put":
+            path.write_bytes(line)
+        case "save":
+            scratch = path.with_name(f".{path.name}.tmp")
+            scratch.write_bytes(line)
+            try:
+                scratch.replace(path)
+            except OSError:
+                scratch.unlink()
+                raise
+        case "append":
+            with path.open("ab") as file:
+                file.write(line)
+        case "unlink":
+            path.unlink()
+        case "mkdir":
+            path.mkdir()
+        case "rmdir":
+            path.rmdir()
+        case "rename":
+            rename(path, other)
+        case "link":
+            other.hardlink_to(path)
+        case "symlink":
+            path.symlink_to(act.other)
+
+
+def _lines_of(root: Path) -> set[bytes]:
+    """Return every line in the files below *root*."""
+    return {
+        line
+        for path in root.rglob("*")
+        if path.is_file() and not path.is_symlink()
+        for line in path.read_bytes().splitlines(keepends=True)
+    }
+
+
+def _numbers(lines: set[bytes]) -> list[str]:
+    return sorted(line.split()[0].decode() for line in lines if line.split())
+
+
+def between(mounts: Mounts, plain: Path) -> type[TwoMounts]:
+    """Return the machine for *mounts*, with a plain directory to compare with."""
+    (mounts.roots[0] / _FOLDER).mkdir()
+    return type("Between", (TwoMounts,), {"mounts": mounts, "plain": plain, "number": count()})
+
+
+class _OfLab:
+    """Implements Mounts on two workstations of a lab."""
+
+    def __init__(self, nodes: TwoNodes) -> None:
+        self._nodes = nodes
+        self.roots = nodes.here, nodes.there
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        daemons = [station.record.daemon for station in (self._nodes.a, self._nodes.b)]
+        for daemon in daemons:
+            assert daemon is not None
+            daemon.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for daemon in daemons:
+                assert daemon is not None
+                daemon.signal(signal.SIGCONT)
+
+    def await_same(self, folder: str) -> None:
+        self._nodes.await_same(folder)
+
+
+def run_trial(nodes: TwoNodes, extent: float) -> str:
+    """See the module."""
+    examples = max(3, round(_EXAMPLES * extent))
+    machine = between(_OfLab(nodes), nodes.local)
+    run_machine(machine, examples=examples, steps=_STEPS, derandomize=False)
+    names = nodes.check(_FOLDER)
+    return f"{examples} examples of {_STEPS} rounds, in turns and at once; {names} names"
