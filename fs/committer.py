@@ -13,7 +13,7 @@ only once our own head is proven to be gone. That ends when the head is there ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -38,7 +38,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.journal import SIGNATURE_SIZE, entry_hash, follows
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
@@ -194,6 +194,15 @@ class Committer:
         self._shipping = None
         self._stir.set()
         await self.flush()
+
+    async def give_up(self, lost: Collection[BlockId]) -> tuple[str, ...]:
+        """Go on without what needs a block that is *lost*; return the files that fell back."""
+        async with self._order:
+            given_up = self._replica.give_up(lost, self._clock.wall_ns())
+        self._hooks.touched(given_up.touched)
+        self._progressed()
+        self._worked()
+        return given_up.files
 
     async def flush(self, ino: InodeNo | None = None) -> None:
         """Return once everything done before this call is committed in the bucket, or *ino*'s part.

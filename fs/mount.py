@@ -47,6 +47,7 @@ from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
+from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
@@ -436,6 +437,17 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             tasks.keep("syncing what was closed", group_sync.run)
         tasks.keep("asking for what has arrived", shipments.run)
         if not read_only:
+            lost_blocks = LostBlocks(
+                spec.project,
+                replica,
+                client,
+                committer,
+                shipments.arrived,
+                shipments.unfinished,
+                alerts,
+                clock,
+            )
+            tasks.keep("looking for lost blocks", lost_blocks.run)
             tasks.keep("marking files on their way", marks.run)
         tasks.keep("talking with the daemon", partial(link.run, parts, tasks))
         tasks.keep(

@@ -50,6 +50,16 @@ class BlocksForMounts:
         """Return those of *blocks* that are in the bucket. Raises Unavailable."""
         return await self._uploads.arrived(project, blocks)
 
+    async def gone(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return those of *blocks*, staged here once, that nobody has. Raises a NodeError."""
+        if self._staging.missing:
+            raise Unavailable(self._staging.missing)  # with its disk, all of it may come back
+        return await self._uploads.gone(project, blocks)
+
+    def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Note that nothing needs *blocks* any more, which are lost."""
+        self._uploads.given_up(project, blocks)
+
     def touched(self, blocks: list[BlockId]) -> None:
         """Note that mounts read the files of *blocks*."""
         self._cache.touch(blocks)

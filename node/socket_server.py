@@ -91,6 +91,8 @@ class SocketServer:
         app.router.add_get(project + "/block/{block}", self._get_block)
         app.router.add_post(project + "/staged", self._post_staged)
         app.router.add_post(project + "/uploaded", self._post_uploaded)
+        app.router.add_post(project + "/gone", self._post_gone)
+        app.router.add_post(project + "/given-up", self._post_given_up)
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
         app.router.add_post(project + "/journal/{seq}", self._post_entry)
@@ -166,6 +168,14 @@ class SocketServer:
     async def _post_uploaded(self, request: web.Request) -> web.Response:
         there = await self._blocks.uploaded(_project(request), await _block_list(request))
         return _packed(wire.BlockList([bytes(block) for block in there]))
+
+    async def _post_gone(self, request: web.Request) -> web.Response:
+        gone = await self._blocks.gone(_project(request), await _block_list(request))
+        return _packed(wire.BlockList([bytes(block) for block in gone]))
+
+    async def _post_given_up(self, request: web.Request) -> web.Response:
+        self._blocks.given_up(_project(request), await _block_list(request))
+        return web.Response(status=204)
 
     async def _post_touched(self, request: web.Request) -> web.Response:
         self._blocks.touched(await _block_list(request))

@@ -170,11 +170,7 @@ class Uploads:
         """
         rank_of = dict(zip(blocks, ranks, strict=False))
         for block in await self._staging.note(project, blocks):
-            key = (project, block)
-            if key in self._lost:
-                self._lost.remove(key)
-                del self._known[key]
-                self._alerts.end(_lost_topic(block))
+            self.given_up(project, [block])
             self._enqueue(project, block, rank_of.get(block, RANK_UNKNOWN))
 
     async def arrived(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
@@ -187,6 +183,30 @@ class Uploads:
             if not self._remembers(key) and await self._bucket.size(block_key(*key)) is not None:
                 self._remember(key)
         return [block for block in blocks if self._is_uploaded((project, block))]
+
+    async def gone(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that lie neither in staging nor in the bucket.
+
+        Raises Unavailable, or another NodeError, if that can't be seen now.
+        """
+        missing = [block for block in blocks if not self._is_uploaded((project, block))]
+        staged = set(await self._staging.note(project, missing)) if missing else set()
+        gone = []
+        for block in missing:
+            if block in staged:
+                self._enqueue(project, block)
+            elif await self._bucket.size(block_key(project, block)) is None:
+                gone.append(block)
+        return gone
+
+    def given_up(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
+        """Note that nothing needs *blocks* any more, which are lost."""
+        for block in blocks:
+            key = (project, block)
+            if key in self._lost:
+                self._lost.remove(key)
+                del self._known[key]
+                self._alerts.end(_lost_topic(block))
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Return once all *blocks* are in the bucket, however long that takes.

@@ -199,6 +199,10 @@ class Workstation:
         """Return those of *blocks* that are in the bucket."""
         return [block for block in blocks if (self.bucket.blocks / block.hex()).exists()]
 
+    async def gone(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return nothing: what is staged here is never lost."""
+        return []
+
     def _upload(self) -> None:
         """Move what is staged to the bucket and the cache."""
         if not self.uploads or self.bucket.cut:

@@ -66,6 +66,14 @@ class Touched:
     shifted: dict[InodeNo, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Where the files are, or were, whose newest content was given up, and what that touched."""
+
+    files: tuple[str, ...]
+    touched: Touched
+
+
 def touched_by(
     changes: list[RowChange],
     *,

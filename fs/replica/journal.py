@@ -66,7 +66,7 @@ class Journal:
     def set_head(self, seq: Seq, link: bytes) -> None:
         """Stand on entry *seq* now; nothing is on its way any more."""
         self._database.change("UPDATE head SET seq = ?, link = ?", (seq, link))
-        self._database.change("DELETE FROM inflight")
+        self.forget_in_flight()
 
     # -- what waits --------------------------------------------------------------------------
 
@@ -256,3 +256,7 @@ class Journal:
             "INSERT INTO inflight VALUES (1, ?, ?, ?, ?)",
             (flight.seq, flight.unsigned, b"".join(flight.needs), flight.last),
         )
+
+    def forget_in_flight(self) -> None:
+        """Let nothing be on its way: it never left."""
+        self._database.change("DELETE FROM inflight")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.fs.errors import FileTooBig, ReadOnly
+from lucidnode.fs.errors import FileError, FileTooBig, NoSpace, ReadOnly
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
-from lucidnode.fs.replica.changes import Batch, Head, InFlight, Touched, touched_by
+from lucidnode.fs.replica.changes import Batch, GivenUp, Head, InFlight, Touched, touched_by
 from lucidnode.fs.replica.content import Content
 from lucidnode.fs.replica.database import Database, Unfit
 from lucidnode.fs.replica.inode import (
@@ -31,12 +31,13 @@ from lucidnode.fs.replica.inode import (
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.journal import Journal
 from lucidnode.fs.replica.kept import KeptFile, KeptFiles
+from lucidnode.fs.replica.losses import losses
 from lucidnode.fs.replica.merged import Merged
 from lucidnode.fs.replica.numbers import Numbers
 from lucidnode.fs.replica.operations import SLICE, Operations
 from lucidnode.fs.replica.overtaking import Contents, Shipping
 from lucidnode.fs.replica.queries import Queries
-from lucidnode.fs.replica.rebase import Outcome, Rebase
+from lucidnode.fs.replica.rebase import Outcome, Rebase, Waiting
 from lucidnode.fs.replica.row_rules import checked_changes
 from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.slide import slide_under
@@ -349,6 +350,10 @@ class Replica:
         """Return the packs not released, with their tails in order: to be sealed and staged."""
         return self._tails.packs()
 
+    def pack_ids(self) -> set[BlockId]:
+        """Return the packs not released: their bytes are in the replica."""
+        return self._tails.pack_ids()
+
     def release_pack(self, pack: BlockId) -> None:
         """Forget the tails of *pack*, now that its block is durably staged."""
         with self._database.transaction():
@@ -536,6 +541,36 @@ class Replica:
             shifted=outcome.shifted,
         )
 
+    def give_up(self, lost: Collection[BlockId], time_ns: int) -> GivenUp:
+        """Go on without the contents of which a block is *lost*: nobody has it any more.
+
+        Pending work is undone and runs again without them, so each file is as it was before; a name
+        that others saw ahead of its content goes. An entry in flight that needs one of *lost*
+        cannot be in the bucket, and is forgotten. Raises NoSpace.
+        """
+        flight = self.in_flight()
+        waiting = self._journal.waiting()
+        gone = losses(waiting, lost)
+        paths = {ino: self._queries.shown_path(ino) for ino in gone.files if self._has_name(ino)}
+        with self._database.transaction() as changes:
+            self._database.undo([change for item in waiting for change in item.changes])
+            outcome = Outcome()
+            for item in waiting:
+                if item.id not in gone.dropped and (again := self._again(item, changes)):
+                    outcome.standing.append(again)
+            self._journal.replace(outcome)
+            for ino in gone.bare:
+                self._tails.drop(ino)
+            if flight is not None and not set(lost).isdisjoint(flight.needs):
+                self._journal.forget_in_flight()
+        self._journal.look_again()
+        self._tails.recount_all()
+        self._changed(changes)
+        touched = touched_by(changes, moved={}, conflicts=(), refused=None)
+        for ino in gone.files:
+            self._remove_if_never_whole(ino, time_ns)
+        return GivenUp(tuple(paths.values()), touched)
+
     def unsent_files(self) -> frozenset[InodeNo]:
         """Return the files whose content, or part of it, no entry has carried yet."""
         changes = [change for item in self._journal.waiting() for change in item.changes]
@@ -564,6 +599,31 @@ class Replica:
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
         return outcome
+
+    def _again(self, item: Waiting, changes: list[RowChange]) -> Waiting | None:
+        """Run an operation of ours again; None if it needs what is no more."""
+        mark = len(changes)
+        try:
+            with self._database.attempt():
+                recorded = self._operations.run(item.recorded.intent, item.recorded.version)
+        except NoSpace:
+            raise
+        except FileError:
+            return None
+        recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
+        return Waiting(item.id, recorded, changes[mark:])
+
+    def _has_name(self, ino: InodeNo) -> bool:
+        found = self._queries.attributes(ino)
+        return found is not None and found.nlink > 0
+
+    def _remove_if_never_whole(self, ino: InodeNo, time_ns: int) -> None:
+        """Remove a file that others know by its name and mark only."""
+        found = self.attributes(ino)
+        if found is None or found.size or self._queries.mark(ino) is None:
+            return
+        for parent, name in self._queries.names_of(ino):
+            self.apply(intents.Unlink(parent, name, time_ns, keep=self._kept.in_use(ino)))
 
     def _replaced_by(self, intent: Intent) -> list[KeptFile]:
         """Return the file that *intent* takes away, if somebody may be about to open it."""

@@ -52,6 +52,11 @@ class Tails:
             packs.setdefault(BlockId(row[5]), []).append(_tail(row[:5]))
         return packs
 
+    def pack_ids(self) -> set[BlockId]:
+        """Return the packs that are not released."""
+        rows = self._database.rows("SELECT DISTINCT pack FROM tail WHERE pack IS NOT NULL")
+        return {BlockId(pack) for (pack,) in rows}
+
     def put(self, ino: InodeNo, offset: int, data: bytes, *, appended: bool = False) -> None:
         """Add a tail over whatever the file has there; *appended*, it moves with the file's end."""
         self.clear(ino, offset, offset + len(data))
@@ -86,10 +91,14 @@ class Tails:
                 files = (InodeNo(done.ino), InodeNo(done.replaced))
                 gone = tuple(file for file in files if self._is_gone(file))
                 for file in gone:
-                    self._drop(file)
+                    self.drop(file)
                 return gone
             case _:
                 return ()
+
+    def drop(self, ino: InodeNo) -> None:
+        """Forget the loose tails of a file. Packs hold other files' bytes as well."""
+        self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
 
     def move(self, old: InodeNo, new: InodeNo) -> None:
         """Make the loose tails of *old* those of *new*."""
@@ -141,10 +150,6 @@ class Tails:
         return ino in self.ends and not self._database.row(
             "SELECT 1 FROM inode WHERE ino = ?", (ino,)
         )
-
-    def _drop(self, ino: InodeNo) -> None:
-        """Forget the loose tails of a file that is gone. Packs hold other files' bytes as well."""
-        self._database.change("DELETE FROM tail WHERE ino = ? AND pack IS NULL", (ino,))
 
     def _insert(self, ino: InodeNo, offset: int, data: bytes, appended: int) -> None:
         self._database.change(

@@ -153,14 +153,27 @@ class DaemonClient:
 
     async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
         """Return those of *blocks* that are in the bucket."""
-        data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
-        path = f"/v1/p/{project}/uploaded"
-        async with self._request("POST", path, data=data) as answer:
-            return block_ids(decoded(_BLOCK_LIST, await answer.read()).ids)
+        return await self._which(project, "uploaded", blocks)
+
+    async def gone(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        """Return those of *blocks*, staged here once, that lie neither here nor in the bucket."""
+        return await self._which(project, "gone", blocks)
+
+    async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        """Say that nothing needs *blocks* any more, which are gone."""
+        listed = wire.BlockList([bytes(block) for block in blocks])
+        await self._post(f"/v1/p/{project}/given-up", listed)
 
     async def touched(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Say that *blocks* were read from the cache directory, so that eviction knows."""
         await self._post(f"/v1/p/{project}/touched", wire.BlockList([bytes(b) for b in blocks]))
+
+    async def _which(
+        self, project: ProjectId, question: str, blocks: Sequence[BlockId]
+    ) -> list[BlockId]:
+        data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
+        async with self._request("POST", f"/v1/p/{project}/{question}", data=data) as answer:
+            return block_ids(decoded(_BLOCK_LIST, await answer.read()).ids)
 
     # -- journal and roster ------------------------------------------------------------------
 

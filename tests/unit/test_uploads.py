@@ -451,3 +451,34 @@ async def test_blocks_of_several_projects_do_not_mix(node: Node) -> None:
         await uploads.wait_for(PROJECT, [block])
         await uploads.wait_for(other, [block])
     assert set(node.bucket.objects) == {block_key(PROJECT, block), block_key(other, block)}
+
+
+async def test_gone_is_what_lies_neither_in_staging_nor_in_the_bucket(node: Node) -> None:
+    node.bucket.open.clear()
+    async with node.running() as (uploads, _, _):
+        (staged,) = await node.stages(1)
+        uploaded, lost = make_block()[0], make_block()[0]
+        node.bucket.objects[block_key(PROJECT, uploaded)] = b"whole"
+        assert await uploads.gone(PROJECT, [staged, uploaded, lost]) == [lost]
+        assert uploads.pending().blocks == 1, "what is found in staging is not queued"
+        node.bucket.fault = Unavailable("the bucket is away")
+        with pytest.raises(Unavailable):
+            await uploads.gone(PROJECT, [lost])
+
+
+async def test_a_lost_block_that_nobody_needs_any_more_is_no_alert(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("was lost before its upload")
+    async with node.running() as (uploads, _, _):
+        (lost,) = await node.stages(1)
+        node.bucket.fault = Unavailable("the bucket is away")
+        await uploads.add(PROJECT, [lost])
+        await asyncio.to_thread(node.file(lost).unlink)
+        node.bucket.fault = None
+        uploads.hurry()
+        while not uploads.pending().failed:
+            await node.clock.sleep(0.2)
+        uploads.given_up(PROJECT, [lost])
+        assert uploads.pending().failed == 0
+        assert node.said() == []
