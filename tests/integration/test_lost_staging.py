@@ -33,7 +33,7 @@ def test_what_lay_on_a_lost_disk_is_named_and_holds_up_nothing_else(
         cache.rename(here.station.folder / "lost")
     here.station.ok("umount", here.drive)
     here.station.ok("exit")
-    here.station.unlocked("cache", "adopt", cache, "--yes")
+    here.station.ok("cache", "adopt", cache, "--yes")
     here.station.unlocked("mount", "demo", here.drive)
     (here.drive / "later").write_text("goes on")
     eventually(lambda: any("film" in alert and "song" in alert for alert in here.alerts()), 90)
