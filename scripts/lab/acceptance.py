@@ -5,13 +5,15 @@ A trial is a module `lab.acceptance_NAME` with the Debian packages it needs in `
     run_trial(nodes: TwoNodes, extent: float) -> str
 
 which drives a program, checks what has come of it through an empty cache, and returns what it did in
-one line. It raises LabError or AssertionError when something does not hold. *extent* is how much
+one line; or `run_alone(extent: float) -> str` if it brings workstations of its own. It raises LabError or AssertionError when something does not hold. *extent* is how much
 is wanted of what can be repeated: 1 is all of it.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -28,13 +30,17 @@ from lab.errors import LabError
 from lab.packages import install
 from lab.two_nodes import TwoNodes, two_nodes
 
-_LAB = "accept"
-
 
 class _Trial(Protocol):
     PACKAGES: tuple[str, ...]
 
     def run_trial(self, nodes: TwoNodes, extent: float) -> str: ...
+
+
+class _TrialAlone(Protocol):
+    PACKAGES: tuple[str, ...]
+
+    def run_alone(self, extent: float) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def trials() -> list[str]:
     return sorted(
         path.stem.removeprefix("acceptance_")
         for path in here.glob("acceptance_*.py")
-        if "def run_trial(" in path.read_text()
+        if re.search(r"^def run_(trial|alone)\(", path.read_text(), re.MULTILINE)
     )
 
 
@@ -89,14 +95,13 @@ def acceptance(names: tuple[str, ...], extent: float) -> None:
 
 def _try(name: str, extent: float, console: Console) -> _Verdict:
     """Run one trial, on nodes of its own: what one breaks is not taken for another's."""
-    trial = cast("_Trial", importlib.import_module(f"lab.acceptance_{name}"))
+    trial = cast("_Trial | _TrialAlone", importlib.import_module(f"lab.acceptance_{name}"))
     console.print(f"{name} …")
     begun = time.monotonic()
     try:
         install(trial.PACKAGES)
-        with two_nodes(_LAB) as nodes:
-            begun = time.monotonic()
-            said, held = trial.run_trial(nodes, extent), True
+        begun = time.monotonic()
+        said, held = _run(trial, extent), True
     except (LabError, AssertionError) as error:
         said, held = str(error) or "an assertion", False
         console.print(escape("".join(traceback.format_exception(error))), style="dim")
@@ -106,6 +111,13 @@ def _try(name: str, extent: float, console: Console) -> _Verdict:
     verdict = _Verdict(name, held, time.monotonic() - begun, said.strip())
     console.print(escape(f"{name}: {'held' if held else 'FAILED'}: {verdict.said}"))
     return verdict
+
+
+def _run(trial: _Trial | _TrialAlone, extent: float) -> str:
+    if not hasattr(trial, "run_trial"):
+        return trial.run_alone(extent)
+    with two_nodes(f"acc{os.getpid()}") as nodes:
+        return trial.run_trial(nodes, extent)
 
 
 def _print_table(verdicts: list[_Verdict], console: Console) -> None:

@@ -157,7 +157,6 @@ class TwoNodes:
 @contextlib.contextmanager
 def two_nodes(name: str) -> Iterator[TwoNodes]:
     """Have two nodes on a LAN, with everybody on this machine let in; leave nothing behind."""
-    remove(name)  # left by a run that was killed
     try:
         yield TwoNodes(make(name, Plan(nodes=2, allow_other=True), lambda _: None))
     finally:
