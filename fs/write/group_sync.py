@@ -9,15 +9,16 @@ then the log. Where the log came to the disk without its blocks, `recover` finds
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.write.stager import Stager
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, boot_id
 from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import gone, make_durable, missing, torn
 
 GATHER_S = 0.5
@@ -30,11 +31,18 @@ RETRY_S = 5.0
 TOPIC = "unsynced"
 
 
+class BlockSync(Protocol):
+    """The part of a Stager that this needs."""
+
+    async def make_durable(self, blocks: Iterable[BlockId]) -> None:
+        """Return once *blocks*, staged before, survive a power cut. Raises NoSpace, OSError."""
+
+
 class GroupSync:
     """The syncs of one mount. Lives in one event loop. Without *relaxed*, `close` waits for one."""
 
     def __init__(
-        self, replica: Replica, stager: Stager, alerts: Alerts, clock: Clock, *, relaxed: bool
+        self, replica: Replica, stager: BlockSync, alerts: Alerts, clock: Clock, *, relaxed: bool
     ) -> None:
         self.relaxed = relaxed
         self._replica = replica
@@ -68,8 +76,11 @@ class GroupSync:
                 mark = self._replica.newest_unsynced()
                 await self._stager.make_durable(self._replica.unsynced())
                 self._replica.synced(mark)
-        # Here and not after the wait: what is recorded meanwhile is due again.
+        # Here and not after the wait: what is recorded meanwhile is due again. So is what named
+        # blocks while others were synced.
         self._due.clear()
+        if self._replica.newest_unsynced():
+            self._due.set()
         await self._replica.barrier()
 
     async def before_sending(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
@@ -31,9 +31,10 @@ from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.unsynced import KEYS, TABLE
-from lucidnode.fs.write.group_sync import GATHER_S
+from lucidnode.fs.write.group_sync import GATHER_S, GroupSync
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.durable import make_directory
+from lucidnode.node.client.ids import BlockId
 
 AFTER = "the boot after the power cut"
 
@@ -164,6 +165,36 @@ async def test_all_that_was_closed_within_a_second_shares_one_sync_of_the_log(
         assert syncs(disk) == before
         await layer.group_sync.now()
         assert syncs(disk) == before + 1
+
+
+async def test_what_is_closed_while_others_are_synced_is_not_taken_to_be_on_the_disk(
+    tmp_path: Path,
+) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.began, self.go = asyncio.Event(), asyncio.Event()
+
+        async def make_durable(self, blocks: Iterable[BlockId]) -> None:
+            self.began.set()
+            await self.go.wait()
+
+    slow = Slow()
+    async with file_layer(tmp_path, relaxed=True) as layer:
+        layer.daemon.uploads = False
+        await saved(layer, b"first", noise(BLOCK, "first"))
+        sync = GroupSync(layer.replica, slow, layer.alerts, layer.clock, relaxed=True)
+        first = layer.replica.unsynced()
+        syncing = asyncio.ensure_future(sync.now())
+        await slow.began.wait()
+        await saved(layer, b"second", noise(BLOCK, "second"))
+        [second] = set(layer.replica.unsynced()) - set(first)
+        slow.go.set()
+        await syncing
+        assert layer.replica.unsynced() == [second]
+        assert sync.is_due
+        await sync.now()
+        assert layer.replica.unsynced() == []
+        assert not sync.is_due
 
 
 async def test_while_the_disk_refuses_a_close_waits_for_it_and_says_so(
