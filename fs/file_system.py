@@ -155,8 +155,8 @@ class FileSystem:
             if handle is not None:
                 file = self._open.file(handle)
                 file.wrote = True
-                self._bring_back(file)
                 ino = file.ino
+            ino = self._brought_back(ino)
             await self._cut(ino, changes.size)
         rest = changes._replace(size=None)
         if any(value is not None for value in rest):
@@ -302,6 +302,7 @@ class FileSystem:
             if self._replica.is_kept(ino):
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
+            ino = self._brought_back(ino)
             self._unfinished.began(ino)
             await self._writer.truncate(ino, 0)
         if not writable:
@@ -324,10 +325,10 @@ class FileSystem:
         self._check_writable()
         file = self._open.file(handle)
         file.wrote = True
-        self._bring_back(file)
+        self._brought_back(file.ino)
         await self._writer.write(file.ino, None if file.appends else offset, data)
         # It may have waited for room, and the file have been deleted meanwhile: no await here.
-        self._bring_back(file)
+        self._brought_back(file.ino)
         return len(data)
 
     async def flush(self, handle: int) -> None:
@@ -433,10 +434,17 @@ class FileSystem:
         self._check_writable()
         return self._replica.apply(intent)
 
-    def _bring_back(self, file: OpenFile) -> None:
-        """Have the file of a handle in the tree again, if another node has deleted it."""
-        if self._replica.is_kept(file.ino):
-            self._touched(self._replica.bring_back(file.ino, self._clock.wall_ns()))
+    def _brought_back(self, ino: InodeNo) -> InodeNo:
+        """Return the file to write to in the place of *ino*.
+
+        If another node has deleted it, or a new content of it is arriving from there, that is a file
+        of its own with the content that is shown; open handles of *ino* belong to it from now on.
+        """
+        if not self._replica.is_former(ino):
+            return ino
+        touched = self._replica.bring_back(ino, self._clock.wall_ns())
+        self._touched(touched)
+        return touched.moved.get(ino, ino)
 
     def _let_go_of_kept(self, ino: InodeNo) -> None:
         if ino not in self._known and not self._open.is_open(ino):

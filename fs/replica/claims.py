@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.inode import InodeNo, Version, is_partial
 from lucidnode.fs.replica.our_version import OurVersion, Place
 from lucidnode.fs.replica.queries import Queries
 from lucidnode.fs.replica.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
@@ -20,12 +20,13 @@ from lucidnode.fs.replica.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, n
 class Winner:
     """What another node's entry does to files, from its row changes.
 
-    *rewritten* got another content, or are no more. *struck* lost their last name. *taken* are the
+    *rewritten* got another content, or are no more; of the *partial* more follows. *struck* lost their last name. *taken* are the
     names that it took from files, *replaced* those of them that mean another file now, *given* the
     names that it gave, and *placed* the files that got them.
     """
 
     rewritten: set[InodeNo] = field(default_factory=set)
+    partial: set[InodeNo] = field(default_factory=set)
     inserted: set[InodeNo] = field(default_factory=set)
     struck: set[InodeNo] = field(default_factory=set)
     taken: dict[InodeNo, list[Place]] = field(default_factory=dict)
@@ -63,6 +64,9 @@ class Winner:
             self.inserted.add(ino)
         elif new is None or new[VERSION_COLUMN] is not None:
             self.rewritten.add(ino)
+        version = None if new is None else new[VERSION_COLUMN]
+        if version is not None and is_partial(Version(int(version))):
+            self.partial.add(ino)
         if old is None:
             return
         if (new is None and old[LINKS_COLUMN]) or (new is not None and new[LINKS_COLUMN] == 0):

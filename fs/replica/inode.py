@@ -14,7 +14,14 @@ InodeNo = NewType("InodeNo", int)
 """1 to 2**62 - 1, drawn at random by the node that creates the file; never used twice."""
 
 Version = NewType("Version", int)
-"""Names one content of a file: another content has another version. Unordered; 0 is "empty"."""
+"""Names one content of a file: another content has another version. Unordered; 0 is "empty"; below
+zero, the content is not whole yet."""
+
+
+def is_partial(version: Version) -> bool:
+    """Tell whether more of the content follows in later entries: a version below zero says so."""
+    return version < 0
+
 
 ROOT = InodeNo(1)
 """The project's own directory. It always exists, and has no name."""

@@ -5,7 +5,7 @@ Every method runs inside the caller's transaction; reading needs none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica import intents, rows
@@ -19,6 +19,7 @@ from lucidnode.fs.replica.overtaking import (
     Contents,
     Fences,
     Shipping,
+    Versions,
     choose,
     laid_again,
     renumbered,
@@ -190,6 +191,27 @@ class Journal:
         laid_again(before, changes, ages)
         for step, of_step in zip(steps, changes, strict=True):
             self.set_changes_of(step.id, of_step)
+
+    def cut_by(self, last: int) -> set[InodeNo]:
+        """Return the files of whose content a part stands up to number *last*, and a part behind."""
+        return self._fences.cut_by(self._line, last)
+
+    def say_that_more_follows(self, inos: Iterable[InodeNo], last: int) -> None:
+        """Have the operations up to number *last* leave each of *inos* with a version that says so."""
+        for ino in inos:
+            steps = [step for step in self._line if ino in step.touches.changed]
+            versions = Versions(ino)
+            for step in reversed([step for step in steps if step.id <= last]):
+                changes = self.changes_of(step.id)
+                if versions.leave_partial(changes):
+                    self.set_changes_of(step.id, changes)
+                    break
+            for step in (step for step in steps if step.id > last):
+                changes = self.changes_of(step.id)
+                done = versions.start_there(changes)
+                self.set_changes_of(step.id, changes)
+                if done:
+                    break
 
     def batch(self, until: int | None = None) -> Batch | None:
         """Return the next entry's contents, or None if nothing waits before number *until*.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lucidnode.fs.errors import NoAttribute, Unreadable
+from lucidnode.fs.replica.earlier import EarlierContents
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind, Tail
 from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.our_version import OurVersion, Place
@@ -62,8 +63,14 @@ class KeptFile:
 class KeptFiles:
     """The kept files of one replica, whose tree *queries* reads."""
 
-    def __init__(self, queries: Queries, tails: Callable[[InodeNo], list[Tail]]) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        tails: Callable[[InodeNo], list[Tail]],
+        earlier: EarlierContents,
+    ) -> None:
         self._queries = queries
+        self._earlier = earlier
         self._tails = tails
         self._files: dict[InodeNo, KeptFile] = {}
         self._extents = 0
@@ -105,12 +112,20 @@ class KeptFiles:
         if self._extents + self._queries.count_extents(ino) > MOST_EXTENTS:
             return []
         try:
-            version = OurVersion.of(self._queries, now)
+            return [self.snapshot(now)]
         except Unreadable:
             return []
-        tails = self._tails(ino)
-        size = max([now.size, *(tail.end for tail in tails)])
-        return [KeptFile(msgspec.structs.replace(now, nlink=0, size=size), version, tails)]
+
+    def snapshot(self, now: Attributes) -> KeptFile:
+        """Return the file with the attributes *now* as it is shown; raises Unreadable."""
+        if now.ino in self._earlier:
+            version = self._earlier.version(now)
+        else:
+            version = OurVersion.of(self._queries, now)
+        tails = self._tails(now.ino)
+        size = max([version.attributes.size, *(tail.end for tail in tails)])
+        gone = msgspec.structs.replace(version.attributes, nlink=0, size=size)
+        return KeptFile(gone, version, tails)
 
     def keep(self, leaving: list[KeptFile], changes: list[RowChange]) -> None:
         """Keep those of *leaving* that the tree no longer has, and that nobody here has kept alive.

@@ -13,6 +13,7 @@ from lucidnode.fs.replica.inode import (
     MAX_XATTR_BYTES,
     MAX_XATTRS,
     Attributes,
+    Extent,
     InodeNo,
     Kind,
 )
@@ -37,10 +38,16 @@ class OurVersion:
     names: list[Place]
 
     @classmethod
-    def of(cls, queries: Queries, attributes: Attributes) -> OurVersion:
-        """Return the file with *attributes*, as it is now. Its tails stay where they are."""
+    def of(
+        cls, queries: Queries, attributes: Attributes, extents: list[Extent] | None = None
+    ) -> OurVersion:
+        """Return the file with *attributes*, as it is now. Its tails stay where they are.
+
+        *extents* are for one that is shown with another content than it has.
+        """
         ino = attributes.ino
-        extents = queries.extents(ino, 0, MAX_FILE_SIZE)
+        if extents is None:
+            extents = queries.extents(ino, 0, MAX_FILE_SIZE)
         return cls(
             attributes,
             queries.readlink(ino),

@@ -5,8 +5,9 @@ every save behind it. But a save that touches nothing of what waits means the sa
 behind it. All that the two may share are the times of directories: what was done later shows, as it
 does where an entry of another node slides under our work (fs/replica/slide.py).
 
-The content of a file goes into one entry, or into entries that follow each other: none of the
-operations that make it is ready before all of them are, nor while a program is at it. The name of
+The content of a file goes into one entry, or into entries that follow each other, of which all but
+the last say so: none of the operations that make it is ready before all of them are, nor while a
+program is at it. The name of
 a new file waits for its content, but not for long.
 """
 
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from math import inf
 from typing import NamedTuple, Protocol
 
 from lucidnode.fs.replica.footprint import Line, Step, row_of
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.rows import TIME_COLUMNS, Row, RowChange
+from lucidnode.fs.replica.rows import TIME_COLUMNS, VERSION_COLUMN, Row, RowChange
 from lucidnode.node.client.ids import BlockId
 
 WINDOW = 8192
@@ -103,6 +105,60 @@ class Fences:
         if decides:
             self._last = kept
         return found
+
+    def cut_by(self, line: Iterable[Step], last: int) -> set[InodeNo]:
+        """Return the files of whose content a part of *line* stands up to *last*, and a part behind."""
+        ends: dict[InodeNo, float] = {}
+        begun: set[InodeNo] = set()
+        cut: set[InodeNo] = set()
+        for step in line:
+            ino = step.content
+            if ino is None:
+                continue
+            if ino not in ends:
+                end = self._last.get(ino, 0)
+                ends[ino] = end if step.id <= end else inf
+            if step.id <= last:
+                begun.add(ino)
+            elif ino in begun and step.id <= ends[ino]:
+                cut.add(ino)
+        return cut
+
+
+class Versions:
+    """How the operations of one file follow each other where an entry ends within a content.
+
+    The entry leaves the file with a version below zero (docs/format.md), and what comes behind it
+    finds it so.
+    """
+
+    def __init__(self, ino: InodeNo) -> None:
+        self._ino = ino
+        self._version = 0
+
+    def leave_partial(self, changes: list[RowChange]) -> bool:
+        """Do so in *changes*, in place; False if they do not touch the row of the file."""
+        for place in reversed(range(len(changes))):
+            table, old, new = changes[place]
+            if table == "inode" and new is not None and new[0] == self._ino:
+                self._version = -abs(int(new[VERSION_COLUMN]))
+                changes[place] = table, old, self._with_version(new)
+                return True
+        return False
+
+    def start_there(self, changes: list[RowChange]) -> bool:
+        """Have *changes*, in place, find that version; tell whether they set another."""
+        for place, (table, old, new) in enumerate(changes):
+            if table != "inode" or old is None or old[0] != self._ino:
+                continue
+            if new is None or new[VERSION_COLUMN] != old[VERSION_COLUMN]:
+                changes[place] = table, self._with_version(old), new
+                return True
+            changes[place] = table, self._with_version(old), self._with_version(new)
+        return False
+
+    def _with_version(self, row: Row) -> Row:
+        return (*row[:VERSION_COLUMN], self._version, *row[VERSION_COLUMN + 1 :])
 
 
 def choose(line: Iterable[Step], contents: Contents, shipping: Shipping, most_rows: int) -> Choice:

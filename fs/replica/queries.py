@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
@@ -45,13 +45,16 @@ _NAMES = (
     "WHERE n.parent = ? AND n.name > ? ORDER BY n.name LIMIT ?"
 )
 # Extents do not overlap, so the one that starts at or before the range is the first to matter.
-_EXTENTS = """
+_EXTENTS = {
+    table: f"""
     SELECT e.offset, e.length, e.block, b.epoch, b.nonce, b.size, e.block_offset
-    FROM extent e LEFT JOIN block b ON b.id = e.block
+    FROM {table} e LEFT JOIN block b ON b.id = e.block
     WHERE e.ino = ?1 AND e.offset < ?3 AND e.offset + e.length > ?2 AND e.offset >= coalesce(
-        (SELECT max(offset) FROM extent WHERE ino = ?1 AND offset <= ?2), 0)
+        (SELECT max(offset) FROM {table} WHERE ino = ?1 AND offset <= ?2), 0)
     ORDER BY e.offset
-"""
+"""  # noqa: S608  # constants only
+    for table in ("extent", "earlier_extent")
+}
 
 
 class Queries:
@@ -161,17 +164,7 @@ class Queries:
 
         Raises Unreadable if an extent names a block that nobody described: that is no hole.
         """
-        end = offset + length
-        extents = []
-        for start, size, block, epoch, nonce, block_size, block_offset in self._database.rows(
-            _EXTENTS, (ino, offset, end)
-        ):
-            first, last = max(start, offset), min(start + size, end)
-            if epoch is None:
-                raise Unreadable(f"inode {ino} uses a block that the project does not know")
-            name = BlockName(BlockId(block), epoch, nonce, block_size)
-            extents.append(Extent(first, last - first, name, block_offset + first - start))
-        return extents
+        return extents_of(self._database, "extent", ino, offset, length)
 
     def count_extents(self, ino: InodeNo) -> int:
         """Return how many extents *ino* has."""
@@ -226,6 +219,27 @@ class Queries:
         assert row is not None
         high, low, count = row
         return (high << 32) + low, count
+
+
+def extents_of(
+    database: Database,
+    table: Literal["extent", "earlier_extent"],
+    ino: InodeNo,
+    offset: int,
+    length: int,
+) -> list[Extent]:
+    """Return what maps [offset, offset + length) in *table*, as `Queries.extents` does."""
+    end = offset + length
+    extents = []
+    for start, size, block, epoch, nonce, block_size, block_offset in database.rows(
+        _EXTENTS[table], (ino, offset, end)
+    ):
+        first, last = max(start, offset), min(start + size, end)
+        if epoch is None:
+            raise Unreadable(f"inode {ino} uses a block that the project does not know")
+        name = BlockName(BlockId(block), epoch, nonce, block_size)
+        extents.append(Extent(first, last - first, name, block_offset + first - start))
+    return extents
 
 
 def _attributes(row: tuple[Any, ...]) -> Attributes:

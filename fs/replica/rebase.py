@@ -25,7 +25,7 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.claims import OurWork, Winner, claims_on
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.fitting import Fates, Fitting
-from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.replica.inode import Attributes, InodeNo, is_partial
 from lucidnode.fs.replica.intents import Intent, Recorded
 from lucidnode.fs.replica.operations import Operations
 from lucidnode.fs.replica.our_version import OurVersion, Place
@@ -62,7 +62,8 @@ class Rebase:
     """One rebase, inside the caller's transaction.
 
     *tails* are the files with loose tails, or with bytes in memory; in those that are *appending*,
-    all of these belong at the end of the file.
+    all of these belong at the end of the file. *on_base* is called when our work is undone, and the
+    tables are ready for the winner's entry.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Rebase:
         new_ino: Callable[[], InodeNo],
         tails: set[InodeNo],
         appending: set[InodeNo],
+        on_base: Callable[[], None],
     ) -> None:
         self._database = database
         self._queries = Queries(database)
@@ -82,6 +84,7 @@ class Rebase:
         self._new_ino = new_ino
         self._tails = tails
         self._appending = appending
+        self._on_base = on_base
         self._outcome = Outcome()
         self._scratch: dict[InodeNo, OurVersion] = {}
 
@@ -101,6 +104,7 @@ class Rebase:
         fates = self._fates(Winner.of(winner), changes, waiting)
         self._database.undo(changes)
         ends = {ino: self._queries.existing(ino).size for ino in fates.appended}
+        self._on_base()
         check_tree(self._database, self._database.apply(changeset))
         for ino, end in ends.items():
             fates.appended[ino] = self._queries.existing(ino).size - end
@@ -142,7 +146,8 @@ class Rebase:
         orphans = {InodeNo(ino) for (ino,) in self._database.rows("SELECT ino FROM orphan")}
         both = (wrote & winner.rewritten) - nameless | (orphans & nameless)
         both -= claims.files.keys()
-        appended = both - nameless - work.made - self._written_elsewhere(waiting)
+        # The end of a content of which more follows is not the one to append to.
+        appended = both - nameless - work.made - winner.partial - self._written_elsewhere(waiting)
         ours = {
             ino: OurVersion.of(self._queries, found)
             for ino in sorted(both - appended)
@@ -242,6 +247,7 @@ class Rebase:
         # Equal content is sealed as equal blocks: two nodes that wrote the same agree.
         return (
             ours.attributes.nlink > 0
+            and not is_partial(theirs.version)
             and ours.attributes.size == theirs.size
             and ours.extents == OurVersion.of(self._queries, theirs).extents
         )

@@ -19,6 +19,7 @@ from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, GivenUp, Head, InFlight, Touched, touched_by
 from lucidnode.fs.replica.content import Content
 from lucidnode.fs.replica.database import Database, Unfit
+from lucidnode.fs.replica.earlier import EarlierContents
 from lucidnode.fs.replica.inode import (
     MAX_FILE_SIZE,
     NOT_COUNTED,
@@ -72,7 +73,8 @@ class Replica:
         self._on_work: Callable[[], None] = _nobody
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
         self._merged = Merged()
-        self._kept = KeptFiles(self._queries, self._tails.of)
+        self._earlier = EarlierContents(database, self._queries)
+        self._kept = KeptFiles(self._queries, self._tails.of, self._earlier)
 
     @classmethod
     def open(
@@ -169,7 +171,7 @@ class Replica:
     ) -> list[tuple[bytes, Attributes]]:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
         found = self._queries.list_names(self._merged.now(parent), after, limit)
-        if not self._tails.ends:
+        if not self._tails.ends and not self._earlier:
             return found
         return [(name, self._with_tails(attributes)) for name, attributes in found]
 
@@ -226,6 +228,8 @@ class Replica:
         """
         if (kept := self._kept.get(ino)) is not None:
             return kept.within(offset, length)
+        if ino in self._earlier:
+            return self._earlier.extents(ino, offset, length)
         return self._queries.extents(ino, offset, length)
 
     def stored_bytes(self, found: Attributes) -> int:
@@ -237,7 +241,8 @@ class Replica:
             return sum(extent.length for extent in kept.version.extents) + tails
         version, stored = self._stored.get(found.ino, (None, 0))
         if version != found.version:
-            stored = self._queries.stored_bytes(found.ino)
+            earlier = found.ino in self._earlier
+            stored = (self._earlier if earlier else self._queries).stored_bytes(found.ino)
             if len(self._stored) >= _MOST_COUNTED:
                 self._stored.clear()
             self._stored[found.ino] = found.version, stored
@@ -378,19 +383,25 @@ class Replica:
         """Tell whether *ino* is no more, and is kept for those who use it."""
         return self._kept.get(ino) is not None
 
+    def is_former(self, ino: InodeNo) -> bool:
+        """Tell whether *ino* is shown as it was: it is no more, or a new content is arriving.
+
+        What is written goes to a file of its own then: see `bring_back`.
+        """
+        return ino in self._earlier or self._kept.get(ino) is not None
+
     def let_go(self, ino: InodeNo) -> None:
         """Keep *ino* no longer: nobody can ask for it any more."""
         self._kept.forget(ino)
 
     def bring_back(self, ino: InodeNo, time_ns: int) -> Touched:
-        """Make the kept file *ino* anew, beside what has its name now: a program goes on with it.
+        """Make *ino* anew as it is shown, beside what has its name now: a program goes on with it.
 
-        It is another inode, as `Touched.moved` says, while other nodes still have the old one open.
-        Raises ReadOnly, NoSpace.
+        For a file that `is_former`. It is another inode, as `Touched.moved` says, while the old one
+        exists. Raises ReadOnly, NoSpace.
         """
         self._must_run()
-        kept = self._kept.get(ino)
-        assert kept is not None
+        kept = self._kept.get(ino) or self._kept.snapshot(self._queries.existing(ino))
         new = ino if self._queries.attributes(ino) is None else self.new_ino()
         made, conflicts = self._kept.back(kept, new, self._device_name, time_ns)
         with self._database.transaction() as changes:
@@ -476,6 +487,10 @@ class Replica:
             with self._database.transaction():
                 self._journal.settle(batch.last)
             self._journal.line.drop(batch.last)
+        if batch is not None and (cut := self._journal.cut_by(batch.last)):
+            with self._database.transaction():
+                self._journal.say_that_more_follows(cut, batch.last)
+            batch = self._journal.batch(first_held)
         return batch
 
     def in_flight(self) -> InFlight | None:
@@ -500,6 +515,9 @@ class Replica:
         with self._database.transaction():
             self._journal.settle(flight.last)
             self._journal.set_head(seq, entry_hash)
+            if self._earlier and self._journal.oldest() is None:
+                self._earlier.forget_gone()
+        self._earlier.look_again()
         self._journal.line.drop(flight.last)
 
     def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
@@ -530,6 +548,7 @@ class Replica:
         if rebased is not None:
             self._journal.look_again()
         self._tails.recount_all()
+        self._earlier.look_again()
         self._kept.keep(leaving, changes)
         self._merged.add(outcome.merged)
         self._changed(changes)
@@ -584,7 +603,11 @@ class Replica:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
         unsaved = self._unsaved()
         ours = {*self._tails.ends, *unsaved}
-        if slide_under(self._database, self._journal, changeset, winner, ours):
+
+        def on_base() -> None:
+            self._earlier.note(winner)
+
+        if slide_under(self._database, self._journal, changeset, winner, ours, on_base):
             return None
         rebase = Rebase(
             self._database,
@@ -595,6 +618,7 @@ class Replica:
             appending={
                 ino for ino in ours if unsaved.get(ino, True) and self._tails.only_appended(ino)
             },
+            on_base=on_base,
         )
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
@@ -689,6 +713,7 @@ class Replica:
             raise ReadOnly(self._stopped)
 
     def _with_tails(self, found: Attributes) -> Attributes:
+        found = self._earlier.shown(found)
         end = self._tails.ends.get(found.ino, 0)
         return msgspec.structs.replace(found, size=end) if end > found.size else found
 

@@ -38,7 +38,7 @@ CREATE TABLE inode (
     ctime_ns INTEGER NOT NULL,
     rdev     INTEGER NOT NULL CHECK (rdev >= 0),
     target   BLOB    NOT NULL,                      -- of a symbolic link, else empty
-    version  INTEGER NOT NULL                       -- another content has another version
+    version  INTEGER NOT NULL   -- another content has another version; below 0: more of it follows
 ) STRICT;
 
 CREATE TABLE name (
@@ -132,5 +132,22 @@ CREATE TABLE IF NOT EXISTS unsynced (
     before BLOB NOT NULL,
     boot   TEXT NOT NULL
 ) STRICT;
+
+-- What is shown of files whose *version* is below zero, for more of their content follows: the size,
+-- version, mtime and extents that they had before.
+CREATE TABLE IF NOT EXISTS earlier (
+    ino      INTEGER PRIMARY KEY,
+    size     INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS earlier_extent (
+    ino          INTEGER NOT NULL,
+    offset       INTEGER NOT NULL,
+    length       INTEGER NOT NULL,
+    block        BLOB    NOT NULL,
+    block_offset INTEGER NOT NULL,
+    PRIMARY KEY (ino, offset)
+) STRICT, WITHOUT ROWID;
 """
 """What a replica of this version may lack, since it was made by an earlier release."""

@@ -9,6 +9,7 @@ it was made on, and ours are laid over them again, as if our operations had been
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lucidnode.fs.replica.database import Database
@@ -33,11 +34,12 @@ def slide_under(
     changeset: bytes,
     winner: list[RowChange],
     tails: set[InodeNo],
+    on_base: Callable[[], None],
 ) -> bool:
     """Apply the winner's *changeset* as if it had been before everything in *journal*.
 
     False, and nothing done, if that needs a rebase. *tails* are the files with bytes of ours that
-    are no operations yet. Raises Unfit, with something done, if the entry does not fit the state it
+    are no operations yet; *on_base* is called when the tables are ready for the entry. Raises Unfit, with something done, if the entry does not fit the state it
     claims to be made on, or breaks the tree. Inside the caller's transaction.
 
     Whether an entry counts is the same here as after a rebase, where our work is out of the way: no
@@ -73,6 +75,7 @@ def slide_under(
             directories.append(_Shared(before, now))
     for directory in directories:
         _set_times(database, directory.before)
+    on_base()
     check_tree(database, database.apply(changeset))
     for directory in directories:
         _set_times(database, directory.now)

@@ -31,6 +31,8 @@ KEYS = {
     "head": ("one",),
     "tail": ("row",),
     "orphan": ("ino",),
+    "earlier": ("ino",),
+    "earlier_extent": ("ino", "offset"),
 }
 """The primary key of each table but this one, which are its first columns."""
 

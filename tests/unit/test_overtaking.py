@@ -7,71 +7,10 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from replica_fixture import Blocks, Journal, Node
+from slow_pair import Pair
 
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import MARK, Link, Mark, Rename, Rmdir, SetAttributes
-from lucidnode.node.client.ids import BlockId
-
-
-class Uplink:
-    """A way to the bucket on which nothing moves by itself."""
-
-    def __init__(self) -> None:
-        self.here: set[BlockId] = set()
-        self.busy: set[InodeNo] = set()
-        self.new: set[InodeNo] = set()
-
-    def arrived(self, block: BlockId) -> bool:
-        return block in self.here
-
-    def unfinished(self, ino: InodeNo) -> bool:
-        return ino in self.busy
-
-    def young(self, ino: InodeNo) -> bool:
-        return ino in self.new
-
-
-class Pair:
-    """Node `a` has a slow uplink; `b` sees what it commits."""
-
-    def __init__(self, path: Path) -> None:
-        blocks = Blocks()
-        self.a, self.b = Node(path / "a.db", "a", blocks), Node(path / "b.db", "b", blocks)
-        self.uplink = Uplink()
-        self.journal = Journal()
-
-    def commit(self) -> bool:
-        """Let one entry of a be committed and read; tell whether there was one."""
-        self.a.pack_tails_unsent()
-        batch = self.a.replica.next_batch(self.uplink)
-        if batch is None:
-            return False
-        assert set(batch.needs) <= self.uplink.here
-        flight = self.a.replica.set_in_flight(batch, batch.changeset)
-        self.journal.create(flight.seq, flight.unsigned)
-        self.a.replica.settled_committed(flight.seq, self.journal.hash(flight.seq))
-        self.journal.pull_one(self.b)
-        self.b.check()
-        return True
-
-    def commit_all(self) -> None:
-        while self.commit():
-            pass
-
-    def arrive(self, *blocks: bytes) -> None:
-        """Have the blocks with these contents in the bucket."""
-        self.uplink.here |= {self.a.blocks.seal(block).id for block in blocks}
-
-    def agree(self) -> None:
-        """Let everything arrive and be committed; both must end in one state, whatever the order."""
-        self.uplink.busy.clear()
-        self.uplink.new.clear()
-        self.uplink.here |= set(self.a.replica.blocks_waited_for())
-        self.commit_all()
-        assert not self.a.replica.has_work()
-        assert self.a.rows() == self.b.rows()
-        self.a.check()
 
 
 @pytest.fixture
