@@ -144,6 +144,7 @@ class Replica:
         self._database.take_back(first)
         self._journal = Journal(self._database)
         self._tails.recount_all()
+        self._earlier.look_again()
         self._usage = None
         self._stored.clear()
         self._forget_orphans()

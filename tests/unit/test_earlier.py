@@ -253,3 +253,23 @@ def test_of_a_mount_that_ends_entries_carry_contents_in_parts_as_well(pair: Pair
     assert len(seen) > 1
     assert set(seen[:-1]) == {_content("old", 10)}
     assert seen[-1] == _content("new")
+
+
+def test_what_a_power_cut_takes_back_comes_again_in_parts(pair: Pair) -> None:
+    """At durability `relaxed` an entry of others may have come behind work that is lost."""
+    ino = _shared(pair)
+    block = pair.b.blocks.seal(b"lost")
+    note = pair.b.create(b"note")
+    extents = [NewExtent(0, 4, block.id, 0)]
+    pair.b.replica.apply(Write(note, extents, [block], pair.b.time()), loose=[block.id])
+    _save(pair, ino)
+    assert pair.commit()
+    pair.b.crash()
+    assert pair.b.content(b"film") == _content("old", 10)
+    assert "note" in pair.b.replica.take_back([block.id])
+    assert not pair.b.replica.is_former(ino)
+    pair.journal.pull(pair.b)
+    assert pair.b.replica.is_former(ino)
+    assert pair.b.content(b"film") == _content("old", 10)
+    pair.commit_all()
+    assert pair.b.content(b"film") == _content("new")
