@@ -14,6 +14,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── AttributeBufferSmall  ERANGE
 │   ├── Cycle                 EINVAL       a directory would move below itself
 │   ├── Invalid               EINVAL       arguments that mean nothing
+│   ├── Interrupted           EINTR        whoever asked is being killed
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
 │   ├── TooManyLinks          EMLINK
@@ -151,6 +152,12 @@ class Invalid(FileError):
     """Arguments that mean nothing, such as a negative size or unknown flags."""
 
     errno = errno.EINVAL
+
+
+class Interrupted(FileError):
+    """Whoever asked is being killed, and waits no longer."""
+
+    errno = errno.EINTR
 
 
 class NotPermitted(FileError):

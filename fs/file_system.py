@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 from lucidnode.fs.errors import (
@@ -19,6 +19,7 @@ from lucidnode.fs.errors import (
     ReadOnly,
     Unsupported,
 )
+from lucidnode.fs.killed import unless_killed
 from lucidnode.fs.known_inodes import KnownInodes
 from lucidnode.fs.listing import DOT, DOT_DOT, START, Entry, Listings
 from lucidnode.fs.open_files import OpenFile, OpenFiles
@@ -89,7 +90,7 @@ class FileSystem:
         unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
-        committed: Callable[[InodeNo | None], Awaitable[None]] | None,
+        committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
         read_only: bool,
     ) -> None:
         self._replica = replica
@@ -288,7 +289,7 @@ class FileSystem:
 
     # -- contents ----------------------------------------------------------------------------
 
-    async def open(self, ino: InodeNo, flags: int) -> tuple[int, bool]:
+    async def open(self, ino: InodeNo, flags: int, pid: int = 0) -> tuple[int, bool]:
         """Return a handle, and whether the pages that the kernel holds are still right.
 
         A file that another node has just deleted, or replaced, can be read as it was; who wants to
@@ -310,7 +311,7 @@ class FileSystem:
         unchanged = ino in self._unchanged
         self._unchanged.add(ino)
         appends = bool(flags & os.O_APPEND)
-        return self._open.open(ino, writable=writable, appends=appends), unchanged
+        return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged
 
     async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of an open file: fewer than *length* only at its end."""
@@ -336,14 +337,14 @@ class FileSystem:
         file = self._open.file(handle)
         if file.writable and self._has_name(file):
             await self._writer.flush(file.ino)
-            await self._commit(file.ino)
+            await self._commit(file.ino, file.pid)
 
     async def sync(self, handle: int) -> None:
         """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level."""
         file = self._open.file(handle)
         await self._writer.sync(file.ino)
         self._unfinished.ended(file.ino)
-        await self._commit(file.ino)
+        await self._commit(file.ino, file.pid)
 
     def release(self, handle: int) -> None:
         """Close *handle*. With the last one, what its file has unsaved is saved soon."""
@@ -460,9 +461,10 @@ class FileSystem:
             self._unfinished.began(ino)
         await self._writer.truncate(ino, size)
 
-    async def _commit(self, ino: InodeNo | None) -> None:
+    async def _commit(self, ino: InodeNo | None, pid: int = 0) -> None:
+        """Wait for the bucket, if this mount promises that, as long as *pid* does."""
         if self._committed is not None:
-            await self._committed(ino)
+            await unless_killed(pid, self._committed(ino), self._clock)
 
     def _let_go(self, ino: InodeNo) -> None:
         """Drop what is left of a file that has no name and no handle."""

@@ -192,7 +192,7 @@ class Adapter(pyfuse3.Operations):
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         with _replying("open", gone=errno.ESTALE):
-            handle, unchanged = await self._files.open(InodeNo(inode), flags)
+            handle, unchanged = await self._files.open(InodeNo(inode), flags, ctx.pid)
             return _opened(handle, flags, unchanged=unchanged)
 
     async def create(
@@ -201,7 +201,7 @@ class Adapter(pyfuse3.Operations):
         with _replying("create"):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
             made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
-            handle, unchanged = await self._files.open(made.ino, flags)
+            handle, unchanged = await self._files.open(made.ino, flags, ctx.pid)
             return _opened(handle, flags, unchanged=unchanged), self._named(made)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:

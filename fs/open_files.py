@@ -20,6 +20,8 @@ class OpenFile:
     """Opened with O_APPEND: whatever offset a write comes with, it goes to the end."""
     pattern: Pattern = field(default_factory=Pattern)
     wrote: bool = False
+    pid: int = 0
+    """The thread that opened it; 0 if it cannot be seen from here."""
 
 
 @dataclass(slots=True)
@@ -39,10 +41,10 @@ class OpenFiles:
         self._directories: dict[int, OpenDirectory] = {}
         self._users: Counter[InodeNo] = Counter()
 
-    def open(self, ino: InodeNo, *, writable: bool, appends: bool = False) -> int:
+    def open(self, ino: InodeNo, *, writable: bool, appends: bool = False, pid: int = 0) -> int:
         """Return a new handle of the file *ino*."""
         self._last += 1
-        self._files[self._last] = OpenFile(ino, writable, appends)
+        self._files[self._last] = OpenFile(ino, writable, appends, pid=pid)
         self._users[ino] += 1
         return self._last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +152,7 @@ async def file_layer(
     *,
     staging_limit: int = 1 << 40,
     max_buffered: int = 64 * 1024 * 1024,
-    committed: Callable[[InodeNo | None], Awaitable[None]] | None = None,
+    committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     clock: QuickClock | None = None,
     relaxed: bool = False,
     boot: str | None = None,

@@ -84,6 +84,36 @@ def test_what_needs_no_network_does_not_wait_behind_reads_that_do(node: Workstat
     assert [reader.returncode for reader in readers] == [0] * READERS
 
 
+SAVING = """
+import os, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+saved = os.open("saved", os.O_WRONLY | os.O_CREAT)
+os.write(saved, bytes(5000))
+os.fsync(saved)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_a_program_that_waits_for_its_bytes_to_be_in_the_cloud(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with workstations(tmp_path) as [node]:
+        node.mount(durability="cloud")
+        node.bucket.cut = True
+        saved = node.mountpoint / "saved"
+        with subprocess.Popen([sys.executable, "-c", SAVING], cwd=node.mountpoint) as writer:
+            try:
+                eventually(lambda: saved.exists() and saved.stat().st_size == 5000)
+                wchan = Path(f"/proc/{writer.pid}/wchan")
+                eventually(lambda: wchan.read_text() == "request_wait_answer")
+                writer.send_signal(number)
+                assert writer.wait(15) == -number
+            finally:
+                node.bucket.cut = False
+        eventually(lambda: os.getxattr(saved, "user.lucid.state") == b"cloud")
+        assert saved.read_bytes() == bytes(5000)
+
+
 MAPPED = """
 import mmap, os, signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)
