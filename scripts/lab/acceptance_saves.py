@@ -101,7 +101,7 @@ def _vim(nodes: TwoNodes, copying: str) -> Save:
     def save(document: Path, content: bytes) -> None:
         new = nodes.local / "new"
         new.write_bytes(content)
-        commands = [f"set backup backupcopy={copying}", "%d _", f"silent 0r {new}", "$d _", "wq!"]
+        commands = [f"set backup backupskip= backupcopy={copying}", f"silent %!cat {new}", "wq!"]
         ex = [word for command in commands for word in ("-c", command)]
         nodes.run("vim", "-Nu", "NONE", "-n", "-es", *ex, document)
 
