@@ -388,3 +388,13 @@ async def test_an_endpoint_may_be_an_ipv6_address_and_have_a_path_of_its_own() -
         assert await bucket_at(f"{endpoint}/a%20gate/way").get(ENTRY) == b"four"
     assert store.heads[0].startswith(f"GET /a%20gate/way/studio/{ENTRY} HTTP/1.1\r\n".encode())
     assert f"\r\nhost: {endpoint.removeprefix('http://')}\r\n".encode() in store.heads[0].lower()
+
+
+async def test_a_store_that_does_not_say_how_long_an_empty_object_is_is_asked_for_all_of_it() -> (
+    None
+):
+    """So does Ceph."""
+    store = RawStore()
+    store.scripts += [[answer("416", error("InvalidRange"))], [answer("200", b"", ETAG)]]
+    async with store.serving() as endpoint:
+        assert await bucket_at(endpoint).size(ENTRY) == 0
