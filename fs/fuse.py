@@ -281,7 +281,7 @@ class Session:
             pyfuse3.init(Adapter(files, _owner_shown(allow_other)), str(mountpoint), options)
         except RuntimeError as error:
             advice = "install fuse3, or ask an administrator to permit FUSE"
-            if shutil.which("fusermount3") is not None:
+            if os.geteuid() != 0 and shutil.which("fusermount3") is not None:
                 advice = "fusermount3 says why in the log of the mount, projects/…/mount.log"
             if allow_other and os.geteuid() != 0:
                 advice = "other users come in only if /etc/fuse.conf has the line user_allow_other"

@@ -62,7 +62,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
-from lucidnode.node.client.guarded_disk import GuardedDisk
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
 
@@ -332,10 +332,10 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         looks = stack.enter_context(
             contextlib.closing(
                 GuardedDisk(
-                    f"the cache in {blocks_dir.parent}",
+                    what := f"the cache in {blocks_dir.parent}",
                     threads=LOOK_THREADS,
-                    alerts=alerts,
                     clock=clock,
+                    alert=DiskAlert(what, alerts),
                 )
             )
         )

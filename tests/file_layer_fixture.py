@@ -33,7 +33,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
-from lucidnode.node.client.guarded_disk import GuardedDisk
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
@@ -171,7 +171,9 @@ async def file_layer(
         taken_back = recover(replica, staging_dir, PROJECT, boot)
         with ThreadPoolExecutor(4) as disk:
             alerts = Alerts(clock)
-            looks = GuardedDisk("the cache", threads=4, alerts=alerts, clock=clock)
+            looks = GuardedDisk(
+                "the cache", threads=4, clock=clock, alert=DiskAlert("the cache", alerts)
+            )
             with contextlib.closing(looks):
                 async with supervised(alerts, clock) as tasks:
                     announcer = Announcer(PROJECT, daemon, clock)

@@ -13,36 +13,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from lucidnode.node.cache.change import Arrival, Change, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.holdings import Holdings
-from lucidnode.node.cache.mark import REMEDY, CacheMark, CacheMissing
+from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.alerts import EVENT_S, Alerts
-from lucidnode.node.client.breaker import Breaker
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Refused
-from lucidnode.node.client.guarded_disk import TOPIC
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk, said_by
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
 
 READERS = 4
 DEADLINE = 5.0
-"""Seconds after which a disk that has not answered counts as hanging."""
+"""Seconds after which a disk that has not answered counts as hanging: longer than for a mount, which
+has somebody else to ask."""
 
 UPKEEP = 1.0
 """Seconds between rounds of upkeep, and so the most that the index is behind."""
 
 _CLEAR_BATCH = 256
-_GRAVE = {errno.ESTALE, errno.ETIMEDOUT}
 _CONFIGURATION = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
-_NO_FAULT_OF_A_BLOCK = _GRAVE | {
+_NO_FAULT_OF_A_BLOCK = {
+    errno.ESTALE,
+    errno.ETIMEDOUT,
     errno.EACCES,
     errno.EPERM,
     errno.EMFILE,
@@ -52,8 +52,6 @@ _NO_FAULT_OF_A_BLOCK = _GRAVE | {
 """Faults under which every block would be dropped, and each of them is as good as it was."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +91,16 @@ class DiskCache:
         self._directory: CacheDirectory | None = None
         self._holdings = Holdings([], limit)
         self._work: set[asyncio.Future[Change] | asyncio.Future[CacheDirectory]] = set()
-        self._reading = Breaker(clock)
-        self._writing = Breaker(clock)
+        # A disk that turned read-only is still good to read.
+        what = f"the cache in {self._path}"
+        alert = DiskAlert(what, alerts)
+        self._reading, self._writing = (
+            GuardedDisk(what, threads=threads, clock=clock, alert=alert, deadline_s=DEADLINE)
+            for threads in (READERS, 1)
+        )
         self._free = 0
         self._evicted_blocks = 0
         self._corrupt_blocks = 0
-        self._faults = 0
-        self._readers = ThreadPoolExecutor(READERS, "cache-read")
-        self._changer = ThreadPoolExecutor(1, "cache-change")
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -141,7 +141,7 @@ class DiskCache:
 
     def holds(self, block: BlockId) -> bool:
         """Return whether a get of *block* would most likely succeed."""
-        return block in self._holdings and not self._reading.open
+        return block in self._holdings and not self._reading.left_alone
 
     def touch(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* were just used by somebody who read their files; any not held pass."""
@@ -157,16 +157,12 @@ class DiskCache:
         directory = self._directory
         if directory is None or not self.holds(block):
             return None
-        loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(self._readers, directory.read, block)
+        reading = self._reading.begin(partial(directory.read, block))
         reading.add_done_callback(partial(self._read_ended, block))
-        await asyncio.wait({reading}, timeout=DEADLINE)
-        if not reading.done():
-            self._failed(self._reading, _hanging())
+        try:
+            return await self._reading.answer(reading)
+        except (OSError, Corrupt):
             return None
-        if isinstance(reading.exception(), OSError | Corrupt):
-            return None
-        return reading.result()
 
     async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
         """Keep *ciphertext*, already verified to be *block*; return whether it is held now.
@@ -198,7 +194,7 @@ class DiskCache:
         """Return the figures of this moment; free space is that of the last look."""
         return CacheFacts(
             directory=str(self._path),
-            working=not (self._reading.open or self._writing.open),
+            working=not (self._reading.left_alone or self._writing.left_alone),
             blocks=len(self._holdings),
             bytes=self._holdings.bytes,
             limit=self._limit,
@@ -206,7 +202,7 @@ class DiskCache:
             free=self._free,
             evicted_blocks=self._evicted_blocks,
             corrupt_blocks=self._corrupt_blocks,
-            faults=self._faults,
+            faults=self._reading.faults + self._writing.faults,
         )
 
     async def upkeep(self) -> None:
@@ -223,7 +219,7 @@ class DiskCache:
                 await self._reattach()
         elif self._writing.due or self._reading.due:
             await self._probe(directory)
-        elif not self._writing.open:
+        elif not self._writing.left_alone:
             await self._flush(directory)
             await self._give_way(directory)
 
@@ -232,7 +228,7 @@ class DiskCache:
     def _read_ended(self, block: BlockId, reading: asyncio.Future[bytes]) -> None:
         match reading.exception():
             case None:
-                self._succeeded(self._reading)
+                self._reading.answered()
                 # Who asked is not known here: mounts say themselves what they use.
                 if block in self._holdings:
                     self._holdings.use(block, "read for a peer")
@@ -251,7 +247,7 @@ class DiskCache:
             case OSError() as fault:
                 if fault.errno not in _NO_FAULT_OF_A_BLOCK:
                     self._drop(block)  # a bad sector, for all we know: elsewhere it may last
-                self._failed(self._reading, fault)
+                self._reading.failed(fault)
             case _:
                 pass  # a broken invariant; whoever awaits the reading raises it
 
@@ -266,14 +262,13 @@ class DiskCache:
                 return True
             directory = self._directory
             victims = self._holdings.victims(arrival, shortfall)
-            if directory is None or victims is None or self._writing.open:
+            if directory is None or victims is None or self._writing.left_alone:
                 return False
             changing = self._start(directory, victims, arrival)
-            await asyncio.wait({changing}, timeout=DEADLINE)
-            if not changing.done():
-                self._failed(self._writing, _hanging())
+            try:
+                change = await self._writing.answer(changing)
+            except OSError:
                 return False
-            change = changing.result()
             self._evicted_blocks += len(change.removed)
             shortfall = change.shortfall
             if not shortfall:
@@ -283,7 +278,7 @@ class DiskCache:
     async def _give_way(self, directory: CacheDirectory) -> None:
         """Evict what the rest of the disk needs."""
         victims = self._holdings.oldest(self._floor - self._free)
-        if victims and not self._writing.open:
+        if victims and not self._writing.left_alone:
             changing = self._start(directory, victims)
             await asyncio.wait({changing})
             self._evicted_blocks += len(changing.result().removed)
@@ -306,9 +301,7 @@ class DiskCache:
         That end is entered before anyone who waits is woken.
         """
         leaving = self._holdings.begin(victims, arrival)
-        changing = asyncio.get_running_loop().run_in_executor(
-            self._changer, directory.change, leaving, arrival, self._floor
-        )
+        changing = self._writing.begin(partial(directory.change, leaving, arrival, self._floor))
         self._work.add(changing)
         holdings = self._holdings
 
@@ -319,69 +312,45 @@ class DiskCache:
             if holdings is not self._holdings:
                 return  # the directory was replaced meanwhile, and says nothing about the new one
             if change.fault is None:
-                self._succeeded(self._writing)
+                self._writing.answered()
             else:
-                self._failed(self._writing, change.fault)
+                self._writing.failed(change.fault)
 
         changing.add_done_callback(changed)
         return changing
 
     # -- faults and recovery -----------------------------------------------------------------------
 
-    def _failed(self, breaker: Breaker, fault: OSError) -> None:
-        self._faults += 1
-        opened = breaker.failed(grave=fault.errno in _GRAVE)
-        if isinstance(fault, CacheMissing):
-            self._alerts.begin(
-                TOPIC,
-                f"{_reason(fault)[:1].upper()}{_reason(fault)[1:]}: its disk is not mounted.",
-                REMEDY,
-            )
-        elif opened:
-            self._alerts.begin(
-                TOPIC,
-                f"The cache in {self._path} is off for now: {_reason(fault)}.",
-                "Files are read without it, slower; it is tried again until the disk answers.",
-            )
-
-    def _succeeded(self, breaker: Breaker) -> None:
-        breaker.succeeded()
-        if not (self._reading.open or self._writing.open):
-            self._alerts.end(TOPIC)
-
-    async def _in_changer(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._changer, work)
-
     async def _flush(self, directory: CacheDirectory) -> None:
         """Tell the index what was used, and look how much disk is free."""
         used = self._holdings.drain_used()
         try:
-            self._free = await self._in_changer(partial(directory.settle, used))
+            self._free = await self._writing.begin(partial(directory.settle, used))
         except OSError as fault:
-            self._failed(self._writing, fault)
+            self._writing.failed(fault)
 
     async def _probe(self, directory: CacheDirectory) -> None:
-        """Try a disk that was left alone. One that turned read-only is still good to read."""
-        for breaker, attempt in (
+        """Try a disk that was left alone."""
+        for disk, attempt in (
             (self._reading, directory.probe_reading),
             (self._writing, directory.probe_writing),
         ):
             try:
-                await self._in_changer(attempt)
+                await self._writing.begin(attempt)
             except OSError as fault:
-                self._failed(breaker, fault)
+                disk.failed(fault)
                 if fault.errno == errno.ESTALE:
                     await self._replace(directory)
                     return
             else:
-                self._succeeded(breaker)
+                disk.answered()
 
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
         self._directory = None
         self._holdings = Holdings([], self._limit)
         with contextlib.suppress(OSError):  # its index went with it
-            await self._in_changer(partial(directory.close, clean=False))
+            await self._writing.begin(partial(directory.close, clean=False))
         await self._reattach()
 
     async def _reattach(self) -> None:
@@ -390,14 +359,14 @@ class DiskCache:
 
     async def _attach(self) -> None:
         """Open the directory, or leave the cache off until the next try if its disk fails now."""
-        opening = asyncio.get_running_loop().run_in_executor(self._changer, _open, self._mark)
+        opening = self._writing.begin(partial(_open, self._mark))
         self._work.add(opening)
         opening.add_done_callback(self._opened)
         await asyncio.wait({opening})
         fault = opening.exception()
         if isinstance(fault, OSError):
             if fault.errno in _CONFIGURATION:
-                reason = f"the cache directory {self._path} cannot be used: {_reason(fault)}"
+                reason = f"the cache directory {self._path} cannot be used: {said_by(fault)}"
                 raise Refused(reason) from fault
             return
         await self._flush(opening.result())
@@ -408,17 +377,17 @@ class DiskCache:
             case None:
                 directory = self._directory = opening.result()
                 self._holdings = Holdings(directory.found, self._limit)
-                self._succeeded(self._reading)
-                self._succeeded(self._writing)
+                self._reading.answered()
+                self._writing.answered()
                 excess = self._holdings.oldest(self._holdings.bytes - self._limit)
                 if excess:
                     self._work.add(self._start(directory, excess))
             case Refused() as refused:
-                self._failed(self._writing, OSError(errno.ESTALE, str(refused)))
+                self._writing.failed(OSError(errno.ESTALE, str(refused)))
             case CacheMissing() as missing:
-                self._failed(self._writing, missing)
+                self._writing.failed(missing)
             case OSError() as fault:
-                self._failed(self._writing, OSError(errno.ESTALE, _reason(fault)))
+                self._writing.failed(OSError(errno.ESTALE, said_by(fault)))
             case _:
                 pass  # a broken invariant; whoever awaits the opening raises it
 
@@ -431,19 +400,11 @@ class DiskCache:
                 if self._directory is not None:
                     await self._flush(self._directory)
                     with contextlib.suppress(OSError):
-                        clean = not self._writing.open
-                        await self._in_changer(partial(self._directory.close, clean=clean))
-        self._readers.shutdown(wait=False, cancel_futures=True)
-        self._changer.shutdown(wait=False, cancel_futures=True)
+                        clean = not self._writing.left_alone
+                        await self._writing.begin(partial(self._directory.close, clean=clean))
+        self._reading.close()
+        self._writing.close()
 
 
 def _open(mark: CacheMark) -> CacheDirectory:
     return CacheDirectory.open(mark, _BOOT_ID.read_text().strip())
-
-
-def _reason(fault: OSError) -> str:
-    return fault.strerror or str(fault)
-
-
-def _hanging() -> OSError:
-    return OSError(errno.ETIMEDOUT, f"its disk has not answered for {DEADLINE:.0f} s")

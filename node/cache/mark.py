@@ -7,13 +7,13 @@ up in its place.
 
 from __future__ import annotations
 
-import errno
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from lucidnode.node.client.durable import make_directory, write_durably
 from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.guarded_disk import DiskMissing
 from lucidnode.node.client.staging import BLOCKS, STAGING
 
 MARK_FILE = "cache.id"
@@ -34,12 +34,12 @@ REMEDY = (
 """What helps when the directory is missing."""
 
 
-class CacheMissing(OSError):
+class CacheMissing(DiskMissing):
     """The directory is not there, or is not this node's cache."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            errno.ESTALE, f"the cache directory {directory} is missing, or another one is there"
+            f"the cache directory {directory} is missing, or another one is there", REMEDY
         )
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import make_directory, replace_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
+from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
 from lucidnode.node.client.staging import STAGING, is_promised, make_room_for, staged_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
@@ -68,7 +68,14 @@ class Staging:
         # Held from a look at the disk until what it showed is in `_held`, and from a deletion
         # until it is out of it: so a look never brings back what was released meanwhile.
         self._books = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, "staging")
+        self._disk = GuardedDisk(
+            f"staging in {self._path}",
+            threads=_THREADS,
+            clock=clock,
+            alert=None,  # node/uploads.py tells what it means for people
+            deadline_s=DEADLINE_S,
+            probe=lambda: next(self._path.iterdir(), None),
+        )
         self.scanned = False
         """What earlier daemons left here is known."""
         self.missing = ""
@@ -91,7 +98,7 @@ class Staging:
                     raise
             yield staging
         finally:
-            staging._threads.shutdown(wait=False, cancel_futures=True)
+            staging._disk.close()
 
     @property
     def directory(self) -> Path:
@@ -208,25 +215,22 @@ class Staging:
             self._held.pop(project, None)
 
     async def _look(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do as `_run`, and raise Unavailable as well if the disk does not answer.
-
-        What hangs keeps its thread, and no more than _THREADS can; the rest gives up its turn.
-        """
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                return await self._run(work, *args, **kwargs)
-        except TimeoutError:
-            raise Unavailable(f"staging in {self._path}: no answer for {DEADLINE_S:g} s") from None
+        """Read a little; raise Unavailable if the disk fails, or does not answer in time."""
+        return await self._asked(self._disk.look, partial(work, *args, **kwargs))
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
+        """Write, or read as long as it takes; raise Unavailable if the disk fails."""
+        return await self._asked(self._disk.run, partial(work, *args, **kwargs))
 
+    async def _asked(
+        self, ask: Callable[[Callable[[], T]], Awaitable[T]], work: Callable[[], T]
+    ) -> T:
         def checked() -> T:
             self._mark.check()
-            return work(*args, **kwargs)
+            return work()
 
         try:
-            result = await loop.run_in_executor(self._threads, checked)
+            result = await ask(checked)
         except CacheMissing as error:
             self.missing = f"what waits here for its upload is out of reach: {error.strerror}"
             raise Unavailable(self.missing) from error

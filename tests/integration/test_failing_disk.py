@@ -18,6 +18,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.breaker import LONGEST_PAUSE
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.guarded_disk import TOPIC
 
@@ -62,7 +63,7 @@ async def test_the_daemon_takes_a_fault_for_a_miss_and_keeps_what_is_not_at_faul
 ) -> None:
     clock = ManualClock()
     alerts = Alerts(clock)
-    expected_warnings.append("is off for now")
+    expected_warnings.append("fails: ")
     mark = CacheMark(disk.path / "cache", None)
     async with DiskCache.open(mark, 1 << 20, 0, clock, alerts) as cache:
         blocks = [make_block() for _ in range(4)]
@@ -92,11 +93,20 @@ async def test_what_waits_for_its_upload_on_a_hanging_disk_is_away_and_not_waite
     directory = disk.path / "cache"
     directory.mkdir()
     stage_early(directory / "staging", PROJECT, block, ciphertext)
-    async with Staging.open(CacheMark(directory, None), NoCache(), ManualClock()) as staging:
+    clock = ManualClock()
+    async with Staging.open(CacheMark(directory, None), NoCache(), clock) as staging:
         with disk.faulty("hang"):
             async with asyncio.timeout(10), asyncio.TaskGroup() as asking:
                 asked = [asking.create_task(staging.read(PROJECT, block)) for _ in range(20)]
                 with pytest.raises(Unavailable, match="no answer"):
                     await staging.load(PROJECT, block)
             assert [task.result() for task in asked] == [None] * 20
+            # It is left alone now, writes included: no more threads, and nobody waits.
+            for refused in (staging.load(PROJECT, block), staging.prepare(PROJECT, b"entry")):
+                with pytest.raises(Unavailable, match="left alone"):
+                    await refused
+        clock.now += LONGEST_PAUSE
+        async with asyncio.timeout(10):
+            while await staging.read(PROJECT, block) is None:
+                await asyncio.sleep(0.01)
         assert await staging.load(PROJECT, block) == ciphertext

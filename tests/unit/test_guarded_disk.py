@@ -14,7 +14,7 @@ import pytest
 from disk_fixture import ManualClock
 
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.guarded_disk import TOPIC, GuardedDisk
+from lucidnode.node.client.guarded_disk import TOPIC, DiskAlert, DiskMissing, GuardedDisk
 
 QUICK_S = 0.05
 
@@ -26,8 +26,13 @@ class Disk:
         self.clock = ManualClock()
         self.alerts = Alerts(self.clock)
         self.guarded = GuardedDisk(
-            "the cache", threads=2, alerts=self.alerts, clock=self.clock, deadline_s=QUICK_S
+            "the cache",
+            threads=2,
+            clock=self.clock,
+            alert=(alert := DiskAlert("the cache", self.alerts)),
+            deadline_s=QUICK_S,
         )
+        self.alert = alert
         self.well = threading.Event()
         self.started = 0
 
@@ -103,3 +108,57 @@ async def test_descriptors_are_closed_by_threads(disk: Disk, tmp_path: Path) -> 
     await disk.guarded.look(lambda: None)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+async def test_work_that_writes_is_refused_while_the_disk_is_left_alone_and_never_a_probe(
+    disk: Disk, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("The cache fails: no answer")
+    await disk.refused()
+    disk.clock.now += 2
+    with pytest.raises(OSError, match="left alone"):
+        await disk.guarded.run(disk.hang)
+    assert disk.started == 1
+    probed = GuardedDisk("x", threads=1, clock=disk.clock, alert=None, probe=lambda: seen.append(1))
+    seen: list[int] = []
+    with contextlib.closing(probed):
+        probed.failed(OSError(errno.ETIMEDOUT, "hangs"))
+        disk.clock.now += 2
+        with pytest.raises(OSError, match="left alone"):
+            await probed.run(disk.hang)
+        async with asyncio.timeout(5):
+            while probed.left_alone:
+                await asyncio.sleep(0.001)
+    assert seen == [1]
+    assert disk.started == 1
+
+
+async def test_of_a_disk_that_several_look_at_there_is_one_alert_until_all_are_answered(
+    disk: Disk, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("The cache fails: hangs")
+    other = GuardedDisk("the cache", threads=1, clock=disk.clock, alert=disk.alert)
+    with contextlib.closing(other):
+        for one in (disk.guarded, other):
+            one.failed(OSError(errno.ETIMEDOUT, "hangs"))
+        disk.guarded.answered()
+        assert [alert.topic for alert in disk.alerts.current()] == [TOPIC]
+        other.answered()
+        assert disk.alerts.current() == []
+
+
+async def test_what_is_missing_is_told_with_what_helps_and_is_asked_for_again_at_once(
+    disk: Disk, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("The cache is missing: its disk is not mounted")
+
+    def missing() -> None:
+        raise DiskMissing("the cache is missing", "Mount it.")
+
+    for _ in range(10):
+        with pytest.raises(DiskMissing):
+            await disk.guarded.look(missing)
+    assert not disk.left_alone()
+    disk.guarded.failed(DiskMissing("the cache is missing", "Mount it."))
+    [alert] = disk.alerts.current()
+    assert alert.remedy == "Mount it."
