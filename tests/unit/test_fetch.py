@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from lab.virtual_loop import LoopClock, run_virtual
 from office_fixture import PROJECT, Bucket, Count, MemoryCache
 
-from lucidnode.fs.segments import FETCH_PATIENCE
+from lucidnode.fs.errors import Unreadable
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.segments import FETCH_PATIENCE, SegmentMemory, Segments
 from lucidnode.node.block import block_id
+from lucidnode.node.blocks import BlocksForMounts
 from lucidnode.node.cache.change import Whose
+from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.wire import Source
 from lucidnode.node.fetch import Ask, BlockSource
 from lucidnode.node.hedging import MUCH_QUICKER, PEERS_S
 from lucidnode.node.peers.body_client import LOOKED_UP, READ_THROUGH
@@ -414,6 +421,91 @@ def test_with_the_bucket_away_and_no_copy_a_peer_that_stalls_ends_no_later_than_
             assert asyncio.get_running_loop().time() - spent <= PEERS_S + 0.1
 
     run_virtual(read, 1)
+
+
+class NoFiles:
+    """The block files of a mount whose cache is empty."""
+
+    left_alone = False
+
+    async def open(self, name: BlockName) -> None:
+        return None
+
+    async def holds(self, block: BlockId) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("bucket", [refuses, hangs], ids=lambda b: b.__name__)
+@pytest.mark.parametrize("owner", [True, False], ids=["owner", "another"])
+def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_he_stalls(
+    bucket: Callable[[ProjectId, BlockId], Awaitable[bytes]], owner: bool
+) -> None:
+    """Peers are not told what is left of the wait: the mount ends it, and the daemon ends theirs."""
+
+    async def read() -> None:
+        loop, clock = asyncio.get_running_loop(), LoopClock()
+        nothing = cast("Any", None)
+        async with asyncio.TaskGroup() as tasks:
+            at = Here(tasks)
+            at.source._clock, at.source._bucket = clock, bucket
+            at.peers = at.source._office = peers = Endless()
+            at.peers.owner = owner
+            at.peers.path = [Ask(device, not owner) for device in at.peers.everyone[:2]]
+            service = BlocksForMounts(at.source, nothing, nothing, nothing)
+
+            class Daemon:
+                async def block(
+                    self,
+                    project: ProjectId,
+                    block: BlockId,
+                    *,
+                    patience_s: float,
+                    as_bytes: bool = False,
+                ) -> tuple[Source, bytes | None]:
+                    return await service.obtain(
+                        project, block, patience_s=patience_s, as_bytes=as_bytes
+                    )
+
+            segments = Segments(
+                keys=ProjectKeys.of(PROJECT, {1: b"K" * 32}),
+                files=cast("Any", NoFiles()),
+                unstaged=lambda _block: None,
+                daemon=Daemon(),
+                clock=clock,
+                disk=nothing,
+                memory=SegmentMemory(),
+                fetched=lambda _name, _source: None,
+                bad=BadBlocks(clock, lambda _block: None),
+                tasks=tasks,
+            )
+            began, deadline = loop.time(), segments.deadline()
+            for number in range(3):  # one read of a file that needs three blocks
+                name = BlockName(block_id(bytes([number])), 1, b"n" * 12, len(DATA))
+                with pytest.raises(Unreadable):
+                    await segments.open(name, 0, 1, keep=False, deadline=deadline)
+                assert loop.time() - began <= FETCH_PATIENCE
+            assert peers.wanted == {block_id(bytes([0]))}, "nobody is asked when time is up"
+            # What was begun for it goes on for the cache, and ends by itself.
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(1)
+                assert loop.time() - began < 4 * FETCH_PATIENCE
+
+    run_virtual(read, 1)
+
+
+class Endless(Stalling):
+    """Peers of whom nobody has it, and who stall for as long as a program waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: set[BlockId] = set()
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        self.wanted.add(block)
+        await asyncio.sleep(READ_THROUGH if through else LOOKED_UP)
+        return None
 
 
 async def test_a_search_for_copies_waits_for_no_single_peer() -> None:
