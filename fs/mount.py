@@ -391,7 +391,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             clock,
             lambda: committer.stir(),  # noqa: PLW0108  # made later
         )
-        marks = Marks(replica, shipments, unfinished, open_files, device, clock)
+        marks = Marks(replica, shipments, unfinished, open_files.written, device, clock)
 
         def before_batch() -> None:
             writer.pack_tails()

@@ -59,7 +59,7 @@ class OnTheirWay:
 
     def _all(self) -> Iterator[tuple[InodeNo, OnItsWay]]:
         contents = self._replica.contents(self._shipments)
-        ours = under_way(contents, self._unfinished, self._open_files)
+        ours = under_way(contents, self._unfinished, self._open_files.written())
         for ino, state in ours.items():
             yield ino, OnItsWay(state, self._device)
         for ino, value in self._replica.marks():

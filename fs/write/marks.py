@@ -9,12 +9,12 @@ go within one entry and need none.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from lucidnode.fs.errors import FileError
-from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import Mark
 from lucidnode.fs.replica.overtaking import Contents
@@ -53,10 +53,13 @@ def decoded_mark(value: bytes) -> OnItsWay | None:
 
 
 def under_way(
-    contents: Contents, unfinished: Unfinished, open_files: OpenFiles
+    contents: Contents, unfinished: Unfinished, written: Iterable[InodeNo]
 ) -> dict[InodeNo, Progress]:
-    """Return the files of this workstation that are on their way, and how far they are."""
-    writing = contents.unfinished | {*unfinished.files(), *open_files.written()}
+    """Return the files of this workstation that are on their way, and how far they are.
+
+    *written* are those that were written to through a handle that is still open.
+    """
+    writing = contents.unfinished | {*unfinished.files(), *written}
     uploading: dict[InodeNo, Progress] = dict.fromkeys(sorted(contents.on_their_way), "uploading")
     return {**uploading, **dict.fromkeys(sorted(writing), "writing")}
 
@@ -69,14 +72,14 @@ class Marks:
         replica: Replica,
         shipments: Shipments,
         unfinished: Unfinished,
-        open_files: OpenFiles,
+        written: Callable[[], Iterable[InodeNo]],
         device: DeviceId,
         clock: Clock,
     ) -> None:
         self._replica = replica
         self._shipments = shipments
         self._unfinished = unfinished
-        self._open_files = open_files
+        self._written = written
         self._device = device
         self._clock = clock
         self._marked = False
@@ -97,7 +100,7 @@ class Marks:
     def renew(self) -> None:
         """Have every file marked as it is now."""
         contents = self._replica.contents(self._shipments)
-        wanted = under_way(contents, self._unfinished, self._open_files)
+        wanted = under_way(contents, self._unfinished, self._written())
         marked = {ino: decoded_mark(value) for ino, value in self._replica.marks()}
         self._marked = any(mark and mark.device == self._device for mark in marked.values())
         for ino, state in wanted.items():

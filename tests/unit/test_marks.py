@@ -40,7 +40,7 @@ class Scene:
             PROJECT, replica, Daemon(), self.unfinished, self.clock, lambda: None
         )
         self.marks = Marks(
-            replica, self.shipments, self.unfinished, self.open_files, HERE, self.clock
+            replica, self.shipments, self.unfinished, self.open_files.written, HERE, self.clock
         )
 
     def mark(self, ino: InodeNo | None = None) -> OnItsWay | None:
