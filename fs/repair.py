@@ -1,8 +1,8 @@
 """Gets a workstation off a history that the bucket has lost or never had.
 
 First comes a look that changes nothing. Then there are two ways: the entries that the bucket has
-lost and this node has kept are put back, the very same signed bytes, for everybody; or this
-workstation starts again from the bucket, and keeps what others never got beside what is there.
+lost or spoiled and this node has kept are put back, the very same signed bytes, for everybody; or
+this workstation starts again from the bucket, and keeps what others never got beside what is there.
 Either can be broken off and done again at any point: the old replica counts until the new one is
 whole, and then takes its place in one step.
 """
@@ -42,6 +42,9 @@ _NEW_FILE = "replica.new.db"
 
 _LOOKED_AT = 256
 """Entries before the head that are looked at for a sign that others judged one otherwise."""
+
+_SEEN_AGAIN = 64
+"""Entries that are read once more at the end of a new start."""
 
 _NOTHING = Seq(0)
 
@@ -90,8 +93,10 @@ class Findings:
     *head* is where the workstation stands, and *stands* whether the bucket has that entry. If not,
     *common* is the newest entry known to be in both (0: none), and *lost* are the entries after
     it, as far as they are kept here. They can be put back if *can_put_back*: the bucket has nothing
-    in their places, and they lead from *common* to *head*. *gap*: the bucket has *head*, but not
-    these before it. Only to put them back mends that: who starts again gets no further than *common*.
+    in their places, or what no device of the studio made, and they lead from *common* to *head*.
+    *gap*: the bucket has *head*, but not all before it as they were seen here; *lost* are these, not
+    always in a row. To put them back is what mends that: who starts again makes nothing of all that
+    was built on them, and gets no further than *common* if something is *absent*, and not exchanged.
     """
 
     head: Seq
@@ -100,15 +105,17 @@ class Findings:
     lost: tuple[Seq, ...] = ()
     can_put_back: bool = False
     gap: bool = False
+    absent: bool = False
 
 
-async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
+async def examine(journal: Journal, access: Access, head: Head) -> Findings:
     """Compare *head* and what led there with the bucket. Raises Unavailable."""
+    project = access.keys().project
     if head.seq == 0:
         return Findings(head.seq, stands=True)
     there = await journal.proven(project, head.seq)
     if there is not None and follows(head.link, there.hash):
-        return await _gap(journal, project, head.seq)
+        return await _gap(journal, access, head.seq)
     lost: list[Seq] = []
     free = True
     seq, link = head.seq, head.link
@@ -120,26 +127,37 @@ async def examine(journal: Journal, project: ProjectId, head: Head) -> Findings:
         if kept is None or not follows(link, entry_hash(kept)):
             return Findings(head.seq, stands=False, lost=tuple(lost))
         lost.insert(0, seq)
-        free = free and there is None
+        free = free and _is_nobodys(access, seq, there)
         seq, link = Seq(seq - 1), _previous(kept)
     return Findings(head.seq, False, seq, tuple(lost), can_put_back=free)
 
 
-async def _gap(journal: Journal, project: ProjectId, head: Seq) -> Findings:
-    """Return the highest gap among the newest entries before *head*, which stands, or none."""
+async def _gap(journal: Journal, access: Access, head: Seq) -> Findings:
+    """Return what is missing or spoiled among the newest entries before *head*, which stands."""
+    project = access.keys().project
     lost: list[Seq] = []
-    are_kept = True
+    are_kept, absent = True, False
     for number in range(head - 1, max(0, head - _LOOKED_AT), -1):
         seq = Seq(number)
-        if await journal.entry(project, seq) is None:
+        there = await journal.entry(project, seq)
+        if not _is_nobodys(access, seq, there):
+            continue
+        kept = await journal.kept(project, seq)
+        if there is None or (kept is not None and entry_hash(kept) != there.hash):
             lost.insert(0, seq)
-            are_kept = are_kept and await journal.kept(project, seq) is not None
-        elif lost:
-            break
+            are_kept = are_kept and kept is not None
+            absent = absent or there is None
     if not lost:
         return Findings(head, stands=True)
     common = Seq(lost[0] - 1)
-    return Findings(head, False, common, tuple(lost), can_put_back=are_kept, gap=True)
+    return Findings(
+        head, False, common, tuple(lost), can_put_back=are_kept, gap=True, absent=absent
+    )
+
+
+def _is_nobodys(access: Access, seq: Seq, there: Slot | None) -> bool:
+    """Tell whether nothing is *there*, or nothing that a device of the studio made as it is."""
+    return there is None or there.body is None or not _is_by_a_writer(access, seq, there.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +172,31 @@ class OtherVerdicts:
 
 
 async def examine_verdicts(
-    journal: Journal, access: Access, directory: Path, head: Head, clock: Clock
+    journal: Journal,
+    access: Access,
+    directory: Path,
+    head: Head,
+    clock: Clock,
+    *,
+    is_alarmed: bool = False,
 ) -> OtherVerdicts | None:
     """Judge the journal up to *head*, which stands, anew if a sign says that it is worth it.
 
     Returns None if the verdicts are the same. The sign is an entry by a device of the studio that
     counts as empty here, or that follows *head* as judged otherwise: each entry says what its
-    author made of the one before. *directory* is the project's. Raises a NodeError or FsError.
+    author made of the one before. Another is that the daemon *is_alarmed*: the bucket shows another
+    entry than this workstation has read, one that was put back after it had counted as empty, and
+    no chain tells what was made of it. *directory* is the project's. Raises a NodeError or FsError.
     """
     await access.refresh()
-    if not await _is_contradicted(journal, access, head):
+    if not is_alarmed and not await _is_contradicted(journal, access, head):
         return None
     _remove(directory / _NEW_FILE)
     new = Replica.open(directory / _NEW_FILE, access.keys().replica, access.workstation)
     judged = _Judged(access, new)
     try:
         await _caught_up(journal, access, new, clock, judged, last=head.seq)
-        if new.head() == head:
+        if new.head() == head and not is_alarmed:
             return None
     finally:
         new.close()
@@ -221,8 +247,10 @@ async def has_leftovers(journal: Journal, project: ProjectId, head: Head) -> boo
 async def put_back(journal: Journal, project: ProjectId, lost: Sequence[Seq]) -> None:
     """Create the entries *lost* anew in the bucket, lowest first.
 
-    Raises Refused if somebody has gone on meanwhile, Unavailable if it cannot be told how it ended.
+    Raises Refused if somebody has gone on meanwhile, and Unavailable if it cannot be told how it
+    ended, or while what lies in their places has not been seen there for long enough.
     """
+    await _begin_proofs(journal, project, lost)
     for seq in lost:
         reply = await journal.put_back(project, seq)
         match reply.outcome:
@@ -236,6 +264,13 @@ async def put_back(journal: Journal, project: ProjectId, lost: Sequence[Seq]) ->
                 raise Unavailable(
                     f"it is not known whether journal entry {seq} was put back: run it again"
                 )
+
+
+async def _begin_proofs(journal: Journal, project: ProjectId, seqs: Sequence[Seq]) -> None:
+    """Have the bucket asked for all of *seqs*: a proof may take a minute, and all can take the same."""
+    for seq in seqs:
+        with contextlib.suppress(Unavailable):
+            await journal.proven(project, seq)
 
 
 async def start_again(
@@ -254,10 +289,12 @@ async def start_again(
     """
     try:
         _remove(directory / _NEW_FILE)
+        await _begin_proofs(journal, access.keys().project, lost)
         new = Replica.open(directory / _NEW_FILE, access.keys().replica, access.workstation)
         try:
             await _caught_up(journal, access, new, clock, _Bystander(access))
             files = old.unsent_files() | await _files_of(journal, access, lost)
+            head = new.head().seq
             carried = carry(old, new, files, access.workstation, clock.wall_ns())
             await new.barrier()
         finally:
@@ -266,7 +303,13 @@ async def start_again(
         old.close()
     _swap(directory)
     # Last, since what is kept is needed for another try until here.
-    await journal.forget(access.keys().project)
+    project = access.keys().project
+    await journal.forget(project)
+    with contextlib.suppress(Unavailable):
+        # The daemon takes note of what this workstation stands on now: others may still put back
+        # what was just counted as empty.
+        for number in range(max(1, head - _SEEN_AGAIN), head + 1):
+            await journal.entry(project, Seq(number))
     return carried
 
 

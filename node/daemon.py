@@ -245,6 +245,7 @@ async def _serving(
             writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
             device_key=lambda device: roster.current.device_key(device),  # noqa: PLW0108  # it grows
             announce=announce,
+            is_witnessed=roster.is_shown,
             kept=KeptEntries(home / ENTRIES_DIR),
             alerts=alerts,
             clock=clock,

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -25,7 +24,14 @@ from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError, NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import (
+    Corrupt,
+    Malformed,
+    NodeError,
+    NotThere,
+    Refused,
+    Unavailable,
+)
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import (
     EntryHeader,
@@ -38,8 +44,10 @@ from lucidnode.node.client.journal import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.kept_entries import KeptEntries
 from lucidnode.node.log_slots import LogNames, LogSlots, Unchained
+from lucidnode.node.lost_history import LostHistory
 from lucidnode.node.object_shape import journal_shape
 from lucidnode.node.register import Held
+from lucidnode.node.rereading import Rereading
 from lucidnode.node.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -48,7 +56,17 @@ COMMIT_S = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
 
 _LOST_S = 30.0
-"""How often the bucket is asked for an entry that it had lost, and its newest ones are listed."""
+"""How often the bucket is asked for an entry that it had lost, its newest ones are listed, and some
+are read anew: when nothing is new, that is one listing and one entry of each project."""
+
+_GAP_S = 10.0
+"""How long it counts that nobody has gone on behind a slot that is empty."""
+
+_BEHIND = 3
+"""Objects behind an empty slot that are looked at for entries."""
+
+_TOLD_FOREIGN = 2
+"""Entries that count as empty here of which peers are told besides the newest ones."""
 
 _RECENT = 256
 """Entries of a project whose hashes are remembered, to compare with what peers have."""
@@ -63,14 +81,6 @@ class Announce(Protocol):
     """Told of every entry this node committed."""
 
     def __call__(self, project: ProjectId, seq: Seq) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """An entry that the bucket no longer has; *fits* is the question to a hash whether it is it."""
-
-    seq: Seq
-    fits: Callable[[bytes], bool]
 
 
 class JournalService:
@@ -91,6 +101,7 @@ class JournalService:
         writer_key: Callable[[DeviceId], bytes | None],
         device_key: Callable[[DeviceId], bytes | None],
         announce: Announce,
+        is_witnessed: Callable[[], Awaitable[bool]],
         kept: KeptEntries,
         alerts: Alerts,
         clock: Clock,
@@ -103,6 +114,7 @@ class JournalService:
         self._writer_key = writer_key
         self._device_key = device_key
         self._announce = announce
+        self._is_witnessed = is_witnessed
         self._kept = kept
         self._alerts = alerts
         self._clock = clock
@@ -110,7 +122,9 @@ class JournalService:
         self._locks: dict[ProjectId, asyncio.Lock] = {}
         self._logs: dict[ProjectId, LogSlots] = {}
         self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
-        self._lost: dict[ProjectId, _Lost] = {}
+        self._lost = LostHistory(alerts)
+        self._no_gap_until: dict[ProjectId, float] = {}
+        self._rereading: dict[ProjectId, Rereading] = {}
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -138,20 +152,16 @@ class JournalService:
 
         What no device of the studio made may be a damaged answer: it is proven once it lasts.
         """
-
-        def is_by_somebody(entry: bytes) -> bool:
-            return is_sound(project, seq, entry, self._device_key)
-
         try:
-            held = await self._log(project).prove(seq, is_by_somebody)
+            held = await self._log(project).prove(seq, partial(self._is_by_somebody, project, seq))
         except NotThere:
             if (first := self.recent(project).get(seq)) is not None:
-                self._report_lost(project, seq, first.__eq__)
+                self._lost.report(project, seq, first.__eq__)
             raise
         await self._noted(project, seq, held)
         first = self.recent(project).get(seq, held.hash)
         if first != held.hash:
-            self._report_lost(project, seq, first.__eq__)
+            self._lost.report(project, seq, first.__eq__)
         return held
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
@@ -183,15 +193,16 @@ class JournalService:
                     log.warning("a commit of project %s cannot be finished: %s", project, error)
 
     async def look_for_lost(self) -> None:
-        """Look for gaps, and for what was lost, until cancelled: it may be there again."""
+        """Look for gaps, for what is not as it was, and for what was lost, until cancelled."""
         while True:
             await self._clock.sleep(_LOST_S)
-            for project, lost in list(self._lost.items()):
+            for project, seq in self._lost.entries():
                 with contextlib.suppress(NotThere, Unavailable):
-                    await self.proven(project, lost.seq)
+                    await self.proven(project, seq)
             for project in list(self._recent):
                 with contextlib.suppress(NotThere, Unavailable):
                     await self._look_for_gap(project)
+                await self._read_anew(project)
 
     async def _look_for_gap(self, project: ProjectId) -> None:
         """See by a listing that the newest entries are there, also those that others built on.
@@ -205,6 +216,60 @@ class JournalService:
         for seq in known:
             if journal_key(project, seq) not in names:
                 await self.proven(project, seq)
+        await self._is_gap(project, Seq(known[-1] + 1))
+
+    async def _is_gap(self, project: ProjectId, seq: Seq) -> bool:
+        """Tell whether slot *seq* is empty though others have built on it: who took it would fork.
+
+        Then that is an alarm. Raises Unavailable. Asks at most every _GAP_S.
+        """
+        now = self._clock.boot()
+        if now < self._no_gap_until.get(project, now):
+            return False
+        before = journal_key(project, Seq(seq - 1))
+        listed = await self._bucket.list(journal_prefix(project), before, _BEHIND)
+        if listed and listed[0].key != journal_key(project, seq):
+            for one in listed:
+                if await self._is_entry(project, one.key):
+                    return await self._is_proven_gap(project, seq)
+        self._no_gap_until[project] = now + _GAP_S
+        return False
+
+    async def _is_proven_gap(self, project: ProjectId, seq: Seq) -> bool:
+        try:
+            await self._log(project).prove(seq)
+        except NotThere:
+            self._lost.report_gap(project, seq)
+            return True
+        return False
+
+    async def _is_entry(self, project: ProjectId, key: str) -> bool:
+        with contextlib.suppress(NotThere, Corrupt, Malformed):
+            body = await self._bucket.get(key)
+            seq = EntryHeader.parse(body).seq
+            return key == journal_key(project, seq) and is_sound(
+                project, seq, body, self._writer_key
+            )
+        return False
+
+    async def _read_anew(self, project: ProjectId) -> None:
+        """See that some of the newest entries are still what they were, also in the middle."""
+        known = self.recent(project)
+        rereading = self._rereading.setdefault(project, Rereading())
+        for seq in rereading.due(sorted(known)[-_REMEMBERED:]):
+            try:
+                is_settled = await self._is_as_it_was(project, seq, known[seq])
+            except Unavailable:
+                is_settled = False
+            rereading.was_read(seq, is_settled=is_settled)
+
+    async def _is_as_it_was(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
+        with contextlib.suppress(NotThere, Corrupt):
+            if entry_hash(await self._bucket.get(journal_key(project, seq))) == hash_:
+                return True
+        with contextlib.suppress(NotThere):
+            await self.proven(project, seq)  # raises the alarm
+        return True
 
     # -- repair ------------------------------------------------------------------------------
 
@@ -216,13 +281,20 @@ class JournalService:
         return entry
 
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
-        """Create entry *seq* anew as it was, if nothing is there and it follows what is before.
+        """Have entry *seq* in the bucket as it was, if no other is there and it follows the one before.
 
-        Raises NotThere if it is not kept here.
+        What lies there and was made by nobody of the studio is written over, unless others have
+        gone on from that. Raises NotThere if it is not kept here, and Unavailable.
         """
         entry = await self.kept(project, seq)
         fits = partial(follows, EntryHeader.parse(entry).previous)
         async with self._locks.setdefault(project, asyncio.Lock()):
+            if await self._is_spoiled(project, seq, entry_hash(entry)):
+                if not await self._log(project).stands(Seq(seq - 1), fits):
+                    return wire.CommitReply("unchained", b"")
+                # Not deleted and created: nobody shall find the slot free meanwhile, and take it.
+                await self._bucket.put(journal_key(project, seq), entry)
+                await self._log(project).prove(seq)
             deadline = self._clock.boot() + COMMIT_S
             match await self._log(project).take(seq, entry, fits, deadline):
                 case register.Committed():
@@ -235,14 +307,50 @@ class JournalService:
                 case Unchained():
                     return wire.CommitReply("unchained", b"")
 
+    async def _is_spoiled(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
+        """Tell whether slot *seq* held the entry of this hash, and holds what nobody has built on."""
+        try:
+            held = await self._log(project).prove(seq, partial(self._is_by_somebody, project, seq))
+        except NotThere:
+            return False
+        if held.hash == hash_ or (
+            held.body is not None and self._is_by_somebody(project, seq, held.body)
+        ):
+            return False
+        return not await self._is_passed_over(project, seq, hash_)
+
+    async def _is_passed_over(self, project: ProjectId, seq: Seq, wanted: bytes) -> bool:
+        """Tell whether others have gone on from what is in slot *seq* now, as from an empty one.
+
+        If what follows was spoiled as well, the first sound entry behind it tells.
+        """
+        spoiled: bytes | None = None
+        for number in range(seq + 1, seq + _RECENT):
+            try:
+                above = await self._log(project).read(Seq(number))
+            except NotThere:
+                return False
+            if above.body is not None and is_sound(
+                project, Seq(number), above.body, self._writer_key
+            ):
+                previous = EntryHeader.parse(above.body).previous
+                if spoiled is None:
+                    return not follows(previous, wanted)
+                return follows(previous, spoiled)
+            spoiled = above.hash
+        return False
+
+    def _is_by_somebody(self, project: ProjectId, seq: Seq, entry: bytes) -> bool:
+        return is_sound(project, seq, entry, self._device_key)
+
     async def forget(self, project: ProjectId) -> None:
         """Drop what was to be committed, and what was seen: the mount stands on the bucket's."""
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.discard_prepared(project)
             await self._kept.drop(project)
-            for memory in (self._recent, self._logs, self._lost):
+            for memory in (self._recent, self._rereading, self._no_gap_until):
                 memory.pop(project, None)
-            self._alerts.end(f"history:{project}")
+            self._lost.end(project)
 
     # -- what was seen -----------------------------------------------------------------------
 
@@ -251,8 +359,20 @@ class JournalService:
         return self._recent.get(project, {})
 
     def newest(self, most: int) -> dict[ProjectId, list[tuple[Seq, bytes]]]:
-        """Return the *most* highest entries (number, hash) seen of each project, highest last."""
-        return {project: sorted(known.items())[-most:] for project, known in self._recent.items()}
+        """Return *most* entries (number, hash) seen of each project: the highest, highest last.
+
+        A few that count as empty here are among them: who has seen an entry there hears of it.
+        """
+        return {
+            project: self._told(project, known, most) for project, known in self._recent.items()
+        }
+
+    def _told(
+        self, project: ProjectId, known: Mapping[Seq, bytes], most: int
+    ) -> list[tuple[Seq, bytes]]:
+        foreign = [seq for seq in self._log(project).foreign() if seq in known][:_TOLD_FOREIGN]
+        highest = sorted(known.keys() - set(foreign))[-(most - len(foreign)) :]
+        return [(seq, known[seq]) for seq in sorted({*foreign, *highest})]
 
     async def _finish(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -264,6 +384,9 @@ class JournalService:
             uploading = group.create_task(self._failure_of(project, request))
             # Beside the uploads, so that it costs no time: `take` looks again only if they last.
             group.create_task(_looked(log, Seq(seq - 1), fits))
+            looking = group.create_task(self._is_known_gap(project, seq))
+        if looking.result():
+            return wire.CommitReply("unknown", b"")
         if (failure := uploading.result()) is not None:
             raise failure
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
@@ -286,8 +409,13 @@ class JournalService:
             case register.Unknown():
                 return wire.CommitReply("unknown", b"")
             case Unchained(seq=missing):
-                self._report_lost(project, missing, fits)
+                self._lost.report(project, missing, fits)
                 return wire.CommitReply("unchained", b"")
+
+    async def _is_known_gap(self, project: ProjectId, seq: Seq) -> bool:
+        with contextlib.suppress(Unavailable):
+            return await self._is_gap(project, seq)
+        return False
 
     async def _failure_of(
         self, project: ProjectId, request: wire.CommitRequest
@@ -314,6 +442,7 @@ class JournalService:
                 alerts=self._alerts,
                 clock=self._clock,
                 jitter=self._jitter,
+                is_witnessed=self._is_witnessed,
             )
         return log
 
@@ -323,10 +452,7 @@ class JournalService:
         A slot takes one object: another one later means that the bucket was put back or tampered
         with, and what this node has seen is what it tells the others.
         """
-        lost = self._lost.get(project)
-        if lost is not None and lost.seq == seq and lost.fits(held.hash):
-            del self._lost[project]
-            self._alerts.end(f"history:{project}")
+        self._lost.shown(project, seq, held.hash)
         known = self._recent.setdefault(project, {})
         if seq in known:
             return
@@ -350,22 +476,7 @@ class JournalService:
         for seq, hash_ in seen.items():
             if known.get(seq) == hash_:
                 del known[seq]
-        lost = self._lost.get(project)
-        if lost is not None and lost.seq in seen:
-            del self._lost[project]
-            self._alerts.end(f"history:{project}")
-
-    def _report_lost(self, project: ProjectId, seq: Seq, fits: Callable[[bytes], bool]) -> None:
-        known = self._lost.get(project)
-        # The lowest one: it explains those above, and the alert shall not change its words.
-        if known is None or seq < known.seq:
-            known = self._lost[project] = _Lost(seq, fits)
-        self._alerts.begin(
-            f"history:{project}",
-            f"The bucket no longer has journal entry {known.seq} of project {project[:8]} as this "
-            "workstation has seen it.",
-            f"Run `lucidnode repair {project}`.",
-        )
+        self._lost.give_up(project, seen)
 
 
 async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:

@@ -4,7 +4,7 @@ The journal and the roster are such logs; this file knows neither. What it adds 
 that nothing is decided for good on one look. A gateway's page in the place of an answer is no
 answer. What lies in a slot is proven by reads at different times that gave the same bytes, by a
 listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
-still show theirs: who answers with anything for everything does not pass. An entry of another
+still show theirs, or by a witness, an object of ours outside the log: who answers with anything for everything does not pass. An entry of another
 number, or of another log, proves nothing however long it lasts: answers are mixed up. What looks
 like the entry and is by nobody, or has its size, may have been damaged on its way: it must last. A slot is taken
 only on top of the one before as it stood here, which is seen again once it is taken.
@@ -49,6 +49,11 @@ _KEPT_PROOFS = 64
 """Slots with foreign objects that are remembered, so that each is proven once."""
 
 T = TypeVar("T")
+
+
+async def no_witness() -> bool:
+    """Tell nothing: outside this log there is nothing that is known to be in the bucket."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,14 @@ class LogSlots:
         alerts: Alerts,
         clock: Clock,
         jitter: Jitter,
+        is_witnessed: Callable[[], Awaitable[bool]] = no_witness,
     ) -> None:
+        """Take the parts it works with.
+
+        *is_witnessed* tells whether the bucket shows something outside this log as it is known, or
+        raises Unavailable.
+        """
+        self._is_witnessed = is_witnessed
         self._bucket = bucket
         self._names = names
         self._shape_of = shape_of
@@ -131,9 +143,11 @@ class LogSlots:
         What has another shape is returned only once it is proven to lie there. Raises NotThere, or
         Unavailable: also when something else than the bucket answers, and then for a while.
         """
-        if (known := self._foreign.get(seq)) is not None:
-            return known
         self._ask()
+        if (known := self._foreign.get(seq)) is not None:
+            seen = await self._look(seq)
+            if seen is not None and seen.hash == known.hash:
+                return known  # or else somebody has put back what was spoiled
         try:
             body = await self._bucket.get(self._names.key(seq))
         except NotThere:
@@ -173,10 +187,11 @@ class LogSlots:
             raise NotThere(f"there is no {self._names.called} {seq}")
         shape = self._shape(seq, first)
         if first.body is not None and shape is ObjectShape.ENTRY:
-            if not is_sound(first.body):
+            if is_sound(first.body):
+                self._doubts.pop(seq, None)
+            else:
                 await self._doubt(seq, first)
                 self._require_lasting(seq, first)
-            self._doubts.pop(seq, None)
             self._answered()
             self._note_entry(seq)
             return Held(first.hash, first.body)
@@ -192,6 +207,10 @@ class LogSlots:
     def is_in_doubt(self) -> bool:
         """Whether something has been seen that counts as no entry if it lasts: ask again then."""
         return bool(self._doubts)
+
+    def foreign(self) -> list[Seq]:
+        """Return the numbers that are proven to hold what is no entry, lowest first."""
+        return sorted(self._foreign)
 
     async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
         """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
@@ -287,7 +306,8 @@ class LogSlots:
                 return True
             if other in self._foreign and self._foreign[other].hash == seen.hash:
                 return True
-        return not others
+        # All of a log may have been spoiled in a bucket that is honest.
+        return not others or await self._is_witnessed()
 
     def _require_lasting(self, seq: Seq, seen: _Seen) -> None:
         """Raise Unavailable until *seen* was all that was seen in *seq* for LASTING_S."""
@@ -298,7 +318,9 @@ class LogSlots:
             if len(self._doubts) > _KEPT_PROOFS:
                 del self._doubts[next(iter(self._doubts))]
         if now - doubt.since < LASTING_S:
-            raise self._no_answer()
+            # It is the bucket that answers, so other slots may be asked meanwhile.
+            self._tell()
+            raise Unavailable(self._sentence())
 
     def _note_entry(self, seq: Seq) -> None:
         if self._foreign.pop(seq, None) is not None and not self._foreign:

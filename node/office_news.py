@@ -128,8 +128,9 @@ class OfficeNews:
         if ours == hash_:
             return  # it came meanwhile
         try:
-            held = await self.journal.entry(project, seq)
-            if held.hash not in (hash_, ours) or ours not in (held.hash, None):
+            look = self.journal.entry if ours is None else self.journal.proven
+            held = await look(project, seq)
+            if ours is None and held.hash != hash_:
                 held = await self.journal.proven(project, seq)
         except NotThere:
             await self._missing(device, project, seq)

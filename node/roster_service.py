@@ -22,9 +22,10 @@ from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError, NoSpace, NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import Corrupt, NodeError, NoSpace, NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
+from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.roster_rules import RosterReader, Void
 from lucidnode.node.log_slots import Outcome, Unchained
 from lucidnode.node.roster_copy import DamagedCopy, RosterCopy
@@ -162,6 +163,19 @@ class RosterService:
                     "the bucket does not hold the log of members as this workstation has read it, "
                     "so nothing was added to it: `lucidnode status` says more"
                 )
+
+    async def is_shown(self) -> bool:
+        """Tell whether one look at the bucket shows the first or the newest item as it was read.
+
+        So it is our bucket that answers, whatever else is wrong there. Raises Unavailable.
+        """
+        log_ = self._reader.log
+        for seq in sorted({1, len(log_)}) if log_ else ():
+            with contextlib.suppress(NotThere, Corrupt):
+                body = await self._bucket.get(roster_key(Seq(seq)))
+                if fits(log_[seq - 1])(entry_hash(body)):
+                    return True
+        return False
 
     async def refresh(self) -> None:
         """Read entries that are new in the bucket. Raises Unavailable; ForeignRoster at first."""

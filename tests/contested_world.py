@@ -304,12 +304,14 @@ class Deed:
     """What an operation did to the tree, as it was seen on its own node at once.
 
     *claimed* contents got a name, by path; *carried* ones a path, with a directory above them.
+    *over* says what the same file held next, also of files that were removed after that.
     """
 
     put: frozenset[bytes]
     removed: frozenset[bytes]
     replaced: frozenset[bytes]
     overwrote: frozenset[bytes]
+    over: dict[bytes, bytes]
     claimed: dict[bytes, bytes]
     carried: dict[bytes, bytes]
     only_removes: bool
@@ -322,6 +324,7 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
     """
     before, directories = person.files()
     replaced: set[bytes] = set()
+    over: dict[bytes, bytes] = {}
     for verb, *arguments in operation:
         seen = {found.entry: found for found in person.files()[0].values()}
         try:
@@ -329,8 +332,10 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
         except (FileError, NotSeen):
             if not at_random:
                 raise
-        now = {found.entry: found.ino for found in person.files()[0].values()}
-        replaced |= {f.content for e, f in seen.items() if now.get(e, f.ino) != f.ino}
+        now = {found.entry: found for found in person.files()[0].values()}
+        replaced |= {f.content for e, f in seen.items() if now.get(e, f).ino != f.ino}
+        held = {found.ino: found.content for found in now.values()}
+        over |= {f.content: held[f.ino] for f in seen.values() if f.ino in held}
     after, directories_after = person.files()
     contents_before = {found.content for found in before.values()}
     contents_after = {found.content for found in after.values()}
@@ -349,6 +354,7 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
         removed=frozenset(f.content for f in gone if f.ino not in inodes_after),
         replaced=frozenset(f.content for f in gone if f.content in replaced or f.entry in there),
         overwrote=frozenset(f.content for f in gone if f.ino in inodes_after),
+        over={old: new for old, new in over.items() if old != new},
         claimed={p: f.content for p, f in renamed.items() if f.entry not in entries},
         carried={p: f.content for p, f in renamed.items() if f.entry in entries},
         only_removes=after.items() <= before.items() and directories_after <= directories,
@@ -361,7 +367,8 @@ def check_kept(person: Person, deeds: list[Deed]) -> None:
     contents = set(found.values())
     for content in set(BASE.values()).union(*(each.put for each in deeds)):
         if _has_to_live(content, deeds):
-            assert content in contents, f"{content!r} is nowhere: {found}"
+            lives = any(content in contents for content in _versions(content, deeds))
+            assert lives, f"{content!r} is nowhere: {found}"
 
 
 def check_places(person: Person, one: Deed, other: Deed) -> None:
@@ -386,6 +393,20 @@ def _has_to_live(content: bytes, deeds: list[Deed]) -> bool:
         )
         for by in deeds
     )
+
+
+def _versions(content: bytes, deeds: list[Deed]) -> set[bytes]:
+    """Return *content* and what somebody wrote over it before he removed the file.
+
+    If another has moved the file meanwhile, it comes back as he who wrote last left it.
+    """
+    found = {content}
+    for by in deeds:
+        newer = content
+        while content in by.removed and newer in by.over and by.over[newer] not in found:
+            newer = by.over[newer]
+            found.add(newer)
+    return found
 
 
 def _is_claimed(content: bytes, by: Deed, claimant: Deed) -> bool:

@@ -79,6 +79,7 @@ class Node:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
+        self.shows_others = False
         self.clock = clock or BriskClock()
         self.alerts = Alerts(self.clock)
         self.uploads = Uploads(
@@ -98,11 +99,15 @@ class Node:
             writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             device_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             announce=lambda project, seq: self.announced.append(seq),
+            is_witnessed=self._is_witnessed,
             kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,
             clock=self.clock,
             jitter=lambda: 0.5,
         )
+
+    async def _is_witnessed(self) -> bool:
+        return self.shows_others
 
     async def _offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
         """Nobody else is in this office."""

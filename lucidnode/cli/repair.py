@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -19,20 +21,28 @@ from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.repair import (
     LOST_FILE,
     Findings,
+    OtherVerdicts,
     examine,
     examine_verdicts,
     has_leftovers,
     put_back,
     start_again,
 )
+from lucidnode.fs.replica.changes import Head
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
+from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.staging import STAGING
 from lucidnode.node.config import cache_directory, load_config
 
 _SHOWN = 20
 """Names of files that are listed; more are only counted."""
+
+_PROOF_S, _AGAIN_S = 90.0, 10.0
+"""Seconds for which a bucket that gives no answer is asked again, and between two questions."""
+
+T = TypeVar("T")
 
 
 @click.command("repair", short_help="Get a project off a history that the bucket has lost.")
@@ -103,13 +113,17 @@ async def _repair(
     staging = cache_directory(home, load_config(home)) / STAGING
     with contextlib.closing(open_replica(home, access)) as replica:
         take_back_lost(replica, staging, project)
-        findings = await examine(client, project, replica.head())
+        findings = await _patiently(lambda: examine(client, access, replica.head()))
         lost = findings.lost
         if findings.stands:
             if await has_leftovers(client, project, replica.head()):
                 await client.forget(project)
-            others = await examine_verdicts(
-                client, access, project_directory(home, project), replica.head(), SystemClock()
+            others = await _verdicts(
+                client,
+                access,
+                home,
+                replica.head(),
+                is_alarmed=await _is_alarmed(client, project),
             )
             click.echo(_judged(access.name, findings) if others else _said(access.name, findings))
             if others is not None:
@@ -128,16 +142,25 @@ async def _repair(
                     f"without them; `lucidnode repair {access.name}` starts again from the bucket"
                 )
             confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
-            await put_back(client, project, findings.lost)
+            try:
+                await _patiently(lambda: put_back(client, project, findings.lost))
+            except Refused as error:
+                raise click.ClickException(
+                    f"{error}: `lucidnode repair {access.name} --start-again` starts again from the "
+                    "bucket"
+                ) from error
             click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
             return
-        elif findings.gap:
+        elif findings.gap and (findings.absent or not wants_new_start):
             click.echo(_said(access.name, findings))
             raise click.ClickException(
                 "all that came after them would be given up by starting again: "
                 f"`lucidnode repair {access.name} --put-back` puts them back, here or on another "
                 "workstation that has seen them"
             )
+        elif findings.gap:
+            click.echo(_said(access.name, findings))
+            lost = (*lost, *await _unheard(client, access, home, replica.head()))
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
@@ -148,8 +171,11 @@ async def _repair(
             click.echo(_said(access.name, findings))
     confirm("Start again from the bucket, and keep what others never got beside theirs?", yes=yes)
     directory = project_directory(home, project)
-    replica = open_replica(home, access)
-    carried = await start_again(client, access, directory, replica, lost, SystemClock())
+    carried = await _patiently(
+        lambda: start_again(
+            client, access, directory, open_replica(home, access), lost, SystemClock()
+        )
+    )
     click.echo(f"{access.name} stands on the bucket's history again.")
     for path in carried[:_SHOWN]:
         click.echo(f"  kept: {path}")
@@ -161,6 +187,46 @@ async def _repair(
     )
 
 
+async def _verdicts(
+    client: DaemonClient, access: ProjectAccess, home: Path, head: Head, *, is_alarmed: bool
+) -> OtherVerdicts | None:
+    directory = project_directory(home, access.keys().project)
+    return await _patiently(
+        lambda: examine_verdicts(
+            client, access, directory, head, SystemClock(), is_alarmed=is_alarmed
+        )
+    )
+
+
+async def _unheard(
+    client: DaemonClient, access: ProjectAccess, home: Path, head: Head
+) -> tuple[Seq, ...]:
+    verdicts = await _verdicts(client, access, home, head, is_alarmed=True)
+    return verdicts.unheard if verdicts else ()
+
+
+async def _is_alarmed(client: DaemonClient, project: ProjectId) -> bool:
+    topics = {alert["topic"] for alert in (await client.facts("status"))["alerts"]}
+    return f"history:{project}" in topics
+
+
+async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """Do *step* again while it is Unavailable, for as long as a proof may take.
+
+    What the bucket shows in the place of an entry counts only once it has been there for a minute.
+    """
+    clock = SystemClock()
+    end = clock.boot() + _PROOF_S
+    while True:
+        try:
+            return await step()
+        except Unavailable as error:
+            if error.lasting or isinstance(error, AccessDenied) or clock.boot() + _AGAIN_S > end:
+                raise
+            click.echo(f"{str(error).rstrip('.')}. It is asked again; Ctrl-C ends that.", err=True)
+        await clock.sleep(_AGAIN_S)
+
+
 def _said(name: str, findings: Findings) -> str:
     if findings.stands:
         return (
@@ -169,8 +235,8 @@ def _said(name: str, findings: Findings) -> str:
         )
     if findings.gap:
         return (
-            f"{name} stands on journal entry {findings.head}, and the bucket has it, but not "
-            f"{_entries(findings)} before it."
+            f"{name} stands on journal entry {findings.head}, and the bucket has it, but no longer "
+            f"{_entries(findings)} before it as this workstation has seen them."
         )
     common = f"the newest that both have is {findings.common}" if findings.common else "none"
     return (
@@ -188,8 +254,14 @@ def _judged(name: str, findings: Findings) -> str:
 
 
 def _entries(findings: Findings) -> str:
-    first, last = findings.lost[0], findings.lost[-1]
-    return f"journal entry {first}" if first == last else f"journal entries {first} to {last}"
+    rows: list[list[Seq]] = []
+    for seq in findings.lost:
+        if rows and rows[-1][-1] == seq - 1:
+            rows[-1].append(seq)
+        else:
+            rows.append([seq])
+    said = ", ".join(f"{row[0]} to {row[-1]}" if row[1:] else f"{row[0]}" for row in rows)
+    return f"journal {'entries' if findings.lost[1:] else 'entry'} {said}"
 
 
 def _project(view: RosterView, wanted: str) -> ProjectId:

@@ -1,8 +1,10 @@
-"""Three nodes and a bucket that loses its newest journal entries for good, and the ways out.
+"""Three nodes and a bucket that loses for good what it has, and the ways out.
 
-Users work, the bucket loses or spoils what it has, people are told, some go on meanwhile, and then
-each workstation is repaired as `lucidnode repair` does it. In the end all replicas must be equal,
-and every file that was kept must be there, under its own name or as a conflict copy.
+Users work, one of them may be away, the bucket loses, spoils or takes back what it has
+(`bucket_losses.py`), people are told, some go on meanwhile, the one who was away comes back, and
+then each workstation is repaired as `lucidnode repair` does it. In the end all replicas must be
+equal, also to one that begins with nothing, and every file that was kept must be there, under its
+own name or as a conflict copy.
 """
 
 from __future__ import annotations
@@ -11,33 +13,38 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from replica_fixture import KEY
 
-from lab.soak_entries import World
+from lab.bucket_losses import Loss, lose
+from lab.soak_entries import QUIESCE_S, World
 from lab.soak_node import Door, SoakNode
 from lab.virtual_loop import run_virtual
 from lucidnode.fs import repair
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.node.bucket.keys import journal_key
-from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.bucket.keys import roster_key
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.wire import CommitReply
-from lucidnode.node.log_slots import FRESH_S
 
-TOLD_S = 180.0
-"""Virtual seconds within which a workstation says that the bucket lost what it stands on."""
+TOLD_S = 2400.0
+"""Virtual seconds within which a workstation says that the bucket lost what it stands on: the 64
+newest entries are read anew, one in half a minute once each was read a second time."""
 
-MOST_LOST = 4
-
-TRIES = 10
+TRIES = 40
 """How often a person runs a repair that says to try again, ten seconds apart."""
+
+ROUNDS, ROUND_S = 4, 200.0
+"""How often those repair who still say that something is lost, and virtual seconds between."""
+
+NEWCOMER_S = 3600.0
+"""Virtual seconds for one that begins with nothing: each damaged entry has to last a minute."""
 
 T = TypeVar("T")
 
@@ -75,64 +82,96 @@ class SoakAccess:
 class LossyWorld(World):
     """One run."""
 
-    _lost_any = False
+    _before: Mapping[str, bytes]
+    _lives = 0
 
     async def losses(self) -> Counter[str]:
         async with asyncio.TaskGroup() as self._later:
             await self._begin()
             gossip = self._later.create_task(self._gossip())
-            await self._work(self.random.uniform(8.0, 20.0))
-            await self._quiesce()
-            how = self.random.choice(("deleted", "deleted", "replaced", "cut"))
-            if how != "deleted":
-                # Within that time an entry may be made on top of what is spoiled by then, and a
-                # listing tells what is not there, not what is another.
-                await self.clock.sleep(FRESH_S)
-            self._lose(how)
+            await self._work(self.random.uniform(4.0, 10.0), self.nodes)
+            earlier = dict(self.store.objects)
+            if self.random.random() < 0.3:
+                await self._quiesce()
+            away = self.random.choice((None, *self.nodes))
+            if away is not None:
+                await away.kill(daemon=True, mount=True)
+            present = [node for node in self.nodes if node is not away]
+            await self._work(self.random.uniform(4.0, 10.0), present)
             if self.random.random() < 0.5:
-                await self._work(self.random.uniform(5.0, 20.0))
-            if not await self._until(self._all_know, TOLD_S):
-                silent = [node.name for node in self.nodes if not node.alerts()]
-                raise self._broken(f"{silent} stand on what the bucket lost and say nothing")
+                await self._rest(present)
+            loss = self._lose(earlier)
+            if self.random.random() < 0.5:
+                await self._work(self.random.uniform(5.0, 20.0), present)
+            await self._require_told(loss, present)
+            if away is not None:
+                await self._start(away)
+                if self.random.random() < 0.5:
+                    await self._work(self.random.uniform(1.0, 10.0), self.nodes)
+                await self.clock.sleep(self.random.uniform(0.0, 60.0))
+            self._restore_members(loss)
             for node in self.random.sample(self.nodes, len(self.nodes)):
                 await self._repair(node)
-            for node in self.nodes:
-                await self._start(node)
+            await self._repair_who_still_says_so()
             await self._quiesce()
+            self._check_trees()
+            await self._check_newcomer(self.random.choice(self.nodes))
             gossip.cancel()
             self._pushing = False
-            self._check_trees()
             for node in self.nodes:
                 await node.kill(daemon=True, mount=True)
                 node.user.close()
         return self.hits
 
-    async def _work(self, seconds: float) -> None:
-        users = [self._later.create_task(self._use(node)) for node in self.nodes]
+    async def _work(self, seconds: float, nodes: list[SoakNode]) -> None:
+        users = [self._later.create_task(self._use(node)) for node in nodes]
         await self.clock.sleep(seconds)
         for user in users:
             user.cancel()
-        for node in self.nodes:
+        for node in nodes:
             await self._start(node)
 
-    def _lose(self, how: str) -> None:
-        """Delete the newest entries, or put something else in their places."""
-        last = self._last()
-        # One that is sound stays: a bucket that shows none cannot be told from a gateway.
-        count = self.random.randint(1, min(MOST_LOST, last - 1)) if last > 1 else 0
-        for number in range(last - count + 1, last + 1):
-            key = journal_key(self.project, Seq(number))
-            body = self.store.objects.pop(key)
-            if how == "replaced":
-                self.store.objects[key] = b"not an entry of anybody"
-            elif how == "cut":
-                self.store.objects[key] = body[:100]
-        self.hits[f"{how} entries"] += count
-        self._lost_any = count > 0
-        self._say("world", f"{count} newest of {last} entries {how}")
+    async def _rest(self, nodes: list[SoakNode]) -> None:
+        def is_at_rest() -> bool:
+            last = self._last()
+            replicas = [node.user.replica for node in nodes]
+            return all(not one.has_work() and one.head().seq == last for one in replicas)
 
-    def _all_know(self) -> bool:
-        return not self._lost_any or all(node.alerts() for node in self.nodes)
+        if not await self._until(is_at_rest, QUIESCE_S):
+            raise self._broken("no rest before the loss")
+
+    def _lose(self, earlier: dict[str, bytes]) -> Loss:
+        self._before = dict(self.store.objects)
+        loss = lose(self.random, self.store.objects, self.project, earlier)
+        self.hits[f"{loss.kind}, {loss.how}"] += 1
+        self.hits["lost entries"] += len(loss.seqs)
+        self._say("world", str(loss))
+        return loss
+
+    async def _require_told(self, loss: Loss, nodes: list[SoakNode]) -> None:
+        """See that every node which stands on what is lost says so while it lasts."""
+        silent = [node for node in nodes if self._has_to_know(node, loss)]
+        topics = ("history:", "journal:", "roster-history")
+
+        def is_told() -> bool:
+            if loss.kind == "roster lost":
+                # Whoever sees it first puts it back, and tells of it until he is killed.
+                return all(roster_key(seq) in self.store.objects for seq in loss.roster)
+            silent[:] = [node for node in silent if not _says(node, topics)]
+            return not silent
+
+        if not await self._until(is_told, TOLD_S):
+            raise self._broken(f"{[n.name for n in silent]} say nothing of it: {loss}")
+
+    def _has_to_know(self, node: SoakNode, loss: Loss) -> bool:
+        if loss.roster:
+            return True
+        return bool(loss.seqs) and node.user.replica.head().seq >= loss.seqs[0]
+
+    def _restore_members(self, loss: Loss) -> None:
+        """Do what the alarm says whoever runs the bucket has to do: restore it from a copy."""
+        for seq in loss.roster:
+            self.store.objects[roster_key(seq)] = self._before[roster_key(seq)]
 
     async def _repair(self, node: SoakNode) -> None:
         """Do what `lucidnode repair` does, put back if that is possible and wanted."""
@@ -141,29 +180,57 @@ class LossyWorld(World):
         door = RepairDoor(node)
         access = SoakAccess(await ProjectAccess.open(door, node.membership, self.project))
         head = node.user.replica.head()
-        found = await self._again(lambda: repair.examine(door, self.project, head))
+        found = await self._again(lambda: repair.examine(door, access, head))
+        lost = found.lost
         if found.stands:
-            self.hits["nothing to repair"] += 1
+            is_alarmed = _says(node, (f"history:{self.project}",))
+            verdicts = await self._verdicts(node, door, access, is_alarmed=is_alarmed)
+            if verdicts is None:
+                self.hits["nothing to repair"] += 1
+                return
+            self.hits["judged otherwise"] += 1
+            lost = verdicts.unheard
+        elif found.gap and not found.can_put_back:
+            self.hits["left to another"] += 1
             return
-        is_gap = found.lost and found.lost[-1] < found.head  # nothing else mends that
-        if found.can_put_back and (is_gap or self.random.random() < 0.5):
-            await repair.put_back(door, self.project, found.lost)
-            self.hits["put back"] += 1
-            self._say(node.name, f"put back {found.lost}")
-            return
-        directory = node.directory / "home"
+        elif found.can_put_back and (found.gap or self.random.random() < 0.5):
+            try:
+                await self._again(lambda: repair.put_back(door, self.project, found.lost))
+            except Refused:
+                self.hits["others had gone on"] += 1
+                if found.absent:
+                    return
+                if found.gap:
+                    verdicts = await self._verdicts(node, door, access, is_alarmed=True)
+                    lost = (*lost, *(verdicts.unheard if verdicts else ()))
+            else:
+                self.hits["put back"] += 1
+                self._say(node.name, f"put back {found.lost}")
+                return
+        await self._start_again(node, door, access, lost)
+
+    async def _verdicts(
+        self, node: SoakNode, door: RepairDoor, access: SoakAccess, *, is_alarmed: bool
+    ) -> repair.OtherVerdicts | None:
+        head = node.user.replica.head()
+        return await self._again(
+            lambda: repair.examine_verdicts(
+                door, access, node.directory, head, self.clock, is_alarmed=is_alarmed
+            )
+        )
+
+    async def _start_again(
+        self, node: SoakNode, door: RepairDoor, access: SoakAccess, lost: Sequence[Seq]
+    ) -> None:
+        self._lives += 1
+        directory = node.directory / f"home-{self._lives}"
         directory.mkdir()
         place = directory / repair.REPLICA_FILE
         node.user.replica.close()
         shutil.move(node.user.path, place)
         carried = await self._again(
             lambda: repair.start_again(
-                door,
-                access,
-                directory,
-                Replica.open(place, KEY, node.name),
-                found.lost,
-                self.clock,
+                door, access, directory, Replica.open(place, KEY, node.name), lost, self.clock
             )
         )
         node.user.path = place
@@ -182,6 +249,21 @@ class LossyWorld(World):
                 await self.clock.sleep(10.0)
         return await step()
 
+    async def _repair_who_still_says_so(self) -> None:
+        """Have those repair again who stand on what another has exchanged meanwhile."""
+        for _ in range(ROUNDS):
+            for node in self.nodes:
+                await self._start(node)
+            await self.clock.sleep(ROUND_S)
+            worried = [node for node in self.nodes if _is_worried(node)]
+            if not worried:
+                return
+            self.hits["repaired again"] += len(worried)
+            for node in self.random.sample(worried, len(worried)):
+                await self._repair(node)
+        said = {node.name: [alert.cause for alert in node.alerts()] for node in self.nodes}
+        raise self._broken(f"after repair they still say {said}")
+
     def _check_trees(self) -> None:
         first, *others = self.nodes
         tree = first.user.tree()
@@ -193,6 +275,29 @@ class LossyWorld(World):
         for name, data in self.keepsakes.items():
             if data not in tree.values():
                 raise self._broken(f"{name.decode()} is lost")
+
+    async def _check_newcomer(self, node: SoakNode) -> None:
+        """Have *node* begin with nothing, and see that it comes to what the others have."""
+        rows = node.user.rows()
+        await node.kill(daemon=True, mount=True)
+        node.user.replica.close()
+        shutil.rmtree(node.directory / "entries", ignore_errors=True)
+        node.user.path = node.directory / "newcomer.db"
+        node.user.replica = node.user._open()
+        await self._start(node)
+        if not await self._until(self._is_at_rest, NEWCOMER_S):
+            raise self._broken(f"{node.name} does not catch up when it begins with nothing")
+        if node.user.rows() != rows:
+            raise self._broken(f"{node.name} comes to something else when it begins with nothing")
+
+
+def _says(node: SoakNode, topics: tuple[str, ...]) -> bool:
+    return any(alert.topic.startswith(topics) for alert in node.alerts())
+
+
+def _is_worried(node: SoakNode) -> bool:
+    topics = {alert.topic for alert in node.alerts()}
+    return bool(topics & {f"history:{node.project}", "roster-history", "read-only"})
 
 
 def run_seed(seed: int) -> Counter[str]:

@@ -181,6 +181,7 @@ class Daemon(Process):
                 writer_key=lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
                 device_key=lambda device: self.roster.current.device_key(device),  # noqa: PLW0108  # it grows
                 announce=node.announce,
+                is_witnessed=self.roster.is_shown,
                 kept=KeptEntries(node.directory / "entries"),
                 alerts=self.alerts,
                 clock=clock,

@@ -273,3 +273,113 @@ async def test_nothing_is_put_back_over_what_others_have_committed_since(node: N
     assert await node.journal.put_back(PROJECT, Seq(1)) == wire.CommitReply("lost", theirs)
     with pytest.raises(NotThere):
         await node.journal.put_back(PROJECT, Seq(2))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "warning"),
+    [
+        (lambda body: b"not an entry", "counts as empty"),
+        (lambda body: body[:200] + b"!" + body[201:], "answers in its place"),
+    ],
+    ids=["replaced", "damaged"],
+)
+async def test_an_entry_that_was_spoiled_after_others_built_on_it_is_an_alarm(
+    node: Node, spoiled: Callable[[bytes], bytes], warning: str, expected_warnings: list[str]
+) -> None:
+    """A listing does not tell, and nobody who has an entry needs it from the bucket again."""
+    expected_warnings += ["no longer has journal entry 2", warning]
+    await written(node, 1, 2, 3)
+    for seq in (1, 2, 3):
+        await node.journal.entry(PROJECT, Seq(seq))
+    key = journal_key(PROJECT, Seq(2))
+    node.bucket.objects[key] = spoiled(node.bucket.objects[key])
+    looking = asyncio.ensure_future(node.journal.look_for_lost())
+    async with asyncio.timeout(60):
+        while not any(alert.topic.startswith("history") for alert in node.alerts.current()):
+            await asyncio.sleep(0.01)
+    looking.cancel()
+
+
+async def committed(node: Node, *numbers: int) -> list[bytes]:
+    """Commit entries that follow one another; return them."""
+    previous = b"\0" * 32
+    bodies = []
+    for seq in numbers:
+        request = wire.CommitRequest(unsigned(seq, previous=previous), [])
+        reply = await node.journal.commit(PROJECT, Seq(seq), request)
+        assert reply.outcome == "committed"
+        bodies.append(reply.body)
+        previous = entry_hash(reply.body)
+    return bodies
+
+
+async def test_what_was_spoiled_is_put_back_over_what_lies_there(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    bodies = await committed(node, 1, 2, 3)
+    before = dict(node.bucket.objects)
+    node.bucket.objects[journal_key(PROJECT, Seq(2))] = b"not an entry"
+    assert (await node.journal.entry(PROJECT, Seq(2))).body is None
+    reply = await node.journal.put_back(PROJECT, Seq(2))
+    assert reply == wire.CommitReply("committed", bodies[1])
+    assert node.bucket.objects == before
+    assert (await node.journal.entry(PROJECT, Seq(2))).body == bodies[1]
+
+
+async def test_what_others_counted_as_empty_and_went_on_from_is_not_put_back(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    await committed(node, 1, 2, 3)
+    spoiled = [b"not an entry", b"nor this"]
+    for seq, body in zip((2, 3), spoiled, strict=True):
+        node.bucket.objects[journal_key(PROJECT, Seq(seq))] = body
+    after = unsigned(4, previous=empty_link(entry_hash(spoiled[1])))
+    body = signed(after, sodium.sign(SEED, signing_message(after)))
+    await node.bucket.create(journal_key(PROJECT, Seq(4)), body)
+    assert (await node.journal.put_back(PROJECT, Seq(2))).outcome == "lost"
+    assert node.bucket.objects[journal_key(PROJECT, Seq(2))] == spoiled[0]
+
+
+async def test_an_entry_of_the_studio_is_never_written_over(node: Node) -> None:
+    await committed(node, 1)
+    node.bucket.objects.clear()
+    await written(node, 1)
+    theirs = dict(node.bucket.objects)
+    assert (await node.journal.put_back(PROJECT, Seq(1))).outcome == "lost"
+    assert node.bucket.objects == theirs
+
+
+async def test_a_gap_that_was_never_read_here_is_not_taken_and_is_an_alarm(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    """A workstation that was away while the bucket lost an entry would commit in its place."""
+    expected_warnings.append("has no journal entry 2")
+    first, second, _ = await committed(node, 1, 2, 3)
+    await node.journal.forget(PROJECT)
+    await node.journal.entry(PROJECT, Seq(1))
+    key = journal_key(PROJECT, Seq(2))
+    del node.bucket.objects[key]
+    request = wire.CommitRequest(unsigned(2, previous=entry_hash(first)), [])
+    assert (await node.journal.commit(PROJECT, Seq(2), request)).outcome == "unknown"
+    assert key not in node.bucket.objects
+    [alert] = node.alerts.current()
+    assert "--put-back" in alert.remedy
+    node.bucket.objects[key] = second
+    await node.journal.entry(PROJECT, Seq(2))
+    assert node.alerts.current() == []
+
+
+async def test_peers_are_told_of_what_counts_as_empty_here_besides_the_newest(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    """So who has seen an entry there hears that a newcomer did not find it."""
+    expected_warnings.append("counts as empty")
+    await written(node, *range(1, 21))
+    node.bucket.objects[journal_key(PROJECT, Seq(3))] = b"not an entry"
+    for seq in range(1, 21):
+        await node.journal.entry(PROJECT, Seq(seq))
+    told = node.journal.newest(8)[PROJECT]
+    assert [seq for seq, _ in told] == [3, *range(14, 21)]
+    assert told[0][1] == entry_hash(b"not an entry")

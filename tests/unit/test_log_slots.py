@@ -82,6 +82,7 @@ class Scene:
         self.bucket = GatewayBucket()
         self.clock = PatientClock()
         self.alerts = Alerts(self.clock)
+        self.is_witnessed = False
         self.slots = LogSlots(
             bucket=self.bucket,
             names=LogNames("log", key, "log entry", "log-answers"),
@@ -89,7 +90,11 @@ class Scene:
             alerts=self.alerts,
             clock=self.clock,
             jitter=lambda: 0.5,
+            is_witnessed=self._is_witnessed,
         )
+
+    async def _is_witnessed(self) -> bool:
+        return self.is_witnessed
 
     def write(self, *numbers: int) -> None:
         for number in numbers:
@@ -177,7 +182,7 @@ async def test_a_foreign_object_is_one_only_once_it_is_proven_to_lie_there(
     assert scene.topics() == ["log-answers:foreign"]
     requests = scene.bucket.requests
     await scene.slots.read(Seq(1))
-    assert scene.bucket.requests == requests, "proven once"
+    assert scene.bucket.requests == requests + 1, "seen again, and proven once"
 
 
 async def test_a_page_of_another_size_than_the_listed_one_is_no_answer(
@@ -452,3 +457,28 @@ async def test_commits_in_a_row_read_each_entry_once(scene: Scene) -> None:
     for number in range(2, 12):
         assert await scene.take(number) == Committed()
     assert scene.bucket.requests - requests == 2 * 10, "a create and one read of what is below"
+
+
+async def test_a_log_of_which_all_is_spoiled_is_believed_if_a_witness_shows_the_bucket(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["answers in its place", "counts as empty"]
+    for number in (1, 2, 3):
+        scene.bucket.objects[key(Seq(number))] = PAGE
+    with pytest.raises(Unavailable):
+        await scene.slots.prove(Seq(3))
+    scene.clock.now += 60
+    scene.is_witnessed = True
+    assert (await scene.slots.prove(Seq(3))).body is None
+
+
+async def test_what_was_put_back_over_a_foreign_object_is_read(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    scene.write(1)
+    await scene.slots.read(Seq(1))
+    scene.bucket.objects[key(Seq(2))] = PAGE
+    assert (await scene.slots.read(Seq(2))).body is None
+    scene.write(2)
+    assert await scene.slots.read(Seq(2)) == Held.of(scene.body(2))

@@ -101,7 +101,7 @@ class Office:
             del self.bucket.entries[seq]
 
     async def examined(self, desk: Desk) -> repair.Findings:
-        return await repair.examine(self.daemon(desk), PROJECT, desk.node.replica.head())
+        return await repair.examine(self.daemon(desk), Access(desk), desk.node.replica.head())
 
     async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
         node = desk.node
@@ -177,11 +177,21 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     office.lose(2, 3)
     findings = await office.examined(office.a)
     assert findings == repair.Findings(
-        Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True
+        Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True, absent=True
     )
     await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
+
+
+async def test_entries_that_were_spoiled_below_a_head_that_stands_are_found(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three", b"four", b"five")
+    for number in (2, 4):
+        body = office.bucket.entries[number]
+        office.bucket.entries[number] = body[:-1] + bytes([body[-1] ^ 1])
+    assert await office.examined(office.a) == repair.Findings(
+        Seq(5), False, Seq(1), (Seq(2), Seq(4)), can_put_back=True, gap=True
+    )
 
 
 async def test_putting_back_can_be_broken_off_and_done_again(office: Office) -> None:
