@@ -317,7 +317,7 @@ class FileSystem:
         """Return bytes of an open file: fewer than *length* only at its end."""
         return await self._reader.read(self._open.file(handle), offset, length)
 
-    async def write(self, handle: int, offset: int, data: bytes) -> int:
+    async def write(self, handle: int, offset: int, data: bytes | memoryview) -> int:
         """Take *data* at *offset*, or at the end of a file opened to append; return its length.
 
         The kernel appends where it believes the end to be, and does not know what other nodes

@@ -97,6 +97,7 @@ class MountSpec(msgspec.Struct, frozen=True):
 
     *durability* is what `close` and `fsync` wait for; at `relaxed` only `fsync` does. The daemon does not report which copies the
     office holds, so `office` waits for the bucket: more than it promises, never less.
+    *channel* puts the kernel channel (fs/channel) over the device, if it was compiled.
     """
 
     home: str
@@ -106,6 +107,7 @@ class MountSpec(msgspec.Struct, frozen=True):
     durability: Durability = "local"
     read_only: bool = False
     allow_other: bool = False
+    channel: bool = True
 
 
 def check_mountpoint(mountpoint: Path, home: Path) -> None:
@@ -135,7 +137,9 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
             contextlib.closing(
-                fuse.Session(parts.files, mountpoint, allow_other=spec.allow_other)
+                fuse.Session(
+                    parts.files, mountpoint, allow_other=spec.allow_other, channel=spec.channel
+                )
             ) as session,
             parts.invalidation,
         ):

@@ -142,7 +142,7 @@ class Writer:
 
     # -- changes -----------------------------------------------------------------------------
 
-    async def write(self, ino: InodeNo, offset: int | None, data: bytes) -> None:
+    async def write(self, ino: InodeNo, offset: int | None, data: bytes | memoryview) -> None:
         """Take *data* at *offset*, None for the end of the file as this node knows it.
 
         Waits while too much is unsaved; raises NoSpace when it cannot be saved, FileMissing for

@@ -1,0 +1,131 @@
+"""The compiled channel: put over the kernel's device, and spoken to.
+
+There is one for each process, as pyfuse3 keeps one mount. Without the compiled module there is
+none, and everything goes through pyfuse3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    from lucidnode.fs.channel import _channel
+except ImportError:
+    # No compiler was there when this was installed.
+    _built = False
+else:
+    _built = True
+
+log = logging.getLogger(__name__)
+
+READERS = 4
+"""Threads that take requests from the kernel. They wait for no disk, so cores are what they need."""
+
+_DEVICE = Path("/dev/fuse")
+_DESCRIPTORS = Path("/proc/self/fd")
+
+_NOTIFY_INVAL_INODE = 2
+_NOTIFY_INVAL_ENTRY = 3
+_INVAL_INODE = struct.Struct("=Qqq")
+_INVAL_ENTRY = struct.Struct("=QII")
+
+
+def built() -> bool:
+    """Return whether the compiled module is there."""
+    return _built
+
+
+def runs() -> bool:
+    """Return whether the kernel is spoken to through the channel."""
+    return _built and _channel.runs()
+
+
+def devices() -> set[int]:
+    """Return the descriptors of this process that are open on the kernel's device."""
+    found = set()
+    for entry in _DESCRIPTORS.iterdir():
+        with contextlib.suppress(OSError):
+            if entry.readlink() == _DEVICE:
+                found.add(int(entry.name))
+    return found
+
+
+class Device:
+    """The kernel's device, with the channel in its place for whoever has the descriptor *device*."""
+
+    def __init__(self, device: int, direct: frozenset[int]) -> None:
+        """Start the threads. *direct* are the opcodes that `take` returns. Raises OSError."""
+        self._outside = device
+        self._kernel = os.dup(device)
+        try:
+            opcodes = sum(1 << opcode for opcode in direct)
+            inside, self.event = _channel.start(device, READERS, opcodes, 0)
+        except BaseException:
+            os.close(self._kernel)
+            raise
+        # What pyfuse3 reads now is what the threads forward.
+        os.dup2(inside, device, inheritable=False)
+        os.close(inside)
+
+    def close(self) -> None:
+        """End the threads, and give the device back: whoever closes it unmounts."""
+        # Closes the other end of the socket, too: all replies in it get to the kernel first.
+        os.dup2(self._kernel, self._outside, inheritable=False)
+        _channel.stop()
+        os.close(self._kernel)
+
+    def arrived(self) -> Iterator[bytes]:
+        """Yield the requests that came since the last call. Call it when `event` is readable."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.event, 8)
+        while (message := _channel.take()) is not None:
+            yield message
+
+    @property
+    def ended(self) -> bool:
+        """Whether the kernel has unmounted, so that no more requests come."""
+        return _channel.ended() != 0
+
+    def reply(self, unique: int, error: int, data: bytes | bytearray | memoryview) -> None:
+        """Answer a request with a positive errno, or with *data*."""
+        try:
+            _channel.reply(unique, error, data)
+        except OSError as failure:
+            # Whoever asked has gone, or the file system has.
+            if failure.errno not in {errno.ENOENT, errno.ENODEV}:
+                log.warning("the kernel refused a reply: %s", failure)
+
+
+def invalidate_inode(ino: int, *, attributes_only: bool) -> None:
+    """Have the kernel forget what it holds of *ino*. May block. Raises OSError."""
+    offset = -1 if attributes_only else 0
+    _channel.notify(_NOTIFY_INVAL_INODE, _INVAL_INODE.pack(ino, offset, 0))
+
+
+def invalidate_entry(parent: int, name: bytes) -> None:
+    """Have the kernel look *name* up again. May block. Raises OSError."""
+    _channel.notify(_NOTIFY_INVAL_ENTRY, _INVAL_ENTRY.pack(parent, len(name), 0) + name + b"\0")
+
+
+def over(before: set[int], direct: frozenset[int]) -> Device | None:
+    """Put the channel over the device that was opened since *before* was asked of `devices`.
+
+    None if it cannot be, which the log says: then nothing has changed.
+    """
+    if not built():
+        return None
+    opened = devices() - before
+    if len(opened) != 1:
+        log.warning("no kernel channel: %d devices are open", len(opened))
+        return None
+    try:
+        return Device(opened.pop(), direct)
+    except OSError as error:
+        log.warning("no kernel channel: %s", error)
+        return None

@@ -1,0 +1,31 @@
+/* Requests on their way to Python: a first-in-first-out list of messages, for one lock's holder. */
+#ifndef LUCIDNODE_CHANNEL_QUEUE_H
+#define LUCIDNODE_CHANNEL_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct message {
+    struct message *next;
+    size_t length;
+    uint8_t bytes[];
+};
+
+struct queue {
+    struct message *first;
+    struct message *last;
+    size_t count;
+    size_t bytes;
+};
+
+/* Return a copy of the bytes, NULL without memory. Freed with free(). */
+struct message *message_copy(const uint8_t *bytes, size_t length);
+
+void queue_put(struct queue *queue, struct message *message);
+
+/* Take the oldest message, NULL if there is none. It is the caller's to free. */
+struct message *queue_take(struct queue *queue);
+
+void queue_clear(struct queue *queue);
+
+#endif

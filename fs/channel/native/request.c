@@ -1,0 +1,120 @@
+#include "request.h"
+
+#include <linux/fuse.h>
+#include <string.h>
+
+static bool header_of(const uint8_t *message, size_t length, struct fuse_in_header *header)
+{
+    if (length < sizeof *header)
+        return false;
+    memcpy(header, message, sizeof *header);
+    return header->len == length;
+}
+
+enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
+                         struct read_request *read)
+{
+    struct fuse_in_header header;
+    struct fuse_read_in body;
+
+    if (!header_of(message, length, &header))
+        return ROUTE_BROKEN;
+    if (header.opcode == FUSE_INIT)
+        return ROUTE_INIT;
+    if (header.opcode >= 64 || !(direct >> header.opcode & 1))
+        return ROUTE_SESSION;
+    if (header.opcode != FUSE_READ || length < sizeof header + sizeof body)
+        return ROUTE_DIRECT;
+    memcpy(&body, message + sizeof header, sizeof body);
+    if (body.offset > (uint64_t)INT64_MAX - DATA_BYTES || body.size > DATA_BYTES)
+        return ROUTE_DIRECT;
+    read->unique = header.unique;
+    read->handle = body.fh;
+    read->offset = (int64_t)body.offset;
+    read->size = body.size;
+    return ROUTE_READ;
+}
+
+uint64_t request_unique(const uint8_t *message, size_t length)
+{
+    struct fuse_in_header header;
+
+    if (length < sizeof header)
+        return 0;
+    memcpy(&header, message, sizeof header);
+    return header.unique;
+}
+
+void request_limit_listing(uint8_t *message, size_t length)
+{
+    struct fuse_in_header header;
+    struct fuse_read_in body;
+
+    if (!header_of(message, length, &header) || length < sizeof header + sizeof body)
+        return;
+    if (header.opcode != FUSE_READDIR && header.opcode != FUSE_READDIRPLUS)
+        return;
+    memcpy(&body, message + sizeof header, sizeof body);
+    if (body.size > LISTING_BYTES) {
+        body.size = LISTING_BYTES;
+        memcpy(message + sizeof header, &body, sizeof body);
+    }
+}
+
+bool request_hide_max_pages(uint8_t *message, size_t length)
+{
+    struct fuse_in_header header;
+    struct fuse_init_in body;
+    const size_t flags_end = offsetof(struct fuse_init_in, flags) + sizeof body.flags;
+    uint32_t flags;
+    bool offered;
+
+    if (!header_of(message, length, &header) || length < sizeof header + flags_end)
+        return false;
+    memcpy(&flags, message + sizeof header + offsetof(struct fuse_init_in, flags), sizeof flags);
+    offered = flags & FUSE_MAX_PAGES;
+    flags &= ~(uint32_t)FUSE_MAX_PAGES;
+    memcpy(message + sizeof header + offsetof(struct fuse_init_in, flags), &flags, sizeof flags);
+    return offered;
+}
+
+void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint32_t flags)
+{
+    struct fuse_out_header header;
+    struct fuse_init_out body;
+
+    if (length < sizeof header + sizeof body)
+        return;
+    memcpy(&header, message, sizeof header);
+    if (header.error)
+        return;
+    memcpy(&body, message + sizeof header, sizeof body);
+    body.flags |= flags;
+    if (max_pages) {
+        body.flags |= FUSE_MAX_PAGES;
+        body.max_pages = max_pages;
+        body.max_write = DATA_BYTES;
+    }
+    memcpy(message + sizeof header, &body, sizeof body);
+}
+
+uint64_t reply_unique(const uint8_t *message, size_t length)
+{
+    struct fuse_out_header header;
+
+    if (length < sizeof header)
+        return 0;
+    memcpy(&header, message, sizeof header);
+    return header.unique;
+}
+
+bool reply_is_whole(const uint8_t *message, size_t length, uint64_t *unique)
+{
+    struct fuse_out_header header;
+
+    if (length < sizeof header)
+        return false;
+    memcpy(&header, message, sizeof header);
+    *unique = header.unique;
+    return header.len == length && header.unique;
+}

@@ -1,0 +1,128 @@
+"""Requests of the kernel that do not go through pyfuse3: parsed, handed to their handler, answered.
+
+Layouts are those of linux/fuse.h, in the machine's own byte order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from enum import IntEnum
+
+from lucidnode.fs.channel.device import Device
+
+Reply = bytes | bytearray | memoryview
+Handler = Callable[["Request"], Awaitable[Reply | None]]
+"""Returns the data of the reply, or None where the kernel expects no reply. Raises Refused."""
+
+
+class Opcode(IntEnum):
+    """The requests that our own handlers may take."""
+
+    READ = 15
+    WRITE = 16
+    INTERRUPT = 36
+    BATCH_FORGET = 42
+
+
+class Refused(Exception):
+    """The answer is an errno."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.errno = number
+
+
+_HEADER = struct.Struct("=IIQQIIIHH")
+_READ = struct.Struct("=QQIIQII")
+_WRITE = struct.Struct("=QQIIQII")
+_WRITTEN = struct.Struct("=II")
+_FORGETS = struct.Struct("=II")
+_FORGET = struct.Struct("=QQ")
+
+
+class Request:
+    """One message of the kernel: its header, and what follows it. Raises Refused if it is torn."""
+
+    __slots__ = ("body", "ino", "opcode", "unique")
+
+    def __init__(self, message: bytes) -> None:
+        if len(message) < _HEADER.size:
+            raise Refused(errno.EINVAL)
+        length, self.opcode, self.unique, self.ino, *_ = _HEADER.unpack_from(message)
+        self.body = memoryview(message)[_HEADER.size :]
+        if length != len(message):
+            raise Refused(errno.EINVAL)
+
+    def fields(self, layout: struct.Struct) -> tuple[int, ...]:
+        """Return what *layout* finds at the start of the body."""
+        if len(self.body) < layout.size:
+            raise Refused(errno.EINVAL)
+        return layout.unpack_from(self.body)
+
+    def read_range(self) -> tuple[int, int, int]:
+        """Return handle, offset and size of a READ."""
+        handle, offset, size, *_ = self.fields(_READ)
+        return handle, offset, size
+
+    def written(self) -> tuple[int, int, memoryview]:
+        """Return handle, offset and bytes of a WRITE."""
+        handle, offset, size, *_ = self.fields(_WRITE)
+        data = self.body[_WRITE.size :]
+        if len(data) != size:
+            raise Refused(errno.EINVAL)
+        return handle, offset, data
+
+    def forgotten(self) -> list[tuple[int, int]]:
+        """Return inode and count of each entry of a BATCH_FORGET."""
+        count, _ = self.fields(_FORGETS)
+        entries = self.body[_FORGETS.size :]
+        if len(entries) != count * _FORGET.size:
+            raise Refused(errno.EINVAL)
+        return list(_FORGET.iter_unpack(entries))
+
+
+def written_reply(size: int) -> bytes:
+    """Return the data of the reply to a WRITE."""
+    return _WRITTEN.pack(size, 0)
+
+
+class Requests:
+    """Has *handlers* answer what comes through *device*. Lives in one event loop."""
+
+    def __init__(self, device: Device, handlers: Mapping[int, Handler]) -> None:
+        self._device = device
+        self._handlers = handlers
+
+    @contextlib.contextmanager
+    def served(self, tasks: asyncio.TaskGroup, unmounted: Callable[[], None]) -> Iterator[None]:
+        """Take requests, each as one of *tasks*, while inside; *unmounted* is called at the end."""
+        loop = asyncio.get_running_loop()
+
+        def arrived() -> None:
+            for message in self._device.arrived():
+                tasks.create_task(self._answer(message))
+            if self._device.ended:
+                loop.remove_reader(self._device.event)
+                unmounted()
+
+        loop.add_reader(self._device.event, arrived)
+        try:
+            yield
+        finally:
+            loop.remove_reader(self._device.event)
+
+    async def _answer(self, message: bytes) -> None:
+        try:
+            request = Request(message)
+            reply = await self._handlers[request.opcode](request)
+        except Refused as refused:
+            # A torn header has been refused in C already.
+            unique = _HEADER.unpack_from(message)[2]
+            self._device.reply(unique, refused.errno, b"")
+            return
+        if reply is not None:
+            self._device.reply(request.unique, 0, reply)
