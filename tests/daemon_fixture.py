@@ -84,6 +84,7 @@ class Workstation:
             folder.mkdir(parents=True)
         self.uploads = True
         self.staging_limit = 1 << 40
+        self.channel = True
         self.fetched: list[BlockId] = []
         self.others: list[Workstation] = []
         self._studio = studio
@@ -242,6 +243,7 @@ class Workstation:
             project=self.project,
             durability=durability,  # type: ignore[arg-type]  # one of its words
             read_only=read_only,
+            channel=self.channel,
         )
         with (self.home / "mount.log").open("ab") as errors:
             self._process = subprocess.Popen(

@@ -1,0 +1,195 @@
+/* The threads, with a socket pair in the part of the kernel's device. */
+#define _GNU_SOURCE
+#include "channel.h"
+#include "check.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DIRECT (1ull << FUSE_READ | 1ull << FUSE_WRITE)
+#define MANY 2000
+
+static struct channel the_channel;
+static int kernel;
+static int outside;
+
+static void begin(void)
+{
+    int pair[2];
+
+    CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+    kernel = pair[0];
+    the_channel.direct_opcodes = DIRECT;
+    the_channel.max_pages = 256;
+    CHECK(!channel_start(&the_channel, pair[1], 3, &outside));
+    close(pair[1]);
+}
+
+static void end(void)
+{
+    close(outside);
+    channel_stop(&the_channel);
+    close(kernel);
+}
+
+static void wait_for(int descriptor)
+{
+    struct pollfd readable = {.fd = descriptor, .events = POLLIN};
+
+    CHECK(poll(&readable, 1, 30000) == 1);
+}
+
+static struct message *taken(void)
+{
+    struct message *message;
+
+    wait_for(the_channel.event);
+    while (!(message = channel_take(&the_channel)))
+        usleep(1000);
+    return message;
+}
+
+static void ask(uint32_t opcode, uint64_t unique, const void *body, size_t size)
+{
+    static uint8_t message[1 << 20];
+    size_t length = a_request(message, opcode, unique, body, size);
+
+    CHECK(send(kernel, message, length, 0) == (ssize_t)length);
+}
+
+static void send_reply(uint64_t unique, uint32_t claimed, size_t length)
+{
+    static uint8_t reply[2 * SESSION_BYTES];
+    struct fuse_out_header header = {.len = claimed, .unique = unique};
+
+    memcpy(reply, &header, sizeof header);
+    CHECK(send(outside, reply, length, 0) == (ssize_t)length);
+}
+
+static struct fuse_out_header reply_seen(void)
+{
+    static uint8_t reply[2 * SESSION_BYTES];
+    struct fuse_out_header header;
+
+    wait_for(kernel);
+    CHECK(recv(kernel, reply, sizeof reply, 0) >= (ssize_t)sizeof header);
+    memcpy(&header, reply, sizeof header);
+    return header;
+}
+
+static void what_is_pyfuse3s_goes_through_the_socket_and_back(void)
+{
+    uint8_t message[256];
+    struct fuse_in_header header;
+
+    begin();
+    ask(FUSE_LOOKUP, 3, "name", 5);
+    wait_for(outside);
+    CHECK(recv(outside, message, sizeof message, 0) == sizeof header + 5);
+    memcpy(&header, message, sizeof header);
+    CHECK(header.unique == 3 && !memcmp(message + sizeof header, "name", 5));
+    send_reply(3, 100, 100);
+    CHECK(reply_seen().len == 100);
+    end();
+}
+
+static void what_is_ours_is_taken_and_answered_past_the_socket(void)
+{
+    struct fuse_read_in body = {.fh = 1, .size = 4096};
+    struct message *message;
+    struct fuse_out_header header;
+
+    begin();
+    ask(FUSE_READ, 4, &body, sizeof body);
+    message = taken();
+    CHECK(request_unique(message->bytes, message->length) == 4);
+    free(message);
+    CHECK(!channel_reply(&the_channel, 4, 0, "bytes", 5));
+    header = reply_seen();
+    CHECK(header.unique == 4 && header.len == sizeof header + 5 && !header.error);
+    CHECK(!channel_reply(&the_channel, 5, EIO, "bytes", 5));
+    header = reply_seen();
+    CHECK(header.unique == 5 && header.len == sizeof header && header.error == -EIO);
+    end();
+}
+
+static void a_torn_reply_is_dropped_and_one_too_long_is_an_error(void)
+{
+    struct fuse_out_header header;
+
+    begin();
+    send_reply(6, 99, 100);
+    send_reply(7, SESSION_BYTES + 1, SESSION_BYTES + 1);
+    header = reply_seen();
+    CHECK(header.unique == 7 && header.error == -EIO && header.len == sizeof header);
+    CHECK(atomic_load(&the_channel.refused_replies) == 2);
+    end();
+}
+
+/* Nobody reads the socket: its room is for a few. None may be lost, and no READ wait for it. */
+static void many_wait_for_pyfuse3_and_hold_up_no_read(void)
+{
+    static bool seen[MANY];
+    struct fuse_read_in body = {.fh = 1, .size = 4096};
+    uint8_t message[256];
+
+    begin();
+    for (uint64_t i = 0; i < MANY; i++)
+        ask(FUSE_GETATTR, i, "", 0);
+    ask(FUSE_READ, MANY, &body, sizeof body);
+    free(taken());
+    for (int i = 0; i < MANY; i++) {
+        struct fuse_in_header header;
+
+        wait_for(outside);
+        CHECK(recv(outside, message, sizeof message, 0) == sizeof header);
+        memcpy(&header, message, sizeof header);
+        CHECK(header.unique < MANY && !seen[header.unique]);
+        seen[header.unique] = true;
+    }
+    end();
+}
+
+static void replies_before_the_end_get_to_the_kernel(void)
+{
+    begin();
+    for (uint64_t i = 1; i <= 5; i++)
+        send_reply(i, 100, 100);
+    close(outside);
+    channel_stop(&the_channel);
+    for (int i = 1; i <= 5; i++)
+        CHECK(reply_seen().len == 100);
+    close(kernel);
+}
+
+static void the_end_of_the_device_is_told(void)
+{
+    begin();
+    close(kernel);
+    wait_for(the_channel.event);
+    CHECK(atomic_load(&the_channel.ended));
+    close(outside);
+    channel_stop(&the_channel);
+}
+
+static void it_ends_with_requests_that_nobody_took(void)
+{
+    begin();
+    for (uint64_t i = 0; i < MANY; i++)
+        ask(i % 2 ? FUSE_WRITE : FUSE_GETATTR, i, "", 0);
+    end();
+}
+
+int main(void)
+{
+    what_is_pyfuse3s_goes_through_the_socket_and_back();
+    what_is_ours_is_taken_and_answered_past_the_socket();
+    a_torn_reply_is_dropped_and_one_too_long_is_an_error();
+    many_wait_for_pyfuse3_and_hold_up_no_read();
+    replies_before_the_end_get_to_the_kernel();
+    the_end_of_the_device_is_told();
+    it_ends_with_requests_that_nobody_took();
+    return 0;
+}
