@@ -20,6 +20,7 @@ import msgspec
 from lucidnode.fs import fuse
 from lucidnode.fs.announcer import Announcer
 from lucidnode.fs.block_files import BlockFiles
+from lucidnode.fs.channel.device import built
 from lucidnode.fs.committer import Committer
 from lucidnode.fs.conflicts import Conflicts
 from lucidnode.fs.daemon_link import DaemonLink, Facts
@@ -287,7 +288,13 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         replica = stack.enter_context(contextlib.closing(open_replica(home, access)))
 
         def hello() -> wire.Hello:
-            return wire.Hello(spec.mountpoint, os.getpid(), replica.head().seq, spec.durability)
+            return wire.Hello(
+                spec.mountpoint,
+                os.getpid(),
+                replica.head().seq,
+                spec.durability,
+                kernel_channel=spec.channel and built(),
+            )
 
         link = await stack.enter_async_context(DaemonLink(client, spec.project, hello, clock))
         disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))

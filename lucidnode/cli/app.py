@@ -14,9 +14,11 @@ import platformdirs
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
+from lucidnode.fs.channel.device import built
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
 
+_VERSION = f"%(prog)s, version %(version)s, {'with' if built() else 'without'} the kernel channel"
 
 _COMMANDS = {
     "init": "studio",
@@ -72,7 +74,7 @@ class _LazyGroup(click.Group):
     type=click.Path(file_okay=False, path_type=Path),
     help="Where this workstation keeps its keys, settings and cache. [env: LUCIDNODE_HOME]",
 )
-@click.version_option(package_name="lucidnode")
+@click.version_option(package_name="lucidnode", message=_VERSION)
 @click.pass_context
 def cli(context: click.Context, home: Path | None) -> None:
     """One encrypted drive in the cloud that feels local.

@@ -111,6 +111,10 @@ def status_command(home: Path, wants_json: bool) -> None:
             ["mounted at", "durability", "changes not in the cloud yet", "conflicts"],
             [[m["mountpoint"], m["durability"], m["pending"], m["conflicts"]] for m in mounts],
         )
+        if not all(mount["kernel_channel"] for mount in mounts):
+            click.echo(
+                "without the compiled kernel channel: a C compiler when installing brings it"
+            )
     if moving := found["on_their_way"]:
         click.echo()
         show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))

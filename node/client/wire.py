@@ -98,13 +98,15 @@ class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
     """First message of a mount. *head* is the seq its replica has applied.
 
-    *durability* is what `close` waits for there, for people.
+    *durability* is what `close` waits for there, for people, and *kernel_channel* whether requests
+    of the kernel come in through the compiled module.
     """
 
     mountpoint: str
     pid: int
     head: int
     durability: Literal["relaxed", "local", "office", "cloud"] = "local"
+    kernel_channel: bool = False
 
 
 class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields=True):

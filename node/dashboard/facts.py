@@ -215,6 +215,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "mountpoint": mount.hello.mountpoint,
         "pid": mount.hello.pid,
         "durability": mount.hello.durability,
+        "kernel_channel": mount.hello.kernel_channel,
         "head": stats.head,
         "pending": stats.pending,
         "conflicts": stats.conflicts,

@@ -322,7 +322,11 @@ static int open_all(struct channel *channel, int device, int *outside)
 
 static int start_thread(pthread_t *thread, void *(*work)(void *), struct channel *channel)
 {
-    return pthread_create(thread, NULL, work, channel);
+    int error = pthread_create(thread, NULL, work, channel);
+
+    if (!error)
+        pthread_setname_np(*thread, "channel");
+    return error;
 }
 
 static void end_readers(struct channel *channel)
