@@ -35,8 +35,8 @@ def test_c_holds_under_the_sanitizers(name: str, sanitizer: str, tmp_path: Path)
     sources = [path for path in SOURCES.glob("*.c") if path.name != "module.c"]
     subprocess.run(
         [
-            *("gcc", *STRICT, "-O1", "-g", "-pthread", *SANITIZERS[sanitizer], "-I", SOURCES),
-            *("-o", program, TESTS / f"{name}_test.c", *sources),
+            *("gcc", *STRICT, "-O1", "-g", "-pthread", *SANITIZERS[sanitizer], "-I", str(SOURCES)),
+            *("-o", str(program), str(TESTS / f"{name}_test.c"), *map(str, sources)),
         ],
         check=True,
     )
