@@ -57,7 +57,7 @@ cd /
 pid=$(lucidnode status --json | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
 if cat "/proc/$pid/environ"; then exit 1; fi
 kill -9 "$pid"
-until ls "$HOME/drive"; do sleep 0.1; done
+until ls "$HOME/drive/reel"; do sleep 0.1; done
 cat "$HOME/drive/reel/newer"
 lucidnode umount "$HOME/drive"
 lucidnode exit
