@@ -134,21 +134,26 @@ class Replica:
     def take_back(self, lost: Collection[BlockId]) -> list[str]:
         """Undo what names the blocks *lost*, and all that was done after it; see unsynced.py.
 
-        Returns the paths of the files whose content that was, as they were called before. To be
+        Returns the paths of the files whose content that was, as they were last called. To be
         called before anybody uses this replica. Raises NoSpace.
         """
         first, inodes = self._unsynced.doomed(lost)
         if not first:
             return []
-        paths = [self.shown_path(InodeNo(ino)) for ino in sorted(inodes)]
+        paths = self._paths(inodes)
         self._database.take_back(first)
+        paths = self._paths(inodes) | paths
         self._journal = Journal(self._database)
         self._tails.recount_all()
         self._earlier.look_again()
         self._usage = None
         self._stored.clear()
         self._forget_orphans()
-        return sorted(path for path in paths if path)
+        return sorted(paths.values())
+
+    def _paths(self, inodes: Iterable[int]) -> dict[int, str]:
+        """Return the paths of those of *inodes* that have a name."""
+        return {ino: self.shown_path(InodeNo(ino)) for ino in inodes if self.names_of(InodeNo(ino))}
 
     # -- questions ---------------------------------------------------------------------------
 

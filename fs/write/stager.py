@@ -27,6 +27,7 @@ class Stager:
         self._room = room
         self._disk = disk
         self._under_way: dict[BlockId, asyncio.Event] = {}
+        self._making_room = asyncio.Lock()
         self._has_room = False
         """Whether the directory was made durable. It is asked once: each time would be a sync for
         each block, where uploads keep pace and leave it empty."""
@@ -35,9 +36,10 @@ class Stager:
         """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
         loop = asyncio.get_running_loop()
         name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
-        if not self._has_room:
-            await self._run(make_room_for, self._dir, self._keys.project)
-            self._has_room = True
+        async with self._making_room:
+            if not self._has_room:
+                await self._run(make_room_for, self._dir, self._keys.project)
+                self._has_room = True
         await self._put(stage_soon, name.id, ciphertext)
         return name
 

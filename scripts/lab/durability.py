@@ -28,8 +28,7 @@ from statistics import median
 from typing import Any
 
 LUCIDNODE = str(Path(sys.executable).with_name("lucidnode"))
-FILES, SIZE = 5000, 6000
-BIG_MIB = 512
+SIZE = 6000
 LEVELS = ("relaxed", "local")
 SYNCS = "fsync,fdatasync,syncfs,sync_file_range"
 
@@ -74,11 +73,11 @@ class Node:
             self.run("umount", at)
 
 
-def small_files(archive: Path) -> None:
-    """Make the tar file with the small files."""
+def small_files(archive: Path, count: int) -> None:
+    """Make the tar file with *count* small files."""
     chance = Random(1)  # noqa: S311  # the same in each run
     with tarfile.open(archive, "w") as tar:
-        for number in range(FILES):
+        for number in range(count):
             entry = tarfile.TarInfo(f"{number // 500:02}/{number:05}")
             entry.size, entry.mtime = SIZE, 1_700_000_000
             tar.addfile(entry, BytesIO(chance.randbytes(SIZE)))
@@ -119,6 +118,8 @@ def main() -> None:
     """Measure, and print as it comes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     asked = parser.parse_args()
     with (
@@ -127,8 +128,9 @@ def main() -> None:
     ):
         here = Path(ground)
         archive, big = Path(memory, "small.tar"), Path(memory, "big")
-        small_files(archive)
-        big.write_bytes(Random(2).randbytes(BIG_MIB << 20))  # noqa: S311
+        small_files(archive, asked.files)
+        chance = Random(2)  # noqa: S311
+        big.write_bytes(b"".join(chance.randbytes(1 << 20) for _ in range(asked.mib)))
         node = Node(here, Path(memory, "bucket"))
         taken: dict[str, list[float]] = {"plain": [], **{level: [] for level in LEVELS}}
         for number in range(asked.rounds):
@@ -143,7 +145,7 @@ def main() -> None:
         for level in LEVELS:
             for what, command in (
                 ("tar x", ["tar", "xf", str(archive), "-C"]),
-                (f"cp of {BIG_MIB} MiB", ["cp", str(big)]),
+                (f"cp of {asked.mib} MiB", ["cp", str(big)]),
             ):
                 with node.mounted(level) as (at, pid):
                     target = at / f"counted-{level}-{what[:2]}"
@@ -161,7 +163,7 @@ def main() -> None:
                 check=True,
             )
             print(
-                f"dd conv=fsync of {BIG_MIB} MiB, {name}: {time.monotonic() - start:.2f} s, 1 fsync"
+                f"dd conv=fsync of {asked.mib} MiB, {name}: {time.monotonic() - start:.2f} s, 1 fsync"
             )
         node.run("exit")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
@@ -67,6 +69,8 @@ async def started(layer: FileLayer) -> None:
     await layer.files.sync_directory()
     layer.files.unlink(ROOT, b"first")
     await layer.files.sync_directory()
+    for path in (layer.daemon.staging_dir / PROJECT).iterdir():
+        path.unlink()
 
 
 async def saved(layer: FileLayer, name: bytes, content: bytes) -> int:
@@ -152,6 +156,21 @@ async def synced_by_itself(layer: FileLayer, disk: RecordingDisk, count: int) ->
     running.cancel()
 
 
+async def test_a_big_file_costs_one_sync_for_each_block_and_two_more(
+    disk: RecordingDisk,
+) -> None:
+    """Many blocks are on their way at once, the first of a mount among them."""
+    async with file_layer(disk.path, relaxed=True) as layer:
+        layer.daemon.uploads = False
+        _, handle = await layer.create(b"file")
+        before = syncs(disk)
+        await layer.files.write(handle, 0, noise(12 * BLOCK))
+        await layer.files.flush(handle)
+        assert syncs(disk) == before + 1, "the place of the blocks"
+        await layer.files.sync(handle)
+        assert syncs(disk) == before + 1 + 12 + 2
+
+
 async def test_all_that_was_closed_within_a_second_shares_one_sync_of_the_log(
     disk: RecordingDisk,
 ) -> None:
@@ -216,6 +235,9 @@ async def test_while_the_disk_refuses_a_close_waits_for_it_and_says_so(
                 await asyncio.sleep(0.001)
         assert layer.replica.newest_unsynced() == 0
         running.cancel()
+        # Nobody waits for the disk any more.
+        await saved(layer, b"other", noise(BLOCK, "other"))
+        assert layer.replica.newest_unsynced() > 0
 
 
 # -- fsync -----------------------------------------------------------------------------------------
@@ -428,6 +450,42 @@ class Session:
         assert found in self.states[certain : last + 1]
 
 
+async def test_what_a_power_cut_has_left_survives_the_next_one(disk: RecordingDisk) -> None:
+    async with file_layer(disk.path, relaxed=True) as layer:
+        await started(layer)
+        await saved(layer, b"file", noise(2 * BLOCK))
+    async with file_layer(disk.path, boot=AFTER) as again:
+        again.daemon.uploads = False
+        assert again.taken_back == []
+        await again.files.sync_directory()
+        disk.mark("again")
+    for left in poor(disk.up_to("again"), "again"):
+        async with file_layer(left, boot="one more") as last:
+            last.daemon.uploads = False
+            assert await content_of(last, b"file") == noise(2 * BLOCK)
+
+
+async def test_a_file_that_was_deleted_while_open_is_there_again_if_that_is_undone(
+    tmp_path: Path,
+) -> None:
+    """Opening the replica deletes it for good, and that is undone as well."""
+    async with file_layer(tmp_path, relaxed=True) as layer:
+        layer.daemon.uploads = False
+        await layer.files.sync(await saved(layer, b"old", noise(BLOCK, "old")))
+        before = set((tmp_path / "staging" / PROJECT).iterdir())
+        await saved(layer, b"new", noise(BLOCK, "new"))
+        await layer.files.open(layer.files.lookup(ROOT, b"old").ino, os.O_RDONLY)
+        layer.files.unlink(ROOT, b"old")
+    [torn] = set((tmp_path / "staging" / PROJECT).iterdir()) - before
+    torn.chmod(0o600)
+    torn.write_bytes(b"")
+    async with file_layer(tmp_path, boot=AFTER) as again:
+        again.daemon.uploads = False
+        assert again.taken_back == ["new", "old"]
+        assert await content_of(again, b"old") == noise(BLOCK, "old")
+        assert await content_of(again, b"new") == b""
+
+
 # -- the pieces --------------------------------------------------------------------------------------
 
 
@@ -438,4 +496,34 @@ def test_every_table_of_a_replica_can_be_undone(tmp_path: Path) -> None:
     for table, keys in KEYS.items():
         columns = database.rows(f"SELECT name FROM pragma_table_info('{table}')")
         assert tuple(name for (name,) in columns[: len(keys)]) == keys
+    database.close()
+
+
+def test_a_part_that_was_undone_at_once_is_not_undone_again(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "replica.db", bytes(32))
+    with database.transaction():
+        database.change("INSERT INTO orphan VALUES (1)")
+    with database.transaction([BlockId(bytes(32))]):
+        with contextlib.suppress(ValueError), database.attempt():
+            database.change("DELETE FROM orphan")
+            raise ValueError
+        database.change("INSERT INTO orphan VALUES (2)")
+    database.take_back(1)
+    assert database.rows("SELECT ino FROM orphan") == [(1,)]
+    database.close()
+
+
+def test_a_row_that_changed_its_key_and_changed_again_is_as_it_was(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "replica.db", bytes(32))
+    with database.transaction():
+        database.change("INSERT INTO pending VALUES (1, x'01', x'02'), (2, x'03', x'04')")
+    before = database.rows("SELECT * FROM pending ORDER BY id")
+    with database.transaction([BlockId(bytes(32))]):
+        database.change("UPDATE pending SET id = 7 WHERE id = 1")
+        database.change("UPDATE pending SET id = 1, intent = x'05' WHERE id = 2")
+    with database.transaction():
+        database.change("DELETE FROM pending WHERE id = 7")
+        database.change("INSERT INTO pending VALUES (2, x'06', x'07')")
+    database.take_back(1)
+    assert database.rows("SELECT * FROM pending ORDER BY id") == before
     database.close()
