@@ -101,9 +101,10 @@ class LossyWorld(World):
             if self.random.random() < 0.5:
                 await self._rest(present)
             loss = self._lose(earlier)
+            standing = [node for node in present if self._has_to_know(node, loss)]
             if self.random.random() < 0.5:
                 await self._work(self.random.uniform(5.0, 20.0), present)
-            await self._require_told(loss, present)
+            await self._require_told(loss, standing)
             if away is not None:
                 await self._start(away)
                 if self.random.random() < 0.5:
@@ -150,7 +151,7 @@ class LossyWorld(World):
 
     async def _require_told(self, loss: Loss, nodes: list[SoakNode]) -> None:
         """See that every node which stands on what is lost says so while it lasts."""
-        silent = [node for node in nodes if self._has_to_know(node, loss)]
+        silent = list(nodes)
         topics = ("history:", "journal:", "roster-history")
 
         def is_told() -> bool:
