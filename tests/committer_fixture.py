@@ -101,8 +101,9 @@ class Bucket:
 class Daemon:
     """One node's daemon: signs and creates entries, and meets the faults that a test lined up."""
 
-    def __init__(self, bucket: Bucket, seed: bytes) -> None:
+    def __init__(self, bucket: Bucket, seed: bytes, project: ProjectId = PROJECT) -> None:
         self.bucket = bucket
+        self.project = project
         self.seed = seed
         self.public = sodium.signing_public(seed)
         self.device = DeviceId(seed[:16].hex())
@@ -114,7 +115,7 @@ class Daemon:
         self.before_answer: Callable[[], None] | None = None
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
-        assert project == PROJECT
+        assert project == self.project
         self.requests.append((seq, request))
         await asyncio.sleep(0)
         fault = self.faults.pop(0) if self.faults else "none"
@@ -125,7 +126,7 @@ class Daemon:
         if fault == "hang":
             await asyncio.Event().wait()
         body = self.signed(request)
-        if seq > 1 and not self._stands(seq - 1, EntryHeader.parse(body).previous):
+        if not self._is_chained(seq, body):
             return CommitReply("unchained", b"")
         there = self.bucket.entries.setdefault(seq, body)
         if self.before_answer is not None:
@@ -139,7 +140,7 @@ class Daemon:
         return signed(request.unsigned, sodium.sign(self.seed, signing_message(request.unsigned)))
 
     async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
-        assert project == PROJECT
+        assert project == self.project
         self.reads += 1
         await asyncio.sleep(0)
         if not self.reachable:
@@ -148,22 +149,27 @@ class Daemon:
         return self._slot(seq) if glance is None else glance(self._slot(seq))
 
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
-        assert project == PROJECT
+        assert project == self.project
         self.proofs += 1
         await asyncio.sleep(0)
         if not self.reachable:
             raise Unavailable("no route to the bucket")
         return self._slot(seq)
 
-    def _stands(self, seq: int, link: bytes) -> bool:
-        body = self.bucket.entries.get(seq)
-        return body is not None and follows(link, entry_hash(body))
+    def is_next(self, seq: Seq, body: bytes) -> bool:
+        """Tell whether the store would create *body* as entry *seq*."""
+        return seq not in self.bucket.entries and self._is_chained(seq, body)
+
+    def _is_chained(self, seq: int, body: bytes) -> bool:
+        before = self.bucket.entries.get(seq - 1)
+        link = EntryHeader.parse(body).previous
+        return seq == 1 or (before is not None and follows(link, entry_hash(before)))
 
     def _slot(self, seq: int) -> Slot | None:
         body = self.bucket.entries.get(seq)
         if body is None:
             return None
-        return Slot(entry_hash(body), body if is_entry_of(PROJECT, Seq(seq), body) else None)
+        return Slot(entry_hash(body), body if is_entry_of(self.project, Seq(seq), body) else None)
 
 
 class Desk:

@@ -111,8 +111,8 @@ class Tree:
     inodes: dict[int, Inode]
 
     def write_to(self, target: Path) -> None:
-        """Lay the tree down below the new directory *target*."""
-        target.mkdir(parents=True)
+        """Lay the tree down below the empty directory *target*, made if need be."""
+        target.mkdir(parents=True, exist_ok=True)
         self._write(ROOT, target, {})
 
     def _write(self, ino: int, target: Path, done: dict[int, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,11 +12,15 @@ from pathlib import Path
 
 from lucidnode.fs.announcer import Announcer
 from lucidnode.fs.block_files import BlockFiles
+from lucidnode.fs.committer import Committer, JournalService
+from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.file_system import Caller, FileSystem
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.journal_order import OrderedJournal
 from lucidnode.fs.open_files import OpenFiles
 from lucidnode.fs.read_counts import ReadCounts
 from lucidnode.fs.reader import Reader
+from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
@@ -24,6 +29,7 @@ from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
+from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
@@ -80,6 +86,9 @@ class FakeDaemon:
             for block in blocks:
                 self.upload(block)
 
+    async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+        return [block for block in blocks if (self.bucket / block.hex()).exists()]
+
     def upload(self, block: BlockId) -> None:
         """Move a block from staging to the bucket and the cache."""
         path = staged_path(self.staging_dir, PROJECT, block)
@@ -114,6 +123,37 @@ class FakeDaemon:
         return "bucket", None
 
 
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """What a file layer needs to commit and follow, besides its own parts.
+
+    *key_of* gives the public key of a device that may write; *touched* hears what others changed.
+    """
+
+    journal: JournalService
+    device: DeviceId
+    key_of: Callable[[DeviceId], bytes | None]
+    touched: Callable[[Touched], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hooks:
+    """The committer's hooks, as fs/news.py has them, without a kernel."""
+
+    files: FileSystem
+    before_batch: Callable[[], None]
+    tell: Callable[[Touched], None]
+
+    def touched(self, touched: Touched) -> None:
+        self.files.moved(touched.moved)
+        self.files.shifted(touched.shifted)
+        self.files.content_changed(touched.content)
+        self.tell(touched)
+
+    async def refresh_roster(self) -> None:
+        """Everybody is known from the beginning."""
+
+
 @dataclass
 class FileLayer:
     """Everything of one mount above the daemon and below FUSE."""
@@ -131,6 +171,7 @@ class FileLayer:
     unfinished: Unfinished
     group_sync: GroupSync
     taken_back: list[str]
+    committer: Committer | None = None
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -156,17 +197,25 @@ async def file_layer(
     clock: QuickClock | None = None,
     relaxed: bool = False,
     boot: str | None = None,
+    bucket: Path | None = None,
+    replica_path: Path | None = None,
+    commits: Commits | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
-    *boot* is another one after a power cut; None is this machine's.
+    *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
+    blocks are, and *replica_path* the database; both lie in *home* if nothing is said. With
+    *commits* it commits and follows meanwhile.
     """
     blocks_dir, staging_dir = home / "blocks", home / "staging"
-    for directory in (home / "bucket", blocks_dir, staging_dir / PROJECT):
+    bucket = bucket or home / "bucket"
+    for directory in (bucket, blocks_dir, staging_dir / PROJECT):
         directory.mkdir(parents=True, exist_ok=True)
     clock = clock or QuickClock()
-    daemon = FakeDaemon(home / "bucket", blocks_dir, staging_dir)
-    replica = Replica.open(home / "replica.db", KEYS.replica, "studio-a")
+    daemon = FakeDaemon(bucket, blocks_dir, staging_dir)
+    replica_path = replica_path or home / "replica.db"
+    replica = Replica.open(replica_path, KEYS.replica, "studio-a", random_bytes)
     try:
         taken_back = recover(replica, staging_dir, PROJECT, boot)
         with ThreadPoolExecutor(4) as disk:
@@ -245,6 +294,30 @@ async def file_layer(
                         committed=committed,
                         read_only=False,
                     )
+                    committer: Committer | None = None
+                    if commits is not None:
+                        replica.heed(writer.unsaved)
+
+                        def stir() -> None:
+                            assert committer is not None
+                            committer.stir()
+
+                        shipments = Shipments(PROJECT, replica, daemon, unfinished, clock, stir)
+                        committer = Committer(
+                            replica,
+                            OrderedJournal(commits.journal, writer, announcer, clock, tasks),
+                            PROJECT,
+                            EntryCodec(lambda: KEYS, commits.device, commits.key_of, random_bytes),
+                            _Hooks(files, writer.pack_tails, commits.touched),
+                            alerts,
+                            clock,
+                            shipments,
+                            group_sync.before_sending,
+                        )
+                        if relaxed:
+                            tasks.keep("syncing what was closed", group_sync.run)
+                        tasks.keep("committing and following", committer.run)
+                        tasks.keep("asking for what has arrived", shipments.run)
                     writer.resume()
                     yield FileLayer(
                         replica,
@@ -260,6 +333,7 @@ async def file_layer(
                         unfinished,
                         group_sync,
                         taken_back,
+                        committer,
                     )
                     writer.stop()
                     reader.stop_ahead()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a failure can be repeated
+from typing import BinaryIO
 
 import msgspec
 from disk_record import Disk, Mark, Step, Tree, Write, sectors
@@ -29,8 +30,8 @@ class RecordingDisk:
 
     path: Path
     record: Path
-    start: int = 0
-    """How many steps were before the disk was made fresh."""
+    is_full: bool = False
+    _beside: BinaryIO | None = None
 
     def fresh(self) -> None:
         """Empty the disk and forget what was done to it, for another test."""
@@ -39,16 +40,41 @@ class RecordingDisk:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        self.start = 0
-        self.start = len(self.steps())
+        os.truncate(self.record, 0)
+
+    def lay_down(self, tree: Tree) -> None:
+        """Have the disk hold *tree*, all of it for certain, and nothing else."""
+        self.fresh()
+        tree.write_to(self.path)
+        self.sync_everything()
+
+    def sync_everything(self) -> None:
+        """Have all that is on the disk survive a power cut."""
+        for directory, _, files in os.walk(self.path):
+            for name in (*files, "."):
+                opened = os.open(Path(directory, name), os.O_RDONLY)
+                os.fsync(opened)
+                os.close(opened)
 
     def mark(self, text: str) -> None:
         """Record *text* after everything that was done before."""
         os.setxattr(self.path, b"user.mark", text.encode())
 
+    def note(self, step: Step) -> None:
+        """Record *step*, which was done beside this disk, after everything before."""
+        if self._beside is None:
+            self._beside = self.record.open("ab", buffering=0)
+        raw = msgspec.msgpack.encode(step)
+        self._beside.write(len(raw).to_bytes(4, "big") + raw)
+
     def fail_next_sync(self) -> None:
         """Have the next sync of a file with anything to bring down end in EIO, once."""
         os.setxattr(self.path, b"user.fail_sync", b"1")
+
+    def be_full(self, full: bool) -> None:
+        """Have every write end in ENOSPC from now on, or no more."""
+        self.is_full = full
+        os.setxattr(self.path, b"user.full", b"1" if full else b"")
 
     @contextlib.contextmanager
     def faulty(self, fault: str) -> Iterator[None]:
@@ -66,7 +92,7 @@ class RecordingDisk:
             end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
             found.append(msgspec.msgpack.decode(raw[at + 4 : end], type=Step))
             at = end
-        return found[self.start :]
+        return found
 
     def up_to(self, text: str) -> Disk:
         """Return the disk as it was at the last mark *text*."""
@@ -159,5 +185,12 @@ def recording_disk(home: Path) -> Iterator[RecordingDisk]:
         yield disk
     finally:
         server.stdin.close()
-        server.wait(_ENDS_S)
+        try:
+            server.wait(_ENDS_S)
+        except subprocess.TimeoutExpired:
+            # Who failed has files open there still; that failure is what matters.
+            server.kill()
+            server.wait()
         server.stdout.close()
+        if disk._beside is not None:
+            disk._beside.close()

@@ -2,10 +2,11 @@
 
     python recording_disk_server.py MOUNTPOINT RECORD
 
-Each step (tests/disk_record.py) is in the file RECORD before the caller goes on. Three extended
+Each step (tests/disk_record.py) is in the file RECORD before the caller goes on. Extended
 attributes of the highest directory speak to it: `user.mark` has a text recorded, `user.fail_sync`
 has the next sync that has anything of a file to bring down end in EIO. While `user.fault` is a
 number, files cannot be opened to be read for that error; while it is `hang`, opening them lasts.
+While `user.full` is anything, writes end in ENOSPC.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Recorder(pyfuse3.Operations):
         self._unsynced: set[int] = set()
         self._fail_next = False
         self._fault = ""
+        self._full = False
 
     def _note(self, step: Step) -> None:
         raw = msgspec.msgpack.encode(step)
@@ -173,6 +175,8 @@ class Recorder(pyfuse3.Operations):
         return bytes(self._inodes[fh].data[off : off + size])
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
+        if self._full:
+            raise pyfuse3.FUSEError(errno.ENOSPC)
         data, buf = self._inodes[fh].data, bytes(buf)
         data.extend(bytes(max(0, off - len(data))))
         data[off : off + len(buf)] = buf
@@ -216,6 +220,8 @@ class Recorder(pyfuse3.Operations):
                 self._note(Mark(value.decode()))
             case b"user.fail_sync":
                 self._fail_next = True
+            case b"user.full":
+                self._full = bool(value)
             case b"user.fault":
                 self._fault = value.decode()
             case _:

@@ -37,6 +37,14 @@ class Blocks:
         return part
 
 
+def rows_of(replica: Replica) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the replicated tables of *replica*, whole."""
+    return {
+        table: replica._database.rows(f"SELECT * FROM {table} ORDER BY 1, 2")
+        for table in REPLICATED
+    }
+
+
 class Node:
     """One replica and what a mount would do with it."""
 
@@ -160,10 +168,7 @@ class Node:
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return the replicated tables, whole."""
-        database = self.replica._database
-        return {
-            table: database.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in REPLICATED
-        }
+        return rows_of(self.replica)
 
     def check(self) -> None:
         """Assert what is true of every sound tree, whatever happened to it."""

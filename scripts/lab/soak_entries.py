@@ -1,8 +1,9 @@
-"""Three nodes, one journal, and a store that is hostile for a while: what holds when it is over.
+"""Two to five nodes, one journal, and a store that is hostile for a while: what holds after it.
 
 Each seed is one run on virtual time: the nodes' users do random things, faults come and go by
 phases, processes are killed at any await, and what nodes push to each other is lost, late, doubled
-or taken for another's. Then the faults end, and everything must come to rest.
+or taken for another's, or their network is in two parts. Each node has another idea of the time.
+Then the faults end, and everything must come to rest.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 
 from lab.hostile import CATALOGUE, LIES, METHODS, QUIET, Hostility, Method, Rule
 from lab.hostile_bucket import HostileBucket
+from lab.kept_files import KeptFiles
 from lab.soak_node import SoakNode
 from lab.soak_studio import NAMES, device_seed, soak_studio
-from lab.virtual_loop import LoopClock, run_virtual
+from lab.virtual_loop import LoopClock, SkewedClock, run_virtual
 from lucidnode.fs.errors import FileError, ReadOnly
-from lucidnode.fs.replica.inode import ROOT, Kind
-from lucidnode.fs.replica.intents import Create, Forget
+from lucidnode.fs.replica.intents import Forget
 from lucidnode.node.bucket.keys import journal_key, roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.ids import Seq
@@ -78,23 +79,32 @@ class _Watch:
 class World:
     """One run."""
 
-    def __init__(self, directory: Path, seed: int, faults: Sequence[str]) -> None:
+    saves_over = True
+    """Kept files are saved anew, now and then, as editors do."""
+
+    def __init__(
+        self, directory: Path, seed: int, faults: Sequence[str], nodes: int | None = None
+    ) -> None:
+        """*nodes* is how many there are; the seed says so if nothing is said."""
         self.seed = seed
+        self.names = NAMES[: nodes or Random(f"nodes {seed}").randint(2, len(NAMES))]
         self.random = Random(f"world {seed}")
         self.faults = faults
         self.clock = LoopClock()
         self.store = MemoryBucket()
         self.hostility = Hostility(Random(f"hostility {seed}"))
         self.trace: list[str] = []
-        self.keepsakes: dict[bytes, bytes] = {}
-        """Content by name, of files that nobody but their maker touches, once."""
+        self.kept = KeptFiles()
+        self._clocks = {name: SkewedClock(Random(f"clock {name} {seed}")) for name in NAMES}
+        self._apart: frozenset[str] = frozenset()
+        """The nodes in one part of a network that is in two."""
         studio = soak_studio()
         self.project = studio.project_id
         for number, entry in enumerate(studio.entries, start=1):
             self.store.objects[roster_key(Seq(number))] = entry
         self._directory = directory
         self._members = studio.members
-        self._watches = {name: _Watch() for name in NAMES}
+        self._watches = {name: _Watch() for name in self.names}
         self._pushing = True
         self.nodes: list[SoakNode] = []
         self.hits: Counter[str] = Counter()
@@ -108,11 +118,12 @@ class World:
             life.append(self._later.create_task(self._gossip()))
             watching = self._later.create_task(self._watch())
             # Seeds in a row play every fault there is, each before all requests of some node.
-            client = self.random.choice(("*", *NAMES))
+            client = self.random.choice(("*", *self.names))
             await self._phase([Rule(self.faults[self.seed % len(self.faults)], client=client)])
             for _ in range(self.random.randint(*_PHASES) - 1):
                 await self._phase([])
             self.hostility.set([])
+            self._apart = frozenset()
             self._say("world", "faults are over")
             for task in life[:-1]:
                 task.cancel()
@@ -131,7 +142,7 @@ class World:
 
     async def _begin(self) -> None:
         contents: dict[bytes, bytes] = {}
-        for name in NAMES:
+        for name in self.names:
             bucket = HostileBucket(self.store, name, self.hostility, self.clock, self._later)
             node = SoakNode(
                 self._directory,
@@ -141,7 +152,7 @@ class World:
                 membership=self._members[name],
                 project=self.project,
                 bucket=bucket,
-                clock=self.clock,
+                clock=self._clocks[name],
                 contents=contents,
                 announce=self._push,
             )
@@ -164,6 +175,12 @@ class World:
         rules = [*rules, *(self._rule() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3))))]
         self.hostility.set(rules)
         length = self.random.uniform(*_PHASE_S)
+        apart = self.random.sample(self.names, self.random.randrange(len(self.names)))
+        self._apart = frozenset(apart if self.random.random() < 0.3 else ())
+        for name in self.names:
+            if self.random.random() < 0.2:
+                self._clocks[name].set_anew()
+                self.hits["wall clock set"] += 1
         self._say("world", f"for {length:.1f} s: {'; '.join(map(str, rules)) or 'calm'}")
         await self.clock.sleep(length)
 
@@ -183,7 +200,7 @@ class World:
             self.random.choice(("*", "*", "*", "journal/*", "journal/*", "roster/*", "block/*")),
             self.random.choice((1.0, 1.0, 0.5, 0.2)),
             self.random.choice((None, None, None, 1, 3)),
-            self.random.choice(("*", *NAMES)),
+            self.random.choice(("*", *self.names)),
         )
 
     async def _use(self, node: SoakNode) -> None:
@@ -203,23 +220,12 @@ class World:
                 case 1 | 2 | 3:
                     _ = node.mount.start(partial(self._flush, node))
                 case 4 | 5 | 6 | 7:
-                    self._keep(node)
+                    said = self.kept.keep(node, may_save_over=self.saves_over)
+                    self.hits["saved over"] += "saves" in said
+                    self._say(node.name, said)
                 case _:
                     with contextlib.suppress(FileError):
                         node.user.act()
-
-    def _keep(self, node: SoakNode) -> None:
-        """Write a file that must be there in the end."""
-        name = f"keep-{node.name}-{len(self.keepsakes)}".encode()
-        ino = node.user.replica.new_ino()
-        with contextlib.suppress(FileError):
-            node.user.replica.apply(
-                Create(ROOT, name, ino, Kind.FILE, 0o644, 1, 1, node.user.time())
-            )
-            data = b"content of " + name
-            node.user.write(ino, data)
-            self.keepsakes[name] = data
-            self._say(node.name, f"keeps {name.decode()}")
 
     async def _flush(self, node: SoakNode) -> None:
         assert node.mount is not None
@@ -232,7 +238,9 @@ class World:
     def _push(self, sender: SoakNode, seq: Seq) -> None:
         self._say(sender.name, f"committed {seq}")
         for node in self.nodes:
-            if node is not sender and self._pushing:
+            if (node.name in self._apart) != (sender.name in self._apart):
+                self.hits["push cut"] += 1
+            elif node is not sender and self._pushing:
                 _ = self._later.create_task(self._deliver(sender, node, seq))
 
     async def _deliver(self, sender: SoakNode, node: SoakNode, seq: Seq) -> None:
@@ -264,6 +272,8 @@ class World:
         while True:
             await self.clock.sleep(self.random.uniform(1.0, 8.0))
             here, there = self.random.sample(self.nodes, 2)
+            if (here.name in self._apart) != (there.name in self._apart):
+                continue
             if here.daemon and there.daemon and here.daemon_is_up and there.daemon_is_up:
                 there.daemon.events.heads(here.device, here.daemon.journal.newest(8))
                 there.daemon.events.roster_head(here.device, *here.daemon.roster.log_head())
@@ -275,6 +285,8 @@ class World:
             await self.clock.sleep(1.0)
             for node in self.nodes:
                 self._look_at(node, self._watches[node.name])
+                if why := self.kept.contradiction(node):
+                    raise self._broken(why)
                 if node.died:
                     raise self._broken(f"a process ended by itself: {node.died}")
                 if node.stopped:
@@ -347,7 +359,7 @@ class World:
                 raise self._broken(f"{node.name} and {first.name} differ")
             if node.user.replica.head() != first.user.replica.head():
                 raise self._broken(f"{node.name} and {first.name} stand on different heads")
-        for name, data in self.keepsakes.items():
+        for name, data in self.kept.now.items():
             if tree.get(b"/" + name) != data:
                 raise self._broken(f"{name.decode()} is lost")
         self._check_chain()

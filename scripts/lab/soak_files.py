@@ -1,90 +1,64 @@
-"""The file layer under several programs at once, a disk that fills up, and kills at any moment.
+"""Programs at work on the file layer while it commits, another workstation, a full disk, and ends.
 
 Each program owns a part of one file, lines in one log, and a file of its own, so that what it reads
-and what must be left after a kill is known exactly, whatever the others do meanwhile. Everything
-runs on virtual time: threads end in an order that the seed gives.
+and what must be left is known exactly, whatever the others do meanwhile. A life ends at any moment:
+with kill -9, which leaves all that was written, or with a power cut, which leaves what was synced
+and anything of the rest (tests/disk_record.py). Everything runs on virtual time: threads end in an
+order that the seed gives.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import copy
+import gc
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
-from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, QuickClock, file_layer
+from blake3 import blake3
+from committer_fixture import Bucket
+from disk_record import ROOT as ROOT_DIRECTORY
+from disk_record import Disk, Tree
+from file_layer_fixture import BLOCK, ME, PROJECT, Commits, FileLayer, QuickClock, file_layer
+from recording_database import RecordingDatabase, recording_database
+from recording_disk import (
+    RecordingDisk,
+    bytes_only,
+    everything,
+    laid_down,
+    names_only,
+    nothing_loose,
+    recording_disk,
+    some,
+)
+from replica_fixture import rows_of
 
+from lab.file_elsewhere import Door, Elsewhere
+from lab.file_models import PROGRAMS, Program
+from lab.file_programs import Running
 from lab.virtual_loop import LoopClock, run_virtual
-from lucidnode.fs.errors import NoSpace
+from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.node.client.ids import BlockId
 
-PROGRAMS = 4
-LIVES = 3
-STEPS = 60
+LIVES = 4
+STEPS = 250
 """Of each program in one life."""
 
-SLOT = 90_000
-"""Bytes in a row that belong to one program; less than a block, and across its boundaries."""
+OTHER_OUTCOMES = 2
+"""Of a power cut, looked at besides the one that the next life begins with."""
 
-SLOTS = 3
-"""Of each program."""
+_ANOTHER_BOOT = "after the power cut"
 
-_LINE = 40
+MOST_S = 3000.0
+"""Virtual seconds of a life at most; programs are through with their steps long before."""
 
-
-@dataclass
-class Versions:
-    """What a run of bytes may hold after a kill: as acknowledged, and everything written since."""
-
-    now: bytes = b""
-    since: list[bytes] = field(default_factory=lambda: [b""])
-
-    def write(self, offset: int, data: bytes) -> None:
-        old = self.now.ljust(offset, b"\0")
-        self.now = old[:offset] + data + old[offset + len(data) :]
-        self.since.append(self.now)
-
-    def cut(self, size: int) -> None:
-        self.now = self.now[:size].ljust(size, b"\0")
-        self.since.append(self.now)
-
-    def acknowledged(self, at: int) -> None:
-        """Note that what was the version number *at*, or a later one, is there for good."""
-        self.since = self.since[at:]
-
-    def check(self, found: bytes, padded: bool) -> None:
-        """Assert that *found* is made of these; *padded*: zeros may follow, of others' bytes."""
-        if found not in self.since:
-            size = max(map(len, self.since)) if padded else len(found)
-            versions = [each.ljust(size, b"\0") for each in self.since]
-            found = found.ljust(size, b"\0")
-            sizes = [len(each) for each in self.since]
-            assert padded or min(sizes) <= len(found) <= max(sizes), "a size that it never had"
-            for at, byte in enumerate(found[:size]):
-                known = any(byte == each[at] for each in versions if at < len(each))
-                assert known, f"byte {at} was never written so"
-        self.now, self.since = found, [found]
-
-
-@dataclass
-class Program:
-    """One of those at work: what it knows of its own bytes."""
-
-    number: int
-    slots: list[Versions] = field(default_factory=lambda: [Versions() for _ in range(SLOTS)])
-    lines: list[bytes] = field(default_factory=list)
-    lines_sure: int = 0
-    private: Versions | None = None
-    """The content of its own file, None if there is none."""
-    named: bytes = b""
-
-    def offset(self, slot: int) -> int:
-        return (slot * PROGRAMS + self.number) * SLOT
+REST_S = 600.0
+"""Virtual seconds in which everything must be committed and seen, in the end."""
 
 
 class VirtualClock(QuickClock):
@@ -103,270 +77,253 @@ class VirtualClock(QuickClock):
 class World:
     """One seed."""
 
-    def __init__(self, seed: int, home: Path) -> None:
+    def __init__(
+        self, seed: int, home: Path, disk: RecordingDisk, database: RecordingDatabase
+    ) -> None:
         self.chance = Random(f"files {seed}")
-        self.home = home
+        self.disk = disk
+        self.database = database
+        self.home = disk.path / "home"
+        self.bucket = home / "bucket"
+        self.bucket.mkdir()
         self.programs = [Program(number) for number in range(PROGRAMS)]
         self.happened: Counter[str] = Counter()
+        entries = Bucket()
+        self.door = Door(entries, "a", self.bucket, Random(f"door a {seed}"))
+        there = Door(entries, "b", self.bucket, Random(f"door b {seed}"))
+        self.elsewhere = Elsewhere(home, there, self.bucket, seed)
+        self.devices = {door.device: door.public for door in (self.door, there)}
+        self.elsewhere.devices.update(self.devices)
+        self.relaxed = seed % 3 == 0
+        self.boot: str | None = None
+        self.shared = InodeNo(0)
+        """The file with our version of what all programs share."""
 
     async def run(self) -> None:
-        """Live, be killed, look what is there, and go on."""
-        for life in range(LIVES):
-            limit = self.chance.choice([1 << 40, 4 * BLOCK, 2 * BLOCK])
-            buffered = self.chance.choice([1 << 26, 4 * BLOCK])
-            async with file_layer(
-                self.home, staging_limit=limit, max_buffered=buffered, clock=VirtualClock()
-            ) as layer:
-                if life == 0:
-                    for name in (b"shared", b"log"):
-                        layer.files.make(ROOT, name, 0o100644, ME)
-                else:
-                    await self._look(layer)
-                await self._live(layer)
-        async with file_layer(self.home, clock=VirtualClock()) as layer:
-            await self._look(layer)
+        """Live, end, look what is there, and go on; in the end all must have got everywhere."""
+        other = asyncio.ensure_future(self.elsewhere.run())
+        try:
+            for life in range(LIVES):
+                async with self._layer() as layer:
+                    if life == 0:
+                        await self._begin(layer)
+                    else:
+                        await self._look(layer, self.programs)
+                    left, is_cut = await self._live(layer)
+                await self._end(left, is_cut)
+            async with self._layer() as layer:
+                await self._look(layer, self.programs)
+                await self._come_to_rest(layer)
+        finally:
+            other.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await other
+        self.elsewhere.node.close()
+        self.happened += self.door.happened + self.elsewhere.door.happened
 
-    async def _live(self, layer: FileLayer) -> None:
-        """Run all programs until they are through, or killed amid their work."""
+    @contextlib.asynccontextmanager
+    async def _layer(self) -> AsyncIterator[FileLayer]:
+        """Open the file layer as the disk is now."""
+        async with file_layer(
+            self.home,
+            staging_limit=self.chance.choice([1 << 40, 4 * BLOCK, 2 * BLOCK]),
+            max_buffered=self.chance.choice([1 << 26, 4 * BLOCK]),
+            clock=VirtualClock(),
+            relaxed=self.relaxed,
+            boot=self.boot,
+            bucket=self.bucket,
+            replica_path=self.database.directory / "replica.db",
+            commits=Commits(self.door, self.door.device, self.devices.get, self._touched),
+            random_bytes=self.chance.randbytes,
+        ) as layer:
+            yield layer
+            failed = [each for each in layer.alerts.current() if each.topic.startswith("work:")]
+            assert not failed, f"some work failed: {failed}"
+
+    def _touched(self, touched: Touched) -> None:
+        self.happened["entries of others"] += 1
+        self.happened["moved into a conflict copy"] += len(touched.moved)
+        self.shared = touched.moved.get(self.shared, self.shared)
+
+    async def _begin(self, layer: FileLayer) -> None:
+        self.shared = layer.files.make(ROOT, b"shared", 0o100644, ME).ino
+        layer.files.make(ROOT, b"log", 0o100644, ME)
+        await layer.files.sync_directory()
+        self.disk.sync_everything()
+
+    # -- a life and its end ------------------------------------------------------------------
+
+    async def _live(self, layer: FileLayer) -> tuple[Disk, bool]:
+        """Run all programs until they are through, or ended amid their work.
+
+        Returns the disk as it was then, and whether the power was cut.
+        """
         layer.daemon.uploads = self.chance.random() < 0.5
         at_work = [
-            asyncio.ensure_future(Run(self, layer, program).steps()) for program in self.programs
-        ]
-        shipping = asyncio.ensure_future(self._ship(layer))
-        try:
-            kill_after = self.chance.choice([0.5, 30.0, 1e6])
-            done, _ = await asyncio.wait(
-                at_work, timeout=kill_after, return_when=asyncio.FIRST_EXCEPTION
+            asyncio.ensure_future(
+                Running(
+                    layer,
+                    program,
+                    lambda: self.shared,
+                    Random(self.chance.random()),
+                    self.happened,
+                ).steps(STEPS)
             )
-            self.happened["kills"] += len(done) < len(at_work)
+            for program in self.programs
+        ]
+        around = [asyncio.ensure_future(each) for each in (self._ship(layer), self._weather())]
+        try:
+            end_after = self.chance.choice([3.0, 30.0, 100.0, MOST_S]) * self.chance.random()
+            done, waiting = await asyncio.wait(
+                at_work, timeout=end_after, return_when=asyncio.FIRST_EXCEPTION
+            )
+            is_cut = self.chance.random() < 0.7
+            self.happened["power cuts" if is_cut else "kills"] += 1
+            self.happened["ended amid work"] += bool(waiting)
+            self.disk.mark("the end")
+            for task in done:
+                task.result()
         finally:
-            for task in [*at_work, shipping]:
+            self.disk.be_full(False)
+            for task in [*at_work, *around]:
                 task.cancel()
-            for task in [*at_work, shipping]:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.wait([*at_work, *around])
+        return self.disk.up_to("the end"), is_cut
 
     async def _ship(self, layer: FileLayer) -> None:
-        """Let what is staged leave, now and then: a full disk passes."""
+        """Let what is staged leave, now and then: full staging passes."""
         while True:
             stuck = self.chance.random() < 0.3
             await asyncio.sleep(40.0 if stuck else self.chance.uniform(0.05, 1.0))
-            for path in list((self.home / "staging" / PROJECT).iterdir()):
-                if not path.name.startswith("."):
-                    layer.daemon.upload(BlockId(bytes.fromhex(path.name)))
+            self._upload(layer)
 
-    async def _look(self, layer: FileLayer) -> None:
-        """Assert that what was acknowledged is there."""
-        shared = await layer.contents(layer.files.lookup(ROOT, b"shared").ino)
+    def _upload(self, layer: FileLayer) -> None:
+        for path in sorted((self.home / "staging" / PROJECT).iterdir()):
+            if not path.name.startswith("."):
+                layer.daemon.upload(BlockId(bytes.fromhex(path.name)))
+
+    async def _weather(self) -> None:
+        """Have the disk be full, and the bucket away, for a while each."""
+        while True:
+            await asyncio.sleep(self.chance.expovariate(1 / 4))
+            match self.chance.randrange(3):
+                case 0:
+                    self.disk.be_full(True)
+                    self.happened["full disks"] += 1
+                    await asyncio.sleep(self.chance.choice([0.01, 0.1, 3.0, 20.0]))
+                    self.disk.be_full(False)
+                case 1:
+                    door = self.chance.choice([self.door, self.elsewhere.door])
+                    door.reachable = False
+                    self.happened["bucket away"] += 1
+                    await asyncio.sleep(self.chance.uniform(0.1, 10.0))
+                    door.reachable = True
+                case _:
+                    pass
+
+    async def _end(self, left: Disk, is_cut: bool) -> None:
+        """Have the disk hold what that end leaves; look at other things that it may leave."""
+        self.boot = _ANOTHER_BOOT if is_cut else None
+        self.door.reachable = self.elsewhere.door.reachable = True
+        outcomes = [self._outcome(left, is_cut) for _ in range(1 + OTHER_OUTCOMES * is_cut)]
+        for tree in outcomes[1:]:
+            with laid_down(tree) as elsewhere:
+                async with file_layer(
+                    elsewhere / "home",
+                    clock=VirtualClock(),
+                    boot=_ANOTHER_BOOT,
+                    bucket=self.bucket,
+                    replica_path=elsewhere / "replica" / "replica.db",
+                ) as layer:
+                    layer.daemon.uploads = False
+                    await self._look(layer, copy.deepcopy(self.programs))
+        self.database.lay_down(outcomes[0])
+        self._drop_torn(self.home)
+        if not is_cut:
+            for program in self.programs:
+                del program.own[:-1]
+
+    def _outcome(self, left: Disk, is_cut: bool) -> Tree:
+        """Return what that end may leave, with an empty cache."""
+        loose = [nothing_loose, names_only, bytes_only, some(self.chance.random())]
+        tree = left.after_power_cut(self.chance.choice(loose) if is_cut else everything)
+        home = tree.inodes[tree.inodes[ROOT_DIRECTORY].names[b"home"]]
+        home.names.pop(b"blocks", None)
+        return tree
+
+    @staticmethod
+    def _drop_torn(home: Path) -> None:
+        """Drop staged blocks that are not whole, as uploads do: no one was promised anything."""
+        for path in (home / "staging" / PROJECT).glob("*"):
+            if blake3(path.read_bytes()).hexdigest() != path.name:
+                path.unlink()
+
+    # -- what must hold ----------------------------------------------------------------------
+
+    async def _look(self, layer: FileLayer, programs: list[Program]) -> None:
+        """Assert that what was acknowledged is there; have *programs* go on from it."""
+        self.shared = await self._ours(layer, programs)
         log = await layer.contents(layer.files.lookup(ROOT, b"log").ino)
-        for program in self.programs:
-            for slot, versions in enumerate(program.slots):
-                at = program.offset(slot)
-                versions.check(shared[at : at + SLOT], padded=True)
-            places = [log.find(line) for line in program.lines[: program.lines_sure]]
-            assert -1 not in places, "an acknowledged line is gone"
-            assert places == sorted(places), "lines changed their order"
-            assert all(log.count(line) <= 1 for line in program.lines), "a line twice"
-            program.lines_sure = len(program.lines) if log.endswith(b"\n") else program.lines_sure
-            program.lines = [line for line in program.lines if line in log]
-            program.lines_sure = len(program.lines)
-            if program.private is not None:
-                ino = layer.files.lookup(ROOT, program.named).ino
-                program.private.check(await layer.contents(ino), padded=False)
+        for program in programs:
+            program.check_log(log)
+            own = layer.replica.lookup(ROOT, program.own_name)
+            program.check_own(None if own is None else await layer.contents(own.ino))
 
+    async def _ours(self, layer: FileLayer, programs: list[Program]) -> InodeNo:
+        """Return the file with all that the programs have in `shared`: it, or a conflict copy."""
+        whys = []
+        for name, attributes in layer.replica.list_names(ROOT):
+            if not name.startswith(b"shared"):
+                continue
+            found = await layer.contents(attributes.ino)
+            contradictions = [each.shared_contradiction(found) for each in programs]
+            if not any(contradictions):
+                for program in programs:
+                    program.found_shared(found)
+                return attributes.ino
+            whys.append((name, [why for why in contradictions if why]))
+        raise AssertionError(f"nowhere is all that was acknowledged: {whys}")
 
-class Run:
-    """A program in one life."""
+    async def _come_to_rest(self, layer: FileLayer) -> None:
+        """Assert that both workstations end with the same, and that every line is in the log."""
+        assert layer.committer is not None
+        other = self.elsewhere.node
+        self.elsewhere.append()
+        until = LoopClock().boot() + REST_S
+        self.elsewhere.is_used = False
+        while not self._is_at_rest(layer):
+            self._upload(layer)
+            await asyncio.sleep(1.0)
+            assert until > LoopClock().boot(), (
+                f"no rest: {layer.replica.head()} with {layer.replica.pending()}, "
+                f"{other.replica.head()} with {other.replica.pending()}"
+            )
+        await self._look(layer, self.programs)
+        other.check()
+        assert rows_of(layer.replica) == other.rows(), "the replicas differ"
+        log = await layer.contents(layer.files.lookup(ROOT, b"log").ino)
+        for line in self.elsewhere.lines:
+            assert log.count(line) == 1, f"{line!r} is {log.count(line)} times in the log"
+        self.happened["entries"] += layer.replica.head().seq
 
-    def __init__(self, world: World, layer: FileLayer, program: Program) -> None:
-        self._world = world
-        self._layer = layer
-        self._files = layer.files
-        self._program = program
-        self._chance = Random(world.chance.random())
-        self._shared = self._log = self._own = 0
-        self._ino = InodeNo(0)
-        self._syncing: asyncio.Task[None] | None = None
-
-    async def steps(self) -> None:
-        """Do STEPS random things; a full disk ends none of them but the one it meets."""
-        self._shared = await self._opened(b"shared")
-        self._log = await self._opened(b"log", os.O_APPEND)
-        if self._program.private is not None:
-            self._own = await self._opened(self._program.named)
-            self._ino = self._files.lookup(ROOT, self._program.named).ino
-        try:
-            await self._act()
-        finally:
-            if self._syncing is not None:
-                self._syncing.cancel()
-
-    async def _act(self) -> None:
-        for _ in range(STEPS):
-            name = self._chance.choice(_ACTIONS)
-            try:
-                await getattr(self, f"_{name}")()
-            except NoSpace:
-                self._world.happened["no space"] += 1
-            self._world.happened[name] += 1
-            rest = self._chance.random()
-            if rest < 0.3:
-                await asyncio.sleep(40.0 if rest < 0.01 else self._chance.random() * 0.1)
-
-    async def _opened(self, name: bytes, flags: int = 0) -> int:
-        handle, _ = await self._files.open(self._files.lookup(ROOT, name).ino, os.O_RDWR | flags)
-        return handle
-
-    # -- the shared file ---------------------------------------------------------------------
-
-    def _somewhere(self) -> tuple[Versions, int, int, bytes]:
-        slot = self._chance.randrange(SLOTS)
-        offset = self._chance.randrange(SLOT)
-        size = min(self._chance.choice([1, 100, 5000, SLOT]), SLOT - offset)
-        data = bytes([self._chance.randrange(1, 256)]) * size
-        return self._program.slots[slot], self._program.offset(slot), offset, data
-
-    async def _write(self) -> None:
-        versions, base, offset, data = self._somewhere()
-        await self._files.write(self._shared, base + offset, data)
-        versions.write(offset, data)
-
-    async def _late_write(self) -> None:
-        """Come in as a page of a map does, whose handle is closed."""
-        versions, base, offset, data = self._somewhere()
-        ino = self._files.lookup(ROOT, b"shared").ino
-        await self._layer.writer.write(ino, base + offset, data)
-        versions.write(offset, data)
-
-    async def _read(self) -> None:
-        slot = self._chance.randrange(SLOTS)
-        versions, base = self._program.slots[slot], self._program.offset(slot)
-        found = bytes(await self._files.read(self._shared, base, len(versions.now)))
-        assert found.ljust(len(versions.now), b"\0") == versions.now, "not what was written"
-
-    async def _sync(self) -> None:
-        marks = [len(versions.since) - 1 for versions in self._program.slots]
-        await self._files.sync(self._shared)
-        for versions, mark in zip(self._program.slots, marks, strict=True):
-            versions.acknowledged(mark)
-
-    async def _reopen(self) -> None:
-        marks = [len(versions.since) - 1 for versions in self._program.slots]
-        await self._files.flush(self._shared)
-        self._files.release(self._shared)
-        for versions, mark in zip(self._program.slots, marks, strict=True):
-            versions.acknowledged(mark)
-        self._shared = await self._opened(b"shared")
-
-    async def _pack(self) -> None:
-        self._layer.writer.pack_tails()
-
-    # -- the log -----------------------------------------------------------------------------
-
-    async def _append(self) -> None:
-        word = f"{self._program.number} {self._chance.getrandbits(64):016x} ".encode()
-        line = word.ljust(_LINE - 1, b".") + b"\n"
-        await self._files.write(self._log, 0, line)
-        self._program.lines.append(line)
-
-    async def _sync_log(self) -> None:
-        sure = len(self._program.lines)
-        await self._files.sync(self._log)
-        self._program.lines_sure = max(sure, self._program.lines_sure)
-
-    # -- the file of its own -----------------------------------------------------------------
-
-    async def _make(self) -> None:
-        """Save as editors do: a new file, under another name at first, over the old one."""
-        name = b"new-%d" % self._program.number
-        made = self._files.make(ROOT, name, 0o100644, ME)
-        handle, _ = await self._files.open(made.ino, os.O_RDWR)
-        content = Versions()
-        try:
-            for _ in range(3):
-                data = self._chance.randbytes(self._chance.choice([50, 4000, BLOCK]))
-                at = len(content.now)
-                await self._files.write(handle, at, data)
-                content.write(at, data)
-            mark = len(content.since) - 1
-            await self._files.sync(handle)
-            content.acknowledged(mark)
-            await self._synced()
-        except BaseException:
-            self._files.release(handle)
-            self._files.unlink(ROOT, name)
-            raise
-        # No await from here on: a kill must not part the name from what is known of it.
-        final = b"own-%d" % self._program.number
-        self._files.rename(ROOT, name, ROOT, final, 0)
-        if self._program.private is not None:
-            self._files.release(self._own)
-        self._own, self._ino = handle, made.ino
-        self._program.private, self._program.named = content, final
-
-    async def _private_write(self) -> None:
-        content = self._program.private
-        if content is not None:
-            offset = self._chance.randrange(len(content.now) + 3000)
-            data = self._chance.randbytes(self._chance.choice([1, 900, 70_000, BLOCK, 2 * BLOCK]))
-            await self._files.write(self._own, offset, data)
-            content.write(offset, data)
-
-    async def _truncate(self) -> None:
-        content = self._program.private
-        if content is not None:
-            size = self._chance.randrange(len(content.now) + 100)
-            await self._layer.writer.truncate(self._ino, size)
-            content.cut(size)
-
-    async def _private_read(self) -> None:
-        content = self._program.private
-        if content is not None:
-            assert bytes(await self._files.read(self._own, 0, 1 << 40)) == content.now
-
-    async def _private_sync(self) -> None:
-        """Begin to sync, and write on meanwhile."""
-        content = self._program.private
-        if content is not None:
-            await self._synced()
-            self._syncing = asyncio.ensure_future(self._sync_private(content, self._own))
-            await asyncio.sleep(0)
-
-    async def _sync_private(self, content: Versions, handle: int) -> None:
-        newest = content.since[-1]
-        try:
-            await self._files.sync(handle)
-        except NoSpace:
-            self._world.happened["no space"] += 1
-        else:
-            content.acknowledged(next(at for at, it in enumerate(content.since) if it is newest))
-
-    async def _synced(self) -> None:
-        """Let a sync that was begun end: before its handle is closed, and before the next."""
-        if self._syncing is not None:
-            await self._syncing
-
-    async def _remove(self) -> None:
-        if self._program.private is not None:
-            await self._synced()
-            self._files.unlink(ROOT, self._program.named)
-            self._files.release(self._own)
-            self._program.private = None
-
-
-_ACTIONS = (
-    ["write"] * 8
-    + ["late_write", "sync", "reopen", "append", "append", "sync_log", "pack", "make"]
-    + ["read"] * 3
-    + ["private_write"] * 4
-    + ["private_read", "private_sync"] * 2
-    + ["truncate", "remove"]
-)
+    def _is_at_rest(self, layer: FileLayer) -> bool:
+        last = len(self.door.bucket.entries)
+        return all(
+            not replica.has_work() and replica.head().seq == last
+            for replica in (layer.replica, self.elsewhere.node.replica)
+        )
 
 
 def run_seed(seed: int) -> Counter[str]:
     """Play one run; raises AssertionError where something does not hold."""
-    with tempfile.TemporaryDirectory(prefix="lucid-files-", dir="/dev/shm") as home:
-        world = World(seed, Path(home))
+    with (
+        tempfile.TemporaryDirectory(prefix="lucid-files-", dir="/dev/shm") as home,
+        recording_disk(Path(home)) as disk,
+        recording_database(Path(home, "replica"), disk) as database,
+    ):
+        world = World(seed, Path(home), disk, database)
         run_virtual(world.run, seed)
-    return world.happened
+        happened = world.happened
+        del world
+        gc.collect()  # files that are held open keep the disk from being unmounted
+    return happened

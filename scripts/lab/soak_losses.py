@@ -82,6 +82,8 @@ class SoakAccess:
 class LossyWorld(World):
     """One run."""
 
+    saves_over = False
+
     _before: Mapping[str, bytes]
     _lives = 0
 
@@ -273,7 +275,7 @@ class LossyWorld(World):
         for node in others:
             if node.user.rows() != first.user.rows():
                 raise self._broken(f"{node.name} and {first.name} differ")
-        for name, data in self.keepsakes.items():
+        for name, data in self.kept.now.items():
             if data not in tree.values():
                 raise self._broken(f"{name.decode()} is lost")
 
@@ -308,4 +310,4 @@ def run_seed(seed: int) -> Counter[str]:
         prefix="lucidnode-soak-", dir=memory if memory.is_dir() else None
     ) as name:
         directory = Path(name)
-        return run_virtual(lambda: LossyWorld(directory, seed, ()).losses(), seed)
+        return run_virtual(lambda: LossyWorld(directory, seed, (), nodes=3).losses(), seed)

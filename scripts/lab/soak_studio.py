@@ -17,7 +17,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import entry_hash
 
-NAMES = ("a", "b", "c")
+NAMES = ("a", "b", "c", "d", "e")
 
 _FILE = Path(__file__).with_name("soak_studio.msgpack")
 
@@ -42,7 +42,7 @@ def device_seed(name: str) -> bytes:
 
 @cache
 def soak_studio() -> SoakStudio:
-    """Return the studio: a founded it, b and c are editors."""
+    """Return the studio: a founded it, the others are editors."""
     return msgspec.msgpack.decode(_FILE.read_bytes(), type=SoakStudio)
 
 

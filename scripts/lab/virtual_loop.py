@@ -136,6 +136,26 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
+class SkewedClock(LoopClock):
+    """The clock of one workstation: it started at another time, and its wall clock is set anew."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._up_s = random.uniform(0.0, 1e6)
+        self.set_anew()
+
+    def set_anew(self) -> None:
+        """Have the wall clock jump, by as much as an hour to either side of the true time."""
+        most_s = self._random.choice([0.0, 1.0, 60.0, 3600.0])
+        self._skew_ns = int(self._random.uniform(-most_s, most_s) * 1e9)
+
+    def boot(self) -> float:
+        return super().boot() + self._up_s
+
+    def wall_ns(self) -> int:
+        return WALL_START_NS + int(super().boot() * 1e9) + self._skew_ns
+
+
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], seed: int | str) -> T:
     """Run *main()* to its end on a loop of its own."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(seed)) as runner:

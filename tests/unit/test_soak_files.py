@@ -1,4 +1,4 @@
-"""Several programs at once on the file layer, a full disk, kills: what was acknowledged is there."""
+"""Programs at once on the file layer, a full disk, kills and power cuts: what was promised stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from lab.soak_files import run_seed
 
-SEEDS = (1, 3, 5)
+SEEDS = (0, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -17,14 +17,11 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "lucidnode")
 
 
-def test_the_same_seed_gives_the_same_run() -> None:
-    assert run_seed(3) == run_seed(3)
-
-
-def test_whatever_programs_do_at_once_what_was_acknowledged_outlives_a_kill() -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_whatever_programs_do_at_once_what_was_acknowledged_outlives_kills_and_power_cuts() -> None:
     happened: Counter[str] = Counter()
     for seed in SEEDS:
         happened += run_seed(seed)
-    assert happened["kills"]
-    assert happened["no space"]
-    assert happened["sync"]
+    wanted = {"power cuts", "full disks", "no space", "sync", "moved into a conflict copy"}
+    assert not wanted - set(happened), "some of it never happened"

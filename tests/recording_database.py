@@ -1,0 +1,179 @@
+"""SQLite's files of one directory, recorded beside a recording disk, in the same order of steps.
+
+Each page that SQLite writes through a real mount costs the mount's server, and a soak writes
+millions. So its files lie in an ordinary directory, and are recorded where SQLite writes them: what
+they then hold is read back below the cipher. Their names count as synced; that of a new log is
+looked after in tests/unit/test_power_cut.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+from disk_record import ROOT, Cut, Inode, Make, Step, Sync, Tree, Unlink, Write
+from recording_disk import RecordingDisk
+
+_DIRECTORY = 1 << 32
+"""The inode of the directory in the record; those of its files follow."""
+
+_SHARED_MEMORY = "-shm"
+"""Ending of what is no file, but memory of the processes that have a database open."""
+
+
+class RecordingDatabase:
+    """Records *directory* as `NAME` in the highest directory of *disk*."""
+
+    NAME = b"replica"
+
+    def __init__(self, directory: Path, disk: RecordingDisk) -> None:
+        self.directory = directory
+        self._disk = disk
+        self._inodes: dict[str, int] = {}
+        self._last = _DIRECTORY
+        directory.mkdir()
+        self._note_directory()
+
+    @property
+    def is_full(self) -> bool:
+        return self._disk.is_full
+
+    def lay_down(self, tree: Tree) -> None:
+        """Have directory and disk hold *tree*, all of it for certain, and nothing else."""
+        inodes, highest = tree.inodes, tree.inodes[ROOT]
+        names = {name: ino for name, ino in highest.names.items() if name != self.NAME}
+        self._disk.lay_down(Tree({**inodes, ROOT: Inode(highest.mode, names=names)}))
+        shutil.rmtree(self.directory)
+        self.directory.mkdir()
+        self._inodes.clear()
+        self._note_directory()
+        for name, ino in inodes[highest.names[self.NAME]].names.items():
+            path = self.directory / os.fsdecode(name)
+            path.write_bytes(inodes[ino].data)
+            self.opened(path)
+            self.wrote(path, 0, bytes(inodes[ino].data))
+            self.synced(path)
+
+    def _note_directory(self) -> None:
+        self._disk.note(Make(ROOT, self.NAME, _DIRECTORY, 0o040700))
+        self._disk.note(Sync(ROOT, data_only=False))
+
+    # -- what SQLite does --------------------------------------------------------------------
+
+    def holds(self, path: str) -> bool:
+        """Tell whether *path* is recorded here."""
+        return Path(path).parent == self.directory and not path.endswith(_SHARED_MEMORY)
+
+    def opened(self, path: Path) -> None:
+        if path.name not in self._inodes:
+            self._last += 1
+            self._inodes[path.name] = self._last
+            self._disk.note(Make(_DIRECTORY, os.fsencode(path.name), self._last, 0o100600))
+            self._disk.note(Sync(_DIRECTORY, data_only=False))
+
+    def wrote(self, path: Path, offset: int, data: bytes) -> None:
+        self._note(path, lambda ino: Write(ino, offset, data))
+
+    def cut(self, path: Path, size: int) -> None:
+        self._note(path, lambda ino: Cut(ino, size))
+
+    def synced(self, path: Path) -> None:
+        self._note(path, lambda ino: Sync(ino, data_only=True))
+
+    def deleted(self, path: Path) -> None:
+        if self._inodes.pop(path.name, None) is not None:
+            self._disk.note(Unlink(_DIRECTORY, os.fsencode(path.name)))
+
+    def _note(self, path: Path, step: Callable[[int], Step]) -> None:
+        ino = self._inodes.get(path.name)
+        if ino is not None:
+            self._disk.note(step(ino))
+
+
+class _File(apsw.VFSFile):
+    """A file of a recorded database."""
+
+    def __init__(
+        self,
+        below: str,
+        name: str | apsw.URIFilename | None,
+        flags: list[int],
+        record: RecordingDatabase,
+    ) -> None:
+        super().__init__(below, name, flags)
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._record = record if path and record.holds(path) else None
+        self._path = Path(path or "")
+        if self._record is not None:
+            self._raw = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._record.opened(self._path)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  # SQLite's name
+        if self._record is not None and self._record.is_full:
+            raise apsw.FullError("no space left on the device")
+        super().xWrite(data, offset)
+        if self._record is not None:
+            self._record.wrote(self._path, offset, os.pread(self._raw, len(data), offset))
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        super().xTruncate(newsize)
+        if self._record is not None:
+            self._record.cut(self._path, newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        super().xSync(flags)
+        if self._record is not None:
+            self._record.synced(self._path)
+
+    def xClose(self) -> None:  # noqa: N802
+        if self._record is not None:
+            os.close(self._raw)
+            self._record = None
+        super().xClose()
+
+
+class _Files(apsw.VFS):
+    """SQLite's door to the disk, with a record of one directory."""
+
+    def __init__(self, below: str, record: RecordingDatabase) -> None:
+        super().__init__("recording", below, makedefault=True)
+        self._below, self._record = below, record
+
+    def xOpen(  # noqa: N802
+        self, name: str | apsw.URIFilename | None, flags: list[int]
+    ) -> apsw.VFSFile:
+        return _File(self._below, name, flags, self._record)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        super().xDelete(filename, syncdir)
+        if self._record.holds(filename):
+            self._record.deleted(Path(filename))
+
+
+@contextlib.contextmanager
+def recording_database(directory: Path, disk: RecordingDisk) -> Iterator[RecordingDatabase]:
+    """Record what is done to databases in the new *directory* from now on.
+
+    Their syncs are recorded where the process asks the kernel for them: the replica syncs its log
+    itself, beside SQLite.
+    """
+    record, below = RecordingDatabase(directory, disk), apsw.vfs_names()[0]
+    files, kernel = _Files(below, record), os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        kernel(file)
+        path = f"/proc/self/fd/{file}"
+        if record.holds(name := str(Path(path).readlink())):
+            record.synced(Path(name))
+
+    os.fdatasync = fdatasync  # type: ignore[assignment]  # takes what we give it
+    try:
+        yield record
+    finally:
+        os.fdatasync = kernel
+        files.unregister()
+        apsw.set_default_vfs(below)
