@@ -326,10 +326,10 @@ class FileSystem:
         self._check_writable()
         file = self._open.file(handle)
         file.wrote = True
+        # That may take a while, and a conflict move the handle: which file it is is asked after it.
+        await self._writer.room_for(len(data))
         self._brought_back(file.ino)
         await self._writer.write(file.ino, None if file.appends else offset, data)
-        # It may have waited for room, and the file have been deleted meanwhile: no await here.
-        self._brought_back(file.ino)
         return len(data)
 
     async def flush(self, handle: int) -> None:

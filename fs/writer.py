@@ -148,8 +148,7 @@ class Writer:
         Waits while too much is unsaved; raises NoSpace when it cannot be saved, FileMissing for
         the end of a file that is gone, and FileTooBig past the end of the largest file.
         """
-        if self._buffered + len(data) > self._max_buffered:
-            await self._make_room(len(data))
+        await self.room_for(len(data))
         # No await from here on: two who append at once must not find the same end.
         appends = offset is None
         if offset is None:
@@ -167,6 +166,14 @@ class Writer:
         self.written += len(data)
         if not file.lock.locked():
             self._seal_ready(file, offset)
+
+    async def room_for(self, size: int) -> None:
+        """Return once *size* bytes more may be written; a `write` that follows at once waits no more.
+
+        Raises NoSpace when what is unsaved cannot be saved.
+        """
+        if self._buffered + size > self._max_buffered:
+            await self._make_room(size)
 
     async def truncate(self, ino: InodeNo, size: int) -> None:
         """Set the file's size, saved and unsaved bytes alike."""

@@ -352,3 +352,20 @@ async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until
         assert layer.replica.packs() == {}
         assert not layer.alerts.is_on("packs")
         assert layer.alerts.current() == []
+
+
+async def test_a_write_that_waited_for_room_goes_where_a_conflict_has_moved_its_handle(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path, max_buffered=2 * BLOCK) as layer:
+        _, other = await layer.create(b"other")
+        theirs, handle = await layer.create(b"file")
+        ours = layer.files.make(ROOT, b"file (conflict)", 0o100644, ME).ino
+        await layer.files.write(other, 0, bytes(2 * BLOCK))
+        writing = asyncio.ensure_future(layer.files.write(handle, 0, b"ours"))
+        await asyncio.sleep(0)
+        assert not writing.done()
+        layer.files.moved({theirs: ours})
+        await writing
+        assert await layer.contents(ours) == b"ours"
+        assert await layer.contents(theirs) == b""
