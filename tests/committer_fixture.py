@@ -126,7 +126,7 @@ class Daemon:
         if fault == "hang":
             await asyncio.Event().wait()
         body = self.signed(request)
-        if not self._is_chained(seq, body):
+        if not self.is_chained(seq, body):
             return CommitReply("unchained", b"")
         there = self.bucket.entries.setdefault(seq, body)
         if self.before_answer is not None:
@@ -158,9 +158,10 @@ class Daemon:
 
     def is_next(self, seq: Seq, body: bytes) -> bool:
         """Tell whether the store would create *body* as entry *seq*."""
-        return seq not in self.bucket.entries and self._is_chained(seq, body)
+        return seq not in self.bucket.entries and self.is_chained(seq, body)
 
-    def _is_chained(self, seq: int, body: bytes) -> bool:
+    def is_chained(self, seq: int, body: bytes) -> bool:
+        """Tell whether *body* follows the entry before slot *seq*."""
         before = self.bucket.entries.get(seq - 1)
         link = EntryHeader.parse(body).previous
         return seq == 1 or (before is not None and follows(link, entry_hash(before)))

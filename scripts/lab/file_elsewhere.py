@@ -21,7 +21,7 @@ from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import NewExtent, SetAttributes, Write
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import Unavailable
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import CommitReply, CommitRequest
 
 _LATE_S = 20.0
@@ -80,7 +80,7 @@ class Elsewhere:
         self.node = Node(home / "elsewhere.db", "studio-b", SealedBlocks(bucket), seed)
         self.lines: list[bytes] = []
         self.is_used = True
-        self.devices: dict[str, bytes] = {}
+        self.devices: dict[DeviceId, bytes] = {}
         self.alerts = Alerts(LoopClock())
 
     async def run(self) -> None:

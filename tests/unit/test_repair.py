@@ -16,7 +16,6 @@ from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader
 from lucidnode.node.client.wire import CommitReply
 
 
@@ -33,7 +32,7 @@ class KeepingDaemon(Daemon):
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         body = self.seen[seq]
-        if seq > 1 and not self._stands(seq - 1, EntryHeader.parse(body).previous):
+        if not self.is_chained(seq, body):
             return CommitReply("unchained", b"")
         there = self.bucket.entries.setdefault(seq, body)
         return CommitReply("committed" if there == body else "lost", there)
