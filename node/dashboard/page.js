@@ -138,6 +138,24 @@ function peers(facts) {
     : "No other workstation found on this network yet: reads come from the local cache or the cloud.";
 }
 
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function moving(facts) {
+  const states = { writing: "being written", uploading: "being uploaded" };
+  const { bytes_per_second: rate, seconds_left: left } = facts.uploads;
+  at("moving-card").hidden = facts.on_their_way.length === 0;
+  at("moving-rate").textContent = rate ? `${size(rate)}/s, all of this workstation's in ${duration(left)}` : "";
+  rows("moving", facts.on_their_way.map((file) => [
+    cell(`${file.mountpoint}/${file.path}`),
+    cell(states[file.state] || file.state),
+    cell(file.device || "this workstation"),
+    number(file.bytes_left === null ? "" : size(file.bytes_left)),
+  ]));
+}
+
 function mounts(facts) {
   rows("mounts", facts.mounts.map((mount) => [
     cell(make("b", "", mount.words?.project || mount.project.slice(0, 8))),
@@ -154,7 +172,7 @@ function connect() {
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [headline, sources, chart, peers, mounts]) draw(facts);
+    for (const draw of [headline, sources, chart, peers, moving, mounts]) draw(facts);
     document.body.dataset.ready = "yes";
   };
   live.onclose = () => {

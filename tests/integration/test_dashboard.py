@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ class FixedCache:
         return self
 
 
-class NoUploads:
-    """Nothing waits."""
+@dataclass
+class FixedUploads:
+    """What waits: nothing, at first."""
 
-    blocks = 0
-    bytes = 0
-    oldest_seconds = 0.0
-    bytes_per_second = 0.0
+    blocks: int = 0
+    bytes: int = 0
+    oldest_seconds: float = 0.0
+    bytes_per_second: float = 0.0
 
 
 TOKEN = "0123456789abcdef" * 4
@@ -83,6 +85,8 @@ class Scene:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.alerts = Alerts(SystemClock())
+        self.uploads = FixedUploads()
+        self.moving: list[wire.FileOnItsWay] = []
         self.mounts = Mounts()
         self.mount = Mount(
             ProjectId("c" * 32), wire.Hello(mountpoint="/home/ada/demo", pid=1, head=7)
@@ -96,7 +100,7 @@ class Scene:
             mounts=self.mounts,
             office=FixedOffice(),
             cache=FixedCache(),
-            pending_uploads=NoUploads,
+            pending_uploads=lambda: self.uploads,
             addresses=dict,
             alerts=self.alerts,
         )
@@ -111,7 +115,7 @@ class Scene:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
                 case wire.Ask(number=number):
-                    self.mount.heard(wire.Answer(number, {"project": "demo"}, [], []))
+                    self.mount.heard(wire.Answer(number, {"project": "demo"}, [], self.moving))
                 case other:
                     raise AssertionError(other)
         return asked.result()
@@ -173,6 +177,31 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
         assert await page.value("document.querySelector('#mounts tbody b').textContent") == "demo"
         hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
         assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts
+
+
+@pytest.mark.slow
+async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        assert await page.value("document.getElementById('moving-card').hidden")
+        scene.uploads = FixedUploads(600, 6 * GB, 3.0, 0.1 * GB)
+        scene.moving = [
+            wire.FileOnItsWay("shots/<b>1</b>.mov", "uploading", "", 5 * GB),
+            wire.FileOnItsWay("cut.mov", "writing", "edit-2", None),
+        ]
+        text = "document.querySelector('#moving-card').innerText"
+        await page.until(f"{text}.includes('cut.mov')")
+        rows = "[...document.querySelectorAll('#moving tbody tr')]"
+        cells = f"{rows}.map((row) => [...row.cells].map((cell) => cell.textContent).join('|'))"
+        assert await page.value(f"{cells}.join(';')") == (
+            "/home/ada/demo/shots/<b>1</b>.mov|being uploaded|this workstation|5.00 GB;"
+            "/home/ada/demo/cut.mov|being written|edit-2|"
+        )
+        rate = await page.value("document.getElementById('moving-rate').textContent")
+        assert rate == "100 MB/s, all of this workstation's in 60 s"
+        scene.moving.clear()
+        await page.until("document.getElementById('moving-card').hidden")
 
 
 async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -> None:

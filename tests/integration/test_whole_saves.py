@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +106,14 @@ def test_what_is_synced_in_a_file_that_stays_open_is_seen(seats: tuple[Seat, Sea
             os.fsync(log.fileno())
             lines = b"".join(b"line %d\n" % each for each in range(number + 1))
             eventually(lambda lines=lines: _read(there.drive / "log") == lines)  # type: ignore[misc]
+        with subprocess.Popen(
+            ["tail", "-n", "+1", "-s", "0.1", "-f", there.drive / "log"], stdout=subprocess.PIPE
+        ) as tail:
+            assert tail.stdout is not None
+            log.write(b"while somebody looks\n")
+            os.fsync(log.fileno())
+            assert [tail.stdout.readline() for _ in range(4)][3] == b"while somebody looks\n"
+            tail.terminate()
         eventually(lambda: there.state("log") == "writing")
     eventually(lambda: there.state("log") == "cloud")
 
