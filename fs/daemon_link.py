@@ -40,6 +40,15 @@ class Listener(Protocol):
     def stats(self) -> wire.MountStats:
         """Return the totals of this mount."""
 
+    def follow(self, *, names: bool) -> None:
+        """Keep what programs ask for from now on, with *names* or without."""
+
+    def ignore(self) -> None:
+        """Keep it no longer."""
+
+    def accesses(self) -> wire.Accesses | None:
+        """Return the oldest of what was kept, None if there is nothing more."""
+
     def facts(self) -> Facts:
         """Describe the project in plain words."""
 
@@ -126,18 +135,22 @@ class DaemonLink:
             async for message in events:
                 self._hear(message, events, listener, errands)
             telling.cancel()
+        # Whoever followed has to ask anew.
+        listener.ignore()
 
     async def _tell_stats(self, events: Events, listener: Listener) -> None:
         told = None
         while True:
             stats = listener.stats()
-            if stats != told:
-                try:
+            try:
+                if stats != told:
                     await events.send(stats)
-                except DaemonUnreachable:
-                    # The reading side notices as well, and reconnects.
-                    return
-                told = stats
+                while (accesses := listener.accesses()) is not None:
+                    await events.send(accesses)
+            except DaemonUnreachable:
+                # The reading side notices as well, and reconnects.
+                return
+            told = stats
             await self._clock.sleep(_STATS_EVERY)
 
     def _hear(
@@ -153,6 +166,10 @@ class DaemonLink:
                 )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
+            case wire.Follow(names=names):
+                listener.follow(names=names)
+            case wire.Ignore():
+                listener.ignore()
             case wire.Welcome() | wire.NotWelcome():
                 pass
 

@@ -16,6 +16,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import pyfuse3
 import pyfuse3.asyncio
@@ -35,6 +36,7 @@ from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
 from lucidnode.fs.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.mountpoint import FSNAME
 from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.spans import Span, Spans
 from lucidnode.node.client.errors import NodeError
 
 log = logging.getLogger(__name__)
@@ -63,9 +65,10 @@ class Adapter(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, files: FileSystem, owner: Caller | None) -> None:
+    def __init__(self, files: FileSystem, spans: Spans, owner: Caller | None) -> None:
         super().__init__()
         self._files = files
+        self._spans = spans
         self._owner = owner
 
     # -- attributes and names ----------------------------------------------------------------
@@ -73,13 +76,13 @@ class Adapter(pyfuse3.Operations):
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("lookup"):
+        with self._replying(Span("lookup", parent_inode, name=name, pid=ctx.pid)):
             return self._named(self._files.lookup(InodeNo(parent_inode), name))
 
     async def getattr(
         self, inode: int, ctx: pyfuse3.RequestContext | None = None
     ) -> pyfuse3.EntryAttributes:
-        with _replying("getattr", gone=errno.ESTALE):
+        with self._replying(Span("getattr", inode, pid=ctx.pid if ctx else 0), gone=errno.ESTALE):
             return self._entry(self._files.attributes(InodeNo(inode)))
 
     async def setattr(
@@ -90,7 +93,7 @@ class Adapter(pyfuse3.Operations):
         fh: int | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        with _replying("setattr", gone=errno.ESTALE):
+        with self._replying(Span("setattr", inode, handle=fh or 0, pid=ctx.pid), gone=errno.ESTALE):
             changes = AttributeChanges(
                 mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
                 # Where ids are not shown they are not set: the kernel lets a user try his own only.
@@ -105,7 +108,7 @@ class Adapter(pyfuse3.Operations):
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("mknod"):
+        with self._replying(Span("mknod", parent_inode, name=name, pid=ctx.pid)):
             return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), rdev=rdev)
             )
@@ -113,36 +116,38 @@ class Adapter(pyfuse3.Operations):
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("mkdir"):
+        with self._replying(Span("mkdir", parent_inode, name=name, pid=ctx.pid)):
             return self._named(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
 
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("symlink"):
+        with self._replying(Span("symlink", parent_inode, name=name, pid=ctx.pid)):
             mode = stat.S_IFLNK | 0o777
             return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), target=target)
             )
 
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
-        with _replying("readlink", gone=errno.ESTALE):
+        with self._replying(Span("readlink", inode, pid=ctx.pid), gone=errno.ESTALE):
             return self._files.readlink(InodeNo(inode))
 
     async def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        with _replying("link", gone=errno.ESTALE):
+        with self._replying(
+            Span("link", new_parent_inode, name=new_name, pid=ctx.pid), gone=errno.ESTALE
+        ):
             return self._named(
                 self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name)
             )
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        with _replying("unlink"):
+        with self._replying(Span("unlink", parent_inode, name=name, pid=ctx.pid)):
             self._files.unlink(InodeNo(parent_inode), name)
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        with _replying("rmdir"):
+        with self._replying(Span("rmdir", parent_inode, name=name, pid=ctx.pid)):
             self._files.rmdir(InodeNo(parent_inode), name)
 
     async def rename(
@@ -154,7 +159,7 @@ class Adapter(pyfuse3.Operations):
         flags: int,
         ctx: pyfuse3.RequestContext,
     ) -> None:
-        with _replying("rename"):
+        with self._replying(Span("rename", parent_inode_old, name=name_old, pid=ctx.pid)):
             self._files.rename(
                 InodeNo(parent_inode_old), name_old, InodeNo(parent_inode_new), name_new, flags
             )
@@ -164,7 +169,7 @@ class Adapter(pyfuse3.Operations):
             self._files.forgotten(InodeNo(inode), count)
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        with _replying("statfs"):
+        with self._replying(Span("statfs", pid=ctx.pid)):
             shown = capacity(*self._files.usage())
             answer = pyfuse3.StatvfsData()
             answer.f_bsize = answer.f_frsize = shown.unit
@@ -178,11 +183,13 @@ class Adapter(pyfuse3.Operations):
     # -- directories -------------------------------------------------------------------------
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        with _replying("opendir", gone=errno.ESTALE):
-            return self._files.open_directory(InodeNo(inode))
+        with self._replying(Span("opendir", inode, pid=ctx.pid), gone=errno.ESTALE):
+            handle = self._files.open_directory(InodeNo(inode))
+            self._spans.opened(handle, inode, ctx.pid)
+            return handle
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        with _replying("readdir", gone=errno.ESTALE):
+        with self._replying(Span("readdir", handle=fh, offset=start_id), gone=errno.ESTALE):
             while page := self._files.entries(fh, start_id):
                 for name, attributes, place in page:
                     if not pyfuse3.readdir_reply(token, name, self._entry(attributes), place):
@@ -192,67 +199,82 @@ class Adapter(pyfuse3.Operations):
                     start_id = place
 
     async def releasedir(self, fh: int) -> None:
-        self._files.release_directory(fh)
+        with self._replying(Span("releasedir", handle=fh)):
+            self._files.release_directory(fh)
+        self._spans.released(fh)
 
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        with _replying("fsyncdir"):
+        with self._replying(Span("fsyncdir", handle=fh)):
             await self._files.sync_directory()
 
     # -- files -------------------------------------------------------------------------------
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        with _replying("open", gone=errno.ESTALE):
+        with self._replying(Span("open", inode, pid=ctx.pid), gone=errno.ESTALE):
             handle, unchanged = await self._files.open(InodeNo(inode), flags, ctx.pid)
+            self._spans.opened(handle, inode, ctx.pid)
             return _opened(handle, flags, unchanged=unchanged)
 
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        with _replying("create"):
+        with self._replying(Span("create", parent_inode, name=name, pid=ctx.pid)):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
             made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
             handle, unchanged = await self._files.open(made.ino, flags, ctx.pid)
+            self._spans.opened(handle, made.ino, ctx.pid)
             return _opened(handle, flags, unchanged=unchanged), self._named(made)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        with _replying("read", gone=errno.ESTALE):
+        with self._replying(Span("read", handle=fh, offset=off, size=size), gone=errno.ESTALE):
             return await self._files.read(fh, off, size)  # type: ignore[return-value]  # a buffer
 
     async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
-        with _replying("write", gone=errno.ESTALE):
+        with self._replying(Span("write", handle=fh, offset=off, size=len(buf)), gone=errno.ESTALE):
             return await self._files.write(fh, off, buf)
 
     async def flush(self, fh: int) -> None:
-        with _replying("flush", gone=errno.ESTALE):
+        with self._replying(Span("flush", handle=fh), gone=errno.ESTALE):
             await self._files.flush(fh)
 
     async def fsync(self, fh: int, datasync: bool) -> None:
-        with _replying("fsync", gone=errno.ESTALE):
+        with self._replying(Span("fsync", handle=fh), gone=errno.ESTALE):
             await self._files.sync(fh)
 
     async def release(self, fh: int) -> None:
-        with _replying("release", gone=errno.ESTALE):
+        with self._replying(Span("release", handle=fh), gone=errno.ESTALE):
             self._files.release(fh)
+        self._spans.released(fh)
 
     # -- extended attributes -----------------------------------------------------------------
 
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
-        with _replying("getxattr", gone=errno.ESTALE):
+        with self._replying(Span("getxattr", inode, pid=ctx.pid), gone=errno.ESTALE):
             return self._files.get_xattr(InodeNo(inode), name)
 
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
-        with _replying("listxattr", gone=errno.ESTALE):
+        with self._replying(Span("listxattr", inode, pid=ctx.pid), gone=errno.ESTALE):
             return self._files.list_xattrs(InodeNo(inode))
 
     async def setxattr(
         self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
     ) -> None:
-        with _replying("setxattr", gone=errno.ESTALE):
+        with self._replying(
+            Span("setxattr", inode, size=len(value), pid=ctx.pid), gone=errno.ESTALE
+        ):
             self._files.set_xattr(InodeNo(inode), name, value)
 
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        with _replying("removexattr", gone=errno.ESTALE):
+        with self._replying(Span("removexattr", inode, pid=ctx.pid), gone=errno.ESTALE):
             self._files.remove_xattr(InodeNo(inode), name)
+
+    def _replying(self, span: Span, *, gone: int = errno.ENOENT) -> _Reply:
+        """Return what counts *span* and turns what is raised within into a reply.
+
+        *gone* is the errno for a file that does not exist. A request for an inode says ESTALE: the
+        kernel then looks the name up anew, and finds what another node has put in its place.
+        """
+        return _Reply(self._spans, span, gone)
 
     def _named(self, file: Attributes) -> pyfuse3.EntryAttributes:
         """Return a reply by which the kernel learns the number of *file*."""
@@ -282,14 +304,20 @@ class Session:
     """The one FUSE session of this process."""
 
     def __init__(
-        self, files: FileSystem, mountpoint: Path, *, allow_other: bool, channel: bool
+        self,
+        files: FileSystem,
+        spans: Spans,
+        mountpoint: Path,
+        *,
+        allow_other: bool,
+        channel: bool,
     ) -> None:
         """Mount at *mountpoint*, with the kernel channel if *channel*. Raises FuseMissing if the system does not let us."""
         # Who may do what is the kernel's to decide, from the modes we report.
         options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
         if allow_other:
             options.add("allow_other")
-        adapter = Adapter(files, _owner_shown(allow_other))
+        adapter = Adapter(files, spans, _owner_shown(allow_other))
         before = device.devices()
         try:
             pyfuse3.init(adapter, str(mountpoint), options)
@@ -377,32 +405,60 @@ def _refusing() -> Iterator[None]:
         raise Refused(error.errno) from None
 
 
-@contextlib.contextmanager
-def _replying(request: str, *, gone: int = errno.ENOENT) -> Iterator[None]:
-    """Turn what the file system raises into a reply, and log what is not the caller's doing.
+class _Reply:
+    """One request while it is answered: what the file system raises becomes a reply.
 
-    *gone* is the errno for a file that does not exist. A request for an inode says ESTALE: the
-    kernel then looks the name up anew, and finds what another node has put in its place.
+    A class and not a generator: entering and leaving one takes a third of the time.
     """
-    try:
-        yield
-    except FileMissing:
-        raise pyfuse3.FUSEError(gone) from None
-    except FileError as error:
-        if error.errno in {errno.EIO, errno.ENOSPC}:
-            log.warning("%s: %s", request, error)
-        raise pyfuse3.FUSEError(error.errno) from None
-    except (FsError, NodeError) as error:
-        log.warning("%s: %s: %s", request, type(error).__name__, error)
-        raise pyfuse3.FUSEError(error.errno) from None
-    except OSError as error:
-        log.warning("%s: %s", request, error)
-        raise pyfuse3.FUSEError(errno.EIO) from None
-    except Exception:
-        # A fault of ours. Without a reply the caller would hang where no signal reaches it, and
-        # pyfuse3 would lose a worker; so it is answered like any error, and logged in full.
-        log.exception("%s failed", request)
-        raise pyfuse3.FUSEError(errno.EIO) from None
+
+    __slots__ = ("_gone", "_span", "_spans")
+
+    def __init__(self, spans: Spans, span: Span, gone: int) -> None:
+        self._spans = spans
+        self._span = span
+        self._gone = gone
+
+    def __enter__(self) -> None:
+        self._span.began = self._spans.now()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._spans.ended(self._span, 0)
+            return
+        if not isinstance(error, Exception):
+            self._spans.ended(self._span, errno.EINTR)  # the mount ends
+            return
+        number = self._errno(error)
+        self._spans.ended(self._span, number)
+        raise pyfuse3.FUSEError(number) from None
+
+    def _errno(self, error: Exception) -> int:
+        """Return what *error* is to the kernel, and log what is not the caller's doing."""
+        request = self._span.operation
+        match error:
+            case FileMissing():
+                return self._gone
+            case FileError():
+                if error.errno in {errno.EIO, errno.ENOSPC}:
+                    log.warning("%s: %s", request, error)
+                return error.errno
+            case FsError() | NodeError():
+                log.warning("%s: %s: %s", request, type(error).__name__, error)
+                return error.errno
+            case OSError():
+                log.warning("%s: %s", request, error)
+                return errno.EIO
+            case _:
+                # A fault of ours. Without a reply the caller would hang where no signal reaches it,
+                # and pyfuse3 would lose a worker; so it is answered like any error, and logged in
+                # full.
+                log.error("%s failed", request, exc_info=error)
+                return errno.EIO
 
 
 def _storable(time_ns: int) -> int:

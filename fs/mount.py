@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from lucidnode.fs.repair import REPLICA_FILE
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.segments import SegmentMemory, Segments
+from lucidnode.fs.spans import Spans
 from lucidnode.fs.staging_room import StagingRoom
 from lucidnode.fs.stamps import Stamps
 from lucidnode.fs.state import States
@@ -139,7 +141,11 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         with (
             contextlib.closing(
                 fuse.Session(
-                    parts.files, mountpoint, allow_other=spec.allow_other, channel=spec.channel
+                    parts.files,
+                    parts.spans,
+                    mountpoint,
+                    allow_other=spec.allow_other,
+                    channel=spec.channel,
                 )
             ) as session,
             parts.invalidation,
@@ -185,6 +191,7 @@ class _Parts:
 
     name: str
     files: FileSystem
+    spans: Spans
     writer: Writer
     group_sync: GroupSync
     counts: ReadCounts
@@ -219,7 +226,17 @@ class _Parts:
             conflicts=self.conflicts.count(),
             alerts=len(self.raised.current()),
             head=self.replica.head().seq,
+            requests=self.spans.times(),
         )
+
+    def follow(self, *, names: bool) -> None:
+        self.spans.follow(names=names)
+
+    def ignore(self) -> None:
+        self.spans.ignore()
+
+    def accesses(self) -> wire.Accesses | None:
+        return self.spans.take()
 
     def facts(self) -> Facts:
         size, inodes = self.replica.usage()
@@ -426,6 +443,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         parts = _Parts(
             name=access.name,
             files=files,
+            spans=Spans(time.perf_counter, clock.wall_ns, replica.shown_path),
             writer=writer,
             group_sync=group_sync,
             counts=counts,

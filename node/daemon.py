@@ -266,6 +266,7 @@ async def _serving(
                 "control_port": str(office.control_port),
             },
             alerts=alerts,
+            now=clock.boot,
         )
         _watch(metrics, facts, cache, uploads, mounts, office, alerts, tasks)
         dashboard = await stack.enter_async_context(
@@ -320,6 +321,7 @@ async def _serving(
                     "peers": facts.peers,
                     "savings": facts.savings,
                     "cache": facts.cache,
+                    "stats": facts.stats,
                     "conflicts": facts.conflicts,
                     "dashboard": partial(_way_in, dashboard),
                 },
@@ -398,6 +400,7 @@ def _watch(
 ) -> None:
     """Export what is read rather than counted."""
     metrics.watch_totals(facts.totals)
+    metrics.watch_requests(lambda: mounts.totals().requests)
     for name, meaning, read in (
         ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
         ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),

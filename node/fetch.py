@@ -13,6 +13,7 @@ asks peers at most for what they hold already; it is the only kind that a peer's
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -28,6 +29,8 @@ from lucidnode.node.client.wire import Source
 from lucidnode.node.damaged_objects import ReadBucket
 from lucidnode.node.hedging import COPIES_AFTER_S, COPIES_S, NEXT_COPY_S, PEERS_S, Hedging
 from lucidnode.node.traffic import Traffic
+
+log = logging.getLogger(__name__)
 
 
 class BlockCache(Protocol):
@@ -171,9 +174,16 @@ class BlockSource:
                 hedged_at = self._clock.boot()
                 # Not in the race's own group: a hedge that lost is not waited for.
                 hedge = self._tasks.create_task(self._hedge(project, block))
+                log.debug(
+                    "hedge: block %s from the bucket as well, %s has not given it in %.2f s",
+                    block.hex()[:8],
+                    asked[-1][:8] if asked else "the office",
+                    hedged_at - began,
+                )
                 await asyncio.wait({asking, hedge}, return_when=asyncio.FIRST_COMPLETED)
                 if hedge.done() and (quicker := hedge.result()) is not None:
                     asking.cancel()
+                    log.debug("hedge: block %s, %s was first", block.hex()[:8], quicker.source)
                     quick = self._clock.boot() - hedged_at < self._hedging.much_quicker()
                     # A copy that lay here says nothing about the peer, and one that has given the
                     # block is not at fault for the time that our own disk takes to keep it.

@@ -6,13 +6,19 @@ The door to prometheus-client. The registry is the daemon's own, not the process
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from lucidnode.node.bucket.counted import Request
-from lucidnode.node.client.wire import Source
+from lucidnode.node.client.wire import REQUEST_BUCKETS_S, RequestTimes, Source
 from lucidnode.node.savings import Totals
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -134,9 +140,40 @@ class Metrics:
         """Export the mounts' part of *read()* as counters."""
         self.registry.register(_ReadTotals(read))
 
+    def watch_requests(self, read: Callable[[], dict[str, RequestTimes]]) -> None:
+        """Export how long requests of programs took, by operation, as *read()* has it."""
+        self.registry.register(_RequestTimes(read))
+
     def text(self) -> bytes:
         """Return the exposition text, content type CONTENT_TYPE."""
         return generate_latest(self.registry)
+
+
+class _RequestTimes(Collector):
+    """Histograms kept by the mounts."""
+
+    def __init__(self, read: Callable[[], dict[str, RequestTimes]]) -> None:
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        times = HistogramMetricFamily(
+            "lucidnode_request_seconds",
+            "Time that a mount took for requests of programs, by operation.",
+            labels=["operation"],
+        )
+        failed = CounterMetricFamily(
+            "lucidnode_request_failures",
+            "Requests of programs that ended in an error, such as a name that does not exist.",
+            labels=["operation"],
+        )
+        for operation, of_operation in self._read().items():
+            sums = list(accumulate(of_operation.counts))
+            bounds = [*(repr(bound) for bound in REQUEST_BUCKETS_S), "+Inf"]
+            times.add_metric(
+                [operation], list(zip(bounds, sums, strict=True)), of_operation.seconds
+            )
+            failed.add_metric([operation], of_operation.failed)
+        return [times, failed]
 
 
 class _ReadTotals(Collector):

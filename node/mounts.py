@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
 
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.ids import ProjectId
 
 _BACKLOG = 256
 """Events that may wait for a mount. One that reads none for so long finds the rest by polling."""
 
 _ANSWER_SECONDS = 1.0
+
+_UNREAD = 256
+"""Messages that wait for somebody who follows a mount."""
 
 
 class Mount:
@@ -27,6 +32,7 @@ class Mount:
         self.outbox: asyncio.Queue[wire.FromDaemon] = asyncio.Queue(_BACKLOG)
         self.has_ended = False
         """Whether it said goodbye."""
+        self._followers: set[Follower] = set()
         self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
         self._number = 0
 
@@ -44,6 +50,9 @@ class Mount:
                 waiting = self._asked.pop(message.number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
+            case wire.Accesses():
+                for follower in self._followers:
+                    follower.heard(message)
             case wire.Goodbye():
                 self.has_ended = True
             case wire.Hello():
@@ -66,6 +75,65 @@ class Mount:
             return None
         finally:
             self._asked.pop(number, None)
+
+    @contextlib.contextmanager
+    def followed(self, *, names: bool) -> Iterator[Follower]:
+        """Have the mount tell what programs ask of it, with *names* or without."""
+        follower = Follower(names=names)
+        self._followers.add(follower)
+        self._tell_followed()
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+            self._tell_followed()
+
+    def ended(self) -> None:
+        """Note that the mount tells nothing more."""
+        for follower in self._followers:
+            follower.over.set()
+
+    def _tell_followed(self) -> None:
+        if self._followers:
+            self.tell(wire.Follow(any(follower.names for follower in self._followers)))
+        else:
+            self.tell(wire.Ignore())
+
+
+class Follower:
+    """Somebody who follows what programs ask of one mount."""
+
+    def __init__(self, *, names: bool) -> None:
+        self.names = names
+        self.over = asyncio.Event()
+        """Set when nothing more comes."""
+        self._heard: deque[wire.Accesses] = deque()
+        self._any = asyncio.Event()
+        self._left_out = 0
+
+    def heard(self, message: wire.Accesses) -> None:
+        """Take in what the mount told. Who reads too slowly hears how much was left out."""
+        if len(self._heard) >= _UNREAD:
+            self._left_out += len(message.requests) + message.left_out
+            return
+        requests = message.requests
+        if not self.names:
+            requests = [msgspec.structs.replace(request, name="") for request in requests]
+        left_out, self._left_out = self._left_out, 0
+        self._heard.append(wire.Accesses(requests, message.left_out + left_out))
+        self._any.set()
+
+    async def take(self, wait_s: float) -> wire.Accesses | None:
+        """Return what comes next; None if that is nothing in *wait_s*."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._any.wait()
+        if not self._heard:
+            return None
+        message = self._heard.popleft()
+        if not self._heard:
+            self._any.clear()
+        return message
 
 
 class Mounts:
@@ -91,9 +159,17 @@ class Mounts:
 
     def remove(self, mount: Mount) -> None:
         """Forget *mount*; what it read and wrote stays counted."""
+        mount.ended()
         if self._by_project.get(mount.project) is mount:
             del self._by_project[mount.project]
             self._ended = _sum(self._ended, mount.stats)
+
+    def mount(self, project: ProjectId) -> Mount:
+        """Return the mount of *project*. Raises NotThere if there is none."""
+        mount = self._by_project.get(project)
+        if mount is None:
+            raise NotThere("this project is not mounted here")
+        return mount
 
     def tell(self, project: ProjectId, message: wire.FromDaemon) -> None:
         """Tell the mount of *project*, if there is one."""
@@ -115,6 +191,18 @@ class Mounts:
 
 
 def _sum(a: wire.MountStats, b: wire.MountStats) -> wire.MountStats:
-    return wire.MountStats(
-        **{name: getattr(a, name) + getattr(b, name) for name in msgspec.structs.asdict(a)}
-    )
+    figures = {
+        name: getattr(a, name) + getattr(b, name)
+        for name in wire.MountStats.__struct_fields__
+        if name != "requests"
+    }
+    requests = dict(a.requests)
+    for operation, times in b.requests.items():
+        other = requests.get(operation)
+        requests[operation] = times if other is None else _both(other, times)
+    return wire.MountStats(**figures, requests=requests)
+
+
+def _both(a: wire.RequestTimes, b: wire.RequestTimes) -> wire.RequestTimes:
+    counts = [one + other for one, other in zip(a.counts, b.counts, strict=True)]
+    return wire.RequestTimes(a.seconds + b.seconds, a.failed + b.failed, counts)

@@ -44,13 +44,16 @@ log = logging.getLogger(__name__)
 MAX_PATIENCE_S = 45.0
 """Seconds that one question for a block waits at most."""
 
+_LOOK_EVERY_S = 0.5
+"""How often it is looked whether somebody who follows a mount is still there."""
+
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
-    type=wire.Hello | wire.MountStats | wire.Answer | wire.Goodbye
+    type=wire.Hello | wire.MountStats | wire.Answer | wire.Accesses | wire.Goodbye
 )
 
 
@@ -100,6 +103,7 @@ class SocketServer:
         app.router.add_post(project + "/kept/{seq}", self._post_kept)
         app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_get(project + "/events", self._events)
+        app.router.add_get(project + "/accesses", self._get_accesses)
         app.router.add_get("/v1/{topic}", self._get_topic)
         app.router.add_post("/v1/{order:.+}", self._post_order)
         self._runner = await nameless_runner(
@@ -258,6 +262,23 @@ class SocketServer:
             self._mounts.remove(mount)
             sender.cancel()
             await asyncio.wait([sender])
+
+    async def _get_accesses(self, request: web.Request) -> web.StreamResponse:
+        mount = self._mounts.mount(_project(request))
+        answer = web.StreamResponse()
+        answer.content_type = "application/x-ndjson"
+        await answer.prepare(request)
+        with (
+            contextlib.suppress(ConnectionError),
+            mount.followed(names="names" in request.query) as follower,
+        ):
+            # A client that went away while nothing came is seen by the transport only.
+            while not (request.transport is None or request.transport.is_closing()):
+                if (message := await follower.take(_LOOK_EVERY_S)) is not None:
+                    await answer.write(msgspec.json.encode(message) + b"\n")
+                elif follower.over.is_set():
+                    break
+        return answer
 
     # -- people ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ all of it or nothing. One thread uses a replica; in asyncio that thread is the l
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,8 @@ from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import empty_link
+
+log = logging.getLogger(__name__)
 
 _MOST_BYTES = 2**63 - 1
 """Sizes count holes, so a project can show more bytes than programs have numbers for."""
@@ -614,6 +617,7 @@ class Replica:
             self._earlier.note(winner)
 
         if slide_under(self._database, self._journal, changeset, winner, ours, on_base):
+            log.debug("fast-forward: %d rows under our pending work", len(winner))
             return None
         rebase = Rebase(
             self._database,
@@ -628,6 +632,13 @@ class Replica:
         )
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
         self._journal.replace(outcome)
+        log.debug(
+            "rebase: %d rows came first; %d operations of ours stand, %d are new, %d conflicts",
+            len(winner),
+            len(outcome.standing),
+            len(outcome.restored),
+            len(outcome.conflicts),
+        )
         return outcome
 
     def _again(self, item: Waiting, changes: list[RowChange]) -> Waiting | None:

@@ -34,6 +34,8 @@ _COMMANDS = {
     "daemon": "daemon",
     "exit": "node",
     "status": "node",
+    "stats": "stats",
+    "log": "log",
     "peers": "node",
     "savings": "node",
     "conflicts": "conflicts",

@@ -11,13 +11,19 @@ READY = b"ready"
 
 
 def log_to_stderr() -> None:
-    """In a process that serves: log there, into the terminal or the file it was started with."""
+    """In a process that serves: log there, into the terminal or the file it was started with.
+
+    LUCIDNODE_LOG=debug has it tell each decision, too: hedges, evictions, fast-forwards, rebases.
+    """
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
+    if os.environ.get("LUCIDNODE_LOG") == "debug":
+        # Not the libraries: what they tell may be secret.
+        logging.getLogger("lucidnode").setLevel(logging.DEBUG)
 
 
 def say_ready() -> None:

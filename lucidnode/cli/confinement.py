@@ -22,6 +22,7 @@ _NAMES = frozenset(
         "LD_LIBRARY_PATH",  # Python itself may need it
         "LOGNAME",
         "LUCIDNODE_HOME",
+        "LUCIDNODE_LOG",
         "PATH",
         "PYTHONHOME",
         "PYTHONPATH",

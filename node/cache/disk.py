@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk, said_by
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
+
+log = logging.getLogger(__name__)
 
 READERS = 4
 DEADLINE = 5.0
@@ -301,6 +304,13 @@ class DiskCache:
         That end is entered before anyone who waits is woken.
         """
         leaving = self._holdings.begin(victims, arrival)
+        if victims:
+            log.debug(
+                "%s: %d blocks, first %s",
+                "drop" if bad else "evict for an arrival" if arrival else "evict for the disk",
+                len(victims),
+                victims[0].hex()[:8],
+            )
         changing = self._writing.begin(partial(directory.change, leaving, arrival, self._floor))
         self._work.add(changing)
         holdings = self._holdings

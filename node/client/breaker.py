@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from lucidnode.node.client.clock import Clock
+
+log = logging.getLogger(__name__)
 
 FAULTS_IN_A_ROW = 3
 """One bad sector must not switch a whole cache off; a dead disk fails every time."""
@@ -33,6 +37,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that the disk did what it was asked: close."""
+        if self.open:
+            log.debug("breaker: closed, the disk answers")
         self._faults = 0
         self._pause = FIRST_PAUSE
         self._probe_at = None
@@ -54,4 +60,5 @@ class Breaker:
                 return False
             opened = True
         self._probe_at = self._clock.boot() + self._pause
+        log.debug("breaker: open after %d faults, probed in %.0f s", self._faults, self._pause)
         return opened

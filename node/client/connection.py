@@ -51,13 +51,20 @@ _BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
 """The daemon bounds every wait itself; this is the bound for a daemon that hangs."""
 
 _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
-"""For commits and drains, which take as long as the uploads they wait for."""
+"""For commits and drains, which take as long as the uploads they wait for, and for what has no end."""
 
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.Welcome | wire.NotWelcome | wire.Look | wire.Ask | wire.BlocksUploaded
+    type=wire.Welcome
+    | wire.NotWelcome
+    | wire.Look
+    | wire.Ask
+    | wire.BlocksUploaded
+    | wire.Follow
+    | wire.Ignore
 )
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
+_ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
@@ -256,6 +263,19 @@ class DaemonClient:
             raise ERROR_OF_STATUS.get(error.status, Unavailable)(error.message) from error
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
+
+    async def accesses(self, project: ProjectId, *, names: bool) -> AsyncIterator[wire.Accesses]:
+        """Yield what programs ask of the mount of *project* from now on, until it ends.
+
+        Raises NotThere if it is not mounted here.
+        """
+        path = f"/v1/p/{project}/accesses" + ("?names=1" if names else "")
+        async with self._request("GET", path, timeout=_PATIENT) as answer:
+            begun = b""
+            async for part in answer.content.iter_any():
+                *lines, begun = (begun + part).split(b"\n")
+                for line in lines:
+                    yield _ACCESSES.decode(line)
 
     # -- facts for people --------------------------------------------------------------------
 

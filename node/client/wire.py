@@ -16,11 +16,12 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
+    GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -109,6 +110,21 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True
     kernel_channel: bool = False
 
 
+REQUEST_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""How long requests of programs may take to be counted in each bucket; one more is for the rest."""
+
+
+class RequestTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the requests of one operation took: in sum, and how many in each bucket."""
+
+    seconds: float
+    failed: int
+    counts: Annotated[
+        list[int],
+        msgspec.Meta(min_length=len(REQUEST_BUCKETS_S) + 1, max_length=len(REQUEST_BUCKETS_S) + 1),
+    ]
+
+
 class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields=True):
     """Totals since the mount started, sent about once a second while they change.
 
@@ -128,6 +144,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     conflicts: int = 0
     alerts: int = 0
     head: int = 0
+    requests: dict[str, RequestTimes] = {}
 
 
 class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +170,34 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=Tr
     facts: dict[str, str | int | float | bool | list[str]]
     alerts: list[Alert]
     on_their_way: list[FileOnItsWay]
+
+
+class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A request of a program that has ended. 0 is what it does not have.
+
+    *pid* asked, or opened the handle. *name* is a path, where that is wanted.
+    """
+
+    wall_ns: int
+    operation: str
+    ino: int
+    handle: int
+    offset: int
+    size: int
+    pid: int
+    errno: int
+    seconds: float
+    name: str
+
+
+class Accesses(msgspec.Struct, frozen=True, tag="accesses", forbid_unknown_fields=True):
+    """What programs asked of a mount that somebody follows; *left_out* were more than it could keep.
+
+    Passed on and forgotten, never stored by the daemon.
+    """
+
+    requests: list[AccessedFile]
+    left_out: int
 
 
 class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):
@@ -197,5 +242,15 @@ class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown
     ids: list[bytes]
 
 
-FromMount = Hello | MountStats | Answer | Goodbye
-FromDaemon = Welcome | NotWelcome | Look | Ask | BlocksUploaded
+class Follow(msgspec.Struct, frozen=True, tag="follow", forbid_unknown_fields=True):
+    """Somebody follows what programs ask of this mount, with *names* in plain words or without."""
+
+    names: bool
+
+
+class Ignore(msgspec.Struct, frozen=True, tag="ignore", forbid_unknown_fields=True):
+    """Nobody follows any more."""
+
+
+FromMount = Hello | MountStats | Answer | Accesses | Goodbye
+FromDaemon = Welcome | NotWelcome | Look | Ask | BlocksUploaded | Follow | Ignore

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, Protocol
 
 import msgspec
@@ -78,7 +79,9 @@ class Facts:
         pending_uploads: Callable[[], UploadFacts],
         addresses: Callable[[], dict[str, str]],
         alerts: Alerts,
+        now: Callable[[], float],
     ) -> None:
+        """Take the parts to read, and *now*, which gives seconds that never jump."""
         self._device = device
         self._bucket = bucket
         self._price = price_per_gb
@@ -89,6 +92,7 @@ class Facts:
         self._pending_uploads = pending_uploads
         self._addresses = addresses
         self._alerts = alerts
+        self._now = now
 
     def totals(self) -> Totals:
         """Return what this node moved, its mounts' reads included."""
@@ -170,6 +174,29 @@ class Facts:
             "blocks": facts.blocks,
             "limit": facts.limit,
             "disk_free": facts.free,
+        }
+
+    async def stats(self) -> dict[str, Any]:
+        """Return what only grows while the daemon runs, and what waits: for who looks twice.
+
+        By operation, of requests that programs sent to the mounts: their number, how many failed, how
+        long they took in sum, and how many took no longer than each of `buckets_s`.
+        """
+        uploads = self._pending_uploads()
+        return {
+            "at": self._now(),
+            **_builtins(self.totals()),
+            "waiting": uploads.bytes,
+            "buckets_s": list(wire.REQUEST_BUCKETS_S),
+            "operations": {
+                operation: {
+                    "requests": sum(times.counts),
+                    "failed": times.failed,
+                    "seconds": times.seconds,
+                    "within": list(accumulate(times.counts))[:-1],
+                }
+                for operation, times in self._mounts.totals().requests.items()
+            },
         }
 
     async def conflicts(self) -> dict[str, Any]:

@@ -103,10 +103,11 @@ class Scene:
             pending_uploads=lambda: self.uploads,
             addresses=dict,
             alerts=self.alerts,
+            now=lambda: 0.0,
         )
         self.metrics.watch_totals(self.facts.totals)
 
-    def read(self, **reads: int) -> None:
+    def read(self, **reads: Any) -> None:
         self.mount.heard(wire.MountStats(**reads))
 
     async def page_facts(self) -> dict[str, Any]:

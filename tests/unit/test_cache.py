@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -98,7 +99,10 @@ async def test_the_layout_is_the_one_mounts_read(tmp_path: Path) -> None:
         assert [path.stat().st_mode & 0o077 for path in modes] == [0, 0]
 
 
-async def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+async def test_the_least_recently_used_goes_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "lucidnode")
     async with opened(tmp_path) as cache:
         ids = await filled(cache, 10)
         assert await cache.get(ids[0]) is not None  # used by the daemon
@@ -106,6 +110,7 @@ async def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
         await filled(cache, 3)
         assert [n for n, block in enumerate(ids) if not cache.holds(block)] == [2, 3, 4]
         assert cache.facts().evicted_blocks == 3
+        assert f"evict for an arrival: 1 blocks, first {ids[2].hex()[:8]}" in caplog.text
 
 
 async def test_the_disk_never_holds_more_than_the_limit_however_puts_overlap(

@@ -39,6 +39,13 @@ class Listener:
     def stats(self) -> wire.MountStats:
         return wire.MountStats()
 
+    def follow(self, *, names: bool) -> None: ...
+
+    def ignore(self) -> None: ...
+
+    def accesses(self) -> wire.Accesses | None:
+        return None
+
     def facts(self) -> Facts:
         if self.size >= 2**63:
             raise OverflowError("a sum too large")

@@ -45,6 +45,7 @@ def facts_of(mounts: Mounts) -> Facts:
         pending_uploads=lambda: quiet,
         addresses=dict,
         alerts=Alerts(ManualClock()),
+        now=lambda: 7.0,
     )
 
 

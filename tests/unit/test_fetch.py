@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -256,8 +257,9 @@ class Impatient:
 
 @pytest.mark.parametrize(("bucket_seconds", "blamed"), [(0.0, [SECOND]), (0.2, [])])
 async def test_a_slow_peer_is_overtaken_and_blamed_only_if_the_bucket_is_quick(
-    bucket_seconds: float, blamed: list[DeviceId]
+    bucket_seconds: float, blamed: list[DeviceId], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "lucidnode")
     async with here() as at:
         at.source._hedging = Impatient(1)  # type: ignore[assignment]
         at.bucket.store(DATA)
@@ -266,6 +268,8 @@ async def test_a_slow_peer_is_overtaken_and_blamed_only_if_the_bucket_is_quick(
         at.peers.delay = {SECOND: 60}
         assert await at.read() == "bucket"
         assert at.peers.blamed == blamed
+        assert f"from the bucket as well, {SECOND[:8]} has not given it" in caplog.text
+        assert "bucket was first" in caplog.text
         assert not at.traffic.bytes
 
 

@@ -1,0 +1,126 @@
+"""`lucidnode log`: where the logs are, and what programs ask of a drive as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from lucidnode.cli.background import facts
+from lucidnode.cli.output import as_json, show_facts, show_json
+from lucidnode.fs.errors import MountPointMissing
+from lucidnode.node.client import wire
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Unavailable
+from lucidnode.node.client.ids import ProjectId, parse_project_id
+from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
+
+
+@click.command("log", short_help="Follow what programs ask of a drive, or say where the logs are.")
+@click.argument("project", required=False, metavar="[PROJECT|DIR]")
+@click.option("--access", is_flag=True, help="Follow the requests of programs as they end.")
+@click.option("--names", is_flag=True, help="With the names of files, which may tell secrets.")
+@as_json
+@click.pass_obj
+def log_command(
+    home: Path, project: str | None, access: bool, names: bool, wants_json: bool
+) -> None:
+    """Say where the logs of this workstation are, or follow what programs ask of PROJECT.
+
+    With --access each request is a line as soon as it has ended, until Ctrl-C: its process,
+    operation, inode, handle, offset and size, how it ended, and the seconds it took. A request on
+    a handle has the process that opened it. No names are told unless you ask for them, and nothing
+    is written anywhere. The project is one that is mounted here, or the directory where it is;
+    with one drive it need not be said.
+
+    \b
+    Examples:
+      lucidnode log
+      lucidnode log --access demo
+      lucidnode log --access --names ~/demo | grep read
+    """
+    if names and not access:
+        raise click.UsageError("--names is for --access")
+    load_config(home)
+    status = asyncio.run(facts(home, "status"))
+    if not access:
+        _show_places(home, status, wants_json=wants_json)
+        return
+    wanted = _mounted(home, status, project)
+    asyncio.run(_follow(home / SOCKET_FILE, wanted, names=names, wants_json=wants_json))
+
+
+def _show_places(home: Path, status: dict[str, Any], *, wants_json: bool) -> None:
+    from lucidnode.fs.mount import project_directory  # noqa: PLC0415  # half a second that following need not wait
+
+    places = {"daemon": str(home / LOG_FILE)}
+    for mount in status["mounts"]:
+        directory = project_directory(home, ProjectId(mount["project"]))
+        places[mount["mountpoint"]] = str(directory / "mount.log")
+    if wants_json:
+        show_json(places)
+    else:
+        show_facts(places.items())
+
+
+def _mounted(home: Path, status: dict[str, Any], project: str | None) -> ProjectId:
+    """Return the mounted project that is called *project*, or mounted there."""
+    mounts = status["mounts"]
+    if project is None and len(mounts) == 1:
+        return parse_project_id(mounts[0]["project"])
+    where = None if project is None else str(Path(project).expanduser().absolute())
+    names = {
+        mount["mountpoint"]: mount["project"]
+        for mount in asyncio.run(facts(home, "conflicts"))["mounts"]
+    }
+    for mount in mounts:
+        called = {mount["mountpoint"], mount["project"]}
+        if where in called or project in called | {names.get(mount["mountpoint"], "")}:
+            return parse_project_id(mount["project"])
+    raise MountPointMissing(
+        f"{project} is not mounted here: `lucidnode status` shows what is mounted"
+        if project is not None
+        else "say which project: `lucidnode status` shows what is mounted"
+    )
+
+
+async def _follow(socket: Path, project: ProjectId, *, names: bool, wants_json: bool) -> None:
+    async with DaemonClient(socket) as client:
+        click.echo("following; Ctrl-C ends it", err=True)
+        async for told in client.accesses(project, names=names):
+            for request in told.requests:
+                click.echo(_as_json(request) if wants_json else line_of(request))
+            if told.left_out:
+                click.echo(f"{told.left_out:,} more requests came too quickly to be told", err=True)
+    raise Unavailable("the drive was unmounted, or its daemon has ended")
+
+
+def _as_json(request: wire.AccessedFile) -> str:
+    return msgspec.json.encode(msgspec.structs.asdict(request)).decode()
+
+
+def line_of(request: wire.AccessedFile) -> str:
+    """Return *request* as one line, in the form that other network file systems have as well."""
+    at = datetime.fromtimestamp(request.wall_ns / 1e9).astimezone()
+    about = [
+        f"{what}={value}"
+        for what, value in (
+            ("ino", request.ino),
+            ("fh", request.handle),
+            ("offset", request.offset if request.size else 0),
+            ("size", request.size),
+        )
+        if value or (what == "offset" and request.size)
+    ]
+    if request.name:
+        about.append(f"name={msgspec.json.encode(request.name).decode()}")
+    outcome = errno.errorcode.get(request.errno, str(request.errno)) if request.errno else "OK"
+    return (
+        f"{at:%H:%M:%S.%f} [pid:{request.pid or '-'}] {request.operation} "
+        f"({', '.join(about)}): {outcome} <{request.seconds:.6f}>"
+    )

@@ -1,0 +1,147 @@
+"""`lucidnode log` and `lucidnode stats`: what programs ask of a real mount, as it happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_fixture import LUCIDNODE, Workstation, workstation
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
+    root = tmp_path_factory.mktemp("inside")
+    with workstation(root / "a", {"LUCIDNODE_LOG": "debug"}) as one:
+        one.unlocked("init", f"file://{root}/bucket")
+        one.change_settings(mdns=False)
+        one.ok("exit")
+        one.unlocked("project", "create", "demo")
+        one.unlocked("mount", "demo", one.folder / "drive")
+        yield one
+
+
+@contextlib.contextmanager
+def _following(one: Workstation, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `lucidnode log --access WORDS` until it follows, and end it."""
+    with subprocess.Popen(
+        [LUCIDNODE, "log", "--access", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=one.environment,
+        cwd=one.folder,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "following; Ctrl-C ends it\n"
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _until(process: subprocess.Popen[str], line: Callable[[str], bool]) -> list[str]:
+    """Return what *process* said up to the first *line* that is wanted."""
+    assert process.stdout is not None
+    said: list[str] = []
+    while not said or not line(said[-1]):
+        said.append(process.stdout.readline())
+        assert said[-1], "it ended"
+    return said
+
+
+def _until_it_is_told(process: subprocess.Popen[str], drive: Path) -> None:
+    """Ask for a name that is not there again and again, until the first request is told."""
+    told = threading.Event()
+
+    def ask() -> None:
+        while not told.wait(0.02):
+            (drive / "nothing").exists()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        _until(process, lambda line: "lookup" in line)
+    finally:
+        told.set()
+        asking.join()
+
+
+def test_requests_are_told_as_they_end_without_names(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    with _following(one, str(drive)) as process:
+        _until_it_is_told(process, drive)
+        (drive / "secret name").write_text("text")
+        said = _until(process, lambda line: "] release (" in line)
+    assert not any("secret" in line for line in said)
+    ours = [line for line in said if f"[pid:{os.getpid()}]" in line]
+    assert any("lookup (ino=1): ENOENT <" in line for line in ours)
+    assert any("create (ino=1): OK <" in line for line in ours)
+    [write] = [line for line in ours if "write (" in line]
+    assert "offset=0, size=4): OK <0." in write
+
+
+def test_names_are_told_to_who_asks_for_them(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    (drive / "folder").mkdir(exist_ok=True)
+    with _following(one, "--names", "--json", "demo") as process:
+        _until_it_is_told(process, drive)
+        (drive / "folder" / "named").write_text("text")
+        said = _until(process, lambda line: '"write"' in line)
+    requests: list[dict[str, Any]] = [json.loads(line) for line in said]
+    assert requests[-1]["name"] == "folder/named"
+    assert "folder/named" in {each["name"] for each in requests if each["operation"] == "create"}
+
+
+def test_who_follows_what_is_not_mounted_is_told_so(one: Workstation) -> None:
+    ended = one.run("log", "--access", "other")
+    assert ended.code != 0
+    assert ended.line == "other is not mounted here: `lucidnode status` shows what is mounted"
+    assert one.run("log", "--names").code == 2
+
+
+def test_where_the_logs_are(one: Workstation) -> None:
+    places = one.facts("log")
+    assert set(places) == {"daemon", str(one.folder / "drive")}
+    assert all(Path(place).exists() for place in places.values())
+
+
+def test_statistics_show_what_goes_on(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    with subprocess.Popen(
+        [LUCIDNODE, "stats", "--json", "2", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=one.environment,
+    ) as process:
+        assert process.stdout is not None
+        number = 0
+        while process.poll() is None:
+            (drive / f"file {number}").write_bytes(os.urandom(100_000))
+            number += 1
+            time.sleep(0.05)  # noqa: TID251  # a test thread, not a loop
+        reports = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0
+    assert len(reports) == 2
+    assert any(report["operations"].get("create") for report in reports)
+    assert any(report["bytes_per_second"]["written"] for report in reports)
+    assert one.ok("stats", "0.1", "3").out.count("\n") == 4
+    assert one.ok("stats", "--operations", "0.1", "1").out.startswith("operation")
+
+
+def test_the_metrics_of_the_daemon_have_the_requests_of_its_mounts(one: Workstation) -> None:
+    (one.folder / "drive" / "counted").exists()
+    address, _, token = one.facts("dashboard")["url"].partition("?")
+    with urllib.request.urlopen(f"{address}metrics?{token}") as answer:
+        text = answer.read().decode()
+    assert 'lucidnode_request_seconds_count{operation="lookup"}' in text
