@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_run_in_every_process() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_when_the_faults_end_all_nodes_agree_and_nothing_is_lost() -> None:
     happened: Counter[str] = Counter()
     spawning = multiprocessing.get_context("spawn")
