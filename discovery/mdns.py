@@ -22,30 +22,30 @@ from lucidnode.discovery.interfaces import Interface, dialable, interfaces
 
 SERVICE = "_lucidnode._tcp.local."
 
-LOOK = 2.0
+BROWSE_INTERVAL_S = 2.0
 """Seconds between looks at the interfaces: a cable, a VPN or a lid may have changed them."""
 
-REPEAT = 60.0
+ANNOUNCE_INTERVAL_S = 60.0
 """Seconds between unasked announcements. Browsers ask again only after most of an hour, so nodes
 that started while the network was split would not hear of each other for as long."""
 
-PAUSE = 5.0
+RESTART_PAUSE_S = 5.0
 """Seconds before another attempt after a failure."""
 
-RESOLVE = 3000
+RESOLVE_TIMEOUT_MS = 3000
 """Milliseconds to learn the address behind a name."""
 
-MOST = 512
+MAX_INSTANCES = 512
 """Instances remembered, and questions under way at once an eighth of it: an office is smaller, and
 who floods the network with names shall not fill our memory."""
 
-MOST_HOSTS = 8
+MAX_HOSTS_RESOLVED = 8
 """Addresses tried of one instance."""
 
 log = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
+class DiscoveryListener(Protocol):
     """Told what the network announces. Called in the event loop; must not block or raise."""
 
     def found(self, instance: str, candidate: Candidate) -> None:
@@ -63,7 +63,7 @@ class Mdns:
         *,
         lan_key: bytes,
         own: Advert,
-        listener: Listener,
+        listener: DiscoveryListener,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._lan_key = lan_key
@@ -79,7 +79,7 @@ class Mdns:
             here = interfaces()
             if not here:
                 self._report("waiting: no network interface is up")
-                await self._sleep(LOOK)
+                await self._sleep(BROWSE_INTERVAL_S)
                 continue
             try:
                 await _Session(self._lan_key, self._own, self._listener, here).run(
@@ -87,7 +87,7 @@ class Mdns:
                 )
             except* (OSError, Error, RuntimeError) as failed:
                 self._report(f"multicast does not work here: {failed.exceptions[0]!r}")
-                await self._sleep(PAUSE)
+                await self._sleep(RESTART_PAUSE_S)
 
     def _report(self, state: str) -> None:
         # Only changes are logged: a network that stays away would fill the log.
@@ -100,7 +100,7 @@ class _Session:
     """One stay on one set of interfaces, under one random name."""
 
     def __init__(
-        self, lan_key: bytes, own: Advert, listener: Listener, here: tuple[Interface, ...]
+        self, lan_key: bytes, own: Advert, listener: DiscoveryListener, here: tuple[Interface, ...]
     ) -> None:
         self._lan_key = lan_key
         self._own = own
@@ -133,8 +133,8 @@ class _Session:
         self, service: AsyncZeroconf, sleep: Callable[[float], Awaitable[None]]
     ) -> None:
         while True:
-            for _ in range(round(REPEAT / LOOK)):
-                await sleep(LOOK)
+            for _ in range(round(ANNOUNCE_INTERVAL_S / BROWSE_INTERVAL_S)):
+                await sleep(BROWSE_INTERVAL_S)
                 if interfaces() != self._here:
                     return
             await (await service.async_update_service(self._service()))
@@ -170,7 +170,7 @@ class _Session:
             if state_change is ServiceStateChange.Removed:
                 if self._known.pop(instance, None) is not None:
                     self._listener.gone(instance)
-            elif instance not in self._asking and len(self._asking) < MOST // 8:
+            elif instance not in self._asking and len(self._asking) < MAX_INSTANCES // 8:
                 self._asking.add(instance)
                 questions.create_task(self._resolve(zeroconf, name, instance))
 
@@ -189,13 +189,13 @@ class _Session:
             self._asking.discard(instance)
         if candidate is None:
             return
-        if self._known.get(instance) != candidate and len(self._known) < MOST:
+        if self._known.get(instance) != candidate and len(self._known) < MAX_INSTANCES:
             self._known[instance] = candidate
             self._listener.found(instance, candidate)
 
     async def _asked(self, zeroconf: Zeroconf, name: str, instance: str) -> Candidate | None:
         info = AsyncServiceInfo(SERVICE, name)
-        if not await info.async_request(zeroconf, RESOLVE):
+        if not await info.async_request(zeroconf, RESOLVE_TIMEOUT_MS):
             return None
         return announced(
             info.properties,
@@ -227,4 +227,8 @@ def announced(
         for host in hosts
         if dialable(host, here) and advert.names(txt, host, lan_key, instance)
     ]
-    return Candidate(tuple(near[:MOST_HOSTS]), heard.control_port, heard.device) if near else None
+    return (
+        Candidate(tuple(near[:MAX_HOSTS_RESOLVED]), heard.control_port, heard.device)
+        if near
+        else None
+    )

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 POINTS = 64
 """Points for each unit of weight. The spread of shares shrinks with its root: one in eight for a
-single unit (measured: see the law in tests/unit/test_ring.py)."""
+single unit (measured: see the law in tests/unit/discovery/test_ring.py)."""
 
 WEIGHT_UNIT = 10 * 1024**3
 """Bytes of cache that make one unit of weight."""

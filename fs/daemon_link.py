@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.connection import DaemonClient, Events
+from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.supervision import Tasks
@@ -28,7 +28,7 @@ _STATS_EVERY = 1.0
 Facts = dict[str, str | int | float | bool | list[str]]
 
 
-class Listener(Protocol):
+class DaemonEventHandler(Protocol):
     """What the daemon's messages are for."""
 
     def hinted(self, seq: Seq) -> None:
@@ -69,7 +69,7 @@ class DaemonLink:
         self,
         client: DaemonClient,
         project: ProjectId,
-        hello: Callable[[], wire.Hello],
+        hello: Callable[[], wire.MountHello],
         clock: Clock,
     ) -> None:
         self._client = client
@@ -77,7 +77,7 @@ class DaemonLink:
         self._hello = hello
         self._clock = clock
         self._connection = contextlib.AsyncExitStack()
-        self._events: Events | None = None
+        self._events: DaemonEvents | None = None
         self.has_served = False
         """Programs use the mount, or did before it came back: they lose something if it fails."""
 
@@ -97,12 +97,12 @@ class DaemonLink:
         await self._connection.aclose()
 
     @property
-    def welcome(self) -> wire.Welcome:
+    def welcome(self) -> wire.MountWelcome:
         """What the daemon said when it last let us in."""
         assert self._events is not None
         return self._events.welcome
 
-    async def run(self, listener: Listener, tasks: Tasks) -> None:
+    async def run(self, listener: DaemonEventHandler, tasks: Tasks) -> None:
         """Pass messages both ways until cancelled; answers are errands among *tasks*."""
         while True:
             assert self._events is not None
@@ -129,7 +129,9 @@ class DaemonLink:
             except NodeError:
                 delay = min(delay * 2, _LAST_RECONNECT)
 
-    async def _converse(self, events: Events, listener: Listener, errands: Tasks) -> None:
+    async def _converse(
+        self, events: DaemonEvents, listener: DaemonEventHandler, errands: Tasks
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_stats(events, listener))
             async for message in events:
@@ -138,7 +140,7 @@ class DaemonLink:
         # Whoever followed has to ask anew.
         listener.ignore()
 
-    async def _tell_stats(self, events: Events, listener: Listener) -> None:
+    async def _tell_stats(self, events: DaemonEvents, listener: DaemonEventHandler) -> None:
         told = None
         while True:
             stats = listener.stats()
@@ -154,12 +156,16 @@ class DaemonLink:
             await self._clock.sleep(_STATS_EVERY)
 
     def _hear(
-        self, message: wire.FromDaemon, events: Events, listener: Listener, errands: Tasks
+        self,
+        message: wire.FromDaemon,
+        events: DaemonEvents,
+        listener: DaemonEventHandler,
+        errands: Tasks,
     ) -> None:
         match message:
             case wire.Look(seq=seq):
                 listener.hinted(Seq(seq))
-            case wire.Ask(number=number):
+            case wire.StatusQuery(number=number):
                 # What cannot be described is no reason to hear nothing more.
                 _ = errands.create_task(
                     self._describe(number, events, listener), name="describing the project"
@@ -170,11 +176,13 @@ class DaemonLink:
                 listener.follow(names=names)
             case wire.Ignore():
                 listener.ignore()
-            case wire.Welcome() | wire.NotWelcome():
+            case wire.MountWelcome() | wire.MountRejected():
                 pass
 
-    async def _describe(self, number: int, events: Events, listener: Listener) -> None:
-        answer = wire.Answer(
+    async def _describe(
+        self, number: int, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        answer = wire.StatusReply(
             number, listener.facts(), listener.alerts(), listener.files_on_their_way()
         )
         with contextlib.suppress(DaemonUnreachable):

@@ -18,45 +18,45 @@ from typing import Literal
 
 import msgspec
 
-from lucidnode.fs import fuse
-from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.block_files import BlockFiles
 from lucidnode.fs.channel.device import built
-from lucidnode.fs.committer import Committer
-from lucidnode.fs.conflicts import Conflicts
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.remote_changes import RemoteChanges
+from lucidnode.fs.commit.repair import REPLICA_FILE
 from lucidnode.fs.daemon_link import DaemonLink, Facts
-from lucidnode.fs.entry_codec import EntryCodec
 from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy, ReplicaError
-from lucidnode.fs.file_system import FileSystem
+from lucidnode.fs.files.conflicts import Conflicts
+from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent
-from lucidnode.fs.invalidation import Invalidation
-from lucidnode.fs.journal_order import OrderedJournal
-from lucidnode.fs.kernel_queue import raise_background
+from lucidnode.fs.kernel import fuse
+from lucidnode.fs.kernel.invalidation import Invalidation
+from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
+from lucidnode.fs.kernel.read_queue import raise_background
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.mountpoint import check, clear, raise_read_ahead
-from lucidnode.fs.news import News
-from lucidnode.fs.on_their_way import OnTheirWay
-from lucidnode.fs.open_files import OpenFiles
-from lucidnode.fs.project_access import ProjectAccess
-from lucidnode.fs.read_counts import ReadCounts
-from lucidnode.fs.reader import Reader
-from lucidnode.fs.repair import REPLICA_FILE
+from lucidnode.fs.read.block_files import BlockFiles
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.segments import SegmentMemory, Segments
 from lucidnode.fs.spans import Spans
-from lucidnode.fs.staging_room import StagingRoom
-from lucidnode.fs.stamps import Stamps
-from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.staging_budget import StagingBudget
+from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
-from lucidnode.fs.writer import Writer
+from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks, topic
@@ -83,13 +83,13 @@ LOOK_THREADS = 8
 READ_AHEAD_KIB = 1024
 """What the kernel asks for at once from a sequential reader: 2.3 GB/s at 128 KiB, 3.3 at 1 MiB."""
 
-CATCH_UP_SECONDS = 5.0
+CATCH_UP_S = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
 
 NAMED = 10
 """Files named in one alert."""
 
-TOUCH_SECONDS = 5.0
+TOUCH_INTERVAL_S = 5.0
 """How often the daemon hears which cached blocks were read."""
 
 Durability = Literal["relaxed", "local", "office", "cloud"]
@@ -140,7 +140,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
             contextlib.closing(
-                fuse.Session(
+                fuse.FuseSession(
                     parts.files,
                     parts.spans,
                     mountpoint,
@@ -168,7 +168,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         await parts.hand_over(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
 
 
-def _stop_on_signals(session: fuse.Session) -> None:
+def _stop_on_signals(session: fuse.FuseSession) -> None:
     """End in order on the first SIGTERM or SIGINT, and at once on SIGINT after that.
 
     A second SIGTERM changes nothing: at shutdown it comes from the system and from our keeper.
@@ -304,8 +304,8 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         access = await ProjectAccess.open(client, spec.membership, spec.project)
         replica = stack.enter_context(contextlib.closing(open_replica(home, access)))
 
-        def hello() -> wire.Hello:
-            return wire.Hello(
+        def hello() -> wire.MountHello:
+            return wire.MountHello(
                 spec.mountpoint,
                 os.getpid(),
                 replica.head().seq,
@@ -320,7 +320,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         blocks_dir, staging_dir = Path(link.welcome.blocks_dir), Path(link.welcome.staging_dir)
         keys = access.keys()
         device = DeviceId(link.welcome.device)
-        announcer = Announcer(spec.project, client, clock)
+        announcer = StagingNotifier(spec.project, client, clock)
         if undone := take_back_lost(replica, staging_dir, spec.project):
             alerts.begin(
                 "power-cut",
@@ -333,7 +333,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         stager = Stager(
             keys,
             staging_dir,
-            StagingRoom(
+            StagingBudget(
                 staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
             ),
             disk,
@@ -354,7 +354,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             clock=clock,
             tasks=tasks,
         )
-        replica.heed(writer.unsaved)
+        replica.set_dirty_source(writer.unsaved)
         flusher = Flusher(unsaved, writer.flush, clock, alerts)
         counts = ReadCounts()
         looks = stack.enter_context(
@@ -396,7 +396,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
 
         files = FileSystem(
             replica=replica,
-            states=States(
+            states=FileStates(
                 replica, writer.is_dirty, unfinished, open_files, device, access.device_name
             ),
             reader=reader,
@@ -426,7 +426,9 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             if not read_only:
                 marks.renew()
 
-        news = News(files, open_files, invalidation, before_batch, access.refresh, conflicts)
+        news = RemoteChanges(
+            files, open_files, invalidation, before_batch, access.refresh, conflicts
+        )
         journal = OrderedJournal(client, writer, announcer, clock, tasks)
         codec = EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes)
         committer = Committer(
@@ -526,7 +528,7 @@ async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
     head = None
     while head != (head := replica.head().seq):
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_SECONDS):
+            async with asyncio.timeout(CATCH_UP_S):
                 await journal.asked.wait()
                 return
 
@@ -535,7 +537,7 @@ async def _report_touched(
     client: DaemonClient, project: ProjectId, files: BlockFiles, clock: Clock
 ) -> None:
     while True:
-        await clock.sleep(TOUCH_SECONDS)
+        await clock.sleep(TOUCH_INTERVAL_S)
         touched: list[BlockId] = await files.take_touched()
         if touched:
             # The order of eviction is a matter of speed: what the daemon misses is no loss.

@@ -24,7 +24,10 @@ from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
 from lucidnode.node import descriptors
-from lucidnode.node.blocks import BlocksForMounts
+from lucidnode.node.blocks.damaged_objects import DamagedObjects
+from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.counted import CountedBucket, Request
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
@@ -52,24 +55,21 @@ from lucidnode.node.config import (
     load_credentials,
     save_config,
 )
-from lucidnode.node.damaged_objects import DamagedObjects
-from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port, note_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
-from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.journal_service import JournalService
-from lucidnode.node.kept_entries import KeptEntries
-from lucidnode.node.metrics import Metrics
-from lucidnode.node.mounts import Mounts
-from lucidnode.node.office_news import Announcements, OfficeNews
-from lucidnode.node.peers.memory import Memory
+from lucidnode.node.journal.kept_entries import KeptEntries
+from lucidnode.node.journal.service import JournalService
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.peer_events import Announcements, PeerEventHandlers
+from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import MAX_CLAIMS
-from lucidnode.node.peers.office import Office, Settings
-from lucidnode.node.roster_service import RosterService
+from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.socket_server import SocketServer
-from lucidnode.node.uploads import Uploads
+from lucidnode.node.status.metrics import Metrics
+from lucidnode.node.status.snapshot import StatusSnapshot
 from lucidnode.node.webhooks import SECRET_FILE, Webhooks
 
 log = logging.getLogger(__name__)
@@ -132,9 +132,9 @@ async def _serving(
     clock = SystemClock()
     jitter = secrets.SystemRandom().random
     metrics = Metrics()
-    mounts = Mounts()
+    mounts = MountTable()
     alerts = Alerts(clock)
-    memory = Memory()
+    memory = MemoryBudget()
     connections = descriptors.share(descriptors.raised(), DOORS)
     if came_back:
         alerts.begin(
@@ -183,11 +183,11 @@ async def _serving(
             alerts=alerts,
             changed=lambda _roster: office.roster_changed(),
         )
-        office = Office(
+        office = PeerNetwork(
             identity=identity,
             lan_key=bytes.fromhex(config.lan_key),
             members=roster,
-            settings=Settings(
+            settings=PeerSettings(
                 weight=weight_of(config.cache_limit),
                 control_port=config.control_port,
                 body_port=config.body_port,
@@ -195,7 +195,9 @@ async def _serving(
                 offers_bytes=config.cache_limit // 4,
             ),
             traffic=metrics,
-            events=(events := OfficeNews(mounts, roster.projects, roster.heard, alerts, clock)),
+            events=(
+                events := PeerEventHandlers(mounts, roster.projects, roster.heard, alerts, clock)
+            ),
             alerts=alerts,
             heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
             totals=lambda: msgspec.structs.asdict(facts.totals()),
@@ -252,7 +254,7 @@ async def _serving(
             jitter=jitter,
         )
         events.journal, events.tasks = journal, tasks
-        facts = Facts(
+        facts = StatusSnapshot(
             device=identity.id,
             bucket=str(address),
             price_per_gb=config.price_per_gb,
@@ -288,7 +290,7 @@ async def _serving(
         for peer in config.peers:
             office.add_peer(parse_peer(peer))
         for name, work in {
-            "keeping the cache in order": cache.upkeep,
+            "keeping the cache in order": cache.maintain,
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
             "looking for lost entries": journal.look_for_lost,
@@ -301,7 +303,7 @@ async def _serving(
             tasks.keep(name, work)
         if config.mdns:
             tasks.keep("finding peers", lambda: _mdns(config, identity, office, roster).run())
-        welcome = wire.Welcome(
+        welcome = wire.MountWelcome(
             device=identity.id,
             blocks_dir=str(cache.blocks_dir),
             staging_dir=str(staging.directory),
@@ -361,7 +363,7 @@ def _cache_mark(home: Path) -> CacheMark:
     return CacheMark(directory, taken)
 
 
-async def _welcome(fitness: Fitness, welcome: wire.Welcome) -> wire.Welcome:
+async def _welcome(fitness: Fitness, welcome: wire.MountWelcome) -> wire.MountWelcome:
     """Let a mount in, whatever the bucket says: what is cached and what is unsent is here."""
     await fitness.check()
     return welcome
@@ -372,12 +374,12 @@ async def _renewed(
 ) -> None:
     """Take over the credentials that lie in *home* now, and try at once what they kept back."""
     signed_with.use(await asyncio.to_thread(load_credentials, home))
-    health.hurry()
-    uploads.hurry()
+    health.flush_requested()
+    uploads.flush_requested()
 
 
 def _mdns(
-    config: NodeConfig, identity: DeviceIdentity, office: Office, roster: RosterService
+    config: NodeConfig, identity: DeviceIdentity, office: PeerNetwork, roster: RosterService
 ) -> Mdns:
     own = Advert(
         device=identity.id,
@@ -390,11 +392,11 @@ def _mdns(
 
 def _watch(
     metrics: Metrics,
-    facts: Facts,
+    facts: StatusSnapshot,
     cache: DiskCache,
     uploads: Uploads,
-    mounts: Mounts,
-    office: Office,
+    mounts: MountTable,
+    office: PeerNetwork,
     alerts: Alerts,
     supervisor: Supervisor,
 ) -> None:
@@ -439,7 +441,7 @@ async def _clear(cache: DiskCache) -> None:
     await cache.clear()
 
 
-async def _exit(mounts: Mounts, stop: asyncio.Event) -> None:
+async def _exit(mounts: MountTable, stop: asyncio.Event) -> None:
     mounted = [mount.hello.mountpoint for mount in mounts]
     if mounted:
         raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")

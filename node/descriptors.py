@@ -7,7 +7,7 @@ import resource
 MAX_LIMIT = 65_536
 """Descriptors we ask for: more than all doors together may use."""
 
-KEPT = 832
+RESERVED_DESCRIPTORS = 832
 """Descriptors that no proven connection may take: files, the bucket's connections, mounts, and what
 three doors let callers have who have not proven themselves yet (node/peers/listener.py)."""
 
@@ -27,4 +27,4 @@ def raised() -> int:
 
 def share(limit: int, doors: int) -> int:
     """Return how many connections each of *doors* may have open under *limit* descriptors."""
-    return max(16, min(MAX_CONNECTIONS, (limit - KEPT) // doors))
+    return max(16, min(MAX_CONNECTIONS, (limit - RESERVED_DESCRIPTORS) // doors))

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from lucidnode.node.client.device_certificate import device_certificate
 from lucidnode.node.client.durable import make_directory, sync_directory, write_durably
-from lucidnode.node.client.errors import NoSpace, Refused
+from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.client.roster_entry import device_id
 
 
@@ -91,7 +91,7 @@ class DeviceIdentity:
         if pem != _pem(key):  # TLS reads the certificate from there
             try:
                 write_durably(path, _pem(key))
-            except (NoSpace, OSError) as error:
+            except (DiskFull, OSError) as error:
                 raise Refused(f"cannot mend the certificate in {path}: {error}") from error
         return cls(path, key)
 

@@ -25,7 +25,7 @@ _UNREAD = 256
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
 
-    def __init__(self, project: ProjectId, hello: wire.Hello) -> None:
+    def __init__(self, project: ProjectId, hello: wire.MountHello) -> None:
         self.project = project
         self.hello = hello
         self.stats = wire.MountStats(head=hello.head)
@@ -33,7 +33,7 @@ class Mount:
         self.has_ended = False
         """Whether it said goodbye."""
         self._followers: set[Follower] = set()
-        self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
+        self._asked: dict[int, asyncio.Future[wire.StatusReply]] = {}
         self._number = 0
 
     def tell(self, message: wire.FromDaemon) -> None:
@@ -46,7 +46,7 @@ class Mount:
         match message:
             case wire.MountStats():
                 self.stats = message
-            case wire.Answer():
+            case wire.StatusReply():
                 waiting = self._asked.pop(message.number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
@@ -55,19 +55,19 @@ class Mount:
                     follower.heard(message)
             case wire.Goodbye():
                 self.has_ended = True
-            case wire.Hello():
+            case wire.MountHello():
                 raise Refused("a mount introduces itself once")
 
-    async def in_plain_words(self) -> wire.Answer | None:
+    async def describe(self) -> wire.StatusReply | None:
         """Ask the mount to describe itself; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
         self._number += 1
         number = self._number
-        answer: asyncio.Future[wire.Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[wire.StatusReply] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self.tell(wire.Ask(number))
+        self.tell(wire.StatusQuery(number))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer
@@ -136,7 +136,7 @@ class Follower:
         return message
 
 
-class Mounts:
+class MountTable:
     """All mounts here, at most one for each project."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ GIGABYTE = 10**9
 """Bandwidth is sold by powers of ten."""
 
 
-class Totals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NodeTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one node has moved since its daemon started, in bytes.
 
     `read_*` are plaintext bytes handed to applications, by where their block came from; `unsent`
@@ -38,8 +38,8 @@ class Totals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_gets: int = 0
     """GET requests for blocks sent to the bucket."""
 
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
+    def __add__(self, other: NodeTotals) -> NodeTotals:
+        return NodeTotals(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
 
 
 class Savings(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class Savings(msgspec.Struct, frozen=True):
     wasted: int
 
 
-def savings(totals: Totals, price_per_gb: float) -> Savings:
+def savings(totals: NodeTotals, price_per_gb: float) -> Savings:
     """Return what *totals* saved. Never below zero, never above 100 percent."""
     delivered = totals.read_memory + totals.read_cache + totals.read_peer + totals.read_bucket
     saved = max(0, delivered - totals.downloaded)
@@ -69,5 +69,5 @@ def savings(totals: Totals, price_per_gb: float) -> Savings:
     )
 
 
-def _fields(totals: Totals) -> tuple[int, ...]:
+def _fields(totals: NodeTotals) -> tuple[int, ...]:
     return tuple(getattr(totals, name) for name in totals.__struct_fields__)

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from lucidnode.node.blocks import BlocksForMounts
+from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -35,9 +35,9 @@ from lucidnode.node.client.ids import (
 )
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import Tasks
-from lucidnode.node.journal_service import JournalService
-from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.roster_service import RosterService
+from lucidnode.node.journal.service import JournalService
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.roster.service import RosterService
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
-    type=wire.Hello | wire.MountStats | wire.Answer | wire.Accesses | wire.Goodbye
+    type=wire.MountHello | wire.MountStats | wire.StatusReply | wire.Accesses | wire.Goodbye
 )
 
 
@@ -67,8 +67,8 @@ class SocketServer:
         blocks: BlocksForMounts,
         journal: JournalService,
         roster: RosterService,
-        mounts: Mounts,
-        welcome: Callable[[], Awaitable[wire.Welcome]],
+        mounts: MountTable,
+        welcome: Callable[[], Awaitable[wire.MountWelcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
         tasks: Tasks,
@@ -221,7 +221,7 @@ class SocketServer:
             welcome = await self._welcome()
         except NodeError as error:
             # The answer to a WebSocket's opening has no room for a sentence.
-            refusal = wire.NotWelcome(_status_of(error), str(error) or type(error).__name__)
+            refusal = wire.MountRejected(_status_of(error), str(error) or type(error).__name__)
             await stream.send_bytes(msgspec.msgpack.encode(refusal))
             await stream.close()
             return stream
@@ -233,13 +233,13 @@ class SocketServer:
         return stream
 
     async def _converse(
-        self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.Welcome
+        self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.MountWelcome
     ) -> None:
         first = await stream.receive()
         if first.type is not WSMsgType.BINARY:
             return  # it has gone already
         hello = decoded(_FROM_MOUNT, first.data)
-        if not isinstance(hello, wire.Hello):
+        if not isinstance(hello, wire.MountHello):
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
         self._mounts.add(mount)
@@ -314,13 +314,13 @@ async def _block_list(request: web.Request) -> list[BlockId]:
 
 def _patience(request: web.Request) -> float:
     try:
-        patience = float(request.headers.get(wire.PATIENCE_HEADER, MAX_PATIENCE_S))
+        timeout_s = float(request.headers.get(wire.PATIENCE_HEADER, MAX_PATIENCE_S))
     except ValueError:
         raise Malformed("patience") from None
     # Written so that what is no number at all is refused as well.
-    if not 0.0 <= patience <= MAX_PATIENCE_S:
+    if not 0.0 <= timeout_s <= MAX_PATIENCE_S:
         raise Malformed("patience")
-    return patience
+    return timeout_s
 
 
 def _project(request: web.Request) -> ProjectId:

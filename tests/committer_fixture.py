@@ -11,8 +11,8 @@ from typing import Literal
 
 from replica_fixture import Blocks, Node
 
-from lucidnode.fs.committer import Committer
-from lucidnode.fs.entry_codec import EntryCodec
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Touched

@@ -23,10 +23,10 @@ from disk_fixture import Told
 from studio_fixture import Studio
 
 from lucidnode.fs.format import sodium
+from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mount import MountSpec
-from lucidnode.fs.mountpoint import mounted_at
-from lucidnode.node.blocks import BlocksForMounts
+from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
@@ -35,10 +35,10 @@ from lucidnode.node.client.journal import signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
-from lucidnode.node.journal_service import JournalService
-from lucidnode.node.mounts import Mounts
-from lucidnode.node.register import Held
-from lucidnode.node.roster_service import RosterService
+from lucidnode.node.journal.register import SlotContent
+from lucidnode.node.journal.service import JournalService
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.roster.service import RosterService
 from lucidnode.node.socket_server import SocketServer
 
 BLOCK = 256 * 1024
@@ -91,7 +91,7 @@ class Workstation:
         self._member = member
         self._seed = seed
         self.project = project
-        self._mounts = Mounts()
+        self._mounts = MountTable()
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -165,9 +165,9 @@ class Workstation:
                     async with asyncio.timeout(0.02):
                         await self._ended.wait()
 
-    async def _welcome(self) -> wire.Welcome:
+    async def _welcome(self) -> wire.MountWelcome:
         device = device_id(sodium.signing_public(self._seed))
-        return wire.Welcome(
+        return wire.MountWelcome(
             device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
         )
 
@@ -346,13 +346,13 @@ class _Journal:
         self._node.push(seq)
         return wire.CommitReply("committed", body)
 
-    async def proven(self, project: ProjectId, seq: Seq) -> Held:
+    async def proven(self, project: ProjectId, seq: Seq) -> SlotContent:
         return await self.entry(project, seq)
 
-    async def entry(self, project: ProjectId, seq: Seq) -> Held:
+    async def entry(self, project: ProjectId, seq: Seq) -> SlotContent:
         self._node.bucket.check()
         try:
-            return Held.of((self._node.bucket.journal / f"{seq:016d}").read_bytes())
+            return SlotContent.of((self._node.bucket.journal / f"{seq:016d}").read_bytes())
         except FileNotFoundError:
             raise NotThere("no such entry") from None
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lucidnode.node.block import block_id
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import stage

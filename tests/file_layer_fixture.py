@@ -10,30 +10,30 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lucidnode.fs.announcer import Announcer
-from lucidnode.fs.block_files import BlockFiles
-from lucidnode.fs.committer import Committer, JournalService
-from lucidnode.fs.entry_codec import EntryCodec
-from lucidnode.fs.file_system import Caller, FileSystem
+from lucidnode.fs.commit.committer import Committer, JournalClient
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.journal_order import OrderedJournal
-from lucidnode.fs.open_files import OpenFiles
-from lucidnode.fs.read_counts import ReadCounts
-from lucidnode.fs.reader import Reader
+from lucidnode.fs.read.block_files import BlockFiles
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.segments import SegmentMemory, Segments
-from lucidnode.fs.staging_room import StagingRoom
-from lucidnode.fs.stamps import Stamps
-from lucidnode.fs.state import States
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.staging_budget import StagingBudget
+from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
-from lucidnode.fs.writer import Writer
+from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks, topic
@@ -130,7 +130,7 @@ class Commits:
     *key_of* gives the public key of a device that may write; *touched* hears what others changed.
     """
 
-    journal: JournalService
+    journal: JournalClient
     device: DeviceId
     key_of: Callable[[DeviceId], bytes | None]
     touched: Callable[[Touched], None]
@@ -138,7 +138,7 @@ class Commits:
 
 @dataclass(frozen=True, slots=True)
 class _Hooks:
-    """The committer's hooks, as fs/news.py has them, without a kernel."""
+    """The committer's hooks, as fs/commit/remote_changes.py has them, without a kernel."""
 
     files: FileSystem
     before_batch: Callable[[], None]
@@ -225,7 +225,7 @@ async def file_layer(
             )
             with contextlib.closing(looks):
                 async with supervised(alerts, clock) as tasks:
-                    announcer = Announcer(PROJECT, daemon, clock)
+                    announcer = StagingNotifier(PROJECT, daemon, clock)
                     announcing = tasks.create_task(announcer.run())
                     unsaved = UnsavedFiles()
                     unfinished = Unfinished(clock)
@@ -233,7 +233,7 @@ async def file_layer(
                     stager = Stager(
                         KEYS,
                         staging_dir,
-                        StagingRoom(staging_dir, staging_limit, 0, clock, disk),
+                        StagingBudget(staging_dir, staging_limit, 0, clock, disk),
                         disk,
                     )
                     group_sync = GroupSync(replica, stager, alerts, clock, relaxed=relaxed)
@@ -276,7 +276,7 @@ async def file_layer(
                     )
                     files = FileSystem(
                         replica=replica,
-                        states=States(
+                        states=FileStates(
                             replica,
                             writer.is_dirty,
                             unfinished,
@@ -296,7 +296,7 @@ async def file_layer(
                     )
                     committer: Committer | None = None
                     if commits is not None:
-                        replica.heed(writer.unsaved)
+                        replica.set_dirty_source(writer.unsaved)
 
                         def stir() -> None:
                             assert committer is not None

@@ -15,8 +15,8 @@ from raw_changeset import ABSENT, RawChange, RawRow, Value, encoded, header, raw
 
 from lucidnode.fs.format.geometry import MAX_PLAIN
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, MAX_INO, MAX_TARGET, MAX_XATTR, ROOT, Kind
-from lucidnode.fs.replica.row_rules import MAX_ROWS
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
+from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 
 Rows = dict[str, list[tuple[Any, ...]]]
 Tables = dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]

@@ -15,9 +15,9 @@ from office_fixture import LAN_KEY, Roll
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.entrance import admit
-from lucidnode.node.peers.listener import Listener, Probation, bind
-from lucidnode.node.peers.memory import Memory
-from lucidnode.node.peers.messages import PROTOCOL, Welcome, encode
+from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.messages import PROTOCOL, HandshakeResponse, encode
 
 Behaviour = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """Answers one connection; gets the head of the first request."""
@@ -70,7 +70,7 @@ async def impostor(
         link = web.WebSocketResponse()
         await link.prepare(request)
         await link.receive_bytes()
-        welcome = Welcome(PROTOCOL, b"i" * 16, 64, body_port, b"s" * 16, b"k" * 32)
+        welcome = HandshakeResponse(PROTOCOL, b"i" * 16, 64, body_port, b"s" * 16, b"k" * 32)
         await link.send_bytes(encode(welcome))
         async for message in link:
             assert message.type is aiohttp.WSMsgType.BINARY
@@ -87,8 +87,13 @@ async def impostor(
     with bind("127.0.0.1", 0) as controls:
         seen.place = Candidate(("127.0.0.1",), controls.getsockname()[1])
         async with asyncio.TaskGroup() as tasks:
-            listener = Listener(
-                controls, answering, Probation(), tasks, memory=Memory(), secured=admitted
+            listener = LimitedListener(
+                controls,
+                answering,
+                UnauthenticatedLimit(),
+                tasks,
+                memory=MemoryBudget(),
+                secured=admitted,
             )
             listening = tasks.create_task(listener.run())
             try:

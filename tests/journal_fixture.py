@@ -8,6 +8,7 @@ from pathlib import Path
 from disk_fixture import FastClock
 
 from lucidnode.fs.format import sodium
+from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.keys import kind_of
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.cache.staging import Staging
@@ -16,9 +17,8 @@ from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import PADDING, TAG_SIZE, EntryHeader, signed, signing_message
-from lucidnode.node.journal_service import JournalService
-from lucidnode.node.kept_entries import KeptEntries
-from lucidnode.node.uploads import Uploads
+from lucidnode.node.journal.kept_entries import KeptEntries
+from lucidnode.node.journal.service import JournalService
 
 PROJECT = ProjectId("ab" * 16)
 SEED = b"s" * 32

@@ -13,16 +13,16 @@ from random import Random  # noqa: TID251 - seeded, here only
 from disk_fixture import Told
 
 from lucidnode.discovery.candidate import Candidate
-from lucidnode.node.block import block_id
+from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.cache.change import Whose
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import Source
-from lucidnode.node.fetch import BlockSource
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.peers.memory import Memory
-from lucidnode.node.peers.office import Office, Settings
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 
 PROJECT = ProjectId("0f" * 16)
 LAN_KEY = b"k" * 32
@@ -148,7 +148,7 @@ class Node:
     """One running workstation."""
 
     identity: DeviceIdentity
-    office: Office
+    office: PeerNetwork
     source: BlockSource
     cache: MemoryCache
     traffic: Count
@@ -175,18 +175,18 @@ async def node(
     control_port: int = 0,
     host: str | None = "127.0.0.1",
     offers_bytes: int = 1024**3,
-    memory: Memory | None = None,
+    memory: MemoryBudget | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
     alerts = Told([])
     heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
     totals: dict[str, int] = {}
-    office = Office(
+    office = PeerNetwork(
         identity=identity,
         lan_key=LAN_KEY,
         members=roll,
-        settings=Settings(
+        settings=PeerSettings(
             weight=weight, host=host, control_port=control_port, offers_bytes=offers_bytes
         ),
         traffic=traffic,
@@ -194,7 +194,7 @@ async def node(
         alerts=alerts,
         heads=lambda: heads,
         totals=lambda: totals,
-        memory=memory or Memory(),
+        memory=memory or MemoryBudget(),
         clock=SystemClock(),
         jitter=Random(1).random,
     )

@@ -20,13 +20,13 @@ from lucidnode.discovery.candidate import Candidate, parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.peers.office import Office
+from lucidnode.node.peers.network import PeerNetwork
 
 
 class Ears:
     """Passes on what mDNS says, and remembers it."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: PeerNetwork) -> None:
         self.office = office
         self.found_now: dict[str, Candidate] = {}
 

@@ -3,7 +3,7 @@
 Each page that SQLite writes through a real mount costs the mount's server, and a soak writes
 millions. So its files lie in an ordinary directory, and are recorded where SQLite writes them: what
 they then hold is read back below the cipher. Their names count as synced; that of a new log is
-looked after in tests/unit/test_power_cut.py.
+looked after in tests/unit/durability/test_power_cut.py.
 """
 
 from __future__ import annotations

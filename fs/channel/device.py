@@ -56,7 +56,7 @@ def devices() -> set[int]:
     return found
 
 
-class Device:
+class KernelDevice:
     """The kernel's device, with the channel in its place for whoever has the descriptor *device*."""
 
     def __init__(self, device: int, direct: frozenset[int]) -> None:
@@ -113,7 +113,7 @@ def invalidate_entry(parent: int, name: bytes) -> None:
     _channel.notify(_NOTIFY_INVAL_ENTRY, _INVAL_ENTRY.pack(parent, len(name), 0) + name + b"\0")
 
 
-def over(before: set[int], direct: frozenset[int]) -> Device | None:
+def over(before: set[int], direct: frozenset[int]) -> KernelDevice | None:
     """Put the channel over the device that was opened since *before* was asked of `devices`.
 
     None if it cannot be, which the log says: then nothing has changed.
@@ -125,7 +125,7 @@ def over(before: set[int], direct: frozenset[int]) -> Device | None:
         log.warning("no kernel channel: %d devices are open", len(opened))
         return None
     try:
-        return Device(opened.pop(), direct)
+        return KernelDevice(opened.pop(), direct)
     except OSError as error:
         log.warning("no kernel channel: %s", error)
         return None

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import IntEnum
 
-from lucidnode.fs.channel.device import Device
+from lucidnode.fs.channel.device import KernelDevice
 
 Reply = bytes | bytearray | memoryview
-Handler = Callable[["Request"], Awaitable[Reply | None]]
+Handler = Callable[["KernelRequest"], Awaitable[Reply | None]]
 """Returns the data of the reply, or None where the kernel expects no reply. Raises Refused."""
 
 
@@ -28,7 +28,7 @@ class Opcode(IntEnum):
     BATCH_FORGET = 42
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The answer is an errno."""
 
     def __init__(self, number: int) -> None:
@@ -44,23 +44,23 @@ _FORGETS = struct.Struct("=II")
 _FORGET = struct.Struct("=QQ")
 
 
-class Request:
+class KernelRequest:
     """One message of the kernel: its header, and what follows it. Raises Refused if it is torn."""
 
     __slots__ = ("body", "ino", "opcode", "unique")
 
     def __init__(self, message: bytes) -> None:
         if len(message) < _HEADER.size:
-            raise Refused(errno.EINVAL)
+            raise RequestRefused(errno.EINVAL)
         length, self.opcode, self.unique, self.ino, *_ = _HEADER.unpack_from(message)
         self.body = memoryview(message)[_HEADER.size :]
         if length != len(message):
-            raise Refused(errno.EINVAL)
+            raise RequestRefused(errno.EINVAL)
 
     def fields(self, layout: struct.Struct) -> tuple[int, ...]:
         """Return what *layout* finds at the start of the body."""
         if len(self.body) < layout.size:
-            raise Refused(errno.EINVAL)
+            raise RequestRefused(errno.EINVAL)
         return layout.unpack_from(self.body)
 
     def read_range(self) -> tuple[int, int, int]:
@@ -73,7 +73,7 @@ class Request:
         handle, offset, size, *_ = self.fields(_WRITE)
         data = self.body[_WRITE.size :]
         if len(data) != size:
-            raise Refused(errno.EINVAL)
+            raise RequestRefused(errno.EINVAL)
         return handle, offset, data
 
     def forgotten(self) -> list[tuple[int, int]]:
@@ -81,7 +81,7 @@ class Request:
         count, _ = self.fields(_FORGETS)
         entries = self.body[_FORGETS.size :]
         if len(entries) != count * _FORGET.size:
-            raise Refused(errno.EINVAL)
+            raise RequestRefused(errno.EINVAL)
         return list(_FORGET.iter_unpack(entries))
 
 
@@ -93,7 +93,7 @@ def written_reply(size: int) -> bytes:
 class Requests:
     """Has *handlers* answer what comes through *device*. Lives in one event loop."""
 
-    def __init__(self, device: Device, handlers: Mapping[int, Handler]) -> None:
+    def __init__(self, device: KernelDevice, handlers: Mapping[int, Handler]) -> None:
         self._device = device
         self._handlers = handlers
 
@@ -117,9 +117,9 @@ class Requests:
 
     async def _answer(self, message: bytes) -> None:
         try:
-            request = Request(message)
+            request = KernelRequest(message)
             reply = await self._handlers[request.opcode](request)
-        except Refused as refused:
+        except RequestRefused as refused:
             # A torn header has been refused in C already.
             unique = _HEADER.unpack_from(message)[2]
             self._device.reply(unique, refused.errno, b"")

@@ -50,14 +50,14 @@ _WINDOW = MAX_CONTENT
 """Bytes that zstd looks back at most; a frame that wants more is refused, not allocated."""
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EntryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one entry does: an SQLite changeset over the replicated tables, and when it was made."""
 
     wall_ns: int
     changeset: bytes
 
 
-_CHANGE = msgspec.msgpack.Decoder(Change)
+_CHANGE = msgspec.msgpack.Decoder(EntryBody)
 
 
 def seal_entry(
@@ -65,7 +65,7 @@ def seal_entry(
     seq: Seq,
     previous: bytes,
     device: DeviceId,
-    change: Change,
+    change: EntryBody,
     *,
     attempt: bytes,
     nonce: bytes,
@@ -99,7 +99,7 @@ def open_entry(
     device_public_of: Callable[[DeviceId], bytes | None],
     *,
     epochs: Collection[int] = ANNOUNCED_EPOCHS,
-) -> Change:
+) -> EntryBody:
     """Return what the signed *entry* in slot *seq*, after the entry hashed *previous*, does.
 
     *device_public_of* gives the Ed25519 key of a device that may write, else None; *epochs* are
@@ -142,14 +142,14 @@ def open_entry(
         raise EntryMisshapen(f"entry {seq}: contents: {error}") from error
 
 
-def _packed(change: Change) -> bytes:
+def _packed(change: EntryBody) -> bytes:
     content = msgspec.msgpack.encode(change)
     if len(content) > MAX_CONTENT:
         raise EntryMisshapen(f"a change of {len(content)} bytes is over the limit")
     return padded(zstandard.ZstdCompressor(level=_LEVEL).compress(content), PADDING)
 
 
-def _unpacked(body: bytes) -> Change:
+def _unpacked(body: bytes) -> EntryBody:
     # The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT. The
     # library trusts a stated content size over any limit it is given, so look at that first; a
     # frame that states none reads as 2**64 - 1.

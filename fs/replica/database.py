@@ -70,7 +70,7 @@ _OPERATIONS = {(True, False): b"\x12\0", (False, True): b"\x09\0", (False, False
 """How a change begins, by whether it lacks (an old row, a new row)."""
 
 
-class Unfit(Exception):
+class ChangesetUnfit(Exception):
     """A changeset that counts as empty: made on another state, or against the rules of format 1."""
 
 
@@ -245,7 +245,7 @@ class Database:
         if combined := self.changeset(changes):
             try:
                 self.apply(apsw.Changeset.invert(combined))
-            except Unfit as error:
+            except ChangesetUnfit as error:
                 raise ReplicaCorrupt("pending operations do not fit their own undo") from error
 
     def apply(self, changeset: bytes) -> list[RowChange]:
@@ -259,7 +259,7 @@ class Database:
             # Without a conflict handler the first misfit aborts, and SQLite undoes what it did.
             apsw.Changeset.apply(changeset, self._connection)
         except (apsw.AbortError, apsw.ConstraintError, apsw.MismatchError) as error:
-            raise Unfit("not made on this state") from error
+            raise ChangesetUnfit("not made on this state") from error
         except apsw.Error as error:
             raise _mapped(error, self._connection) from error
         return self._recorded[mark:]
@@ -339,14 +339,14 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
     try:
         for change in apsw.Changeset.iter(changeset):
             if len(changes) == most:
-                raise Unfit(f"more than {most} rows")
+                raise ChangesetUnfit(f"more than {most} rows")
             table = change.name
             types = REPLICATED.get(table, ())
             if len(types) != change.column_count or change.pk_columns != _KEYS[table]:
-                raise Unfit("another set of tables")
+                raise ChangesetUnfit("another set of tables")
             if not tables or tables[-1] != table:
                 if table in tables:
-                    raise Unfit("a table that comes twice")
+                    raise ChangesetUnfit("a table that comes twice")
                 tables.append(table)
                 spelled.append(_HEADERS[table])
             old, new = _checked(change.old, types), _checked(change.new, types)
@@ -354,18 +354,18 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
             if old is not None and new is not None:
                 _check_update(table, old, new)
             elif None in (old or new or (None,)):
-                raise Unfit("a row with gaps")
+                raise ChangesetUnfit("a row with gaps")
             key = key_of(found)
             if key in keys:
-                raise Unfit("a row twice")
+                raise ChangesetUnfit("a row twice")
             keys.add(key)
             changes.append(found)
             spelled += (_OPERATIONS[old is None, new is None], _spelled(old), _spelled(new))
     except (apsw.Error, UnicodeDecodeError) as error:
-        raise Unfit("not a changeset") from error
+        raise ChangesetUnfit("not a changeset") from error
     # SQLite passes over what says nothing, such as tables without rows; there is one spelling here.
     if b"".join(spelled) != changeset:
-        raise Unfit("bytes that say nothing")
+        raise ChangesetUnfit("bytes that say nothing")
     return changes
 
 
@@ -400,18 +400,18 @@ def _checked(
         return row
     for value, kind in zip(row, types, strict=True):
         if value is not apsw.no_change and type(value) is not kind:
-            raise Unfit("a value of another type")
+            raise ChangesetUnfit("a value of another type")
     return tuple(None if value is apsw.no_change else value for value in row)
 
 
 def _check_update(table: str, old: tuple[Any, ...], new: tuple[Any, ...]) -> None:
     keys = KEY_COLUMNS[table]
     if None in old[:keys] or new[:keys] != (None,) * keys:
-        raise Unfit("an update of a key")
+        raise ChangesetUnfit("an update of a key")
     if any((was is None) != (now is None) for was, now in zip(old[keys:], new[keys:], strict=True)):
-        raise Unfit("an update with half a column")
+        raise ChangesetUnfit("an update with half a column")
     if new == (None,) * len(new):
-        raise Unfit("an update of nothing")
+        raise ChangesetUnfit("an update of nothing")
 
 
 def _difference(

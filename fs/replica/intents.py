@@ -1,7 +1,7 @@
 """What a user asked for: the operations on a project, as values.
 
 An intent is applied to the replica at once, kept in `pending` until its journal entry is
-committed, and run again on a newer state if another node won the race (fs/replica/rebase.py).
+committed, and run again on a newer state if another node won the race (fs/replica/pending/rebase.py).
 Times are wall nanoseconds taken when the user asked, so that a second run gives the same result.
 Names are raw bytes: no normalisation, no encoding.
 """
@@ -149,7 +149,7 @@ class NameBlocks(msgspec.Struct, frozen=True, tag="blocks"):
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
-    """Say, or with None take back, where the content of a file on its way stays: fs/state.py.
+    """Say, or with None take back, where the content of a file on its way stays: fs/files/states.py.
 
     An extended attribute that leaves the times alone.
     """
@@ -206,7 +206,7 @@ Intent = (
 )
 
 
-class Recorded(msgspec.Struct, frozen=True, array_like=True):
+class OperationRecord(msgspec.Struct, frozen=True, array_like=True):
     """An intent with what it met when it ran, so that a second run can tell what changed.
 
     *ino* is the file that the (source) name meant, *replaced* the file that a rename displaced or
@@ -221,15 +221,15 @@ class Recorded(msgspec.Struct, frozen=True, array_like=True):
     behind_tails: bool = False
 
 
-_RECORDED = msgspec.msgpack.Decoder(Recorded)
+_RECORDED = msgspec.msgpack.Decoder(OperationRecord)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encode(recorded: Recorded) -> bytes:
+def encode(recorded: OperationRecord) -> bytes:
     """Return *recorded* as MessagePack, for the local `pending` table only."""
     return _ENCODER.encode(recorded)
 
 
-def decode(raw: bytes) -> Recorded:
+def decode(raw: bytes) -> OperationRecord:
     """Return what `encode` was given."""
     return _RECORDED.decode(raw)

@@ -18,9 +18,8 @@ from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import Batch, GivenUp, Head, InFlight, Touched, touched_by
-from lucidnode.fs.replica.content import Content
-from lucidnode.fs.replica.database import Database, Unfit
-from lucidnode.fs.replica.earlier import EarlierContents
+from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import (
     MAX_FILE_SIZE,
     NOT_COUNTED,
@@ -30,20 +29,21 @@ from lucidnode.fs.replica.inode import (
     Tail,
     Version,
 )
-from lucidnode.fs.replica.intents import Intent, Recorded
-from lucidnode.fs.replica.journal import Journal
-from lucidnode.fs.replica.kept import KeptFile, KeptFiles
-from lucidnode.fs.replica.losses import losses
-from lucidnode.fs.replica.merged import Merged
-from lucidnode.fs.replica.numbers import Numbers
-from lucidnode.fs.replica.operations import SLICE, Operations
-from lucidnode.fs.replica.overtaking import Contents, Shipping
-from lucidnode.fs.replica.queries import Queries
-from lucidnode.fs.replica.rebase import Outcome, Rebase, Waiting
-from lucidnode.fs.replica.row_rules import checked_changes
+from lucidnode.fs.replica.intents import Intent, OperationRecord
+from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.fast_forward import fast_forward
+from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.losses import losses
+from lucidnode.fs.replica.pending.overtaking import Contents, Shipping
+from lucidnode.fs.replica.pending.rebase import PendingOperation, Rebase, RebaseResult
 from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
-from lucidnode.fs.replica.slide import slide_under
 from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree.extent_table import ExtentTable
+from lucidnode.fs.replica.tree.operations import SLICE, Operations
+from lucidnode.fs.replica.tree.queries import Queries
+from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import empty_link
 
@@ -59,14 +59,14 @@ _MOST_COUNTED = 4096
 class Replica:
     """One project's tree. Make it with `open`, and `close` it."""
 
-    def __init__(self, database: Database, device_name: str, numbers: Numbers) -> None:
+    def __init__(self, database: Database, device_name: str, numbers: IdAllocator) -> None:
         self._database = database
         self._device_name = device_name
         self._numbers = numbers
         self._queries = Queries(database)
-        self._content = Content(database)
+        self._content = ExtentTable(database)
         self._operations = Operations(database)
-        self._journal = Journal(database)
+        self._journal = PendingJournal(database)
         self._tails = Tails(database)
         self._unsynced = database.unsynced
         self._barrier = Barrier(database.log_path)
@@ -75,7 +75,7 @@ class Replica:
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
-        self._merged = Merged()
+        self._merged = InodeAliases()
         self._earlier = EarlierContents(database, self._queries)
         self._kept = KeptFiles(self._queries, self._tails.of, self._earlier)
 
@@ -94,7 +94,7 @@ class Replica:
         """
         database = Database.open(path, key)
         try:
-            replica = cls(database, device_name, Numbers(database, random_bytes))
+            replica = cls(database, device_name, IdAllocator(database, random_bytes))
             replica._forget_orphans()
         except BaseException:
             database.close()
@@ -146,9 +146,9 @@ class Replica:
         paths = self._paths(inodes)
         self._database.take_back(first)
         paths = self._paths(inodes) | paths
-        self._journal = Journal(self._database)
+        self._journal = PendingJournal(self._database)
         self._tails.recount_all()
-        self._earlier.look_again()
+        self._earlier.reload()
         self._usage = None
         self._stored.clear()
         self._forget_orphans()
@@ -375,7 +375,7 @@ class Replica:
 
     # -- the committer's side ----------------------------------------------------------------
 
-    def heed(self, unsaved: Callable[[], Mapping[InodeNo, bool]]) -> None:
+    def set_dirty_source(self, unsaved: Callable[[], Mapping[InodeNo, bool]]) -> None:
         """Count the files that *unsaved* names as changed by us when another's entry comes in.
 
         Their bytes in memory were written over the content as it was. Laid over the winner's they
@@ -526,7 +526,7 @@ class Replica:
             self._journal.set_head(seq, entry_hash)
             if self._earlier and self._journal.oldest() is None:
                 self._earlier.forget_gone()
-        self._earlier.look_again()
+        self._earlier.reload()
         self._journal.line.drop(flight.last)
 
     def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
@@ -545,9 +545,9 @@ class Replica:
                         winner = checked_changes(changeset)
                         leaving = self._kept.leaving(winner)
                         rebased = self._apply_winner(changeset, winner, changes)
-                except Unfit as error:
+                except ChangesetUnfit as error:
                     refused = str(error)
-            outcome = rebased or Outcome()
+            outcome = rebased or RebaseResult()
             for old, new in outcome.moved.items():
                 self._tails.move(old, new)
             for ino, by in outcome.shifted.items():
@@ -555,9 +555,9 @@ class Replica:
             empty = changeset is None or refused is not None
             self._journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
         if rebased is not None:
-            self._journal.look_again()
+            self._journal.reload()
         self._tails.recount_all()
-        self._earlier.look_again()
+        self._earlier.reload()
         self._kept.keep(leaving, changes)
         self._merged.add(outcome.merged)
         self._changed(changes)
@@ -582,7 +582,7 @@ class Replica:
         paths = {ino: self._queries.shown_path(ino) for ino in gone.files if self._has_name(ino)}
         with self._database.transaction() as changes:
             self._database.undo([change for item in waiting for change in item.changes])
-            outcome = Outcome()
+            outcome = RebaseResult()
             for item in waiting:
                 if item.id not in gone.dropped and (again := self._again(item, changes)):
                     outcome.standing.append(again)
@@ -591,7 +591,7 @@ class Replica:
                 self._tails.drop(ino)
             if flight is not None and not set(lost).isdisjoint(flight.needs):
                 self._journal.forget_in_flight()
-        self._journal.look_again()
+        self._journal.reload()
         self._tails.recount_all()
         self._changed(changes)
         touched = touched_by(changes, moved={}, conflicts=(), refused=None)
@@ -608,7 +608,7 @@ class Replica:
 
     def _apply_winner(
         self, changeset: bytes, winner: list[RowChange], changes: list[RowChange]
-    ) -> Outcome | None:
+    ) -> RebaseResult | None:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
         unsaved = self._unsaved()
         ours = {*self._tails.ends, *unsaved}
@@ -616,7 +616,7 @@ class Replica:
         def on_base() -> None:
             self._earlier.note(winner)
 
-        if slide_under(self._database, self._journal, changeset, winner, ours, on_base):
+        if fast_forward(self._database, self._journal, changeset, winner, ours, on_base):
             log.debug("fast-forward: %d rows under our pending work", len(winner))
             return None
         rebase = Rebase(
@@ -641,7 +641,7 @@ class Replica:
         )
         return outcome
 
-    def _again(self, item: Waiting, changes: list[RowChange]) -> Waiting | None:
+    def _again(self, item: PendingOperation, changes: list[RowChange]) -> PendingOperation | None:
         """Run an operation of ours again; None if it needs what is no more."""
         mark = len(changes)
         try:
@@ -652,7 +652,7 @@ class Replica:
         except FileError:
             return None
         recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
-        return Waiting(item.id, recorded, changes[mark:])
+        return PendingOperation(item.id, recorded, changes[mark:])
 
     def _has_name(self, ino: InodeNo) -> bool:
         found = self._queries.attributes(ino)
@@ -673,7 +673,7 @@ class Replica:
         found = self._queries.lookup(intent.new_parent, intent.new_name)
         return [] if found is None else self._kept.as_it_is(found.ino)
 
-    def _do_in_parts(self, intent: Intent, loose: Collection[BlockId]) -> Recorded:
+    def _do_in_parts(self, intent: Intent, loose: Collection[BlockId]) -> OperationRecord:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
         if not isinstance(intent, intents.Write):
             return self._do(intent)
@@ -684,7 +684,7 @@ class Replica:
             recorded = self._do(part)
         return recorded
 
-    def _do(self, intent: Intent, loose: Collection[BlockId] = ()) -> Recorded:
+    def _do(self, intent: Intent, loose: Collection[BlockId] = ()) -> OperationRecord:
         self._must_run()
         with self._database.transaction(loose) as changes:
             recorded = self._record(intent, changes)
@@ -696,7 +696,7 @@ class Replica:
 
     def _record(
         self, intent: Intent, changes: list[RowChange], *, behind_tails: bool = False
-    ) -> Recorded:
+    ) -> OperationRecord:
         mark = len(changes)
         recorded = self._operations.run(intent, self._numbers.version())
         if behind_tails or recorded.ino in self._tails.ends:
@@ -739,7 +739,7 @@ def changed_content(changeset: bytes) -> frozenset[InodeNo]:
     """Return the files that an entry's *changeset* gives a content; none if it breaks a rule."""
     try:
         return _content_of(checked_changes(changeset))
-    except Unfit:
+    except ChangesetUnfit:
         return frozenset()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
-from lucidnode.fs.replica.intents import Recorded
+from lucidnode.fs.replica.intents import OperationRecord
 from lucidnode.node.client.ids import BlockId
 
 _LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NULL"
@@ -75,7 +75,7 @@ class Tails:
             if tail.end > end:
                 self._insert(ino, end, tail.data[end - tail.offset :], tail.pack_offset)
 
-    def cover(self, done: Recorded) -> tuple[InodeNo, ...]:
+    def cover(self, done: OperationRecord) -> tuple[InodeNo, ...]:
         """Cut what *done* overwrote or deleted out of the loose tails; return of which files."""
         if not self.ends:
             return ()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
 
-SMALL = 256 * 1024
+MAX_TAIL_BYTES = 256 * 1024
 """Bytes. Less than this is not worth a block of its own: it waits to share one."""
 
 
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
         return self.offset + len(self.data)
 
 
-class Plan(NamedTuple):
+class FlushPlan(NamedTuple):
     """How pieces become durable: each pack as one block, the rest as tails of the replica."""
 
     packs: list[list[Piece]]
@@ -52,12 +52,12 @@ def shared(pieces: Iterable[Piece], block_size: int) -> list[list[Piece]]:
     return filled
 
 
-def plan(pieces: Iterable[Piece], block_size: int) -> Plan:
-    """Decide what gets a block now. Only a last pack smaller than SMALL becomes tails."""
+def plan(pieces: Iterable[Piece], block_size: int) -> FlushPlan:
+    """Decide what gets a block now. Only a last pack smaller than MAX_TAIL_BYTES becomes tails."""
     filled = packs(pieces, block_size)
-    if filled and sum(len(piece.data) for piece in filled[-1]) < SMALL:
-        return Plan(filled[:-1], filled[-1])
-    return Plan(filled, [])
+    if filled and sum(len(piece.data) for piece in filled[-1]) < MAX_TAIL_BYTES:
+        return FlushPlan(filled[:-1], filled[-1])
+    return FlushPlan(filled, [])
 
 
 def _aligned(piece: Piece, block_size: int) -> Iterator[Piece]:

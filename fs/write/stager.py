@@ -10,8 +10,8 @@ from pathlib import Path
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.staging_room import StagingRoom
-from lucidnode.node.client.errors import NoSpace as DiskFull
+from lucidnode.fs.write.staging_budget import StagingBudget
+from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon
 
@@ -20,7 +20,7 @@ class Stager:
     """The staging directory of one project, as its mount writes to it. Lives in one event loop."""
 
     def __init__(
-        self, keys: ProjectKeys, staging_dir: Path, room: StagingRoom, disk: Executor
+        self, keys: ProjectKeys, staging_dir: Path, room: StagingBudget, disk: Executor
     ) -> None:
         self._keys = keys
         self._dir = staging_dir

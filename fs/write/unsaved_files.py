@@ -26,7 +26,7 @@ from lucidnode.fs.write.interval_buffer import IntervalBuffer
 from lucidnode.fs.write.staged_extents import StagedExtents
 
 
-class Sealing:
+class BlockWrite:
     """Pieces of one file that become one block. *error* is set once it is done in vain."""
 
     __slots__ = ("done", "error", "pieces")
@@ -56,7 +56,7 @@ class UnsavedFile:
     dirty_since: float | None = None
     """Instant of `clock.boot()` of the oldest byte that a crash would lose; None if there is none."""
     staged: StagedExtents = field(default_factory=StagedExtents)
-    sealing: list[Sealing] = field(default_factory=list)
+    block_write: list[BlockWrite] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever brings layers down, or cuts them (`UnsavedFiles.locked`). It is the only
     lock of the write path, so it has no order."""
@@ -72,25 +72,25 @@ class UnsavedFile:
 
     @property
     def empty(self) -> bool:
-        return not (self.dirty or self.sealing or self.staged)
+        return not (self.dirty or self.block_write or self.staged)
 
     @property
     def end(self) -> int:
         """The least size of the file."""
-        ends = [piece.end for sealing in self.sealing for piece in sealing.pieces]
+        ends = [piece.end for block_write in self.block_write for piece in block_write.pieces]
         return max([self.dirty.end, self.staged.end, *ends])
 
     @property
     def size(self) -> int:
         """Bytes in all layers together; one that lies in several counts several times."""
-        sealing = sum(sealing.size for sealing in self.sealing)
-        return self.dirty.size + sealing + sum(extent.length for extent in self.staged)
+        block_write = sum(block_write.size for block_write in self.block_write)
+        return self.dirty.size + block_write + sum(extent.length for extent in self.staged)
 
     def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
         """Return copies of the bytes in memory of [offset, offset + length), to be laid in order."""
         found = []
-        for sealing in self.sealing:
-            for piece in sealing.pieces:
+        for block_write in self.block_write:
+            for piece in block_write.pieces:
                 low = max(offset, piece.offset)
                 high = min(offset + length, piece.end)
                 if low < high:
@@ -102,10 +102,10 @@ class UnsavedFile:
         """Move all layers by as many bytes: the end that they were appended to has moved."""
         self.dirty.shift(by)
         self.staged.shift(by)
-        for sealing in self.sealing:
+        for block_write in self.block_write:
             # In place: whoever brings them down looks at this list when he is done waiting.
-            sealing.pieces[:] = [
-                piece._replace(offset=piece.offset + by) for piece in sealing.pieces
+            block_write.pieces[:] = [
+                piece._replace(offset=piece.offset + by) for piece in block_write.pieces
             ]
 
     def ready_blocks(self, block_size: int, near: int) -> list[int]:
@@ -113,7 +113,9 @@ class UnsavedFile:
         return [
             start
             for start in self.dirty.whole_blocks(block_size, near)
-            if not any(sealing.overlaps(start, start + block_size) for sealing in self.sealing)
+            if not any(
+                block_write.overlaps(start, start + block_size) for block_write in self.block_write
+            )
         ]
 
 

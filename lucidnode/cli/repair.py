@@ -14,11 +14,8 @@ from lucidnode import membership
 from lucidnode.cli.output import confirm
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.unlocking import unlocked
-from lucidnode.fs.errors import NoSuchProject
-from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.fs.mount import open_replica, project_directory, take_back_lost
-from lucidnode.fs.project_access import ProjectAccess
-from lucidnode.fs.repair import (
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair import (
     LOST_FILE,
     Findings,
     OtherVerdicts,
@@ -28,6 +25,9 @@ from lucidnode.fs.repair import (
     put_back,
     start_again,
 )
+from lucidnode.fs.errors import NoSuchProject
+from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.fs.mount import open_replica, project_directory, take_back_lost
 from lucidnode.fs.replica.changes import Head
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from lucidnode import founding, membership
+from lucidnode import bootstrap as founding
+from lucidnode import membership
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
@@ -97,7 +98,7 @@ def init_command(
       lucidnode init file:///srv/studio
       lucidnode init s3://studio --endpoint-url https://minio.example:9000
     """
-    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    local = founding.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     credentials = None
@@ -105,15 +106,15 @@ def init_command(
         credentials = given_credentials(credentials_file)
         region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
-        place = founding.Place.parse(
+        place = founding.BucketSpec.parse(
             bucket_url, endpoint_url, region, credentials, given_network(ca_file)
         )
     except Malformed as error:
         raise click.UsageError(str(error)) from error
     # Before a passphrase is made up: most of what can go wrong is here.
-    asyncio.run(founding.check_place(home, place))
+    asyncio.run(founding.check_bucket(home, place))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.found(home, place, local, words, label))
+    asyncio.run(founding.create_studio(home, place, local, words, label))
     _warn(credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
@@ -193,7 +194,7 @@ def join_command(
     Example:
       lucidnode join @ticket.txt
     """
-    local = founding.Local(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    local = founding.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     founding.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     network = given_network(ca_file)
@@ -202,7 +203,7 @@ def join_command(
     # Before a passphrase is made up, as in `init`.
     asyncio.run(founding.check_invited(opened, network))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.join(home, opened, network, local, words, label))
+    asyncio.run(founding.join_studio(home, opened, network, local, words, label))
     _warn(founding.ticket_credentials(opened))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 

@@ -22,7 +22,7 @@ from lucidnode.cli.output import in_blocks, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
-from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.fs.kernel.mountpoint import mounted_at
 
 _LOOK_EVERY = 0.25
 _REPORTS_EVERY = 1.25

@@ -45,5 +45,5 @@ class Oversize(Corrupt):
         self.size = size
 
 
-class Unfit(Refused):
+class StoreUnfit(Refused):
     """The store does not keep the promise the journal stands on."""

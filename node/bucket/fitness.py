@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from lucidnode.node.bucket.bucket import Bucket, Listed
-from lucidnode.node.bucket.errors import Unfit
+from lucidnode.node.bucket.errors import StoreUnfit
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -41,7 +41,7 @@ class Fitness:
         try:
             async with asyncio.timeout(_PROBE_S):
                 await probe(self._bucket)
-        except Unfit as error:
+        except StoreUnfit as error:
             self.reason = str(error)
             self._alerts.begin(
                 TOPIC,
@@ -77,7 +77,7 @@ class GuardedBucket:
 
     async def create(self, key: str, body: bytes) -> None:
         if self._fitness.reason is not None:
-            raise Unfit(self._fitness.reason)
+            raise StoreUnfit(self._fitness.reason)
         await self._inner.create(key, body)
 
     async def size(self, key: str) -> int | None:

@@ -125,7 +125,7 @@ class BucketHealth:
             self._answered()
         self._show()
 
-    def hurry(self) -> None:
+    def flush_requested(self) -> None:
         """Look now: something was done about what is amiss, and what failed before says nothing."""
         self._failing.clear()
         self._show()

@@ -39,7 +39,7 @@ _DIRTY = 8
 _REFUSED = {errno.ECONNREFUSED: "the connection is refused", errno.ENETUNREACH: "no network"}
 
 
-class Answer:
+class HttpAnswer:
     """Status and headers of an answer, and its body as far as somebody reads it."""
 
     def __init__(self, response: aiohttp.ClientResponse, where: str) -> None:
@@ -101,7 +101,7 @@ class Http:
     @asynccontextmanager
     async def ask(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[HttpAnswer]:
         """Send one request for *target*, a path with its query as they are encoded already.
 
         Raises Unreachable if nothing was answered; then the request may have been heard or not.
@@ -127,7 +127,7 @@ class Http:
             ssl=self._tls or True,
         )
         try:
-            yield Answer(response, self._where)
+            yield HttpAnswer(response, self._where)
         finally:
             if not response.content.at_eof():
                 response.close()  # what was not read to its end is no use to the next request

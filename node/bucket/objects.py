@@ -17,7 +17,7 @@ from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
-from lucidnode.node.bucket.http import Answer
+from lucidnode.node.bucket.http import HttpAnswer
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.bucket.listing import MAX_PAGE, Page, parse_page
 from lucidnode.node.bucket.network import Network
@@ -118,7 +118,7 @@ class ObjectBucket:
         except NodeError as error:
             raise Unsettled(str(error)) from error
 
-    async def _check_created(self, answer: Answer, key: str) -> None:
+    async def _check_created(self, answer: HttpAnswer, key: str) -> None:
         # 409 is none of them: S3 sends it when two creates met and *neither* was settled. Only a
         # failed precondition proves that an object is there.
         if answer.status in {200, 201}:
@@ -208,10 +208,10 @@ class ObjectBucket:
 
     def _asked(
         self, method: str, key: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> AbstractAsyncContextManager[Answer]:
+    ) -> AbstractAsyncContextManager[HttpAnswer]:
         return self._requests.ask(method, self._folder + key, headers=headers, body=body)
 
-    def _whole(self, answer: Answer, key: str) -> int | None:
+    def _whole(self, answer: HttpAnswer, key: str) -> int | None:
         """Return how long the object is, as the head of *answer* has it."""
         self._check_shape(answer)
         if answer.status != 200:
@@ -222,7 +222,7 @@ class ObjectBucket:
             raise Oversize(key, answer.length)
         return answer.length
 
-    def _part(self, answer: Answer, span: tuple[int, int]) -> int:
+    def _part(self, answer: HttpAnswer, span: tuple[int, int]) -> int:
         """Return how many bytes follow, which is as many as were asked for."""
         self._check_shape(answer)
         if answer.status != 206:
@@ -236,7 +236,7 @@ class ObjectBucket:
             raise Oversize("a part", end - start)
         return end - start
 
-    def _range(self, answer: Answer) -> tuple[int, int, int]:
+    def _range(self, answer: HttpAnswer) -> tuple[int, int, int]:
         """Return first byte, byte after the last, and size of the object, as *answer* has them."""
         found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if found is None:
@@ -248,12 +248,12 @@ class ObjectBucket:
             raise self._no_store()
         return start, end, size
 
-    def _check_shape(self, answer: Answer) -> None:
+    def _check_shape(self, answer: HttpAnswer) -> None:
         """Raise Unavailable unless *answer* is about an object, as every ETag says."""
         if not answer.headers.get("ETag"):
             raise self._no_store()
 
-    async def _check_acknowledged(self, answer: Answer) -> None:
+    async def _check_acknowledged(self, answer: HttpAnswer) -> None:
         """Raise Unavailable unless *answer* takes a write; stores say no after a 200 as well."""
         self._check_shape(answer)
         body = await answer.body(MAX_ERROR)
@@ -266,7 +266,7 @@ class ObjectBucket:
             "check whether the network wants a login, and the endpoint",
         )
 
-    async def _said_no(self, answer: Answer, *settled: type[NodeError]) -> NodeError:
+    async def _said_no(self, answer: HttpAnswer, *settled: type[NodeError]) -> NodeError:
         """Return what to raise for an answer that is none to what was asked."""
         if answer.status < 300:
             return self._no_store()

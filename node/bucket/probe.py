@@ -11,7 +11,7 @@ import secrets
 from contextlib import suppress
 
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.errors import AlreadyThere, Unfit, Unsettled
+from lucidnode.node.bucket.errors import AlreadyThere, StoreUnfit, Unsettled
 from lucidnode.node.client.errors import AccessDenied, NodeError, NotThere, Refused, Unavailable
 
 FOLDER = ".probe"
@@ -64,22 +64,22 @@ async def _keeps_objects(bucket: Bucket, key: str) -> None:
             "give them the rights to get and to list."
         ) from error
     else:
-        raise Unfit("The store returns an object that nobody wrote.")
+        raise StoreUnfit("The store returns an object that nobody wrote.")
     body = secrets.token_bytes(32)
     await bucket.put(key, body)
     if await bucket.get(key) != body:
-        raise Unfit("The store does not return what was written to it.")
+        raise StoreUnfit("The store does not return what was written to it.")
     await bucket.delete(key)
     if await bucket.size(key) is not None:
-        raise Unfit("The store still has an object that was deleted.")
+        raise StoreUnfit("The store still has an object that was deleted.")
 
 
 async def _refuses_a_second(bucket: Bucket, key: str) -> None:
     first, second = secrets.token_bytes(32), secrets.token_bytes(32)
     if not await _created(bucket, key, first):
-        raise Unfit("The store says that an object exists which nobody wrote.")
+        raise StoreUnfit("The store says that an object exists which nobody wrote.")
     if await _created(bucket, key, second):
-        raise Unfit(
+        raise StoreUnfit(
             "The store ignores If-None-Match: it let a second create replace the first, "
             "so two nodes could overwrite each other's changes."
         )
@@ -93,7 +93,7 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
             await bucket.create(key, body)
             return True
         except Refused as error:
-            raise Unfit(str(error)) from error
+            raise StoreUnfit(str(error)) from error
         except (AlreadyThere, Unsettled) as error:
             reason = error
         try:
@@ -101,7 +101,7 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
         except NotThere:
             continue
     why = str(reason).rstrip(".")
-    raise Unfit(f"The store takes plain writes, but no create-if-absent ({why}).") from reason
+    raise StoreUnfit(f"The store takes plain writes, but no create-if-absent ({why}).") from reason
 
 
 async def _race(bucket: Bucket, key: str) -> NodeError | None:
@@ -133,7 +133,7 @@ async def _lets_one_of_many_win(bucket: Bucket, key: str) -> None:
         for late in racing:
             late.cancel()
     if len(winners) > 1:
-        raise Unfit(
+        raise StoreUnfit(
             f"Of {_RACERS} creates of one name at once {len(winners)} succeeded: the store's "
             "create-if-absent is not atomic, so two nodes could overwrite each other's changes."
         )
@@ -141,7 +141,7 @@ async def _lets_one_of_many_win(bucket: Bucket, key: str) -> None:
         left = await bucket.get(key)
     except NotThere as error:
         if winners:
-            raise Unfit("The store lost an object it had acknowledged.") from error
+            raise StoreUnfit("The store lost an object it had acknowledged.") from error
         raise Unavailable("The bucket settled none of many creates at once.") from error
     if left not in (winners or bodies):
-        raise Unfit("The store kept another object than the one whose create it acknowledged.")
+        raise StoreUnfit("The store kept another object than the one whose create it acknowledged.")

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import CredentialSource
-from lucidnode.node.bucket.http import Answer, Http
+from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import MAX_ERROR, Refusal, skew_of
 from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
@@ -65,7 +65,7 @@ class SignedRequests:
         query: Query = (),
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[HttpAnswer]:
         """Ask for the bucket, or for the object *key* in it, and give the answer.
 
         *headers* have lower-case names. Raises Unavailable, and AccessDenied where there are no
@@ -88,7 +88,7 @@ class SignedRequests:
             self.skew_s = skew_of(answer.headers, self._now())
             yield answer
 
-    async def refusal(self, answer: Answer) -> Refusal:
+    async def refusal(self, answer: HttpAnswer) -> Refusal:
         """Return what *answer*, one outside 2xx, says."""
         return Refusal.of(answer.status, answer.headers, await answer.body(MAX_ERROR), self.skew_s)
 

@@ -13,7 +13,7 @@ Whose = Literal["ours", "read for a peer", "offered by a peer"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Insertion:
     """A block about to be kept: its bytes, or a file on the same disk that becomes its file."""
 
     block: BlockId
@@ -28,14 +28,14 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class Change:
+class CacheChange:
     """What one change did. A fault does not undo the part that was done before it."""
 
     removed: list[BlockId] = field(default_factory=list)
     """Victims whose files are gone."""
     kept: bool = False
     """The arrival has its file."""
-    shortfall: int = 0
+    reclaim_bytes: int = 0
     """Bytes of disk that must be freed before the arrival fits; 0 if that is not the reason."""
     fault: OSError | None = None
     """The disk failed, other than by being full."""

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from lucidnode.node.block import verified
-from lucidnode.node.cache.change import Arrival, Change
+from lucidnode.node.cache.change import CacheChange, Insertion
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
@@ -120,74 +120,74 @@ class CacheDirectory:
             return verified(block, file.readall())
 
     def change(
-        self, victims: Mapping[BlockId, int], arrival: Arrival | None, min_free: int
-    ) -> Change:
-        """Delete *victims* (id to size), then keep *arrival* if *min_free* bytes of disk remain.
+        self, evictees: Mapping[BlockId, int], insertion: Insertion | None, min_free: int
+    ) -> CacheChange:
+        """Delete *evictees* (id to size), then keep *insertion* if *min_free* bytes of disk remain.
 
         Never raises for the disk: a full one and a failing one are in the result.
         """
-        change = Change()
+        change = CacheChange()
         try:
             self._lock.check()
-            if victims:
-                self._remove(victims, change.removed)
-            if arrival is not None:
-                lacking = min_free + arrival.growth - self.free()
+            if evictees:
+                self._remove(evictees, change.removed)
+            if insertion is not None:
+                lacking = min_free + insertion.growth - self.free()
                 if lacking > 0:
-                    change.shortfall = lacking + _SLACK
+                    change.reclaim_bytes = lacking + _SLACK
                 else:
-                    change.kept = self._keep(arrival)
+                    change.kept = self._keep(insertion)
         except OSError as error:
-            if arrival is not None and error.errno in _FULL:
-                change.shortfall = arrival.size + _SLACK
+            if insertion is not None and error.errno in _FULL:
+                change.reclaim_bytes = insertion.size + _SLACK
             else:
                 change.fault = error
         return change
 
-    def _remove(self, victims: Mapping[BlockId, int], removed: list[BlockId]) -> None:
+    def _remove(self, evictees: Mapping[BlockId, int], removed: list[BlockId]) -> None:
         try:
-            self._index.doubt(victims.items())
+            self._index.doubt(evictees.items())
         except OSError as error:
             # The index needs a page to say so, and deleting is what makes room for it. A kill in
             # this moment leaves rows without files, which the cache takes for misses.
             if error.errno not in _FULL:
                 raise
-        for block in victims:
+        for block in evictees:
             cached_path(self._blocks, block).unlink(missing_ok=True)
             removed.append(block)
         self._index.forget(removed)
 
-    def _keep(self, arrival: Arrival) -> bool:
-        match arrival.content:
+    def _keep(self, insertion: Insertion) -> bool:
+        match insertion.content:
             case bytes() as ciphertext:
                 self._incoming.mkdir(mode=0o700, exist_ok=True)
-                scratch = self._incoming / arrival.block.hex()
+                scratch = self._incoming / insertion.block.hex()
                 try:
                     scratch.write_bytes(ciphertext)
-                    self._place(scratch, arrival)
+                    self._place(scratch, insertion)
                 except BaseException:
                     with contextlib.suppress(OSError):
                         scratch.unlink(missing_ok=True)
                     raise
             case Path() as file:
                 try:
-                    self._place(file, arrival)
+                    self._place(file, insertion)
                 except OSError as error:
                     if error.errno in _NOT_OURS_TO_MOVE:
                         return False
                     raise
         return True
 
-    def _place(self, file: Path, arrival: Arrival) -> None:
+    def _place(self, file: Path, insertion: Insertion) -> None:
         """Make *file* the file of the arrival, all at once."""
-        target = cached_path(self._blocks, arrival.block)
+        target = cached_path(self._blocks, insertion.block)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._index.doubt([(arrival.block, arrival.size)])
+        self._index.doubt([(insertion.block, insertion.size)])
         try:
             file.rename(target)
         except BaseException:
             with contextlib.suppress(OSError):  # in doubt until the next start, which is no harm
-                self._index.forget([arrival.block])
+                self._index.forget([insertion.block])
             raise
 
     def settle(self, blocks: Sequence[tuple[BlockId, int]]) -> int:

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from lucidnode.node.cache.change import Arrival, Change, Whose
+from lucidnode.node.cache.accounting import CacheAccounting
+from lucidnode.node.cache.change import CacheChange, Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
-from lucidnode.node.cache.holdings import Holdings
 from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -33,12 +33,12 @@ from lucidnode.node.client.staging import BLOCKS, cached_path
 
 log = logging.getLogger(__name__)
 
-READERS = 4
-DEADLINE = 5.0
+READER_THREADS = 4
+TIMEOUT_S = 5.0
 """Seconds after which a disk that has not answered counts as hanging: longer than for a mount, which
 has somebody else to ask."""
 
-UPKEEP = 1.0
+MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between rounds of upkeep, and so the most that the index is behind."""
 
 _CLEAR_BATCH = 256
@@ -58,7 +58,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
-class CacheFacts:
+class CacheStatus:
     """What the cache can say about itself. Bytes are bytes of disk."""
 
     directory: str
@@ -74,7 +74,7 @@ class CacheFacts:
 
 
 class DiskCache:
-    """Blocks on disk. Opened with `async with DiskCache.open(...)`; somebody runs `upkeep`."""
+    """Blocks on disk. Opened with `async with DiskCache.open(...)`; somebody runs `maintain`."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class DiskCache:
         self._clock = clock
         self._alerts = alerts
         self._directory: CacheDirectory | None = None
-        self._holdings = Holdings([], limit)
-        self._work: set[asyncio.Future[Change] | asyncio.Future[CacheDirectory]] = set()
+        self._accounting = CacheAccounting([], limit)
+        self._work: set[asyncio.Future[CacheChange] | asyncio.Future[CacheDirectory]] = set()
         # A disk that turned read-only is still good to read.
         what = f"the cache in {self._path}"
         alert = DiskAlert(what, alerts)
         self._reading, self._writing = (
-            GuardedDisk(what, threads=threads, clock=clock, alert=alert, deadline_s=DEADLINE)
-            for threads in (READERS, 1)
+            GuardedDisk(what, threads=threads, clock=clock, alert=alert, deadline_s=TIMEOUT_S)
+            for threads in (READER_THREADS, 1)
         )
         self._free = 0
         self._evicted_blocks = 0
@@ -144,13 +144,13 @@ class DiskCache:
 
     def holds(self, block: BlockId) -> bool:
         """Return whether a get of *block* would most likely succeed."""
-        return block in self._holdings and not self._reading.left_alone
+        return block in self._accounting and not self._reading.left_alone
 
     def touch(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* were just used by somebody who read their files; any not held pass."""
         for block in blocks:
-            if block in self._holdings:
-                self._holdings.use(block, "ours")
+            if block in self._accounting:
+                self._accounting.use(block, "ours")
 
     async def get(self, block: BlockId) -> bytes | None:
         """Return the verified block, or None if it is not held.
@@ -170,36 +170,36 @@ class DiskCache:
     async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
         """Keep *ciphertext*, already verified to be *block*; return whether it is held now.
 
-        What is not *ours* does not push out what is (node/cache/holdings.py).
+        What is not *ours* does not push out what is (node/cache/accounting.py).
         """
-        return await self._admit(Arrival(block, len(ciphertext), ciphertext, whose))
+        return await self._admit(Insertion(block, len(ciphertext), ciphertext, whose))
 
     async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
         """Move the file *staged* of *size* bytes into the cache if it can be kept.
 
         If it cannot, or the block is held already, the file stays where it is.
         """
-        await self._admit(Arrival(block, size, staged))
+        await self._admit(Insertion(block, size, staged))
 
     async def clear(self) -> int:
         """Drop every block, and return the bytes of disk that were freed."""
-        before = self._holdings.bytes
+        before = self._accounting.bytes
         directory = self._directory
-        while directory is not None and directory is self._directory and len(self._holdings):
-            batch = self._holdings.oldest(self._holdings.bytes)[:_CLEAR_BATCH]
+        while directory is not None and directory is self._directory and len(self._accounting):
+            batch = self._accounting.oldest(self._accounting.bytes)[:_CLEAR_BATCH]
             changing = self._start(directory, batch)
             await asyncio.wait({changing})
             if changing.result().fault is not None:
                 break
-        return max(0, before - self._holdings.bytes)
+        return max(0, before - self._accounting.bytes)
 
-    def facts(self) -> CacheFacts:
+    def facts(self) -> CacheStatus:
         """Return the figures of this moment; free space is that of the last look."""
-        return CacheFacts(
+        return CacheStatus(
             directory=str(self._path),
             working=not (self._reading.left_alone or self._writing.left_alone),
-            blocks=len(self._holdings),
-            bytes=self._holdings.bytes,
+            blocks=len(self._accounting),
+            bytes=self._accounting.bytes,
             limit=self._limit,
             min_free=self._min_free,
             free=self._free,
@@ -208,13 +208,13 @@ class DiskCache:
             faults=self._reading.faults + self._writing.faults,
         )
 
-    async def upkeep(self) -> None:
+    async def maintain(self) -> None:
         """Run until cancelled: record uses, give way on a filling disk, probe a failed one."""
         while True:
-            await self._clock.sleep(UPKEEP)
-            await self.tend()
+            await self._clock.sleep(MAINTENANCE_INTERVAL_S)
+            await self.maintain_once()
 
-    async def tend(self) -> None:
+    async def maintain_once(self) -> None:
         """Do one round of upkeep."""
         directory = self._directory
         if directory is None:
@@ -224,7 +224,7 @@ class DiskCache:
             await self._probe(directory)
         elif not self._writing.left_alone:
             await self._flush(directory)
-            await self._give_way(directory)
+            await self._evict_to_min_free(directory)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -233,12 +233,12 @@ class DiskCache:
             case None:
                 self._reading.answered()
                 # Who asked is not known here: mounts say themselves what they use.
-                if block in self._holdings:
-                    self._holdings.use(block, "read for a peer")
+                if block in self._accounting:
+                    self._accounting.use(block, "read for a peer")
             case FileNotFoundError():
                 self._drop(block)
             case Corrupt():
-                if block in self._holdings:  # else another reading has said so
+                if block in self._accounting:  # else another reading has said so
                     self._corrupt_blocks += 1
                     self._alerts.begin(
                         "cache-damaged",
@@ -256,70 +256,70 @@ class DiskCache:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    async def _admit(self, arrival: Arrival) -> bool:
-        """Keep *arrival*, evicting for it; a second time if the disk turns out fuller than that."""
-        shortfall = 0
+    async def _admit(self, insertion: Insertion) -> bool:
+        """Keep *insertion*, evicting for it; a second time if the disk turns out fuller than that."""
+        reclaim_bytes = 0
         for _ in range(2):
-            if arrival.block in self._holdings:
-                self._holdings.use(arrival.block, arrival.whose)
+            if insertion.block in self._accounting:
+                self._accounting.use(insertion.block, insertion.whose)
                 return True
             directory = self._directory
-            victims = self._holdings.victims(arrival, shortfall)
-            if directory is None or victims is None or self._writing.left_alone:
+            evictees = self._accounting.evictees(insertion, reclaim_bytes)
+            if directory is None or evictees is None or self._writing.left_alone:
                 return False
-            changing = self._start(directory, victims, arrival)
+            changing = self._start(directory, evictees, insertion)
             try:
                 change = await self._writing.answer(changing)
             except OSError:
                 return False
             self._evicted_blocks += len(change.removed)
-            shortfall = change.shortfall
-            if not shortfall:
+            reclaim_bytes = change.reclaim_bytes
+            if not reclaim_bytes:
                 return change.kept
         return False
 
-    async def _give_way(self, directory: CacheDirectory) -> None:
+    async def _evict_to_min_free(self, directory: CacheDirectory) -> None:
         """Evict what the rest of the disk needs."""
-        victims = self._holdings.oldest(self._floor - self._free)
-        if victims and not self._writing.left_alone:
-            changing = self._start(directory, victims)
+        evictees = self._accounting.oldest(self._floor - self._free)
+        if evictees and not self._writing.left_alone:
+            changing = self._start(directory, evictees)
             await asyncio.wait({changing})
             self._evicted_blocks += len(changing.result().removed)
 
     def _drop(self, block: BlockId) -> None:
         """Begin to delete a block that turned out missing or bad. It is not held from now on."""
-        if block in self._holdings and self._directory is not None:
+        if block in self._accounting and self._directory is not None:
             self._work.add(self._start(self._directory, [block], bad=True))
 
     def _start(
         self,
         directory: CacheDirectory,
-        victims: Sequence[BlockId],
-        arrival: Arrival | None = None,
+        evictees: Sequence[BlockId],
+        insertion: Insertion | None = None,
         *,
         bad: bool = False,
-    ) -> asyncio.Future[Change]:
+    ) -> asyncio.Future[CacheChange]:
         """Begin a change and enter it; its end is entered whoever still waits for it or does not.
 
         That end is entered before anyone who waits is woken.
         """
-        leaving = self._holdings.begin(victims, arrival)
-        if victims:
+        leaving = self._accounting.begin(evictees, insertion)
+        if evictees:
             log.debug(
                 "%s: %d blocks, first %s",
-                "drop" if bad else "evict for an arrival" if arrival else "evict for the disk",
-                len(victims),
-                victims[0].hex()[:8],
+                "drop" if bad else "evict for an arrival" if insertion else "evict for the disk",
+                len(evictees),
+                evictees[0].hex()[:8],
             )
-        changing = self._writing.begin(partial(directory.change, leaving, arrival, self._floor))
+        changing = self._writing.begin(partial(directory.change, leaving, insertion, self._floor))
         self._work.add(changing)
-        holdings = self._holdings
+        accounting = self._accounting
 
-        def changed(ended: asyncio.Future[Change]) -> None:
+        def changed(ended: asyncio.Future[CacheChange]) -> None:
             self._work.discard(ended)
             change = ended.result()
-            holdings.end(leaving, arrival, change, bad=bad)
-            if holdings is not self._holdings:
+            accounting.end(leaving, insertion, change, bad=bad)
+            if accounting is not self._accounting:
                 return  # the directory was replaced meanwhile, and says nothing about the new one
             if change.fault is None:
                 self._writing.answered()
@@ -333,7 +333,7 @@ class DiskCache:
 
     async def _flush(self, directory: CacheDirectory) -> None:
         """Tell the index what was used, and look how much disk is free."""
-        used = self._holdings.drain_used()
+        used = self._accounting.drain_used()
         try:
             self._free = await self._writing.begin(partial(directory.settle, used))
         except OSError as fault:
@@ -358,7 +358,7 @@ class DiskCache:
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
         self._directory = None
-        self._holdings = Holdings([], self._limit)
+        self._accounting = CacheAccounting([], self._limit)
         with contextlib.suppress(OSError):  # its index went with it
             await self._writing.begin(partial(directory.close, clean=False))
         await self._reattach()
@@ -386,10 +386,10 @@ class DiskCache:
         match opening.exception():
             case None:
                 directory = self._directory = opening.result()
-                self._holdings = Holdings(directory.found, self._limit)
+                self._accounting = CacheAccounting(directory.found, self._limit)
                 self._reading.answered()
                 self._writing.answered()
-                excess = self._holdings.oldest(self._holdings.bytes - self._limit)
+                excess = self._accounting.oldest(self._accounting.bytes - self._limit)
                 if excess:
                     self._work.add(self._start(directory, excess))
             case Refused() as refused:
@@ -404,7 +404,7 @@ class DiskCache:
     async def _close(self) -> None:
         """Finish what was begun, as far as the disk answers."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(TIMEOUT_S):
                 while self._work:
                     await asyncio.wait(self._work)
                 if self._directory is not None:

@@ -1,7 +1,7 @@
 """What this node wrote and the bucket may not have yet. Eviction never comes here.
 
 Mounts put blocks in (node/client/staging.py), durably, before they acknowledge a write. The
-daemon reads them, uploads them (node/uploads.py), and takes them out once they are committed.
+daemon reads them, uploads them (node/blocks/uploads.py), and takes them out once they are committed.
 Beside the blocks of a project lies at most one file `entry`: the commit the daemon promised.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ParamSpec, Protocol, Self, TypeVar
 
-from lucidnode.node.block import verified
 from lucidnode.node.cache.mark import CacheMark, CacheMissing
+from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import make_directory, replace_durably
 from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailable
@@ -40,7 +40,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Cache(Protocol):
+class StagingSink(Protocol):
     """Where a block goes that leaves staging."""
 
     async def adopt(self, block: BlockId, staged: Path, size: int) -> None:
@@ -58,7 +58,7 @@ class Staged:
 class Staging:
     """The staged blocks and prepared commits of this node. Disk work runs in its own threads."""
 
-    def __init__(self, mark: CacheMark, cache: Cache, clock: Clock) -> None:
+    def __init__(self, mark: CacheMark, cache: StagingSink, clock: Clock) -> None:
         self._mark = mark
         self._path = mark.directory / STAGING
         self._cache = cache
@@ -72,7 +72,7 @@ class Staging:
             f"staging in {self._path}",
             threads=_THREADS,
             clock=clock,
-            alert=None,  # node/uploads.py tells what it means for people
+            alert=None,  # node/blocks/uploads.py tells what it means for people
             deadline_s=DEADLINE_S,
             probe=lambda: next(self._path.iterdir(), None),
         )
@@ -83,10 +83,10 @@ class Staging:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, mark: CacheMark, cache: Cache, clock: Clock) -> AsyncIterator[Self]:
+    async def open(cls, mark: CacheMark, cache: StagingSink, clock: Clock) -> AsyncIterator[Self]:
         """Open staging in the cache directory of *mark*, which this process has locked; scan it.
 
-        A missing directory is scanned when it is there (node/uploads.py): what is cached elsewhere
+        A missing directory is scanned when it is there (node/blocks/uploads.py): what is cached elsewhere
         and in the bucket can be used meanwhile. Raises Unavailable if the disk cannot be read.
         """
         staging = cls(mark, cache, clock)

@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 FAULTS_IN_A_ROW = 3
 """One bad sector must not switch a whole cache off; a dead disk fails every time."""
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
 """Seconds between probes of a disk that is left alone, doubling from the first to the longest."""
 
 
@@ -22,7 +22,7 @@ class Breaker:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._faults = 0
-        self._pause = FIRST_PAUSE
+        self._pause = FIRST_PAUSE_S
         self._probe_at: float | None = None
 
     @property
@@ -40,7 +40,7 @@ class Breaker:
         if self.open:
             log.debug("breaker: closed, the disk answers")
         self._faults = 0
-        self._pause = FIRST_PAUSE
+        self._pause = FIRST_PAUSE_S
         self._probe_at = None
 
     def failed(self, *, grave: bool = False) -> bool:
@@ -53,7 +53,7 @@ class Breaker:
             return False
         opened = False
         if self.open:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(2 * self._pause, MAX_PAUSE_S)
         else:
             self._faults += 1
             if not grave and self._faults < FAULTS_IN_A_ROW:

@@ -17,9 +17,9 @@ from lucidnode.node.client.errors import (
     Archived,
     Corrupt,
     DaemonUnreachable,
+    DiskFull,
     Malformed,
     NodeError,
-    NoSpace,
     NotThere,
     Refused,
     Unavailable,
@@ -35,7 +35,7 @@ ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     422: Corrupt,
     423: Archived,
     503: Unavailable,
-    507: NoSpace,
+    507: DiskFull,
 }
 """How the daemon's answers become errors; the daemon maps the same table the other way."""
 
@@ -54,10 +54,10 @@ _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for, and for what has no end."""
 
 _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.Welcome
-    | wire.NotWelcome
+    type=wire.MountWelcome
+    | wire.MountRejected
     | wire.Look
-    | wire.Ask
+    | wire.StatusQuery
     | wire.BlocksUploaded
     | wire.Follow
     | wire.Ignore
@@ -69,10 +69,10 @@ _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
 
-class Events:
+class DaemonEvents:
     """One mount's WebSocket to the daemon. Iterate it for what the daemon says."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: wire.Welcome) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: wire.MountWelcome) -> None:
         self._socket = socket
         self.welcome = welcome
 
@@ -241,7 +241,9 @@ class DaemonClient:
             return decoded(_COMMIT_REPLY, await answer.read())
 
     @contextlib.asynccontextmanager
-    async def events(self, project: ProjectId, hello: wire.Hello) -> AsyncIterator[Events]:
+    async def events(
+        self, project: ProjectId, hello: wire.MountHello
+    ) -> AsyncIterator[DaemonEvents]:
         """Register this process as a mount of *project* and exchange events with the daemon."""
         try:
             async with self._opened.ws_connect(
@@ -254,11 +256,11 @@ class DaemonClient:
                 if first.type is not aiohttp.WSMsgType.BINARY:
                     raise DaemonUnreachable("the daemon closed the connection")
                 welcome = decoded(_FROM_DAEMON, first.data)
-                if isinstance(welcome, wire.NotWelcome):
+                if isinstance(welcome, wire.MountRejected):
                     raise ERROR_OF_STATUS.get(welcome.status, Unavailable)(welcome.words)
-                if not isinstance(welcome, wire.Welcome):
+                if not isinstance(welcome, wire.MountWelcome):
                     raise Malformed("the daemon did not welcome this mount")
-                yield Events(socket, welcome)
+                yield DaemonEvents(socket, welcome)
         except aiohttp.WSServerHandshakeError as error:
             raise ERROR_OF_STATUS.get(error.status, Unavailable)(error.message) from error
         except (aiohttp.ClientConnectionError, OSError) as error:

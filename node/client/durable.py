@@ -8,13 +8,13 @@ import os
 import secrets
 from pathlib import Path
 
-from lucidnode.node.client.errors import NoSpace
+from lucidnode.node.client.errors import DiskFull
 
 
 def write_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace *target* by *content*: file, name and new directories are on disk on return.
 
-    Blocking. Raises NoSpace when the disk is full and leaves *target* as it was; other OSErrors
+    Blocking. Raises DiskFull when the disk is full and leaves *target* as it was; other OSErrors
     pass, and it is then as it was or replaced.
     """
     if not target.parent.exists():
@@ -73,7 +73,7 @@ def _write(target: Path, content: bytes, mode: int, *, durably: bool) -> None:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise NoSpace(f"the disk of {target.parent} is full") from error
+            raise DiskFull(f"the disk of {target.parent} is full") from error
         raise
 
 

@@ -9,7 +9,7 @@ NodeError
 ├── NotThere              the bucket answered, and the object does not exist
 ├── Corrupt               what came back is not what was asked for: other source, else EIO
 │   └── Archived          the store has it in an archive, and hands it out to nobody now
-└── NoSpace               the local disk or the staging budget is full: ENOSPC
+└── DiskFull               the local disk or the staging budget is full: ENOSPC
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Archived(Corrupt):
     """The object is there and cannot be read before somebody restores it: another source, or EIO."""
 
 
-class NoSpace(NodeError):
+class DiskFull(NodeError):
     """Local disk or staging budget exhausted."""
 
     errno = errno.ENOSPC

@@ -96,7 +96,7 @@ class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # -- events: mount to daemon ---------------------------------------------------------------------
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
     """First message of a mount. *head* is the seq its replica has applied.
 
     *durability* is what `close` waits for there, for people, and *kernel_channel* whether requests
@@ -160,7 +160,7 @@ class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes_left: int | None
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
     """Reply to Ask: facts, alerts and files on their way in plain words, which may name files.
 
     Shown and forgotten, never stored by the daemon.
@@ -207,7 +207,7 @@ class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=
 # -- events: daemon to mount ---------------------------------------------------------------------
 
 
-class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+class MountWelcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
     """Where this node keeps things. Paths are absolute; budgets are bytes."""
 
     device: str
@@ -217,7 +217,7 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=
     min_free: int
 
 
-class NotWelcome(msgspec.Struct, frozen=True, tag="not-welcome", forbid_unknown_fields=True):
+class MountRejected(msgspec.Struct, frozen=True, tag="not-welcome", forbid_unknown_fields=True):
     """Instead of Welcome: why there can be no such mount, as a status of HTTP and in words."""
 
     status: int
@@ -230,7 +230,7 @@ class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
     seq: int
 
 
-class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
+class StatusQuery(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
     """Somebody wants to see this project, and what is amiss with it, in plain words."""
 
     number: int
@@ -252,5 +252,5 @@ class Ignore(msgspec.Struct, frozen=True, tag="ignore", forbid_unknown_fields=Tr
     """Nobody follows any more."""
 
 
-FromMount = Hello | MountStats | Answer | Accesses | Goodbye
-FromDaemon = Welcome | NotWelcome | Look | Ask | BlocksUploaded | Follow | Ignore
+FromMount = MountHello | MountStats | StatusReply | Accesses | Goodbye
+FromDaemon = MountWelcome | MountRejected | Look | StatusQuery | BlocksUploaded | Follow | Ignore

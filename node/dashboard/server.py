@@ -22,10 +22,10 @@ from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.descriptors import MAX_CONNECTIONS
-from lucidnode.node.metrics import CONTENT_TYPE
 from lucidnode.node.peers.errors import PortTaken
-from lucidnode.node.peers.listener import Listener, Probation, bind
-from lucidnode.node.peers.memory import Memory
+from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.status.metrics import CONTENT_TYPE
 
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
 """In the home: the token. A scraper is given it as `bearer_token_file`."""
@@ -70,7 +70,7 @@ class DashboardServer:
         metrics_text: Callable[[], bytes],
         clock: Clock,
         tasks: Supervisor,
-        memory: Memory,
+        memory: MemoryBudget,
         connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._wanted_port = port
@@ -82,7 +82,7 @@ class DashboardServer:
         self._tasks = tasks
         self._memory = memory
         self._connections = connections
-        self._probation = Probation()
+        self._probation = UnauthenticatedLimit()
         self._stack = contextlib.AsyncExitStack()
         self.port = 0
 
@@ -98,7 +98,7 @@ class DashboardServer:
         runner = await nameless_runner(app, max_body_bytes=MAX_BODY_BYTES, shutdown_timeout_s=1)
         self._stack.push_async_callback(runner.cleanup)
         assert runner.server is not None
-        listener = Listener(
+        listener = LimitedListener(
             bound,
             runner.server,
             self._probation,
@@ -150,7 +150,7 @@ class DashboardServer:
         )
         if not any(secrets.compare_digest(each.encode(), self._token.encode()) for each in shown):
             raise web.HTTPForbidden(text="open this page with `lucidnode dashboard`")
-        self._probation.vouch(request)
+        self._probation.mark_authenticated(request)
         if request.path == "/" and "token" in request.query:
             # The token leaves the address at once, and with it the history of the browser.
             into = web.HTTPSeeOther("/")

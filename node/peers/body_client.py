@@ -11,12 +11,13 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from lucidnode.node.block import verified
+from lucidnode.node.blocks.hedging import PEERS_S
+from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
-from lucidnode.node.hedging import PEERS_S
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.errors import (
     PeerLied,
@@ -25,28 +26,27 @@ from lucidnode.node.peers.errors import (
     PeerSilent,
     PeerSlow,
 )
-from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.hosts import Hosts, url_host
-from lucidnode.node.peers.knock import Knock
-from lucidnode.node.peers.pulse import Pulse, watch
-from lucidnode.node.traffic import Traffic
+from lucidnode.node.peers.keep_alive import KeepAlive, watch
+from lucidnode.node.peers.reachability import ReachabilityProbe
+from lucidnode.node.peers.sessions import ClientSession
 
-GAP = 0.3
+MAX_FRAME_GAP_S = 0.3
 """Seconds without a byte after which a peer that had begun to answer is doubted: two beats missed
 and some. If its host does not answer either, the read goes on elsewhere: half a second in all."""
 
-HUNG = 2.0
+HUNG_TIMEOUT_S = 2.0
 """Seconds of silence after which a peer is given up though its host answers: the daemon hangs, or
 is so busy that it is no help. Before that, `fetch` may ask another source, within its budget."""
 
-SLOWEST = 2 * 1024 * 1024
-"""Bytes a second below which a body is not worth waiting for, after HEAD_START seconds."""
-HEAD_START = 1.0
+MIN_BYTES_PER_S = 2 * 1024 * 1024
+"""Bytes a second below which a body is not worth waiting for, after HEAD_START_S seconds."""
+HEAD_START_S = 1.0
 
-READ_THROUGH = PEERS_S
+READ_THROUGH_TIMEOUT_S = PEERS_S
 """Seconds to wait for an owner that keeps saying it is fetching."""
 
-LOOKED_UP = 2.0
+LOOKUP_TIMEOUT_S = 2.0
 """The same for one that was asked for what it holds: a disk looks it up, and nobody fetches."""
 
 
@@ -55,7 +55,7 @@ class BodyClient:
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
-        self._knocks: WeakKeyDictionary[Access, Knock] = WeakKeyDictionary()
+        self._knocks: WeakKeyDictionary[ClientSession, ReachabilityProbe] = WeakKeyDictionary()
         self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -80,34 +80,34 @@ class BodyClient:
 
     async def get(
         self,
-        access: Access,
+        access: ClientSession,
         project: ProjectId,
         block: BlockId,
         *,
         through: bool,
-        patience: float,
+        timeout_s: float,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
     ) -> bytes | None:
         """Return the verified block, or None if the peer says it has none.
 
-        *patience* is for the first sign of life, at which *answered* is called; while the peer is
+        *timeout_s* is for the first sign of life, at which *answered* is called; while the peer is
         still fetching, *wanted* is asked whether to go on. Raises PeerFailed, and Corrupt for
         bytes that are not the block.
         """
-        path = f"/b/{access.alias(project)}/{block.hex()}?fetch={int(through)}"
-        pulse = Pulse(patience)
-        knock = self._knocks.setdefault(access, Knock(access.host, access.port))
+        path = f"/b/{access.session_pseudonym(project)}/{block.hex()}?fetch={int(through)}"
+        pulse = KeepAlive(timeout_s)
+        probe = self._knocks.setdefault(access, ReachabilityProbe(access.host, access.port))
 
         async def alive() -> bool:
-            return wanted() and pulse.silence < HUNG and await knock.answered()
+            return wanted() and pulse.silence < HUNG_TIMEOUT_S and await probe.answered()
 
         async def answer() -> bytes | None:
             async with self._request(access, "GET", path) as response:
                 if response.status == 404:
                     return None  # it has not heard of a new project yet
                 _expect(response, 200)
-                fetching = READ_THROUGH if through else LOOKED_UP
+                fetching = READ_THROUGH_TIMEOUT_S if through else LOOKUP_TIMEOUT_S
                 size = await self._size(response.content, pulse, fetching, answered, wanted)
                 if size is None:
                     return None
@@ -119,18 +119,18 @@ class BodyClient:
                 raise
 
         try:
-            return await watch(answer(), pulse, patience, alive)
+            return await watch(answer(), pulse, timeout_s, alive)
         except TimeoutError as error:
             raise PeerSilent("no sign of life") from error
 
     async def put(
-        self, access: Access, project: ProjectId, block: BlockId, ciphertext: bytes
+        self, access: ClientSession, project: ProjectId, block: BlockId, ciphertext: bytes
     ) -> bool:
         """Offer *block*. Return whether the peer keeps a copy now. Raises PeerFailed."""
-        path = f"/b/{access.alias(project)}/{block.hex()}"
+        path = f"/b/{access.session_pseudonym(project)}/{block.hex()}"
         try:
             async with (
-                asyncio.timeout(HEAD_START + len(ciphertext) / SLOWEST),
+                asyncio.timeout(HEAD_START_S + len(ciphertext) / MIN_BYTES_PER_S),
                 self._request(access, "PUT", path, ciphertext) as response,
             ):
                 if response.status in {404, 507}:
@@ -140,10 +140,13 @@ class BodyClient:
         except TimeoutError as error:
             raise PeerSlow("took too long to take a block") from error
 
-    async def alive(self, access: Access) -> None:
+    async def alive(self, access: ClientSession) -> None:
         """Return if the peer serves bodies. Raises PeerFailed."""
         try:
-            async with asyncio.timeout(HUNG), self._request(access, "GET", "/alive") as response:
+            async with (
+                asyncio.timeout(HUNG_TIMEOUT_S),
+                self._request(access, "GET", "/alive") as response,
+            ):
                 _expect(response, 204)
         except TimeoutError as error:
             raise PeerSilent("does not answer a probe") from error
@@ -153,36 +156,36 @@ class BodyClient:
     async def _size(
         self,
         content: aiohttp.StreamReader,
-        pulse: Pulse,
+        pulse: KeepAlive,
         fetching: float,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
     ) -> int | None:
         """Read up to the block itself, for *fetching* seconds; its size, or None if not there."""
         until = asyncio.get_running_loop().time() + fetching
-        for signs in range(frames.MAX_STILL):
+        for signs in range(frames.MAX_PROGRESS_FRAMES):
             frame = await content.readexactly(1)
             if not signs:
                 answered()
-            pulse.beat(GAP)
+            pulse.beat(MAX_FRAME_GAP_S)
             match frame:
-                case frames.HELD:
+                case frames.FOUND:
                     size = int.from_bytes(await content.readexactly(4))
                     if size > MAX_BLOCK_CIPHERTEXT:
                         raise PeerLied(f"announced a block of {size} bytes")
                     return size
-                case frames.ABSENT | frames.FAILED:
+                case frames.NOT_FOUND | frames.FAILED:
                     # Its bucket's fault, not its own: what it holds, it still serves.
                     return None
-                case frames.STILL if asyncio.get_running_loop().time() > until or not wanted():
+                case frames.PROGRESS if asyncio.get_running_loop().time() > until or not wanted():
                     raise PeerSlow("still fetching")
-                case frames.STILL:
+                case frames.PROGRESS:
                     continue
                 case _:
                     raise PeerLied(f"sent frame {frame.hex()}")
         raise PeerLied("sent signs of life without end")
 
-    async def _body(self, content: aiohttp.StreamReader, pulse: Pulse, size: int) -> bytes:
+    async def _body(self, content: aiohttp.StreamReader, pulse: KeepAlive, size: int) -> bytes:
         pieces: list[bytes] = []
         try:
             await self._read(content, pulse, size, pieces)
@@ -193,11 +196,11 @@ class BodyClient:
         return b"".join(pieces)
 
     async def _read(
-        self, content: aiohttp.StreamReader, pulse: Pulse, size: int, pieces: list[bytes]
+        self, content: aiohttp.StreamReader, pulse: KeepAlive, size: int, pieces: list[bytes]
     ) -> None:
         """Read exactly *size* bytes into *pieces*, and that nothing follows."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + HEAD_START + size / SLOWEST
+        until = loop.time() + HEAD_START_S + size / MIN_BYTES_PER_S
         missing = size
         while piece := await content.readany():
             self._traffic.received(len(piece))
@@ -207,7 +210,7 @@ class BodyClient:
                 raise PeerLied("sent more than it announced")
             if missing and loop.time() > until:
                 raise PeerSlow(f"{missing} of {size} bytes missing")
-            pulse.beat(GAP)
+            pulse.beat(MAX_FRAME_GAP_S)
         if missing:
             raise PeerLost("the body broke off")
 
@@ -215,7 +218,7 @@ class BodyClient:
 
     @contextlib.asynccontextmanager
     async def _request(
-        self, access: Access, method: str, path: str, body: bytes | None = None
+        self, access: ClientSession, method: str, path: str, body: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and give each way in which it or its answer can break off its name."""
         assert self._opened is not None, "use `async with BodyClient(...)`"

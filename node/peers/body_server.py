@@ -5,7 +5,7 @@
     GET  /alive                                        204
 
 `fetch=1` lets this node read through from the bucket; `fetch=0` asks only for what it holds and
-causes no request to anyone. Without an authorisation (node/peers/grants.py) every request whatever
+causes no request to anyone. Without an authorisation (node/peers/sessions.py) every request whatever
 gets 401 and the connection is closed: not even whether a block exists is told.
 """
 
@@ -20,47 +20,47 @@ from typing import Protocol
 
 from aiohttp import web
 
-from lucidnode.node.allowance import Allowance
+from lucidnode.node.blocks.fetch import Fetched
+from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, parse_block_id
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
-from lucidnode.node.fetch import Fetched
 from lucidnode.node.peers import frames
-from lucidnode.node.peers.grants import Grants
 from lucidnode.node.peers.members import Members
-from lucidnode.node.peers.memory import Memory
-from lucidnode.node.traffic import Traffic
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.sessions import SessionTable
+from lucidnode.node.token_bucket import TokenBucket
 
-AT_ONCE = 48
+MAX_CONCURRENT_OFFERS = 48
 """Blocks looked for or on their way at any time; others wait, with signs of life."""
 
 USUAL_BYTES = 4 * 1024 * 1024
 """What a block counts with while it is looked for, unless a larger one has been seen."""
 
-SLOWEST = 1024 * 1024
-"""Bytes a second below which a reader keeps a block in memory for too long, after STUCK seconds."""
+MIN_BYTES_PER_S = 1024 * 1024
+"""Bytes a second below which a reader keeps a block in memory for too long, after STUCK_TIMEOUT_S seconds."""
 
-SOON = 0.02
+SOON_S = 0.02
 """Seconds within which a block that is held usually goes out; only then comes a sign of life."""
 
-PIECE = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 """Bytes handed to the socket at a time, so that an end that reads slowly is noticed."""
 
-STUCK = 5.0
+STUCK_TIMEOUT_S = 5.0
 """Seconds in which a reader must take one piece."""
 
-TAKE = 15.0
+TAKE_TIMEOUT_S = 15.0
 """Seconds in which a block that is offered must be here."""
 
-VAIN_PER_S = 1.0
-VAIN_BURST = 64
+MISSES_PER_S = 1.0
+MISS_BURST = 64
 """Requests to the bucket that one device may cause for blocks which turn out not to be there; more
 than it has under way at once. After that it gets only what is held here."""
 
 _BLOCK = re.compile(r"/b/([0-9a-f]{32})/([0-9a-f]{64})(?:\?fetch=([01]))?")
 
 
-class Shelf(Protocol):
+class BlockProvider(Protocol):
     """What this node can give: implemented by `node.fetch.BlockSource`."""
 
     async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
@@ -74,7 +74,7 @@ class Shelf(Protocol):
 
 
 class BodyServer:
-    """Answers authorised requests for blocks. `vouch` is told of each connection that proved itself.
+    """Answers authorised requests for blocks. `mark_authenticated` is told of each connection that proved itself.
 
     *wanted* says whether a block offered to this node is one it should keep, *offers_bytes* how much
     of that one device may bring in an hour: a block that is declined is read through when somebody
@@ -84,28 +84,28 @@ class BodyServer:
     def __init__(
         self,
         *,
-        grants: Grants,
+        grants: SessionTable,
         members: Members,
-        shelf: Shelf,
+        provider: BlockProvider,
         traffic: Traffic,
-        vouch: Callable[[web.BaseRequest], None],
+        mark_authenticated: Callable[[web.BaseRequest], None],
         wanted: Callable[[BlockId], bool],
         offers_bytes: int,
-        memory: Memory,
+        memory: MemoryBudget,
     ) -> None:
         self._grants = grants
         self._members = members
-        self._shelf = shelf
+        self._provider = provider
         self._traffic = traffic
-        self._vouch = vouch
+        self._mark_authenticated = mark_authenticated
         self._wanted = wanted
         self._offers_bytes = offers_bytes
         self._memory = memory
         self._usual = USUAL_BYTES
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(MAX_CONCURRENT_OFFERS)
         # Bounded as the studio is: by its devices.
-        self._offers: dict[DeviceId, Allowance] = {}
-        self._vain: dict[DeviceId, Allowance] = {}
+        self._offers: dict[DeviceId, TokenBucket] = {}
+        self._vain: dict[DeviceId, TokenBucket] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -114,7 +114,7 @@ class BodyServer:
         )
         if grant is None:
             return _final(401)
-        self._vouch(request)
+        self._mark_authenticated(request)
         if request.raw_path == "/alive":
             return web.Response(status=204)
         match = _BLOCK.fullmatch(request.raw_path)
@@ -169,7 +169,7 @@ class BodyServer:
         self, _device: DeviceId, project: ProjectId, block: BlockId
     ) -> bytes | NodeError | None:
         try:
-            held = await self._shelf.held(project, block)
+            held = await self._provider.held(project, block)
         except NodeError as error:
             return error
         return None if held is None else held.ciphertext
@@ -178,11 +178,11 @@ class BodyServer:
         self, device: DeviceId, project: ProjectId, block: BlockId
     ) -> bytes | NodeError | None:
         now = asyncio.get_running_loop().time()
-        vain = self._vain.setdefault(device, Allowance(VAIN_PER_S, VAIN_BURST, now))
+        vain = self._vain.setdefault(device, TokenBucket(MISSES_PER_S, MISS_BURST, now))
         if not vain.take(1, now):
             return await self._held(device, project, block)
         try:
-            found = await self._shelf.fetch(project, block, for_peer=True)
+            found = await self._provider.fetch(project, block, for_peer=True)
         except (NotThere, Corrupt) as error:
             return error
         except NodeError as error:
@@ -193,19 +193,19 @@ class BodyServer:
 
     async def _send(self, response: web.StreamResponse, found: bytes | NodeError | None) -> None:
         if found is None:
-            await response.write(frames.ABSENT)
+            await response.write(frames.NOT_FOUND)
         elif isinstance(found, NodeError):
             # Even NotThere is told as "not known": absence is for the bucket to say, not for us.
             await response.write(frames.FAILED)
         else:
             await response.write(frames.held(len(found)))
             view = memoryview(found)
-            async with asyncio.timeout(STUCK + len(found) / SLOWEST):
+            async with asyncio.timeout(STUCK_TIMEOUT_S + len(found) / MIN_BYTES_PER_S):
                 while view:
-                    async with asyncio.timeout(STUCK):
-                        await response.write(view[:PIECE])
-                    self._traffic.served(len(view[:PIECE]))
-                    view = view[PIECE:]
+                    async with asyncio.timeout(STUCK_TIMEOUT_S):
+                        await response.write(view[:CHUNK_BYTES])
+                    self._traffic.served(len(view[:CHUNK_BYTES]))
+                    view = view[CHUNK_BYTES:]
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -218,16 +218,16 @@ class BodyServer:
             return _final(507)
         now = asyncio.get_running_loop().time()
         offers = self._offers.setdefault(
-            device, Allowance(self._offers_bytes / 3600, self._offers_bytes, now)
+            device, TokenBucket(self._offers_bytes / 3600, self._offers_bytes, now)
         )
         if not offers.take(size, now):
             return _final(507)
         async with self._room, self._memory.hold(device, size):
             try:
-                async with asyncio.timeout(TAKE):
+                async with asyncio.timeout(TAKE_TIMEOUT_S):
                     ciphertext = await request.content.readexactly(size)
                 self._traffic.received(size)
-                kept = await self._shelf.keep(block, ciphertext)
+                kept = await self._provider.keep(block, ciphertext)
             except (asyncio.IncompleteReadError, TimeoutError, Corrupt):
                 return _final(400)
         return web.Response(status=204 if kept else 507)
@@ -238,10 +238,10 @@ async def _beating(response: web.StreamResponse) -> AsyncIterator[asyncio.Task[N
     """Send signs of life until the task yielded is cancelled."""
 
     async def beat() -> None:
-        await asyncio.sleep(SOON)
+        await asyncio.sleep(SOON_S)
         while True:
-            await response.write(frames.STILL)
-            await asyncio.sleep(frames.BEAT)
+            await response.write(frames.PROGRESS)
+            await asyncio.sleep(frames.KEEP_ALIVE_INTERVAL_S)
 
     async with asyncio.TaskGroup() as tasks:
         beats = tasks.create_task(beat())

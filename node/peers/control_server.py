@@ -16,23 +16,36 @@ from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.peers.errors import PeerFailed, PeerLied, PeerLost
-from lucidnode.node.peers.grants import Grants
 from lucidnode.node.peers.hosts import fact, peer_host
-from lucidnode.node.peers.link import HEARTBEAT, INTRODUCTION, Link, proven_device, receive
+from lucidnode.node.peers.link import (
+    HANDSHAKE_TIMEOUT_S,
+    HEARTBEAT_INTERVAL_S,
+    PeerLink,
+    proven_device,
+    receive,
+)
 from lucidnode.node.peers.members import Members
-from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Message, Welcome, encode
+from lucidnode.node.peers.messages import (
+    MAX_MESSAGE_BYTES,
+    PROTOCOL,
+    HandshakeRequest,
+    HandshakeResponse,
+    Message,
+    encode,
+)
+from lucidnode.node.peers.sessions import SessionTable
 
 
 class Incoming(Protocol):
     """Told of links that others dialled."""
 
-    def arrived(self, link: Link, hello: Hello) -> bool:
+    def arrived(self, link: PeerLink, hello: HandshakeRequest) -> bool:
         """Hear of a peer's link. False turns it away."""
 
-    def heard(self, link: Link, message: Message) -> None:
+    def heard(self, link: PeerLink, message: Message) -> None:
         """Hear what the peer says."""
 
-    def left(self, link: Link) -> None:
+    def left(self, link: PeerLink) -> None:
         """Hear that a link has ended that had arrived."""
 
 
@@ -42,13 +55,13 @@ class ControlServer:
     def __init__(
         self,
         *,
-        grants: Grants,
+        grants: SessionTable,
         members: Members,
         incoming: Incoming,
         instance: bytes,
         weight: int,
         body_port: int,
-        vouch: Callable[[web.BaseRequest], None],
+        mark_authenticated: Callable[[web.BaseRequest], None],
     ) -> None:
         self._grants = grants
         self._members = members
@@ -56,7 +69,7 @@ class ControlServer:
         self._instance = instance
         self._weight = weight
         self._body_port = body_port
-        self._vouch = vouch
+        self._mark_authenticated = mark_authenticated
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: `GET /control` becomes a link, all else gets 401."""
@@ -67,27 +80,30 @@ class ControlServer:
             refusal.force_close()
             return refusal
         socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=1.0
+            heartbeat=HEARTBEAT_INTERVAL_S,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            compress=False,
+            timeout=1.0,
         )
         try:
             with outside(PeerLied, TimeoutError, Malformed, ConnectionError, PeerFailed):
                 await socket.prepare(request)
-                async with asyncio.timeout(INTRODUCTION):
+                async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
                     hello = await receive(socket)
         except (TimeoutError, Malformed, ConnectionError, PeerFailed):
             hello = None
-        if isinstance(hello, Hello) and hello.protocol == PROTOCOL:
-            self._vouch(request)
+        if isinstance(hello, HandshakeRequest) and hello.protocol == PROTOCOL:
+            self._mark_authenticated(request)
             await self._run(socket, device, hello, peer_host(peername))
         await socket.close()
         return socket
 
     async def _run(
-        self, socket: web.WebSocketResponse, device: DeviceId, hello: Hello, host: str
+        self, socket: web.WebSocketResponse, device: DeviceId, hello: HandshakeRequest, host: str
     ) -> None:
-        link = Link(socket, device, hello.instance, host)
+        link = PeerLink(socket, device, hello.instance, host)
         grant = self._grants.give(device)
-        welcome = Welcome(
+        welcome = HandshakeResponse(
             protocol=PROTOCOL,
             instance=self._instance,
             weight=self._weight,

@@ -59,7 +59,9 @@ async def enter(
     if theirs is None:
         raise PeerRefused("is no member")
 
-    def vouch(_incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, tls: ssl.SSLObject) -> None:
+    def mark_authenticated(
+        _incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, tls: ssl.SSLObject
+    ) -> None:
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -68,7 +70,7 @@ async def enter(
             raise AssertionError("a handshake without an answer")
         _fed(outgoing, preamble.vouched(lan_key, ours, theirs, hello) + hello)
 
-    return _Spliced(context, vouch)
+    return _Spliced(context, mark_authenticated)
 
 
 Splice = Callable[[ssl.MemoryBIO, ssl.MemoryBIO, ssl.SSLObject], None]

@@ -15,24 +15,24 @@ from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.peers.errors import PeerFailed, PeerLied, PeerLost
 from lucidnode.node.peers.members import Members
-from lucidnode.node.peers.messages import MAX_MESSAGE, Message, decode, encode
+from lucidnode.node.peers.messages import MAX_MESSAGE_BYTES, Message, decode, encode
 
-HEARTBEAT = 5.0
+HEARTBEAT_INTERVAL_S = 5.0
 """Seconds between pings; a link whose other end is silent for half as long after one is closed."""
 
-INTRODUCTION = 3.0
+HANDSHAKE_TIMEOUT_S = 3.0
 """Seconds for Hello and Welcome."""
 
-BACKLOG_BYTES = 4 * MAX_MESSAGE
+BACKLOG_BYTES = 4 * MAX_MESSAGE_BYTES
 """What may wait for a slow peer. Beyond it messages are dropped: peers poll as well."""
 
-LINK_BYTES = 3 * MAX_MESSAGE
+LINK_BYTES = 3 * MAX_MESSAGE_BYTES
 """What a link can make us hold besides: half a message, and what TLS and streams buffer of more."""
 
 Socket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
 
-class Link:
+class PeerLink:
     """A channel whose far end has proven to be *device*, dialled from or by *host*."""
 
     def __init__(self, socket: Socket, device: DeviceId, instance: bytes, host: str) -> None:

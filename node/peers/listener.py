@@ -25,19 +25,19 @@ from lucidnode.node.client.supervision import Tasks, outside
 from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.peers.errors import PeerLost, PortTaken
 from lucidnode.node.peers.hosts import fact
-from lucidnode.node.peers.memory import STREAM_BYTES, Memory
+from lucidnode.node.peers.memory_budget import STREAM_BYTES, MemoryBudget
 
-MOST_UNPROVEN = 128
+MAX_UNAUTHENTICATED = 128
 """Connections that have not shown who they are: handshakes, half-written requests."""
 
-MOST_UNPROVEN_FROM_ONE = 48
-"""Those of one address. A peer that begins to read opens AT_ONCE of them (node/peers/neighbours.py)
+MAX_UNAUTHENTICATED_FROM_ONE = 48
+"""Those of one address. A peer that begins to read opens AT_ONCE of them (node/peers/peer_table.py)
 in a moment, and a link."""
 
 ENTERING_BYTES = 64 * 1024
 """What a connection is counted with that has not come as far as HTTP."""
 
-PROVE = 3.0
+AUTHENTICATE_TIMEOUT_S = 3.0
 """Seconds to show it."""
 
 
@@ -60,7 +60,7 @@ def bind(host: str | None, port: int) -> socket.socket:
     return bound
 
 
-class Probation:
+class UnauthenticatedLimit:
     """Connections that have not shown yet who they are, by address, and how long they may go on so."""
 
     def __init__(self) -> None:
@@ -74,16 +74,16 @@ class Probation:
         return protocol in self._timers
 
     def begin(self, protocol: web.RequestHandler, host: str, connection: socket.socket) -> None:
-        """Give the connection of *protocol* PROVE seconds from now, and make room for it."""
+        """Give the connection of *protocol* AUTHENTICATE_TIMEOUT_S seconds from now, and make room for it."""
         theirs = self._by_host.setdefault(host, {})
-        if len(theirs) >= MOST_UNPROVEN_FROM_ONE:
+        if len(theirs) >= MAX_UNAUTHENTICATED_FROM_ONE:
             self._drop(next(iter(theirs)))
-        elif len(self._timers) >= MOST_UNPROVEN:
+        elif len(self._timers) >= MAX_UNAUTHENTICATED:
             greediest = max(self._by_host, key=lambda each: len(self._by_host[each]))
             self._drop(next(iter(self._by_host[greediest])))
         loop = asyncio.get_running_loop()
         self._by_host.setdefault(host, {})[protocol] = connection
-        self._timers[protocol] = host, loop.call_later(PROVE, self._drop, protocol)
+        self._timers[protocol] = host, loop.call_later(AUTHENTICATE_TIMEOUT_S, self._drop, protocol)
 
     def end(self, protocol: web.RequestHandler) -> None:
         """Leave the connection of *protocol* alone from now on."""
@@ -95,7 +95,7 @@ class Probation:
             if not theirs:
                 del self._by_host[host]
 
-    def vouch(self, request: web.BaseRequest) -> None:
+    def mark_authenticated(self, request: web.BaseRequest) -> None:
         """Say that whoever sent *request* has proven a right to be here."""
         self.end(request.protocol)
 
@@ -110,7 +110,7 @@ class Probation:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class Listener:
+class LimitedListener:
     """Feeds the connections of one listening socket to *server*, *most* proven ones at a time.
 
     Each takes *each_bytes* of *memory*; one that does not fit is turned away. With *secured* it speaks TLS, under the context that *secured* returns for each connection once
@@ -121,17 +121,17 @@ class Listener:
         self,
         bound: socket.socket,
         server: web.Server,
-        probation: Probation,
+        limit: UnauthenticatedLimit,
         tasks: Tasks,
         *,
-        memory: Memory,
+        memory: MemoryBudget,
         each_bytes: int = STREAM_BYTES,
         most: int = MAX_CONNECTIONS,
         secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
     ) -> None:
         self._bound = bound
         self._server = server
-        self._probation = probation
+        self._limit = limit
         self._tasks = tasks
         self._memory = memory
         self._each_bytes = each_bytes
@@ -158,7 +158,7 @@ class Listener:
                 connection.close()
 
     def _has_room_for(self, host: str) -> bool:
-        proven = [each for each in self._server.connections if each not in self._probation]
+        proven = [each for each in self._server.connections if each not in self._limit]
         if len(proven) >= self._most or not self._memory.has_room(self._each_bytes):
             return False
         callers = (fact(each.transport, "peername") for each in proven)
@@ -170,7 +170,7 @@ class Listener:
     async def _take(self, connection: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._server()
-        self._probation.begin(protocol, host, connection)
+        self._limit.begin(protocol, host, connection)
         self._entering += 1
         try:
             with outside(PeerLost):
@@ -182,11 +182,11 @@ class Listener:
                         lambda: protocol,
                         connection,
                         ssl=await self._secured(connection),
-                        ssl_handshake_timeout=PROVE,
+                        ssl_handshake_timeout=AUTHENTICATE_TIMEOUT_S,
                     )
         except PeerLost:
             # Not one of us, or gone.
-            self._probation.end(protocol)
+            self._limit.end(protocol)
             connection.close()
         finally:
             self._entering -= 1

@@ -18,7 +18,7 @@ from lucidnode.node.client.msgpack import decoded
 PROTOCOL = 2
 """Raised with every change of what two nodes say to each other, the preamble included."""
 
-MAX_MESSAGE = 256 * 1024
+MAX_MESSAGE_BYTES = 256 * 1024
 """Bytes: more than heads of MAX_PROJECTS take. Nothing larger is said on a link, so that what half
 a message can make us hold is small however many links there are."""
 
@@ -34,7 +34,7 @@ Number = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 Name = Annotated[str, Meta(max_length=64)]
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+class HandshakeRequest(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
     """First words of the one who dials. *instance* is random for each start of a daemon."""
 
     protocol: int
@@ -43,7 +43,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True
     weight: Weight
 
 
-class Welcome(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+class HandshakeResponse(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
     """What the other answers: where block bodies are to be had, and the secret that opens them.
 
     *session* and *secret* are good for as long as this link lives.
@@ -81,16 +81,16 @@ class Heads(msgspec.Struct, frozen=True, tag="heads", forbid_unknown_fields=True
     roster: tuple[Number, Bytes32] | None = None
 
 
-class Totals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_fields=True):
+class PeerTotals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_fields=True):
     """Counters of the sender, for the office's view on the dashboard."""
 
     totals: Annotated[dict[Name, int], Meta(max_length=64)]
 
 
-Message = Hello | Welcome | Push | Heads | Totals
+Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals
 
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
-    type=Hello | Welcome | Push | Heads | Totals
+    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals
 )
 
 

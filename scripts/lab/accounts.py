@@ -9,25 +9,25 @@ import msgspec
 from lab.errors import CommandFailed
 from lab.patience import until
 from lab.workstation import Workstation
-from lucidnode.node.savings import Totals
+from lucidnode.node.savings import NodeTotals
 
 _REPORT = 4.0
 """Seconds to wait for a mount's totals: it tells its daemon about once a second."""
 
 
-def totals(station: Workstation) -> Totals:
+def totals(station: Workstation) -> NodeTotals:
     """Return what *station* has moved since its daemon started."""
     here = station.facts("savings")["here"]
-    return Totals(**{name: here[name] for name in Totals.__struct_fields__})
+    return NodeTotals(**{name: here[name] for name in NodeTotals.__struct_fields__})
 
 
-def difference(before: Totals, after: Totals) -> Totals:
+def difference(before: NodeTotals, after: NodeTotals) -> NodeTotals:
     """Return what was moved between two counts."""
     then, now = msgspec.structs.asdict(before), msgspec.structs.asdict(after)
-    return Totals(**{name: now[name] - then[name] for name in now})
+    return NodeTotals(**{name: now[name] - then[name] for name in now})
 
 
-def delivered(count: Totals) -> int:
+def delivered(count: NodeTotals) -> int:
     """Return the bytes handed to applications, wherever they came from."""
     return (
         count.read_memory
@@ -38,7 +38,7 @@ def delivered(count: Totals) -> int:
     )
 
 
-def since(station: Workstation, before: Totals, expected: int) -> Totals:
+def since(station: Workstation, before: NodeTotals, expected: int) -> NodeTotals:
     """Return what *station* moved since *before*, once at least *expected* bytes are counted.
 
     What the kernel served from its own pages is counted by nobody: after a while the count is

@@ -23,7 +23,7 @@ from lab.reading import read_through
 from lab.record import Plan
 from lab.scene import Scene
 from lab.workstation import Workstation
-from lucidnode.node.savings import Totals, savings
+from lucidnode.node.savings import NodeTotals, savings
 
 _LAB = "demo"
 _WAN_MBIT = 200.0
@@ -142,7 +142,7 @@ def _monday_morning(scene: Scene, blocks: int, console: Console) -> None:
 
     moved = {s.name: difference(before[s.name], totals(s)) for s in stations}
     print_sources(moved, console)
-    whole = sum(moved.values(), start=Totals())
+    whole = sum(moved.values(), start=NodeTotals())
     result = savings(whole, _PRICE_PER_GB)
     console.print(
         f"For {blocks} blocks the office sent {whole.block_gets} GETs to the bucket: "

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lab.accounts import delivered
 from lab.record import Status
-from lucidnode.node.savings import Totals
+from lucidnode.node.savings import NodeTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Row:
     who: str
     what: str
     seconds: float
-    moved: Totals
+    moved: NodeTotals
 
 
 def mb(count: int) -> str:
@@ -38,12 +38,12 @@ def print_reads(rows: Sequence[Row], console: Console) -> None:
     console.print(table)
 
 
-def print_sources(moved: Mapping[str, Totals], console: Console) -> None:
+def print_sources(moved: Mapping[str, NodeTotals], console: Console) -> None:
     """Print one line for each workstation, and the office below."""
     table = Table("", title="Where every byte came from")
     for column in ("own cache", "peers", "bucket", "given to peers", "downloaded", "GETs"):
         table.add_column(column, justify="right")
-    whole = sum(moved.values(), start=Totals())
+    whole = sum(moved.values(), start=NodeTotals())
     for name, count in [*moved.items(), ("office", whole)]:
         if name == "office":
             table.add_section()
@@ -71,7 +71,7 @@ def print_places(status: Status, console: Console) -> None:
     console.print("scripts/lan down --name demo")
 
 
-def _sources(count: Totals) -> tuple[str, str, str]:
+def _sources(count: NodeTotals) -> tuple[str, str, str]:
     # Segments decrypted a moment ago were in this workstation's cache as well.
     own = count.read_cache + count.read_memory + count.read_unsent
     assert own + count.read_peer + count.read_bucket == delivered(count)

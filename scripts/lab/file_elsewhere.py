@@ -13,8 +13,8 @@ from replica_fixture import Blocks, Node
 
 from lab.file_models import LINE, PROGRAMS, SLOT, SLOTS, offset
 from lab.virtual_loop import LoopClock
-from lucidnode.fs.committer import Committer
-from lucidnode.fs.entry_codec import EntryCodec
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT

@@ -11,15 +11,15 @@ from lucidnode.discovery.advert import Advert, encode
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.messages import (
     MAX_CLAIMS,
-    MAX_MESSAGE,
+    MAX_MESSAGE_BYTES,
     MAX_PROJECTS,
     PROTOCOL,
+    HandshakeRequest,
+    HandshakeResponse,
     Heads,
-    Hello,
     Message,
+    PeerTotals,
     Push,
-    Totals,
-    Welcome,
 )
 
 NUMBERS = [-(2**63), -1, 0, 1, 2, 7, 65535, 65536, 2**31, 2**53 - 1, 2**53, 2**63 - 1, 2**64 - 1]
@@ -98,19 +98,23 @@ class HostileSpeech:
                 return Heads(heads, roster)
             case "totals":
                 names = [*TEXTS[:-3], "read_peer", "downloaded", "wasted"]
-                return Totals({name: chance.choice(NUMBERS) for name in names if len(name) <= 64})
+                return PeerTotals(
+                    {name: chance.choice(NUMBERS) for name in names if len(name) <= 64}
+                )
             case "hello":
                 return self.hello()
             case _:
                 return self.welcome()
 
-    def hello(self) -> Hello:
+    def hello(self) -> HandshakeRequest:
         """Return a Hello in form, of our protocol."""
-        return Hello(PROTOCOL, self.chance.randbytes(16), self._port(), self.chance.choice([1, 64]))
+        return HandshakeRequest(
+            PROTOCOL, self.chance.randbytes(16), self._port(), self.chance.choice([1, 64])
+        )
 
-    def welcome(self, body_port: int | None = None) -> Welcome:
+    def welcome(self, body_port: int | None = None) -> HandshakeResponse:
         """Return a Welcome in form, of our protocol."""
-        return Welcome(
+        return HandshakeResponse(
             PROTOCOL,
             self.chance.randbytes(16),
             self.chance.choice([1, 64]),
@@ -200,7 +204,7 @@ class HostileSpeech:
             case "length":
                 return bytes([0x82, 0xFF if masked else 0x7F]) + b"\xff" * 8 + message[:50]
             case "large":
-                return frame(2, bytes(MAX_MESSAGE + 1), masked=masked)
+                return frame(2, bytes(MAX_MESSAGE_BYTES + 1), masked=masked)
             case _:
                 return chance.randbytes(chance.choice([1, 2, 14, 500]))
 
@@ -230,22 +234,22 @@ class HostileSpeech:
         if chance.random() < 0.1:
             raw = self._bytes(raw)
         for _ in range(chance.choice([0, 1, 1, 3])):
-            raw += frames.STILL
+            raw += frames.PROGRESS
         sizes = [len(ciphertext)] * 20 + [0, 1, len(ciphertext) + 1, 2**24, 2**32 - 1]
         body = chance.choice(
             [ciphertext] * 12 + [b"", ciphertext[:-1], ciphertext + b"x", bytes(9)]
         )
         match chance.choices(["held", "absent", "failed", "other", "stills"], [8, 1, 1, 1, 0.5])[0]:
             case "held":
-                return raw + frames.HELD + chance.choice(sizes).to_bytes(4) + body
+                return raw + frames.FOUND + chance.choice(sizes).to_bytes(4) + body
             case "absent":
-                return raw + frames.ABSENT
+                return raw + frames.NOT_FOUND
             case "failed":
                 return raw + frames.FAILED
             case "other":
                 return raw + chance.randbytes(20)
             case _:
-                return raw + frames.STILL * (frames.MAX_STILL + 5)
+                return raw + frames.PROGRESS * (frames.MAX_PROGRESS_FRAMES + 5)
 
     # -- announcements -----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from replica_fixture import Blocks, Node
 from simulated_node import SimulatedNode
 
 from lucidnode.fs.errors import BadEntry, EntryMisshapen
-from lucidnode.fs.format.journal import MAX_CONTENT, Change, open_entry, seal_entry
+from lucidnode.fs.format.journal import MAX_CONTENT, EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public
@@ -67,7 +67,7 @@ class SealedJournal:
             Seq(len(self.entries) + 1),
             link,
             DEVICE,
-            Change(0, changeset),
+            EntryBody(0, changeset),
             attempt=self._random.randbytes(16),
             nonce=self._random.randbytes(32),
         )

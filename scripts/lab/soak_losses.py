@@ -24,9 +24,9 @@ from lab.bucket_losses import Loss, lose
 from lab.soak_entries import QUIESCE_S, World
 from lab.soak_node import Door, SoakNode
 from lab.virtual_loop import run_virtual
-from lucidnode.fs import repair
+from lucidnode.fs.commit import repair
+from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable

@@ -22,7 +22,7 @@ from studio_fixture import Studio, claim
 from lab.hostile import CATALOGUE, LIES, METHODS, Hostility, Method, Rule
 from lab.hostile_bucket import HostileBucket
 from lab.virtual_loop import LoopClock, run_virtual
-from lucidnode import founding
+from lucidnode import bootstrap as founding
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.membership.entries import invite_entry, project_entry
 from lucidnode.fs.membership.member import MemberKeys
@@ -39,8 +39,8 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.roster_rules import RosterReader, verified
-from lucidnode.node.roster_service import RosterService
-from lucidnode.node.roster_slots import read_all, roster_slots
+from lucidnode.node.roster.service import RosterService
+from lucidnode.node.roster.slots import read_all, roster_slots
 
 NAMES = ("a", "b", "c")
 FAULTS = sorted(set(CATALOGUE) - LIES)

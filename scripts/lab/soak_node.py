@@ -19,23 +19,23 @@ from simulated_node import SimulatedNode
 
 from lab.hostile_bucket import HostileBucket
 from lab.virtual_loop import Life, life
-from lucidnode.fs.committer import Committer
-from lucidnode.fs.entries_ahead import EntriesAhead
-from lucidnode.fs.entry_codec import EntryCodec
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.entries_ahead import EntriesAhead
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.project_access import ProjectAccess
 from lucidnode.fs.replica.changes import Touched
-from lucidnode.node import register
-from lucidnode.node.block import block_id
+from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.health import ARCHIVE_TOPIC, BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.stack import patient
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import Clock
@@ -44,12 +44,12 @@ from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import staged_path
 from lucidnode.node.client.supervision import supervised
-from lucidnode.node.journal_service import JournalService
-from lucidnode.node.kept_entries import KeptEntries
-from lucidnode.node.mounts import Mount, Mounts
-from lucidnode.node.office_news import OfficeNews
-from lucidnode.node.roster_service import RosterService
-from lucidnode.node.uploads import Uploads
+from lucidnode.node.journal import register
+from lucidnode.node.journal.kept_entries import KeptEntries
+from lucidnode.node.journal.service import JournalService
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.peer_events import PeerEventHandlers
+from lucidnode.node.roster.service import RosterService
 
 T = TypeVar("T")
 
@@ -120,13 +120,13 @@ class Daemon(Process):
     journal: JournalService
     roster: RosterService
     uploads: Uploads
-    events: OfficeNews
+    events: PeerEventHandlers
     alerts: Alerts
 
     def __init__(self, node: SoakNode) -> None:
         super().__init__(f"{node.name}.daemon")
         self._node = node
-        self.mounts = Mounts()
+        self.mounts = MountTable()
         self.up = asyncio.Event()
 
     async def run(self) -> None:
@@ -187,7 +187,7 @@ class Daemon(Process):
                 clock=clock,
                 jitter=jitter,
             )
-            self.events = OfficeNews(
+            self.events = PeerEventHandlers(
                 self.mounts, self.roster.projects, self.roster.heard, self.alerts, clock
             )
             self.events.journal, self.events.tasks = self.journal, tasks
@@ -291,7 +291,9 @@ class MountProcess(Process):
             if daemon is None or not daemon.up.is_set():
                 await node.clock.sleep(0.5)
                 continue
-            mount = Mount(node.project, wire.Hello("/mount", 1, head=node.user.replica.head().seq))
+            mount = Mount(
+                node.project, wire.MountHello("/mount", 1, head=node.user.replica.head().seq)
+            )
             daemon.mounts.add(mount)
             try:
                 await self._hear(mount, daemon)

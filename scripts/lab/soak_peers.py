@@ -37,19 +37,19 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.mounts import Mounts
-from lucidnode.node.office_news import OfficeNews
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers import preamble
 from lucidnode.node.peers.body_client import BodyClient
-from lucidnode.node.peers.dialler import Dialler
 from lucidnode.node.peers.entrance import admit, enter
 from lucidnode.node.peers.errors import PeerFailed
-from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.hosts import url_host
-from lucidnode.node.peers.link import Link
+from lucidnode.node.peers.link import PeerLink
+from lucidnode.node.peers.link_dialer import LinkDialer
 from lucidnode.node.peers.listener import bind
 from lucidnode.node.peers.member_connector import MemberConnector
-from lucidnode.node.peers.messages import Heads, Message, Push, Welcome, decode, encode
+from lucidnode.node.peers.messages import HandshakeResponse, Heads, Message, Push, decode, encode
+from lucidnode.node.peers.sessions import ClientSession
 from lucidnode.node.peers.tls import Tls
 
 MESSAGES, ANNOUNCEMENTS, PREAMBLES = 1000, 100, 50
@@ -102,11 +102,11 @@ class _Errands:
 
 def _say(speech: HostileSpeech, here: Node, happened: Counter[str]) -> None:
     """Have what is decoded heard by the office and by who compares journals."""
-    news = OfficeNews(
-        Mounts(), lambda: [PROJECT], lambda *_: None, Alerts(SystemClock()), SystemClock()
+    news = PeerEventHandlers(
+        MountTable(), lambda: [PROJECT], lambda *_: None, Alerts(SystemClock()), SystemClock()
     )
     news.journal, news.tasks = cast("Any", _Journal()), _Errands()
-    link = Link(cast("Any", None), keys()[1].id, b"i" * 16, "127.0.0.1")
+    link = PeerLink(cast("Any", None), keys()[1].id, b"i" * 16, "127.0.0.1")
     for _ in range(MESSAGES):
         raw = speech.message()
         began = time.thread_time()
@@ -121,15 +121,15 @@ def _say(speech: HostileSpeech, here: Node, happened: Counter[str]) -> None:
         assert spent < STALL_CPU_S, f"{spent:.3f} s for a message of {len(raw)} bytes"
 
 
-def _heard(news: OfficeNews, message: Message) -> None:
+def _heard(news: PeerEventHandlers, message: Message) -> None:
     device = keys()[1].id
     match message:
         case Push():
             news.pushed(device, ProjectId(message.project), Seq(message.seq))
         case Heads():
             heads = {
-                ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claims)
-                for project, claims in message.heads.items()
+                ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claimed)
+                for project, claimed in message.heads.items()
             }
             news.heads(device, heads)
         case _:
@@ -275,7 +275,7 @@ async def _be_dialled(speech: HostileSpeech, here: Node, happened: Counter[str])
     roll = Roll(*keys())
     async with (
         _answering(speech) as place,
-        Dialler(
+        LinkDialer(
             lan_key=LAN_KEY,
             tls=Tls(keys()[0], roll),
             members=roll,
@@ -297,9 +297,11 @@ async def _request(speech: HostileSpeech, here: Node, happened: Counter[str]) ->
     chance = speech.chance
     async with _session(speech, here) as theirs:
         for _ in range(REQUESTS):
-            forged = Access("127.0.0.1", speech.welcome(here.office.body_port))
+            forged = ClientSession("127.0.0.1", speech.welcome(here.office.body_port))
             access = chance.choice([theirs, theirs, forged])
-            path = f"/b/{access.alias(PROJECT)}/{'0' * 64}?fetch={chance.choice([0, 1])}"
+            path = (
+                f"/b/{access.session_pseudonym(PROJECT)}/{'0' * 64}?fetch={chance.choice([0, 1])}"
+            )
             reader, writer = await asyncio.open_connection("127.0.0.1", here.office.body_port)
             head = b""
             with contextlib.suppress(ConnectionError, TimeoutError):
@@ -314,7 +316,7 @@ async def _request(speech: HostileSpeech, here: Node, happened: Counter[str]) ->
 
 
 @contextlib.asynccontextmanager
-async def _session(speech: HostileSpeech, here: Node) -> AsyncIterator[Access]:
+async def _session(speech: HostileSpeech, here: Node) -> AsyncIterator[ClientSession]:
     """Make a link as a member does; yield the access to bodies that it is given."""
     place = f"https://{url_host('127.0.0.1')}:{here.office.control_port}/control"
     context = keys()[1].client_context([keys()[0].certificate])
@@ -324,8 +326,8 @@ async def _session(speech: HostileSpeech, here: Node) -> AsyncIterator[Access]:
     ):
         await control.send_bytes(encode(speech.hello()))
         welcome = decode(await control.receive_bytes())
-        assert isinstance(welcome, Welcome)
-        yield Access("127.0.0.1", welcome)
+        assert isinstance(welcome, HandshakeResponse)
+        yield ClientSession("127.0.0.1", welcome)
 
 
 async def _answer(speech: HostileSpeech, happened: Counter[str]) -> None:
@@ -346,7 +348,7 @@ async def _answer(speech: HostileSpeech, happened: Counter[str]) -> None:
         writer.close()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    access = Access("127.0.0.1", speech.welcome(server.sockets[0].getsockname()[1]))
+    access = ClientSession("127.0.0.1", speech.welcome(server.sockets[0].getsockname()[1]))
     async with BodyClient(Count()) as client:
         for _ in range(ANSWERS):
             try:
@@ -356,7 +358,7 @@ async def _answer(speech: HostileSpeech, happened: Counter[str]) -> None:
                         PROJECT,
                         block,
                         through=True,
-                        patience=1.0,
+                        timeout_s=1.0,
                         answered=lambda: None,
                         wanted=lambda: True,
                     )

@@ -22,7 +22,7 @@ from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NotThere, Refused, Unavailable
-from lucidnode.node.register import Committed, Held, Lost, Unknown, commit
+from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown, commit
 
 KEY = "p/0123/journal/0000000000000001"
 CLOCK = SystemClock()
@@ -130,8 +130,8 @@ async def test_a_commit_that_another_won_meanwhile_is_lost_with_the_winners_body
     winner = a_body()
     await site.direct.create(KEY, winner)
     site.proxy.next("PUT", LoseAnswer())
-    assert await site.commit(a_body()) == Lost(Held.of(winner))
-    assert await site.commit(a_body()) == Lost(Held.of(winner))
+    assert await site.commit(a_body()) == Lost(SlotContent.of(winner))
+    assert await site.commit(a_body()) == Lost(SlotContent.of(winner))
 
 
 async def test_a_commit_is_unknown_when_nobody_can_be_asked_and_settled_when_asked_again(
@@ -163,7 +163,7 @@ async def test_a_create_that_lands_after_another_won_changes_nothing(site: Site)
     await site.direct.create(KEY, winner)
     await site.proxy.land()
     assert await site.direct.get(KEY) == winner
-    assert await site.commit(body) == Lost(Held.of(winner))
+    assert await site.commit(body) == Lost(SlotContent.of(winner))
 
 
 async def test_racing_commits_through_lost_answers_have_one_winner(site: Site) -> None:
@@ -173,7 +173,7 @@ async def test_racing_commits_through_lost_answers_have_one_winner(site: Site) -
         tasks = [group.create_task(site.commit(body)) for body in bodies]
     there = await site.direct.get(KEY)
     for body, task in zip(bodies, tasks, strict=True):
-        assert task.result() == (Committed() if body == there else Lost(Held.of(there)))
+        assert task.result() == (Committed() if body == there else Lost(SlotContent.of(there)))
 
 
 # -- reading -------------------------------------------------------------------------------------

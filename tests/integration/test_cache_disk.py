@@ -26,15 +26,15 @@ from disk_fixture import (
     small_disk,
 )
 
-from lucidnode.node.block import verified
+from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.keys import block_key
-from lucidnode.node.cache.disk import DEADLINE, DiskCache
+from lucidnode.node.cache.disk import TIMEOUT_S, DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
-from lucidnode.node.client.errors import NoSpace
+from lucidnode.node.cache.verified import verified
+from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id
 from lucidnode.node.client.staging import stage
-from lucidnode.node.uploads import Uploads
 
 MIB = 1 << 20
 BLOCK = 256 * 1024
@@ -103,8 +103,8 @@ async def test_the_cache_gives_way_to_writers_who_may_take_the_disk_down_to_min_
         for number in range(8):
             for _ in range(20):
                 await cache.put(*make_block(BLOCK))
-            await cache.tend()
-            await cache.tend()
+            await cache.maintain_once()
+            await cache.maintain_once()
             assert cache.facts().free >= min_free + room - 64 * 1024, "index and directories"
             if number < 4:
                 assert cache.facts().blocks > 0
@@ -126,7 +126,7 @@ async def test_a_node_starts_on_a_full_disk_and_caches_once_there_is_room(disk: 
         assert not await cache.put(block, ciphertext)
         filler.unlink()
         clock.now += 1
-        await cache.tend()
+        await cache.maintain_once()
         assert await cache.put(block, ciphertext)
         assert await cache.get(block) == ciphertext
 
@@ -147,7 +147,7 @@ async def test_a_disk_that_turned_read_only_is_still_read(tmp_path: Path) -> Non
             for _ in range(5):
                 assert [await cache.get(block) is not None for block in ids] == [True] * 4
                 clock.now += 60
-                await cache.tend()
+                await cache.maintain_once()
             assert not await cache.put(*make_block(BLOCK))
             assert len(set(told)) == 1
 
@@ -164,7 +164,7 @@ async def test_a_disk_that_was_replaced_is_used_from_its_next_probe_on(tmp_path:
                 for _ in range(3):
                     assert not await cache.put(*make_block(BLOCK))
                 clock.now += 60
-                await cache.tend()
+                await cache.maintain_once()
                 assert cache.facts().working
                 assert not any(map(cache.holds, old))
                 await filled(cache, 4)
@@ -189,7 +189,7 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
         assert getting.result() is None
         assert not putting.result()
         waited = asyncio.get_running_loop().time() - began
-        assert DEADLINE <= waited < DEADLINE + 2
+        assert TIMEOUT_S <= waited < TIMEOUT_S + 2
         assert "no answer" in told[0]
         began = asyncio.get_running_loop().time()
         assert await cache.get(good) is None
@@ -198,7 +198,7 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
         os.close(os.open(fifo, os.O_WRONLY))  # the disk answers at last
         await asyncio.to_thread(scratch.read_bytes)
         clock.now += 1
-        await cache.tend()
+        await cache.maintain_once()
         assert cache.facts().working
         assert await cache.get(good) is not None
 
@@ -206,7 +206,7 @@ async def test_a_hanging_disk_costs_one_deadline_and_then_nothing(tmp_path: Path
 WRITER = """
 import asyncio, os, sys
 from pathlib import Path
-from lucidnode.node.block import block_id
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.alerts import Alerts
@@ -295,7 +295,7 @@ def stage_until_full(directory: Path) -> dict[BlockId, bytes]:
         block, ciphertext = make_block(BLOCK)
         try:
             stage(directory, PROJECT, block, ciphertext)
-        except NoSpace:
+        except DiskFull:
             return staged
         staged[block] = ciphertext
 
@@ -307,7 +307,7 @@ async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) 
         staged = await asyncio.to_thread(stage_until_full, staging.directory)
         assert len(staged) > 20
         await asyncio.to_thread(fill_disk, disk)
-        with pytest.raises(NoSpace):
+        with pytest.raises(DiskFull):
             await staging.prepare(PROJECT, bytes(5 * 4096))
         await staging.scan()
         assert staging.held(PROJECT).keys() == staged.keys()
@@ -321,7 +321,7 @@ async def test_staging_on_a_full_disk_says_so_and_keeps_what_it_had(disk: Path) 
 UPLOADER = """
 import asyncio, os, sys
 from pathlib import Path
-from lucidnode.node.block import block_id
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
@@ -329,7 +329,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.staging import stage
-from lucidnode.node.uploads import Uploads
+from lucidnode.node.blocks.uploads import Uploads
 
 class SlowBucket:
     def __init__(self, objects):

@@ -12,7 +12,7 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from daemon_fixture import BLOCK, Workstation, eventually, workstations
 
-from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = pytest.mark.fuse
 

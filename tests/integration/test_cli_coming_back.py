@@ -12,7 +12,7 @@ import pytest
 from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
-from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -19,7 +19,7 @@ from cli_fixture import PASSPHRASE, Workstation, until, workstation
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.cli.exit_codes import Exit
-from lucidnode.fs.mountpoint import mounted_at
+from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 

@@ -21,15 +21,15 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor, supervised
-from lucidnode.node.dashboard.facts import Facts
 from lucidnode.node.dashboard.last_port import USUAL_PORT, last_port, note_port
 from lucidnode.node.dashboard.server import COOKIE_S, DashboardServer
-from lucidnode.node.metrics import Metrics
-from lucidnode.node.mounts import Mount, Mounts
+from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.errors import PortTaken
-from lucidnode.node.peers.facts import PeerFacts
-from lucidnode.node.peers.listener import MOST_UNPROVEN_FROM_ONE
-from lucidnode.node.peers.memory import Memory
+from lucidnode.node.peers.listener import MAX_UNAUTHENTICATED_FROM_ONE
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.status.metrics import Metrics
+from lucidnode.node.status.snapshot import StatusSnapshot
 
 GB = 10**9
 
@@ -37,7 +37,7 @@ GB = 10**9
 class FixedOffice:
     """Two other workstations that said what they moved."""
 
-    def facts(self) -> list[PeerFacts]:
+    def facts(self) -> list[PeerStatus]:
         moved = {
             "read_peer": 40 * GB,
             "served": 25 * GB,
@@ -45,8 +45,8 @@ class FixedOffice:
             "downloaded": 2 * GB,
         }
         return [
-            PeerFacts("a" * 32, "192.0.2.12", "linked", 1, 0.31, 4.0, 0, moved),
-            PeerFacts("b" * 32, "192.0.2.13", "away", 1, 0.34, None, 0, {}),
+            PeerStatus("a" * 32, "192.0.2.12", "linked", 1, 0.31, 4.0, 0, moved),
+            PeerStatus("b" * 32, "192.0.2.13", "away", 1, 0.34, None, 0, {}),
         ]
 
     def shares(self) -> dict[str, float]:
@@ -87,12 +87,12 @@ class Scene:
         self.alerts = Alerts(SystemClock())
         self.uploads = FixedUploads()
         self.moving: list[wire.FileOnItsWay] = []
-        self.mounts = Mounts()
+        self.mounts = MountTable()
         self.mount = Mount(
-            ProjectId("c" * 32), wire.Hello(mountpoint="/home/ada/demo", pid=1, head=7)
+            ProjectId("c" * 32), wire.MountHello(mountpoint="/home/ada/demo", pid=1, head=7)
         )
         self.mounts.add(self.mount)
-        self.facts = Facts(
+        self.facts = StatusSnapshot(
             device="d" * 32,
             bucket="bucket 'studio' at AWS S3",
             price_per_gb=0.09,
@@ -115,8 +115,8 @@ class Scene:
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
-                case wire.Ask(number=number):
-                    self.mount.heard(wire.Answer(number, {"project": "demo"}, [], self.moving))
+                case wire.StatusQuery(number=number):
+                    self.mount.heard(wire.StatusReply(number, {"project": "demo"}, [], self.moving))
                 case other:
                     raise AssertionError(other)
         return asked.result()
@@ -136,7 +136,7 @@ class Scene:
                 metrics_text=self.metrics.text,
                 clock=clock,
                 tasks=tasks,
-                memory=Memory(),
+                memory=MemoryBudget(),
                 connections=connections,
             ) as server,
         ):
@@ -252,7 +252,7 @@ async def test_who_opens_connections_and_proves_nothing_keeps_nobody_out() -> No
             session.get(f"{server.url}metrics") as answer,
         ):
             assert answer.status == 200
-        assert opened < 200 + MOST_UNPROVEN_FROM_ONE + 64
+        assert opened < 200 + MAX_UNAUTHENTICATED_FROM_ONE + 64
 
 
 async def test_a_taken_port_is_one_clear_sentence() -> None:
@@ -266,7 +266,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             metrics_text=scene.metrics.text,
             clock=SystemClock(),
             tasks=Supervisor(scene.alerts, SystemClock()),
-            memory=Memory(),
+            memory=MemoryBudget(),
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other:

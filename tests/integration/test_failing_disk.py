@@ -18,7 +18,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.breaker import LONGEST_PAUSE
+from lucidnode.node.client.breaker import MAX_PAUSE_S
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.guarded_disk import TOPIC
 
@@ -74,7 +74,7 @@ async def test_the_daemon_takes_a_fault_for_a_miss_and_keeps_what_is_not_at_faul
                 assert await cache.get(block) is None
         assert alerts.is_on(TOPIC)
         clock.now += 60
-        await cache.tend()
+        await cache.maintain_once()
         assert not alerts.is_on(TOPIC)
         found = [await cache.get(block) for block, _ in blocks]
         lost = 3 if fault in {errno.EIO, errno.ENOTDIR} else 0  # the file itself may be bad
@@ -105,7 +105,7 @@ async def test_what_waits_for_its_upload_on_a_hanging_disk_is_away_and_not_waite
             for refused in (staging.load(PROJECT, block), staging.prepare(PROJECT, b"entry")):
                 with pytest.raises(Unavailable, match="left alone"):
                     await refused
-        clock.now += LONGEST_PAUSE
+        clock.now += MAX_PAUSE_S
         async with asyncio.timeout(10):
             while await staging.read(PROJECT, block) is None:
                 await asyncio.sleep(0.01)

@@ -15,12 +15,19 @@ from office_fixture import LAN_KEY, PROJECT, Bucket, Roll, identities, node, unt
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.errors import PeerFailed
-from lucidnode.node.peers.grants import Access
 from lucidnode.node.peers.hosts import url_host
 from lucidnode.node.peers.link import LINK_BYTES
 from lucidnode.node.peers.member_connector import MemberConnector
-from lucidnode.node.peers.memory import Memory
-from lucidnode.node.peers.messages import MAX_MESSAGE, PROTOCOL, Hello, Welcome, decode, encode
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.messages import (
+    MAX_MESSAGE_BYTES,
+    PROTOCOL,
+    HandshakeRequest,
+    HandshakeResponse,
+    decode,
+    encode,
+)
+from lucidnode.node.peers.sessions import ClientSession
 
 MIB = 1024 * 1024
 BLOCK = MIB
@@ -31,7 +38,7 @@ async def half_a_message(control: aiohttp.ClientWebSocketResponse) -> None:
     """Send all but the end of a message nearly as large as messages may be."""
     writer = control._writer
     assert writer is not None
-    size = MAX_MESSAGE - 1024
+    size = MAX_MESSAGE_BYTES - 1024
     writer.transport.write(b"\x82\xff" + size.to_bytes(8) + bytes(4) + bytes(size - 1))
     await asyncio.sleep(0)
 
@@ -47,7 +54,7 @@ def traced() -> Iterator[Callable[[], int]]:
 
 async def test_half_sent_messages_of_many_links_stay_within_one_budget(tmp_path: Path) -> None:
     honest, *members = identities(tmp_path, 7)
-    memory = Memory(6 * MIB)
+    memory = MemoryBudget(6 * MIB)
     async with (
         node(honest, Roll(honest, *members), Bucket(), memory=memory) as at,
         aiohttp.ClientSession(connector=MemberConnector(LAN_KEY)) as dialling,
@@ -69,7 +76,7 @@ async def test_half_sent_messages_of_many_links_stay_within_one_budget(tmp_path:
 
 async def test_half_sent_blocks_of_many_stay_within_the_same_budget(tmp_path: Path) -> None:
     honest, *members = identities(tmp_path, 4)
-    memory = Memory(12 * MIB)
+    memory = MemoryBudget(12 * MIB)
     async with (
         node(honest, Roll(honest, *members), Bucket(), memory=memory) as at,
         aiohttp.ClientSession(connector=MemberConnector(LAN_KEY)) as dialling,
@@ -92,7 +99,7 @@ async def test_half_sent_blocks_of_many_stay_within_the_same_budget(tmp_path: Pa
 
 async def half_linked(
     dialling: aiohttp.ClientSession, member: DeviceIdentity, port: int, honest: DeviceIdentity
-) -> tuple[aiohttp.ClientWebSocketResponse, Access] | None:
+) -> tuple[aiohttp.ClientWebSocketResponse, ClientSession] | None:
     """Link as a member does, and say half a message; None if turned away."""
     try:
         control = await dialling.ws_connect(
@@ -101,16 +108,16 @@ async def half_linked(
         )
     except (aiohttp.ClientError, OSError, PeerFailed):
         return None
-    await control.send_bytes(encode(Hello(PROTOCOL, b"i" * 16, 1, 1)))
+    await control.send_bytes(encode(HandshakeRequest(PROTOCOL, b"i" * 16, 1, 1)))
     welcome = decode(await control.receive_bytes())
-    assert isinstance(welcome, Welcome)
+    assert isinstance(welcome, HandshakeResponse)
     await half_a_message(control)
-    return control, Access("127.0.0.1", welcome)
+    return control, ClientSession("127.0.0.1", welcome)
 
 
-async def half_offer(access: Access) -> None:
+async def half_offer(access: ClientSession) -> None:
     """Offer a block, and send all but its end. What waits to go out is held once for all offers."""
-    path = f"/b/{access.alias(PROJECT)}/{BlockId(bytes(32)).hex()}"
+    path = f"/b/{access.session_pseudonym(PROJECT)}/{BlockId(bytes(32)).hex()}"
     code = access.authorisation("PUT", path)
     head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {code}\r\nContent-Length: {BLOCK}\r\n\r\n"
     loop = asyncio.get_running_loop()

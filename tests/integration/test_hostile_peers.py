@@ -13,14 +13,14 @@ import pytest
 from hostile_peer import Behaviour, Impostor, impostor
 from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, until
 
+from lucidnode.node.blocks.hedging import UNKNOWN_DELAY_S
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.hedging import UNKNOWN
-from lucidnode.node.peers.body_client import HEAD_START, HUNG, LOOKED_UP
+from lucidnode.node.peers.body_client import HEAD_START_S, HUNG_TIMEOUT_S, LOOKUP_TIMEOUT_S
 
 PROMISE = 0.6
 """Half a second, and a tenth for a busy machine."""
 
-HANG = HUNG + 0.6
+HANG = HUNG_TIMEOUT_S + 0.6
 """A host that answers while its daemon is silent is given longer: it may only be busy."""
 
 AT_ONCE = 0.15
@@ -124,7 +124,7 @@ async def test_a_peer_that_fails_rests_until_a_probe_finds_it_well(
 async def test_a_slow_body_is_given_up_within_its_deadline(tmp_path: Path) -> None:
     bucket = Bucket()
     async with beside(hostile_peer.dribbles, tmp_path, bucket) as (reader, _, blocks):
-        assert await timed(reader, bucket, blocks[0]) < HEAD_START + 0.6
+        assert await timed(reader, bucket, blocks[0]) < HEAD_START_S + 0.6
         assert reader.traffic.failures.keys() == {"slow"}
         assert 0 < reader.traffic.bytes["unfinished"] < 100_000
         assert await timed(reader, bucket, blocks[1]) < AT_ONCE
@@ -149,7 +149,7 @@ async def test_an_owner_that_stays_busy_is_overtaken_by_the_bucket(tmp_path: Pat
             for block in blocks[:8]:
                 tasks.create_task(timed(reader, bucket, block))
         # One hedge is in the budget; its success frees the others.
-        assert time.monotonic() - began < UNKNOWN + 0.6
+        assert time.monotonic() - began < UNKNOWN_DELAY_S + 0.6
         assert reader.traffic.failures["overtaken"] == 1
         assert await timed(reader, bucket, blocks[8]) < AT_ONCE
 
@@ -160,7 +160,7 @@ async def test_an_owner_waits_a_bounded_time_for_a_peer_that_looks_up_for_ever(
     bucket = Bucket()
     async with beside(hostile_peer.stays_busy, tmp_path, bucket) as (reader, peer, _):
         own = next(b for b in bucket.blocks if reader.office.owns(b))
-        assert await timed(reader, bucket, own) < LOOKED_UP + 0.6
+        assert await timed(reader, bucket, own) < LOOKUP_TIMEOUT_S + 0.6
         assert peer.requests[0].split()[1].endswith(b"?fetch=0")
         assert reader.traffic.failures.keys() == {"slow"}
 

@@ -19,7 +19,7 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from daemon_fixture import BLOCK, MountFailed, Workstation, eventually, workstations
 
-from lucidnode.fs.mountpoint import mounted_at, mounts
+from lucidnode.fs.kernel.mountpoint import mounted_at, mounts
 
 pytestmark = pytest.mark.fuse
 

@@ -26,18 +26,24 @@ from office_fixture import (
 )
 
 from lucidnode.discovery.candidate import Candidate
-from lucidnode.node.block import block_id
+from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.peers.body_server import VAIN_BURST
+from lucidnode.node.peers.body_server import MISS_BURST
 from lucidnode.node.peers.entrance import enter
 from lucidnode.node.peers.errors import PeerFailed, PortTaken
-from lucidnode.node.peers.frames import ABSENT, FAILED
-from lucidnode.node.peers.grants import Access
+from lucidnode.node.peers.frames import FAILED, NOT_FOUND
 from lucidnode.node.peers.hosts import url_host
-from lucidnode.node.peers.listener import PROVE
+from lucidnode.node.peers.listener import AUTHENTICATE_TIMEOUT_S
 from lucidnode.node.peers.member_connector import MemberConnector
-from lucidnode.node.peers.messages import PROTOCOL, Hello, Welcome, decode, encode
+from lucidnode.node.peers.messages import (
+    PROTOCOL,
+    HandshakeRequest,
+    HandshakeResponse,
+    decode,
+    encode,
+)
+from lucidnode.node.peers.sessions import ClientSession
 
 
 async def read_all(nodes: list[Node], blocks: list[BlockId], bucket: Bucket) -> None:
@@ -139,11 +145,11 @@ async def test_two_nodes_that_each_think_the_other_owns_a_block_do_not_wait_in_a
         b = await stack.enter_async_context(node(keys[1], roll, bucket, a.place, weight=64))
         await until(lambda: len(a.usable()) == len(b.usable()) == 1)
         # The same peers with other weights make another ring: a thinks b owns nearly all.
-        a.office._neighbours._weight, b.office._neighbours._weight = 1, 1
+        a.office._peers._weight, b.office._peers._weight = 1, 1
         for n, heavy in ((a, b), (b, a)):
-            known = n.office._neighbours.met(heavy.identity.id)
+            known = n.office._peers.met(heavy.identity.id)
             known.weight = 64
-            n.office._neighbours._rebuild()
+            n.office._peers._rebuild()
         circular = [x for x in blocks if not a.office.owns(x) and not b.office.owns(x)]
         assert len(circular) > 100
         async with asyncio.timeout(5):
@@ -156,7 +162,7 @@ async def test_a_block_lost_by_the_bucket_is_found_at_any_peer(tmp_path: Path) -
     async with office_of(4, tmp_path, bucket) as nodes:
         [block] = bucket.fill(1, 5000)
         ciphertext = bucket.blocks.pop(block)
-        owners = nodes[0].office._neighbours.owners(block)
+        owners = nodes[0].office._peers.owners(block)
         holder, *_ = [n for n in nodes if n.identity.id not in owners]
         holder.cache.blocks[block] = ciphertext
         for reader in nodes:
@@ -169,7 +175,7 @@ async def test_offered_blocks_reach_their_owners_and_nobody_else(tmp_path: Path)
         writer = nodes[0]
         for block in bucket.fill(20, 5000):
             await writer.office.offer(PROJECT, block, bucket.blocks[block])
-            owners = set(writer.office._neighbours.owners(block)) - {writer.identity.id}
+            owners = set(writer.office._peers.owners(block)) - {writer.identity.id}
             assert {n.identity.id for n in nodes if block in n.cache.blocks} == owners
         assert not any(n.traffic.failures for n in nodes)
 
@@ -309,7 +315,7 @@ async def ended(control: aiohttp.ClientWebSocketResponse) -> None:
 @contextlib.asynccontextmanager
 async def session(
     key: DeviceIdentity, at: Node
-) -> AsyncIterator[tuple[aiohttp.ClientSession, Access, aiohttp.ClientWebSocketResponse]]:
+) -> AsyncIterator[tuple[aiohttp.ClientSession, ClientSession, aiohttp.ClientWebSocketResponse]]:
     """Introduce *key* to a node as a peer would; yield what it was given."""
     async with (
         aiohttp.ClientSession() as http,
@@ -319,10 +325,10 @@ async def session(
             ssl=key.client_context([at.identity.certificate]),
         ) as control,
     ):
-        await control.send_bytes(encode(Hello(PROTOCOL, b"i" * 16, 1, 1)))
+        await control.send_bytes(encode(HandshakeRequest(PROTOCOL, b"i" * 16, 1, 1)))
         welcome = decode(await control.receive_bytes())
-        assert isinstance(welcome, Welcome)
-        yield http, Access("127.0.0.1", welcome), control
+        assert isinstance(welcome, HandshakeResponse)
+        yield http, ClientSession("127.0.0.1", welcome), control
 
 
 async def test_answers_to_strangers_do_not_tell_the_versions_of_our_libraries(
@@ -367,7 +373,7 @@ async def test_bodies_are_for_those_with_a_grant_and_each_authorisation_counts_o
         held, absent = bucket.fill(1, 5000)[0], BlockId(b"x" * 32)
         await a.source.fetch(PROJECT, held)
         base = f"http://127.0.0.1:{a.office.body_port}"
-        path = f"/b/{access.alias(PROJECT)}/{held.hex()}?fetch=0"
+        path = f"/b/{access.session_pseudonym(PROJECT)}/{held.hex()}?fetch=0"
 
         async def get(path: str, authorisation: str | None, method: str = "GET") -> int:
             headers = {} if authorisation is None else {"Authorization": authorisation}
@@ -407,14 +413,14 @@ async def test_what_one_device_may_offer_and_have_looked_for_in_vain_is_bounded(
                 return answer.status, await answer.read()
 
         offered = [random.Random(n).randbytes(3000) for n in range(5)]
-        where = f"/b/{access.alias(PROJECT)}/"
+        where = f"/b/{access.session_pseudonym(PROJECT)}/"
         kept = [(await ask("PUT", where + block_id(each).hex(), each))[0] for each in offered]
         assert kept == [204, 204, 204, 507, 507]
 
-        for n in range(3 * VAIN_BURST):
+        for n in range(3 * MISS_BURST):
             _, answer = await ask("GET", f"{where}{n:064x}?fetch=1")
-            assert answer[-1:] in {FAILED, ABSENT}
-        assert VAIN_BURST <= bucket.gets.total() < VAIN_BURST + 20
+            assert answer[-1:] in {FAILED, NOT_FOUND}
+        assert MISS_BURST <= bucket.gets.total() < MISS_BURST + 20
         [there] = bucket.fill(1, 1000)
         await a.source.fetch(PROJECT, there)
         _, answer = await ask("GET", f"{where}{there.hex()}?fetch=1")
@@ -459,7 +465,12 @@ async def test_a_device_that_joins_is_let_in_without_a_restart(tmp_path: Path) -
 async def test_control_messages_out_of_form_end_the_link(tmp_path: Path) -> None:
     honest, member = identities(tmp_path, 2)
     async with node(honest, Roll(honest, member), Bucket()) as a:
-        for nonsense in (b"", b"\xc1", b"\x81" * 5000, encode(Hello(PROTOCOL, b"i" * 16, 1, 1))):
+        for nonsense in (
+            b"",
+            b"\xc1",
+            b"\x81" * 5000,
+            encode(HandshakeRequest(PROTOCOL, b"i" * 16, 1, 1)),
+        ):
             async with session(member, a) as (_, _access, control):
                 await control.send_bytes(nonsense)
                 await ended(control)
@@ -477,7 +488,7 @@ async def test_connections_that_prove_nothing_are_dropped_and_disturb_nobody(
         for _, writer in flood:
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
         await read_all(nodes, bucket.fill(40, 50_000), bucket)
-        async with asyncio.timeout(PROVE + 2):
+        async with asyncio.timeout(AUTHENTICATE_TIMEOUT_S + 2):
             for reader, writer in flood:
                 with contextlib.suppress(ConnectionError):
                     await reader.read()

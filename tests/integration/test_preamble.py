@@ -15,7 +15,7 @@ from office_fixture import LAN_KEY, Bucket, Roll, identities, node, until
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.peers.listener import PROVE
+from lucidnode.node.peers.listener import AUTHENTICATE_TIMEOUT_S
 from lucidnode.node.peers.preamble import (
     MAC_BYTES,
     NONCE_BYTES,
@@ -101,11 +101,11 @@ async def test_silence_gets_not_one_byte_and_a_short_wait(tmp_path: Path) -> Non
         half = opening(LAN_KEY, secrets.token_bytes(NONCE_BYTES))[:-1]
         async with asyncio.TaskGroup() as callers:
             answers = [
-                callers.create_task(heard(a.place, said, within=PROVE + BUSY_S))
+                callers.create_task(heard(a.place, said, within=AUTHENTICATE_TIMEOUT_S + BUSY_S))
                 for said in (b"", half)
             ]
         assert [answer.result() for answer in answers] == [b"", b""]
-        assert time.monotonic() - began > PROVE / 2
+        assert time.monotonic() - began > AUTHENTICATE_TIMEOUT_S / 2
 
 
 async def test_what_was_overheard_gets_nothing_out_of_a_listener(tmp_path: Path) -> None:
@@ -194,6 +194,6 @@ async def test_idle_connections_of_a_stranger_keep_no_peers_apart(tmp_path: Path
         assert len(idle) == 256
         async with node(member, roll, Bucket(), a.place) as b:
             # Before the idle ones are dropped: what they have is bounded for each address.
-            await until(lambda: b.usable() == {honest.id}, PROVE * 0.8)
+            await until(lambda: b.usable() == {honest.id}, AUTHENTICATE_TIMEOUT_S * 0.8)
         for writer in idle:
             writer.transport.abort()

@@ -1,0 +1,1 @@
+"""Between replica and journal: our changes out, everybody's changes in, in order."""

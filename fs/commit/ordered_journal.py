@@ -1,0 +1,70 @@
+"""The daemon's journal as this mount must use it: blocks into staging first, then the entry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from lucidnode.fs.commit.committer import JournalClient
+from lucidnode.fs.commit.entries_ahead import EntriesAhead
+from lucidnode.fs.write.staging_notifier import StagingNotifier
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks
+from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
+
+
+class StagingOfBlocks(Protocol):
+    """What is asked of whoever lays blocks into staging (Writer)."""
+
+    async def staged(self, blocks: Sequence[BlockId]) -> None:
+        """Return once none of *blocks* is still on its way into staging."""
+
+
+class OrderedJournal:
+    """Wraps *daemon*, for one project.
+
+    Entries are read ahead, and what a new one needs lies in staging before the daemon looks there.
+    """
+
+    def __init__(
+        self,
+        daemon: JournalClient,
+        writer: StagingOfBlocks,
+        announcer: StagingNotifier,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        self._daemon = daemon
+        self._writer = writer
+        self._announcer = announcer
+        self._ahead = EntriesAhead(daemon.entry, clock, tasks)
+        self.asked = asyncio.Event()
+        """Set once the end of the journal was seen, or could not be."""
+
+    async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
+        """Commit once everything that *request* needs is staged and announced."""
+        await self._writer.staged([BlockId(block) for block in request.needs])
+        await self._announcer.deliver()
+        return await self._daemon.commit(project, seq, request)
+
+    async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what is proven to lie in slot *seq*, or None if nothing is."""
+        return await self._daemon.proven(project, seq)
+
+    async def entry(self, project: ProjectId, seq: Seq) -> Slot | None:
+        """Return what lies in slot *seq*, or None if nothing does."""
+        try:
+            found = await self._ahead.entry(project, seq)
+        except NodeError:
+            self.asked.set()
+            raise
+        if found is None:
+            self.asked.set()
+        return found
+
+    def stop_ahead(self) -> None:
+        """Give up what is being read ahead."""
+        self._ahead.stop()

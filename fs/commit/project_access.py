@@ -1,0 +1,87 @@
+"""One member's access to one project: its keys, and whose journal entries count."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lucidnode.fs.errors import NoSuchProject
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import OpenProject, RosterView
+from lucidnode.node.client.ids import DeviceId, ProjectId
+
+
+class RosterClient(Protocol):
+    """The part of the daemon that knows the membership log."""
+
+    async def roster(self) -> list[bytes]:
+        """Return all raw roster entries, oldest first, unverified."""
+
+
+class ProjectAccess:
+    """What the roster says of *project* for one member. Make it with `open`."""
+
+    def __init__(
+        self, daemon: RosterClient, membership: Membership, view: RosterView, project: ProjectId
+    ) -> None:
+        self._daemon = daemon
+        self._membership = membership
+        self._id = project
+        self._view = view
+        self._project = _project(view, project)
+
+    @classmethod
+    async def open(
+        cls, daemon: RosterClient, membership: Membership, project: ProjectId
+    ) -> ProjectAccess:
+        """Read the roster. Raises a NodeError, NotAMember, NoSuchProject."""
+        view = RosterView.read(await daemon.roster(), membership)
+        return cls(daemon, membership, view, project)
+
+    async def refresh(self) -> None:
+        """Read the roster again; raises as `open` does, and changes nothing then."""
+        view = RosterView.read(await self._daemon.roster(), self._membership)
+        self._view, self._project = view, _project(view, self._id)
+
+    @property
+    def name(self) -> str:
+        """What people call the project."""
+        return self._project.name
+
+    def device_name(self, device: DeviceId) -> str:
+        """Return what people call *device*; its id if the roster has no name for it."""
+        return self._view.device_names().get(device, device[:8])
+
+    @property
+    def block_size(self) -> int:
+        return self._project.block_size
+
+    @property
+    def may_write(self) -> bool:
+        """Whether others would count what we commit."""
+        return self._view.me.role != "viewer"
+
+    @property
+    def device(self) -> DeviceId:
+        """The id of this machine."""
+        return self._view.me.device
+
+    @property
+    def workstation(self) -> str:
+        """What people call this machine; it goes into the names of conflict copies."""
+        return self._membership.label.device
+
+    def keys(self) -> ProjectKeys:
+        """Return the project's keys, of all epochs known now."""
+        return self._project.keys
+
+    def writer_key(self, device: DeviceId) -> bytes | None:
+        """Return the Ed25519 key of a device whose entries count, else None."""
+        return self._view.roster.writer_key(device)
+
+
+def _project(view: RosterView, wanted: ProjectId) -> OpenProject:
+    for project in view.projects():
+        if project.id == wanted:
+            return project
+    raise NoSuchProject("this project is not open to you: ask a member to share it")

@@ -1,0 +1,50 @@
+"""What happens in a project besides our own requests, brought to whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from lucidnode.fs.files.conflicts import Conflicts
+from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.kernel.invalidation import Invalidation
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.replica.changes import Touched
+
+
+class RemoteChanges:
+    """The committer's hooks: other nodes' changes go to the file system and to the kernel."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        open_files: OpenFiles,
+        invalidation: Invalidation,
+        before_batch: Callable[[], None],
+        refresh_roster: Callable[[], Awaitable[None]],
+        conflicts: Conflicts,
+    ) -> None:
+        self._files = files
+        self._open_files = open_files
+        self._invalidation = invalidation
+        self._before_batch = before_batch
+        self._refresh_roster = refresh_roster
+        self._conflicts = conflicts
+
+    def before_batch(self) -> None:
+        """Bring what waits in the tail table into blocks, and say which files are on their way."""
+        self._before_batch()
+
+    def touched(self, touched: Touched) -> None:
+        """Follow another node's entry."""
+        self._files.moved(touched.moved)
+        self._files.shifted(touched.shifted)
+        self._files.content_changed(touched.content)
+        for parent, name in touched.names:
+            self._invalidation.name(parent, name)
+        for ino in touched.inodes:
+            self._invalidation.inode(ino, is_open=self._open_files.is_open(ino))
+        self._conflicts.heard((*touched.conflicts, *touched.names))
+
+    async def refresh_roster(self) -> None:
+        """Read the roster again."""
+        await self._refresh_roster()

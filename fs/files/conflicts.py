@@ -1,0 +1,78 @@
+"""The conflict copies of a project: which there are now, on all workstations alike.
+
+A conflict copy is a file whose name says so. Nothing else is kept of it: whoever renames or removes
+it has settled the conflict, for everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from lucidnode.fs.replica.conflict_name import is_conflict_name
+from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, Attributes, InodeNo
+
+MAX_CONFLICTS = 1000
+"""Conflict copies that are known at once: more than a person settles in a day."""
+
+
+class Tree(Protocol):
+    """What is asked of the replica."""
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
+        """Return what *name* in directory *parent* means, or None."""
+
+    def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
+        """Return all (parent, name) of *ino*."""
+
+    def conflict_copies(self, limit: int) -> list[tuple[InodeNo, bytes]]:
+        """Return up to *limit* (parent, name) that look like those of conflict copies."""
+
+
+class Conflicts:
+    """Follows the tree from what was there when the mount began."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._places: dict[tuple[InodeNo, bytes], InodeNo] = {}
+        self.heard(tree.conflict_copies(MAX_CONFLICTS))
+
+    def heard(self, names: Iterable[tuple[InodeNo, bytes]]) -> None:
+        """Take in (parent, name) pairs that mean something else now."""
+        for parent, name in names:
+            if is_conflict_name(name) and len(self._places) < MAX_CONFLICTS:
+                found = self._tree.lookup(parent, name)
+                if found is not None:
+                    self._places[parent, name] = found.ino
+
+    def count(self) -> int:
+        """Return how many there are. One look-up for each."""
+        self._forget_settled()
+        return len(self._places)
+
+    def paths(self) -> list[str]:
+        """Return where they are, from the root of the project, in order."""
+        self._forget_settled()
+        found = (self._path(*place) for place in self._places)
+        return sorted(path.decode(errors="replace") for path in found)
+
+    def _forget_settled(self) -> None:
+        """Let go of what is settled; a copy that was moved with its name is not."""
+        known, self._places = self._places, {}
+        for place, ino in known.items():
+            if self._tree.lookup(*place) is not None:
+                self._places[place] = ino
+            else:
+                self.heard(self._tree.names_of(ino))
+
+    def _path(self, parent: InodeNo, name: bytes) -> bytes:
+        parts = [name]
+        for _ in range(MAX_DEPTH):
+            if parent == ROOT:
+                break
+            above = self._tree.names_of(parent)
+            if not above:
+                break
+            parent, name = above[0]
+            parts.append(name)
+        return b"/".join(reversed(parts))

@@ -1,0 +1,490 @@
+"""Every operation of the file system, in values of our own: no FUSE, no bytes on any wire.
+
+Names and attributes come from the replica, contents from `Reader` and `Writer`, and this is where
+the three are made to look like one file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Coroutine
+from typing import NamedTuple
+
+from lucidnode.fs.errors import (
+    FileMissing,
+    IsDirectory,
+    NotDirectory,
+    NotPermitted,
+    ReadOnly,
+    Unsupported,
+)
+from lucidnode.fs.files.killed import unless_killed
+from lucidnode.fs.files.known_inodes import KnownInodes
+from lucidnode.fs.files.listing import DOT, DOT_DOT, START, Entry, Listings
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.files.states import XATTR_PREFIX, FileStates
+from lucidnode.fs.read.open_files import OpenFile, OpenFiles
+from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.replica.changes import Touched
+from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.intents import (
+    Create,
+    Forget,
+    Intent,
+    Link,
+    RemoveXattr,
+    Rename,
+    Rmdir,
+    SetAttributes,
+    SetXattr,
+    Unlink,
+)
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.tree.operations import check_length
+from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.group_sync import GroupSync
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.writer import Writer
+
+_ACL = b"system.posix_acl_"
+
+PAGE_OF_NAMES = 256
+"""Names read from the replica at once for a directory listing."""
+
+
+class Caller(NamedTuple):
+    """Who asks."""
+
+    uid: int
+    gid: int
+
+
+class AttributeChanges(NamedTuple):
+    """What `set_attributes` shall change: everything that is not None."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
+class FileSystem:
+    """One mounted project. Lives in one event loop.
+
+    *committed* waits until everything done so far is in the bucket, or what was done to one file;
+    it is None where an acknowledgement at level `local` is enough.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        states: FileStates,
+        reader: Reader,
+        writer: Writer,
+        group_sync: GroupSync,
+        flusher: Flusher,
+        unfinished: Unfinished,
+        open_files: OpenFiles,
+        clock: Stamps,
+        committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
+        read_only: bool,
+    ) -> None:
+        self._replica = replica
+        self._states = states
+        self._reader = reader
+        self._writer = writer
+        self._group_sync = group_sync
+        self._flusher = flusher
+        self._unfinished = unfinished
+        self._open = open_files
+        self._clock = clock
+        self._committed = committed
+        self._refusal = "mounted read-only" if read_only else ""
+        self._listings = Listings(replica.names_in)
+        self._known = KnownInodes()
+        replica.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+        self._touched: Callable[[Touched], None] = _nobody
+        self._unchanged: set[InodeNo] = set()
+        """Files whose pages in the kernel are those of the content they have now."""
+
+    # -- attributes --------------------------------------------------------------------------
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes:
+        """Return what *name* in *parent* is."""
+        if name in {b".", b".."}:
+            return self.attributes(parent if name == b"." else self.parent_of(parent))
+        check_length(name)
+        found = self._replica.lookup(parent, name)
+        if found is None:
+            raise FileMissing(name.decode(errors="replace"))
+        if found.kind is Kind.FILE:
+            self._reader.note_place(found.ino, parent, name)
+        return self._writer.with_pending_size(found)
+
+    def attributes(self, ino: InodeNo) -> Attributes:
+        """Return the attributes of *ino*, with what is not saved yet."""
+        return self._writer.with_pending_size(self._stored(ino))
+
+    def occupied(self, attributes: Attributes) -> int:
+        """Return the bytes that are stored of a file; its holes take none.
+
+        Never too few: `tar` takes a file that occupies nothing for one single hole. What lies in
+        several layers at once counts several times until it is saved.
+        """
+        if attributes.kind is not Kind.FILE:
+            return 0
+        ino = attributes.ino
+        stored = self._replica.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
+        return min(stored, attributes.size)
+
+    def parent_of(self, directory: InodeNo) -> InodeNo:
+        """Return the directory above; the root is above itself."""
+        return ROOT if directory == ROOT else self._replica.parent_of(directory) or ROOT
+
+    async def set_attributes(
+        self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
+    ) -> Attributes:
+        """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`."""
+        if changes.size is not None:
+            if self._stored(ino).is_directory:
+                raise IsDirectory("a directory has no size")
+            self._check_writable()
+            if handle is not None:
+                file = self._open.file(handle)
+                file.wrote = True
+                ino = file.ino
+            ino = self._brought_back(ino)
+            await self._cut(ino, changes.size)
+        rest = changes._replace(size=None)
+        if any(value is not None for value in rest):
+            self._apply(
+                SetAttributes(
+                    ino,
+                    self._clock.wall_ns(),
+                    mode=rest.mode,
+                    uid=rest.uid,
+                    gid=rest.gid,
+                    atime_ns=rest.atime_ns,
+                    mtime_ns=rest.mtime_ns,
+                )
+            )
+            if rest.mtime_ns is not None:
+                self._writer.time_was_set(ino)
+                self._clock.seen(rest.mtime_ns)
+        return self.attributes(ino)
+
+    def usage(self) -> tuple[int, int]:
+        """Return the bytes and the files of the project."""
+        return self._replica.usage()
+
+    # -- names -------------------------------------------------------------------------------
+
+    def make(
+        self,
+        parent: InodeNo,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        *,
+        rdev: int = 0,
+        target: bytes = b"",
+    ) -> Attributes:
+        """Create the file, directory, link or node that the type bits of *mode* say."""
+        above = self._stored(parent)
+        kind = Kind(stat.S_IFMT(mode) >> 12)
+        bits, gid = stat.S_IMODE(mode), caller.gid
+        if above.mode & stat.S_ISGID:
+            gid = above.gid
+            bits |= stat.S_ISGID if kind is Kind.DIRECTORY else 0
+        ino = self._replica.new_ino()
+        now = self._clock.wall_ns()
+        made = self._apply(
+            Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target)
+        )
+        assert made is not None
+        if kind is Kind.FILE:
+            self._reader.note_place(ino, parent, name)
+        return made
+
+    def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
+        """Give *ino* one more name."""
+        self._apply(Link(ino, parent, name, self._clock.wall_ns()))
+        return self.attributes(ino)
+
+    def unlink(self, parent: InodeNo, name: bytes) -> None:
+        """Take a name away. What is open stays readable and writable through its handles."""
+        found = self._replica.lookup(parent, name)
+        keep = found is not None and self._open.is_open(found.ino)
+        self._apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
+        if found is not None:
+            self._let_go(found.ino)
+
+    def rmdir(self, parent: InodeNo, name: bytes) -> None:
+        """Remove an empty directory."""
+        self._apply(Rmdir(parent, name, self._clock.wall_ns()))
+
+    def rename(
+        self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
+    ) -> None:
+        """Move a name; *flags* as in renameat2(2)."""
+        replaced = self._replica.lookup(new_parent, new_name)
+        keep = replaced is not None and self._open.is_open(replaced.ino)
+        now = self._clock.wall_ns()
+        self._apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
+        if replaced is not None:
+            self._let_go(replaced.ino)
+
+    def readlink(self, ino: InodeNo) -> bytes:
+        """Return where a symbolic link points."""
+        return self._replica.readlink(ino)
+
+    # -- directories -------------------------------------------------------------------------
+
+    def open_directory(self, ino: InodeNo) -> int:
+        """Return a handle for listing *ino*."""
+        if not self._stored(ino).is_directory:
+            raise NotDirectory("not a directory")
+        return self._open.open_directory(ino)
+
+    def entries(self, handle: int, place: int) -> list[Entry]:
+        """Return some entries behind *place*, START or one handed out before; none at the end.
+
+        What is created or removed between two calls may or may not be seen; everything else is
+        seen exactly once, on whichever handle the listing goes on. Raises Invalid for a place that
+        nobody knows.
+        """
+        directory = self._open.directory(handle)
+        ino = directory.ino
+        if place in {START, DOT}:
+            dots = [
+                Entry(b".", self.attributes(ino), DOT),
+                Entry(b"..", self.attributes(self.parent_of(ino)), DOT_DOT),
+            ]
+            return dots[place:]
+        if place == DOT_DOT:
+            after = None
+        else:
+            # What this handle saw last it knows by itself, whatever else is being listed.
+            after = directory.page.get(place) or self._listings.name_at(ino, place)
+        page = [
+            Entry(
+                name, self._writer.with_pending_size(attributes), self._listings.hand_out(ino, name)
+            )
+            for name, attributes in self._replica.list_names(ino, after, PAGE_OF_NAMES)
+        ]
+        if page:
+            directory.page = {entry.place: entry.name for entry in page}
+        return page
+
+    def release_directory(self, handle: int) -> None:
+        """Close a handle of `open_directory`."""
+        self._open.release_directory(handle)
+
+    async def sync_directory(self) -> None:
+        """Return once every change of names so far is durable, and acknowledged at this mount's level."""
+        await self._group_sync.now()
+        await self._commit(None)
+
+    # -- contents ----------------------------------------------------------------------------
+
+    async def open(self, ino: InodeNo, flags: int, pid: int = 0) -> tuple[int, bool]:
+        """Return a handle, and whether the pages that the kernel holds are still right.
+
+        A file that another node has just deleted, or replaced, can be read as it was; who wants to
+        write gets FileMissing, and finds what is in its place.
+        """
+        if self._stored(ino).is_directory:
+            raise IsDirectory("a directory cannot be opened as a file")
+        writable = flags & os.O_ACCMODE != os.O_RDONLY
+        if writable or flags & os.O_TRUNC:
+            self._check_writable()
+            if self._replica.is_kept(ino):
+                raise FileMissing("the file was deleted")
+        if flags & os.O_TRUNC and self.attributes(ino).size:
+            ino = self._brought_back(ino)
+            self._unfinished.began(ino)
+            await self._writer.truncate(ino, 0)
+        if not writable:
+            self._reader.note_open(ino)
+        unchanged = ino in self._unchanged
+        self._unchanged.add(ino)
+        appends = bool(flags & os.O_APPEND)
+        return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
+        """Return bytes of an open file: fewer than *length* only at its end."""
+        return await self._reader.read(self._open.file(handle), offset, length)
+
+    async def write(self, handle: int, offset: int, data: bytes | memoryview) -> int:
+        """Take *data* at *offset*, or at the end of a file opened to append; return its length.
+
+        The kernel appends where it believes the end to be, and does not know what other nodes
+        have appended since it last asked.
+        """
+        self._check_writable()
+        file = self._open.file(handle)
+        file.wrote = True
+        # That may take a while, and a conflict move the handle: which file it is is asked after it.
+        await self._writer.room_for(len(data))
+        self._brought_back(file.ino)
+        await self._writer.write(file.ino, None if file.appends else offset, data)
+        return len(data)
+
+    async def flush(self, handle: int) -> None:
+        """Acknowledge at this mount's level what was written to the file of *handle*: `close`."""
+        file = self._open.file(handle)
+        if file.writable and self._has_name(file):
+            await self._writer.flush(file.ino)
+            await self._commit(file.ino, file.pid)
+
+    async def sync(self, handle: int) -> None:
+        """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level."""
+        file = self._open.file(handle)
+        await self._writer.sync(file.ino)
+        self._unfinished.ended(file.ino)
+        await self._commit(file.ino, file.pid)
+
+    def release(self, handle: int) -> None:
+        """Close *handle*. With the last one, what its file has unsaved is saved soon."""
+        ino = self._open.release(handle)
+        if ino is not None:
+            self._let_go(ino)
+            # Bytes that came through a map after the last `flush`: no other call follows.
+            self._flusher.closed(ino)
+            if not self._writer.is_dirty(ino):
+                self._unfinished.ended(ino)
+
+    # -- extended attributes -----------------------------------------------------------------
+
+    def get_xattr(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return an extended attribute; those of our own tell how far the file is."""
+        if name.startswith(XATTR_PREFIX):
+            return self._states.value(self._stored(ino).ino, name)
+        return self._replica.xattr(ino, name)
+
+    def list_xattrs(self, ino: InodeNo) -> list[bytes]:
+        """Return the names of what was set.
+
+        What we say ourselves is not listed: `cp -a` would try to set it on the copy.
+        """
+        return self._replica.xattr_names(ino)
+
+    def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
+        """Set an extended attribute."""
+        _check_not_ours(name)
+        if name.startswith(_ACL):
+            # Kept, it would promise a protection that nobody gives.
+            raise Unsupported("access control lists")
+        self._apply(SetXattr(ino, name, value, self._clock.wall_ns()))
+
+    def remove_xattr(self, ino: InodeNo, name: bytes) -> None:
+        """Remove an extended attribute."""
+        _check_not_ours(name)
+        self._apply(RemoveXattr(ino, name, self._clock.wall_ns()))
+
+    # -- what others changed -----------------------------------------------------------------
+
+    def content_changed(self, inodes: frozenset[InodeNo]) -> None:
+        """Note what another node changed: pages held of it are not kept at the next open."""
+        self._unchanged -= inodes
+
+    def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
+        """Follow our version of a file into its conflict copy."""
+        for ino, copy in moved.items():
+            self._open.redirect(ino, copy)
+            self._writer.redirect(ino, copy)
+
+    def shifted(self, shifted: dict[InodeNo, int]) -> None:
+        """Follow the end of files to which another node has appended as well."""
+        for ino, by in shifted.items():
+            self._writer.shift(ino, by)
+
+    def watch(self, touched: Callable[[Touched], None]) -> None:
+        """Have *touched* told what changes here without a request for it."""
+        self._touched = touched
+
+    def told(self, found: Attributes) -> None:
+        """Note that the kernel was told of a file by name, and may ask for it by number."""
+        if found.kind is Kind.FILE:
+            self._known.told(found.ino)
+
+    def forgotten(self, ino: InodeNo, count: int) -> None:
+        """Note that the kernel lets go of *count* replies that named *ino*."""
+        self._known.forgotten(ino, count)
+        if ino not in self._known:
+            self._unchanged.discard(ino)
+            self._let_go_of_kept(ino)
+
+    # ----------------------------------------------------------------------------------------
+
+    def _stored(self, ino: InodeNo) -> Attributes:
+        found = self._replica.attributes(ino)
+        if found is None:
+            raise FileMissing("the file is gone")
+        return found
+
+    def _check_writable(self) -> None:
+        if self._refusal:
+            raise ReadOnly(self._refusal)
+        # At once, not at `close`: what a program writes here would never leave its memory.
+        self._replica.check_running()
+
+    def _apply(self, intent: Intent) -> Attributes | None:
+        self._check_writable()
+        return self._replica.apply(intent)
+
+    def _brought_back(self, ino: InodeNo) -> InodeNo:
+        """Return the file to write to in the place of *ino*.
+
+        If another node has deleted it, or a new content of it is arriving from there, that is a file
+        of its own with the content that is shown; open handles of *ino* belong to it from now on.
+        """
+        if not self._replica.is_former(ino):
+            return ino
+        touched = self._replica.bring_back(ino, self._clock.wall_ns())
+        self._touched(touched)
+        return touched.moved.get(ino, ino)
+
+    def _let_go_of_kept(self, ino: InodeNo) -> None:
+        if ino not in self._known and not self._open.is_open(ino):
+            self._replica.let_go(ino)
+
+    def _has_name(self, file: OpenFile) -> bool:
+        # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.
+        stored = self._replica.attributes(file.ino)
+        return stored is None or stored.nlink > 0
+
+    async def _cut(self, ino: InodeNo, size: int) -> None:
+        if self._open.is_written(ino):
+            self._unfinished.began(ino)
+        await self._writer.truncate(ino, size)
+
+    async def _commit(self, ino: InodeNo | None, pid: int = 0) -> None:
+        """Wait for the bucket, if this mount promises that, as long as *pid* does."""
+        if self._committed is not None:
+            await unless_killed(pid, self._committed(ino), self._clock)
+
+    def _let_go(self, ino: InodeNo) -> None:
+        """Drop what is left of a file that has no name and no handle."""
+        if self._open.is_open(ino):
+            return
+        self._let_go_of_kept(ino)
+        stored = self._replica.attributes(ino)
+        if stored is None or stored.nlink == 0:
+            self._writer.discard(ino)
+            self._unchanged.discard(ino)
+        if stored is not None and stored.nlink == 0 and not self._replica.is_kept(ino):
+            self._replica.apply(Forget(ino))
+
+
+def _check_not_ours(name: bytes) -> None:
+    if name.startswith(XATTR_PREFIX):
+        raise NotPermitted("these attributes are set by Lucidnode itself")
+
+
+def _nobody(_: Touched) -> None:
+    """Nobody is told yet."""

@@ -1,0 +1,107 @@
+"""What the kernel holds open here: files and directories by handle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lucidnode.fs.read.read_ahead import Pattern
+from lucidnode.fs.replica.inode import InodeNo
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """One open file. *ino* changes if what was written through it became a conflict copy."""
+
+    ino: InodeNo
+    writable: bool
+    appends: bool = False
+    """Opened with O_APPEND: whatever offset a write comes with, it goes to the end."""
+    pattern: Pattern = field(default_factory=Pattern)
+    wrote: bool = False
+    pid: int = 0
+    """The thread that opened it; 0 if it cannot be seen from here."""
+
+
+@dataclass(slots=True)
+class OpenDirectory:
+    """One open directory. *page* are the names handed out last, by the place behind each."""
+
+    ino: InodeNo
+    page: dict[int, bytes] = field(default_factory=dict)
+
+
+class OpenFiles:
+    """Handles are small numbers, never used twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._files: dict[int, OpenFile] = {}
+        self._directories: dict[int, OpenDirectory] = {}
+        self._users: Counter[InodeNo] = Counter()
+
+    def open(self, ino: InodeNo, *, writable: bool, appends: bool = False, pid: int = 0) -> int:
+        """Return a new handle of the file *ino*."""
+        self._last += 1
+        self._files[self._last] = OpenFile(ino, writable, appends, pid=pid)
+        self._users[ino] += 1
+        return self._last
+
+    def file(self, handle: int) -> OpenFile:
+        """Return what *handle* stands for."""
+        return self._files[handle]
+
+    def release(self, handle: int) -> InodeNo | None:
+        """Forget *handle*; return its inode if no other handle has it open."""
+        ino = self._files.pop(handle).ino
+        return self._dropped(ino)
+
+    def is_open(self, ino: InodeNo) -> bool:
+        """Return whether any handle has *ino* open."""
+        return ino in self._users
+
+    def is_written(self, ino: InodeNo) -> bool:
+        """Return whether any handle has *ino* open for writing."""
+        return any(file.ino == ino and file.writable for file in self._files.values())
+
+    def written(self) -> set[InodeNo]:
+        """Return the files that were written to through a handle that is still open."""
+        return {file.ino for file in self._files.values() if file.wrote}
+
+    def was_written(self, ino: InodeNo) -> bool:
+        """Return whether *ino* was written to through a handle that is still open."""
+        return ino in self._users and ino in self.written()
+
+    def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
+        """Let the handles that wrote to *ino* go on with *copy*."""
+        for file in self._files.values():
+            if file.ino == ino and file.wrote:
+                file.ino = copy
+                self._users[copy] += 1
+                self._dropped(ino)
+
+    def open_directory(self, ino: InodeNo) -> int:
+        """Return a new handle of the directory *ino*."""
+        self._last += 1
+        self._directories[self._last] = OpenDirectory(ino)
+        return self._last
+
+    def directory(self, handle: int) -> OpenDirectory:
+        """Return what *handle* stands for."""
+        return self._directories[handle]
+
+    def release_directory(self, handle: int) -> None:
+        """Forget *handle*."""
+        del self._directories[handle]
+
+    def open_among(self, inodes: Iterable[InodeNo]) -> set[InodeNo]:
+        """Return those of *inodes* that are open."""
+        return {ino for ino in inodes if ino in self._users}
+
+    def _dropped(self, ino: InodeNo) -> InodeNo | None:
+        self._users[ino] -= 1
+        if self._users[ino]:
+            return None
+        del self._users[ino]
+        return ino

@@ -1,0 +1,221 @@
+"""The read path: what a file holds, from its newest layer down to the bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from lucidnode.fs.errors import Damaged, FileMissing
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.format.geometry import SEGMENT, segments
+from lucidnode.fs.read.layers import Laid, visible
+from lucidnode.fs.read.open_files import OpenFile
+from lucidnode.fs.read.read_ahead import Range, Sequences
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.segments import Segments
+from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.writer import Writer
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.bad_blocks import topic
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.supervision import Tasks
+
+MAX_BLOCKS_AHEAD = 24
+"""Blocks fetched ahead at the same time; a read in need is never counted here."""
+
+FRAME_AHEAD = 128 * 1024 * 1024
+"""Bytes of one coming frame that are brought near: more than the largest EXR we know."""
+
+_KNOWN_PLACES = 65536
+"""Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
+
+_Source = Extent | tuple[int, bytes]
+"""Where bytes are: in a block, or in memory, with the offset of the first."""
+
+
+class Reader:
+    """Reads files of one mount. Lives in one event loop; *tasks* must outlive it."""
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        writer: Writer,
+        segments: Segments,
+        counts: ReadCounts,
+        alerts: Alerts,
+        tasks: Tasks,
+    ) -> None:
+        self._replica = replica
+        self._writer = writer
+        self._segments = segments
+        self._counts = counts
+        self._alerts = alerts
+        self._tasks = tasks
+        self._sequences = Sequences()
+        self._places: OrderedDict[InodeNo, tuple[InodeNo, bytes]] = OrderedDict()
+        self._ahead: dict[BlockId, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
+
+    async def read(self, file: OpenFile, offset: int, length: int) -> bytes | bytearray:
+        """Return bytes of *file*: fewer than *length* only at its end. Holes read as zeros.
+
+        Raises FileMissing if the file is gone (another node deleted it), Unreadable.
+        """
+        stored = self._replica.attributes(file.ino)
+        if stored is None:
+            raise FileMissing("the file was deleted")
+        # One moment: size, extents and unsaved bytes belong together, so no await between them.
+        size = self._writer.with_pending_size(stored).size
+        length = max(min(length, size - offset), 0)
+        shown = self._shown(file.ino, offset, length)
+        self._look_ahead(file, offset, length, size)
+        deadline = self._segments.deadline()
+        try:
+            return await self._read(shown, offset, length, deadline)
+        except Damaged as error:
+            self._alert(error.block, file.ino)
+            raise
+
+    async def _read(
+        self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
+    ) -> bytes | bytearray:
+        if len(shown) == 1:
+            whole = await self._single_segment(shown[0], offset, length, deadline)
+            if whole is not None:
+                return whole
+        result = bytearray(length)
+        for part in shown:
+            if isinstance(part.source, Extent):
+                await self._lay(result, offset, part.start, part.stop, part.source, deadline)
+            else:
+                at, data = part.source
+                result[part.start - offset : part.stop - offset] = memoryview(data)[
+                    part.start - at : part.stop - at
+                ]
+        return result
+
+    def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
+        """Remember under which name *ino* was looked up."""
+        self._places[ino] = (parent, name)
+        self._places.move_to_end(ino)
+        if len(self._places) > _KNOWN_PLACES:
+            self._places.popitem(last=False)
+
+    def note_open(self, ino: InodeNo) -> None:
+        """Note that *ino* is opened to be read; the next frames of its sequence come near."""
+        place = self._places.get(ino)
+        if place is None:
+            return
+        parent, name = place
+        for frame in self._sequences.observe(parent, name):
+            found = self._replica.lookup(parent, frame)
+            if found is not None:
+                self._bring(found, Range(0, FRAME_AHEAD))
+
+    def stop_ahead(self) -> None:
+        """Give up everything that is being fetched ahead."""
+        for task in list(self._ahead.values()):
+            task.cancel()
+
+    def _shown(self, ino: InodeNo, offset: int, length: int) -> list[Laid[_Source]]:
+        """Return what a read of [offset, offset + length) sees of each layer of the file."""
+        if not length:
+            return []
+        stop = offset + length
+        extents = self._replica.extents(ino, offset, length)
+        tails = [(tail.offset, tail.data) for tail in self._replica.tails_of(ino)]
+        staged = self._writer.staged_extents(ino, offset, length)
+        memory = self._writer.within(ino, offset, length)
+        layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
+        layers += [Laid(at, at + len(data), (at, data)) for at, data in tails]
+        layers += [Laid(e.offset, e.offset + e.length, e) for e in staged]
+        layers += [Laid(at, at + len(data), (at, data)) for at, data in memory]
+        return visible(layers, offset, stop)
+
+    def _alert(self, block: BlockId, ino: InodeNo) -> None:
+        path = self._replica.shown_path(ino)
+        self._alerts.begin(
+            topic(block),
+            f"The file {path} cannot be read in part: its block {block.hex()[:16]} is damaged in"
+            " the bucket and on every workstation that answers.",
+            "Put a good copy of the file in its place, or switch on a workstation that read it.",
+            lasts_s=EVENT_S,
+        )
+
+    # -- one extent --------------------------------------------------------------------------
+
+    async def _single_segment(
+        self, part: Laid[_Source], offset: int, length: int, deadline: float
+    ) -> bytes | None:
+        """Return the read if one extent and one segment hold all of it, without a copy."""
+        extent = part.source
+        if not isinstance(extent, Extent) or (part.start, part.stop) != (offset, offset + length):
+            return None
+        start = extent.block_offset + offset - extent.offset
+        index, at = divmod(start, SEGMENT)
+        if at + length > SEGMENT:
+            return None
+        opened = await self._segments.open(
+            extent.block, index, 1, keep=length < SEGMENT, deadline=deadline
+        )
+        self._counts.read(extent.block.id, opened.place, length)
+        segment = opened.segments[0]
+        return segment if length == len(segment) else segment[at : at + length]
+
+    async def _lay(
+        self,
+        result: bytearray,
+        offset: int,
+        low: int,
+        high: int,
+        extent: Extent,
+        deadline: float,
+    ) -> None:
+        """Copy bytes [low, high) of the file from *extent* into *result*, a read at *offset*."""
+        start = extent.block_offset + low - extent.offset
+        ranges = list(segments(start, high - low))
+        # Segments used whole stay in the kernel's pages; the rest is worth keeping here.
+        partial = any(part.stop - part.start < SEGMENT for part in ranges)
+        opened = await self._segments.open(
+            extent.block, ranges[0].segment, len(ranges), keep=partial, deadline=deadline
+        )
+        at = low - offset
+        for part, plain in zip(ranges, opened.segments, strict=True):
+            count = part.stop - part.start
+            result[at : at + count] = memoryview(plain)[part.start : part.stop]
+            at += count
+        self._counts.read(extent.block.id, opened.place, high - low)
+
+    # -- ahead of the reader -----------------------------------------------------------------
+
+    def _look_ahead(self, file: OpenFile, offset: int, length: int, size: int) -> None:
+        if not length:
+            return
+        wanted = file.pattern.observe(offset, length)
+        if not wanted:
+            return
+        stored = self._replica.attributes(file.ino)
+        if stored is not None:
+            for span in wanted:
+                self._bring(stored, Range(span.start, min(span.stop, size)))
+
+    def _bring(self, stored: Attributes, span: Range) -> None:
+        stop = min(span.stop, stored.size)
+        if span.start >= stop:
+            return
+        extents = self._replica.extents(stored.ino, span.start, stop - span.start)
+        for name in (extent.block for extent in extents):
+            if name.id not in self._ahead and not self._segments.near(name.id):
+                self._ahead[name.id] = self._tasks.create_task(
+                    self._fetch_ahead(name), name="reading ahead"
+                )
+
+    async def _fetch_ahead(self, name: BlockName) -> None:
+        try:
+            async with self._slots:
+                if await self._segments.prefetch(name):
+                    self._counts.brought_ahead(name)
+        finally:
+            del self._ahead[name.id]

@@ -1,0 +1,116 @@
+"""Files of whose new content only the first entries are here: shown as they were before.
+
+A content of more than some 1,000 blocks comes in several entries. All but the last of them leave
+the file with a version below zero (docs/format.md, "What an entry may change"). Until the last one
+comes, this node shows what the file was before the first: so others see the old content or the new
+one, and never a part. What it was is kept in local tables, for a mount may end in between.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Version, is_partial
+from lucidnode.fs.replica.pending.our_version import OurVersion
+from lucidnode.fs.replica.rows import MTIME_COLUMN, VERSION_COLUMN, RowChange
+from lucidnode.fs.replica.tree.queries import Queries, extents_of
+
+MOST_EXTENTS = 65_536
+"""Extents of the largest file that is shown as it was: to keep them takes some 0.3 s, in which the
+mount answers nobody. A larger one is shown as it is, part by part, with its mark."""
+
+
+class EarlierContents:
+    """The earlier contents in *database*. Changes run inside the caller's transaction.
+
+    `reload` has to be called once it is committed, or undone.
+    """
+
+    def __init__(self, database: Database, queries: Queries) -> None:
+        self._database = database
+        self._queries = queries
+        self._files: dict[InodeNo, tuple[int, Version, int]] = {}
+        """Size, version and mtime of each."""
+        self.reload()
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    def __contains__(self, ino: InodeNo) -> bool:
+        return ino in self._files
+
+    def shown(self, now: Attributes) -> Attributes:
+        """Return the attributes *now* of a file with those of its content as they are shown."""
+        if (earlier := self._files.get(now.ino)) is None:
+            return now
+        size, version, mtime_ns = earlier
+        return msgspec.structs.replace(
+            now, size=size, version=version, mtime_ns=mtime_ns, stored=NOT_COUNTED
+        )
+
+    def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
+        """Do as `Queries.extents`, with the content as it was."""
+        return extents_of(self._database, "earlier_extent", ino, offset, length)
+
+    def stored_bytes(self, ino: InodeNo) -> int:
+        """Return how many bytes the extents hold."""
+        row = self._database.row(
+            "SELECT coalesce(sum(length), 0) FROM earlier_extent WHERE ino = ?", (ino,)
+        )
+        assert row is not None
+        return int(row[0])
+
+    def version(self, now: Attributes) -> OurVersion:
+        """Return the file with the attributes *now* as it is shown, whole."""
+        size = self._files[now.ino][0]
+        return OurVersion.of(self._queries, self.shown(now), extents=self.extents(now.ino, 0, size))
+
+    def note(self, winner: list[RowChange]) -> None:
+        """Keep what the entry *winner* begins to replace, and forget what it replaces as a whole.
+
+        To be asked when the tables are as all entries before it have left them.
+        """
+        for table, old, new in winner:
+            if table != "inode":
+                continue
+            ino = InodeNo(int((old or new or ())[0]))
+            version = None if new is None else new[VERSION_COLUMN]
+            if new is not None and version is None:
+                continue  # an update of something else
+            if new is None or not is_partial(Version(int(new[VERSION_COLUMN]))):
+                self.forget(ino)
+            elif ino not in self._files:
+                self._keep(ino, int(new[MTIME_COLUMN] or 0))
+
+    def forget(self, ino: InodeNo) -> None:
+        """Show *ino* as it is."""
+        if ino in self._files:
+            for table in ("earlier", "earlier_extent"):
+                self._database.change(f"DELETE FROM {table} WHERE ino = ?", (ino,))  # noqa: S608  # ours
+
+    def forget_gone(self) -> None:
+        """Forget files that are no more. To be asked when nothing of ours waits: none comes back."""
+        for ino in self._files:
+            if self._queries.attributes(ino) is None:
+                self.forget(ino)
+
+    def reload(self) -> None:
+        """Learn anew which files are here."""
+        self._files = {
+            InodeNo(ino): (size, Version(version), mtime_ns)
+            for ino, size, version, mtime_ns in self._database.rows("SELECT * FROM earlier")
+        }
+
+    def _keep(self, ino: InodeNo, made_ns: int) -> None:
+        """Keep the content of *ino* as it is; of one that the entry makes, made at *made_ns*, none."""
+        now = self._queries.attributes(ino)
+        if now is not None and is_partial(now.version):
+            return  # it was too large before its first part came
+        if self._queries.count_extents(ino) > MOST_EXTENTS:
+            return
+        row = (0, 0, made_ns) if now is None else (now.size, now.version, now.mtime_ns)
+        self._database.change("INSERT INTO earlier VALUES (?, ?, ?, ?)", (ino, *row))
+        self._database.change(
+            "INSERT INTO earlier_extent SELECT * FROM extent WHERE ino = ?", (ino,)
+        )

@@ -1,0 +1,137 @@
+"""Puts another node's entry under our pending work, where nobody could tell that it came later.
+
+To undo all that waits and to run it again (fs/replica/pending/rebase.py) takes a second for some ten
+thousand operations, in which the mount answers nobody; and a render that uploads for hours has so
+many waiting whenever a colleague saves a file. But most entries touch nothing that we touch. Or
+they touch the times of a directory in which both sides make files: then the entry finds the times
+it was made on, and ours are laid over them again, as if our operations had been run once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import InodeNo, Kind
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.write_set import footprint, needs_of
+from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
+from lucidnode.fs.replica.tree.tree_rules import check_tree
+
+
+class _Shared(NamedTuple):
+    """A directory whose times both sides set."""
+
+    before: Row
+    """Its row when our first operation changed it."""
+    now: Row
+
+
+def fast_forward(
+    database: Database,
+    journal: PendingJournal,
+    changeset: bytes,
+    winner: list[RowChange],
+    tails: set[InodeNo],
+    on_base: Callable[[], None],
+) -> bool:
+    """Apply the winner's *changeset* as if it had been before everything in *journal*.
+
+    False, and nothing done, if that needs a rebase. *tails* are the files with bytes of ours that
+    are no operations yet; *on_base* is called when the tables are ready for the entry. Raises Unfit, with something done, if the entry does not fit the state it
+    claims to be made on, or breaks the tree. Inside the caller's transaction.
+
+    Whether an entry counts is the same here as after a rebase, where our work is out of the way: no
+    file is shared, the blocks it needs are not ours alone, and each directory that is shared was
+    there before our work and still is, at its old place. So all that `check_tree` asks about is as
+    the journal has it.
+    """
+    theirs = footprint(winner)
+    shared = journal.line.shared(theirs, needs_of(winner))
+    if shared is None or not tails.isdisjoint(theirs.inodes):
+        return False
+    if journal.line.removes() and _moves_directory(database, winner):
+        return False  # what we remove may lie in it, at any depth
+    rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
+    firsts = journal.line.first_changes_of(shared)
+    directories: list[_Shared] = []
+    changes: dict[int, list[RowChange]] = {}  # of our operations, on top of the winner's entry
+    for ino in shared:
+        now = database.row("SELECT * FROM inode WHERE ino = ?", (ino,))
+        if now is None or now[KIND_COLUMN] != Kind.DIRECTORY:
+            return False
+        times = _times_only(*rows[ino]) if ino in rows else {}
+        if times is None:
+            return False
+        if (first := firsts.get(ino)) is None:
+            continue
+        # One operation can be the first in two directories.
+        changes[first] = changes.get(first) or journal.changes_of(first)
+        before = _put_on_top(changes[first], ino, times)
+        if before is None:
+            return False
+        if times:
+            directories.append(_Shared(before, now))
+    for directory in directories:
+        _set_times(database, directory.before)
+    on_base()
+    check_tree(database, database.apply(changeset))
+    for directory in directories:
+        _set_times(database, directory.now)
+    for first, of_first in changes.items():
+        journal.set_changes_of(first, of_first)
+    return True
+
+
+def _moves_directory(database: Database, winner: list[RowChange]) -> bool:
+    """Tell whether *winner* gives a directory another place."""
+    taken = {old[2] for table, old, _ in winner if table == "name" and old is not None}
+    placed = {new[2] for table, _, new in winner if table == "name" and new is not None}
+    return any(
+        database.row("SELECT 1 FROM inode WHERE ino = ? AND kind = ?", (ino, Kind.DIRECTORY))
+        for ino in taken & placed
+    )
+
+
+def _times_only(old: Row | None, new: Row | None) -> dict[int, int | bytes] | None:
+    """Return which times the winner sets in a row, by column; None if it does more."""
+    if old is None or new is None:
+        return None
+    columns: tuple[int | bytes | None, ...] = new  # what stays is None in an update from outside
+    set_to = {place: value for place, value in enumerate(columns) if value is not None}
+    return set_to if set_to.keys() <= set(TIME_COLUMNS) else None
+
+
+def _put_on_top(
+    changes: list[RowChange], ino: InodeNo, theirs: dict[int, int | bytes]
+) -> Row | None:
+    """Have *changes*, our first of directory *ino*, start from the winner's times.
+
+    Returns the row they started from before; None if there was none, or if the winner's times would
+    show, or ours not.
+    """
+    place, old, new = next(
+        (
+            (place, old, new)
+            for place, (table, old, new) in enumerate(changes)
+            if table == "inode" and _is_of(ino, old, new)
+        ),
+        (0, None, None),  # the line knows too much
+    )
+    if old is None or new is None:
+        return None
+    found = tuple(theirs.get(column, value) for column, value in enumerate(old))
+    if theirs and any(new[at] in {old[at], found[at]} for at in TIME_COLUMNS):
+        return None
+    changes[place] = ("inode", found, new)
+    return old
+
+
+def _is_of(ino: InodeNo, *versions: Row | None) -> bool:
+    return any(row is not None and row[0] == ino for row in versions)
+
+
+def _set_times(database: Database, row: Row) -> None:
+    ino, times = row[0], [row[at] for at in TIME_COLUMNS]
+    database.change("UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (*times, ino))

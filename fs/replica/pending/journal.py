@@ -1,0 +1,289 @@
+"""The local side of the journal: what waits, what is on its way, and where we stand.
+
+Every method runs inside the caller's transaction; reading needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lucidnode.fs.errors import ReplicaCorrupt
+from lucidnode.fs.replica import intents, rows
+from lucidnode.fs.replica.changes import Batch, Head, InFlight
+from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
+from lucidnode.fs.replica.intents import OperationRecord
+from lucidnode.fs.replica.pending.overtaking import (
+    Choice,
+    Contents,
+    Fences,
+    Shipping,
+    Versions,
+    choose,
+    laid_again,
+    renumbered,
+    row_met,
+    shared_times,
+)
+from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
+from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
+from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.tree.row_rules import (
+    MAX_BYTES,
+    MAX_ROWS,
+    checked_changes,
+    encoded_operation,
+)
+from lucidnode.fs.replica.tree.tree_rules import MAX_ANCESTORS, check_tree
+from lucidnode.node.client.ids import BlockId, Seq
+
+_BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
+"""Moves of directories in one entry: each may move two, and both lie below MAX_DEPTH others."""
+
+_ID_SIZE = 32
+
+_FIRST = 2**40
+"""The number of the first operation of a replica. Those that overtake others count down."""
+
+
+class PendingJournal:
+    """The tables `pending`, `inflight` and `head` in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        row = database.row(
+            "SELECT max(coalesce((SELECT max(id) FROM pending), 0),"
+            " coalesce((SELECT last FROM inflight), 0))"
+        )
+        assert row is not None
+        self._last: int = max(row[0], _FIRST)
+        self._fences = Fences()
+        self._line = WriteSetIndex()
+        self.reload()
+
+    # -- where we stand ----------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """Return the entry that the replicated tables stand on, pending work aside."""
+        row = self._database.row("SELECT seq, link FROM head")
+        assert row is not None
+        return Head(Seq(row[0]), row[1])
+
+    def set_head(self, seq: Seq, link: bytes) -> None:
+        """Stand on entry *seq* now; nothing is on its way any more."""
+        self._database.change("UPDATE head SET seq = ?, link = ?", (seq, link))
+        self.forget_in_flight()
+
+    # -- what waits --------------------------------------------------------------------------
+
+    @property
+    def last(self) -> int:
+        """The row number of the newest operation ever recorded here."""
+        return self._last
+
+    def oldest(self) -> int | None:
+        """Return the row number of the oldest pending operation, or None."""
+        row = self._database.row("SELECT min(id) FROM pending")
+        return None if row is None else row[0]
+
+    def count(self) -> int:
+        """Return how many operations wait."""
+        row = self._database.row("SELECT count(*) FROM pending")
+        assert row is not None
+        return int(row[0])
+
+    @property
+    def line(self) -> WriteSetIndex:
+        """What all that waits touches."""
+        return self._line
+
+    def reload(self) -> None:
+        """Make `line` anew, after `replace`: once it is committed, and what is dropped is gone."""
+        self._line = WriteSetIndex()
+        for item in self.waiting():
+            self._line.add(item)
+
+    def add(self, recorded: OperationRecord, changes: list[RowChange]) -> None:
+        """Put an operation at the end of the line; raises FileTooBig if no entry can carry it."""
+        encoded = encoded_operation(changes)
+        # Counted in memory, not AUTOINCREMENT: its bookkeeping table costs a page for each commit.
+        self._last += 1
+        self._line.add(PendingOperation(self._last, recorded, changes))
+        self._database.change(
+            "INSERT INTO pending VALUES (?, ?, ?)",
+            (self._last, intents.encode(recorded), encoded),
+        )
+
+    def waiting(self) -> list[PendingOperation]:
+        """Return everything that waits, oldest first."""
+        return [
+            PendingOperation(number, intents.decode(intent), rows.decode(changes))
+            for number, intent, changes in self._database.rows(
+                "SELECT id, intent, changes FROM pending ORDER BY id"
+            )
+        ]
+
+    def replace(self, outcome: RebaseResult) -> None:
+        """Put what a rebase left in the place of everything that waited."""
+        self._database.change("DELETE FROM pending")
+        for item in outcome.standing:
+            self._database.change(
+                "INSERT INTO pending VALUES (?, ?, ?)",
+                (item.id, intents.encode(item.recorded), rows.encode(item.changes)),
+            )
+        for recorded, changes in outcome.restored:
+            self.add(recorded, changes)
+
+    def settle(self, last: int) -> None:
+        """Drop what waited up to row *last*: it is committed, or has no effect.
+
+        Call `line.drop` once the transaction is through.
+        """
+        self._database.change("DELETE FROM pending WHERE id <= ?", (last,))
+
+    def changes_of(self, number: int) -> list[RowChange]:
+        """Return the row changes of the operation in row *number*; none if there is no such row."""
+        row = self._database.row("SELECT changes FROM pending WHERE id = ?", (number,))
+        return [] if row is None else rows.decode(row[0])
+
+    def set_changes_of(self, number: int, changes: list[RowChange]) -> None:
+        """Have row *number* undo, and commit, these *changes* to the rows it touched before."""
+        self._database.change(
+            "UPDATE pending SET changes = ? WHERE id = ?", (rows.encode(changes), number)
+        )
+
+    # -- what is on its way ------------------------------------------------------------------
+
+    def contents(self, shipping: Shipping) -> Contents:
+        """Return how far the contents are that wait. Nothing is decided by the question."""
+        return self._fences.contents(self._line, shipping, decides=False)
+
+    def choose(self, shipping: Shipping) -> Choice:
+        """Return what the next entry may carry, and what has to wait for *shipping*."""
+        contents = self._fences.contents(self._line, shipping, decides=True)
+        return choose(self._line, contents, shipping, MAX_ROWS)
+
+    def give_way(self, choice: Choice) -> list[Step]:
+        """Let the ready of *choice* overtake the held; return the line as it stands then.
+
+        Hand it to `line.reorder` once the transaction is through.
+        """
+        line = list(self._line)
+        rest = line[len(choice.ready) + len(choice.held) :]
+        if not choice.held or not any(step.id > choice.held[0].id for step in choice.ready):
+            return line
+        for ino in shared_times(choice):
+            self._lay_again(ino, choice)
+        order = renumbered(choice)
+        for old, new in zip([*choice.ready, *choice.held], order, strict=True):
+            if old.id != new.id:
+                self._database.change("UPDATE pending SET id = ? WHERE id = ?", (new.id, old.id))
+        return [*order, *rest]
+
+    def _lay_again(self, ino: InodeNo, choice: Choice) -> None:
+        """Write anew how the operations change the row of *ino*, one after the other.
+
+        The row itself, and so whatever is behind the choice, stays as it is.
+        """
+        ahead = [step for step in choice.ready if step.id > choice.held[0].id]
+        steps = [step for step in [*ahead, *choice.held] if ino in step.touches.changed]
+        changes = [self.changes_of(step.id) for step in steps]
+        ages = [step.id for step in steps]
+        by_age = sorted(range(len(steps)), key=lambda place: ages[place])
+        before = row_met(ino, (change for place in by_age for change in changes[place]))
+        if before is None:
+            return  # the line knows too much
+        laid_again(before, changes, ages)
+        for step, of_step in zip(steps, changes, strict=True):
+            self.set_changes_of(step.id, of_step)
+
+    def cut_by(self, last: int) -> set[InodeNo]:
+        """Return the files of whose content a part stands up to number *last*, and a part behind."""
+        return self._fences.cut_by(self._line, last)
+
+    def say_that_more_follows(self, inos: Iterable[InodeNo], last: int) -> None:
+        """Have the operations up to number *last* leave each of *inos* with a version that says so."""
+        for ino in inos:
+            steps = [step for step in self._line if ino in step.touches.changed]
+            versions = Versions(ino)
+            for step in reversed([step for step in steps if step.id <= last]):
+                changes = self.changes_of(step.id)
+                if versions.leave_partial(changes):
+                    self.set_changes_of(step.id, changes)
+                    break
+            for step in (step for step in steps if step.id > last):
+                changes = self.changes_of(step.id)
+                done = versions.start_there(changes)
+                self.set_changes_of(step.id, changes)
+                if done:
+                    break
+
+    def batch(self, until: int | None = None) -> Batch | None:
+        """Return the next entry's contents, or None if nothing waits before number *until*.
+
+        An empty changeset means that the operations cancel out: settle them without an entry.
+        Raises ReplicaCorrupt if the entry would count as empty: a fault of ours.
+        """
+        changes: list[RowChange] = []
+        last: int | None = None
+        for number, change in self._rows_of_one_batch(until):
+            last = number
+            changes += change
+        if last is None:
+            return None
+        needs = tuple(
+            BlockId(bytes(new[0]))
+            for table, old, new in changes
+            if table == "block" and old is None and new is not None
+        )
+        changeset = self._database.changeset(changes)
+        self._check(changeset, changes, last)
+        head = self.head()
+        return Batch(Seq(head.seq + 1), head.link, changeset, needs, last)
+
+    def _check(self, changeset: bytes, changes: list[RowChange], last: int) -> None:
+        """Raise ReplicaCorrupt if others would not take *changeset*: we would part from them.
+
+        The tree can be looked at only if nothing else waits that has changed it since.
+        """
+        try:
+            checked_changes(changeset)
+            if not self._database.row("SELECT 1 FROM pending WHERE id > ? LIMIT 1", (last,)):
+                check_tree(self._database, rows.net(changes))
+        except ChangesetUnfit as error:
+            raise ReplicaCorrupt(f"changes made here break the format: {error}") from error
+
+    def _rows_of_one_batch(self, until: int | None) -> Iterator[tuple[int, list[RowChange]]]:
+        size = count = moves = 0
+        for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
+            if number == until:
+                return
+            changes = rows.decode(raw)
+            size += len(raw)
+            count += len(changes)
+            moves += self._line.moves_directory(number)
+            if size > MAX_BYTES or count > MAX_ROWS or moves > _BATCH_MOVES:
+                return  # alone, each operation fits
+            yield number, changes
+
+    def in_flight(self) -> InFlight | None:
+        """Return the entry that may exist in the bucket already, or None."""
+        row = self._database.row("SELECT seq, unsigned, needs, last FROM inflight")
+        if row is None:
+            return None
+        seq, unsigned, needs, last = row
+        ids = tuple(
+            BlockId(needs[start : start + _ID_SIZE]) for start in range(0, len(needs), _ID_SIZE)
+        )
+        return InFlight(Seq(seq), unsigned, ids, last)
+
+    def set_in_flight(self, flight: InFlight) -> None:
+        """Remember *flight*. There is none yet."""
+        self._database.change(
+            "INSERT INTO inflight VALUES (1, ?, ?, ?, ?)",
+            (flight.seq, flight.unsigned, b"".join(flight.needs), flight.last),
+        )
+
+    def forget_in_flight(self) -> None:
+        """Let nothing be on its way: it never left."""
+        self._database.change("DELETE FROM inflight")

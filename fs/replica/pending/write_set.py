@@ -1,0 +1,261 @@
+"""What operations touch: by this the work of two nodes is known to be independent, or not."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.inode import InodeNo, Kind
+from lucidnode.fs.replica.pending.rebase import PendingOperation
+from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange, key_of
+from lucidnode.node.client.ids import BlockId
+
+T = TypeVar("T")
+
+
+class WriteSet(NamedTuple):
+    """What a list of row changes touches.
+
+    *rows* are hashes of the keys of names, extents, attributes and blocks: numbers, since there may
+    be very many, and a collision does no harm. *inodes* are the files and directories that such rows
+    belong to or mean, and *changed* those of them with a changed row of their own: an operation that
+    sets a directory's time to what it was leaves no trace there. In the rows of *reshaped* more than
+    the times changed; those of *born_or_gone* are new or no more.
+    """
+
+    rows: tuple[int, ...]
+    inodes: tuple[InodeNo, ...]
+    changed: tuple[InodeNo, ...]
+    reshaped: tuple[InodeNo, ...] = ()
+    born_or_gone: tuple[InodeNo, ...] = ()
+
+
+def footprint(changes: list[RowChange]) -> WriteSet:
+    """Return what *changes* touch. In updates, columns that stay may be None, except for the key."""
+    rows: set[int] = set()
+    inodes: set[InodeNo] = set()
+    changed: set[InodeNo] = set()
+    reshaped: set[InodeNo] = set()
+    born_or_gone: set[InodeNo] = set()
+    for change in changes:
+        table, *versions = change
+        key = key_of(change)
+        if table == "inode":
+            changed.update(_numbers(key[1]))
+            if None in versions:
+                born_or_gone.update(_numbers(key[1]))
+            if not _only_times(*versions):
+                reshaped.update(_numbers(key[1]))
+            continue
+        rows.add(hash(key))
+        if table != "block":
+            inodes.update(_numbers(key[1]))
+        if table == "name":
+            inodes.update(_numbers(*(row[2] for row in versions if row is not None)))
+    return WriteSet(
+        tuple(rows), tuple(inodes | changed), tuple(changed), tuple(reshaped), tuple(born_or_gone)
+    )
+
+
+def _only_times(old: Row | None, new: Row | None) -> bool:
+    return (
+        old is not None
+        and new is not None
+        and all(
+            place in TIME_COLUMNS or was == now
+            for place, (was, now) in enumerate(zip(old, new, strict=True))
+            if place
+        )
+    )
+
+
+def needs_of(winner: list[RowChange]) -> set[int]:
+    """Return the `rows` that *winner* takes for granted: the blocks its new extents lie in.
+
+    One that only pending work of ours has made is not there for anybody else.
+    """
+    return {row_of(block) for block in _used_blocks(winner)}
+
+
+def row_of(block: BlockId) -> int:
+    """Return what stands in `WriteSet.rows` for the row of *block*."""
+    return hash(("block", block))
+
+
+def _used_blocks(changes: list[RowChange]) -> set[BlockId]:
+    return {
+        BlockId(block)
+        for table, _, new in changes
+        if table == "extent" and new is not None and isinstance(block := new[3], bytes)
+    }
+
+
+def _numbers(*values: int | bytes | str | None) -> Iterator[InodeNo]:
+    return (InodeNo(value) for value in values if isinstance(value, int))
+
+
+class Step(NamedTuple):
+    """What one pending operation touches, and waits for.
+
+    *content* is the file whose content it changes, *creates* the one it makes, *behind* the one with
+    bytes that became a content later in the line but were there before this. *blocks* are those that must be in the bucket
+    before an entry may name them, *uses* those that its extents lie in. A *mark* may
+    come before the content it speaks of.
+    """
+
+    id: int
+    touches: WriteSet
+    moves_directory: bool
+    removes: bool
+    content: InodeNo | None
+    creates: InodeNo | None
+    behind: InodeNo | None
+    blocks: tuple[BlockId, ...]
+    uses: tuple[BlockId, ...]
+    mark: bool
+
+    @classmethod
+    def of(cls, item: PendingOperation) -> Step:
+        """Return the step that *item* is."""
+        touches = footprint(item.changes)
+        intent = item.recorded.intent
+        content = creates = None
+        if isinstance(intent, intents.Write | intents.Truncate | intents.Restore):
+            content = intent.ino
+        elif isinstance(intent, intents.Create) and intent.kind is Kind.FILE:
+            creates = intent.ino
+        blocks = tuple(
+            BlockId(bytes(new[0]))
+            for table, old, new in item.changes
+            if table == "block" and old is None and new is not None
+        )
+        return cls(
+            item.id,
+            touches,
+            _moves_directory(item),
+            isinstance(intent, intents.Unlink | intents.Rmdir) or item.recorded.replaced != 0,
+            content,
+            creates,
+            InodeNo(item.recorded.ino) if item.recorded.behind_tails else None,
+            blocks,
+            tuple(_used_blocks(item.changes)),
+            isinstance(intent, intents.Mark) and intent.value is not None,
+        )
+
+
+class WriteSetIndex:
+    """The footprints of all that waits, oldest first: one look tells whether an entry meets them.
+
+    It may know too much (an operation whose transaction failed, a collision), never too little.
+    """
+
+    def __init__(self) -> None:
+        self._steps: deque[Step] = deque()
+        self._rows: Counter[int] = Counter()
+        self._inodes: Counter[InodeNo] = Counter()
+        self._moves: set[int] = set()
+        self._removals: set[int] = set()
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def add(self, item: PendingOperation) -> None:
+        """Put *item* at the end."""
+        step = Step.of(item)
+        self._steps.append(step)
+        self._rows.update(step.touches.rows)
+        self._inodes.update(step.touches.inodes)
+        if step.moves_directory:
+            self._moves.add(step.id)
+        if step.removes:
+            self._removals.add(step.id)
+
+    def drop(self, last: int) -> None:
+        """Forget everything up to *last*: it waits no more."""
+        while self._steps and self._steps[0].id <= last:
+            step = self._steps.popleft()
+            _uncount(self._rows, step.touches.rows)
+            _uncount(self._inodes, step.touches.inodes)
+            self._moves.discard(step.id)
+            self._removals.discard(step.id)
+
+    def reorder(self, steps: Iterable[Step]) -> None:
+        """Stand in the order of *steps*: all that is here, some with other numbers."""
+        self._steps = deque(steps)
+        self._moves = {step.id for step in self._steps if step.moves_directory}
+        self._removals = {step.id for step in self._steps if step.removes}
+
+    def names(self, block: BlockId) -> bool:
+        """Tell whether anything that waits names *block* for the first time."""
+        return row_of(block) in self._rows
+
+    def touches(self, ino: InodeNo) -> bool:
+        """Tell whether anything that waits touches *ino*."""
+        return ino in self._inodes
+
+    def touched(self, ino: InodeNo, mark: int) -> bool:
+        """Tell whether an operation numbered *mark* or less that touches *ino* waits."""
+        if ino not in self._inodes:
+            return False
+        return any(ino in step.touches.inodes for step in self._steps if step.id <= mark)
+
+    def moves_directory(self, number: int) -> bool:
+        """Tell whether the operation in row *number* may have moved a directory, or two."""
+        return number in self._moves
+
+    def removes(self) -> bool:
+        """Tell whether anything that waits takes a name away."""
+        return bool(self._removals)
+
+    def shared(self, theirs: WriteSet, needs: set[int]) -> set[InodeNo] | None:
+        """Return the files and directories that both sides touch; None if they touch a row both.
+
+        None also if ours changed one of the rows that they need, and while we move directories:
+        two such moves make a cycle out of rows that only one of them touches.
+        """
+        if self._moves or any(key in self._rows for key in (*theirs.rows, *needs)):
+            return None
+        return {ino for ino in theirs.inodes if ino in self._inodes}
+
+    def first_changes_of(self, inos: set[InodeNo]) -> dict[InodeNo, int]:
+        """Return the oldest operation that changed the row itself, for those of *inos* with one."""
+        first: dict[InodeNo, int] = {}
+        if inos:
+            for step in self._steps:
+                for ino in step.touches.changed:
+                    if ino in inos:
+                        first.setdefault(ino, step.id)
+        return first
+
+
+def _uncount(counted: Counter[T], gone: tuple[T, ...]) -> None:
+    for each in gone:
+        counted[each] -= 1
+        if not counted[each]:
+            del counted[each]
+
+
+def _moves_directory(item: PendingOperation) -> bool:
+    """Tell whether *item* may have moved a directory: a rename of what is not seen to be a file.
+
+    A rename in the same tick of the clock as the change before it leaves no trace in the row.
+    """
+    intent = item.recorded.intent
+    if not isinstance(intent, intents.Rename):
+        return False
+    moved = {item.recorded.ino}
+    if intent.flags & intents.RENAME_EXCHANGE:
+        moved.add(item.recorded.replaced)
+    files = {
+        row[0]
+        for table, *versions in item.changes
+        if table == "inode"
+        for row in versions
+        if row is not None and row[KIND_COLUMN] != Kind.DIRECTORY
+    }
+    return not moved <= files

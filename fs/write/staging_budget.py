@@ -1,0 +1,118 @@
+"""How much more may be staged: the budget that turns slow uploads into slow writers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from lucidnode.fs.errors import NoSpace
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.staging import gone
+
+MAX_WAIT_S = 15.0
+"""Seconds that writers wait while nothing leaves staging. After that, ENOSPC: the uploads stand
+still, and a person should hear of it rather than look at a frozen program."""
+
+_LOOK_AGAIN = 0.25
+"""Seconds between two looks at a full staging directory."""
+
+
+class StagingBudget:
+    """A budget in bytes for the staging directory of this node, and a floor of free disk.
+
+    Other mounts and the daemon change the directory too, so it is measured whenever the running
+    estimate says that it is full.
+    """
+
+    def __init__(
+        self, staging_dir: Path, limit: int, min_free: int, clock: Clock, disk: Executor
+    ) -> None:
+        self._dir = staging_dir
+        self._limit = limit
+        self._min_free = min_free
+        self._clock = clock
+        self._disk = disk
+        self._staged = 0
+        self._measuring = asyncio.Lock()
+        self._stuck = False
+        """The last wait was in vain: until there is room again, nobody else waits."""
+
+    async def admit(self, size: int) -> None:
+        """Return once *size* more bytes may be staged.
+
+        Waits while uploads make room. Raises NoSpace when they have made none for MAX_WAIT_S, and
+        FileNotFoundError, in words, where the directory is missing.
+        """
+        if await self._took(size):
+            return
+        async with self._measuring:
+            await self._wait_to_take(size)
+
+    async def _wait_to_take(self, size: int) -> None:
+        since = self._clock.boot()
+        while True:
+            staged = await self._measured(staged_bytes)
+            if staged < self._staged:
+                self._stuck, since = False, self._clock.boot()
+            self._staged = staged
+            if await self._took(size):
+                self._stuck = False
+                return
+            if self._stuck or self._clock.boot() - since >= MAX_WAIT_S:
+                self._stuck = True
+                raise NoSpace(self._why(size))
+            await self._clock.sleep(_LOOK_AGAIN)
+
+    def _why(self, size: int) -> str:
+        if self._staged + size <= self._limit:
+            return "the disk of the cache directory is full"
+        return f"{self._staged} bytes wait for upload, and none leave"
+
+    async def _took(self, size: int) -> bool:
+        """Take *size* of the budget if it fits, and return whether it did."""
+        if self._staged + size > self._limit:
+            return False
+        # Before the disk is asked: others who ask meanwhile must not find the same room.
+        self._staged += size
+        fits = False
+        try:
+            fits = await self._measured(free_bytes) - size >= self._min_free
+        finally:
+            if not fits:
+                self._staged -= size
+        return fits
+
+    async def _measured(self, look: Callable[[Path], int]) -> int:
+        """Return what *look* finds, from a thread: a disk that hangs holds up writers alone."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, look, self._dir)
+        except FileNotFoundError:
+            raise gone(self._dir) from None
+
+
+def free_bytes(directory: Path) -> int:
+    """Return the bytes that this process may still write to the disk of *directory*."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
+
+
+def staged_bytes(staging_dir: Path) -> int:
+    """Return the bytes that wait in *staging_dir*, of all projects. Blocking.
+
+    Files may vanish while it looks: they are being uploaded.
+    """
+    total = 0
+    for project in staging_dir.iterdir():
+        try:
+            with os.scandir(project) as files:
+                for file in files:
+                    try:
+                        total += file.stat(follow_symlinks=False).st_size
+                    except FileNotFoundError:
+                        continue
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return total

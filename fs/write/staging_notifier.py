@@ -1,0 +1,70 @@
+"""Tells the daemon what lies in staging. The files themselves are the record; this is the nudge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId, ProjectId
+
+_RETRY = 1.0
+"""Seconds. A daemon that starts later finds the files by itself; this is for one that hiccups."""
+
+
+class StagingService(Protocol):
+    """The part of the daemon that uploads."""
+
+    async def staged(
+        self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
+    ) -> None:
+        """Take note that *blocks* lie in staging; those of lower *ranks* are wanted earlier."""
+
+
+def rank(blocks_before: int) -> int:
+    """Return the rank of a file's block behind *blocks_before* others: small files go first.
+
+    The rank grows by one when a file doubles. So of many large files the beginnings go first, and
+    what is saved in one pack or block overtakes all of them.
+    """
+    return blocks_before.bit_length()
+
+
+class StagingNotifier:
+    """Collects block ids and hands them to the daemon in batches."""
+
+    def __init__(self, project: ProjectId, daemon: StagingService, clock: Clock) -> None:
+        self._project = project
+        self._daemon = daemon
+        self._clock = clock
+        self._waiting: dict[BlockId, int] = {}
+        self._any = asyncio.Event()
+
+    def announce(self, block: BlockId, blocks_before: int = 0) -> None:
+        """Have the daemon told of *block*, soon; *blocks_before* it in its file are written."""
+        self._waiting[block] = rank(blocks_before)
+        self._any.set()
+
+    async def deliver(self) -> None:
+        """Tell the daemon of everything announced so far, now. Raises a NodeError if it cannot."""
+        batch, self._waiting = self._waiting, {}
+        self._any.clear()
+        if not batch:
+            return
+        try:
+            await self._daemon.staged(self._project, [*batch], [*batch.values()])
+        except NodeError:
+            self._waiting = {**batch, **self._waiting}
+            self._any.set()
+            raise
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            await self._any.wait()
+            try:
+                await self.deliver()
+            except NodeError:
+                await self._clock.sleep(_RETRY)

@@ -1,0 +1,65 @@
+"""What mounts want of blocks: have one brought here, say what they wrote, say what they used."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import wire
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.ids import BlockId, ProjectId
+
+
+class BlocksForMounts:
+    """The block side of the daemon's socket."""
+
+    def __init__(
+        self, source: BlockSource, cache: DiskCache, staging: Staging, uploads: Uploads
+    ) -> None:
+        self._source = source
+        self._cache = cache
+        self._staging = staging
+        self._uploads = uploads
+
+    async def obtain(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+    ) -> tuple[wire.Source, bytes | None]:
+        """Bring *block* here; see DaemonClient.block for what is returned and raised."""
+        try:
+            async with asyncio.timeout(patience_s):
+                fetched = await self._source.fetch(project, block)
+        except TimeoutError as error:
+            # Only this question ends: the flight goes on, for others and for the cache.
+            raise Unavailable("the block has not come in time") from error
+        except NotThere as error:
+            # It was written here and is not uploaded, most likely: no fault of the bucket.
+            if self._staging.missing:
+                raise Refused(self._staging.missing) from error
+            raise
+        as_file = fetched.kept and not as_bytes
+        return fetched.source, None if as_file else fetched.ciphertext
+
+    async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None:
+        """Take over *blocks* that a mount wrote into staging; the lower *ranks* are sent first."""
+        await self._uploads.add(project, blocks, ranks)
+
+    async def uploaded(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return those of *blocks* that are in the bucket. Raises Unavailable."""
+        return await self._uploads.arrived(project, blocks)
+
+    async def gone(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
+        """Return those of *blocks*, staged here once, that nobody has. Raises a NodeError."""
+        if self._staging.missing:
+            raise Unavailable(self._staging.missing)  # with its disk, all of it may come back
+        return await self._uploads.gone(project, blocks)
+
+    def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Note that nothing needs *blocks* any more, which are lost."""
+        self._uploads.given_up(project, blocks)
+
+    def touched(self, blocks: list[BlockId]) -> None:
+        """Note that mounts read the files of *blocks*."""
+        self._cache.touch(blocks)

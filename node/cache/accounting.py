@@ -1,0 +1,132 @@
+"""The books of the cache: what is held, on its way in, on its way out. Pure: no disk, no clock.
+
+A change is entered twice: when it begins and when it ended. Between the two its blocks are
+*moving*: neither held nor to be chosen by another change. So whoever looks meanwhile sees books
+that are right, and the sum of held and arriving never passes the limit.
+
+Blocks that came for other workstations are *guests*. What members make this one read or offer to it
+they choose, so guests never cost what mounts here read: one that was offered takes free room or
+another guest's, and while guests hold more than their share they are the first to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lucidnode.node.cache.change import CacheChange, Insertion, Whose
+from lucidnode.node.cache.eviction import LruOrder, disk_bytes
+from lucidnode.node.client.ids import BlockId
+
+GUESTS_SHARE = 0.5
+"""The part of the limit above which guests go before older blocks of our own."""
+
+
+class CacheAccounting:
+    """The blocks of one opened cache directory."""
+
+    def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int) -> None:
+        """Start from what was *found*, id and file size, the least recently used first.
+
+        *limit* is the disk space in bytes that held and arriving blocks may take together.
+        """
+        self._order = LruOrder(found)
+        self._guests = LruOrder()
+        self._limit = limit
+        self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
+        self._moving: set[BlockId] = set()
+        self._arriving = 0
+
+    def __contains__(self, block: BlockId) -> bool:
+        return block in self._order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def bytes(self) -> int:
+        """Return the disk space of what is held or arriving."""
+        return self._order.bytes + self._arriving
+
+    def size(self, block: BlockId) -> int:
+        """Return the file size of *block*, which is held."""
+        return self._order.size(block)
+
+    @property
+    def guest_bytes(self) -> int:
+        """Return the disk space of guests that are held."""
+        return self._guests.bytes
+
+    def use(self, block: BlockId, whose: Whose) -> None:
+        """Note that *block*, which is held, was used just now; by a mount here if it is *ours*."""
+        self._order.touch(block)
+        if block in self._guests:
+            if whose == "ours":
+                self._guests.remove(block)
+            else:
+                self._guests.touch(block)
+        self._used.pop(block, None)
+        self._used[block] = None
+
+    def drain_used(self) -> list[tuple[BlockId, int]]:
+        """Return what was used since the last call, id and file size, in order of use."""
+        used = [(block, self._order.size(block)) for block in self._used]
+        self._used.clear()
+        return used
+
+    def oldest(self, wanted: int) -> list[BlockId]:
+        """Return the least recently used blocks that free *wanted* bytes, or all there are."""
+        return self._order.oldest(wanted)
+
+    def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
+        """Return what must go for *insertion* to come, or None if it cannot come now.
+
+        That is what the limit demands, and no less than *reclaim_bytes* bytes. Nothing goes in vain.
+        """
+        excess = self.bytes + disk_bytes(insertion.size) - self._limit
+        wanted = max(excess, reclaim_bytes)
+        offered = insertion.whose == "offered by a peer"
+        if insertion.block in self._moving:
+            return None
+        if wanted > (self._guests.bytes if offered else self._order.bytes):
+            return None
+        if offered:
+            return self._guests.oldest(wanted)
+        surplus = self._guests.bytes - int(self._limit * GUESTS_SHARE)
+        first = self._guests.oldest(min(wanted, surplus))
+        freed = sum(disk_bytes(self.size(block)) for block in first)
+        return first + self._order.oldest(wanted - freed, without=set(first))
+
+    def begin(self, evictees: Sequence[BlockId], insertion: Insertion | None) -> dict[BlockId, int]:
+        """Enter that *evictees* leave and *insertion* comes; return the victims' file sizes."""
+        leaving = {block: self._order.remove(block) for block in evictees}
+        for block in evictees:
+            self._used.pop(block, None)
+            if block in self._guests:
+                self._guests.remove(block)
+        self._moving.update(evictees)
+        if insertion is not None:
+            self._moving.add(insertion.block)
+            self._arriving += disk_bytes(insertion.size)
+        return leaving
+
+    def end(
+        self,
+        leaving: dict[BlockId, int],
+        insertion: Insertion | None,
+        change: CacheChange,
+        *,
+        bad: bool,
+    ) -> None:
+        """Enter how a change ended. Victims that would not go are held again, unless *bad*."""
+        self._moving.difference_update(leaving)
+        if not bad:
+            for block in leaving.keys() - set(change.removed):
+                self._order.restore(block, leaving[block])
+        if insertion is not None:
+            self._moving.discard(insertion.block)
+            self._arriving -= disk_bytes(insertion.size)
+            if change.kept:
+                self._order.add(insertion.block, insertion.size)
+                if insertion.whose != "ours":
+                    self._guests.add(insertion.block, insertion.size)
+                self.use(insertion.block, insertion.whose)

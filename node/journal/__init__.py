@@ -1,0 +1,1 @@
+"""Logs in the bucket: slots that can be written once, and the journal of each project in them."""

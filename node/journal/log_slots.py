@@ -1,0 +1,426 @@
+"""A log whose entries are names in the bucket that can be written once: 1, 2, 3 and so on.
+
+The journal and the roster are such logs; this file knows neither. What it adds to the bucket is
+that nothing is decided for good on one look. A gateway's page in the place of an answer is no
+answer. What lies in a slot is proven by reads at different times that gave the same bytes, by a
+listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
+still show theirs, or by a witness, an object of ours outside the log: who answers with anything for everything does not pass. An entry of another
+number, or of another log, proves nothing however long it lasts: answers are mixed up. What looks
+like the entry and is by nobody, or has its size, may have been damaged on its way: it must last. A slot is taken
+only on top of the one before as it stood here, which is seen again once it is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from blake3 import blake3
+
+from lucidnode.node.bucket.backoff import Backoff, Jitter
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import Oversize
+from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.journal.object_shape import ObjectShape
+from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown, commit_by
+
+AGAIN_S = 1.0
+"""Seconds between the two reads of a proof: longer than most faults of one connection."""
+
+LASTING_S = 60.0
+"""Seconds for which a slot must show what may be a damaged entry before it counts as lying there."""
+
+FRESH_S = 2.0
+"""Seconds for which a slot that was seen to stand counts as standing."""
+
+_ASK_S = (0.5, 10.0)
+"""Pauses before a log is asked again after something else answered: the first and the last."""
+
+_CONTROLS = 4
+"""Slots that showed an entry last, and slots before one in doubt, that are asked beside it."""
+
+_KEPT_PROOFS = 64
+"""Slots with foreign objects that are remembered, so that each is proven once."""
+
+T = TypeVar("T")
+
+
+async def no_witness() -> bool:
+    """Tell nothing: outside this log there is nothing that is known to be in the bucket."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Unchained:
+    """The slot before is proven not to hold what it held here: nothing may be built on it."""
+
+    seq: Seq
+
+
+Outcome = Committed | Lost | Unknown | Unchained
+
+ShapeOf = Callable[[Seq, bytes], ObjectShape]
+"""Tells what these bytes look like as the log's entry of that number; pure."""
+
+IsSound = Callable[[bytes], bool]
+"""Tells whether a device or member that is known made the entry: that it is none that was damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogNames:
+    """Where a log is kept, and what it is called.
+
+    *folder* is the prefix of all its keys, *key* gives the one of an entry. *called* is for people:
+    "journal entry". *topic* is that of its alerts.
+    """
+
+    folder: str
+    key: Callable[[Seq], str]
+    called: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look at a slot. *body* is None for what is larger than any object of ours."""
+
+    size: int
+    hash: bytes
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What a slot shows that may not lie there. *since* is boot clock, seconds."""
+
+    hash: bytes
+    since: float
+
+
+class LogSlots:
+    """Reads and takes the slots of one log."""
+
+    def __init__(
+        self,
+        *,
+        bucket: Bucket,
+        names: LogNames,
+        shape_of: ShapeOf,
+        alerts: Alerts,
+        clock: Clock,
+        jitter: Jitter,
+        is_witnessed: Callable[[], Awaitable[bool]] = no_witness,
+    ) -> None:
+        """Take the parts it works with.
+
+        *is_witnessed* tells whether the bucket shows something outside this log as it is known, or
+        raises Unavailable.
+        """
+        self._is_witnessed = is_witnessed
+        self._bucket = bucket
+        self._names = names
+        self._shape_of = shape_of
+        self._alerts = alerts
+        self._clock = clock
+        self._jitter = jitter
+        self._foreign: dict[Seq, SlotContent] = {}
+        self._foreign_seqs: tuple[Seq, Seq, int] | None = None
+        self._entries: dict[Seq, None] = {}
+        self._doubts: dict[Seq, _Doubt] = {}
+        self._standing: tuple[Seq, bytes, float] | None = None
+        self._pauses = Backoff(jitter, *_ASK_S)
+        self._closed_until = 0.0
+
+    async def read(self, seq: Seq) -> SlotContent:
+        """Return what lies in slot *seq*, as one look shows it if that has an entry's shape.
+
+        What has another shape is returned only once it is proven to lie there. Raises NotThere, or
+        Unavailable: also when something else than the bucket answers, and then for a while.
+        """
+        self._ask()
+        if (known := self._foreign.get(seq)) is not None:
+            seen = await self._look(seq)
+            if seen is not None and seen.hash == known.hash:
+                return known  # or else somebody has put back what was spoiled
+        try:
+            body = await self._bucket.get(self._names.key(seq))
+        except NotThere:
+            self._answered()
+            raise
+        except Corrupt:
+            return await self.prove(seq)
+        if self._shape_of(seq, body) is ObjectShape.ENTRY:
+            self._answered()
+            self._note_entry(seq)
+            return SlotContent.of(body)
+        return await self.prove(seq)
+
+    async def prove(self, seq: Seq, is_sound: IsSound = lambda _body: True) -> SlotContent:
+        """Return what is proven to lie in slot *seq*: two reads and a listing agree.
+
+        Raises NotThere if that is what is proven, and Unavailable if they do not agree, or if what
+        they show belongs elsewhere or may be a damaged entry, and has not lasted yet.
+        """
+        self._ask()
+        first = await self._look(seq)
+        async with asyncio.TaskGroup() as group:
+            listing = group.create_task(_or_cause(self._listed_size(seq)))
+            await self._clock.sleep(AGAIN_S)
+            second = await _or_cause(self._look(seq))
+            if not listing.done() and self._is_amiss(seq, second):
+                self._tell()  # a listing that is tried again and again may take long
+        listed = listing.result()
+        for answer in (second, listed):
+            if isinstance(answer, NodeError):
+                raise self._no_answer() if self._is_amiss(seq, first) else answer
+        if first != second or listed != (None if first is None else first.size):
+            raise self._no_answer()
+        if first is None:
+            self._answered()
+            self._foreign.pop(seq, None)
+            raise NotThere(f"there is no {self._names.called} {seq}")
+        shape = self._shape(seq, first)
+        if first.body is not None and shape is ObjectShape.ENTRY:
+            if is_sound(first.body):
+                self._doubts.pop(seq, None)
+            else:
+                await self._doubt(seq, first)
+                self._require_lasting(seq, first)
+            self._answered()
+            self._note_entry(seq)
+            return SlotContent(first.hash, first.body)
+        await self._doubt(seq, first)
+        if shape is not ObjectShape.FOREIGN:
+            self._require_lasting(seq, first)
+        self._answered()
+        held = SlotContent(first.hash, None)
+        self._note_foreign(seq, held)
+        return held
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether something has been seen that counts as no entry if it lasts: ask again then."""
+        return bool(self._doubts)
+
+    def foreign(self) -> list[Seq]:
+        """Return the numbers that are proven to hold what is no entry, lowest first."""
+        return sorted(self._foreign)
+
+    async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
+        """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
+
+        Slot 0, before the first entry, always stands. Raises Unavailable.
+        """
+        if seq == 0:
+            return True
+        if self._stood_just_now(seq, fits):
+            return True
+        asked_at = self._clock.boot()
+        seen: SlotContent | None
+        try:
+            self._ask()
+            body = await self._bucket.get(self._names.key(seq))
+            seen = SlotContent.of(body)
+        except (NotThere, Corrupt):
+            seen = None
+        if seen is None or not fits(seen.hash):
+            try:
+                seen = await self.prove(seq)
+            except NotThere:
+                return False
+            if not fits(seen.hash):
+                return False
+        self._standing = (seq, seen.hash, asked_at)
+        return True
+
+    async def take(
+        self, seq: Seq, body: bytes, fits: Callable[[bytes], bool], deadline: float
+    ) -> Outcome:
+        """Create slot *seq* with *body* if it is absent, on top of a slot before it that *fits*.
+
+        *body* must be unlike any other (see `register.commit`); nothing is tried anew after
+        *deadline*. Raises nothing of NodeError. Committed means that both slots were seen once
+        more; after Unchained ours may be there, on top of nothing, and is not to be counted.
+        """
+        before = Seq(seq - 1)
+        try:
+            if not await self.stands(before, fits):
+                return Unchained(before)
+        except (Unavailable, Corrupt) as error:
+            return Unknown(error)
+        outcome = await commit_by(
+            lambda: self.read(seq),
+            self._bucket,
+            self._names.key(seq),
+            body,
+            self._clock,
+            deadline,
+            self._jitter,
+        )
+        return await self._confirmed(seq, body, fits) if outcome == Committed() else outcome
+
+    async def _confirmed(self, seq: Seq, body: bytes, fits: Callable[[bytes], bool]) -> Outcome:
+        """See the slot just taken and the one before it: the bucket may have been put back."""
+        self._standing = None
+        async with asyncio.TaskGroup() as group:
+            below = group.create_task(_or_cause(self.stands(Seq(seq - 1), fits)))
+            ours = group.create_task(_or_cause(self._bucket.size(self._names.key(seq))))
+        for answer in (below.result(), ours.result()):
+            if isinstance(answer, NodeError):
+                return Unknown(answer)
+        if not below.result():
+            return Unchained(Seq(seq - 1))
+        if ours.result() != len(body):
+            return Unknown(self._no_answer())
+        self._standing = (seq, blake3(body).digest(), self._clock.boot())
+        self._note_entry(seq)
+        return Committed()
+
+    # -- doubt -------------------------------------------------------------------------------
+
+    async def _doubt(self, seq: Seq, seen: _Seen) -> None:
+        """See once more that no entry lies in *seq*, while the slots around show what they hold.
+
+        Sizes do not tell: entries are padded, so a store that swaps answers passes the listing.
+        """
+        honest = await self._shows_others(seq)
+        await self._clock.sleep(AGAIN_S)
+        if not honest or await self._look(seq) != seen or not await self._shows_others(seq):
+            raise self._no_answer()
+
+    async def _shows_others(self, seq: Seq) -> bool:
+        """Tell whether one of the slots before *seq*, or of those seen last, shows what it holds."""
+        below = range(max(1, seq - _CONTROLS), seq)
+        others = {*(Seq(number) for number in below), *self._entries} - {seq}
+        for other in sorted(others, reverse=True):
+            seen = await self._look(other)
+            if seen is None:
+                return True  # honest too; what was lost is another matter
+            if self._shape(other, seen) is ObjectShape.ENTRY:
+                return True
+            if other in self._foreign and self._foreign[other].hash == seen.hash:
+                return True
+        # All of a log may have been spoiled in a bucket that is honest.
+        return not others or await self._is_witnessed()
+
+    def _require_lasting(self, seq: Seq, seen: _Seen) -> None:
+        """Raise Unavailable until *seen* was all that was seen in *seq* for LASTING_S."""
+        now = self._clock.boot()
+        doubt = self._doubts.get(seq)
+        if doubt is None or doubt.hash != seen.hash:
+            doubt = self._doubts[seq] = _Doubt(seen.hash, now)
+            if len(self._doubts) > _KEPT_PROOFS:
+                del self._doubts[next(iter(self._doubts))]
+        if now - doubt.since < LASTING_S:
+            # It is the bucket that answers, so other slots may be asked meanwhile.
+            self._tell()
+            raise Unavailable(self._sentence())
+
+    def _note_entry(self, seq: Seq) -> None:
+        if self._foreign.pop(seq, None) is not None and not self._foreign:
+            self._alerts.end(f"{self._names.topic}:foreign")
+        self._entries.pop(seq, None)
+        self._entries[seq] = None
+        if len(self._entries) > _CONTROLS:
+            del self._entries[next(iter(self._entries))]
+
+    def _note_foreign(self, seq: Seq, held: SlotContent) -> None:
+        first, last, count = self._foreign_seqs or (seq, seq, 0)
+        self._foreign_seqs = (min(first, seq), max(last, seq), count + (seq not in self._foreign))
+        self._foreign[seq] = held
+        if len(self._foreign) > _KEPT_PROOFS:
+            del self._foreign[next(iter(self._foreign))]
+        self._report_foreign(*self._foreign_seqs)
+
+    def _is_amiss(self, seq: Seq, seen: _Seen | NodeError | None) -> bool:
+        """Tell whether *seen* is an answer, and shows something that is not the entry."""
+        return isinstance(seen, _Seen) and self._shape(seq, seen) is not ObjectShape.ENTRY
+
+    def _shape(self, seq: Seq, seen: _Seen) -> ObjectShape:
+        return ObjectShape.FOREIGN if seen.body is None else self._shape_of(seq, seen.body)
+
+    # -- one look ----------------------------------------------------------------------------
+
+    async def _look(self, seq: Seq) -> _Seen | None:
+        key = self._names.key(seq)
+        try:
+            body = await self._bucket.get(key)
+        except NotThere:
+            return None
+        except Oversize as over:
+            found = oversize_fingerprint(over.size, await self._start(key))
+            return _Seen(found.size, found.hash, None)
+        except Corrupt as error:
+            raise self._no_answer() from error
+        return _Seen(len(body), blake3(body).digest(), body)
+
+    async def _start(self, key: str) -> bytes:
+        try:
+            return await self._bucket.get(key, (0, START))
+        except (NotThere, Corrupt) as error:
+            raise self._no_answer() from error
+
+    async def _listed_size(self, seq: Seq) -> int | None:
+        key = self._names.key(seq)
+        after = self._names.key(Seq(seq - 1))
+        listed = await self._bucket.list(self._names.folder, after, 1)
+        return listed[0].size if listed and listed[0].key == key else None
+
+    def _stood_just_now(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
+        if self._standing is None:
+            return False
+        number, hash_, at = self._standing
+        return number == seq and fits(hash_) and self._clock.boot() - at < FRESH_S
+
+    # -- what a person hears -----------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Raise Unavailable while it is too soon to ask again."""
+        if self._clock.boot() < self._closed_until:
+            raise Unavailable(self._sentence())
+
+    def _answered(self) -> None:
+        self._closed_until = 0.0
+        self._pauses = Backoff(self._jitter, *_ASK_S)
+        self._alerts.end(self._names.topic)
+
+    def _no_answer(self) -> Unavailable:
+        self._closed_until = self._clock.boot() + self._pauses.pause()
+        self._tell()
+        return Unavailable(self._sentence())
+
+    def _tell(self) -> None:
+        self._alerts.begin(
+            self._names.topic,
+            self._sentence(),
+            "Look for the login page of a network, a proxy or a VPN; it is asked again by itself.",
+        )
+
+    def _sentence(self) -> str:
+        return (
+            "Something between here and the bucket answers in its place, or mixes its answers up: "
+            f"what came is not the {self._names.called} that was asked for."
+        )
+
+    def _report_foreign(self, first: Seq, last: Seq, count: int) -> None:
+        places = f"number {first}" if count == 1 else f"{count} numbers from {first} to {last}"
+        self._alerts.begin(
+            f"{self._names.topic}:foreign",
+            f"The bucket holds something that is no {self._names.called} in the place of {places}, "
+            "which counts as empty.",
+            "Find out who besides Lucidnode writes to this bucket.",
+            lasts_s=EVENT_S,
+        )
+
+
+async def _or_cause(answer: Awaitable[T]) -> T | Unavailable | Corrupt:
+    try:
+        return await answer
+    except (Unavailable, Corrupt) as error:
+        return error

@@ -1,0 +1,384 @@
+"""The other nodes on the LAN, as the rest of the daemon sees them.
+
+Every node dials every other it hears of, so between two there are usually two links. Over the one
+we dialled we are given access to the peer's blocks; what is said (entries, heads, counters) goes
+over either. A peer that dials us and that we did not know is dialled back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import NoReturn, Protocol
+
+from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.blocks.fetch import FetchAttempt
+from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.supervision import Tasks, supervised
+from lucidnode.node.descriptors import MAX_CONNECTIONS
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.block_client import PeerBlockClient
+from lucidnode.node.peers.body_client import BodyClient
+from lucidnode.node.peers.body_server import BlockProvider
+from lucidnode.node.peers.dialer import PeerDialer
+from lucidnode.node.peers.link import LINK_BYTES, PeerLink
+from lucidnode.node.peers.link_dialer import LinkDialer
+from lucidnode.node.peers.members import Members
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.messages import (
+    MAX_PROJECTS,
+    PROTOCOL,
+    HandshakeRequest,
+    HandshakeResponse,
+    Heads,
+    Message,
+    PeerTotals,
+    Push,
+)
+from lucidnode.node.peers.peer_table import PeerTable
+from lucidnode.node.peers.server import PeerServer
+from lucidnode.node.peers.sessions import ClientSession
+from lucidnode.node.peers.status import PeerStatus, status_of
+from lucidnode.node.peers.tls import Tls
+
+MAX_INCOMING_LINKS = 2
+"""Links that one device may have to us: the one it has, and the one that takes its place."""
+
+ROUND_INTERVAL_S = 1.0
+"""Seconds between looks at what has changed: absences, heads, counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """How this node takes part. Port 0 lets the system choose; host None listens everywhere."""
+
+    weight: int
+    control_port: int = 0
+    body_port: int = 0
+    host: str | None = None
+    connections: int = MAX_CONNECTIONS
+    """How many each port may have open."""
+    offers_bytes: int = 1024**3
+    """What one device may put into the cache here in an hour."""
+
+
+class PeerEvents(Protocol):
+    """What the daemon hears from the office. Called in the event loop; must not block or raise."""
+
+    def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
+        """Hear of a journal entry a peer says was committed. Unverified."""
+
+    def heads(
+        self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
+    ) -> None:
+        """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
+
+    def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
+        """Hear the newest item (number, hash) a peer has read of the log of members."""
+
+
+class PeerNetwork:
+    """Peers linked, asked and told. Implements `fetch.Office` and `mdns.Listener`.
+
+    *heads* and *totals* say what to tell the others of this node, whenever it has changed;
+    *jitter* returns a random number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: DeviceIdentity,
+        lan_key: bytes,
+        members: Members,
+        settings: PeerSettings,
+        traffic: Traffic,
+        events: PeerEvents,
+        alerts: Alerts,
+        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
+        totals: Callable[[], Mapping[str, int]],
+        memory: MemoryBudget,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._memory = memory
+        memory.watch(self._held_by_links)
+        self._me = identity.id
+        self._lan_key = lan_key
+        self._members = members
+        self._settings = settings
+        self._traffic = traffic
+        self._events = events
+        self._alerts = alerts
+        self._heads = heads
+        self._totals = totals
+        self._clock = clock
+        self._instance = secrets.token_bytes(16)
+        self._duplicates: set[bytes] = set()
+        self._told: tuple[Heads, PeerTotals] = (Heads({}), PeerTotals({}))
+        self._peers = PeerTable(identity.id, settings.weight)
+        self._tls = Tls(identity, members)
+        self._bodies = BodyClient(traffic)
+        self._block_client = PeerBlockClient(
+            peers=self._peers,
+            bodies=self._bodies,
+            traffic=traffic,
+            alerts=alerts,
+            clock=clock,
+        )
+        self._link_dialer = LinkDialer(
+            lan_key=lan_key, tls=self._tls, members=members, outgoing=self, hello=self._hello
+        )
+        self._dialer = PeerDialer(
+            me=identity.id,
+            dial=self._link_dialer.dial,
+            worth_dialling=self._worth_dialling,
+            clock=clock,
+            jitter=jitter,
+        )
+        self._tasks: Tasks | None = None
+        self.control_port = settings.control_port
+        self.body_port = settings.body_port
+
+    @asynccontextmanager
+    async def open(self, provider: BlockProvider) -> AsyncIterator[None]:
+        """Listen, dial, and serve the blocks of *provider* while the context lasts.
+
+        Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
+        """
+        settings = self._settings
+        with PeerServer(settings.host, settings.control_port, settings.body_port) as server:
+            self.control_port, self.body_port = server.control_port, server.body_port
+            serving = partial(
+                server.serve,
+                tls=self._tls,
+                lan_key=self._lan_key,
+                members=self._members,
+                provider=provider,
+                traffic=self._traffic,
+                wanted=lambda block: self._me in self._peers.owners(block),
+                incoming=self,
+                instance=self._instance,
+                weight=settings.weight,
+                most=settings.connections,
+                offers_bytes=settings.offers_bytes,
+                memory=self._memory,
+            )
+            async with (
+                self._bodies,
+                self._link_dialer,
+                supervised(self._alerts, self._clock) as work,
+            ):
+                self._tasks = work
+                self._block_client.begin(work)
+                self._dialer.begin(work)
+                work.keep("answering peers", partial(serving, tasks=work))
+                work.keep("telling peers the news", self._run_rounds)
+                try:
+                    yield
+                finally:
+                    self._tasks = None
+
+    # -- who is there (mdns.Listener, and the daemon) ----------------------------------------
+
+    def found(self, instance: str, candidate: Candidate) -> None:
+        """Dial *candidate* from now on."""
+        self._dialer.add(f"mdns:{instance}", candidate)
+
+    def gone(self, instance: str) -> None:
+        """Dial there no more; a link that is up stays up, whoever says otherwise."""
+        self._dialer.drop(f"mdns:{instance}")
+
+    def add_peer(self, candidate: Candidate) -> None:
+        """Dial a place that a person named, for as long as the daemon runs."""
+        self._dialer.add(f"given:{candidate.hosts[0]}:{candidate.port}", candidate)
+
+    def roster_changed(self) -> None:
+        """Go by the roster as it is now: links to devices that are no longer in it are closed."""
+        self._tls.refresh()
+        members = self._members.devices()
+        for peer in self._peers:
+            if peer.device not in members:
+                self._peers.forget(peer.device)
+                for link in filter(None, (peer.outgoing, *peer.incoming)):
+                    self._start(link.close())
+
+    def shares(self) -> dict[str, float]:
+        """Return which fraction of all blocks each device owns, this one included."""
+        return self._peers.shares()
+
+    def facts(self) -> list[PeerStatus]:
+        """Return what there is to say of each peer."""
+        shares = self._peers.shares()
+        return [status_of(n, shares.get(n.device, 0.0)) for n in self._peers]
+
+    # -- blocks (fetch.Office) ---------------------------------------------------------------
+
+    def owns(self, block: BlockId) -> bool:
+        """Return whether this node reads *block* through for the office."""
+        return self._peers.owns(block)
+
+    def route(self, block: BlockId) -> Sequence[FetchAttempt]:
+        """Return whom to ask for *block* before the bucket, best first."""
+        return self._peers.route(block)
+
+    def holders(self) -> Sequence[DeviceId]:
+        """Return every peer that can be asked now."""
+        return self._peers.holders()
+
+    async def ask(
+        self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
+    ) -> bytes | None:
+        """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
+        return await self._block_client.ask(device, project, block, through=through)
+
+    def lost_hedge(self, device: DeviceId) -> None:
+        """Hear that *device* was much slower than another source."""
+        self._block_client.lost_hedge(device)
+
+    async def offer(self, project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
+        """Hand a copy of *block* to its owners in the office. Bounded in time; never raises."""
+        await self._block_client.offer(project, block, ciphertext)
+
+    # -- what is said ------------------------------------------------------------------------
+
+    def push(self, project: ProjectId, seq: Seq) -> None:
+        """Tell everyone of an entry that was just committed."""
+        self._tell_all(Push(project, seq))
+
+    def heard(self, link: PeerLink, message: Message) -> None:
+        """Pass on what a peer says."""
+        match message:
+            case Push():
+                self._events.pushed(link.device, ProjectId(message.project), Seq(message.seq))
+            case Heads():
+                heads = {
+                    ProjectId(project): sorted((Seq(seq), hash_) for seq, hash_ in claimed)
+                    for project, claimed in message.heads.items()
+                }
+                self._events.heads(link.device, heads)
+                if message.roster is not None:
+                    seq, hash_ = message.roster
+                    self._events.roster_head(link.device, Seq(seq), hash_)
+            case PeerTotals():
+                if (peer := self._peers.get(link.device)) is not None:
+                    peer.totals = peer.claimed.plausible(message.totals, self._clock.boot())
+            case HandshakeRequest() | HandshakeResponse():
+                raise Malformed("introduced itself twice")
+
+    def _tell_all(self, message: Message) -> None:
+        for peer in self._peers:
+            if peer.link is not None:
+                peer.link.send(message)
+
+    def _introduce(self, link: PeerLink) -> None:
+        for message in self._told:
+            link.send(message)
+
+    # -- links coming and going --------------------------------------------------------------
+
+    def reached(self, link: PeerLink, welcome: HandshakeResponse) -> bool:
+        """Take a link we dialled; see `dialler.Outgoing`."""
+        if self._is_myself(link):
+            return False
+        known = self._peers.met(link.device).outgoing
+        if known is not None:
+            if known.instance == link.instance:
+                return False
+            self._start(known.close())  # of a daemon that has restarted since
+        self._peers.reached(link, ClientSession(link.host, welcome), welcome.weight)
+        self._introduce(link)
+        return True
+
+    def lost(self, link: PeerLink) -> None:
+        """Note that a link we dialled has ended."""
+        self._peers.lost(link, self._clock.boot())
+
+    def arrived(self, link: PeerLink, hello: HandshakeRequest) -> bool:
+        """Take a link that a peer dialled; see `control_server.Incoming`."""
+        if self._is_myself(link):
+            return False
+        incoming = self._peers.met(link.device).incoming
+        incoming.append(link)
+        if len(incoming) > MAX_INCOMING_LINKS:
+            # A daemon that starts again may leave one behind; more is nobody's need.
+            self._start(incoming[0].close())
+        self._dialer.add(
+            f"back:{link.device}", Candidate((link.host,), hello.control_port, link.device)
+        )
+        self._introduce(link)
+        return True
+
+    def left(self, link: PeerLink) -> None:
+        """Note that a link a peer dialled has ended."""
+        peer = self._peers.get(link.device)
+        if peer is not None and link in peer.incoming:
+            peer.incoming.remove(link)
+        if peer is None or not peer.incoming:
+            self._dialer.drop(f"back:{link.device}")
+
+    def _held_by_links(self) -> int:
+        """Return what links may hold here but for what counts with their connections."""
+        dialled = sum(LINK_BYTES for n in self._peers if n.outgoing is not None)
+        links = [link for n in self._peers for link in (n.outgoing, *n.incoming)]
+        return dialled + sum(link.waiting for link in links if link is not None)
+
+    def _hello(self) -> HandshakeRequest:
+        return HandshakeRequest(PROTOCOL, self._instance, self.control_port, self._settings.weight)
+
+    def _is_myself(self, link: PeerLink) -> bool:
+        if link.device != self._me:
+            return False
+        if link.instance != self._instance and link.instance not in self._duplicates:
+            self._duplicates.add(link.instance)
+            self._alerts.begin(
+                "identity",
+                f"Another daemon, at {link.host}, uses this workstation's device key.",
+                "A home directory was copied: join the copy anew.",
+                lasts_s=EVENT_S,
+            )
+        return True
+
+    def _worth_dialling(self, expected: DeviceId | None) -> bool:
+        if expected is None:
+            return True
+        peer = self._peers.get(expected)
+        linked = peer is not None and peer.outgoing is not None
+        return not linked and expected in self._members.devices()
+
+    # -- what goes on all the time -----------------------------------------------------------
+
+    async def _run_rounds(self) -> NoReturn:
+        while True:
+            await self._clock.sleep(ROUND_INTERVAL_S)
+            self._peers.tidy(self._clock.boot())
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Tell everyone our heads and counters if they have changed since the last round."""
+        heads, totals = (
+            Heads(
+                {str(p): list(c) for p, c in islice(self._heads().items(), MAX_PROJECTS)},
+                self._members.log_head(),
+            ),
+            PeerTotals(dict(self._totals())),
+        )
+        told_heads, told_totals = self._told
+        self._told = (heads, totals)
+        if heads != told_heads:
+            self._tell_all(heads)
+        if totals != told_totals:
+            self._tell_all(totals)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            work.close()  # on the way out everything is closed anyway
+        else:
+            _ = self._tasks.create_task(work)

@@ -1,0 +1,284 @@
+"""The facts behind the dashboard and the command line's tables, as plain JSON values.
+
+One shape for every reader: `lucidnode status --json` and the page show the same numbers because
+they come from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any, Protocol
+
+import msgspec
+
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.savings import NodeTotals, savings
+
+
+class PeerStatusSource(Protocol):
+    """The LAN, as the dashboard needs it."""
+
+    def facts(self) -> list[PeerStatus]: ...
+    def shares(self) -> dict[str, float]: ...
+
+
+class CacheStatusSource(Protocol):
+    """The block cache, as the dashboard needs it."""
+
+    def facts(self) -> CacheFigures: ...
+
+
+class CacheFigures(Protocol):
+    """Figures of the block cache; sizes in bytes."""
+
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+
+
+class UploadStatusSource(Protocol):
+    """What still has to reach the bucket."""
+
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def oldest_seconds(self) -> float: ...
+    @property
+    def bytes_per_second(self) -> float: ...
+
+
+_Answered = tuple[Mount, wire.StatusReply | None]
+"""A mount and what it said of itself, None if it said nothing."""
+
+
+class StatusSnapshot:
+    """Reads the daemon's parts at the moment of asking."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        bucket: str,
+        price_per_gb: float,
+        moved: Callable[[], NodeTotals],
+        mounts: MountTable,
+        office: PeerStatusSource,
+        cache: CacheStatusSource,
+        pending_uploads: Callable[[], UploadStatusSource],
+        addresses: Callable[[], dict[str, str]],
+        alerts: Alerts,
+        now: Callable[[], float],
+    ) -> None:
+        """Take the parts to read, and *now*, which gives seconds that never jump."""
+        self._device = device
+        self._bucket = bucket
+        self._price = price_per_gb
+        self._moved = moved
+        self._mounts = mounts
+        self._office = office
+        self._cache = cache
+        self._pending_uploads = pending_uploads
+        self._addresses = addresses
+        self._alerts = alerts
+        self._now = now
+
+    def totals(self) -> NodeTotals:
+        """Return what this node moved, its mounts' reads included."""
+        reads = self._mounts.totals()
+        moved = self._moved()
+        return msgspec.structs.replace(
+            moved,
+            read_memory=reads.read_memory,
+            read_cache=reads.read_cache,
+            read_peer=reads.read_peer,
+            read_bucket=reads.read_bucket,
+            read_unsent=reads.read_unsent,
+            written=reads.written,
+            # What was read ahead and never used was moved for nothing as well.
+            wasted=moved.wasted + max(0, reads.prefetched - reads.prefetched_used),
+        )
+
+    async def status(self) -> dict[str, Any]:
+        """Return what runs here and how it is."""
+        return self._status(await self._answers())
+
+    def _status(self, answers: list[_Answered]) -> dict[str, Any]:
+        uploads = self._pending_uploads()
+        return {
+            "device": self._device,
+            "bucket": self._bucket,
+            "addresses": self._addresses(),
+            "mounts": [_mount(mount) for mount, _ in answers],
+            "uploads": {
+                "blocks": uploads.blocks,
+                "bytes": uploads.bytes,
+                "oldest_seconds": round(uploads.oldest_seconds, 1),
+                "bytes_per_second": round(uploads.bytes_per_second),
+                "seconds_left": _seconds_left(uploads),
+            },
+            "on_their_way": [
+                {"mountpoint": mount.hello.mountpoint, **msgspec.structs.asdict(file)}
+                for mount, answer in answers
+                if answer is not None
+                for file in answer.on_their_way
+            ],
+            "peers": sum(peer.state == "linked" for peer in self._office.facts()),
+            "alerts": [_alert(alert) for alert in self._alerts.current()]
+            + [alert for mount, answer in answers for alert in _alerts_of(mount, answer)],
+        }
+
+    async def _answers(self) -> list[_Answered]:
+        """Ask all mounts at once; each stays with its own answer."""
+        mounts = list(self._mounts)
+        async with asyncio.TaskGroup() as asking:
+            tasks = [asking.create_task(mount.describe()) for mount in mounts]
+        return [(mount, task.result()) for mount, task in zip(mounts, tasks, strict=True)]
+
+    async def peers(self) -> dict[str, Any]:
+        """Return the office: this node's share of it and every other node."""
+        return {
+            "device": self._device,
+            "share": self._office.shares().get(self._device, 1.0),
+            "peers": [msgspec.to_builtins(peer) for peer in self._office.facts()],
+        }
+
+    async def savings(self) -> dict[str, Any]:
+        """Return the figures of this node and, as far as peers tell theirs, of the office."""
+        here = self.totals()
+        office = here
+        for peer in self._office.facts():
+            office += _said(peer)
+        return {
+            "price_per_gb": self._price,
+            "here": {**_builtins(here), **_builtins(savings(here, self._price))},
+            "office": {**_builtins(office), **_builtins(savings(office, self._price))},
+        }
+
+    async def cache(self) -> dict[str, Any]:
+        """Return how full the block cache is."""
+        facts = self._cache.facts()
+        return {
+            "bytes": facts.bytes,
+            "blocks": facts.blocks,
+            "limit": facts.limit,
+            "disk_free": facts.free,
+        }
+
+    async def stats(self) -> dict[str, Any]:
+        """Return what only grows while the daemon runs, and what waits: for who looks twice.
+
+        By operation, of requests that programs sent to the mounts: their number, how many failed, how
+        long they took in sum, and how many took no longer than each of `buckets_s`.
+        """
+        uploads = self._pending_uploads()
+        return {
+            "at": self._now(),
+            **_builtins(self.totals()),
+            "waiting": uploads.bytes,
+            "buckets_s": list(wire.REQUEST_BUCKETS_S),
+            "operations": {
+                operation: {
+                    "requests": sum(times.counts),
+                    "failed": times.failed,
+                    "seconds": times.seconds,
+                    "within": list(accumulate(times.counts))[:-1],
+                }
+                for operation, times in self._mounts.totals().requests.items()
+            },
+        }
+
+    async def conflicts(self) -> dict[str, Any]:
+        """Return the conflict copies in each mount that answers."""
+        answers = await self._answers()
+        return {
+            "mounts": [
+                {
+                    "project": answer.facts.get("project", ""),
+                    "mountpoint": mount.hello.mountpoint,
+                    "conflicts": answer.facts.get("conflicts", []),
+                }
+                for mount, answer in answers
+                if answer is not None
+            ]
+        }
+
+    async def page(self) -> dict[str, Any]:
+        """Return everything the dashboard shows, projects in plain words included."""
+        answers = await self._answers()
+        status = self._status(answers)
+        for shown, (_, answer) in zip(status["mounts"], answers, strict=True):
+            shown["words"] = {} if answer is None else answer.facts
+        return {
+            **status,
+            "savings": await self.savings(),
+            "office": await self.peers(),
+            "cache": await self.cache(),
+        }
+
+
+def _seconds_left(uploads: UploadStatusSource) -> float | None:
+    """Return how long the uploads take at the present rate; None if nothing moves."""
+    if not uploads.bytes:
+        return 0.0
+    return round(uploads.bytes / uploads.bytes_per_second, 1) if uploads.bytes_per_second else None
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    stats: wire.MountStats = mount.stats
+    return {
+        "project": mount.project,
+        "mountpoint": mount.hello.mountpoint,
+        "pid": mount.hello.pid,
+        "durability": mount.hello.durability,
+        "kernel_channel": mount.hello.kernel_channel,
+        "head": stats.head,
+        "pending": stats.pending,
+        "conflicts": stats.conflicts,
+    }
+
+
+def _alerts_of(mount: Mount, answer: wire.StatusReply | None) -> list[dict[str, Any]]:
+    where = mount.hello.mountpoint
+    if answer is not None:
+        return [_alert(alert, where) for alert in answer.alerts]
+    silent = Alert(
+        topic="mount-silent",
+        cause=f"The drive at {where} does not answer.",
+        remedy="It may be busy; if it stays so, unmount it and mount it again.",
+        since_ns=0,
+        count=1,
+    )
+    return [{**_alert(silent, where), "since": None}]
+
+
+def _alert(alert: Alert, mountpoint: str | None = None) -> dict[str, Any]:
+    """Return *alert* as JSON: *since* in seconds since 1970, *mountpoint* if it is a mount's."""
+    return {
+        "topic": alert.topic,
+        "cause": alert.cause,
+        "remedy": alert.remedy,
+        "since": alert.since_ns / 1e9,
+        "count": alert.count,
+        "mountpoint": mountpoint,
+    }
+
+
+def _said(peer: PeerStatus) -> NodeTotals:
+    """Return what *peer* says it moved; a peer of another version may count other things."""
+    return NodeTotals(**{name: peer.totals.get(name, 0) for name in NodeTotals.__struct_fields__})
+
+
+def _builtins(facts: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(facts)

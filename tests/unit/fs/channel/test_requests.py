@@ -1,0 +1,60 @@
+"""The parser of what the channel hands over: whole messages, and torn ones."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lucidnode.fs.channel.requests import KernelRequest, Opcode, RequestRefused, written_reply
+
+_HEADER = struct.Struct("=IIQQIIIHH")
+
+
+def message(opcode: int, body: bytes, *, length: int | None = None) -> bytes:
+    size = _HEADER.size + len(body) if length is None else length
+    return _HEADER.pack(size, opcode, 11, 7, 0, 0, 0, 0, 0) + body
+
+
+def write_of(data: bytes, claimed: int) -> bytes:
+    return message(Opcode.WRITE, struct.pack("=QQIIQII", 3, 4096, claimed, 0, 0, 0, 0) + data)
+
+
+def test_a_read_names_handle_place_and_size() -> None:
+    body = struct.pack("=QQIIQII", 3, 4096, 8192, 0, 0, 0, 0)
+    request = KernelRequest(message(Opcode.READ, body))
+    assert (request.opcode, request.unique, request.ino) == (Opcode.READ, 11, 7)
+    assert request.read_range() == (3, 4096, 8192)
+
+
+def test_a_write_carries_as_many_bytes_as_it_says() -> None:
+    handle, offset, data = KernelRequest(write_of(b"bytes", 5)).written()
+    assert (handle, offset, bytes(data)) == (3, 4096, b"bytes")
+    assert written_reply(5) == struct.pack("=II", 5, 0)
+    for claimed in (4, 6):
+        with pytest.raises(RequestRefused) as refused:
+            KernelRequest(write_of(b"bytes", claimed)).written()
+        assert refused.value.errno == errno.EINVAL
+
+
+def test_what_is_forgotten_is_listed() -> None:
+    body = struct.pack("=IIQQQQ", 2, 0, 5, 1, 6, 2)
+    assert KernelRequest(message(Opcode.BATCH_FORGET, body)).forgotten() == [(5, 1), (6, 2)]
+    with pytest.raises(RequestRefused):
+        KernelRequest(message(Opcode.BATCH_FORGET, body[:-1])).forgotten()
+    with pytest.raises(RequestRefused):
+        KernelRequest(message(Opcode.BATCH_FORGET, struct.pack("=II", 2**32 - 1, 0))).forgotten()
+
+
+@given(st.binary(max_size=200), st.sampled_from(Opcode))
+def test_any_bytes_are_parsed_or_refused(body: bytes, opcode: Opcode) -> None:
+    for torn in (body, message(opcode, body), message(opcode, body, length=39)):
+        with contextlib.suppress(RequestRefused):
+            request = KernelRequest(torn)
+            for parse in (request.read_range, request.written, request.forgotten):
+                with contextlib.suppress(RequestRefused):
+                    parse()

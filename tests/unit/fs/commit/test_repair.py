@@ -1,0 +1,334 @@
+"""A workstation gets off a lost history: what was lost is put back, or what it has is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from committer_fixture import KEYS, PROJECT, Bucket, Daemon, Desk, VirtualClock
+
+from lucidnode.fs.commit import repair
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.replica.intents import NewExtent, Write
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.wire import CommitReply
+
+
+class KeepingDaemon(Daemon):
+    """A daemon that has kept what its desk has seen."""
+
+    def __init__(self, bucket: Bucket, seed: bytes) -> None:
+        super().__init__(bucket, seed)
+        self.seen: dict[int, bytes] = {}
+        self.forgot = 0
+
+    async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
+        return self.seen.get(seq)
+
+    async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
+        body = self.seen[seq]
+        if not self.is_chained(seq, body):
+            return CommitReply("unchained", b"")
+        there = self.bucket.entries.setdefault(seq, body)
+        return CommitReply("committed" if there == body else "lost", there)
+
+    async def forget(self, project: ProjectId) -> None:
+        self.forgot += 1
+
+
+class Access:
+    """One desk's access to the project."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.workstation = desk.node.name
+
+    @property
+    def device(self) -> DeviceId:
+        return self._desk.daemon.device
+
+    def keys(self) -> ProjectKeys:
+        return KEYS
+
+    def writer_key(self, device: DeviceId) -> bytes | None:
+        return self._desk.devices.get(device)
+
+    async def refresh(self) -> None:
+        await self._desk.refresh_roster()
+
+
+class Office:
+    def __init__(self, path: Path) -> None:
+        self.clock = VirtualClock()
+        self.bucket = Bucket()
+        self.desks = [Desk(path, name, self.bucket, self.clock) for name in ("a", "b")]
+        self.a, self.b = self.desks
+        for desk in self.desks:
+            desk.daemon = KeepingDaemon(self.bucket, desk.daemon.seed)
+            desk.committer = desk._committer()
+            desk.node.blocks = self.a.node.blocks
+            for other in self.desks:
+                desk.devices[other.daemon.device] = other.daemon.public
+
+    async def settle(self, *desks: Desk) -> None:
+        """Have *desks* commit and see everything, and their daemons keep it."""
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(desk.committer.run()) for desk in desks]
+            await self.clock.until(lambda: all(desk.caught_up() for desk in desks))
+            for loop in loops:
+                loop.cancel()
+        for desk in desks:
+            self.daemon(desk).seen |= self.bucket.entries
+
+    def daemon(self, desk: Desk) -> KeepingDaemon:
+        assert isinstance(desk.daemon, KeepingDaemon)
+        return desk.daemon
+
+    async def commit(self, desk: Desk, *names: bytes) -> None:
+        """Have *desk* make and commit these files, an entry each."""
+        for name in names:
+            desk.node.write(desk.node.create(name), b"content of " + name)
+            await self.settle(desk)
+
+    def lose(self, *numbers: int) -> None:
+        for seq in numbers:
+            del self.bucket.entries[seq]
+
+    async def examined(self, desk: Desk) -> repair.Findings:
+        return await repair.examine(self.daemon(desk), Access(desk), desk.node.replica.head())
+
+    async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
+        node = desk.node
+        return await repair.examine_verdicts(
+            self.daemon(desk), Access(desk), node.path.parent, node.replica.head(), self.clock
+        )
+
+    async def start_again(self, desk: Desk, lost: tuple[Seq, ...] = ()) -> list[str]:
+        """Have *desk* start again, in a directory as a home has it."""
+        node = desk.node
+        directory = node.path.parent / f"home of {node.name}"
+        directory.mkdir(exist_ok=True)
+        node.replica.close()
+        place = directory / repair.REPLICA_FILE
+        shutil.move(node.path, place)
+        node.path = place
+        try:
+            return await repair.start_again(
+                self.daemon(desk), Access(desk), directory, node._open(), lost, self.clock
+            )
+        finally:
+            desk.node.replica = (
+                Replica.open(place, KEYS.replica, node.name)
+                if (directory / repair.LOST_FILE).exists()
+                else node._open()
+            )
+            desk.committer = desk._committer()
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    office = Office(tmp_path)
+    yield office
+    for desk in office.desks:
+        desk.node.check()
+        desk.node.close()
+
+
+async def test_a_history_that_stands_needs_no_repair(office: Office) -> None:
+    assert (await office.examined(office.a)).stands
+    await office.commit(office.a, b"one")
+    findings = await office.examined(office.a)
+    assert (findings.stands, findings.head) == (True, 1)
+
+
+async def test_what_is_kept_of_a_history_that_stands_is_not_forgotten(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two")
+    daemon, head = office.daemon(office.a), office.a.node.replica.head()
+    assert not await repair.has_leftovers(daemon, PROJECT, head)
+    daemon.seen[3] = daemon.seen[2]  # of a history that was left by a repair
+    assert await repair.has_leftovers(daemon, PROJECT, head)
+    del daemon.seen[3]
+    daemon.seen[2] = daemon.seen[1]
+    assert await repair.has_leftovers(daemon, PROJECT, head)
+
+
+async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three", b"four")
+    before = dict(office.bucket.entries)
+    office.lose(3, 4)
+    findings = await office.examined(office.a)
+    assert findings == repair.Findings(Seq(4), False, Seq(2), (Seq(3), Seq(4)), True)
+    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    assert office.bucket.entries == before
+    assert (await office.examined(office.a)).stands
+    await office.settle(office.a, office.b)
+    assert office.b.node.rows() == office.a.node.rows()
+
+
+async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three", b"four", b"five")
+    before = dict(office.bucket.entries)
+    office.lose(2, 3)
+    findings = await office.examined(office.a)
+    assert findings == repair.Findings(
+        Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True, absent=True
+    )
+    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    assert office.bucket.entries == before
+    assert (await office.examined(office.a)).stands
+
+
+async def test_entries_that_were_spoiled_below_a_head_that_stands_are_found(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three", b"four", b"five")
+    for number in (2, 4):
+        body = office.bucket.entries[number]
+        office.bucket.entries[number] = body[:-1] + bytes([body[-1] ^ 1])
+    assert await office.examined(office.a) == repair.Findings(
+        Seq(5), False, Seq(1), (Seq(2), Seq(4)), can_put_back=True, gap=True
+    )
+
+
+async def test_putting_back_can_be_broken_off_and_done_again(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three")
+    before = dict(office.bucket.entries)
+    office.lose(1, 2, 3)
+    findings = await office.examined(office.a)
+    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost[:1])
+    findings = await office.examined(office.a)
+    assert findings.lost == (2, 3)
+    for _ in range(2):
+        await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    assert office.bucket.entries == before
+
+
+async def test_nothing_is_put_back_once_others_have_gone_on(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two", b"three")
+    office.lose(2, 3)
+    await office.commit(office.b, b"theirs")
+    findings = await office.examined(office.a)
+    assert (findings.common, findings.lost, findings.can_put_back) == (1, (2, 3), False)
+    with pytest.raises(Refused, match="others have gone on"):
+        await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+
+
+async def test_what_is_not_kept_cannot_be_put_back(office: Office) -> None:
+    await office.commit(office.a, b"one", b"two")
+    office.lose(1, 2)
+    del office.daemon(office.a).seen[1]
+    findings = await office.examined(office.a)
+    assert (findings.stands, findings.lost, findings.can_put_back) == (False, (2,), False)
+
+
+def pack_without_staging(desk: Desk) -> None:
+    """Put what has no block yet into one that is sealed nowhere, as a crash leaves it."""
+    node = desk.node
+    tails = node.replica.tails()
+    block = node.blocks.seal(b"".join(tail.data for tail in tails))
+    del node.blocks._held[block.id]
+    starts = [sum(len(tail.data) for tail in tails[:number]) for number in range(len(tails))]
+    writes = [
+        Write(tail.ino, [NewExtent(tail.offset, len(tail.data), block.id, start)], [block], 0)
+        for tail, start in zip(tails, starts, strict=True)
+    ]
+    node.replica.packed(
+        block, [(tail.row, start) for tail, start in zip(tails, starts, strict=True)], writes
+    )
+
+
+async def test_who_starts_again_keeps_what_others_never_got(office: Office) -> None:
+    """Sent and lost, never sent, a tail, a link, a directory, and a name that others took."""
+    a, b = office.a, office.b
+    await office.commit(a, b"old")
+    await office.settle(b)
+    await office.commit(a, b"lost", b"taken.txt")
+    office.lose(2, 3)
+    b.node.write(b.node.create(b"taken.txt"), b"of b")
+    await office.settle(b)
+    directory = a.node.mkdir(b"shots")
+    tail = a.node.create(b"tail", directory)
+    a.node.replica.put_tail(tail, 0, b"a few bytes", 0)
+    a.node.set_xattr(tail, b"user.note", b"mine")
+    packed = a.node.create(b"packed", directory)
+    a.node.replica.put_tail(packed, 0, b"packed bytes", 0)
+    a.node.truncate(packed, 4096)
+    pack_without_staging(a)
+    a.node.unlink(b"old")
+    findings = await office.examined(a)
+    carried = await office.start_again(a, findings.lost)
+    assert sorted(carried)[:3] == ["lost", "shots", "shots/packed"]
+    assert len(carried) == 5
+    assert office.daemon(a).forgot == 1
+    await office.settle(a, b)
+    assert a.node.rows() == b.node.rows()
+    tree = {path.decode().lstrip("/"): content for path, content in a.node.tree().items()}
+    copy = next(path for path in tree if "conflict" in path)
+    assert copy.startswith("taken (conflict, a, ")
+    assert copy.endswith(".txt")
+    assert tree == {
+        "old": b"content of old",  # a deletion that was never sent is not carried over
+        "lost": b"content of lost",
+        "taken.txt": b"of b",
+        copy: b"content of taken.txt",
+        "shots": "directory",
+        "shots/tail": b"a few bytes",
+        "shots/packed": b"packed bytes".ljust(4096, b"\0"),
+    }
+    assert (await office.examined(a)).stands
+
+
+async def test_a_repair_that_fails_leaves_everything_as_it_was(office: Office) -> None:
+    await office.commit(office.a, b"one")
+    office.lose(1)
+    office.a.node.write(office.a.node.create(b"unsent"), b"mine")
+    rows, pending = office.a.node.rows(), office.a.node.replica.pending()
+    office.a.daemon.reachable = False
+    with pytest.raises(Unavailable):
+        await office.start_again(office.a)
+    assert office.a.node.rows() == rows
+    assert office.a.node.replica.pending() == pending
+
+
+async def test_what_a_broken_off_repair_left_is_swept_away(office: Office) -> None:
+    await office.commit(office.a, b"one")
+    office.lose(1)
+    directory = office.a.node.path.parent / "home of a"
+    directory.mkdir()
+    for suffix in ("", "-wal", "-shm"):
+        (directory / f"replica.new.db{suffix}").write_bytes(b"half of something")
+    assert await office.start_again(office.a, (Seq(1),)) == ["one"]
+    await office.settle(office.a, office.b)
+    assert office.b.node.content(b"one") == b"content of one"
+
+
+async def test_who_judged_an_entry_otherwise_finds_it_and_starts_again_with_all_of_its_own(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    """Two did not know the same devices: each goes on, and counts the other's entries as empty."""
+    expected_warnings += ["counts as empty", "another history"]
+    a, b = office.a, office.b
+    await office.commit(a, b"old")
+    known = a.devices.pop(b.daemon.device)
+    await office.settle(b)
+    await office.commit(b, b"of b")
+    await office.settle(a)
+    await office.commit(a, b"of a")
+    await office.settle(b)
+    assert a.node.names() == [b"of a", b"old"]
+    assert b.node.names() == [b"of b", b"old"]
+    assert (await office.examined(a)).stands
+    assert await office.verdicts(a) is None, "b is not of the studio as far as a knows"
+    a.devices[b.daemon.device] = known
+    assert await office.verdicts(b) is None, "b judged as everybody does"
+    found = await office.verdicts(a)
+    assert found == repair.OtherVerdicts((Seq(3),))
+    assert not (a.node.path.parent / "replica.new.db").exists()
+    assert await office.start_again(a, found.unheard) == ["of a"]
+    await office.settle(a, b)
+    assert a.node.rows() == b.node.rows()
+    assert a.node.names() == [b"of a", b"of b", b"old"]
+    assert await office.verdicts(a) is None

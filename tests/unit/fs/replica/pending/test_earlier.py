@@ -1,0 +1,275 @@
+"""A content that no single entry can carry is seen as a whole all the same: the old one, or the new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from replica_fixture import Node
+from slow_pair import Pair
+
+from lucidnode.fs.replica.inode import ROOT, InodeNo, is_partial
+from lucidnode.fs.replica.intents import Link, NewExtent, Rename, SetAttributes, Write
+from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
+
+BLOCKS = 2000
+"""Blocks of a content that takes three entries."""
+
+MORE_BLOCKS = 3000
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    yield pair
+    pair.a.close()
+    pair.b.close()
+
+
+def _content(what: str, blocks: int = BLOCKS) -> bytes:
+    return b"".join(b"%s %8d" % (what.encode(), number) for number in range(blocks))
+
+
+def _write(node: Node, ino: InodeNo, what: str, blocks: int = BLOCKS) -> None:
+    """Write a content in which every 12 bytes are a block of their own."""
+    data = _content(what, blocks)
+    pieces = [data[at : at + 12] for at in range(0, len(data), 12)]
+    names = [node.blocks.seal(piece) for piece in pieces]
+    extents = [NewExtent(12 * at, 12, block.id, 0) for at, block in enumerate(names)]
+    node.replica.apply(Write(ino, extents, names, node.time()))
+
+
+def _everything_arrives(pair: Pair) -> None:
+    pair.uplink.here |= set(pair.a.replica.blocks_waited_for())
+
+
+def _shared(pair: Pair, blocks: int = 10) -> InodeNo:
+    ino = pair.a.create(b"film")
+    _write(pair.a, ino, "old", blocks)
+    pair.agree()
+    return ino
+
+
+def _save(pair: Pair, ino: InodeNo) -> None:
+    """Save another content over *ino*, as a program that empties it first."""
+    pair.a.truncate(ino, 0)
+    _write(pair.a, ino, "new")
+    _everything_arrives(pair)
+
+
+def test_a_new_file_is_empty_until_its_last_block_is_there(pair: Pair) -> None:
+    ino = pair.a.create(b"film")
+    _write(pair.a, ino, "new", MORE_BLOCKS)
+    _everything_arrives(pair)
+    entries = 0
+    while pair.commit():
+        entries += 1
+        whole = not pair.a.replica.has_work()
+        assert pair.b.content(b"film") == (_content("new", MORE_BLOCKS) if whole else b"")
+        found = pair.b.found(b"film")
+        assert pair.b.replica.stored_bytes(found) == (12 * MORE_BLOCKS if whole else 0)
+        [(_, listed)] = pair.b.replica.list_names(ROOT)
+        assert listed == pair.b.replica.attributes(ino) == found
+    assert entries > 2 * MORE_BLOCKS / MAX_ROWS
+    pair.agree()
+
+
+def test_a_file_written_anew_is_seen_old_or_new(pair: Pair) -> None:
+    ino = _shared(pair, blocks=BLOCKS)
+    before = pair.b.found(b"film")
+    as_before = before.size, before.mtime_ns, before.version
+    _save(pair, ino)
+    seen = []
+    while pair.commit():
+        seen.append(pair.b.content(b"film"))
+        if pair.a.replica.has_work():
+            found = pair.b.found(b"film")
+            assert (found.size, found.mtime_ns, found.version) == as_before
+            assert pair.b.replica.stored_bytes(before) == 12 * BLOCKS
+    assert set(seen[:-1]) == {_content("old")}
+    assert seen[-1] == _content("new")
+    assert not is_partial(pair.b.found(b"film").version)
+    pair.agree()
+
+
+def test_what_is_written_in_the_middle_of_a_large_file_comes_at_once(pair: Pair) -> None:
+    ino = _shared(pair, blocks=BLOCKS + 100)
+    _write(pair.a, ino, "new")
+    _everything_arrives(pair)
+    rest = _content("old", BLOCKS + 100)[12 * BLOCKS :]
+    seen = []
+    while pair.commit():
+        seen.append(pair.b.content(b"film"))
+    assert set(seen[:-1]) == {_content("old", BLOCKS + 100)}
+    assert seen[-1] == _content("new") + rest
+
+
+def test_a_mount_that_ends_in_between_goes_on_to_show_the_old_content(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    assert pair.commit()
+    pair.b.crash()
+    assert pair.b.content(b"film") == _content("old", 10)
+    assert pair.commit()
+    assert pair.b.content(b"film") == _content("old", 10)
+    pair.commit_all()
+    assert pair.b.content(b"film") == _content("new")
+
+
+def test_a_writer_that_crashes_in_between_goes_on(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    assert pair.commit()
+    pair.a.crash()
+    assert pair.a.content(b"film") == _content("new")
+    assert pair.b.content(b"film") == _content("old", 10)
+    pair.agree()
+    assert pair.b.content(b"film") == _content("new")
+
+
+def test_what_others_commit_in_between_parts_nothing(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    number = 0
+    while pair.commit():
+        number += 1
+        pair.b.write(pair.b.create(b"note %d" % number), b"text")
+        pair.b.replica.apply(SetAttributes(ino, pair.b.time(), mode=0o600 + number))
+        assert pair.journal.commit(pair.b) is None
+        batch = pair.a.replica.next_batch(pair.uplink)
+        if batch is not None:
+            pair.a.replica.set_in_flight(batch, batch.changeset)
+        pair.journal.pull(pair.a)
+        if pair.a.replica.has_work():
+            assert pair.b.content(b"film") == _content("old", 10)
+    pair.agree()
+    assert pair.b.content(b"film") == _content("new")
+    assert pair.b.found(b"film").mode == 0o600 + number > 0o601
+
+
+def test_later_changes_do_not_hold_the_content_back(pair: Pair) -> None:
+    """A recorder that goes on while its first hour is committed."""
+    ino = pair.a.create(b"film")
+    _write(pair.a, ino, "new")
+    _everything_arrives(pair)
+    assert pair.commit()
+    pair.a.write(ino, b"later", 12 * BLOCKS)
+    pair.uplink.busy.add(ino)
+    pair.commit_all()
+    assert pair.b.content(b"film") == _content("new")
+    pair.agree()
+
+
+def test_a_save_by_rename_replaces_the_whole_with_the_whole(pair: Pair) -> None:
+    _shared(pair)
+    new = pair.a.create(b"film.part")
+    _write(pair.a, new, "new")
+    pair.a.replica.apply(Rename(ROOT, b"film.part", ROOT, b"film", pair.a.time()))
+    _everything_arrives(pair)
+    seen = []
+    while pair.commit():
+        seen.append(pair.b.content(b"film"))
+    assert set(seen) == {_content("old", 10), _content("new")}
+
+
+def test_a_file_deleted_before_its_last_part_stays_as_it_was_for_who_has_it_open(
+    pair: Pair,
+) -> None:
+    ino = _shared(pair)
+    pair.b.replica.keep(lambda used: used == ino)
+    _save(pair, ino)
+    assert pair.commit()
+    pair.a.unlink(b"film")
+    pair.agree()
+    assert pair.b.names() == []
+    assert pair.b.read(ino) == _content("old", 10)
+
+
+def test_who_writes_to_a_file_that_is_arriving_gets_a_copy_of_what_he_saw(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    assert pair.commit()
+    assert pair.b.replica.is_former(ino)
+    touched = pair.b.replica.bring_back(ino, pair.b.time())
+    copy = touched.moved[ino]
+    pair.b.write(copy, b"ours", 4)
+    [(parent, name)] = touched.conflicts
+    while pair.b.replica.has_work():
+        pair.journal.commit(pair.b)
+    pair.journal.pull(pair.a)
+    pair.agree()
+    assert not pair.b.replica.is_former(ino)
+    for node in (pair.a, pair.b):
+        assert node.content(b"film") == _content("new")
+        old = _content("old", 10)
+        assert node.content(name, parent) == old[:4] + b"ours" + old[8:]
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_what_we_wrote_before_the_first_part_came_becomes_a_conflict_copy(
+    pair: Pair, *, appended: bool
+) -> None:
+    """Even an append: it would be laid at an end that is none."""
+    ino = _shared(pair)
+    _save(pair, ino)
+    block = pair.b.blocks.seal(b"ours")
+    extents = [NewExtent(120, 4, block.id, 0)]
+    pair.b.replica.apply(Write(ino, extents, [block], pair.b.time(), appended=appended))
+    assert pair.commit()
+    assert pair.b.content(b"film") == _content("old", 10)
+    [copy] = set(pair.b.names()) - {b"film"}
+    assert pair.b.content(copy) == _content("old", 10) + b"ours"
+    while pair.b.replica.has_work():
+        pair.journal.commit(pair.b)
+    pair.journal.pull(pair.a)
+    pair.agree()
+    assert pair.a.content(b"film") == _content("new")
+    assert pair.a.content(copy) == _content("old", 10) + b"ours"
+
+
+def test_a_file_with_two_names_is_old_or_new_under_both(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    assert pair.commit()
+    pair.b.replica.apply(Link(ino, ROOT, b"linked", pair.b.time()))
+    assert pair.b.content(b"linked") == _content("old", 10)
+    while pair.b.replica.has_work():
+        pair.journal.commit(pair.b)
+    pair.journal.pull(pair.a)
+    pair.agree()
+    assert pair.b.content(b"linked") == _content("new")
+
+
+def test_of_a_mount_that_ends_entries_carry_contents_in_parts_as_well(pair: Pair) -> None:
+    """Then they are made of all that waits, in its order, whatever has arrived."""
+    ino = _shared(pair)
+    _save(pair, ino)
+    seen = []
+    while pair.a.replica.has_work():
+        assert pair.journal.commit(pair.a) is None
+        pair.journal.pull(pair.b)
+        seen.append(pair.b.content(b"film"))
+    assert len(seen) > 1
+    assert set(seen[:-1]) == {_content("old", 10)}
+    assert seen[-1] == _content("new")
+
+
+def test_what_a_power_cut_takes_back_comes_again_in_parts(pair: Pair) -> None:
+    """At durability `relaxed` an entry of others may have come behind work that is lost."""
+    ino = _shared(pair)
+    block = pair.b.blocks.seal(b"lost")
+    note = pair.b.create(b"note")
+    extents = [NewExtent(0, 4, block.id, 0)]
+    pair.b.replica.apply(Write(note, extents, [block], pair.b.time()), loose=[block.id])
+    _save(pair, ino)
+    assert pair.commit()
+    pair.b.crash()
+    assert pair.b.content(b"film") == _content("old", 10)
+    assert "note" in pair.b.replica.take_back([block.id])
+    assert not pair.b.replica.is_former(ino)
+    pair.journal.pull(pair.b)
+    assert pair.b.replica.is_former(ino)
+    assert pair.b.content(b"film") == _content("old", 10)
+    pair.commit_all()
+    assert pair.b.content(b"film") == _content("new")

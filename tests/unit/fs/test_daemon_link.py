@@ -1,0 +1,228 @@
+"""A mount and its daemon over a real socket: what fails ends one question, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from lucidnode.fs.daemon_link import DaemonLink, Facts
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient, DaemonEvents
+from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.supervision import supervised
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.socket_server import SocketServer
+
+PROJECT = ProjectId("0" * 32)
+
+
+class Listener:
+    """A project whose totals overflow for a while."""
+
+    def __init__(self) -> None:
+        self.size = 2**63
+
+    def hinted(self, seq: Seq) -> None: ...
+
+    def uploaded(self, blocks: list[BlockId]) -> None: ...
+
+    def stats(self) -> wire.MountStats:
+        return wire.MountStats()
+
+    def follow(self, *, names: bool) -> None: ...
+
+    def ignore(self) -> None: ...
+
+    def accesses(self) -> wire.Accesses | None:
+        return None
+
+    def facts(self) -> Facts:
+        if self.size >= 2**63:
+            raise OverflowError("a sum too large")
+        return {"bytes": self.size}
+
+    def alerts(self) -> list[Alert]:
+        return []
+
+    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+        return []
+
+
+class Node:
+    """A daemon's socket, with an order that fails as none should."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "daemon.sock"
+        self.clock = SystemClock()
+        self.alerts = Alerts(self.clock)
+        self.mounts = MountTable()
+        self.refusal: NodeError | None = None
+
+    async def welcome(self) -> wire.MountWelcome:
+        if self.refusal is not None:
+            raise self.refusal
+        return wire.MountWelcome("d", "/b", "/s", 1, 1)
+
+    async def broken(self) -> None:
+        raise KeyError("nobody thought of this")
+
+    async def topic(self) -> dict[str, int]:
+        return {"mounts": len(list(self.mounts))}
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[DaemonClient]:
+        nothing = cast("Any", None)
+        async with (
+            supervised(self.alerts, self.clock) as tasks,
+            SocketServer(
+                self.path,
+                blocks=nothing,
+                journal=nothing,
+                roster=nothing,
+                mounts=self.mounts,
+                welcome=self.welcome,
+                topics={"status": self.topic},
+                orders={"break": self.broken},
+                tasks=tasks,
+                alerts=self.alerts,
+            ),
+            DaemonClient(self.path) as client,
+        ):
+            yield client
+
+    def link(self, client: DaemonClient) -> DaemonLink:
+        hello = partial(wire.MountHello, "/mnt", os.getpid(), 0)
+        return DaemonLink(client, PROJECT, hello, self.clock)
+
+
+async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["answering POST requests failed", "answering POST requests has failed"]
+    node = Node(tmp_path)
+    async with node.serving() as client:
+        with pytest.raises(Unavailable, match="its log says"):
+            await client.order("break")
+        assert await client.facts("status") == {"mounts": 0}
+        assert node.alerts.is_on("work:answering POST requests")
+
+
+async def test_a_project_that_cannot_be_described_stays_connected(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["describing the project failed", "describing the project has failed"]
+    node, listener = Node(tmp_path), Listener()
+    alerts = Alerts(node.clock)
+    async with (
+        node.serving() as client,
+        node.link(client) as link,
+        supervised(alerts, node.clock) as tasks,
+    ):
+        running = tasks.create_task(link.run(listener, tasks))
+        [mount] = node.mounts
+        assert await mount.describe() is None
+        assert alerts.is_on("work:describing the project")
+        listener.size = 7
+        answer = await asyncio.wait_for(_described(mount), 5)
+        assert answer.facts == {"bytes": 7}
+        assert not running.done()
+
+
+async def _described(mount: Mount) -> wire.StatusReply:
+    while (answer := await mount.describe()) is None:
+        pass
+    return answer
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("the bucket is unfit: create-if-absent"), AccessDenied("another user")]
+)
+async def test_a_mount_that_is_not_let_in_hears_why_in_words(
+    tmp_path: Path, refusal: NodeError
+) -> None:
+    node = Node(tmp_path)
+    node.refusal = refusal
+    async with node.serving() as client:
+        with pytest.raises(type(refusal), match=str(refusal)):
+            async with node.link(client):
+                pass
+
+
+async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["has lost its process"]
+    node = Node(tmp_path)
+    topic = f"mount-lost:{PROJECT}"
+    async with node.serving() as client:
+        async with node.link(client):
+            pass
+        await until_gone(node)
+        assert not node.alerts.is_on(topic)
+        async with client.events(PROJECT, wire.MountHello("/mnt", os.getpid(), 0)):
+            pass
+        await until_gone(node)
+        assert node.alerts.is_on(topic)
+        async with node.link(client):
+            assert not node.alerts.is_on(topic)
+
+
+async def failing(link: DaemonLink, *, has_served: bool) -> None:
+    async with link:
+        link.has_served = has_served
+        raise Refused("the kernel does not let us mount")
+
+
+async def test_a_mount_that_fails_before_it_serves_was_none_and_is_no_alert(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["has lost its process"]
+    node = Node(tmp_path)
+    async with node.serving() as client:
+        for has_served in (False, True):
+            with pytest.raises(Refused):
+                await failing(node.link(client), has_served=has_served)
+            await until_gone(node)
+            assert node.alerts.is_on(f"mount-lost:{PROJECT}") == has_served
+
+
+async def until_gone(node: Node) -> None:
+    while list(node.mounts):
+        await asyncio.sleep(0)
+
+
+async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    hello = wire.MountHello("/mnt", os.getpid(), 0)
+    async with DaemonClient(node.path) as client, contextlib.AsyncExitStack() as mounted:
+        async with node.serving():
+            events = await mounted.enter_async_context(client.events(PROJECT, hello))
+            reading = asyncio.ensure_future(_all_of(events))
+        await reading
+    assert not node.alerts.current()
+
+
+async def _all_of(events: DaemonEvents) -> list[wire.FromDaemon]:
+    return [message async for message in events]
+
+
+async def test_no_answer_of_the_socket_names_the_software_behind_it(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    async with node.serving():
+        for request in (b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16nonsense\r\n\r\n"):
+            reader, writer = await asyncio.open_unix_connection(node.path)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert b"\r\nServer: lucidnode\r\n" in head
+            assert b"aiohttp" not in head

@@ -1,0 +1,190 @@
+"""Founding and joining: a run that did not finish never costs anybody a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from studio_fixture import NOW, Studio, claim
+
+from lucidnode import bootstrap as founding
+from lucidnode.bootstrap import BucketSpec, NodeOptions
+from lucidnode.fs.errors import TicketSpent
+from lucidnode.fs.membership.member import Label
+from lucidnode.fs.membership.member_file import open_membership
+from lucidnode.fs.membership.ticket import Ticket
+from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.keys import roster_key
+from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.config import MEMBER_FILE, NODE_FILE, load_config
+
+LOCAL = NodeOptions(cache_dir=None, cache_limit_mib=None)
+ADA = Label("Ada", "edit-1")
+
+
+def place(folder: Path) -> BucketSpec:
+    folder.mkdir(exist_ok=True)
+    return BucketSpec.parse(f"file://{folder}", None, None, None, Network())
+
+
+async def test_founding_can_be_repeated_and_destroys_no_key(tmp_path: Path) -> None:
+    home, first, second = tmp_path / "home", place(tmp_path / "a"), place(tmp_path / "b")
+    await founding.create_studio(home, first, LOCAL, "first words", ADA)
+    founded = load_config(home)
+    with pytest.raises(Refused, match="kept as it is") as refused:
+        founding.check_fresh(home, LOCAL)
+    assert "remove" not in str(refused.value)
+
+    (home / NODE_FILE).unlink()  # the run ended before it knew that the studio was there
+    await founding.check_bucket(home, first)
+    with pytest.raises(WrongBucket, match="the passphrase you chose then"):
+        await founding.create_studio(home, first, LOCAL, "other words", ADA)
+    await founding.create_studio(home, first, LOCAL, "first words", ADA)
+    again = load_config(home)
+    assert (again.studio, again.genesis) == (founded.studio, founded.genesis)
+
+    (home / NODE_FILE).unlink()
+    await founding.create_studio(home, second, LOCAL, "second words", ADA)
+    assert load_config(home).studio != founded.studio
+    kept = open_membership((home / "member.1.json").read_bytes(), "first words")
+    assert kept.studio.hex() == founded.studio
+    assert (home / MEMBER_FILE).exists()
+
+
+class FaultyBucket(MemoryBucket):
+    """Answers what *fault* makes of the answer."""
+
+    fault: Callable[[str], bytes | None] = staticmethod(lambda key: None)
+
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        changed = self.fault(key)
+        return await super().get(key, span) if changed is None else changed
+
+
+class PatientClock(SystemClock):
+    """Time that passes only in sleep, from the year of the studio's tickets on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def boot(self) -> float:
+        return self.now
+
+    def wall_ns(self) -> int:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Guest:
+    """Somebody with a ticket to a studio whose log is in a bucket."""
+
+    def __init__(self) -> None:
+        self.studio = Studio()
+        self.invite = self.studio.invite(expires_ns=2 * NOW)
+        self.bucket = FaultyBucket()
+        self.who = self.studio.newcomer()
+
+    def publish(self) -> None:
+        for seq, raw in enumerate(self.studio.entries, start=1):
+            self.bucket.objects[roster_key(Seq(seq))] = raw
+
+    def ticket(self) -> Ticket:
+        return Ticket(
+            bucket="",
+            endpoint=None,
+            region=None,
+            credentials={},
+            studio=self.studio.studio,
+            genesis=self.studio.ada.genesis,
+            lan_key=bytes(32),
+            name_key=bytes(32),
+            invite=self.invite,
+            expires_ns=2 * NOW,
+            suggested_name="",
+        )
+
+    async def join(self) -> None:
+        device = claim(self.studio.studio, self.who.keys, b"d" * 32)
+        await founding._join_log(self.bucket, self.ticket(), self.who, device, PatientClock())
+        seqs = sorted(self.bucket.objects)
+        self.studio.entries = [self.bucket.objects[key] for key in seqs]
+
+    def is_member(self) -> bool:
+        return self.who.keys.public in self.studio.roster().members
+
+
+async def test_garbage_in_the_log_keeps_nobody_from_joining(expected_warnings: list[str]) -> None:
+    guest = Guest()
+    guest.studio.entries += [b"<html>", guest.studio.entries[1]]
+    guest.publish()
+    await guest.join()
+    assert guest.is_member()
+    await guest.join()  # once more: the first run was not told how it ended
+    assert len(guest.studio.roster().members) == 2
+    expected_warnings += ["something that is no entry", "mixes its answers up"]
+
+
+async def test_a_gateways_page_does_not_use_up_a_ticket(expected_warnings: list[str]) -> None:
+    guest = Guest()
+    guest.publish()
+    before = dict(guest.bucket.objects)
+    guest.bucket.fault = lambda key: b"<html>Welcome to our hotel</html>"
+    with pytest.raises(Unavailable):
+        await guest.join()
+    guest.bucket.fault = lambda key: None if key in before else b"<html></html>"
+    with pytest.raises(Unavailable):
+        await guest.join()
+    assert guest.bucket.objects == before
+    guest.bucket.fault = lambda key: None
+    await guest.join()
+    assert guest.is_member()
+    expected_warnings.append("answers in its place")
+
+
+async def test_nobody_joins_in_the_place_of_a_lost_entry() -> None:
+    guest = Guest()
+    guest.studio.join()
+    guest.studio.project("trailer")
+    guest.publish()
+    lost = guest.bucket.objects.pop(roster_key(Seq(3)))
+    with pytest.raises(Unavailable, match="puts it back"):
+        await guest.join()
+    assert roster_key(Seq(3)) not in guest.bucket.objects
+    guest.bucket.objects[roster_key(Seq(3))] = lost
+    await guest.join()
+    assert guest.is_member()
+
+
+async def test_a_stray_object_behind_the_end_keeps_nobody_out() -> None:
+    guest = Guest()
+    guest.publish()
+    stray = {roster_key(Seq(9)): b"nonsense", roster_key(Seq(12)): Studio().entries[0]}
+    guest.bucket.objects.update(stray)
+    await guest.join()
+    assert guest.studio.entries[2] != b"nonsense"
+    assert guest.is_member()
+
+
+async def test_a_ticket_admits_one() -> None:
+    guest = Guest()
+    guest.publish()
+    await guest.join()
+    guest.who = guest.studio.newcomer("Mallory")
+    with pytest.raises(TicketSpent):
+        await guest.join()
+
+
+async def test_a_ticket_with_odd_credentials_is_refused_in_words(tmp_path: Path) -> None:
+    ticket = msgspec.structs.replace(Guest().ticket(), credentials={"odd": "x"})
+    with pytest.raises(Refused, match="credentials"):
+        await founding.join_studio(tmp_path / "home", ticket, Network(), LOCAL, "words", ADA)

@@ -1,0 +1,182 @@
+"""The pure parts of the cache: order of eviction, books, breaker."""
+
+from __future__ import annotations
+
+from disk_fixture import ManualClock, make_block
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lucidnode.node.cache.accounting import GUESTS_SHARE, CacheAccounting
+from lucidnode.node.cache.change import CacheChange, Insertion, Whose
+from lucidnode.node.cache.eviction import ALLOCATION, LruOrder, disk_bytes
+from lucidnode.node.client.breaker import FIRST_PAUSE_S, MAX_PAUSE_S, Breaker
+from lucidnode.node.client.ids import BlockId
+
+LIMIT = 10 * ALLOCATION
+
+block_ids = st.integers(0, 11).map(lambda n: BlockId(bytes([n]) * 32))
+sizes = st.integers(0, 4 * ALLOCATION)
+
+
+@given(st.integers(0, 1 << 40))
+def test_a_file_takes_whole_allocation_units(size: int) -> None:
+    assert disk_bytes(size) % ALLOCATION == 0
+    assert 0 <= disk_bytes(size) - size < ALLOCATION
+
+
+@given(st.lists(st.tuples(st.sampled_from(["use", "remove"]), block_ids, sizes)))
+def test_eviction_takes_the_shortest_run_of_the_least_recently_used(
+    steps: list[tuple[str, BlockId, int]],
+) -> None:
+    order = LruOrder()
+    model: list[tuple[BlockId, int]] = []  # least recently used first
+    for step, block, size in steps:
+        known = next((item for item in model if item[0] == block), None)
+        if known:
+            model.remove(known)
+        if step == "use":
+            model.append(known or (block, size))
+            if known:
+                order.touch(block)
+            else:
+                order.add(block, size)
+        elif known:
+            assert order.remove(block) == known[1]
+    assert len(order) == len(model)
+    assert order.bytes == sum(disk_bytes(size) for _, size in model)
+    for wanted in range(0, order.bytes + 2 * ALLOCATION, ALLOCATION):
+        run = order.oldest(wanted)
+        freed = sum(disk_bytes(order.size(block)) for block in run)
+        assert run == [block for block, _ in model[: len(run)]]
+        assert freed >= min(wanted, order.bytes)
+        if run:
+            assert freed - disk_bytes(order.size(run[-1])) < wanted
+
+
+@given(st.data())
+def test_the_books_never_pass_the_limit_however_changes_overlap(data: st.DataObject) -> None:
+    books = CacheAccounting([], LIMIT)
+    under_way: list[tuple[dict[BlockId, int], Insertion]] = []
+    for _ in range(data.draw(st.integers(0, 40))):
+        if data.draw(st.booleans()) and under_way:
+            leaving, insertion = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+            stuck = data.draw(st.booleans())
+            change = CacheChange(removed=[] if stuck else list(leaving), kept=not stuck)
+            books.end(leaving, insertion, change, bad=False)
+            assert (insertion.block in books) == change.kept
+            assert all((block in books) == stuck for block in leaving)
+        else:
+            insertion = Insertion(data.draw(block_ids), data.draw(sizes), b"")
+            if insertion.block in books:
+                books.use(insertion.block, insertion.whose)
+                continue
+            evictees = books.evictees(insertion, reclaim_bytes=0)
+            if evictees is None:
+                continue
+            under_way.append((books.begin(evictees, insertion), insertion))
+            moving = {block for leaving, _ in under_way for block in leaving}
+            assert not any(block in books for block in moving)
+            assert books.bytes <= LIMIT
+
+
+def test_a_block_under_way_is_not_begun_a_second_time() -> None:
+    block, ciphertext = make_block()
+    books = CacheAccounting([], LIMIT)
+    insertion = Insertion(block, len(ciphertext), ciphertext)
+    assert books.evictees(insertion, reclaim_bytes=0) == []
+    leaving = books.begin([], insertion)
+    assert books.evictees(insertion, reclaim_bytes=0) is None
+    books.end(leaving, insertion, CacheChange(kept=True), bad=False)
+    assert block in books
+    leaving = books.begin([block], None)
+    assert books.evictees(insertion, reclaim_bytes=0) is None
+    books.end(leaving, None, CacheChange(removed=[block]), bad=False)
+    assert books.evictees(insertion, reclaim_bytes=0) == []
+
+
+def test_a_bad_block_that_cannot_be_deleted_is_not_held_again() -> None:
+    block, ciphertext = make_block()
+    books = CacheAccounting([(block, len(ciphertext))], LIMIT)
+    leaving = books.begin([block], None)
+    books.end(leaving, None, CacheChange(), bad=True)
+    assert block not in books
+
+
+def test_a_block_larger_than_the_cache_displaces_nothing() -> None:
+    block, ciphertext = make_block()
+    books = CacheAccounting([(block, len(ciphertext))], LIMIT)
+    giant = Insertion(BlockId(bytes(32)), LIMIT + 1, b"")
+    assert books.evictees(giant, reclaim_bytes=0) is None
+
+
+def test_one_bad_sector_does_not_switch_a_cache_off_but_a_failing_disk_does() -> None:
+    breaker = Breaker(ManualClock())
+    assert not breaker.failed()
+    breaker.succeeded()
+    assert [breaker.failed() for _ in range(3)] == [False, False, True]
+    assert breaker.open
+
+
+def test_a_grave_fault_switches_off_at_once_and_is_told_once() -> None:
+    breaker = Breaker(ManualClock())
+    assert breaker.failed(grave=True)
+    assert breaker.open
+    assert not breaker.failed(grave=True)
+
+
+def test_probes_of_a_failing_disk_grow_rarer_up_to_a_bound() -> None:
+    clock = ManualClock()
+    breaker = Breaker(clock)
+    breaker.failed(grave=True)
+    pauses = []
+    for _ in range(12):
+        asked = clock.now
+        while not breaker.due:
+            clock.now += 0.5
+        pauses.append(clock.now - asked)
+        breaker.failed()
+        breaker.failed()  # a late end of older work is no probe
+    assert pauses[0] == FIRST_PAUSE_S
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == MAX_PAUSE_S
+    breaker.succeeded()
+    assert not breaker.open
+
+
+whose = st.sampled_from(["ours", "read for a peer", "offered by a peer"])
+
+
+large = st.integers(1, 3).map(lambda units: units * ALLOCATION)
+
+
+@given(st.lists(st.tuples(block_ids, large, whose, st.booleans()), min_size=20, max_size=60))
+def test_what_peers_make_us_keep_never_costs_more_than_its_share_of_what_is_ours(
+    arrivals: list[tuple[BlockId, int, Whose, bool]],
+) -> None:
+    books = CacheAccounting([], LIMIT)
+    ours: set[BlockId] = set()
+    for block, size, claim, used in arrivals:
+        insertion = Insertion(block, size, b"", claim)
+        if block not in books:
+            evictees = books.evictees(insertion, reclaim_bytes=0)
+            if evictees is None:
+                continue
+            assert len(set(evictees)) == len(evictees)
+            if claim == "offered by a peer":
+                assert not ours & set(evictees)
+            elif claim == "read for a peer" and ours & set(evictees):
+                guests = books.guest_bytes - sum(
+                    disk_bytes(books.size(each)) for each in evictees if each not in ours
+                )
+                assert guests <= LIMIT * GUESTS_SHARE
+            leaving = books.begin(evictees, insertion)
+            ours -= set(evictees)
+            books.end(leaving, insertion, CacheChange(removed=list(leaving), kept=True), bad=False)
+        else:
+            books.use(block, claim)
+        if claim == "ours":
+            ours.add(block)
+        if used:
+            books.use(block, "ours")
+            ours.add(block)
+        assert books.bytes <= LIMIT

@@ -1,0 +1,85 @@
+"""What the dashboard and the command line show of the mounts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from disk_fixture import ManualClock
+
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.savings import NodeTotals
+from lucidnode.node.status.snapshot import StatusSnapshot
+
+
+class Quiet:
+    """An office without peers, an empty cache, and nothing to upload."""
+
+    blocks = bytes = limit = free = 0
+    oldest_seconds = 0.0
+    bytes_per_second = 0.0
+
+    def facts(self) -> Any:
+        return self
+
+    def shares(self) -> dict[str, float]:
+        return {}
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+
+def facts_of(mounts: MountTable) -> StatusSnapshot:
+    quiet = Quiet()
+    return StatusSnapshot(
+        device="d",
+        bucket="file:///b",
+        price_per_gb=0.0,
+        moved=NodeTotals,
+        mounts=mounts,
+        office=quiet,
+        cache=quiet,
+        pending_uploads=lambda: quiet,
+        addresses=dict,
+        alerts=Alerts(ManualClock()),
+        now=lambda: 7.0,
+    )
+
+
+def mount_at(place: str, number: int) -> Mount:
+    return Mount(ProjectId(f"{number:032x}"), wire.MountHello(place, number, 0))
+
+
+async def answering(mount: Mount, name: str, alerts: list[Alert]) -> None:
+    question = await mount.outbox.get()
+    mount.heard(
+        wire.StatusReply(cast("wire.StatusQuery", question).number, {"project": name}, alerts, [])
+    )
+
+
+async def test_words_of_a_mount_stay_with_it_whatever_is_mounted_meanwhile() -> None:
+    mounts = MountTable()
+    one, two = mount_at("/one", 1), mount_at("/two", 2)
+    for mount in (one, two):
+        mounts.add(mount)
+    async with asyncio.TaskGroup() as group:
+        page = group.create_task(facts_of(mounts).page())
+        await answering(one, "first", [])
+        mounts.remove(one)
+        mounts.add(mount_at("/three", 3))
+        await answering(two, "second", [Alert("read-only", "No.", "Repair.", 1, 1)])
+    shown = {each["mountpoint"]: each["words"] for each in page.result()["mounts"]}
+    assert shown == {"/one": {"project": "first"}, "/two": {"project": "second"}}
+    assert [(each["topic"], each["mountpoint"]) for each in page.result()["alerts"]] == [
+        ("read-only", "/two")
+    ]
+
+
+async def test_a_mount_that_does_not_answer_is_an_alert_and_keeps_nobody_waiting() -> None:
+    mounts = MountTable()
+    mounts.add(mount_at("/hangs", 1))
+    [alert] = (await asyncio.wait_for(facts_of(mounts).status(), 5))["alerts"]
+    assert (alert["topic"], alert["mountpoint"]) == ("mount-silent", "/hangs")
