@@ -408,7 +408,7 @@ def _refusing() -> Iterator[None]:
 class _Reply:
     """One request while it is answered: what the file system raises becomes a reply.
 
-    A class and not a generator: entering and leaving one takes a third of the time.
+    A class and not a generator, which takes 1.3 us longer.
     """
 
     __slots__ = ("_gone", "_span", "_spans")
