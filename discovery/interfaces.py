@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import psutil
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 OnInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 

@@ -11,13 +11,11 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoAttribute           ENODATA      no such extended attribute
 │   ├── AttributeTooBig       E2BIG
 │   ├── NoRoomForAttribute    ENOSPC       the file has as many attributes as we keep
-│   ├── AttributeBufferSmall  ERANGE
 │   ├── Cycle                 EINVAL       a directory would move below itself
 │   ├── Invalid               EINVAL       arguments that mean nothing
 │   ├── Interrupted           EINTR        whoever asked is being killed
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
-│   ├── TooManyLinks          EMLINK
 │   ├── FileTooBig            EFBIG
 │   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
@@ -136,12 +134,6 @@ class NoRoomForAttribute(FileError):
     errno = errno.ENOSPC
 
 
-class AttributeBufferSmall(FileError):
-    """The caller's buffer does not hold the attribute."""
-
-    errno = errno.ERANGE
-
-
 class Cycle(FileError):
     """A directory cannot move below itself."""
 
@@ -170,12 +162,6 @@ class Unsupported(FileError):
     """A request that is answered no for everybody."""
 
     errno = errno.ENOTSUP
-
-
-class TooManyLinks(FileError):
-    """The inode has as many names as can be counted."""
-
-    errno = errno.EMLINK
 
 
 class FileTooBig(FileError):

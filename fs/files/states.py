@@ -43,7 +43,8 @@ class FileStates:
         """Return the value of attribute *name*. Raises NoAttribute if there is none of that name."""
         on_its_way = self._on_its_way(ino)
         if name == XATTR_PREFIX + b"state":
-            return (on_its_way.state if on_its_way else "cloud").encode()
+            state: State = on_its_way.state if on_its_way else "cloud"
+            return state.encode()
         if name == XATTR_PREFIX + b"device" and on_its_way is not None:
             return self._device_name(on_its_way.device).encode()
         raise NoAttribute(name.decode(errors="replace"))

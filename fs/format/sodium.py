@@ -18,7 +18,6 @@ from lucidnode.fs.errors import Forged
 KEY_SIZE = 32
 AEGIS_NONCE_SIZE = 32
 AEGIS_TAG_SIZE = 32
-PUBLIC_SIZE = 32
 SEED_SIZE = 32
 SIGNATURE_SIZE = 64
 SALT_SIZE = 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lucidnode.fs.read.read_ahead import Pattern
@@ -94,10 +93,6 @@ class OpenFiles:
     def release_directory(self, handle: int) -> None:
         """Forget *handle*."""
         del self._directories[handle]
-
-    def open_among(self, inodes: Iterable[InodeNo]) -> set[InodeNo]:
-        """Return those of *inodes* that are open."""
-        return {ino for ino in inodes if ino in self._users}
 
     def _dropped(self, ino: InodeNo) -> InodeNo | None:
         self._users[ino] -= 1

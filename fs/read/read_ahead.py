@@ -142,12 +142,11 @@ _FRAME = re.compile(rb"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
 class _Walk:
     """Where a reader is in one numbered sequence."""
 
-    __slots__ = ("ahead", "horizon", "last", "step", "streak")
+    __slots__ = ("ahead", "horizon", "last", "step")
 
     def __init__(self, number: int) -> None:
         self.last = number
         self.step = 0
-        self.streak = 0
         self.horizon = number
         self.ahead = FIRST_FRAMES
 
@@ -188,9 +187,8 @@ def _next_frames(walk: _Walk, number: int) -> range:
     if step == 0:
         return range(0)
     if step != walk.step:
-        walk.step, walk.streak, walk.horizon, walk.ahead = step, 1, number, FIRST_FRAMES
+        walk.step, walk.horizon, walk.ahead = step, number, FIRST_FRAMES
         return range(0)
-    walk.streak += 1
     left = (walk.horizon - number) // step
     if abs(step) > MAX_FRAME_STEP or left > walk.ahead // 2:
         return range(0)

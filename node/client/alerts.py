@@ -9,7 +9,6 @@ when whoever began it sees that it is over, or after a time of its own if nobody
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import msgspec
 
@@ -48,7 +47,6 @@ class Alerts:
         self._clock = clock
         self._current: dict[str, Alert] = {}
         self._ends_at: dict[str, float] = {}
-        self._listeners: list[Callable[[], None]] = []
         self.begun = 0
         """How many alerts began since the start."""
 
@@ -88,7 +86,6 @@ class Alerts:
             self.begun += 1
         if known is None or known.cause != alert.cause:
             log.warning("%s", f"{alert.cause} {alert.remedy}".rstrip())
-            self._changed()
 
     def end(self, topic: str) -> None:
         """Note that *topic* is well again; ending what never began is the same."""
@@ -99,7 +96,6 @@ class Alerts:
             family = topic.partition(":")[0]
             if self._members(family) < MAX_FAMILY:
                 self._current.pop(f"{family}+", None)
-            self._changed()
 
     def current(self) -> list[Alert]:
         """Return what is amiss now, oldest first."""
@@ -111,10 +107,6 @@ class Alerts:
         self._expire()
         return topic in self._current
 
-    def on_change(self, listener: Callable[[], None]) -> None:
-        """Have *listener* called whenever an alert begins, changes its cause or is ended."""
-        self._listeners.append(listener)
-
     def _members(self, family: str) -> int:
         return sum(topic.startswith(f"{family}:") for topic in self._current)
 
@@ -122,10 +114,6 @@ class Alerts:
         now = self._clock.boot()
         for topic in [topic for topic, at in self._ends_at.items() if at <= now]:
             self.end(topic)
-
-    def _changed(self) -> None:
-        for listener in self._listeners:
-            listener()
 
 
 def _line(text: str) -> str:

@@ -52,19 +52,6 @@ async def test_what_happened_once_ends_by_itself(
     assert alerts.current() == []
 
 
-def test_who_listens_hears_of_begin_change_and_end_and_not_of_repeats(
-    alerts: Alerts, expected_warnings: list[str]
-) -> None:
-    expected_warnings += ["It is full.", "It is gone."]
-    heard: list[int] = []
-    alerts.on_change(lambda: heard.append(len(alerts.current())))
-    alerts.begin("disk", "It is full.")
-    alerts.begin("disk", "It is full.")
-    alerts.begin("disk", "It is gone.")
-    alerts.end("disk")
-    assert heard == [1, 1, 0]
-
-
 def test_words_from_outside_forge_no_line_and_take_no_memory(
     alerts: Alerts, expected_warnings: list[str]
 ) -> None:
