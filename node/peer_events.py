@@ -39,7 +39,7 @@ _SLACK_S = 0.5
 
 
 class PeerEventHandlers:
-    """What peers say, checked and handed on to the mounts. Implements `peers.office.Events`.
+    """What peers say, checked and handed on to the mounts. Implements `PeerEvents`.
 
     *journal* and *tasks* are set before the office opens. *projects* are those of the studio, and
     *heard_of_roster* compares logs of members.
@@ -171,7 +171,7 @@ def _topic(device: DeviceId, project: ProjectId) -> str:
 
 
 class Announcements:
-    """What mDNS finds, for the office. Implements `mdns.Listener`."""
+    """What mDNS finds, for the office. Implements `DiscoveryListener`."""
 
     def __init__(self, office: PeerNetwork, roster: RosterService) -> None:
         self._office = office

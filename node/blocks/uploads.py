@@ -66,7 +66,7 @@ _SENT = 4096
 
 Key = tuple[ProjectId, BlockId]
 Offer = Callable[[ProjectId, BlockId, bytes], Awaitable[None]]
-"""Hands a copy to the block's owners in the office. It takes a bounded time and never raises."""
+"""Hands a copy to the block's owners in the office. Ends within its own timeouts (node/peers/body_client.py) and never raises."""
 
 
 class UploadTarget(Protocol):

@@ -80,7 +80,7 @@ class CacheAccounting:
     def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
         """Return what must go for *insertion* to come, or None if it cannot come now.
 
-        That is what the limit demands, and no less than *reclaim_bytes* bytes. Nothing goes in vain.
+        That is what the limit demands, and no less than *reclaim_bytes* bytes. Nothing is evicted if it cannot come.
         """
         excess = self.bytes + disk_bytes(insertion.size) - self._limit
         wanted = max(excess, reclaim_bytes)

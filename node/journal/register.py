@@ -36,7 +36,7 @@ class SlotContent:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Our body is what everybody finds under the name, now and for ever."""
+    """Our body is durable under the name, which nobody can write again."""
 
 
 @dataclass(frozen=True, slots=True)

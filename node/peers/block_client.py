@@ -1,4 +1,4 @@
-"""Blocks between this node and its neighbours: asking, offering, and what a failure leads to."""
+"""Blocks between this node and its peers: asking, offering, and what a failure leads to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lucidnode.node.peers.sessions import ClientSession
 
 
 class PeerBlockClient:
-    """Asks neighbours for blocks.
+    """Asks peers for blocks.
 
     A peer that fails rests until a probe finds it well again; one that lies is not asked any more,
     and that is an alert.
@@ -44,7 +44,7 @@ class PeerBlockClient:
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
     ) -> bytes | None:
-        """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
+        """Return the verified block from *device*, or None; see `PeerBlockSource.ask`."""
         peer = self._peers.get(device)
         if peer is None:
             return None

@@ -86,7 +86,7 @@ class PeerEvents(Protocol):
 
 
 class PeerNetwork:
-    """Peers linked, asked and told. Implements `fetch.Office` and `mdns.Listener`.
+    """Peers linked, asked and told. Implements `PeerBlockSource` and `DiscoveryListener`.
 
     *heads* and *totals* say what to tell the others of this node, whenever it has changed;
     *jitter* returns a random number from 0 up to 1.
@@ -186,7 +186,7 @@ class PeerNetwork:
                 finally:
                     self._tasks = None
 
-    # -- who is there (mdns.Listener, and the daemon) ----------------------------------------
+    # -- who is there (DiscoveryListener, and the daemon) ----------------------------------------
 
     def found(self, instance: str, candidate: Candidate) -> None:
         """Dial *candidate* from now on."""
@@ -219,7 +219,7 @@ class PeerNetwork:
         shares = self._peers.shares()
         return [status_of(n, shares.get(n.device, 0.0)) for n in self._peers]
 
-    # -- blocks (fetch.Office) ---------------------------------------------------------------
+    # -- blocks (PeerBlockSource) ---------------------------------------------------------------
 
     def owns(self, block: BlockId) -> bool:
         """Return whether this node reads *block* through for the office."""
@@ -236,7 +236,7 @@ class PeerNetwork:
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
     ) -> bytes | None:
-        """Return the verified block from *device*, or None; see `fetch.Office.ask`."""
+        """Return the verified block from *device*, or None; see `PeerBlockSource.ask`."""
         return await self._block_client.ask(device, project, block, through=through)
 
     def lost_hedge(self, device: DeviceId) -> None:
@@ -285,7 +285,7 @@ class PeerNetwork:
     # -- links coming and going --------------------------------------------------------------
 
     def reached(self, link: PeerLink, welcome: HandshakeResponse) -> bool:
-        """Take a link we dialled; see `dialler.Outgoing`."""
+        """Take a link we dialled; see `Outgoing`."""
         if self._is_myself(link):
             return False
         known = self._peers.met(link.device).outgoing
@@ -302,7 +302,7 @@ class PeerNetwork:
         self._peers.lost(link, self._clock.boot())
 
     def arrived(self, link: PeerLink, hello: HandshakeRequest) -> bool:
-        """Take a link that a peer dialled; see `control_server.Incoming`."""
+        """Take a link that a peer dialled; see `Incoming`."""
         if self._is_myself(link):
             return False
         incoming = self._peers.met(link.device).incoming

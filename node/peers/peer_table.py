@@ -76,11 +76,11 @@ class PeerTable:
         return iter(list(self._all.values()))
 
     def get(self, device: DeviceId) -> Peer | None:
-        """Return the neighbour that *device* is, if it has been met."""
+        """Return the peer that *device* is, if it has been met."""
         return self._all.get(device)
 
     def met(self, device: DeviceId) -> Peer:
-        """Return the neighbour that *device* is, from now on known."""
+        """Return the peer that *device* is, from now on known."""
         return self._all.setdefault(device, Peer(device))
 
     # -- coming and going --------------------------------------------------------------------
@@ -146,7 +146,7 @@ class PeerTable:
         return self.owners(block)[0] == self._me
 
     def route(self, block: BlockId) -> list[FetchAttempt]:
-        """Return whom to ask for *block* and how; see `fetch.Office.route`."""
+        """Return whom to ask for *block* and how; see `PeerBlockSource.route`."""
         owners = self.owners(block)
         others = [device for device in owners if device != self._me and self._usable(device)]
         through = owners[0] != self._me

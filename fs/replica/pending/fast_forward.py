@@ -1,4 +1,4 @@
-"""Puts another node's entry under our pending work, where nobody could tell that it came later.
+"""Fast-forward: applies another node's entry below our pending work, where the two commute.
 
 To undo all that waits and to run it again (fs/replica/pending/rebase.py) takes a second for some ten
 thousand operations, in which the mount answers nobody; and a render that uploads for hours has so
@@ -117,7 +117,7 @@ def _put_on_top(
             for place, (table, old, new) in enumerate(changes)
             if table == "inode" and _is_of(ino, old, new)
         ),
-        (0, None, None),  # the line knows too much
+        (0, None, None),  # what waits does not change it after all: only its write set says so
     )
     if old is None or new is None:
         return None

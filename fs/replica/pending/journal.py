@@ -192,7 +192,7 @@ class PendingJournal:
         by_age = sorted(range(len(steps)), key=lambda place: ages[place])
         before = row_met(ino, (change for place in by_age for change in changes[place]))
         if before is None:
-            return  # the line knows too much
+            return  # what waits does not change it after all: only its write set says so
         laid_again(before, changes, ages)
         for step, of_step in zip(steps, changes, strict=True):
             self.set_changes_of(step.id, of_step)
