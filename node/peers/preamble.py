@@ -9,7 +9,7 @@ what else is named; message 1 has its own nonce d under it. Whoever has no LAN k
 out of a listener. Who repeats a message 1 that he overheard gets 64 bytes that look random, and
 nothing more, as l is new each time. And who passes the first two messages on between two members
 cannot put a ClientHello of his own in the place of the dialler's: what TLS answers, with the
-certificate in it, only the dialler can read (docs/design/0006-preamble.md).
+certificate in it, only the dialler can read (docs/design/0010-preamble.md).
 """
 
 from __future__ import annotations
