@@ -37,6 +37,7 @@ from lucidnode.fs.kernel import fuse
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.kernel.read_queue import raise_background
+from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.read.block_files import BlockFiles
 from lucidnode.fs.read.open_files import OpenFiles
@@ -45,7 +46,6 @@ from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.spans import Spans
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.lost_blocks import LostBlocks

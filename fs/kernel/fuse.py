@@ -35,8 +35,8 @@ from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
 from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.kernel.mountpoint import FSNAME
+from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
-from lucidnode.fs.spans import Span, Spans
 from lucidnode.node.client.errors import NodeError
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 
 from lucidnode.cli.log import line_of
 from lucidnode.cli.stats import between
-from lucidnode.fs.spans import MAX_HELD, MAX_TOLD, Span, Spans
+from lucidnode.fs.kernel.spans import MAX_HELD, MAX_TOLD, Span, Spans
 from lucidnode.node.client import wire
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
