@@ -25,6 +25,7 @@ import click
 from lucidnode.cli import confinement
 from lucidnode.cli.child import READY, ends_within, log_to_stderr, say_ready
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.fs.errors import AlreadyMounted
 
 log = logging.getLogger(__name__)
 
@@ -166,12 +167,19 @@ class Keeper:
 
 
 def _hold(lock: Path, serves: str) -> None:
-    """Say in *lock* that this process is the keeper, waiting for another who is just ending.
+    """Say in *lock* that this process is the keeper. Raises AlreadyMounted.
 
-    The kernel lets go of it when this process has ended, and not before.
+    The kernel lets go of it when this process has ended, and not before. Nobody waits for it: who
+    did would serve at a moment of his own, long after whoever started him has gone.
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as fcntl(2) has it
+        raise AlreadyMounted(
+            f"{serves or 'the daemon'} is served already, or whoever served it has not ended yet: "
+            "look with `lucidnode status`, and try again"
+        ) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, os.fsencode(serves))
 

@@ -22,6 +22,7 @@ from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.taking_place import TakenPlaces
 from lucidnode.disk_room import check_for_writing
 from lucidnode.fs.errors import (
     AlreadyMounted,
@@ -78,7 +79,10 @@ def mount_command(
     _refuse_taken(mountpoint, status)
     cache = cache_directory(home, config)
     _refuse_inside(mountpoint, [home, cache])
-    with _made_if_missing(mountpoint) as made:
+    with (
+        contextlib.closing(TakenPlaces()) as taken,
+        _made_if_missing(mountpoint, taken) as made,
+    ):
         check_mountpoint(mountpoint, home)
         membership.check_kept(home)
         socket = ensure_daemon(home)
@@ -87,6 +91,8 @@ def mount_command(
             check_for_writing(cache, config.min_free, cached)
         mine = membership.unlock(home, passphrase(passphrase_file))
         found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+        log = mount_log(home, found.id)
+        taken.take_project(log.parent, project)
         _refuse_second(found, asyncio.run(facts(home, "status")))
         spec = MountSpec(
             home=str(home),
@@ -97,11 +103,15 @@ def mount_command(
             read_only=read_only,
             allow_other=allow_other,
         )
-        log = mount_log(home, found.id)
         if foreground:
             log_to_stderr()
             confinement.confine(confinement.of_a_mount(os.environ))
-            uvloop.run(run(spec, say_ready))
+
+            def ready() -> None:
+                taken.close()
+                say_ready()
+
+            uvloop.run(run(spec, ready))
             return
         lock = mount_keeper(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
@@ -157,24 +167,26 @@ def mount_keeper(home: Path, project: str) -> Path:
 
 
 @contextlib.contextmanager
-def _made_if_missing(mountpoint: Path) -> Iterator[bool]:
-    """Make *mountpoint* if only it is missing, and take it away again if the block fails."""
+def _made_if_missing(mountpoint: Path, taken: TakenPlaces) -> Iterator[bool]:
+    """Take *mountpoint*, made if only it is missing; take it away again if the block fails."""
+    made = True
     try:
         mountpoint.mkdir()
     except FileExistsError:
-        yield False
-        return
+        made = False
     except FileNotFoundError:
         raise MountPointMissing(
             f"{mountpoint.parent} does not exist: create it first, or check the spelling"
         ) from None
     except OSError as error:
         raise MountPointMissing(f"cannot make {mountpoint}: {error.strerror}") from error
+    taken.take_mountpoint(mountpoint)  # outside: what somebody else mounts at stays there
     try:
-        yield True
+        yield made
     except BaseException:
-        with contextlib.suppress(OSError):
-            mountpoint.rmdir()
+        if made:
+            with contextlib.suppress(OSError):
+                mountpoint.rmdir()
         raise
 
 
