@@ -32,7 +32,7 @@ static void nap(void)
     nanosleep(&time, NULL);
 }
 
-static void tell(struct channel *channel)
+void channel_tell(struct channel *channel)
 {
     uint64_t one = 1;
     ssize_t written;
@@ -91,7 +91,7 @@ bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t len
     pthread_mutex_unlock(&channel->lock);
     atomic_fetch_add(&channel->handed_over, 1);
     if (first)
-        tell(channel);
+        channel_tell(channel);
     return true;
 }
 
@@ -285,7 +285,7 @@ static void *read_on(void *argument)
         int none = 0;
 
         atomic_compare_exchange_strong(&channel->ended, &none, end);
-        tell(channel);
+        channel_tell(channel);
     }
     atomic_fetch_sub(&channel->readers_left, 1);
     return NULL;

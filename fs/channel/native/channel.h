@@ -71,6 +71,9 @@ bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t len
 int channel_reply(struct channel *channel, uint64_t unique, int error, const void *data,
                   size_t length);
 
+/* Have the event loop look: *event* becomes readable. */
+void channel_tell(struct channel *channel);
+
 /* Tell the kernel *code*, a FUSE_NOTIFY_..., with its data. Blocks while requests of the same file
  * are under way. Returns 0 or an errno. */
 int channel_notify(struct channel *channel, int code, const void *data, size_t length);

@@ -4,14 +4,18 @@
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 
-#include "channel.h"
+#include "answer.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static struct channel the_channel;
+static struct answers the_answers;
 static bool running;
+
+/* Blocks are let go of by the interpreter whenever it comes to it, so their table stays for ever. */
+static struct table *the_table;
 
 static PyObject *os_error(int error)
 {
@@ -29,6 +33,7 @@ static bool must_run(void)
 static PyObject *start(PyObject *module, PyObject *arguments)
 {
     unsigned long long direct;
+    unsigned long long decrypt;
     unsigned int flags;
     int device;
     int readers;
@@ -36,7 +41,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     int error;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiKI:start", &device, &readers, &direct, &flags))
+    if (!PyArg_ParseTuple(arguments, "iiKIK:start", &device, &readers, &direct, &flags, &decrypt))
         return NULL;
     if (running || readers < 1) {
         PyErr_SetString(PyExc_RuntimeError, "one channel at a time, with one reader at least");
@@ -45,6 +50,12 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_channel.direct_opcodes = direct;
     the_channel.init_flags = flags;
     the_channel.max_pages = (uint16_t)(DATA_BYTES / sysconf(_SC_PAGESIZE));
+    the_answers.table = the_table;
+    the_answers.channel = &the_channel;
+    the_answers.open = (aead_open *)(uintptr_t)decrypt;
+    the_channel.answerer = decrypt ? answer_read : NULL;
+    the_channel.context = &the_answers;
+    the_channel.scratch_bytes = decrypt ? ANSWER_SCRATCH : 0;
     error = channel_start(&the_channel, device, readers, &outside);
     if (error)
         return os_error(error);
@@ -139,9 +150,109 @@ static PyObject *ended(PyObject *module, PyObject *nothing)
 static PyObject *counts(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
-    return Py_BuildValue("{sKsKsK}", "forwarded", atomic_load(&the_channel.forwarded),
-                         "handed_over", atomic_load(&the_channel.handed_over), "refused_replies",
-                         atomic_load(&the_channel.refused_replies));
+    return Py_BuildValue(
+        "{sKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
+        atomic_load(&the_channel.handed_over), "refused_replies",
+        atomic_load(&the_channel.refused_replies), "answered", atomic_load(&the_answers.answered),
+        "unknown", atomic_load(&the_answers.unknown), "failed", atomic_load(&the_answers.failed));
+}
+
+/* -- what is known of open files --------------------------------------------------------------- */
+
+#define BLOCK "lucidnode.channel.block"
+
+static void block_gone(PyObject *capsule)
+{
+    struct block *block = PyCapsule_GetPointer(capsule, BLOCK);
+
+    if (block)
+        table_drop_block(the_table, block);
+}
+
+static PyObject *add_block(PyObject *module, PyObject *arguments)
+{
+    Py_buffer key;
+    Py_buffer associated;
+    unsigned int plain_bytes;
+    int file;
+    struct block *block = NULL;
+    PyObject *capsule;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "iy*y*I:add_block", &file, &key, &associated, &plain_bytes))
+        return NULL;
+    errno = EINVAL;
+    if (key.len == KEY_BYTES)
+        block = table_add_block(the_table, file, key.buf, associated.buf, (size_t)associated.len,
+                                plain_bytes);
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&associated);
+    if (!block)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    capsule = PyCapsule_New(block, BLOCK, block_gone);
+    if (!capsule)
+        table_drop_block(the_table, block);
+    return capsule;
+}
+
+static PyObject *block_number_of(PyObject *module, PyObject *capsule)
+{
+    struct block *block = PyCapsule_GetPointer(capsule, BLOCK);
+
+    (void)module;
+    return block ? PyLong_FromUnsignedLongLong(block_number(block)) : NULL;
+}
+
+static PyObject *publish(PyObject *module, PyObject *arguments)
+{
+    unsigned long long handle;
+    long long size;
+    long long start;
+    long long stop;
+    long long block_start;
+    PyObject *capsule;
+    struct part part;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KLLLLO:publish", &handle, &size, &start, &stop, &block_start,
+                          &capsule))
+        return NULL;
+    part.block = PyCapsule_GetPointer(capsule, BLOCK);
+    if (!part.block)
+        return NULL;
+    part.start = start;
+    part.stop = stop;
+    part.block_start = block_start;
+    return PyBool_FromLong(table_publish(the_table, handle, size, &part));
+}
+
+static PyObject *withdraw(PyObject *module, PyObject *handle)
+{
+    unsigned long long number = PyLong_AsUnsignedLongLong(handle);
+
+    (void)module;
+    if (PyErr_Occurred())
+        return NULL;
+    table_withdraw(the_table, number);
+    Py_RETURN_NONE;
+}
+
+static PyObject *places(PyObject *module, PyObject *nothing)
+{
+    PyObject *list = PyList_New(0);
+    struct place place;
+
+    (void)module, (void)nothing;
+    while (list && table_take_place(the_table, &place)) {
+        PyObject *item = Py_BuildValue("KLLK", (unsigned long long)place.handle,
+                                       (long long)place.offset, (long long)place.length,
+                                       (unsigned long long)place.block);
+
+        if (!item || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    return list;
 }
 
 static PyMethodDef methods[] = {
@@ -149,6 +260,11 @@ static PyMethodDef methods[] = {
     {"take", take, METH_NOARGS, NULL},      {"reply", reply, METH_VARARGS, NULL},
     {"notify", notify, METH_VARARGS, NULL}, {"runs", runs, METH_NOARGS, NULL},
     {"ended", ended, METH_NOARGS, NULL},    {"counts", counts, METH_NOARGS, NULL},
+    {"add_block", add_block, METH_VARARGS, NULL},
+    {"block_number", block_number_of, METH_O, NULL},
+    {"publish", publish, METH_VARARGS, NULL},
+    {"withdraw", withdraw, METH_O, NULL},
+    {"places", places, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -158,5 +274,8 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__channel(void)
 {
+    the_table = table_new();
+    if (!the_table)
+        return PyErr_NoMemory();
     return PyModule_Create(&definition);
 }
