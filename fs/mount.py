@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import secrets
 import signal
 import time
@@ -18,7 +19,8 @@ from typing import Literal
 
 import msgspec
 
-from lucidnode.fs.channel.device import built
+from lucidnode.fs.channel.device import Place, built
+from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
@@ -39,7 +41,7 @@ from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.kernel.read_queue import raise_background
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.read.block_files import BlockFiles
+from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
@@ -82,6 +84,9 @@ LOOK_THREADS = 8
 
 READ_AHEAD_KIB = 1024
 """What the kernel asks for at once from a sequential reader: 2.3 GB/s at 128 KiB, 3.3 at 1 MiB."""
+
+MOST_OPEN = 1024
+"""Block files open at once with the kernel channel: a gigabyte, at the usual block size."""
 
 CATCH_UP_S = 5.0
 """How long a mount waits for the journal before it serves what it has: without a network, too."""
@@ -146,6 +151,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                     mountpoint,
                     allow_other=spec.allow_other,
                     channel=spec.channel,
+                    heard=parts.heard,
                 )
             ) as session,
             parts.invalidation,
@@ -204,6 +210,7 @@ class _Parts:
     client: DaemonClient
     link: DaemonLink
     raised: Alerts
+    heard: Callable[[list[Place]], None] | None
 
     def hinted(self, seq: Seq) -> None:
         self.committer.hinted(seq)
@@ -293,6 +300,17 @@ class _Parts:
         return causes[0] if causes else "the bucket is slow or away"
 
 
+def _most_open() -> int:
+    """Return how many block files may be open for the kernel channel, each with two descriptors.
+
+    Raises this process's limit of descriptors as far as it may.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = 8 * MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, 8 * MOST_OPEN)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(MAX_OPEN, min(MOST_OPEN, limit // 8))
+
+
 @contextlib.asynccontextmanager
 async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
     """Start everything of a mount but FUSE; end all of it on leaving."""
@@ -367,7 +385,10 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 )
             )
         )
-        block_files = BlockFiles(keys, blocks_dir, staging_dir, looks)
+        channel = spec.channel and built()
+        block_files = BlockFiles(
+            keys, blocks_dir, staging_dir, looks, most_open=_most_open() if channel else MAX_OPEN
+        )
         segments = Segments(
             keys=keys,
             files=block_files,
@@ -380,6 +401,12 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             bad=BadBlocks(clock, lambda block: alerts.end(topic(block))),
             tasks=tasks,
         )
+        open_files = OpenFiles()
+        known = KnownFiles(replica, unsaved, block_files) if channel else None
+        if known is not None:
+            replica.watch_contents(known.changed)
+            unsaved.on_new = known.changed
+            open_files.on_other_file = known.closed
         reader = Reader(
             replica=replica,
             writer=writer,
@@ -387,8 +414,9 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             counts=counts,
             alerts=alerts,
             tasks=tasks,
+            open_files=open_files,
+            known=known,
         )
-        open_files = OpenFiles()
         read_only = spec.read_only or not access.may_write
 
         async def committed(ino: InodeNo | None) -> None:
@@ -460,6 +488,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             client=client,
             link=link,
             raised=alerts,
+            heard=None if known is None else reader.heard,
         )
         tasks.keep("telling the daemon of blocks", announcer.run)
         tasks.keep("committing and following", committer.run)

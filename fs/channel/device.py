@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, NewType
 
 try:
     from lucidnode.fs.channel import _channel
@@ -34,6 +35,20 @@ _NOTIFY_INVAL_INODE = 2
 _NOTIFY_INVAL_ENTRY = 3
 _INVAL_INODE = struct.Struct("=Qqq")
 _INVAL_ENTRY = struct.Struct("=QII")
+
+
+Block = NewType("Block", object)
+"""One block that the channel may read; gone from there when nobody here has it any more."""
+
+
+class Place(NamedTuple):
+    """Bytes that the channel has answered, of one block."""
+
+    handle: int
+    offset: int
+    length: int
+    block: int
+    """The number of the block."""
 
 
 def built() -> bool:
@@ -59,13 +74,16 @@ def devices() -> set[int]:
 class KernelDevice:
     """The kernel's device, with the channel in its place for whoever has the descriptor *device*."""
 
-    def __init__(self, device: int, direct: frozenset[int]) -> None:
-        """Start the threads. *direct* are the opcodes that `take` returns. Raises OSError."""
+    def __init__(self, device: int, direct: frozenset[int], decrypt: int) -> None:
+        """Start the threads. *direct* are the opcodes that `arrived` yields. Raises OSError.
+
+        *decrypt* is the address of the function that opens segments, 0 to answer no read in C.
+        """
         self._outside = device
         self._kernel = os.dup(device)
         try:
             opcodes = sum(1 << opcode for opcode in direct)
-            inside, self.event = _channel.start(device, READERS, opcodes, 0)
+            inside, self.event = _channel.start(device, READERS, opcodes, 0, decrypt)
         except BaseException:
             os.close(self._kernel)
             raise
@@ -79,6 +97,7 @@ class KernelDevice:
         os.dup2(self._kernel, self._outside, inheritable=False)
         _channel.stop()
         os.close(self._kernel)
+        log.info("kernel channel: %s", _channel.counts())
 
     def arrived(self) -> Iterator[bytes]:
         """Yield the requests that came since the last call. Call it when `event` is readable."""
@@ -86,6 +105,10 @@ class KernelDevice:
             os.read(self.event, 8)
         while (message := _channel.take()) is not None:
             yield message
+
+    def places(self) -> list[Place]:
+        """Return what was answered since the last call. Call it when `event` is readable."""
+        return [Place(*place) for place in _channel.places()]
 
     @property
     def ended(self) -> bool:
@@ -113,7 +136,7 @@ def invalidate_entry(parent: int, name: bytes) -> None:
     _channel.notify(_NOTIFY_INVAL_ENTRY, _INVAL_ENTRY.pack(parent, len(name), 0) + name + b"\0")
 
 
-def over(before: set[int], direct: frozenset[int]) -> KernelDevice | None:
+def over(before: set[int], direct: frozenset[int], decrypt: int) -> KernelDevice | None:
     """Put the channel over the device that was opened since *before* was asked of `devices`.
 
     None if it cannot be, which the log says: then nothing has changed.
@@ -125,7 +148,30 @@ def over(before: set[int], direct: frozenset[int]) -> KernelDevice | None:
         log.warning("no kernel channel: %d devices are open", len(opened))
         return None
     try:
-        return KernelDevice(opened.pop(), direct)
+        return KernelDevice(opened.pop(), direct, decrypt)
     except OSError as error:
         log.warning("no kernel channel: %s", error)
         return None
+
+
+def add_block(file: int, key: bytes, associated: bytes, size: int) -> Block:
+    """Return a block of *size* bytes of plaintext in *file*, which is duplicated. Raises OSError."""
+    return Block(_channel.add_block(file, key, associated, size))
+
+
+def block_number(block: Block) -> int:
+    """Return the number by which `Place` names *block*."""
+    return _channel.block_number(block)
+
+
+def publish(handle: int, size: int, start: int, stop: int, block_start: int, block: Block) -> bool:
+    """Publish where bytes [start, stop) of the file of *handle* are, which has *size* bytes.
+
+    False if it contradicts what was published, or there is no room: *handle* is withdrawn then.
+    """
+    return _channel.publish(handle, size, start, stop, block_start, block)
+
+
+def withdraw(handle: int) -> None:
+    """Have no later read of *handle* answered by what was published."""
+    _channel.withdraw(handle)

@@ -136,6 +136,10 @@ class BlockOpener:
         """Return where segment *index* lies in the ciphertext; raises IndexError past the end."""
         return segment_span(index, self.name.size)
 
+    def cipher(self) -> tuple[bytes, bytes]:
+        """Return the block's key, and the associated data of each segment but for its place."""
+        return self._cipher.key, self._cipher.associated
+
     def segment(self, index: int, sealed: bytes | memoryview) -> bytes:
         """Return the plaintext of segment *index* from the bytes at its span.
 
@@ -152,21 +156,21 @@ class BlockOpener:
 class _Cipher:
     """One block's key, and the nonce and associated data of each of its segments."""
 
-    __slots__ = ("_associated", "_key", "count")
+    __slots__ = ("associated", "count", "key")
 
     def __init__(self, keys: ProjectKeys, epoch: int, nonce: bytes, count: int) -> None:
         project = bytes.fromhex(keys.project)
-        self._key = blake3(project + nonce, key=keys.epoch(epoch).content).digest()
-        self._associated = _HEADER.pack(_MAGIC, epoch, nonce) + project
+        self.key = blake3(project + nonce, key=keys.epoch(epoch).content).digest()
+        self.associated = _HEADER.pack(_MAGIC, epoch, nonce) + project
         self.count = count
 
     def seal(self, index: int, plain: bytes) -> bytes:
         place = _PLACE.pack(index, index == self.count - 1)
-        return aegis256_seal(self._key, place + _PLACE_PADDING, plain, self._associated + place)
+        return aegis256_seal(self.key, place + _PLACE_PADDING, plain, self.associated + place)
 
     def open(self, index: int, sealed: bytes) -> bytes:
         place = _PLACE.pack(index, index == self.count - 1)
-        return aegis256_open(self._key, place + _PLACE_PADDING, sealed, self._associated + place)
+        return aegis256_open(self.key, place + _PLACE_PADDING, sealed, self.associated + place)
 
 
 def _content_nonce(keys: ProjectKeys, epoch: int, padded: bytes) -> bytes:

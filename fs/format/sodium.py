@@ -12,6 +12,7 @@ import nacl.bindings
 import nacl.exceptions
 import nacl.pwhash.argon2id
 import nacl.utils
+from nacl import _sodium
 
 from lucidnode.fs.errors import Forged
 
@@ -46,6 +47,12 @@ def aegis256_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) ->
         return nacl.bindings.crypto_aead_aegis256_decrypt(sealed, associated, nonce, key)
     except nacl.exceptions.CryptoError as error:
         raise Forged("authentication failed") from error
+
+
+def aegis256_address() -> int:
+    """Return where libsodium's crypto_aead_aegis256_decrypt is, for code that is compiled."""
+    function = _sodium.ffi.addressof(_sodium.lib, "crypto_aead_aegis256_decrypt")
+    return int(_sodium.ffi.cast("uintptr_t", function))
 
 
 # -- signatures ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -34,6 +34,7 @@ from lucidnode.fs.channel.requests import (
 from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
 from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
+from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.mountpoint import FSNAME
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
@@ -311,8 +312,12 @@ class FuseSession:
         *,
         allow_other: bool,
         channel: bool,
+        heard: Callable[[list[device.Place]], None] | None = None,
     ) -> None:
-        """Mount at *mountpoint*, with the kernel channel if *channel*. Raises FuseMissing if the system does not let us."""
+        """Mount at *mountpoint*, with the kernel channel if *channel*.
+
+        With *heard* the channel answers reads by itself, and *heard* is told of them. Raises FuseMissing if the system does not let us.
+        """
         # Who may do what is the kernel's to decide, from the modes we report.
         options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
         if allow_other:
@@ -332,8 +337,14 @@ class FuseSession:
             ) from error
 
         handlers = _direct(adapter)
-        self._device = device.over(before, frozenset(handlers)) if channel else None
-        self._requests = None if self._device is None else Requests(self._device, handlers)
+        self._device = (
+            device.over(before, frozenset(handlers), 0 if heard is None else aegis256_address())
+            if channel
+            else None
+        )
+        self._requests = (
+            None if self._device is None else Requests(self._device, handlers, heard or _unheard)
+        )
 
     async def serve(self) -> None:
         """Answer the kernel until `stop`, or until somebody unmounts."""
@@ -375,6 +386,10 @@ def invalidate_entry(parent: InodeNo, name: bytes) -> None:
         device.invalidate_entry(parent, name)
         return
     pyfuse3.invalidate_entry(parent, name)
+
+
+def _unheard(_: list[device.Place]) -> None:
+    """Nothing is read by the channel itself."""
 
 
 def _direct(adapter: FuseOperations) -> dict[int, Handler]:

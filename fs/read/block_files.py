@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from lucidnode.fs.channel.device import Block
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.guarded_disk import GuardedDisk
@@ -32,18 +33,25 @@ class BlockFile:
     is never closed, and its number given to another file, under a reader.
     """
 
-    __slots__ = ("_disk", "_fd")
+    __slots__ = ("_disk", "_fd", "shown")
 
     def __init__(self, path: Path, disk: GuardedDisk) -> None:
         """Open *path*. Blocking; raises OSError."""
         self._disk = disk
         self._fd = -1
+        self.shown: Block | None = None
+        """Set once the kernel channel may read it, too."""
         # Not to wait for a writer, should it be a pipe that somebody has put there.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __del__(self) -> None:
         if self._fd >= 0:
             self._disk.afterwards(self._fd)
+
+    @property
+    def descriptor(self) -> int:
+        """The file's number in this process, while this object is there."""
+        return self._fd
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*. May block on the disk: call it from a thread."""
@@ -59,6 +67,11 @@ class BlockFile:
             return None
         # Fewer: the rest is not in memory, or not in the file. A read that may wait will tell.
         return memoryview(buffer) if count == length else None
+
+    def come_into_memory(self) -> None:
+        """Have the kernel read all of it, while nobody waits."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_WILLNEED)
 
     @property
     def deleted(self) -> bool:
@@ -77,8 +90,14 @@ class BlockFiles:
     """The block files used last. Lives in one event loop; the files in it may go to threads."""
 
     def __init__(
-        self, keys: ProjectKeys, blocks_dir: Path, staging_dir: Path, disk: GuardedDisk
+        self,
+        keys: ProjectKeys,
+        blocks_dir: Path,
+        staging_dir: Path,
+        disk: GuardedDisk,
+        most_open: int = MAX_OPEN,
     ) -> None:
+        self._most_open = most_open
         self._keys = keys
         self._blocks_dir = blocks_dir
         self._staging_dir = staging_dir
@@ -93,12 +112,23 @@ class BlockFiles:
 
     def known(self, name: BlockName) -> OpenBlock | None:
         """Return the block if its file is open already."""
-        known = self._open.get(name.id)
-        if known is None or known.opener.name != name:
+        known = self.peek(name)
+        if known is None:
             return None
         self._open.move_to_end(name.id)
         self._touched.add(name.id)
         return known
+
+    def peek(self, name: BlockName) -> OpenBlock | None:
+        """Return the block if its file is open already; that is no use of it."""
+        known = self._open.get(name.id)
+        return known if known is not None and known.opener.name == name else None
+
+    def used(self, block: BlockId) -> None:
+        """Note that *block* was read by others than those who asked here for it."""
+        self._touched.add(block)
+        if block in self._open:
+            self._open.move_to_end(block)
 
     async def open(self, name: BlockName) -> OpenBlock | None:
         """Return the block if it can be had from this disk, else None. Raises KeyMissing."""
@@ -110,7 +140,7 @@ class BlockFiles:
             return None
         opened = self._open[name.id] = OpenBlock(file, BlockOpener(self._keys, name))
         self._touched.add(name.id)
-        if len(self._open) > MAX_OPEN:
+        if len(self._open) > self._most_open:
             self._open.popitem(last=False)
         return opened
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lucidnode.fs.read.read_ahead import Pattern
@@ -19,6 +20,7 @@ class OpenFile:
     """Opened with O_APPEND: whatever offset a write comes with, it goes to the end."""
     pattern: Pattern = field(default_factory=Pattern)
     wrote: bool = False
+    handle: int = 0
     pid: int = 0
     """The thread that opened it; 0 if it cannot be seen from here."""
 
@@ -39,11 +41,13 @@ class OpenFiles:
         self._files: dict[int, OpenFile] = {}
         self._directories: dict[int, OpenDirectory] = {}
         self._users: Counter[InodeNo] = Counter()
+        self.on_other_file: Callable[[int], None] = _nobody
+        """Told of each handle that is closed, or that stands for another file now."""
 
     def open(self, ino: InodeNo, *, writable: bool, appends: bool = False, pid: int = 0) -> int:
         """Return a new handle of the file *ino*."""
         self._last += 1
-        self._files[self._last] = OpenFile(ino, writable, appends, pid=pid)
+        self._files[self._last] = OpenFile(ino, writable, appends, handle=self._last, pid=pid)
         self._users[ino] += 1
         return self._last
 
@@ -51,9 +55,14 @@ class OpenFiles:
         """Return what *handle* stands for."""
         return self._files[handle]
 
+    def get(self, handle: int) -> OpenFile | None:
+        """Return what *handle* stands for, None if it is closed."""
+        return self._files.get(handle)
+
     def release(self, handle: int) -> InodeNo | None:
         """Forget *handle*; return its inode if no other handle has it open."""
         ino = self._files.pop(handle).ino
+        self.on_other_file(handle)
         return self._dropped(ino)
 
     def is_open(self, ino: InodeNo) -> bool:
@@ -77,6 +86,7 @@ class OpenFiles:
         for file in self._files.values():
             if file.ino == ino and file.wrote:
                 file.ino = copy
+                self.on_other_file(file.handle)
                 self._users[copy] += 1
                 self._dropped(ino)
 
@@ -100,3 +110,7 @@ class OpenFiles:
             return None
         del self._users[ino]
         return ino
+
+
+def _nobody(_: int) -> None:
+    """Nobody is told yet."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+from lucidnode.fs.channel.device import Place
+from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.errors import Damaged, FileMissing
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
 from lucidnode.fs.read.layers import Laid, visible
-from lucidnode.fs.read.open_files import OpenFile
+from lucidnode.fs.read.open_files import OpenFile, OpenFiles
 from lucidnode.fs.read.read_ahead import Range, Sequences
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.segments import Segments
@@ -35,7 +37,11 @@ _Source = Extent | tuple[int, bytes]
 
 
 class Reader:
-    """Reads files of one mount. Lives in one event loop; *tasks* must outlive it."""
+    """Reads files of one mount. Lives in one event loop; *tasks* must outlive it.
+
+    *known* is told what the kernel channel may read by itself next time, and *open_files* says
+    whose habit it is that such reads follow.
+    """
 
     def __init__(
         self,
@@ -46,7 +52,11 @@ class Reader:
         counts: ReadCounts,
         alerts: Alerts,
         tasks: Tasks,
+        open_files: OpenFiles | None = None,
+        known: KnownFiles | None = None,
     ) -> None:
+        self._open_files = open_files
+        self._known = known
         self._replica = replica
         self._writer = writer
         self._segments = segments
@@ -70,13 +80,32 @@ class Reader:
         size = self._writer.with_pending_size(stored).size
         length = max(min(length, size - offset), 0)
         shown = self._shown(file.ino, offset, length)
-        self._look_ahead(file, offset, length, size)
+        self._look_ahead(file, offset, length)
         deadline = self._segments.deadline()
         try:
-            return await self._read(shown, offset, length, deadline)
+            found = await self._read(shown, offset, length, deadline)
         except Damaged as error:
             self._alert(error.block, file.ino)
             raise
+        if self._known is not None and length and self._is_open(file):
+            self._known.show(file.handle, file.ino, offset, offset + length)
+        return found
+
+    def heard(self, places: list[Place]) -> None:
+        """Count what the kernel channel has read by itself, and look ahead of it."""
+        assert self._known is not None
+        assert self._open_files is not None
+        for place in places:
+            block = self._known.block(place.block)
+            if block is not None:
+                self._counts.read(block, "disk", place.length)
+                self._segments.used(block)
+            file = self._open_files.get(place.handle)
+            if file is not None:
+                self._look_ahead(file, place.offset, place.length)
+
+    def _is_open(self, file: OpenFile) -> bool:
+        return self._open_files is not None and self._open_files.get(file.handle) is file
 
     async def _read(
         self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
@@ -190,7 +219,7 @@ class Reader:
 
     # -- ahead of the reader -----------------------------------------------------------------
 
-    def _look_ahead(self, file: OpenFile, offset: int, length: int, size: int) -> None:
+    def _look_ahead(self, file: OpenFile, offset: int, length: int) -> None:
         if not length:
             return
         wanted = file.pattern.observe(offset, length)
@@ -198,8 +227,22 @@ class Reader:
             return
         stored = self._replica.attributes(file.ino)
         if stored is not None:
+            size = self._writer.with_pending_size(stored).size
             for span in wanted:
-                self._bring(stored, Range(span.start, min(span.stop, size)))
+                here = Range(span.start, min(span.stop, size))
+                self._bring(stored, here)
+                if self._known is not None:
+                    _ = self._tasks.create_task(self._open_ahead(file, here), name="opening ahead")
+
+    async def _open_ahead(self, file: OpenFile, span: Range) -> None:
+        """Have the blocks of *span* that are on this disk open, for the kernel channel."""
+        assert self._known is not None
+        if not self._is_open(file):
+            return
+        for name in self._known.show(file.handle, file.ino, span.start, span.stop):
+            await self._segments.open_ahead(name)
+        if self._is_open(file):
+            self._known.show(file.handle, file.ino, span.start, span.stop)
 
     def _bring(self, stored: Attributes, span: Range) -> None:
         stop = min(span.stop, stored.size)

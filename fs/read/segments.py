@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
-from lucidnode.fs.errors import BlockError, Damaged, Unreadable
+from lucidnode.fs.errors import BlockError, Damaged, FsError, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.geometry import SEGMENT
 from lucidnode.fs.format.keys import ProjectKeys
@@ -187,6 +188,17 @@ class Segments:
             # A read that really wants it meets the error itself.
             return False
         return True
+
+    async def open_ahead(self, name: BlockName) -> None:
+        """Open the file of a block if it is on this disk, and have its bytes come into memory."""
+        with contextlib.suppress(FsError):
+            opened = await self._files.open(name)
+            if opened is not None:
+                opened.file.come_into_memory()
+
+    def used(self, block: BlockId) -> None:
+        """Note that *block* was read from its file by the kernel channel."""
+        self._files.used(block)
 
     async def _open(self, name: BlockName, first: int, count: int, deadline: float) -> Opened:
         for attempt in range(_ATTEMPTS):

@@ -70,6 +70,10 @@ _OPERATIONS = {(True, False): b"\x12\0", (False, True): b"\x09\0", (False, False
 """How a change begins, by whether it lacks (an old row, a new row)."""
 
 
+_OF_CONTENT = {"inode": 0, "extent": 0, "tail": 1}
+"""The tables that make the content of files, and where in a row the inode is."""
+
+
 class ChangesetUnfit(Exception):
     """A changeset that counts as empty: made on another state, or against the rules of format 1."""
 
@@ -96,6 +100,8 @@ class Database:
         """Called after every commit."""
         self._checkpointer: apsw.Connection | None = None
         self._checkpointing = threading.Lock()
+        self.on_content: Callable[[int], None] | None = None
+        """Told of each file of which a row that makes its content is changed, also in vain."""
         connection.preupdate_hook(self._note)
         connection.set_wal_hook(self._note_log)
 
@@ -305,6 +311,10 @@ class Database:
 
     def _note(self, update: apsw.PreUpdate) -> None:
         table = update.table_name
+        if self.on_content is not None and (column := _OF_CONTENT.get(table)) is not None:
+            for row in (update.old, update.new):
+                if row is not None and isinstance(ino := row[column], int):
+                    self.on_content(ino)
         if self._before is not None and (undone := before(table, update.old, update.new)):
             self._before.append(undone)
         if self._recorded is not None and table in REPLICATED:

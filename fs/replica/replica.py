@@ -74,6 +74,7 @@ class Replica:
         self._stored: dict[InodeNo, tuple[Version, int]] = {}
         self._stopped: str | None = None
         self._on_work: Callable[[], None] = _nobody
+        self._content_changed: Callable[[InodeNo | None], None] = _nobody_for
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
         self._merged = InodeAliases()
         self._earlier = EarlierContents(database, self._queries)
@@ -149,6 +150,7 @@ class Replica:
         self._journal = PendingJournal(self._database)
         self._tails.recount_all()
         self._earlier.reload()
+        self._content_changed(None)
         self._usage = None
         self._stored.clear()
         self._forget_orphans()
@@ -429,6 +431,14 @@ class Replica:
             refused=None,
         )
 
+    def watch_contents(self, changed: Callable[[InodeNo | None], None]) -> None:
+        """Have *changed* told of each file whose content may change, before that is answered.
+
+        None is all files. It may be told of more than what changes, and of what is undone.
+        """
+        self._content_changed = changed
+        self._database.on_content = lambda ino: changed(InodeNo(ino))
+
     def watch(self, on_work: Callable[[], None]) -> None:
         """Have *on_work* called after every operation that needs committing."""
         self._on_work = on_work
@@ -527,6 +537,7 @@ class Replica:
             if self._earlier and self._journal.oldest() is None:
                 self._earlier.forget_gone()
         self._earlier.reload()
+        self._content_changed(None)
         self._journal.line.drop(flight.last)
 
     def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
@@ -558,6 +569,7 @@ class Replica:
             self._journal.reload()
         self._tails.recount_all()
         self._earlier.reload()
+        self._content_changed(None)
         self._kept.keep(leaving, changes)
         self._merged.add(outcome.merged)
         self._changed(changes)
@@ -753,3 +765,7 @@ def _size(row: tuple[int | bytes, ...] | None) -> int:
 
 def _nobody() -> None:
     """Nobody watches for work yet."""
+
+
+def _nobody_for(_: InodeNo | None) -> None:
+    """Nobody watches contents yet."""

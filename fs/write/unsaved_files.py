@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 from lucidnode.fs.replica.inode import InodeNo
@@ -126,6 +126,8 @@ class UnsavedFiles:
         self._files: dict[InodeNo, UnsavedFile] = {}
         self.any = asyncio.Event()
         """Set while there is a file in the table."""
+        self.on_new: Callable[[InodeNo], None] = _nobody
+        """Told of each inode that comes into the table, before anything is laid over its content."""
 
     def __iter__(self) -> Iterator[UnsavedFile]:
         return iter(list(self._files.values()))
@@ -141,6 +143,7 @@ class UnsavedFiles:
         """
         file = self._files.get(ino)
         if file is None:
+            self.on_new(ino)
             file = self._files[ino] = UnsavedFile(ino)
             self.any.set()
         return file
@@ -172,5 +175,10 @@ class UnsavedFiles:
         file = self._files.pop(ino, None)
         if file is not None:
             assert copy not in self._files
+            self.on_new(copy)
             file.ino = copy
             self._files[copy] = file
+
+
+def _nobody(_: InodeNo) -> None:
+    """Nobody is told yet."""

@@ -1,0 +1,101 @@
+"""What the channel may answer by itself: where the bytes of open files lie, published by handle.
+
+The rule is that a reader sees what was true when its request came. So a file is published only while
+its content is what the replica's extents say, with no layer over them; and it is withdrawn in the
+same step of the event loop that changes its content, so before the change is answered or told to
+the kernel. `changed` is called by whoever holds what a content is made of:
+
+    rows of the file (inode, extent, tail)    the replica, at each change, also one that is undone
+    layers in memory                          UnsavedFiles, when a file comes into its table
+    another inode under a handle              OpenFiles, when a handle follows its bytes
+    entries of others, former contents        the replica, for all files at once
+
+What is published again afterwards is looked up in one step, too: no await between.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from lucidnode.fs.channel import device
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
+from lucidnode.node.client.ids import BlockId
+
+AROUND = 4 * 1024 * 1024
+"""Bytes of a file that are looked up at once, so that a small read makes its whole block known."""
+
+_KNOWN_NUMBERS = 65536
+"""Blocks whose number is remembered until what was read of them is heard of."""
+
+
+class KnownFiles:
+    """Publishes to the channel, and withdraws. Lives in one event loop."""
+
+    def __init__(self, replica: Replica, unsaved: UnsavedFiles, blocks: BlockFiles) -> None:
+        self._replica = replica
+        self._unsaved = unsaved
+        self._blocks = blocks
+        self._handles: dict[InodeNo, set[int]] = {}
+        self._inodes: dict[int, InodeNo] = {}
+        self._numbers: OrderedDict[int, BlockId] = OrderedDict()
+
+    def show(self, handle: int, ino: InodeNo, start: int, stop: int) -> list[BlockName]:
+        """Publish the bytes around [start, stop) whose block files are open.
+
+        Returns the blocks there that are not open. Nothing of a file that holds more than its
+        extents say.
+        """
+        if self._unsaved.get(ino) is not None or self._replica.is_former(ino):
+            return []
+        stored = self._replica.attributes(ino)
+        if stored is None or self._replica.tails_of(ino):
+            return []
+        start -= start % AROUND
+        stop = min(stop + -stop % AROUND, stored.size)
+        closed = []
+        for extent in self._replica.extents(ino, start, stop - start) if start < stop else []:
+            opened = self._blocks.peek(extent.block)
+            if opened is None:
+                closed.append(extent.block)
+                continue
+            end = extent.offset + extent.length
+            where = (extent.offset, end, extent.block_offset)
+            if not device.publish(handle, stored.size, *where, self._block(opened)):
+                self.closed(handle)
+                return []
+            self._inodes[handle] = ino
+            self._handles.setdefault(ino, set()).add(handle)
+        return closed
+
+    def changed(self, ino: InodeNo | None) -> None:
+        """Withdraw the file *ino*, None for all: its content is about to change."""
+        handles = list(self._inodes) if ino is None else list(self._handles.get(ino, ()))
+        for handle in handles:
+            self.closed(handle)
+
+    def closed(self, handle: int) -> None:
+        """Withdraw what is published under *handle*."""
+        ino = self._inodes.pop(handle, None)
+        device.withdraw(handle)
+        if ino is not None:
+            self._handles[ino].discard(handle)
+            if not self._handles[ino]:
+                del self._handles[ino]
+
+    def block(self, number: int) -> BlockId | None:
+        """Return which block has the channel's *number*; None if that was long ago."""
+        return self._numbers.get(number)
+
+    def _block(self, opened: OpenBlock) -> device.Block:
+        file = opened.file
+        if file.shown is None:
+            key, associated = opened.opener.cipher()
+            file.shown = device.add_block(file.descriptor, key, associated, opened.opener.name.size)
+            self._numbers[device.block_number(file.shown)] = opened.opener.name.id
+            if len(self._numbers) > _KNOWN_NUMBERS:
+                self._numbers.popitem(last=False)
+        return file.shown
