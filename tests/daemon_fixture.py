@@ -300,6 +300,10 @@ class Workstation:
             path.unlink()
         self.mount()
 
+    def stats(self) -> wire.MountStats:
+        """Return what all mounts have told of themselves together."""
+        return self._mounts.totals()
+
     def clean_up(self) -> None:
         """Leave nothing behind, however the test ended."""
         if self._process is not None and self._process.poll() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -104,3 +105,143 @@ def test_an_unmount_under_load_ends_in_order(node: Workstation) -> None:
         ended.set()
         for thread in threads:
             thread.join()
+
+
+def answered_in_c(node: Workstation) -> int:
+    """Return how many reads the mounts that have ended answered in C."""
+    return sum(int(number) for number in re.findall(r"'answered': (\d+)", node.log()))
+
+
+class Model:
+    """What a file holds, and the same steps on the real one, through handles that bypass pages."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content = bytearray()
+        self.handles = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT) for _ in range(3)]
+
+    def step(self, random: Random) -> None:
+        handle = random.choice(self.handles)
+        size = len(self.content)
+        match random.choices(
+            ("read", "write", "cut", "sync", "save", "reopen"), weights=(70, 8, 3, 8, 2, 4)
+        )[0]:
+            case "read":
+                for _ in range(4):
+                    offset, length = random.randrange(size + 2), random.randrange(1, 3 * BLOCK)
+                    expected = self.content[offset : offset + length]
+                    assert os.pread(handle, length, offset) == expected
+            case "write":
+                offset, data = (
+                    random.randrange(size + 1),
+                    random.randbytes(random.randrange(1, BLOCK)),
+                )
+                assert os.pwrite(handle, data, offset) == len(data)
+                self.content[offset : offset + len(data)] = data
+            case "cut":
+                size = random.randrange(6 * BLOCK)
+                os.ftruncate(handle, size)
+                self.content = self.content[:size].ljust(size, b"\0")
+            case "sync":
+                os.fsync(handle)
+            case "save":
+                # As editors do; the old handles go on with the old file, so they are opened anew.
+                self.content = bytearray(random.randbytes(random.randrange(6 * BLOCK)))
+                new = self.path.with_name("new")
+                new.write_bytes(self.content)
+                new.rename(self.path)
+                self.close()
+                self.handles = [os.open(self.path, os.O_RDWR | os.O_DIRECT) for _ in range(3)]
+            case "reopen":
+                self.handles.remove(handle)
+                os.close(handle)
+                self.handles.append(os.open(self.path, os.O_RDWR | os.O_DIRECT))
+
+    def close(self) -> None:
+        for handle in self.handles:
+            os.close(handle)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_read_in_c_sees_what_was_written_before(node: Workstation, seed: int) -> None:
+    node.mount()
+    random = Random(seed)
+    model = Model(node.mountpoint / "file")
+    for _ in range(600):
+        model.step(random)
+    model.close()
+    node.unmount()
+    assert answered_in_c(node) > 30
+
+
+def test_a_read_in_c_never_goes_back_behind_what_another_node_wrote(tmp_path: Path) -> None:
+    with workstations(tmp_path, 2) as [here, there]:
+        here.mount()
+        there.mount()
+        size = 2 * BLOCK
+        file = here.mountpoint / "file"
+        file.write_bytes(bytes(size))
+        eventually(lambda: os.path.exists(there.mountpoint / "file"))
+        eventually(lambda: (there.mountpoint / "file").read_bytes() == bytes(size))
+        reader = os.open(file, os.O_RDONLY | os.O_DIRECT)
+        with (there.mountpoint / "file").open("r+b", buffering=0) as writer:
+            for version in range(1, 8):
+                writer.seek(0)
+                writer.write(bytes([version]) * size)
+                os.fsync(writer)
+                seen = version - 1
+                while seen < version:
+                    # Below the longest request: one request, one version.
+                    content = os.pread(reader, size, 0)
+                    assert len(content) == size
+                    assert len(set(content)) == 1
+                    assert content[0] in {seen, version}
+                    seen = content[0]
+        os.close(reader)
+        here.unmount()
+        assert answered_in_c(here) > 30
+
+
+def test_reads_in_c_are_counted(node: Workstation) -> None:
+    node.mount()
+    file = node.mountpoint / "file"
+    file.write_bytes(Random(3).randbytes(8 * BLOCK))
+    node.unmount()
+    node.mount()
+    handle = os.open(file, os.O_RDONLY | os.O_DIRECT)
+    for _ in range(10):
+        for offset in range(0, 8 * BLOCK, 65536):
+            assert len(os.pread(handle, 65536, offset)) == 65536
+    os.close(handle)
+    eventually(lambda: sum_read(node) == 10 * 8 * BLOCK)
+    node.unmount()
+    assert answered_in_c(node) > 30
+
+
+def sum_read(node: Workstation) -> int:
+    stats = node.stats()
+    return (
+        stats.read_memory
+        + stats.read_cache
+        + stats.read_peer
+        + stats.read_bucket
+        + stats.read_unsent
+    )
+
+
+def test_a_block_that_rots_on_the_disk_is_fetched_again(node: Workstation) -> None:
+    node.mount()
+    content = Random(4).randbytes(4 * BLOCK)
+    file = node.mountpoint / "file"
+    file.write_bytes(content)
+    eventually(lambda: os.getxattr(file, "user.lucid.state") == b"cloud")
+    handle = os.open(file, os.O_RDONLY | os.O_DIRECT)
+    for _ in range(3):
+        assert os.pread(handle, len(content), 0) == content
+    blocks = [path for path in node.blocks_dir.rglob("*") if path.is_file()]
+    for path in blocks:
+        with path.open("r+b") as block:
+            block.seek(70_000)
+            block.write(b"rotten")
+    assert os.pread(handle, len(content), 0) == content
+    os.close(handle)

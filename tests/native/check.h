@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -34,6 +35,19 @@ static inline size_t a_read(uint8_t *message, uint64_t unique, uint64_t handle, 
     struct fuse_read_in body = {.fh = handle, .offset = offset, .size = size};
 
     return a_request(message, FUSE_READ, unique, &body, sizeof body);
+}
+
+static inline int read_exactly(int file, uint8_t *bytes, size_t size)
+{
+    while (size) {
+        ssize_t got = read(file, bytes, size);
+
+        if (got <= 0)
+            return 0;
+        bytes += got;
+        size -= (size_t)got;
+    }
+    return 1;
 }
 
 #endif

@@ -28,7 +28,14 @@ SANITIZERS = {
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("name", "sanitizer"), [("requests", "address"), ("channel", "address"), ("channel", "thread")]
+    ("name", "sanitizer"),
+    [
+        ("requests", "address"),
+        ("channel", "address"),
+        ("channel", "thread"),
+        ("table", "address"),
+        ("table", "thread"),
+    ],
 )
 def test_c_holds_under_the_sanitizers(name: str, sanitizer: str, tmp_path: Path) -> None:
     program = tmp_path / name
@@ -40,5 +47,7 @@ def test_c_holds_under_the_sanitizers(name: str, sanitizer: str, tmp_path: Path)
         ],
         check=True,
     )
-    ran = subprocess.run([program], check=False, capture_output=True, text=True, timeout=250)
+    ran = subprocess.run(
+        [program], check=False, capture_output=True, text=True, timeout=250, cwd=tmp_path
+    )
     assert ran.returncode == 0, ran.stderr
