@@ -305,10 +305,12 @@ def _most_open() -> int:
 
     Raises this process's limit of descriptors as far as it may.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = 8 * MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, 8 * MOST_OPEN)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    return max(MAX_OPEN, min(MOST_OPEN, limit // 8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8 * MOST_OPEN
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else max(MAX_OPEN, min(MOST_OPEN, soft // 8))
 
 
 @contextlib.asynccontextmanager
