@@ -15,6 +15,11 @@ from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon
 
+AT_ONCE = 16
+"""Blocks that are sealed and on their way to the disk at once, so that it never waits for a cipher.
+Until their turn comes others are held as plaintext alone, which the writer counts; a disk that
+hangs would have all of them twice in memory."""
+
 
 class Stager:
     """The staging directory of one project, as its mount writes to it. Lives in one event loop."""
@@ -27,6 +32,7 @@ class Stager:
         self._room = room
         self._disk = disk
         self._under_way: dict[BlockId, asyncio.Event] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._making_room = asyncio.Lock()
         self._has_room = False
         """Whether the directory was made durable. It is asked once: each time would be a sync for
@@ -34,22 +40,35 @@ class Stager:
 
     async def seal(self, plaintext: bytes) -> BlockName:
         """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
-        loop = asyncio.get_running_loop()
-        name, ciphertext = await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
-        async with self._making_room:
-            if not self._has_room:
-                await self._run(make_room_for, self._dir, self._keys.project)
-                self._has_room = True
-        await self._put(stage_soon, name.id, ciphertext)
+        async with self._turns:
+            name, ciphertext = await self._sealed(plaintext)
+            async with self._making_room:
+                if not self._has_room:
+                    await self._run(make_room_for, self._dir, self._keys.project)
+                    self._has_room = True
+            await self._put(stage_soon, name.id, ciphertext)
         return name
 
-    async def put_durably(self, block: BlockId, ciphertext: bytes) -> None:
-        """Stage a sealed block; it survives a power cut on return. Raises NoSpace, OSError."""
-        await self._put(stage, block, ciphertext)
+    async def put_durably(
+        self, block: BlockId, plaintext: bytes, ciphertext: bytes | None = None
+    ) -> None:
+        """Stage *block*; it survives a power cut on return. Raises NoSpace, OSError.
+
+        *ciphertext* is what it was sealed to; without, *plaintext* is sealed again.
+        """
+        async with self._turns:
+            if ciphertext is None:
+                name, ciphertext = await self._sealed(plaintext)
+                assert name.id == block
+            await self._put(stage, block, ciphertext)
 
     async def make_durable(self, blocks: Iterable[BlockId]) -> None:
         """Return once *blocks*, staged before, survive a power cut. Raises NoSpace, OSError."""
         await self._run(make_durable, self._dir, self._keys.project, list(blocks))
+
+    async def _sealed(self, plaintext: bytes) -> tuple[BlockName, bytes]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
 
     async def _put(
         self,

@@ -27,14 +27,30 @@ from lucidnode.fs.write.staged_extents import StagedExtents
 
 
 class BlockWrite:
-    """Pieces of one file that become one block. *error* is set once it is done in vain."""
+    """Pieces of one file that become one block."""
 
-    __slots__ = ("done", "error", "pieces")
+    __slots__ = ("_error", "done", "pieces")
 
     def __init__(self, pieces: list[Piece]) -> None:
         self.pieces = pieces
         self.done = asyncio.Event()
-        self.error: Exception | None = None
+        self._error: Exception | None = None
+
+    def failed(self, error: Exception) -> None:
+        """Note why it was in vain, without the frames of whoever tried.
+
+        They hold the bytes, and us: a cycle of megabytes, which Python looks for once in a while.
+        """
+        found: BaseException | None = error
+        while found is not None:
+            found.__traceback__ = None
+            found = found.__cause__ or found.__context__
+        self._error = error
+
+    def take_error(self) -> Exception | None:
+        """Return why it was in vain, once: whoever raises it stands in its frames."""
+        error, self._error = self._error, None
+        return error
 
     @property
     def size(self) -> int:

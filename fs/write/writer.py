@@ -318,9 +318,7 @@ class Writer:
         try:
             for block_write in started:
                 await block_write.done.wait()
-            for block_write in started:
-                if block_write.error is not None:
-                    raise block_write.error
+            _raise_first(started)
             await self._record(file)
             # Whoever is short of memory brings down other people's files: theirs may go meanwhile.
             while resting.pieces and not file.abandoned:
@@ -381,7 +379,7 @@ class Writer:
         try:
             name = await self._stager.seal(b"".join(piece.data for piece in pieces))
         except (FsError, NodeError, OSError) as error:
-            block_write.error = error
+            block_write.failed(error)
             file.block_write.remove(block_write)
             for piece in pieces:
                 self._put_back(file, piece)
@@ -412,13 +410,14 @@ class Writer:
             self._packing.add(task)
             task.add_done_callback(self._packing.discard)
 
-    async def _settle_pack(self, block: BlockId, size: int, sealed: bytes) -> None:
+    async def _settle_pack(self, block: BlockId, size: int, sealed: bytes | None) -> None:
         while True:
             try:
-                await self._stager.put_durably(block, sealed)
+                await self._stager.put_durably(block, self._packed[block], sealed)
                 # Within: the replica's disk may be full as well, and that passes, too.
                 self._replica.release_pack(block)
             except (FsError, OSError) as error:
+                sealed = None  # a disk that fails for long shall not have us hold all of it twice
                 self._alerts.begin(
                     _PACKS,
                     f"Changes cannot be committed now: {said_by(error)}.",
@@ -426,9 +425,10 @@ class Writer:
                     if isinstance(error, NoSpace)
                     else "They are kept on the disk of the home directory, and tried again.",
                 )
-                await self._clock.sleep(_RETRY_PACK)
             else:
                 break
+            # Not within `except`: the error's frames hold what was sealed until that ends.
+            await self._clock.sleep(_RETRY_PACK)
         self._alerts.end(_PACKS)
         del self._packed[block]
         self._announcer.announce(block)
@@ -453,6 +453,14 @@ class Writer:
         self._buffered -= size
         self._moved.set()
         self._moved = asyncio.Event()
+
+
+def _raise_first(ended: list[BlockWrite]) -> None:
+    """Raise why the first of *ended* was in vain, if one was."""
+    errors = [error for block_write in ended if (error := block_write.take_error()) is not None]
+    if errors:
+        del errors[1:]
+        raise errors.pop()
 
 
 async def _all_done(file: UnsavedFile) -> None:

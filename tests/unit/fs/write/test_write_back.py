@@ -250,7 +250,7 @@ async def test_what_could_not_be_staged_lies_under_what_was_written_since(tmp_pa
         [block_write] = layer.unsaved.of(ino).block_write
         await layer.files.write(handle, 10, b"newer")
         await block_write.done.wait()
-        assert isinstance(block_write.error, NoSpace)
+        assert isinstance(block_write.take_error(), NoSpace)
         expected = b"a" * 10 + b"newer" + b"a" * (BLOCK - 15)
         assert await layer.contents(ino) == expected
 
