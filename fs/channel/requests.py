@@ -24,7 +24,6 @@ class Opcode(IntEnum):
 
     READ = 15
     WRITE = 16
-    INTERRUPT = 36
     BATCH_FORGET = 42
 
 

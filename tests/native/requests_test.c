@@ -1,4 +1,5 @@
 /* What the parser says of whole messages, of torn ones, and of those that are too much. */
+#define _GNU_SOURCE
 #include "check.h"
 #include "request.h"
 
@@ -32,7 +33,7 @@ static void a_torn_message_is_nobodys(void)
         uint8_t *torn = malloc(cut ? cut : 1);
 
         memcpy(torn, message, cut);
-        CHECK(route(torn, cut) == ROUTE_BROKEN);
+        CHECK(route(torn, cut) == ROUTE_NOBODY);
         request_limit_listing(torn, cut);
         CHECK(!request_hide_max_pages(torn, cut));
         reply_adjust_init(torn, cut, 256, 0);
@@ -61,6 +62,7 @@ static void opcodes_that_no_bit_stands_for_go_to_pyfuse3(void)
     CHECK(route(message, a_request(message, UINT32_MAX, 1, "", 0)) == ROUTE_SESSION);
     CHECK(route(message, a_request(message, FUSE_LOOKUP, 1, "name", 5)) == ROUTE_SESSION);
     CHECK(route(message, a_request(message, FUSE_INIT, 1, "", 0)) == ROUTE_INIT);
+    CHECK(route(message, a_request(message, FUSE_INTERRUPT, 1, "", 0)) == ROUTE_NOBODY);
 }
 
 static void a_page_of_a_directory_fits_into_the_socket(void)
@@ -121,8 +123,43 @@ static void only_whole_replies_to_a_request_are_passed_on(void)
     CHECK(!reply_is_whole(bytes, sizeof bytes, &unique));
 }
 
-int main(void)
+/* Noise, and whole messages with a few bytes changed: nothing is read or written past what came. */
+static void any_bytes_are_survived(long rounds)
 {
+    uint8_t message[256];
+    uint64_t unique;
+
+    srandom(1);
+    for (long round = 0; round < rounds; round++) {
+        size_t length = (size_t)random() % 120;
+        uint8_t *bytes;
+
+        for (size_t i = 0; i < sizeof message; i++)
+            message[i] = (uint8_t)random();
+        if (round % 2) {
+            length = round % 4 == 1 ? a_read(message, 1, 1, (uint64_t)random(), 4096)
+                                    : a_request(message, (uint32_t)random() % 70, 1, message + 80,
+                                                (size_t)random() % 100);
+            for (int i = 0; i < 3; i++)
+                message[(size_t)random() % length] = (uint8_t)random();
+            length -= (size_t)random() % 2;
+        }
+        bytes = malloc(length ? length : 1);
+        memcpy(bytes, message, length);
+        request_hide_max_pages(bytes, length);
+        request_limit_listing(bytes, length);
+        route(bytes, length);
+        reply_is_whole(bytes, length, &unique);
+        reply_unique(bytes, length);
+        reply_adjust_init(bytes, length, 256, 0);
+        free(bytes);
+    }
+}
+
+/* With a number of rounds, a fuzzer of as many. */
+int main(int count, char **arguments)
+{
+    any_bytes_are_survived(count > 1 ? atol(arguments[1]) : 50000);
     a_read_is_known_by_its_fields();
     a_torn_message_is_nobodys();
     a_read_that_is_too_short_too_far_or_too_long_is_for_python();

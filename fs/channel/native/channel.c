@@ -221,7 +221,7 @@ static void pass_on(struct channel *channel, struct message *request, uint8_t *s
     bool passed = true;
 
     switch (request_route(bytes, length, channel->direct_opcodes, &read)) {
-    case ROUTE_BROKEN:
+    case ROUTE_NOBODY:
         break;
     case ROUTE_INIT:
         if (!request_hide_max_pages(bytes, length))

@@ -18,9 +18,13 @@ enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
     struct fuse_read_in body;
 
     if (!header_of(message, length, &header))
-        return ROUTE_BROKEN;
+        return ROUTE_NOBODY;
     if (header.opcode == FUSE_INIT)
         return ROUTE_INIT;
+    /* Nobody here ends anything early, and libfuse, which does not know the requests that go past it,
+     * would ask for the interrupt again with each request that follows. */
+    if (header.opcode == FUSE_INTERRUPT)
+        return ROUTE_NOBODY;
     if (header.opcode >= 64 || !(direct >> header.opcode & 1))
         return ROUTE_SESSION;
     if (header.opcode != FUSE_READ || length < sizeof header + sizeof body)

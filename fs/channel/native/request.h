@@ -22,7 +22,7 @@
 #define REQUEST_BYTES (DATA_BYTES + 4096)
 
 enum route {
-    ROUTE_BROKEN,  /* not a request: nobody can answer it */
+    ROUTE_NOBODY,  /* no request, or one that wants no answer: dropped */
     ROUTE_INIT,    /* to pyfuse3, whose reply is to be adjusted */
     ROUTE_SESSION, /* to pyfuse3 */
     ROUTE_DIRECT,  /* to our own handlers */
