@@ -13,6 +13,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoRoomForAttribute    ENOSPC       the file has as many attributes as we keep
 │   ├── Cycle                 EINVAL       a directory would move below itself
 │   ├── Invalid               EINVAL       arguments that mean nothing
+│   ├── NoMoreData            ENXIO        nothing but a hole from there on
 │   ├── Interrupted           EINTR        whoever asked is being killed
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
@@ -144,6 +145,12 @@ class Invalid(FileError):
     """Arguments that mean nothing, such as a negative size or unknown flags."""
 
     errno = errno.EINVAL
+
+
+class NoMoreData(FileError):
+    """Nothing but a hole, or the end, from there on."""
+
+    errno = errno.ENXIO
 
 
 class Interrupted(FileError):

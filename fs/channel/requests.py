@@ -25,6 +25,7 @@ class Opcode(IntEnum):
     READ = 15
     WRITE = 16
     BATCH_FORGET = 42
+    LSEEK = 46
 
 
 _HEARD_AFTER_S = 0.005
@@ -43,6 +44,8 @@ _HEADER = struct.Struct("=IIQQIIIHH")
 _READ = struct.Struct("=QQIIQII")
 _WRITE = struct.Struct("=QQIIQII")
 _WRITTEN = struct.Struct("=II")
+_LSEEK = struct.Struct("=QQII")
+_PLACE = struct.Struct("=Q")
 _FORGETS = struct.Struct("=II")
 _FORGET = struct.Struct("=QQ")
 
@@ -79,6 +82,11 @@ class KernelRequest:
             raise RequestRefused(errno.EINVAL)
         return handle, offset, data
 
+    def sought(self) -> tuple[int, int, int]:
+        """Return handle, offset and whence of an LSEEK."""
+        handle, offset, whence, _ = self.fields(_LSEEK)
+        return handle, offset, whence
+
     def forgotten(self) -> list[tuple[int, int]]:
         """Return inode and count of each entry of a BATCH_FORGET."""
         count, _ = self.fields(_FORGETS)
@@ -91,6 +99,11 @@ class KernelRequest:
 def written_reply(size: int) -> bytes:
     """Return the data of the reply to a WRITE."""
     return _WRITTEN.pack(size, 0)
+
+
+def place_reply(offset: int) -> bytes:
+    """Return the data of the reply to an LSEEK."""
+    return _PLACE.pack(offset)
 
 
 class Requests:

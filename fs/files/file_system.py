@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from lucidnode.fs.errors import (
     FileMissing,
+    Invalid,
     IsDirectory,
+    NoMoreData,
     NotDirectory,
     NotPermitted,
     ReadOnly,
@@ -318,6 +320,23 @@ class FileSystem:
     async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of an open file: fewer than *length* only at its end."""
         return await self._reader.read(self._open.file(handle), offset, length)
+
+    async def seek(self, handle: int, offset: int, whence: int) -> int:
+        """Return where data or a hole begins at or after *offset*: SEEK_DATA, SEEK_HOLE of lseek(2).
+
+        A file that somebody here may write to is all data: what was written through a map may be
+        in the kernel's pages alone, and a copy must not take it for a hole.
+        """
+        ino = self._open.file(handle).ino
+        if whence not in {os.SEEK_DATA, os.SEEK_HOLE}:
+            raise Invalid("only data and holes can be sought")
+        data = whence == os.SEEK_DATA
+        if self._open.is_written(ino):
+            size = self.attributes(ino).size
+            if offset >= size:
+                raise NoMoreData("behind the end")
+            return offset if data else size
+        return await self._reader.seek(ino, offset, data=data)
 
     async def write(self, handle: int, offset: int, data: bytes | memoryview) -> int:
         """Take *data* at *offset*, or at the end of a file opened to append; return its length.

@@ -29,6 +29,7 @@ from lucidnode.fs.channel.requests import (
     Reply,
     RequestRefused,
     Requests,
+    place_reply,
     written_reply,
 )
 from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
@@ -234,6 +235,11 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(Span("write", handle=fh, offset=off, size=len(buf)), gone=errno.ESTALE):
             return await self._files.write(fh, off, buf)
 
+    async def lseek(self, fh: int, off: int, whence: int) -> int:
+        """Answer a request that pyfuse3 does not know."""
+        with self._replying(Span("lseek", handle=fh, offset=off), gone=errno.ESTALE):
+            return await self._files.seek(fh, off, whence)
+
     async def flush(self, fh: int) -> None:
         with self._replying(Span("flush", handle=fh), gone=errno.ESTALE):
             await self._files.flush(fh)
@@ -393,8 +399,9 @@ def _unheard(_: list[device.Place]) -> None:
 
 
 def _direct(adapter: FuseOperations) -> dict[int, Handler]:
-    """Return what answers the requests that come past pyfuse3: those that carry many bytes.
+    """Return what answers the requests that come past pyfuse3.
 
+    Those that it does not know, and those that carry many bytes:
     pyfuse3's socket need not hold them then, and they are copied less often.
     """
 
@@ -406,10 +413,19 @@ def _direct(adapter: FuseOperations) -> dict[int, Handler]:
         with _refusing():
             return written_reply(await adapter.write(*request.written()))
 
+    async def lseek(request: KernelRequest) -> Reply:
+        with _refusing():
+            return place_reply(await adapter.lseek(*request.sought()))
+
     async def batch_forget(request: KernelRequest) -> None:
         await adapter.forget(request.forgotten())
 
-    return {Opcode.READ: read, Opcode.WRITE: write, Opcode.BATCH_FORGET: batch_forget}
+    return {
+        Opcode.READ: read,
+        Opcode.WRITE: write,
+        Opcode.BATCH_FORGET: batch_forget,
+        Opcode.LSEEK: lseek,
+    }
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from lucidnode.fs.channel.device import Place
 from lucidnode.fs.channel.known_files import KnownFiles
-from lucidnode.fs.errors import Damaged, FileMissing
+from lucidnode.fs.errors import Damaged, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
 from lucidnode.fs.read.layers import Laid, visible
@@ -28,6 +28,9 @@ MAX_BLOCKS_AHEAD = 24
 
 FRAME_AHEAD = 128 * 1024 * 1024
 """Bytes of one coming frame that are brought near: more than the largest EXR we know."""
+
+_FIRST_SOUGHT = 64 * 1024 * 1024
+"""Bytes of a file that are searched at once for data or a hole; four times as many the next time."""
 
 _KNOWN_PLACES = 65536
 """Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
@@ -124,6 +127,43 @@ class Reader:
                     part.start - at : part.stop - at
                 ]
         return result
+
+    async def seek(self, ino: InodeNo, offset: int, *, data: bool) -> int:
+        """Return where the next data, or the next hole, is at or after *offset*; a hole is at the end.
+
+        Bytes that are not saved yet count as data all over the file. Raises FileMissing, NoMoreData.
+        """
+        window = _FIRST_SOUGHT
+        while True:
+            stored = self._replica.attributes(ino)
+            if stored is None:
+                raise FileMissing("the file was deleted")
+            size = self._writer.with_pending_size(stored).size
+            if offset >= size:
+                if data or offset > size:
+                    raise NoMoreData("behind the end")
+                return size
+            if self._writer.is_dirty(ino):
+                return offset if data else size
+            stop = min(offset + window, size)
+            found = _first(self._stored_ranges(ino, offset, stop), offset, stop, data=data)
+            if found is not None:
+                return found
+            # Others shall have their turn: a film has ten thousand extents, an image of a disk more.
+            await asyncio.sleep(0)
+            offset, window = stop, window * 4
+
+    def _stored_ranges(self, ino: InodeNo, start: int, stop: int) -> list[Range]:
+        ranges = [
+            Range(extent.offset, extent.offset + extent.length)
+            for extent in self._replica.extents(ino, start, stop - start)
+        ]
+        ranges += [
+            Range(tail.offset, tail.offset + len(tail.data))
+            for tail in self._replica.tails_of(ino)
+            if tail.offset < stop and tail.offset + len(tail.data) > start
+        ]
+        return sorted(ranges)
 
     def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
         """Remember under which name *ino* was looked up."""
@@ -262,3 +302,14 @@ class Reader:
                     self._counts.brought_ahead(name)
         finally:
             del self._ahead[name.id]
+
+
+def _first(ranges: list[Range], start: int, stop: int, *, data: bool) -> int | None:
+    """Return the first byte of [start, stop) in one of the sorted *ranges*, or in none of them."""
+    for held in ranges:
+        if held.start > start:
+            return held.start if data else start
+        if data:
+            return start
+        start = max(start, held.stop)
+    return None if data or start >= stop else start

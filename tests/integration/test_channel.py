@@ -245,3 +245,48 @@ def test_a_block_that_rots_on_the_disk_is_fetched_again(node: Workstation) -> No
             block.write(b"rotten")
     assert os.pread(handle, len(content), 0) == content
     os.close(handle)
+
+
+def regions(path: Path) -> list[tuple[int, int]]:
+    """Return [start, stop) of the data in a file, as `cp` and `tar` ask for it."""
+    found: list[tuple[int, int]] = []
+    handle = os.open(path, os.O_RDONLY)
+
+    def ask() -> None:
+        at = 0
+        while True:
+            start = os.lseek(handle, at, os.SEEK_DATA)
+            at = os.lseek(handle, start, os.SEEK_HOLE)
+            found.append((start, at))
+
+    with pytest.raises(OSError, match="No such device or address"):
+        ask()
+    os.close(handle)
+    return found
+
+
+def test_holes_are_found_and_what_may_be_written_is_all_data(node: Workstation) -> None:
+    node.mount()
+    file = node.mountpoint / "file"
+    far = 1 << 40
+    handle = os.open(file, os.O_RDWR | os.O_CREAT)
+    os.pwrite(handle, bytes(range(256)) * 1024, BLOCK)
+    os.pwrite(handle, b"end", far)
+    os.ftruncate(handle, far + BLOCK)
+    assert regions(file) == [(0, far + BLOCK)]
+    os.close(handle)
+    assert regions(file) == [(BLOCK, 2 * BLOCK), (far, far + 3)]
+    (node.mountpoint / "dense").write_bytes(b"x" * (3 * BLOCK + 5))
+    assert regions(node.mountpoint / "dense") == [(0, 3 * BLOCK + 5)]
+    (node.mountpoint / "empty").touch()
+    assert regions(node.mountpoint / "empty") == []
+    node.unmount()
+    node.mount()
+    assert regions(file) == [(BLOCK, 2 * BLOCK), (far, far + 3)]
+    subprocess.run(["cp", file, node.home / "copy"], check=True)
+    assert (node.home / "copy").stat().st_size == far + BLOCK
+    with (node.home / "copy").open("rb") as copy:
+        copy.seek(BLOCK)
+        assert copy.read(BLOCK) == bytes(range(256)) * 1024
+        copy.seek(far)
+        assert copy.read(3) == b"end"
