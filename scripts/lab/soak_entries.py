@@ -44,8 +44,13 @@ counts if every request of it fails; if only some do, trying again is what helps
 MOST_REQUESTS = 400
 """Requests of one node in any ten seconds of the clock: a retry loop without a rate makes more."""
 
+_NODES = (2, 2, 2, 3, 3, 3, 4, 5)
+"""How many there are: most of what can happen takes two or three, and each costs its share."""
+
 _PHASES = (1, 3)
-_PHASE_S = (3.0, 16.0)
+_PHASE_S = (2.0, 9.0)
+"""Virtual seconds. Most are longer than what a node may be silent for; to play one costs the more
+processor the longer it is."""
 
 TRANSIENT = sorted(set(CATALOGUE) - LIES)
 """Faults that leave the bucket as it is, so that all is well once they are over."""
@@ -87,7 +92,7 @@ class World:
     ) -> None:
         """*nodes* is how many there are; the seed says so if nothing is said."""
         self.seed = seed
-        self.names = NAMES[: nodes or Random(f"nodes {seed}").randint(2, len(NAMES))]
+        self.names = NAMES[: nodes or Random(f"nodes {seed}").choice(_NODES)]
         self.random = Random(f"world {seed}")
         self.faults = faults
         self.clock = LoopClock()
