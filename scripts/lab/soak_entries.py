@@ -78,6 +78,8 @@ class _Watch:
     read_since: float | None = None
     loud_since: float | None = None
     """Since when it meets faults that it can tell from a store that is well."""
+    whole_since: float | None = None
+    """Since when all its requests fail so, and not only some."""
     complaints: list[str] = field(default_factory=list)
 
 
@@ -313,12 +315,18 @@ class World:
         watch.read_since = (watch.read_since or now) if behind else None
         rules = _effective(self.hostility.rules, node.name)
         if {rule.name for rule in rules} <= QUIET:
-            watch.loud_since = None
+            watch.loud_since = watch.whole_since = None
             return
         watch.loud_since = watch.loud_since or now
-        limit = ALERT_S if any(_is_whole(rule) for rule in rules) else PARTIAL_ALERT_S
+        is_whole = any(_is_whole(rule) for rule in rules)
+        watch.whole_since = (watch.whole_since or now) if is_whole else None
         for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
-            if since is None or node.alerts() or now - max(since, watch.loud_since) < limit:
+            if since is None or node.alerts():
+                continue
+            is_late = now - max(since, watch.loud_since) >= PARTIAL_ALERT_S
+            if watch.whole_since is not None:
+                is_late |= now - max(since, watch.whole_since) >= ALERT_S
+            if not is_late:
                 continue
             complaint = f"{node.name} is kept from {what} for {now - since:.0f} s and says nothing"
             if not watch.complaints or watch.complaints[-1][:20] != complaint[:20]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lab.mutation_copy import MutationCopy
+from lab.mutation_copy import LIMIT_S, MutationCopy
 from lab.mutations import Mutation, Unfit, mutated, mutations
 from lab.places import REPOSITORY
 
@@ -49,6 +49,7 @@ def _table() -> str:
     return (REPOSITORY / "docs" / "mutations.md").read_text()
 
 
+@pytest.mark.timeout(600)  # pytest starts twice, each time within LIMIT_S
 def test_a_mutation_is_put_in_tried_and_taken_out_again(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in ("lucidnode", "node", "fs", "discovery", "tests", "scripts", "docs"):
@@ -63,4 +64,4 @@ def test_a_mutation_is_put_in_tried_and_taken_out_again(tmp_path: Path) -> None:
     mutation = Mutation("why", "fs/module.py", "42", "41", ["tests/test_module.py"])
     assert copy.tried("name", mutation).noticed_by == "test_module.py::test_answer"
     assert copy.digest() == digest
-    assert not copy.run(mutation.tests, 60.0).first_failure
+    assert not copy.run(mutation.tests, LIMIT_S).first_failure
