@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lucidnode.fs.replica.conflict_name import conflict_names
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.pending.our_version import Place
 from lucidnode.fs.replica.tree.queries import Queries
@@ -56,13 +57,27 @@ class Places:
         self._conflicts.append((directory, free))
         return directory, free
 
+    def stays(self, dropped: intents.Intent) -> None:
+        """Note that the name which *dropped* took away before is there again.
+
+        An earlier rebase may have invented it, and told nobody, for it was gone in the end.
+        """
+        match dropped:
+            case intents.Unlink() | intents.Rmdir() | intents.Rename():
+                home = self.home(dropped.parent)
+                if home is not None and is_conflict_name(dropped.name):
+                    self._conflicts.append((home, dropped.name))
+            case _:
+                pass
+
     def invented(self) -> list[Place]:
         """Return the conflict names that had to be invented."""
         return list(self._conflicts)
 
     def standing_conflicts(self) -> list[Place]:
         """Return the names that had to be invented and that are still there."""
-        return [place for place in self._conflicts if self._queries.lookup(*place) is not None]
+        noted = dict.fromkeys(self._conflicts)
+        return [place for place in noted if self._queries.lookup(*place) is not None]
 
     def _nearest(self, parent: InodeNo) -> InodeNo:
         while (home := self.home(parent)) is None:

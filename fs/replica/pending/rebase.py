@@ -123,7 +123,8 @@ class Rebase:
             self._outcome.restored = back
         fitting = Fitting(self._queries, places, fates)
         for item in waiting:
-            self._again(item, fitting, all_changes)
+            if not self._again(item, fitting, all_changes):
+                places.stays(item.recorded.intent)
         self._outcome.restored += self._run(returns.end(), all_changes)
         self._outcome.restored += self._run(self._copies(fates, places), all_changes)
         self._outcome.moved.update(
@@ -203,11 +204,11 @@ class Rebase:
 
     def _again(
         self, item: PendingOperation, fitting: Fitting, all_changes: list[RowChange]
-    ) -> None:
-        """Run an operation on the new state, unless it is dropped."""
+    ) -> bool:
+        """Run an operation on the new state; False if it is dropped."""
         intent = fitting.fitted(item.recorded)
         if intent is None:
-            return
+            return False
         mark = len(all_changes)
         try:
             with self._database.attempt():
@@ -217,9 +218,10 @@ class Rebase:
             raise
         except FileError:
             # A case that the rules decide by dropping, such as an attribute that is gone.
-            return
+            return False
         recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
         self._outcome.standing.append(PendingOperation(item.id, recorded, all_changes[mark:]))
+        return True
 
     def _run(
         self, steps: Iterable[tuple[Intent, int]], all_changes: list[RowChange]
