@@ -471,12 +471,18 @@ async def test_gone_is_what_lies_neither_in_staging_nor_in_the_bucket(node: Node
 async def test_a_lost_block_that_nobody_needs_any_more_is_no_alert(
     node: Node, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("was lost before its upload")
+    expected_warnings += ["cannot be uploaded now", "was lost before its upload"]
+    node.bucket.open.clear()
     async with node.running() as (uploads, _, _):
         (lost,) = await node.stages(1)
-        node.bucket.fault = Unavailable("the bucket is away")
         await uploads.add(PROJECT, [lost])
+        while not node.bucket.at_once:
+            await node.clock.sleep(0.2)
         await asyncio.to_thread(node.file(lost).unlink)
+        node.bucket.fault = Unavailable("the bucket is away")
+        node.bucket.open.set()
+        while not node.said():
+            await node.clock.sleep(0.2)
         node.bucket.fault = None
         uploads.flush_requested()
         while not uploads.pending().failed:
