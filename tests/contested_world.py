@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -181,6 +182,19 @@ class Person:
 
     # -- what is seen ------------------------------------------------------------------------
 
+    def above(self) -> dict[InodeNo, frozenset[InodeNo]]:
+        """Return every directory in the tree, with all that it lies in."""
+        found: dict[InodeNo, frozenset[InodeNo]] = {}
+
+        def look(directory: InodeNo, above: frozenset[InodeNo]) -> None:
+            for _, attributes in self.node.replica.list_names(directory):
+                if attributes.is_directory:
+                    found[attributes.ino] = above
+                    look(attributes.ino, above | {attributes.ino})
+
+        look(self.world, frozenset())
+        return found
+
     def files(self) -> tuple[dict[bytes, Found], set[bytes]]:
         """Return everything in the tree that is no directory, by path, and the directories."""
         found: dict[bytes, Found] = {}
@@ -305,6 +319,8 @@ class Deed:
 
     *claimed* contents got a name, by path; *carried* ones a path, with a directory above them.
     *over* says what the same file held next, also of files that were removed after that.
+    *under* tells of the directories that it moved into which others, *lay* in which each of
+    *carried* lies then.
     """
 
     put: frozenset[bytes]
@@ -315,6 +331,8 @@ class Deed:
     claimed: dict[bytes, bytes]
     carried: dict[bytes, bytes]
     only_removes: bool
+    under: dict[InodeNo, frozenset[InodeNo]]
+    lay: dict[bytes, frozenset[InodeNo]]
 
 
 def deed(person: Person, operation: Operation, *, at_random: bool = False) -> Deed:
@@ -323,6 +341,7 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
     Steps taken *at_random* may be refused: what they are about is not there any more.
     """
     before, directories = person.files()
+    above_before = person.above()
     replaced: set[bytes] = set()
     over: dict[bytes, bytes] = {}
     for verb, *arguments in operation:
@@ -349,6 +368,8 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
         if found.content in contents_before
         and (path not in before or before[path].ino != found.ino)
     }
+    above = person.above()
+    carried = {p: f.content for p, f in renamed.items() if f.entry in entries}
     return Deed(
         put=frozenset(contents_after - contents_before),
         removed=frozenset(f.content for f in gone if f.ino not in inodes_after),
@@ -356,8 +377,18 @@ def deed(person: Person, operation: Operation, *, at_random: bool = False) -> De
         overwrote=frozenset(f.content for f in gone if f.ino in inodes_after),
         over={old: new for old, new in over.items() if old != new},
         claimed={p: f.content for p, f in renamed.items() if f.entry not in entries},
-        carried={p: f.content for p, f in renamed.items() if f.entry in entries},
+        carried=carried,
         only_removes=after.items() <= before.items() and directories_after <= directories,
+        under={
+            ino: over - above_before[ino]
+            for ino, over in above.items()
+            if over - above_before.get(ino, over)
+        },
+        lay={
+            content: above[after[path].entry[0]] | {after[path].entry[0]}
+            for path, content in carried.items()
+            if after[path].entry[0] in above
+        },
     )
 
 
@@ -384,10 +415,11 @@ def _has_to_live(content: bytes, deeds: list[Deed]) -> bool:
     """Tell whether nobody took *content* away, or somebody else claimed it."""
     if any(content in each.overwrote for each in deeds):
         return False  # what lies over it was put there
+    circular = _circular(deeds)
     return all(
         content not in by.removed
         or any(
-            _is_claimed(content, by, claimant)
+            _is_claimed(content, by, claimant, circular)
             for claimant in deeds
             if content not in claimant.removed
         )
@@ -409,14 +441,35 @@ def _versions(content: bytes, deeds: list[Deed]) -> set[bytes]:
     return found
 
 
-def _is_claimed(content: bytes, by: Deed, claimant: Deed) -> bool:
+def _is_claimed(content: bytes, by: Deed, claimant: Deed, circular: Collection[InodeNo]) -> bool:
     """Tell whether *content*, removed *by* one, has to live all the same.
 
     A directory that is moved takes along what was saved over a file in it.
     """
     if content in claimant.claimed.values():
         return True
+    if not claimant.lay.get(content, frozenset()).isdisjoint(circular):
+        return False  # a move that would make a circle is none
     return content in claimant.carried.values() and content not in by.replaced
+
+
+def _circular(deeds: list[Deed]) -> set[InodeNo]:
+    """Return the directories that several people have moved into each other."""
+    under: dict[InodeNo, set[InodeNo]] = {}
+    for each in deeds:
+        for ino, over in each.under.items():
+            under.setdefault(ino, set()).update(over)
+
+    def reached(ino: InodeNo) -> set[InodeNo]:
+        seen: set[InodeNo] = set()
+        ahead = [ino]
+        while ahead:
+            further = under.get(ahead.pop(), set()) - seen
+            seen |= further
+            ahead += further
+        return seen
+
+    return {ino for ino in under if ino in reached(ino)}
 
 
 def check_conflicts(persons: list[Person], *, most: int) -> None:

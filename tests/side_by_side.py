@@ -30,14 +30,14 @@ LONGEST = (
     "test_ordinary_user.py",
     "test_cli_quick_start.py",
     "test_dashboard_live.py",
-    "test_slide.py",
+    "test_fast_forward.py",
 )
 """Half a minute and more each, so that none is left over with one process at the end."""
 
 ALONE = (
     "test_peers.py",  # what is hedged depends on which answer is first
     "test_hostile_peers.py",
-    "test_pulse.py",
+    "test_keep_alive.py",
     "test_fetch.py",
     "test_uploads.py",  # a clock that runs faster than the one on the wall
     "test_lab_network.py",  # rate and latency of a line

@@ -571,6 +571,7 @@ class Replica:
         self._earlier.reload()
         self._content_changed(None)
         self._kept.keep(leaving, changes)
+        self._merged.forget(_inserted(changes))
         self._merged.add(outcome.merged)
         self._changed(changes)
         return touched_by(
@@ -757,6 +758,13 @@ def changed_content(changeset: bytes) -> frozenset[InodeNo]:
 
 def _content_of(changes: list[RowChange]) -> frozenset[InodeNo]:
     return touched_by(changes, moved={}, conflicts=(), refused=None).content
+
+
+def _inserted(changes: list[RowChange]) -> Iterator[InodeNo]:
+    """Return the inodes that were not there before, some of them perhaps long before."""
+    for table, old, new in changes:
+        if table == "inode" and old is None and new is not None:
+            yield InodeNo(int(new[0]))
 
 
 def _size(row: tuple[int | bytes, ...] | None) -> int:

@@ -72,7 +72,8 @@ def _meeting(random: Random, journal: Journal, nodes: list[Node], number: int) -
             person.close_all()
         journal.settle(*nodes)
         journal.settle(*nodes)
-        assert all(person.files() == persons[0].files() for person in persons)
+        for person in persons:
+            assert person.files() == persons[0].files(), f"{person.node.name} sees another tree"
         check_kept(persons[0], deeds)
         check_conflicts(persons, most=len(persons) - 1 + max(map(len, done)))
     except AssertionError as error:

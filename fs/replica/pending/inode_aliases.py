@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -25,6 +25,11 @@ class InodeAliases:
     def add(self, merged: Mapping[InodeNo, InodeNo]) -> None:
         """Remember that each key is its value now."""
         self._now.update(merged)
+
+    def forget(self, returned: Iterable[InodeNo]) -> None:
+        """Let the numbers *returned* mean themselves: they are in the tree again."""
+        for ino in returned:
+            self._now.pop(ino, None)
 
     def now(self, ino: InodeNo) -> InodeNo:
         """Return the number that *ino* has now."""

@@ -469,6 +469,61 @@ def test_two_moves_that_would_make_a_cycle_leave_one(office: Office) -> None:
     assert office.b.names(deep_two) == [b"moved"]
 
 
+def test_a_move_that_would_make_a_circle_claims_nothing(office: Office, tmp_path: Path) -> None:
+    one, two = office.a.mkdir(b"one"), office.a.mkdir(b"two")
+    office.a.create(b"x", one)
+    office.share()
+    third = Node(tmp_path / "c.db", "c", office.a.blocks)
+    office.journal.pull(third)
+    third.unlink(b"x", one)
+    rename(office.a, b"two", b"n", new_parent=one)
+    rename(office.b, b"one", b"n", new_parent=two)
+    office.race()
+    office.journal.settle(office.a, office.b, third)
+    assert office.b.tree() == {b"/one": "directory", b"/one/n": "directory"}
+    third.close()
+
+
+def test_a_directory_that_a_third_brings_back_is_itself_again(
+    office: Office, tmp_path: Path
+) -> None:
+    """It was another one's for a while, for whoever had put something into it."""
+    office.a.mkdir(b"d")
+    emptied = office.a.mkdir(b"e")
+    office.share()
+    third = Node(tmp_path / "c.db", "c", office.a.blocks)
+    office.journal.pull(third)
+    rename(third, b"d", b"e", RENAME_EXCHANGE)
+    office.b.mkdir(b"n", emptied)
+    rename(office.a, b"d", b"e")
+    office.race()
+    assert office.b.names() == [b"e"]
+    assert office.b.names(emptied) == [b"n"]
+    office.journal.settle(office.a, office.b, third)
+    assert office.b.found(b"d").ino == emptied
+    assert office.b.names(emptied) == []
+    assert office.b.tree() == office.a.tree() == third.tree()
+    third.close()
+
+
+def test_a_conflict_name_that_is_taken_away_and_stands_after_all_is_told(office: Office) -> None:
+    """We moved a file out over another, and removed it there; the others changed both."""
+    directory = office.a.mkdir(b"d")
+    file = office.a.create(b"x", directory)
+    office.a.create(b"f")
+    office.a.create(b"g")
+    office.share()
+    rename(office.a, b"f", b"g", RENAME_EXCHANGE)
+    rename(office.b, b"x", b"f", parent=directory)
+    office.b.unlink(b"f")
+    assert office.race().conflicts == ()
+    assert conflicts(office.b) == []
+    rename(office.a, b"d", b"e")
+    told = office.race().conflicts
+    assert [(ROOT, name) for name in conflicts(office.b)] == list(told)
+    assert office.b.found(told[0][1]).ino == file
+
+
 def test_a_file_moved_through_a_directory_that_is_gone_arrives(office: Office) -> None:
     file = shared_file(office)
     directory = office.a.mkdir(b"d")
