@@ -509,7 +509,7 @@ class Replica:
         if batch is not None and (cut := self._journal.cut_by(batch.last)):
             with self._database.transaction():
                 self._journal.say_that_more_follows(cut, batch.last)
-            batch = self._journal.batch(first_held)
+            batch = self._journal.batch(self._journal.after(batch.last))
         return batch
 
     def in_flight(self) -> InFlight | None:

@@ -204,19 +204,28 @@ class PendingJournal:
     def say_that_more_follows(self, inos: Iterable[InodeNo], last: int) -> None:
         """Have the operations up to number *last* leave each of *inos* with a version that says so."""
         for ino in inos:
-            steps = [step for step in self._line if ino in step.touches.changed]
+            steps = [
+                step for step in self._line if ino in step.touches.changed or step.content == ino
+            ]
             versions = Versions(ino)
             for step in reversed([step for step in steps if step.id <= last]):
                 changes = self.changes_of(step.id)
                 if versions.leave_partial(changes):
                     self.set_changes_of(step.id, changes)
                     break
+            else:
+                continue  # the entry leaves its row alone
             for step in (step for step in steps if step.id > last):
                 changes = self.changes_of(step.id)
-                done = versions.start_there(changes)
+                done = versions.start_there(changes, of_content=step.content == ino)
                 self.set_changes_of(step.id, changes)
                 if done:
                     break
+
+    def after(self, last: int) -> int | None:
+        """Return the row number of the first pending operation behind number *last*, or None."""
+        row = self._database.row("SELECT min(id) FROM pending WHERE id > ?", (last,))
+        return None if row is None else row[0]
 
     def batch(self, until: int | None = None) -> Batch | None:
         """Return the next entry's contents, or None if nothing waits before number *until*.

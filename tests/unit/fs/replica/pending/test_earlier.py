@@ -273,3 +273,22 @@ def test_what_a_power_cut_takes_back_comes_again_in_parts(pair: Pair) -> None:
     assert pair.b.content(b"film") == _content("old", 10)
     pair.commit_all()
     assert pair.b.content(b"film") == _content("new")
+
+
+def test_a_conflict_copy_of_several_entries_is_whole_and_the_same_everywhere(pair: Pair) -> None:
+    """All that makes it gives the same version, so most of it leaves the row of the file alone."""
+    ino = _shared(pair)
+    _write(pair.b, ino, "our")
+    pair.a.write(ino, b"theirs")
+    _everything_arrives(pair)
+    pair.commit_all()
+    [copy] = set(pair.b.names()) - {b"film"}
+    seen = []
+    while pair.b.replica.has_work():
+        assert pair.journal.commit(pair.b) is None
+        pair.journal.pull(pair.a)
+        seen.append(pair.a.content(copy))
+    assert len(seen) > 1
+    assert set(seen[:-1]) == {b""}
+    assert seen[-1] == _content("our")
+    assert pair.a.rows() == pair.b.rows()
