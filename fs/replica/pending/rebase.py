@@ -23,7 +23,7 @@ import msgspec
 from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import Attributes, InodeNo, is_partial
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind, is_partial
 from lucidnode.fs.replica.intents import Intent, OperationRecord
 from lucidnode.fs.replica.pending.claims import OurWork, Winner, claims_on
 from lucidnode.fs.replica.pending.fitting import Fates, Fitting
@@ -238,6 +238,11 @@ class Rebase:
             mine = ours.attributes
             theirs = self._queries.attributes(ino)
             if theirs is not None and ino not in self._tails and self._is_same(ours, theirs):
+                continue
+            if mine.nlink == 0 and mine.kind is not Kind.FILE:
+                # Without a name only a file can be used: others have nothing that goes on with it.
+                if theirs is None or theirs.nlink > 0:
+                    self._database.change("DELETE FROM orphan WHERE ino = ?", (ino,))
                 continue
             parent, name = InodeNo(0), b""
             if mine.nlink > 0:

@@ -362,6 +362,19 @@ def test_an_open_file_without_a_name_never_becomes_theirs(office: Office) -> Non
     assert office.b.replica.attributes(copy) is None
 
 
+def test_a_link_without_a_name_is_not_copied(office: Office) -> None:
+    """It is no file, so there is no content that anybody could go on with."""
+    link = office.a.create(b"l", kind=Kind.SYMLINK, target=b"t")
+    office.share()
+    office.a.unlink(b"l", keep=True)
+    office.b.unlink(b"l", keep=True)
+    office.race()
+    for node in (office.a, office.b):
+        node.replica.apply(Forget(link))
+    office.share()
+    assert office.b.replica.attributes(link) is None
+
+
 def test_a_name_that_means_another_file_now_is_not_unlinked(office: Office) -> None:
     shared_file(office)
     office.a.unlink(b"f")
