@@ -1,4 +1,4 @@
-"""The studio's bucket as the rest of the node sees it: seven verbs over immutable objects."""
+"""The studio's bucket as the rest of the node sees it: six verbs over immutable objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bucket of an S3 store: the seven verbs as signed requests, and what each answer has to look like.
+"""A bucket of an S3 store: the six verbs as signed requests, and what each answer has to look like.
 
 An answer counts only if it is shaped as a store's: a page of a portal or a gateway has status 200 as
 well, and is neither an object nor the acknowledgement of one. So an object comes with an ETag and
