@@ -48,6 +48,7 @@ from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.whereabouts import Whereabouts
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.lost_blocks import LostBlocks
@@ -358,7 +359,15 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             ),
             disk,
         )
-        group_sync = GroupSync(replica, stager, alerts, clock, relaxed=spec.durability == "relaxed")
+        whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
+        group_sync = GroupSync(
+            replica,
+            stager,
+            alerts,
+            clock,
+            whereabouts.require,
+            relaxed=spec.durability == "relaxed",
+        )
         unsaved = UnsavedFiles()
         unfinished = Unfinished(clock)
         writer = Writer(
@@ -495,6 +504,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks.keep("telling the daemon of blocks", announcer.run)
         tasks.keep("committing and following", committer.run)
         tasks.keep("saving old bytes", flusher.run)
+        tasks.keep("looking where the replica is", whereabouts.run)
         if group_sync.relaxed:
             tasks.keep("syncing what was closed", group_sync.run)
         tasks.keep("asking for what has arrived", shipments.run)

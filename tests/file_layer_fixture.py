@@ -25,6 +25,7 @@ from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.whereabouts import Whereabouts
 from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.shipments import Shipments
@@ -236,7 +237,11 @@ async def file_layer(
                         StagingBudget(staging_dir, staging_limit, 0, clock, disk),
                         disk,
                     )
-                    group_sync = GroupSync(replica, stager, alerts, clock, relaxed=relaxed)
+                    whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
+                    looking = tasks.create_task(whereabouts.run())
+                    group_sync = GroupSync(
+                        replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed
+                    )
                     writer = Writer(
                         files=unsaved,
                         keys=KEYS,
@@ -339,5 +344,6 @@ async def file_layer(
                     reader.stop_ahead()
                     announcing.cancel()
                     flushing.cancel()
+                    looking.cancel()
     finally:
         replica.close()

@@ -129,6 +129,11 @@ class Database:
         os.close(self._lock)
 
     @property
+    def files(self) -> list[Path]:
+        """The database and its write-ahead log, which SQLite keeps as long as they are open."""
+        return [self._path, self.log_path]
+
+    @property
     def log_path(self) -> Path:
         """The write-ahead log: once it is fsynced, so is everything committed before."""
         return self._path.with_name(self._path.name + "-wal")

@@ -107,6 +107,11 @@ class Replica:
         self._barrier.close()
         self._database.close()
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that hold it, as long as it is open."""
+        return self._database.files
+
     async def barrier(self) -> None:
         """Return once everything applied before this call survives a power cut.
 

@@ -9,7 +9,7 @@ then the log. Where the log came to the disk without its blocks, `recover` finds
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -39,12 +39,23 @@ class BlockSync(Protocol):
 
 
 class GroupSync:
-    """The syncs of one mount. Lives in one event loop. Without *relaxed*, `close` waits for one."""
+    """The syncs of one mount. Lives in one event loop. Without *relaxed*, `close` waits for one.
+
+    *in_place* raises a ReplicaError where what is synced would not be found by the next mount.
+    """
 
     def __init__(
-        self, replica: Replica, stager: BlockSync, alerts: Alerts, clock: Clock, *, relaxed: bool
+        self,
+        replica: Replica,
+        stager: BlockSync,
+        alerts: Alerts,
+        clock: Clock,
+        in_place: Callable[[], None],
+        *,
+        relaxed: bool,
     ) -> None:
         self.relaxed = relaxed
+        self._in_place = in_place
         self._replica = replica
         self._stager = stager
         self._alerts = alerts
@@ -65,12 +76,18 @@ class GroupSync:
         # A disk that fails is no place to promise anything of.
         if not self.relaxed or self._failing:
             await self.now()
+        else:
+            self._in_place()
 
     async def now(self) -> None:
         """Return once everything done before this call survives a power cut.
 
         Raises NoSpace, ReplicaError, or another OSError that says why the disk refuses.
         """
+        self._in_place()
+        await self._bring_down()
+
+    async def _bring_down(self) -> None:
         if self._replica.newest_unsynced():
             async with self._turn:
                 mark = self._replica.newest_unsynced()
@@ -84,9 +101,12 @@ class GroupSync:
         await self._replica.barrier()
 
     async def before_sending(self) -> None:
-        """Do as `now`. A disk that refuses is Unavailable: what is not sent now is sent later."""
+        """Do as `now`, wherever the replica is: what the bucket has need not be found here.
+
+        A disk that refuses is Unavailable: what is not sent now is sent later.
+        """
         try:
-            await self.now()
+            await self._bring_down()
         except OSError as error:
             raise Unavailable(str(error)) from error
 
@@ -96,7 +116,7 @@ class GroupSync:
             await self._due.wait()
             await self._clock.sleep(GATHER_S)
             try:
-                await self.now()
+                await self._bring_down()
             except (FsError, NodeError, OSError) as error:
                 self._failing = True
                 self._due.set()

@@ -201,7 +201,7 @@ async def test_what_is_closed_while_others_are_synced_is_not_taken_to_be_on_the_
     async with file_layer(tmp_path, relaxed=True) as layer:
         layer.daemon.uploads = False
         await saved(layer, b"first", noise(BLOCK, "first"))
-        sync = GroupSync(layer.replica, slow, layer.alerts, layer.clock, relaxed=True)
+        sync = GroupSync(layer.replica, slow, layer.alerts, layer.clock, lambda: None, relaxed=True)
         first = layer.replica.unsynced()
         syncing = asyncio.ensure_future(sync.now())
         await slow.began.wait()
