@@ -646,6 +646,7 @@ class Replica:
             appending={
                 ino for ino in ours if unsaved.get(ino, True) and self._tails.only_appended(ino)
             },
+            version_of=self._earlier.version,
             on_base=on_base,
         )
         outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)

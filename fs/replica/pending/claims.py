@@ -7,10 +7,10 @@ claims the directory. Attributes are no claim.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from lucidnode.fs.replica.inode import InodeNo, Version, is_partial
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Version, is_partial
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
 from lucidnode.fs.replica.tree.queries import Queries
@@ -128,8 +128,15 @@ class Claim:
 class _Search:
     """Looks for claims while our work is in place."""
 
-    def __init__(self, queries: Queries, winner: Winner, work: OurWork) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        version_of: Callable[[Attributes], OurVersion],
+        winner: Winner,
+        work: OurWork,
+    ) -> None:
         self._queries = queries
+        self._version_of = version_of
         self._winner = winner
         self._work = work
         self._holders = {parent for parent, _ in work.put}
@@ -162,7 +169,7 @@ class _Search:
         if not kept:
             return
         self.claims[ino] = Claim(
-            OurVersion.of(self._queries, found),
+            self._version_of(found),
             self._winner.taken.get(ino, []),
             kept,
             moved=ino in self._named,
@@ -198,9 +205,17 @@ class Claims:
     names: dict[InodeNo, list[Place]]
 
 
-def claims_on(queries: Queries, winner: Winner, work: OurWork) -> Claims:
-    """Return our claims on what the *winner* removed. *queries* see the tree with our *work*."""
-    search = _Search(queries, winner, work)
+def claims_on(
+    queries: Queries,
+    version_of: Callable[[Attributes], OurVersion],
+    winner: Winner,
+    work: OurWork,
+) -> Claims:
+    """Return our claims on what the *winner* removed. *queries* see the tree with our *work*.
+
+    *version_of* returns a file as it is shown here: not a part of a content that still arrives.
+    """
+    search = _Search(queries, version_of, winner, work)
     for ino in sorted(winner.struck):
         search.look_at(ino)
     moved = set(work.put.values()) & winner.taken.keys()

@@ -63,6 +63,8 @@ class EarlierContents:
 
     def version(self, now: Attributes) -> OurVersion:
         """Return the file with the attributes *now* as it is shown, whole."""
+        if now.ino not in self._files:
+            return OurVersion.of(self._queries, now)
         size = self._files[now.ino][0]
         return OurVersion.of(self._queries, self.shown(now), extents=self.extents(now.ino, 0, size))
 

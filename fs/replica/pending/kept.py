@@ -118,10 +118,7 @@ class KeptFiles:
 
     def snapshot(self, now: Attributes) -> KeptFile:
         """Return the file with the attributes *now* as it is shown; raises Unreadable."""
-        if now.ino in self._earlier:
-            version = self._earlier.version(now)
-        else:
-            version = OurVersion.of(self._queries, now)
+        version = self._earlier.version(now)
         tails = self._tails(now.ino)
         size = max([version.attributes.size, *(tail.end for tail in tails)])
         gone = msgspec.structs.replace(version.attributes, nlink=0, size=size)

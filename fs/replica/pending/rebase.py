@@ -62,7 +62,7 @@ class Rebase:
     """One rebase, inside the caller's transaction.
 
     *tails* are the files with loose tails, or with bytes in memory; in those that are *appending*,
-    all of these belong at the end of the file. *on_base* is called when our work is undone, and the
+    all of these belong at the end of the file. *version_of* returns a file as it is shown here. *on_base* is called when our work is undone, and the
     tables are ready for the winner's entry.
     """
 
@@ -75,8 +75,10 @@ class Rebase:
         new_ino: Callable[[], InodeNo],
         tails: set[InodeNo],
         appending: set[InodeNo],
+        version_of: Callable[[Attributes], OurVersion],
         on_base: Callable[[], None],
     ) -> None:
+        self._version_of = version_of
         self._database = database
         self._queries = Queries(database)
         self._operations = operations
@@ -144,7 +146,7 @@ class Rebase:
         work = OurWork.of(changes, wrote)
         # Another node brought back a file that we brought back, too: it has two contents now.
         winner.rewritten |= winner.inserted & wrote
-        claims = claims_on(self._queries, winner, work)
+        claims = claims_on(self._queries, self._version_of, winner, work)
         nameless = {ino for ino in winner.met() if not self._has_name(ino)}
         orphans = {InodeNo(ino) for (ino,) in self._database.rows("SELECT ino FROM orphan")}
         both = (wrote & winner.rewritten) - nameless | (orphans & nameless)
@@ -152,14 +154,14 @@ class Rebase:
         # The end of a content of which more follows is not the one to append to.
         appended = both - nameless - work.made - winner.partial - self._written_elsewhere(waiting)
         ours = {
-            ino: OurVersion.of(self._queries, found)
+            ino: self._version_of(found)
             for ino in sorted(both - appended)
             if (found := self._queries.attributes(ino)) is not None
         }
         removed = {ino: self._has_name(ino) for ino in _removed_by(waiting)}
         if winner.placed & winner.taken.keys():
             for ino in sorted(orphans & removed.keys()):
-                self._scratch[ino] = OurVersion.of(self._queries, self._queries.existing(ino))
+                self._scratch[ino] = self._version_of(self._queries.existing(ino))
         return Fates(
             winner, work, claims, ours, nameless, dict.fromkeys(appended, 0), removed=removed
         )

@@ -292,3 +292,20 @@ def test_a_conflict_copy_of_several_entries_is_whole_and_the_same_everywhere(pai
     assert set(seen[:-1]) == {b""}
     assert seen[-1] == _content("our")
     assert pair.a.rows() == pair.b.rows()
+
+
+def test_who_moved_a_file_that_is_removed_as_it_arrives_keeps_what_he_saw(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    assert pair.commit()
+    pair.b.replica.apply(Rename(ROOT, b"film", ROOT, b"kept", pair.b.time()))
+    pair.a.unlink(b"film")
+    while pair.commit():
+        assert pair.b.content(b"kept") == _content("old", 10)
+    while pair.b.replica.has_work():
+        pair.journal.commit(pair.b)
+    pair.journal.pull(pair.a)
+    assert pair.a.rows() == pair.b.rows()
+    for node in (pair.a, pair.b):
+        assert node.content(b"kept") == _content("old", 10)
+        assert not is_partial(node.found(b"kept").version)
