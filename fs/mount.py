@@ -20,7 +20,6 @@ from typing import Literal
 import msgspec
 
 from lucidnode.fs.channel.device import Place, built
-from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
@@ -29,11 +28,11 @@ from lucidnode.fs.commit.remote_changes import RemoteChanges
 from lucidnode.fs.commit.repair import REPLICA_FILE
 from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.fs.errors import AlreadyMounted, FsError, ReplicaBusy, ReplicaError
+from lucidnode.fs.file_layer import Ground, file_system, read_path, write_path
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent
 from lucidnode.fs.kernel import fuse
 from lucidnode.fs.kernel.invalidation import Invalidation
@@ -42,27 +41,16 @@ from lucidnode.fs.kernel.read_queue import raise_background
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
-from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
-from lucidnode.fs.read.reader import Reader
-from lucidnode.fs.read.segments import SegmentMemory, Segments
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.whereabouts import Whereabouts
-from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.shipments import Shipments
-from lucidnode.fs.write.stager import Stager
-from lucidnode.fs.write.staging_budget import StagingBudget
-from lucidnode.fs.write.staging_notifier import StagingNotifier
-from lucidnode.fs.write.unfinished import Unfinished
-from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
-from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import make_directory
@@ -339,9 +327,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks = await stack.enter_async_context(supervised(alerts, clock))
 
         blocks_dir, staging_dir = Path(link.welcome.blocks_dir), Path(link.welcome.staging_dir)
-        keys = access.keys()
         device = DeviceId(link.welcome.device)
-        announcer = StagingNotifier(spec.project, client, clock)
         if undone := take_back_lost(replica, staging_dir, spec.project):
             alerts.begin(
                 "power-cut",
@@ -351,41 +337,6 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 "`--durability local` to have each close wait for the disk.",
                 lasts_s=EVENT_S,
             )
-        stager = Stager(
-            keys,
-            staging_dir,
-            StagingBudget(
-                staging_dir, link.welcome.staging_limit, link.welcome.min_free, clock, disk
-            ),
-            disk,
-        )
-        whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
-        group_sync = GroupSync(
-            replica,
-            stager,
-            alerts,
-            clock,
-            whereabouts.require,
-            relaxed=spec.durability == "relaxed",
-        )
-        unsaved = UnsavedFiles()
-        unfinished = Unfinished(clock)
-        writer = Writer(
-            files=unsaved,
-            keys=keys,
-            block_size=access.block_size,
-            replica=replica,
-            unfinished=unfinished,
-            stager=stager,
-            group_sync=group_sync,
-            announcer=announcer,
-            alerts=alerts,
-            clock=clock,
-            tasks=tasks,
-        )
-        replica.set_dirty_source(writer.unsaved)
-        flusher = Flusher(unsaved, writer.flush, clock, alerts)
-        counts = ReadCounts()
         looks = stack.enter_context(
             contextlib.closing(
                 GuardedDisk(
@@ -396,68 +347,46 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 )
             )
         )
-        channel = spec.channel and built()
-        block_files = BlockFiles(
-            keys, blocks_dir, staging_dir, looks, most_open=_most_open() if channel else MAX_OPEN
-        )
-        segments = Segments(
-            keys=keys,
-            files=block_files,
-            unstaged=writer.packed_block,
-            daemon=client,
-            clock=clock,
-            disk=looks,
-            memory=SegmentMemory(),
-            fetched=counts.fetched,
-            bad=BadBlocks(clock, lambda block: alerts.end(topic(block))),
-            tasks=tasks,
-        )
-        open_files = OpenFiles()
-        known = KnownFiles(replica, unsaved, block_files) if channel else None
-        if known is not None:
-            replica.watch_contents(known.changed)
-            unsaved.on_new = known.changed
-            open_files.on_other_file = known.closed
-        reader = Reader(
+        ground = Ground(
             replica=replica,
-            writer=writer,
-            segments=segments,
-            counts=counts,
+            keys=access.keys(),
+            block_size=access.block_size,
+            blocks_dir=blocks_dir,
+            staging_dir=staging_dir,
+            staging_limit=link.welcome.staging_limit,
+            min_free=link.welcome.min_free,
+            daemon=client,
+            disk=disk,
+            looks=looks,
             alerts=alerts,
+            clock=clock,
             tasks=tasks,
-            open_files=open_files,
-            known=known,
         )
+        write = write_path(ground, relaxed=spec.durability == "relaxed")
+        channel = spec.channel and built()
+        read = read_path(
+            ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN
+        )
+        writer, unfinished, group_sync = write.writer, write.unfinished, write.group_sync
+        open_files, known = read.open_files, read.known
         read_only = spec.read_only or not access.may_write
 
         async def committed(ino: InodeNo | None) -> None:
             await committer.flush(ino)
 
-        files = FileSystem(
-            replica=replica,
-            states=FileStates(
-                replica, writer.is_dirty, unfinished, open_files, device, access.device_name
-            ),
-            reader=reader,
-            writer=writer,
-            group_sync=group_sync,
-            flusher=flusher,
-            unfinished=unfinished,
-            open_files=open_files,
-            clock=clock,
+        files = file_system(
+            ground,
+            write,
+            read,
+            device=device,
+            device_name=access.device_name,
             committed=committed if spec.durability in {"office", "cloud"} else None,
             read_only=read_only,
         )
         invalidation = Invalidation(fuse)
         conflicts = Conflicts(replica)
-        shipments = Shipments(
-            spec.project,
-            replica,
-            client,
-            unfinished,
-            clock,
-            lambda: committer.stir(),  # noqa: PLW0108  # made later
-        )
+        arrived = asyncio.Event()
+        shipments = Shipments(spec.project, replica, client, unfinished, clock, arrived.set)
         marks = Marks(replica, shipments, unfinished, open_files.written, device, clock)
 
         def before_batch() -> None:
@@ -468,7 +397,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         news = RemoteChanges(
             files, open_files, invalidation, before_batch, access.refresh, conflicts
         )
-        journal = OrderedJournal(client, writer, announcer, clock, tasks)
+        journal = OrderedJournal(client, writer, write.announcer, clock, tasks)
         codec = EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes)
         committer = Committer(
             replica,
@@ -480,6 +409,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             clock,
             shipments,
             group_sync.before_sending,
+            arrived,
         )
         parts = _Parts(
             name=access.name,
@@ -487,7 +417,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             spans=Spans(time.perf_counter, clock.wall_ns, replica.shown_path),
             writer=writer,
             group_sync=group_sync,
-            counts=counts,
+            counts=read.counts,
             replica=replica,
             committer=committer,
             shipments=shipments,
@@ -499,12 +429,12 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             client=client,
             link=link,
             raised=alerts,
-            heard=None if known is None else reader.heard,
+            heard=None if known is None else read.reader.heard,
         )
-        tasks.keep("telling the daemon of blocks", announcer.run)
+        tasks.keep("telling the daemon of blocks", write.announcer.run)
         tasks.keep("committing and following", committer.run)
-        tasks.keep("saving old bytes", flusher.run)
-        tasks.keep("looking where the replica is", whereabouts.run)
+        tasks.keep("saving old bytes", write.flusher.run)
+        tasks.keep("looking where the replica is", write.whereabouts.run)
         if group_sync.relaxed:
             tasks.keep("syncing what was closed", group_sync.run)
         tasks.keep("asking for what has arrived", shipments.run)
@@ -524,7 +454,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         tasks.keep("talking with the daemon", partial(link.run, parts, tasks))
         tasks.keep(
             "reporting what is read",
-            partial(_report_touched, client, spec.project, block_files, clock),
+            partial(_report_touched, client, spec.project, read.block_files, clock),
         )
         writer.resume()
         await _caught_up(journal, replica)
@@ -532,7 +462,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             yield parts
         finally:
             writer.stop()
-            reader.stop_ahead()
+            read.reader.stop_ahead()
             journal.stop_ahead()
 
 

@@ -13,31 +13,23 @@ from pathlib import Path
 from lucidnode.fs.commit.committer import Committer, JournalClient
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.file_layer import Ground, file_system, read_path, write_path
 from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.read.block_files import BlockFiles
-from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
-from lucidnode.fs.read.segments import SegmentMemory, Segments
+from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.whereabouts import Whereabouts
-from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.shipments import Shipments
-from lucidnode.fs.write.stager import Stager
-from lucidnode.fs.write.staging_budget import StagingBudget
-from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.bad_blocks import BadBlocks, topic
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
@@ -226,91 +218,44 @@ async def file_layer(
             )
             with contextlib.closing(looks):
                 async with supervised(alerts, clock) as tasks:
-                    announcer = StagingNotifier(PROJECT, daemon, clock)
-                    announcing = tasks.create_task(announcer.run())
-                    unsaved = UnsavedFiles()
-                    unfinished = Unfinished(clock)
-                    open_files = OpenFiles()
-                    stager = Stager(
-                        KEYS,
-                        staging_dir,
-                        StagingBudget(staging_dir, staging_limit, 0, clock, disk),
-                        disk,
-                    )
-                    whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
-                    looking = tasks.create_task(whereabouts.run())
-                    group_sync = GroupSync(
-                        replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed
-                    )
-                    writer = Writer(
-                        files=unsaved,
+                    ground = Ground(
+                        replica=replica,
                         keys=KEYS,
                         block_size=BLOCK,
-                        replica=replica,
-                        unfinished=unfinished,
-                        stager=stager,
-                        group_sync=group_sync,
-                        announcer=announcer,
-                        alerts=alerts,
-                        clock=clock,
-                        tasks=tasks,
-                        max_buffered=max_buffered,
-                    )
-                    flusher = Flusher(unsaved, writer.flush, clock, alerts)
-                    flushing = tasks.create_task(flusher.run())
-                    counts = ReadCounts()
-                    segments = Segments(
-                        keys=KEYS,
-                        files=BlockFiles(KEYS, blocks_dir, staging_dir, looks),
-                        unstaged=writer.packed_block,
+                        blocks_dir=blocks_dir,
+                        staging_dir=staging_dir,
+                        staging_limit=staging_limit,
+                        min_free=0,
                         daemon=daemon,
-                        clock=clock,
-                        disk=looks,
-                        memory=SegmentMemory(),
-                        fetched=counts.fetched,
-                        bad=BadBlocks(clock, lambda block: alerts.end(topic(block))),
-                        tasks=tasks,
-                    )
-                    reader = Reader(
-                        replica=replica,
-                        writer=writer,
-                        segments=segments,
-                        counts=counts,
+                        disk=disk,
+                        looks=looks,
                         alerts=alerts,
+                        clock=Stamps(clock),
                         tasks=tasks,
                     )
-                    files = FileSystem(
-                        replica=replica,
-                        states=FileStates(
-                            replica,
-                            writer.is_dirty,
-                            unfinished,
-                            open_files,
-                            DeviceId("d" * 32),
-                            lambda device: "studio-a",
-                        ),
-                        reader=reader,
-                        writer=writer,
-                        group_sync=group_sync,
-                        flusher=flusher,
-                        unfinished=unfinished,
-                        open_files=open_files,
-                        clock=Stamps(clock),
+                    write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
+                    read = read_path(ground, write)
+                    files = file_system(
+                        ground,
+                        write,
+                        read,
+                        device=DeviceId("d" * 32),
+                        device_name=lambda device: "studio-a",
                         committed=committed,
-                        read_only=False,
                     )
+                    writer, group_sync = write.writer, write.group_sync
+                    announcing = tasks.create_task(write.announcer.run())
+                    flushing = tasks.create_task(write.flusher.run())
+                    looking = tasks.create_task(write.whereabouts.run())
                     committer: Committer | None = None
                     if commits is not None:
-                        replica.set_dirty_source(writer.unsaved)
-
-                        def stir() -> None:
-                            assert committer is not None
-                            committer.stir()
-
-                        shipments = Shipments(PROJECT, replica, daemon, unfinished, clock, stir)
+                        arrived = asyncio.Event()
+                        shipments = Shipments(
+                            PROJECT, replica, daemon, write.unfinished, clock, arrived.set
+                        )
                         committer = Committer(
                             replica,
-                            OrderedJournal(commits.journal, writer, announcer, clock, tasks),
+                            OrderedJournal(commits.journal, writer, write.announcer, clock, tasks),
                             PROJECT,
                             EntryCodec(lambda: KEYS, commits.device, commits.key_of, random_bytes),
                             _Hooks(files, writer.pack_tails, commits.touched),
@@ -318,6 +263,7 @@ async def file_layer(
                             clock,
                             shipments,
                             group_sync.before_sending,
+                            arrived,
                         )
                         if relaxed:
                             tasks.keep("syncing what was closed", group_sync.run)
@@ -327,21 +273,21 @@ async def file_layer(
                     yield FileLayer(
                         replica,
                         writer,
-                        reader,
+                        read.reader,
                         files,
                         daemon,
-                        counts,
+                        read.counts,
                         clock,
-                        segments,
+                        read.segments,
                         alerts,
-                        unsaved,
-                        unfinished,
+                        write.unsaved,
+                        write.unfinished,
                         group_sync,
                         taken_back,
                         committer,
                     )
                     writer.stop()
-                    reader.stop_ahead()
+                    read.reader.stop_ahead()
                     announcing.cancel()
                     flushing.cancel()
                     looking.cancel()

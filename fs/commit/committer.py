@@ -128,11 +128,12 @@ class Committer:
         clock: Clock,
         shipping: Shipping | None = None,
         durable: Callable[[], Awaitable[None]] | None = None,
+        arrived: asyncio.Event | None = None,
     ) -> None:
         """Take the parts it works with. *durable* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
-        only what depends on it. Without, each entry waits in the daemon for all that it needs.
+        only what depends on it, and is looked at again when *arrived* is set. Without, each entry waits in the daemon for all that it needs.
         """
         self._replica = replica
         self._shipping = shipping
@@ -147,7 +148,7 @@ class Committer:
         self._order = asyncio.Lock()
         self._hurry = asyncio.Event()
         self._work = asyncio.Event()
-        self._stir = asyncio.Event()
+        self._stir = arrived or asyncio.Event()
         self._changes_seen = asyncio.Event()
         self._progress = asyncio.Event()
         self._waiters = 0
@@ -181,10 +182,6 @@ class Committer:
         if seq <= self._replica.head().seq:
             self._head_seen_at = None
         self._changes_seen.set()
-
-    def stir(self) -> None:
-        """Look again at what may be committed: something has arrived in the bucket."""
-        self._stir.set()
 
     async def drain(self) -> None:
         """Do as `flush`, at the end of a mount: entries are made though blocks are on their way.

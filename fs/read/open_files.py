@@ -41,8 +41,11 @@ class OpenFiles:
         self._files: dict[int, OpenFile] = {}
         self._directories: dict[int, OpenDirectory] = {}
         self._users: Counter[InodeNo] = Counter()
-        self.on_other_file: Callable[[int], None] = _nobody
-        """Told of each handle that is closed, or that stands for another file now."""
+        self._on_other_file: Callable[[int], None] = _nobody
+
+    def watch(self, on_other_file: Callable[[int], None]) -> None:
+        """Tell *on_other_file* of each handle that is closed, or stands for another file now."""
+        self._on_other_file = on_other_file
 
     def open(self, ino: InodeNo, *, writable: bool, appends: bool = False, pid: int = 0) -> int:
         """Return a new handle of the file *ino*."""
@@ -62,7 +65,7 @@ class OpenFiles:
     def release(self, handle: int) -> InodeNo | None:
         """Forget *handle*; return its inode if no other handle has it open."""
         ino = self._files.pop(handle).ino
-        self.on_other_file(handle)
+        self._on_other_file(handle)
         return self._dropped(ino)
 
     def is_open(self, ino: InodeNo) -> bool:
@@ -86,7 +89,7 @@ class OpenFiles:
         for file in self._files.values():
             if file.ino == ino and file.wrote:
                 file.ino = copy
-                self.on_other_file(file.handle)
+                self._on_other_file(file.handle)
                 self._users[copy] += 1
                 self._dropped(ino)
 

@@ -142,8 +142,11 @@ class UnsavedFiles:
         self._files: dict[InodeNo, UnsavedFile] = {}
         self.any = asyncio.Event()
         """Set while there is a file in the table."""
-        self.on_new: Callable[[InodeNo], None] = _nobody
-        """Told of each inode that comes into the table, before anything is laid over its content."""
+        self._on_new: Callable[[InodeNo], None] = _nobody
+
+    def watch(self, on_new: Callable[[InodeNo], None]) -> None:
+        """Tell *on_new* of each inode that comes, before anything is laid over its content."""
+        self._on_new = on_new
 
     def __iter__(self) -> Iterator[UnsavedFile]:
         return iter(list(self._files.values()))
@@ -159,7 +162,7 @@ class UnsavedFiles:
         """
         file = self._files.get(ino)
         if file is None:
-            self.on_new(ino)
+            self._on_new(ino)
             file = self._files[ino] = UnsavedFile(ino)
             self.any.set()
         return file
@@ -191,7 +194,7 @@ class UnsavedFiles:
         file = self._files.pop(ino, None)
         if file is not None:
             assert copy not in self._files
-            self.on_new(copy)
+            self._on_new(copy)
             file.ino = copy
             self._files[copy] = file
 

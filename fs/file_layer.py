@@ -1,0 +1,223 @@
+"""The file layer of a mount: its read path, its write path, and the file system over both.
+
+This is the one place where they are put together: a mount (fs/mount.py) and the tests of the file
+layer call it alike. Each part is made of parts above it in the text; nothing is filled in later.
+What commits and follows stands on the layer, and is made by whoever holds the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lucidnode.fs.channel.known_files import KnownFiles
+from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.files.states import FileStates
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.segments import BlockService, SegmentMemory, Segments
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.whereabouts import Whereabouts
+from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.group_sync import GroupSync
+from lucidnode.fs.write.stager import Stager
+from lucidnode.fs.write.staging_budget import StagingBudget
+from lucidnode.fs.write.staging_notifier import StagingNotifier, StagingService
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
+from lucidnode.fs.write.writer import MAX_BUFFERED, Writer
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.bad_blocks import BadBlocks, topic
+from lucidnode.node.client.guarded_disk import GuardedDisk
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.supervision import Tasks
+
+
+class BlockDaemon(BlockService, StagingService, Protocol):
+    """What the daemon does for the bytes of files (DaemonClient)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a file layer stands on; all of it must outlive the layer.
+
+    *disk* runs staging and ciphers, *looks* the reads of block files. *staging_limit* and
+    *min_free* are bytes: what staging may hold, and what must stay free on its disk.
+    """
+
+    replica: Replica
+    keys: ProjectKeys
+    block_size: int
+    blocks_dir: Path
+    staging_dir: Path
+    staging_limit: int
+    min_free: int
+    daemon: BlockDaemon
+    disk: Executor
+    looks: GuardedDisk
+    alerts: Alerts
+    clock: Stamps
+    tasks: Tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePath:
+    """From a write to its bytes in staging and in the replica."""
+
+    announcer: StagingNotifier
+    whereabouts: Whereabouts
+    group_sync: GroupSync
+    unsaved: UnsavedFiles
+    unfinished: Unfinished
+    writer: Writer
+    flusher: Flusher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPath:
+    """From a read to the bytes of blocks, wherever they are."""
+
+    open_files: OpenFiles
+    counts: ReadCounts
+    block_files: BlockFiles
+    segments: Segments
+    known: KnownFiles | None
+    """What the kernel channel may answer by itself; None without the channel."""
+    reader: Reader
+
+
+def write_path(
+    ground: Ground, *, relaxed: bool = False, max_buffered: int = MAX_BUFFERED
+) -> WritePath:
+    """Build the write path. With *relaxed*, `close` does not wait for the disk.
+
+    Keep `announcer.run`, `flusher.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
+    `writer.resume` before the first write, and `writer.stop` at the end.
+    """
+    replica, alerts, clock = ground.replica, ground.alerts, ground.clock
+    announcer = StagingNotifier(ground.keys.project, ground.daemon, clock)
+    room = StagingBudget(
+        ground.staging_dir, ground.staging_limit, ground.min_free, clock, ground.disk
+    )
+    stager = Stager(ground.keys, ground.staging_dir, room, ground.disk)
+    whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
+    group_sync = GroupSync(
+        replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed
+    )
+    unsaved = UnsavedFiles()
+    unfinished = Unfinished(clock)
+    writer = Writer(
+        files=unsaved,
+        keys=ground.keys,
+        block_size=ground.block_size,
+        replica=replica,
+        unfinished=unfinished,
+        stager=stager,
+        group_sync=group_sync,
+        announcer=announcer,
+        alerts=alerts,
+        clock=clock,
+        tasks=ground.tasks,
+        max_buffered=max_buffered,
+    )
+    replica.set_dirty_source(writer.unsaved)
+    return WritePath(
+        announcer=announcer,
+        whereabouts=whereabouts,
+        group_sync=group_sync,
+        unsaved=unsaved,
+        unfinished=unfinished,
+        writer=writer,
+        flusher=Flusher(unsaved, writer.flush, clock, alerts),
+    )
+
+
+def read_path(
+    ground: Ground, write: WritePath, *, channel: bool = False, most_open: int = MAX_OPEN
+) -> ReadPath:
+    """Build the read path over what *write* holds; with *channel*, it tells the kernel channel.
+
+    *most_open* block files are open at once. Call `reader.stop_ahead` at the end.
+    """
+    replica, alerts = ground.replica, ground.alerts
+    counts = ReadCounts()
+    open_files = OpenFiles()
+    block_files = BlockFiles(
+        ground.keys, ground.blocks_dir, ground.staging_dir, ground.looks, most_open=most_open
+    )
+    segments = Segments(
+        keys=ground.keys,
+        files=block_files,
+        unstaged=write.writer.packed_block,
+        daemon=ground.daemon,
+        clock=ground.clock,
+        disk=ground.looks,
+        memory=SegmentMemory(),
+        fetched=counts.fetched,
+        bad=BadBlocks(ground.clock, lambda block: alerts.end(topic(block))),
+        tasks=ground.tasks,
+    )
+    known = KnownFiles(replica, write.unsaved, block_files) if channel else None
+    if known is not None:
+        replica.watch_contents(known.changed)
+        write.unsaved.watch(known.changed)
+        open_files.watch(known.closed)
+    reader = Reader(
+        replica=replica,
+        writer=write.writer,
+        segments=segments,
+        counts=counts,
+        alerts=alerts,
+        tasks=ground.tasks,
+        open_files=open_files,
+        known=known,
+    )
+    return ReadPath(
+        open_files=open_files,
+        counts=counts,
+        block_files=block_files,
+        segments=segments,
+        known=known,
+        reader=reader,
+    )
+
+
+def file_system(
+    ground: Ground,
+    write: WritePath,
+    read: ReadPath,
+    *,
+    device: DeviceId,
+    device_name: Callable[[DeviceId], str],
+    committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
+    read_only: bool = False,
+) -> FileSystem:
+    """Build the file system over both paths, as *device*. *committed* is as `FileSystem` has it."""
+    return FileSystem(
+        replica=ground.replica,
+        states=FileStates(
+            ground.replica,
+            write.writer.is_dirty,
+            write.unfinished,
+            read.open_files,
+            device,
+            device_name,
+        ),
+        reader=read.reader,
+        writer=write.writer,
+        group_sync=write.group_sync,
+        flusher=write.flusher,
+        unfinished=write.unfinished,
+        open_files=read.open_files,
+        clock=ground.clock,
+        committed=committed,
+        read_only=read_only,
+    )
