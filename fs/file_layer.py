@@ -109,9 +109,7 @@ def write_path(
     )
     stager = Stager(ground.keys, ground.staging_dir, room, ground.disk)
     whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
-    group_sync = GroupSync(
-        replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed
-    )
+    group_sync = GroupSync(replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed)
     unsaved = UnsavedFiles()
     unfinished = Unfinished(clock)
     writer = Writer(

@@ -206,7 +206,7 @@ class Stubborn:
 
 
 async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
-    tmp_path: Path, expected_warnings: list[str]
+    tmp_path: Path, expected_warnings: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_warnings.append("reading ahead")
 
@@ -223,7 +223,9 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
         expected_warnings.append("a fetch")
         layer.segments._daemon, sound = Faulty(layer.daemon), layer.segments._daemon
         layer.reader._bring(layer.files.attributes(ino), Range(0, BLOCK))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            while not all(told in caplog.text for told in expected_warnings):
+                await asyncio.sleep(0.01)
         layer.segments._daemon = sound
         assert await layer.contents(ino) == noise(SIZE)
 
