@@ -27,6 +27,7 @@ from lucidnode.node import descriptors
 from lucidnode.node.blocks.damaged_objects import DamagedObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.counted import CountedBucket, Request
@@ -313,7 +314,9 @@ async def _serving(
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
-                blocks=BlocksForMounts(source, cache, staging, uploads),
+                blocks=BlocksForMounts(
+                    source, cache, staging, uploads, RestoredBlocks(source, bucket)
+                ),
                 journal=journal,
                 roster=roster,
                 mounts=mounts,

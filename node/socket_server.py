@@ -95,6 +95,7 @@ class SocketServer:
         app.router.add_post(project + "/staged", self._post_staged)
         app.router.add_post(project + "/uploaded", self._post_uploaded)
         app.router.add_post(project + "/gone", self._post_gone)
+        app.router.add_post(project + "/put-back", self._post_put_back)
         app.router.add_post(project + "/given-up", self._post_given_up)
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
@@ -180,6 +181,9 @@ class SocketServer:
     async def _post_given_up(self, request: web.Request) -> web.Response:
         self._blocks.given_up(_project(request), await _block_list(request))
         return web.Response(status=204)
+
+    async def _post_put_back(self, request: web.Request) -> web.Response:
+        return _packed(await self._blocks.put_back(_project(request), await _block_list(request)))
 
     async def _post_touched(self, request: web.Request) -> web.Response:
         self._blocks.touched(await _block_list(request))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,15 +24,16 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.errors import BadEntry, FsError, KeyMissing, ReplicaError
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Head, Touched
-from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
+from lucidnode.fs.replica.named_blocks import named_blocks
 from lucidnode.fs.replica.replica import Replica, changed_content
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import sync_directory
 from lucidnode.node.client.errors import Malformed, NodeError, Refused, Unavailable
-from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
 from lucidnode.node.client.journal import EntryHeader, entry_hash, follows, is_sound
-from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
+from lucidnode.node.client.wire import BlocksPutBack, CommitReply, CommitRequest, Slot
 
 REPLICA_FILE = "replica.db"
 LOST_FILE = "replica.lost.db"
@@ -45,6 +46,9 @@ _LOOKED_AT = 256
 
 _SEEN_AGAIN = 64
 """Entries that are read once more at the end of a new start."""
+
+_BLOCKS_AT_ONCE = 64
+"""Blocks that the daemon is asked for in one question."""
 
 _NOTHING = Seq(0)
 
@@ -60,6 +64,9 @@ class RepairJournal(JournalClient, Protocol):
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         """Create the kept entry *seq* in the bucket, if nothing is there and it follows."""
+
+    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        """Have *blocks* in the bucket, from wherever the office has them. Raises a NodeError."""
 
     async def forget(self, project: ProjectId) -> None:
         """Drop what is to be committed and what is kept. Raises Refused while it is mounted."""
@@ -244,14 +251,35 @@ async def has_leftovers(journal: RepairJournal, project: ProjectId, head: Head) 
     return await journal.proven(project, after) is None
 
 
-async def put_back(journal: RepairJournal, project: ProjectId, lost: Sequence[Seq]) -> None:
-    """Create the entries *lost* anew in the bucket, lowest first.
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """How many blocks were put back, and the files of those blocks that nobody has any more."""
 
-    Raises Refused if somebody has gone on meanwhile, and Unavailable if it cannot be told how it
+    blocks: int
+    bare: frozenset[InodeNo]
+
+
+async def put_back(
+    journal: RepairJournal, access: RepairAccess, replica: Replica, lost: Sequence[Seq]
+) -> PutBack:
+    """Create the entries *lost* anew in the bucket, lowest first, each after the blocks it names.
+
+    *replica* is this workstation's, which tells the files that still need a block. An entry is put
+    back also if a block of it is gone for good: that costs one file, and without the entry all that
+    came after it would go. Raises Refused if somebody has gone on meanwhile, and Unavailable if it cannot be told how it
     ended, or while what lies in their places has not been seen there for long enough.
     """
+    project = access.keys().project
     await _begin_proofs(journal, project, lost)
+    blocks, missing, files = 0, set[BlockId](), set[InodeNo]()
     for seq in lost:
+        named = await _blocks_of(journal, access, seq)
+        for some in _groups(sorted(named)):
+            answer = await journal.put_back_blocks(project, some)
+            blocks += len(answer.put)
+            for block in block_ids(answer.missing):
+                missing.add(block)
+                files |= named.get(block, set())
         reply = await journal.put_back(project, seq)
         match reply.outcome:
             case "committed":
@@ -264,6 +292,30 @@ async def put_back(journal: RepairJournal, project: ProjectId, lost: Sequence[Se
                 raise Unavailable(
                     f"it is not known whether journal entry {seq} was put back: run it again"
                 )
+    return PutBack(blocks, frozenset(ino for ino in files if _needs(replica, ino, missing)))
+
+
+async def _blocks_of(
+    journal: RepairJournal, access: RepairAccess, seq: Seq
+) -> dict[BlockId, set[InodeNo]]:
+    """Return the blocks that entry *seq*, as kept here, names, with the files that lie in them."""
+    kept = await journal.kept(access.keys().project, seq)
+    if kept is not None:
+        with contextlib.suppress(BadEntry, KeyMissing, Malformed):
+            return named_blocks(_codec(access).open(kept, seq, _previous(kept)).changeset)
+    return {}
+
+
+def _groups(blocks: Sequence[BlockId]) -> Iterable[Sequence[BlockId]]:
+    for at in range(0, len(blocks), _BLOCKS_AT_ONCE):
+        yield blocks[at : at + _BLOCKS_AT_ONCE]
+
+
+def _needs(replica: Replica, ino: InodeNo, missing: set[BlockId]) -> bool:
+    """Tell whether the file still has a name, and lies in one of the blocks *missing*."""
+    if not replica.names_of(ino):
+        return False
+    return any(extent.block.id in missing for extent in replica.extents(ino, 0, MAX_FILE_SIZE))
 
 
 async def _begin_proofs(journal: RepairJournal, project: ProjectId, seqs: Sequence[Seq]) -> None:

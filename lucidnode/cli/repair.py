@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from lucidnode.fs.commit.repair import (
     LOST_FILE,
     Findings,
     OtherVerdicts,
+    PutBack,
     examine,
     examine_verdicts,
     has_leftovers,
@@ -29,6 +30,7 @@ from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.mount import open_replica, project_directory, take_back_lost
 from lucidnode.fs.replica.changes import Head
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
@@ -143,13 +145,13 @@ async def _repair(
                 )
             confirm(f"Put {_entries(findings)} back into the bucket, for everybody?", yes=yes)
             try:
-                await _patiently(lambda: put_back(client, project, findings.lost))
+                done = await _patiently(lambda: put_back(client, access, replica, findings.lost))
             except Refused as error:
                 raise click.ClickException(
                     f"{error}: `lucidnode repair {access.name} --start-again` starts again from the "
                     "bucket"
                 ) from error
-            click.echo(f"Put back: {_entries(findings)}. Nothing else needs to be done.")
+            _tell(findings, done, replica)
             return
         elif findings.gap and (findings.absent or not wants_new_start):
             click.echo(_said(access.name, findings))
@@ -177,14 +179,34 @@ async def _repair(
         )
     )
     click.echo(f"{access.name} stands on the bucket's history again.")
-    for path in carried[:_SHOWN]:
-        click.echo(f"  kept: {path}")
-    if len(carried) > _SHOWN:
-        click.echo(f"  and {len(carried) - _SHOWN} more")
+    _list("kept", carried)
     click.echo(
         "Renames, deletions and attributes that were never sent are not carried over; the old "
         f"copy is {directory / LOST_FILE}, until the next repair."
     )
+
+
+def _tell(findings: Findings, done: PutBack, replica: Replica) -> None:
+    blocks = f", and {_blocks(done.blocks)} of files" if done.blocks else ""
+    rest = "" if done.bare else " Nothing else needs to be done."
+    click.echo(f"Put back: {_entries(findings)}{blocks}.{rest}")
+    if done.bare:
+        click.echo(
+            "Of these files a block is gone from the bucket, and from every workstation that "
+            "answers. Switch on a workstation that has read them, or put good copies in their place:"
+        )
+        _list("without a block", sorted(map(replica.shown_path, done.bare)))
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"
+
+
+def _list(what: str, paths: Sequence[str]) -> None:
+    for path in paths[:_SHOWN]:
+        click.echo(f"  {what}: {path}")
+    if len(paths) > _SHOWN:
+        click.echo(f"  and {len(paths) - _SHOWN} more")
 
 
 async def _verdicts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
@@ -17,12 +18,18 @@ class BlocksForMounts:
     """The block side of the daemon's socket."""
 
     def __init__(
-        self, source: BlockSource, cache: DiskCache, staging: Staging, uploads: Uploads
+        self,
+        source: BlockSource,
+        cache: DiskCache,
+        staging: Staging,
+        uploads: Uploads,
+        restored: RestoredBlocks,
     ) -> None:
         self._source = source
         self._cache = cache
         self._staging = staging
         self._uploads = uploads
+        self._restored = restored
 
     async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
@@ -59,6 +66,10 @@ class BlocksForMounts:
     def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Note that nothing needs *blocks* any more, which are lost."""
         self._uploads.given_up(project, blocks)
+
+    async def put_back(self, project: ProjectId, blocks: list[BlockId]) -> wire.BlocksPutBack:
+        """Have *blocks* in the bucket again, as far as the office has them. Raises a NodeError."""
+        return await self._restored.put_back(project, blocks)
 
     def touched(self, blocks: list[BlockId]) -> None:
         """Note that mounts read the files of *blocks*."""

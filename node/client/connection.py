@@ -62,6 +62,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.Follow
     | wire.Ignore
 )
+_BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
@@ -174,6 +175,15 @@ class DaemonClient:
     async def touched(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Say that *blocks* were read from the cache directory, so that eviction knows."""
         await self._post(f"/v1/p/{project}/touched", wire.BlockList([bytes(b) for b in blocks]))
+
+    async def put_back_blocks(
+        self, project: ProjectId, blocks: Sequence[BlockId]
+    ) -> wire.BlocksPutBack:
+        """Have those of *blocks* that the bucket has lost put back from what the office holds."""
+        data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
+        path = f"/v1/p/{project}/put-back"
+        async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
+            return decoded(_BLOCKS_PUT_BACK, await answer.read())
 
     async def _which(
         self, project: ProjectId, question: str, blocks: Sequence[BlockId]

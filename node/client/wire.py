@@ -51,6 +51,13 @@ class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: list[bytes]
 
 
+class BlocksPutBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blocks that the bucket had lost: those *put* there again, and those *missing* everywhere."""
+
+    put: list[bytes]
+    missing: list[bytes]
+
+
 class RankedBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Blocks that a mount staged. Those of a lower rank, one for each id, are uploaded earlier."""
 

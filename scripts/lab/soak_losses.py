@@ -30,8 +30,8 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
-from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.wire import CommitReply
+from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.wire import BlocksPutBack, CommitReply
 
 TOLD_S = 2400.0
 """Virtual seconds within which a workstation says that the bucket lost what it stands on: the 64
@@ -60,6 +60,9 @@ class RepairDoor(Door):
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         return await self._asked(lambda daemon: daemon.journal.put_back(project, seq))
+
+    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        return BlocksPutBack([], [])  # the bucket of a soak loses entries only
 
     async def forget(self, project: ProjectId) -> None:
         await self._asked(lambda daemon: daemon.journal.forget(project))
@@ -198,7 +201,9 @@ class LossyWorld(World):
             return
         elif found.can_put_back and (found.gap or self.random.random() < 0.5):
             try:
-                await self._again(lambda: repair.put_back(door, self.project, found.lost))
+                await self._again(
+                    lambda: repair.put_back(door, access, node.user.replica, found.lost)
+                )
             except Refused:
                 self.hits["others had gone on"] += 1
                 if found.absent:

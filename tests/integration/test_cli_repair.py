@@ -19,6 +19,10 @@ def alarm(station: Workstation, words: str) -> str:
     return next((alert["remedy"] for alert in alerts if words in alert["cause"]), "")
 
 
+def contents_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: Path) -> None:
     with workstation(tmp_path / "a") as a, workstation(tmp_path / "b") as b:
         a.unlocked("init", f"file://{a.folder}/bucket")
@@ -38,12 +42,17 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         b.unlocked("mount", "demo", at_b, "--durability", "cloud")
         assert (at_b / "one").read_text() == "1"
         b.ok("umount", at_b)
+        blocks = a.folder / "bucket" / "p" / project / "block"
+        older = contents_below(blocks)
         for name in ("two", "three"):
             (at_a / name).write_text(name)
         kept = {path.name: path.read_bytes() for path in sorted(journal.iterdir())}
 
-        # First: nobody has gone on, and what was lost is put back.
+        # First: nobody has gone on, and what was lost is put back, with the blocks of the files.
         shared = len(kept) - 2
+        newer = contents_below(blocks)
+        for path in newer.keys() - older.keys():
+            path.unlink()
         for name in list(kept)[shared:]:
             (journal / name).unlink()
         a.ok("umount", at_a)
@@ -52,7 +61,9 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         assert "which the bucket does not have" in refused.out
         assert "--put-back` puts that back" in refused.out
         assert len(list(journal.iterdir())) == shared, "nothing is changed unasked"
-        a.unlocked("repair", project, "--put-back", "--yes")
+        said = a.unlocked("repair", project, "--put-back", "--yes").out
+        assert "2 blocks of files" in said
+        assert contents_below(blocks) == newer
         assert {path.name: path.read_bytes() for path in sorted(journal.iterdir())} == kept
         assert "nothing to repair" in a.unlocked("repair", "demo", "--put-back", "--yes").out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.errors import Refused, Unavailable
-from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.wire import CommitReply
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.wire import BlocksPutBack, CommitReply
 
 
 class KeepingDaemon(Daemon):
@@ -26,16 +26,26 @@ class KeepingDaemon(Daemon):
         super().__init__(bucket, seed)
         self.seen: dict[int, bytes] = {}
         self.forgot = 0
+        self.held: set[bytes] = set()
+        self.order: list[bytes | int] = []
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return self.seen.get(seq)
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         body = self.seen[seq]
+        self.order.append(seq)
         if not self.is_chained(seq, body):
             return CommitReply("unchained", b"")
         there = self.bucket.entries.setdefault(seq, body)
         return CommitReply("committed" if there == body else "lost", there)
+
+    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        self.order += blocks
+        return BlocksPutBack(
+            [block for block in blocks if block in self.held],
+            [block for block in blocks if block not in self.held],
+        )
 
     async def forget(self, project: ProjectId) -> None:
         self.forgot += 1
@@ -102,6 +112,9 @@ class Office:
     async def examined(self, desk: Desk) -> repair.Findings:
         return await repair.examine(self.daemon(desk), Access(desk), desk.node.replica.head())
 
+    async def put_back(self, desk: Desk, lost: Sequence[Seq]) -> repair.PutBack:
+        return await repair.put_back(self.daemon(desk), Access(desk), desk.node.replica, lost)
+
     async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
         node = desk.node
         return await repair.examine_verdicts(
@@ -163,11 +176,26 @@ async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: 
     office.lose(3, 4)
     findings = await office.examined(office.a)
     assert findings == repair.Findings(Seq(4), False, Seq(2), (Seq(3), Seq(4)), True)
-    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    await office.put_back(office.a, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
     await office.settle(office.a, office.b)
     assert office.b.node.rows() == office.a.node.rows()
+
+
+async def test_an_entry_is_put_back_after_its_blocks_and_names_files_that_lost_one(
+    office: Office,
+) -> None:
+    await office.commit(office.a, b"one", b"two", b"three")
+    node, daemon = office.a.node, office.daemon(office.a)
+    two, three = (node.found(name).ino for name in (b"two", b"three"))
+    block_of = {ino: node.replica.extents(ino, 0, 100)[0].block.id for ino in (two, three)}
+    office.lose(2, 3)
+    daemon.held = {block_of[two]}
+    done = await office.put_back(office.a, (Seq(2), Seq(3)))
+    assert done == repair.PutBack(1, frozenset({three}))
+    assert daemon.order == [block_of[two], 2, block_of[three], 3]
+    assert {2, 3} <= office.bucket.entries.keys()
 
 
 async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Office) -> None:
@@ -178,7 +206,7 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     assert findings == repair.Findings(
         Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True, absent=True
     )
-    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+    await office.put_back(office.a, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
 
@@ -198,11 +226,11 @@ async def test_putting_back_can_be_broken_off_and_done_again(office: Office) -> 
     before = dict(office.bucket.entries)
     office.lose(1, 2, 3)
     findings = await office.examined(office.a)
-    await repair.put_back(office.daemon(office.a), PROJECT, findings.lost[:1])
+    await office.put_back(office.a, findings.lost[:1])
     findings = await office.examined(office.a)
     assert findings.lost == (2, 3)
     for _ in range(2):
-        await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+        await office.put_back(office.a, findings.lost)
     assert office.bucket.entries == before
 
 
@@ -213,7 +241,7 @@ async def test_nothing_is_put_back_once_others_have_gone_on(office: Office) -> N
     findings = await office.examined(office.a)
     assert (findings.common, findings.lost, findings.can_put_back) == (1, (2, 3), False)
     with pytest.raises(Refused, match="others have gone on"):
-        await repair.put_back(office.daemon(office.a), PROJECT, findings.lost)
+        await office.put_back(office.a, findings.lost)
 
 
 async def test_what_is_not_kept_cannot_be_put_back(office: Office) -> None:

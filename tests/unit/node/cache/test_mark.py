@@ -16,6 +16,7 @@ from disk_fixture import PROJECT, ManualClock, make_block
 from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.node.blocks.fetch import BlockSource, Fetched
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark, check_fit, take
@@ -172,7 +173,9 @@ async def test_the_bucket_is_not_blamed_for_what_waits_on_a_missing_disk(
 
     async def ask(node: Node) -> None:
         source = cast("BlockSource", OnlyTheBucket())
-        blocks = BlocksForMounts(source, node.cache, node.staging, cast("Uploads", None))
+        blocks = BlocksForMounts(
+            source, node.cache, node.staging, cast("Uploads", None), cast("RestoredBlocks", None)
+        )
         await blocks.obtain(PROJECT, make_block()[0], patience_s=1, as_bytes=False)
 
     async with running(mark) as node:

@@ -1,0 +1,24 @@
+"""Which blocks an entry names, and for which files."""
+
+from __future__ import annotations
+
+from lucidnode.fs.replica.database import ChangesetUnfit
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.tree.row_rules import checked_changes
+from lucidnode.node.client.ids import BlockId
+
+
+def named_blocks(changeset: bytes) -> dict[BlockId, set[InodeNo]]:
+    """Return the blocks that an entry's *changeset* lays files in; none if it breaks a rule."""
+    named: dict[BlockId, set[InodeNo]] = {}
+    try:
+        changes = checked_changes(changeset)
+    except ChangesetUnfit:
+        return named
+    for table, old, new in changes:
+        if table != "extent" or new is None:
+            continue
+        ino, block = (new if old is None else old)[0], new[3]
+        if isinstance(block, bytes) and isinstance(ino, int):
+            named.setdefault(BlockId(block), set()).add(InodeNo(ino))
+    return named
