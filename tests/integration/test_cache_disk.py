@@ -239,7 +239,7 @@ async def main():
     mark = CacheMark(Path(sys.argv[1]), None)
     async with DiskCache.open(mark, 4 << 20, 0, clock, Alerts(clock)) as cache:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(cache.upkeep())
+            tasks.create_task(cache.maintain())
             for _ in range(4):
                 tasks.create_task(fill(cache, kept))
 

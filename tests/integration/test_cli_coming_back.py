@@ -132,7 +132,8 @@ def test_a_mount_that_meets_a_broken_invariant_unmounts_first_and_comes_back(
     with pytest.raises(OSError, match="not connected"):
         os.close(held)
     # For as long as nobody serves there is an empty directory, and no mount that nobody answers.
-    assert met <= {errno.ENOENT}
+    # ECONNABORTED: it was asked when that began, and the kernel had no answer from it.
+    assert met <= {errno.ENOENT, errno.ECONNABORTED}
     assert ("came-back", str(drive)) in topics(station)
     assert "is unmounted" in station.ok("umount", drive).err
 

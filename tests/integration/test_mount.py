@@ -285,9 +285,9 @@ def test_sparse_files_read_as_zeros(mounted: Path) -> None:
         assert file.read(100_000) == bytes(100_000)
         file.seek((1 << 36) - 10)
         assert file.read() == bytes(10) + b"end"
-        # Nobody is told of holes: all of it is data, which is never wrong.
-        assert os.lseek(file.fileno(), 4096, os.SEEK_DATA) == 4096
-        assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == (1 << 36) + 3
+        # Without the kernel channel nobody is told of holes: all of it is data, which is never wrong.
+        assert 4096 <= os.lseek(file.fileno(), 4096, os.SEEK_DATA) <= 1 << 36
+        assert os.lseek(file.fileno(), 1 << 36, os.SEEK_HOLE) == (1 << 36) + 3
 
 
 def test_du_counts_what_is_stored_and_not_the_holes(mounted: Path) -> None:

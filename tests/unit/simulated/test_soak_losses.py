@@ -7,8 +7,12 @@ import logging
 import pytest
 from lab.soak_losses import run_seed
 
-SEEDS = (2, 3, 5, 7, 8)
-"""All entries replaced; all gone; one in the middle gone; rolled back; the newest damaged."""
+SEEDS = (2, 8, 9, 11, 13, 21, 28)
+"""All entries replaced; all flipped; one in the middle gone; all gone; rolled back; one in the middle
+cut; the bucket emptied."""
+
+OF_MEMBERS = (4, 5)
+"""The log of members spoiled, and gone."""
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +27,10 @@ def test_after_repair_all_agree_and_every_kept_file_is_there(seed: int) -> None:
     happened = run_seed(seed)
     assert happened["lost entries"], "nothing was lost"
     assert happened["put back"] + happened["started again"], "nothing was repaired"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", OF_MEMBERS)
+def test_the_log_of_members_is_whole_again_by_itself(seed: int) -> None:
+    happened = run_seed(seed)
+    assert any(what.startswith("roster ") for what in happened), "nothing was lost"
