@@ -189,6 +189,7 @@ async def file_layer(
     committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     clock: QuickClock | None = None,
     relaxed: bool = False,
+    looks_for_replica: bool = False,
     boot: str | None = None,
     bucket: Path | None = None,
     replica_path: Path | None = None,
@@ -246,7 +247,8 @@ async def file_layer(
                     writer, group_sync = write.writer, write.group_sync
                     announcing = tasks.create_task(write.announcer.run())
                     flushing = tasks.create_task(write.flusher.run())
-                    looking = tasks.create_task(write.whereabouts.run())
+                    if looks_for_replica:
+                        tasks.keep("looking where the replica is", write.whereabouts.run)
                     committer: Committer | None = None
                     if commits is not None:
                         arrived = asyncio.Event()
@@ -290,6 +292,5 @@ async def file_layer(
                     read.reader.stop_ahead()
                     announcing.cancel()
                     flushing.cancel()
-                    looking.cancel()
     finally:
         replica.close()

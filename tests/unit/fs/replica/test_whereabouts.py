@@ -46,7 +46,7 @@ async def test_a_replica_that_is_gone_acknowledges_nothing(
     tmp_path: Path, act: Act, file: str, relaxed: bool, expected_warnings: list[str]
 ) -> None:
     expected_warnings.append("while the project is mounted; `close` and `fsync` fail. Move it back")
-    async with file_layer(tmp_path / "home", relaxed=relaxed) as layer:
+    async with file_layer(tmp_path / "home", relaxed=relaxed, looks_for_replica=True) as layer:
         _, handle = await layer.create()
         await layer.files.write(handle, 0, b"x" * BLOCK)
         await layer.files.flush(handle)
@@ -64,7 +64,7 @@ async def test_a_replica_that_is_gone_acknowledges_nothing(
 async def test_a_replica_that_is_back_goes_on(tmp_path: Path, expected_warnings: list[str]) -> None:
     expected_warnings.append("`close` and `fsync` fail")
     home, away = tmp_path / "home", tmp_path / "away"
-    async with file_layer(home) as layer:
+    async with file_layer(home, looks_for_replica=True) as layer:
         ino, handle = await layer.create()
         home.rename(away)
         await eventually(lambda: told(layer))
