@@ -518,7 +518,7 @@ def test_the_log_stays_short_whether_anybody_syncs_or_not(node: Node) -> None:
         node.set_xattr(file, b"user.%d" % (written % 3), node._entropy.randbytes(60_000))
         written += 3 * 60_000  # the value that was, the one that is, and how to undo it
         longest = max(longest, log.stat().st_size)
-    assert longest < 12 * _CHECKPOINT_PAGES * 2072
+    assert longest < 5 * _CHECKPOINT_PAGES * 2072
     # At rest it is no longer than what is worth a checkpoint, whatever it was in between.
     with node.replica._database._checkpointing:
         node.set_xattr(file, b"user.last", b"")
