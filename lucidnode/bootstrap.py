@@ -28,9 +28,9 @@ from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import STUDIO, roster_key
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.durable import write_durably

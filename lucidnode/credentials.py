@@ -17,9 +17,9 @@ from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.fingerprint import fingerprint
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused

@@ -35,8 +35,8 @@ from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO, block_key
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.session import CurrentCredentials
-from lucidnode.node.bucket.stack import open_engine, patient
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark, take
 from lucidnode.node.cache.staging import Staging

@@ -20,8 +20,8 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import prepare_bucket
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 

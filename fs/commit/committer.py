@@ -33,7 +33,7 @@ from lucidnode.fs.errors import (
 from lucidnode.fs.format.journal import EntryBody
 from lucidnode.fs.replica.changes import Head, InFlight, Touched
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.overtaking import Shipping
+from lucidnode.fs.replica.pending.batch_selection import Shipping
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock

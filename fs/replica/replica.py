@@ -30,13 +30,13 @@ from lucidnode.fs.replica.inode import (
     Version,
 )
 from lucidnode.fs.replica.intents import Intent, OperationRecord
+from lucidnode.fs.replica.pending.batch_selection import Contents, Shipping
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.fast_forward import fast_forward
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
-from lucidnode.fs.replica.pending.losses import losses
-from lucidnode.fs.replica.pending.overtaking import Contents, Shipping
+from lucidnode.fs.replica.pending.lost_contents import losses
 from lucidnode.fs.replica.pending.rebase import PendingOperation, Rebase, RebaseResult
 from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.tails import Tails

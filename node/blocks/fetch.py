@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lucidnode.node.blocks.damaged_objects import ReadBucket
-from lucidnode.node.blocks.hedging import COPIES_AFTER_S, COPIES_S, NEXT_COPY_S, PEERS_S, Hedging
+from lucidnode.node.blocks.hedge_policy import (
+    COPIES_AFTER_S,
+    COPIES_S,
+    NEXT_COPY_S,
+    PEERS_S,
+    HedgePolicy,
+)
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.cache.change import Whose
 from lucidnode.node.cache.verified import verified
@@ -117,7 +123,7 @@ class BlockSource:
         self._traffic = traffic
         self._clock = clock
         self._tasks = tasks
-        self._hedging = Hedging()
+        self._hedging = HedgePolicy()
         self._asking: SingleFlight[tuple[ProjectId, BlockId], Fetched] = SingleFlight(tasks)
         self._through: SingleFlight[tuple[ProjectId, BlockId], Fetched] = SingleFlight(tasks)
 

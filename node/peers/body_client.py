@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from lucidnode.node.blocks.hedging import PEERS_S
+from lucidnode.node.blocks.hedge_policy import PEERS_S
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.errors import Corrupt, NodeError

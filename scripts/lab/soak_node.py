@@ -32,7 +32,7 @@ from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.health import ARCHIVE_TOPIC, BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
-from lucidnode.node.bucket.stack import patient
+from lucidnode.node.bucket.open_bucket import patient
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.cache.verified import block_id

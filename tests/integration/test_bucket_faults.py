@@ -17,9 +17,9 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Unsettled
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.retrying import RetryingBucket
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NotThere, Refused, Unavailable
 from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown, commit

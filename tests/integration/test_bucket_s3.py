@@ -13,8 +13,8 @@ from seaweed_fixture import Seaweed, running_seaweed
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import prepare_bucket
 
 _number = itertools.count()
 

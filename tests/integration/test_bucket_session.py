@@ -18,9 +18,9 @@ from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import Unreachable, WrongBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, NodeError, Unavailable
 

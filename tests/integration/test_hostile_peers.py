@@ -13,7 +13,7 @@ import pytest
 from hostile_peer import Behaviour, Impostor, impostor
 from office_fixture import PROJECT, Bucket, Node, Roll, identities, node, until
 
-from lucidnode.node.blocks.hedging import UNKNOWN_DELAY_S
+from lucidnode.node.blocks.hedge_policy import UNKNOWN_DELAY_S
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.peers.body_client import HEAD_START_S, HUNG_TIMEOUT_S, LOOKUP_TIMEOUT_S
 

@@ -13,7 +13,7 @@ from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.database import ChangesetUnfit, Database
 from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import OperationRecord
-from lucidnode.fs.replica.pending.overtaking import (
+from lucidnode.fs.replica.pending.batch_selection import (
     Choice,
     Contents,
     Fences,

@@ -18,7 +18,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.segments import FETCH_TIMEOUT_S, SegmentMemory, Segments
 from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
-from lucidnode.node.blocks.hedging import MUCH_QUICKER_FACTOR, PEERS_S
+from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
 from lucidnode.node.cache.change import Whose
 from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client.bad_blocks import BadBlocks
@@ -230,7 +230,7 @@ async def test_bytes_that_are_another_block_are_never_kept() -> None:
 
 
 class Impatient:
-    """Hedges at once. Stands in for hedging.Hedging."""
+    """Hedges at once. Stands in for hedge_policy.HedgePolicy."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget

@@ -12,8 +12,8 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import open_bucket, prepare_bucket
 from lucidnode.node.client.clock import SystemClock
 
 

@@ -12,9 +12,9 @@ from lucidnode.node.bucket.errors import AlreadyThere, StoreUnfit, Unsettled
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
+from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
-from lucidnode.node.bucket.stack import prepare_bucket
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
 KEYS = Credentials("AK", "secret")

@@ -52,7 +52,7 @@ COPIES_AFTER_S and COPIES_S come one after the other: that is less, and both are
 that a program waits (fs/read/segments.py)."""
 
 
-class Hedging:
+class HedgePolicy:
     """The patience and the budget of one node."""
 
     def __init__(self) -> None:

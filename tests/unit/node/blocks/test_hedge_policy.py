@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.blocks.hedging import (
+from lucidnode.node.blocks.hedge_policy import (
     BURST,
     MAX_BELIEVED_S,
     MAX_HEDGED_SHARE,
@@ -13,7 +13,7 @@ from lucidnode.node.blocks.hedging import (
     MIN_DELAY_S,
     MUCH_QUICKER_FACTOR,
     UNKNOWN_DELAY_S,
-    Hedging,
+    HedgePolicy,
 )
 from lucidnode.node.blocks.latency import Latency
 
@@ -22,7 +22,7 @@ seconds = st.floats(0, 100)
 
 @given(st.lists(st.booleans(), max_size=500))
 def test_extra_requests_stay_within_their_share(hedge_wanted: list[bool]) -> None:
-    hedging = Hedging()
+    hedging = HedgePolicy()
     extra = 0
     for wanted in hedge_wanted:
         hedging.finished(0.1)
@@ -31,7 +31,7 @@ def test_extra_requests_stay_within_their_share(hedge_wanted: list[bool]) -> Non
 
 
 def test_the_share_can_be_spent_to_the_full() -> None:
-    hedging = Hedging()
+    hedging = HedgePolicy()
     extra = 0
     for _ in range(1001):
         extra += hedging.spend()
@@ -41,14 +41,14 @@ def test_the_share_can_be_spent_to_the_full() -> None:
 
 @given(st.lists(seconds, min_size=8, max_size=64))
 def test_nobody_is_overtaken_for_being_as_slow_as_usual(history: list[float]) -> None:
-    hedging = Hedging()
+    hedging = HedgePolicy()
     for each in history:
         hedging.finished(each)
     assert hedging.timeout_s() >= max(MIN_DELAY_S, sorted(history)[len(history) * 95 // 100])
 
 
 def test_with_little_known_patience_is_fixed() -> None:
-    hedging = Hedging()
+    hedging = HedgePolicy()
     for _ in range(7):
         assert hedging.timeout_s() == UNKNOWN_DELAY_S
         hedging.finished(50.0)
@@ -66,7 +66,7 @@ def test_the_percentile_is_a_recent_sample_that_few_exceed(history: list[float])
 
 
 def test_one_lucky_answer_says_little_while_nothing_is_known() -> None:
-    hedging = Hedging()
+    hedging = HedgePolicy()
     assert (
         hedging.much_quicker()
         == MIN_DELAY_S / MUCH_QUICKER_FACTOR
@@ -81,7 +81,7 @@ def test_one_lucky_answer_says_little_while_nothing_is_known() -> None:
 def test_how_long_peers_are_believed_is_bounded_and_not_theirs_to_say(
     peers: list[float], bucket: list[float]
 ) -> None:
-    hedging, unasked = Hedging(), Hedging()
+    hedging, unasked = HedgePolicy(), HedgePolicy()
     for each in bucket:
         hedging.bucket_took(each)
         unasked.bucket_took(each)
