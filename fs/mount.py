@@ -33,7 +33,7 @@ from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent
+from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent, why_left
 from lucidnode.fs.kernel import fuse
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
@@ -55,7 +55,6 @@ from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
@@ -280,13 +279,12 @@ class _Parts:
         return self.replica.pending(), facts["uploads"]["bytes"]
 
     async def _why_left(self) -> str:
-        """Return why changes have not got to the bucket, as far as the daemon knows."""
         try:
-            alerts = (await self.client.facts("status"))["alerts"]
+            status = await self.client.facts("status")
         except NodeError as error:
             return str(error)
-        causes = [alert["cause"] for alert in alerts if alert["topic"] == CACHE_DISK]
-        return causes[0] if causes else "the bucket is slow or away"
+        daemons = [alert for alert in status["alerts"] if alert["mountpoint"] is None]
+        return why_left(self.raised.current(), daemons)
 
 
 def _most_open() -> int:

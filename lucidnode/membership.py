@@ -128,8 +128,10 @@ async def _append(socket: Path, mine: Membership, make: Callable[[RosterView], b
             match reply.outcome:
                 case "committed":
                     return
-                case "unknown" | "unchained":
-                    break
                 case "lost":
                     continue
-    raise Unavailable("the change could not be written to the bucket for sure: look and try again")
+                case "unknown" | "unchained":
+                    raise Unavailable(
+                        "whether the change arrived is not known: look, and try again"
+                    )
+    raise Unavailable("too many others change the studio at this moment: try again")

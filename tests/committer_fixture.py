@@ -109,6 +109,8 @@ class Daemon:
         self.device = DeviceId(seed[:16].hex())
         self.faults: list[Fault] = []
         self.reachable = True
+        self.why = ""
+        """While it is not empty, why the bucket takes no entry."""
         self.requests: list[tuple[int, CommitRequest]] = []
         self.reads = self.proofs = 0
         self.glances: dict[int, Callable[[Slot | None], Slot | None]] = {}
@@ -121,6 +123,8 @@ class Daemon:
         fault = self.faults.pop(0) if self.faults else "none"
         if fault == "unreachable" or not self.reachable:
             raise Unavailable("no route to the bucket")
+        if self.why:
+            return CommitReply("unknown", b"", self.why)
         if fault == "unknown":
             return CommitReply("unknown", b"")
         if fault == "hang":

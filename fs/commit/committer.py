@@ -325,10 +325,13 @@ class Committer:
 
     async def _asked(self, seq: Seq, request: CommitRequest) -> CommitReply:
         try:
-            return await self._journal.commit(self._project, seq, request)
+            reply = await self._journal.commit(self._project, seq, request)
         except NodeError as error:
             self._tell(_SEND, error)
             return _UNKNOWN
+        if reply.why:
+            self._tell(_SEND, Unavailable(reply.why))
+        return reply
 
     async def _until_settled(self, seq: Seq) -> None:
         while self._replica.head().seq < seq and self._stopped is None:

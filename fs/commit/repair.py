@@ -290,7 +290,8 @@ async def put_back(
                 )
             case "unknown":
                 raise Unavailable(
-                    f"it is not known whether journal entry {seq} was put back: run it again"
+                    f"it is not known whether journal entry {seq} was put back: {reply.why}",
+                    "run it again",
                 )
     return PutBack(blocks, frozenset(ino for ino in files if _needs(replica, ino, missing)))
 

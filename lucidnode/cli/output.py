@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from lucidnode.node.client.alerts import BUCKET
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 
 if TYPE_CHECKING:
@@ -107,6 +108,11 @@ def alert_line(alert: dict[str, Any]) -> str:
 def is_cache_missing(status: dict[str, Any]) -> bool:
     """Return whether the daemon says that it cannot use its cache's disk now."""
     return any(alert["topic"] == CACHE_DISK for alert in status["alerts"])
+
+
+def is_bucket_amiss(status: dict[str, Any]) -> bool:
+    """Return whether the daemon says that it cannot use the bucket now."""
+    return any(alert["topic"] == BUCKET for alert in status["alerts"])
 
 
 def confirm(question: str, *, yes: bool) -> None:

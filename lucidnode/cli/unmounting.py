@@ -18,7 +18,7 @@ from lucidnode.cli.child import ends_within
 from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
-from lucidnode.cli.output import in_blocks, is_cache_missing
+from lucidnode.cli.output import in_blocks, is_bucket_amiss, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
@@ -159,11 +159,12 @@ def _what_is_left(home: Path, log: Path, before: int) -> str:
     left = ""
     if status and status["uploads"]["blocks"]:
         waiting = in_blocks(status["uploads"]["bytes"], status["uploads"]["blocks"])
-        left = (
-            f"; {waiting} wait in the cache that is missing"
-            if is_cache_missing(status)
-            else f"; the daemon still uploads {waiting}"
-        )
+        if is_cache_missing(status):
+            left = f"; {waiting} wait in the cache that is missing"
+        elif is_bucket_amiss(status):
+            left = f"; {waiting} wait on this disk"
+        else:
+            left = f"; the daemon still uploads {waiting}"
     warnings = _warned(log, before)
     if warnings:
         left += f"; {warnings[-1]}"

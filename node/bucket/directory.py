@@ -273,10 +273,20 @@ def _sweep(mark: Path) -> None:
 
 def _meaning(error: OSError, name: str) -> NodeError:
     match error.errno:
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return AccessDenied(f"The {name} refuses access ({error.strerror}).")
-        case errno.ENOSPC | errno.EDQUOT:
-            return Unavailable(f"The {name} is full.")
+        case errno.EROFS:
+            return AccessDenied(
+                f"The {name} refuses access ({error.strerror})",
+                "mount it so that it can be written",
+            )
+        case errno.EACCES | errno.EPERM:
+            return AccessDenied(
+                f"The {name} refuses access ({error.strerror})",
+                "let the user who runs Lucidnode read and write there",
+            )
+        case errno.ENOSPC:
+            return Unavailable(f"The {name} is full", "make room there")
+        case errno.EDQUOT:
+            return Unavailable(f"The {name} is full", "make room there, or raise the quota")
         case _:
             return Unavailable(f"The {name} cannot be used now ({error.strerror}).")
 

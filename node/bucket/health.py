@@ -19,7 +19,7 @@ from typing import Literal
 from lucidnode.node.bucket.counted import Request, Verb
 from lucidnode.node.bucket.errors import Unreachable, Unsettled
 from lucidnode.node.bucket.refusal import difference
-from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.alerts import BUCKET, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Archived,
@@ -27,7 +27,7 @@ from lucidnode.node.client.errors import (
     Unavailable,
 )
 
-TOPIC, CLOCK_TOPIC, ARCHIVE_TOPIC = "bucket", "clock", "bucket-archive"
+TOPIC, CLOCK_TOPIC, ARCHIVE_TOPIC = BUCKET, "clock", "bucket-archive"
 
 _ARCHIVED_S = 600.0
 """Seconds for which an archived object is told of: nobody can see that all were restored."""

@@ -10,7 +10,7 @@ from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
-_DENIALS = 3
+DENIALS = 3
 """Stores refuse good credentials now and then; more refusals than this in a row are meant."""
 
 _Result = TypeVar("_Result")
@@ -57,6 +57,6 @@ class RetryingBucket:
             except Unavailable as error:
                 denials += isinstance(error, AccessDenied)
                 pause = backoff.pause()
-                if error.lasting or denials >= _DENIALS or self._clock.boot() + pause >= end:
+                if error.lasting or denials >= DENIALS or self._clock.boot() + pause >= end:
                     raise
             await self._clock.sleep(pause)

@@ -16,6 +16,9 @@ from lucidnode.node.client.clock import Clock
 
 log = logging.getLogger(__name__)
 
+BUCKET = "bucket"
+"""Topic of the alert that the bucket cannot be used now."""
+
 MAX_ALERTS = 64
 """Alerts kept at once; whoever reports more is told no. So nobody outside can fill our memory."""
 

@@ -76,12 +76,13 @@ class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a create-if-absent ended.
 
     committed: *body* is our own signed entry. lost: *body* is the winner's, or empty if it has not
-    an entry's shape. unknown: nothing is settled, *body* is empty; ask again with the same request.
-    unchained: the bucket has not the entry before as the request names it; nothing counts.
+    an entry's shape. unknown: nothing is settled, *body* is empty, and *why* is a sentence for people;
+    ask again with the same request. unchained: the bucket has not the entry before as the request names it; nothing counts.
     """
 
     outcome: Literal["committed", "lost", "unknown", "unchained"]
     body: bytes
+    why: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,8 +14,16 @@ from blake3 import blake3
 from lucidnode.node.bucket.backoff import Backoff, Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
+from lucidnode.node.bucket.retrying import DENIALS
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Corrupt,
+    NodeError,
+    NotThere,
+    Refused,
+    Unavailable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +101,12 @@ async def commit_by(
     *body* must be unlike any other anyone ever commits (it carries a random attempt id): that is
     how our own success is told from another's when its answer was lost. Nothing is tried anew
     after *deadline*, an instant of `clock.boot()`; calls under way still run into their own.
-    Raises nothing of NodeError.
+    Raises nothing of NodeError. Who is refused DENIALS times in a row is meant, and asks no more.
 
     Sending the same bytes again is safe whatever became of them before: the name takes one body.
     """
     backoff = Backoff(jitter)
+    denials = 0
     while True:
         cause = await _tried(bucket, key, body, clock)
         if cause is None:
@@ -111,7 +120,9 @@ async def commit_by(
         except (Unavailable, Corrupt) as error:
             cause = error
         pause = backoff.pause()
-        if clock.boot() + pause >= deadline or isinstance(cause, Refused):
+        denials = denials + 1 if isinstance(cause, AccessDenied) else 0
+        for_good = isinstance(cause, Refused) or (isinstance(cause, Unavailable) and cause.lasting)
+        if clock.boot() + pause >= deadline or for_good or denials >= DENIALS:
             return Unknown(cause)
         await clock.sleep(pause)
 

@@ -302,8 +302,8 @@ class JournalService:
                     return wire.CommitReply("committed", entry)
                 case register.Lost(held=held):
                     return wire.CommitReply("lost", held.body or b"")
-                case register.Unknown():
-                    return wire.CommitReply("unknown", b"")
+                case register.Unknown(cause=cause):
+                    return wire.CommitReply("unknown", b"", str(cause))
                 case Unchained():
                     return wire.CommitReply("unchained", b"")
 
@@ -386,7 +386,8 @@ class JournalService:
             group.create_task(_looked(log, Seq(seq - 1), fits))
             looking = group.create_task(self._is_known_gap(project, seq))
         if looking.result():
-            return wire.CommitReply("unknown", b"")
+            why = f"journal entry {seq} is missing in the bucket, and others have built on it"
+            return wire.CommitReply("unknown", b"", why)
         if (failure := uploading.result()) is not None:
             raise failure
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
@@ -406,8 +407,8 @@ class JournalService:
                 if held.body is None or is_sound(project, seq, held.body, self._writer_key):
                     await self._noted(project, seq, held)
                 return wire.CommitReply("lost", held.body or b"")
-            case register.Unknown():
-                return wire.CommitReply("unknown", b"")
+            case register.Unknown(cause=cause):
+                return wire.CommitReply("unknown", b"", str(cause))
             case Unchained(seq=missing):
                 self._lost.report(project, missing, fits)
                 return wire.CommitReply("unchained", b"")

@@ -22,6 +22,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
+    AccessDenied,
     Corrupt,
     DiskFull,
     NodeError,
@@ -58,8 +59,8 @@ _VOID_S = 10.0
 """How often that is seen again while items at the end of the log count for nothing: one may have
 been an entry that was damaged on its way, and who it named would be unknown here."""
 
-_APPEND_S = 60.0
-"""How long one entry is tried before its outcome counts as unknown."""
+_APPEND_S = 20.0
+"""How long one entry is tried before its outcome counts as unknown: a person waits for it."""
 
 _UPDATE = "Update Lucidnode on this workstation."
 _KEEP_OUT = (
@@ -148,7 +149,8 @@ class RosterService:
         """Create roster entry *seq* if absent, on top of the one before as it stood here.
 
         Raises Refused for what no reader would count, or if the bucket's log is not the one that
-        this node has read.
+        this node has read; AccessDenied if the bucket refused it, and Unavailable if nobody knows
+        how it ended.
         """
         async with self._looking:
             if seq != len(self._reader.log) + 1:
@@ -162,8 +164,8 @@ class RosterService:
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 return wire.CommitReply("lost", held.body or b"")
-            case register.Unknown():
-                return wire.CommitReply("unknown", b"")
+            case register.Unknown(cause=cause):
+                raise _not_appended(cause)
             case Unchained():
                 await self._confirm()
                 raise Refused(
@@ -429,6 +431,16 @@ class RosterService:
     def _agrees(self, word: _Word) -> bool:
         hashes = self._reader.hashes
         return word.seq <= len(hashes) and hashes[word.seq - 1] == word.hash
+
+
+def _not_appended(cause: NodeError) -> NodeError:
+    """Return what a person reads whose change did not get into the log, for *cause*."""
+    if isinstance(cause, AccessDenied):
+        return cause
+    return Unavailable(
+        f"{str(cause).removesuffix('.')}; whether the change arrived all the same is not known: look "
+        "before you try again"
+    )
 
 
 def _first_refusal(error: BaseException) -> NodeError:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_fixture import PASSPHRASE, Workstation, until, workstation
+from disk_fixture import small_disk
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.cli.exit_codes import Exit
@@ -582,3 +583,26 @@ def test_words_that_mean_nothing(fresh: Workstation) -> None:
     ended = fresh.run()
     assert ended.code == Exit.USAGE
     assert ended.err.startswith("Usage: lucidnode")
+
+
+def test_a_bucket_that_refuses_is_named_by_whatever_needs_it(fresh: Workstation) -> None:
+    disk, mountpoint = fresh.folder / "share", fresh.folder / "mount"
+    with small_disk(disk, "64m"):
+        fresh.unlocked("init", f"file://{disk}/bucket")
+        fresh.unlocked("project", "create", "demo")
+        fresh.unlocked("mount", "demo", mountpoint)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        (mountpoint / "notes").write_text("waits here")
+        said = "refuses access (Read-only file system): mount it so that it can be written"
+        for words in ("invite",), ("project", "create", "other"):
+            ended = fresh.run(*words, "--passphrase-file", fresh.words, timeout=30)
+            assert ended.code == Exit.BUCKET_WRONG
+            assert said in ended.line
+        ended = fresh.ok("umount", mountpoint)
+        assert "for the next mount of this project: The directory" in ended.err
+        assert "refuses access (Read-only file system)" in ended.err
+        assert "slow" not in ended.err
+        assert "still uploads" not in ended.err
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        fresh.unlocked("project", "create", "other")
+        fresh.leave()

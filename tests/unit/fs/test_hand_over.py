@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from lucidnode.fs.hand_over import Left, sent
+from lucidnode.fs.hand_over import Left, sent, why_left
+from lucidnode.node.client.alerts import Alert
 
 STANDSTILL_S = 0.05
 
@@ -55,3 +56,36 @@ async def test_errors_of_the_flush_are_the_callers() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await sent(fails, Bucket((1, 0)).left, STANDSTILL_S)
+
+
+def own(topic: str) -> Alert:
+    return Alert(topic, f"The mount has {topic}.", f"Mend {topic}.", 0, 1)
+
+
+def daemons(topic: str) -> dict[str, str]:
+    return {"topic": topic, "cause": f"The daemon has {topic}.", "remedy": ""}
+
+
+@pytest.mark.parametrize(
+    ("mounts", "others", "said"),
+    [
+        (["journal:send"], ["bucket"], "The daemon has bucket."),
+        (["journal:send"], ["bucket", "cache-disk"], "The daemon has cache-disk."),
+        (["journal:send"], ["peer:1"], "The mount has journal:send. Mend journal:send."),
+        (
+            ["journal:record", "journal:send"],
+            [],
+            "The mount has journal:record. Mend journal:record.",
+        ),
+        (["journal:read", "damaged:7"], [], "The mount has journal:read. Mend journal:read."),
+    ],
+)
+def test_what_is_left_is_said_with_the_cause_that_is_known(
+    mounts: list[str], others: list[str], said: str
+) -> None:
+    assert why_left([own(t) for t in mounts], [daemons(t) for t in others]) == said
+
+
+def test_where_nothing_is_known_to_be_amiss_nothing_is_blamed() -> None:
+    said = why_left([own("conflict:1")], [daemons("peer:1")])
+    assert "nothing is known to be amiss" in said

@@ -130,6 +130,20 @@ async def test_an_unknown_outcome_is_committed_exactly_once(
     assert office.a.seen == []
 
 
+async def test_while_the_bucket_takes_no_entry_its_reason_is_told(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be committed now: The bucket is full; make room there.")
+    office.a.daemon.why = "The bucket is full; make room there."
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.clock.until(lambda: office.a.alerts.is_on("journal:send"))
+        assert "The bucket is full" in office.a.causes()
+        office.a.daemon.why = ""
+        await office.settled(office.a)
+    assert not office.a.alerts.current()
+
+
 async def test_an_entry_that_lands_late_is_known_as_our_own(office: Office) -> None:
     office.a.daemon.faults = ["hang"]
     async with office.running(office.a):

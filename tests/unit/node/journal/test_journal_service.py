@@ -107,7 +107,8 @@ async def test_an_unsettled_commit_is_finished_by_the_next_daemon(
 ) -> None:
     node.bucket.is_away = True
     request = wire.CommitRequest(unsigned(1), [])
-    assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "unknown"
+    reply = await node.journal.commit(PROJECT, Seq(1), request)
+    assert (reply.outcome, reply.why) == ("unknown", "away")
     node.bucket.is_away = False
     async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
         successor = Node(staging, node.bucket)

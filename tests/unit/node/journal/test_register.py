@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -237,3 +238,41 @@ async def test_a_name_taken_before_is_lost_at_once() -> None:
     outcome = await commit(bucket, KEY, b"ours", clock, clock.now + 60, lambda: 0.5)
     assert outcome == Lost(SlotContent.of(b"theirs"))
     assert clock.now <= 1000.2
+
+
+@pytest.mark.parametrize(
+    ("refusal", "tries"),
+    [
+        (AccessDenied("no right"), 3),
+        (AccessDenied("expired", lasting=True), 1),
+        (Unavailable("in another region", lasting=True), 1),
+    ],
+)
+async def test_who_is_refused_again_and_again_is_told_at_once(
+    refusal: NodeError, tries: int
+) -> None:
+    class Refusing(MemoryBucket):
+        tries = 0
+
+        async def create(self, key: str, body: bytes) -> None:
+            self.tries += 1
+            raise refusal
+
+    clock, bucket = FakeClock(), Refusing()
+    outcome = await commit(bucket, KEY, b"x", clock, clock.now + 3600, lambda: 0.5)
+    assert outcome == Unknown(refusal)
+    assert bucket.tries == tries
+
+
+async def test_one_refusal_among_other_faults_is_not_meant() -> None:
+    class Shaky(MemoryBucket):
+        faults: ClassVar = [AccessDenied("no"), AccessDenied("no"), Unavailable("away")] * 3
+
+        async def create(self, key: str, body: bytes) -> None:
+            if self.faults:
+                raise self.faults.pop()
+            await super().create(key, body)
+
+    clock = FakeClock()
+    outcome = await commit(Shaky(), KEY, b"x", clock, clock.now + 3600, lambda: 0.5)
+    assert outcome == Committed()

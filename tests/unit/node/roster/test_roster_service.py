@@ -18,7 +18,7 @@ from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
+from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.client.roster_entry import RosterEntry, entry_hash, signing_message, stand_in
 from lucidnode.node.client.roster_rules import verified
@@ -52,6 +52,12 @@ class FaultyBucket(MemoryBucket):
         super().__init__()
         self.fault: Callable[[str, bytes | None], bytes | None] | None = None
         self.requests = 0
+        self.refuses: NodeError | None = None
+
+    async def create(self, key: str, body: bytes) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        await super().create(key, body)
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         await asyncio.sleep(0)
@@ -178,6 +184,30 @@ async def test_what_no_reader_would_count_is_not_appended(scene: Scene) -> None:
         with pytest.raises(Refused):
             await service.append(Seq(2), wrong)
     assert list(scene.bucket.objects) == [roster_key(Seq(1))]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "words"),
+    [
+        (AccessDenied("The bucket refuses access", "give write access"), AccessDenied, "refuses"),
+        (
+            Unavailable("The bucket is full", "make room there"),
+            Unavailable,
+            "is full: make room there; whether",
+        ),
+    ],
+)
+async def test_who_appends_to_a_bucket_that_takes_nothing_hears_why(
+    scene: Scene, refusal: Unavailable, kind: type[Unavailable], words: str
+) -> None:
+    service = await scene.known()
+    scene.studio.invite()
+    scene.bucket.refuses = refusal
+    began = scene.clock.now
+    with pytest.raises(kind, match=words) as raised:
+        await service.append(Seq(2), scene.studio.entries[1])
+    assert type(raised.value) is kind
+    assert scene.clock.now - began <= 20
 
 
 async def test_hints_without_end_cause_a_look_a_second(scene: Scene) -> None:
