@@ -174,8 +174,8 @@ async def create_studio(
     match await _commit(bucket, roster_key(Seq(1)), genesis):
         case register.Lost():
             raise WrongBucket(_TAKEN)
-        case register.Unknown():
-            raise Unavailable("the bucket did not confirm the new studio: try again")
+        case register.Unknown() as unknown:
+            raise unknown.error("the new studio is not confirmed: try again")
         case register.Committed():
             pass
     await bucket.put(STUDIO, _for_people(studio))
@@ -261,8 +261,8 @@ async def _join_log(
                 return
             case register.Lost():
                 continue
-            case register.Unknown():
-                raise Unavailable("the bucket did not confirm that you joined: try again")
+            case register.Unknown() as unknown:
+                raise unknown.error("that you joined is not confirmed: try again")
             case Unchained():
                 raise Unavailable(_BROKEN_LOG)
     raise Unavailable("too many others join at this moment: try again")

@@ -9,6 +9,7 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.progress import spinner
 from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.membership.member import spelled
 
@@ -54,7 +55,8 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
     mine, socket = unlocked(home, passphrase_file)
     unit = _MIB if block_size.endswith("M") else _KIB
     size_bytes = int(block_size[:-1]) * unit
-    asyncio.run(membership.create_project(socket, mine, name, size_bytes))
+    with spinner("writing it into the bucket…"):
+        asyncio.run(membership.create_project(socket, mine, name, size_bytes))
     click.echo(f"project {name} created: mount it with `lucidnode mount {name} DIR`", err=True)
 
 

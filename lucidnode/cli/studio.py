@@ -20,6 +20,7 @@ from lucidnode.cli.given import (
     given_network,
 )
 from lucidnode.cli.output import as_json, show_json
+from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
 from lucidnode.cli.unlocking import unlocked
@@ -146,7 +147,8 @@ def invite_command(
     if who:
         spelled(who)
     mine, socket = unlocked(home, passphrase_file)
-    ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
+    with spinner("writing the invitation into the bucket…"):
+        ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
     held = load_credentials(home)
     if held is not None and held.is_temporary:
         click.echo(

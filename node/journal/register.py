@@ -63,6 +63,12 @@ class Unknown:
 
     cause: NodeError
 
+    def error(self, doubt: str) -> NodeError:
+        """Return what to raise for a person: the refusal, or the cause and *doubt*, half a sentence."""
+        if isinstance(self.cause, AccessDenied):
+            return self.cause
+        return Unavailable(f"{str(self.cause).removesuffix('.')}; {doubt}")
+
 
 Outcome = Committed | Lost | Unknown
 

@@ -22,7 +22,6 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
-    AccessDenied,
     Corrupt,
     DiskFull,
     NodeError,
@@ -164,8 +163,10 @@ class RosterService:
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 return wire.CommitReply("lost", held.body or b"")
-            case register.Unknown(cause=cause):
-                raise _not_appended(cause)
+            case register.Unknown() as unknown:
+                raise unknown.error(
+                    "whether the change arrived all the same is not known: look before you try again"
+                )
             case Unchained():
                 await self._confirm()
                 raise Refused(
@@ -431,16 +432,6 @@ class RosterService:
     def _agrees(self, word: _Word) -> bool:
         hashes = self._reader.hashes
         return word.seq <= len(hashes) and hashes[word.seq - 1] == word.hash
-
-
-def _not_appended(cause: NodeError) -> NodeError:
-    """Return what a person reads whose change did not get into the log, for *cause*."""
-    if isinstance(cause, AccessDenied):
-        return cause
-    return Unavailable(
-        f"{str(cause).removesuffix('.')}; whether the change arrived all the same is not known: look "
-        "before you try again"
-    )
 
 
 def _first_refusal(error: BaseException) -> NodeError:

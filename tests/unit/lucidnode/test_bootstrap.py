@@ -21,7 +21,7 @@ from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.errors import AccessDenied, Refused, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.config import MEMBER_FILE, NODE_FILE, load_config
 
@@ -62,6 +62,12 @@ class FaultyBucket(MemoryBucket):
     """Answers what *fault* makes of the answer."""
 
     fault: Callable[[str], bytes | None] = staticmethod(lambda key: None)
+    refuses: Unavailable | None = None
+
+    async def create(self, key: str, body: bytes) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        await super().create(key, body)
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         changed = self.fault(key)
@@ -161,6 +167,20 @@ async def test_nobody_joins_in_the_place_of_a_lost_entry() -> None:
         await guest.join()
     assert roster_key(Seq(3)) not in guest.bucket.objects
     guest.bucket.objects[roster_key(Seq(3))] = lost
+    await guest.join()
+    assert guest.is_member()
+
+
+async def test_who_joins_in_a_bucket_that_takes_nothing_hears_why() -> None:
+    guest = Guest()
+    guest.publish()
+    guest.bucket.refuses = AccessDenied("The bucket refuses access", "ask for rights")
+    with pytest.raises(AccessDenied, match="ask for rights"):
+        await guest.join()
+    guest.bucket.refuses = Unavailable("The bucket is full", "make room")
+    with pytest.raises(Unavailable, match="is full; make room; that you joined is not confirmed"):
+        await guest.join()
+    guest.bucket.refuses = None
     await guest.join()
     assert guest.is_member()
 
