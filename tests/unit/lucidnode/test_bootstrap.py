@@ -178,7 +178,7 @@ async def test_who_joins_in_a_bucket_that_takes_nothing_hears_why() -> None:
     with pytest.raises(AccessDenied, match="ask for rights"):
         await guest.join()
     guest.bucket.refuses = Unavailable("The bucket is full", "make room")
-    with pytest.raises(Unavailable, match="is full; make room; that you joined is not confirmed"):
+    with pytest.raises(Unavailable, match="is full: make room; that you joined is not confirmed"):
         await guest.join()
     guest.bucket.refuses = None
     await guest.join()
