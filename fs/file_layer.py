@@ -108,7 +108,7 @@ def write_path(
         ground.staging_dir, ground.staging_limit, ground.min_free, clock, ground.disk
     )
     stager = Stager(ground.keys, ground.staging_dir, room, ground.disk)
-    whereabouts = Whereabouts(replica.files, replica.pending, alerts, clock)
+    whereabouts = Whereabouts(replica.files, replica.pending.count, alerts, clock)
     group_sync = GroupSync(replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed)
     unsaved = UnsavedFiles()
     unfinished = Unfinished(clock)
@@ -126,7 +126,7 @@ def write_path(
         tasks=ground.tasks,
         max_buffered=max_buffered,
     )
-    replica.set_dirty_source(writer.unsaved)
+    replica.entries.set_dirty_source(writer.unsaved)
     return WritePath(
         announcer=announcer,
         whereabouts=whereabouts,

@@ -217,10 +217,10 @@ class _Parts:
             written=self.writer.written,
             prefetched=counts.ahead,
             prefetched_used=counts.ahead_used,
-            pending=self.replica.pending(),
+            pending=self.replica.pending.count(),
             conflicts=self.conflicts.count(),
             alerts=len(self.raised.current()),
-            head=self.replica.head().seq,
+            head=self.replica.pending.head().seq,
             requests=self.spans.times(),
         )
 
@@ -234,7 +234,7 @@ class _Parts:
         return self.spans.take()
 
     def facts(self) -> Facts:
-        size, inodes = self.replica.usage()
+        size, inodes = self.replica.tree.usage()
         return {
             "project": self.name,
             "bytes": size,
@@ -267,7 +267,7 @@ class _Parts:
             return
         log.warning(
             "%d changes wait for the next mount of this project: %s",
-            self.replica.pending(),
+            self.replica.pending.count(),
             await self._why_left(),
         )
 
@@ -275,8 +275,8 @@ class _Parts:
         try:
             facts = await self.client.facts("status")
         except NodeError:
-            return self.replica.pending(), 0
-        return self.replica.pending(), facts["uploads"]["bytes"]
+            return self.replica.pending.count(), 0
+        return self.replica.pending.count(), facts["uploads"]["bytes"]
 
     async def _why_left(self) -> str:
         try:
@@ -315,7 +315,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             return wire.MountHello(
                 spec.mountpoint,
                 os.getpid(),
-                replica.head().seq,
+                replica.pending.head().seq,
                 spec.durability,
                 kernel_channel=spec.channel and built(),
             )
@@ -382,7 +382,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             read_only=read_only,
         )
         invalidation = Invalidation(fuse)
-        conflicts = Conflicts(replica)
+        conflicts = Conflicts(replica.tree)
         arrived = asyncio.Event()
         shipments = Shipments(spec.project, replica, client, unfinished, clock, arrived.set)
         marks = Marks(replica, shipments, unfinished, open_files.written, device, clock)
@@ -412,7 +412,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
         parts = _Parts(
             name=access.name,
             files=files,
-            spans=Spans(time.perf_counter, clock.wall_ns, replica.shown_path),
+            spans=Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path),
             writer=writer,
             group_sync=group_sync,
             counts=read.counts,
@@ -495,7 +495,7 @@ def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> l
 async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
     """Wait until the end of the journal was seen, as long as there is progress towards it."""
     head = None
-    while head != (head := replica.head().seq):
+    while head != (head := replica.pending.head().seq):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_S):
                 await journal.asked.wait()

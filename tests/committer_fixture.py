@@ -222,6 +222,7 @@ class Desk:
         return "\n".join(alert.cause for alert in self.alerts.current())
 
     def caught_up(self) -> bool:
-        return not self.node.replica.has_work() and self.node.replica.head().seq == len(
-            self.daemon.bucket.entries
+        return (
+            not self.node.replica.pending.has_work()
+            and self.node.replica.pending.head().seq == len(self.daemon.bucket.entries)
         )

@@ -57,7 +57,7 @@ class Pair:
     def _meet(self, winner: Person, loser: Person) -> None:
         """Let *winner* commit before *loser*, both close what they hold, and all come to rest."""
         for person in (winner, loser, winner, loser):
-            while person.node.replica.has_work():
+            while person.node.replica.pending.has_work():
                 if (touched := self.journal.commit(person.node)) is not None:
                     person.told.append(touched)
             person.told += self.journal.pull(person.node)

@@ -79,17 +79,17 @@ class Person:
         return self._found(name, parent)
 
     def _found(self, name: bytes, parent: InodeNo) -> InodeNo:
-        found = self.node.replica.lookup(parent, name)
+        found = self.node.replica.tree.lookup(parent, name)
         if found is None:
             raise NotSeen(name)
         return found.ino
 
     def put(self, ino: InodeNo, data: bytes, offset: int = 0) -> None:
-        found = self.node.replica.attributes(ino)
+        found = self.node.replica.tree.attributes(ino)
         if found is None or found.kind is not Kind.FILE:
             raise IsDirectory("not a file")
         if self.saves_late:
-            self.node.replica.put_tail(ino, offset, data, self.node.time())
+            self.node.replica.tails.put(ino, offset, data, self.node.time())
         else:
             self.node.write(ino, data, offset)
 
@@ -133,7 +133,7 @@ class Person:
 
     def rename(self, path: bytes, to: bytes, flags: int = 0) -> None:
         (parent, name), (new_parent, new_name) = self.at(path), self.at(to)
-        there = self.node.replica.lookup(new_parent, new_name)
+        there = self.node.replica.tree.lookup(new_parent, new_name)
         keep = self.holds_open and there is not None and not there.is_directory and not flags
         if keep and there is not None:
             self.opened.append(there.ino)
@@ -157,7 +157,7 @@ class Person:
         self.node.replica.apply(Rmdir(*self.at(path), self.node.time()))
 
     def remove_tree(self, path: bytes) -> None:
-        for name, found in self.node.replica.list_names(self.ino(path)):
+        for name, found in self.node.replica.tree.list_names(self.ino(path)):
             below = path + b"/" + name
             if found.is_directory:
                 self.remove_tree(below)
@@ -187,7 +187,7 @@ class Person:
         found: dict[InodeNo, frozenset[InodeNo]] = {}
 
         def look(directory: InodeNo, above: frozenset[InodeNo]) -> None:
-            for _, attributes in self.node.replica.list_names(directory):
+            for _, attributes in self.node.replica.tree.list_names(directory):
                 if attributes.is_directory:
                     found[attributes.ino] = above
                     look(attributes.ino, above | {attributes.ino})
@@ -201,13 +201,13 @@ class Person:
         directories: set[bytes] = set()
 
         def look(directory: InodeNo, prefix: bytes) -> None:
-            for name, attributes in self.node.replica.list_names(directory):
+            for name, attributes in self.node.replica.tree.list_names(directory):
                 path, ino = prefix + name, attributes.ino
                 if attributes.is_directory:
                     directories.add(path)
                     look(ino, path + b"/")
                 elif attributes.kind is Kind.SYMLINK:
-                    target = self.node.replica.readlink(ino)
+                    target = self.node.replica.tree.readlink(ino)
                     found[path] = Found(ino, target, (directory, name))
                 else:
                     found[path] = Found(ino, self.node.read(ino), (directory, name))
@@ -479,7 +479,7 @@ def check_conflicts(persons: list[Person], *, most: int) -> None:
     seen: Counter[tuple[InodeNo, bytes]] = Counter()
 
     def look(directory: InodeNo) -> None:
-        for name, attributes in node.replica.list_names(directory):
+        for name, attributes in node.replica.tree.list_names(directory):
             if is_conflict_name(name):
                 assert (directory, name) in told, f"nobody told of {name!r}"
                 stem = re.sub(rb" \(conflict, .*\)", b"", name)

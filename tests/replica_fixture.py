@@ -106,16 +106,16 @@ class Node:
 
     def oldest(self) -> int | None:
         """Return the number of the operation that is first in the line."""
-        return self.replica._journal.oldest()
+        return self.replica.pending._journal.oldest()
 
     def pack_tails(self) -> None:
         """Do what the writer does before a batch; the block counts as staged at once."""
         if (pack := self.pack_tails_unsent()) is not None:
-            self.replica.release_pack(pack)
+            self.replica.tails.release_pack(pack)
 
     def pack_tails_unsent(self) -> BlockId | None:
         """Put the tails into a block, and return it; None if there are none."""
-        tails = self.replica.tails()
+        tails = self.replica.tails.loose()
         if not tails:
             return None
         block = self.blocks.seal(b"".join(tail.data for tail in tails))
@@ -125,27 +125,27 @@ class Node:
             extent = NewExtent(tail.offset, len(tail.data), block.id, start)
             writes.append(Write(tail.ino, [extent], [block], 0))
             start += len(tail.data)
-        self.replica.packed(block, places, writes)
+        self.replica.tails.packed(block, places, writes)
         return block.id
 
     # -- what a user sees --------------------------------------------------------------------
 
     def found(self, name: bytes, parent: InodeNo = ROOT) -> Attributes:
-        attributes = self.replica.lookup(parent, name)
+        attributes = self.replica.tree.lookup(parent, name)
         assert attributes is not None, f"{name!r} is not there"
         return attributes
 
     def names(self, parent: InodeNo = ROOT) -> list[bytes]:
-        return [name for name, _ in self.replica.list_names(parent)]
+        return [name for name, _ in self.replica.tree.list_names(parent)]
 
     def read(self, ino: InodeNo) -> bytes:
-        attributes = self.replica.attributes(ino)
+        attributes = self.replica.tree.attributes(ino)
         assert attributes is not None
         data = bytearray(attributes.size)
-        for extent in self.replica.extents(ino, 0, attributes.size):
+        for extent in self.replica.tree.extents(ino, 0, attributes.size):
             part = self.blocks.part(extent.block.id, extent.block_offset, extent.length)
             data[extent.offset : extent.offset + extent.length] = part
-        for tail in self.replica.tails_of(ino):
+        for tail in self.replica.tree.tails_of(ino):
             data[tail.offset : tail.end] = tail.data
         return bytes(data)
 
@@ -155,13 +155,13 @@ class Node:
     def tree(self, directory: InodeNo = ROOT, prefix: bytes = b"") -> dict[bytes, Any]:
         """Return everything below *directory* by path, as a user can see it."""
         seen: dict[bytes, Any] = {}
-        for name, attributes in self.replica.list_names(directory, limit=1_000_000):
+        for name, attributes in self.replica.tree.list_names(directory, limit=1_000_000):
             path = prefix + b"/" + name
             if attributes.is_directory:
                 seen[path] = "directory"
                 seen.update(self.tree(attributes.ino, path))
             elif attributes.kind is Kind.SYMLINK:
-                seen[path] = self.replica.readlink(attributes.ino)
+                seen[path] = self.replica.tree.readlink(attributes.ino)
             else:
                 seen[path] = self.read(attributes.ino)
         return seen
@@ -202,8 +202,8 @@ class Node:
                 here = above[here]
             rooted.update(way)
         assert all(row[0] in inodes for row in rows["xattr"])
-        size, count = self.replica._queries.usage()
-        assert self.replica.usage() == (min(size, 2**63 - 1), count)
+        size, count = self.replica.tree._queries.usage()
+        assert self.replica.tree.usage() == (min(size, 2**63 - 1), count)
 
 
 class Journal:
@@ -225,29 +225,29 @@ class Journal:
     def commit(self, node: Node) -> Touched | None:
         """Let *node* try once: None if it won or had nothing, else what the winner touched."""
         node.pack_tails()
-        batch = node.replica.next_batch()
+        batch = node.replica.pending.next_batch()
         if batch is None:
             return None
-        node.replica.set_in_flight(batch, batch.changeset)
+        node.replica.pending.set_in_flight(batch, batch.changeset)
         if self.create(batch.seq, batch.changeset):
-            node.replica.settled_committed(batch.seq, self.hash(batch.seq))
+            node.replica.pending.settled_committed(batch.seq, self.hash(batch.seq))
             return None
         return self.pull_one(node)
 
     def pull_one(self, node: Node) -> Touched:
-        seq = Seq(node.replica.head().seq + 1)
-        return node.replica.apply_entry(seq, self.hash(seq), self.entries[seq - 1])
+        seq = Seq(node.replica.pending.head().seq + 1)
+        return node.replica.entries.apply_entry(seq, self.hash(seq), self.entries[seq - 1])
 
     def pull(self, node: Node) -> list[Touched]:
         touched = []
-        while node.replica.head().seq < len(self.entries):
+        while node.replica.pending.head().seq < len(self.entries):
             touched.append(self.pull_one(node))
         return touched
 
     def settle(self, *nodes: Node) -> None:
         """Have every node commit everything and see everything."""
         for node in nodes:
-            while node.replica.has_work():
+            while node.replica.pending.has_work():
                 self.commit(node)
         for node in nodes:
             self.pull(node)

@@ -55,7 +55,7 @@ class SimulatedNode(Node):
     def directories(self) -> list[InodeNo]:
         found = [ROOT]
         for directory in found:
-            found += [a.ino for _, a in self.replica.list_names(directory) if a.is_directory]
+            found += [a.ino for _, a in self.replica.tree.list_names(directory) if a.is_directory]
         return found
 
     def act(self) -> None:
@@ -63,7 +63,7 @@ class SimulatedNode(Node):
         directory = self.random.choice(self.directories())
         name = self.random.choice(NAMES)
         try:
-            self._act(directory, name, self.replica.lookup(directory, name))
+            self._act(directory, name, self.replica.tree.lookup(directory, name))
         except FileError:
             return
 
@@ -102,6 +102,6 @@ class SimulatedNode(Node):
         self.written += 1
         data = f"{self.name}:{self.written};".encode()
         if self.random.random() < 0.4:
-            self.replica.put_tail(ino, 0, data, self.time())
+            self.replica.tails.put(ino, 0, data, self.time())
         else:
             self.write(ino, data)

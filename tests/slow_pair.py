@@ -40,13 +40,13 @@ class Pair:
     def commit(self) -> bool:
         """Let one entry of a be committed and read; tell whether there was one."""
         self.a.pack_tails_unsent()
-        batch = self.a.replica.next_batch(self.uplink)
+        batch = self.a.replica.pending.next_batch(self.uplink)
         if batch is None:
             return False
         assert set(batch.needs) <= self.uplink.here
-        flight = self.a.replica.set_in_flight(batch, batch.changeset)
+        flight = self.a.replica.pending.set_in_flight(batch, batch.changeset)
         self.journal.create(flight.seq, flight.unsigned)
-        self.a.replica.settled_committed(flight.seq, self.journal.hash(flight.seq))
+        self.a.replica.pending.settled_committed(flight.seq, self.journal.hash(flight.seq))
         self.journal.pull_one(self.b)
         self.b.check()
         return True
@@ -63,8 +63,8 @@ class Pair:
         """Let everything arrive and be committed; both must end in one state, whatever the order."""
         self.uplink.busy.clear()
         self.uplink.new.clear()
-        self.uplink.here |= set(self.a.replica.blocks_waited_for())
+        self.uplink.here |= set(self.a.replica.pending.blocks_waited_for())
         self.commit_all()
-        assert not self.a.replica.has_work()
+        assert not self.a.replica.pending.has_work()
         assert self.a.rows() == self.b.rows()
         self.a.check()

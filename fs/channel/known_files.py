@@ -49,15 +49,15 @@ class KnownFiles:
         Returns the blocks there that are not open. Nothing of a file that holds more than its
         extents say.
         """
-        if self._unsaved.get(ino) is not None or self._replica.is_former(ino):
+        if self._unsaved.get(ino) is not None or self._replica.former.is_former(ino):
             return []
-        stored = self._replica.attributes(ino)
-        if stored is None or self._replica.tails_of(ino):
+        stored = self._replica.tree.attributes(ino)
+        if stored is None or self._replica.tree.tails_of(ino):
             return []
         start -= start % AROUND
         stop = min(stop + -stop % AROUND, stored.size)
         closed = []
-        for extent in self._replica.extents(ino, start, stop - start) if start < stop else []:
+        for extent in self._replica.tree.extents(ino, start, stop - start) if start < stop else []:
             opened = self._blocks.peek(extent.block)
             if opened is None:
                 closed.append(extent.block)

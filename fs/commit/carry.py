@@ -30,10 +30,12 @@ def carry(
     *time_ns* where it is not. One that *new* has already, with the same content, is left out, as is
     one that has no name any more. Missing directories are made.
     """
-    unsealed = {pack: b"".join(tail.data for tail in tails) for pack, tails in old.packs().items()}
+    unsealed = {
+        pack: b"".join(tail.data for tail in tails) for pack, tails in old.tails.packs().items()
+    }
     carried = []
     for ino in sorted(files):
-        found = old.attributes(ino)
+        found = old.tree.attributes(ino)
         path = _path(old, ino)
         if found is None or not path:
             continue
@@ -44,13 +46,13 @@ def carry(
             if made > depth:
                 carried.append(_shown(path))
             continue
-        if (there := new.lookup(parent, name)) is not None:
+        if (there := new.tree.lookup(parent, name)) is not None:
             if _is_same(old, new, found, there):
                 continue
             name = next(
                 free
                 for free in conflict_names(name, device_name, time_ns)
-                if new.lookup(parent, free) is None
+                if new.tree.lookup(parent, free) is None
             )
         _make(old, new, found, parent, name, time_ns, unsealed)
         carried.append(_shown([*above[:depth], name]))
@@ -62,7 +64,7 @@ def _path(replica: Replica, ino: InodeNo) -> list[bytes]:
     path: list[bytes] = []
     here = ino
     while here != ROOT:
-        names = replica.names_of(here)
+        names = replica.tree.names_of(here)
         if not names or len(path) > _MAX_DEPTH:
             return []
         here, name = names[0]
@@ -77,8 +79,8 @@ def _directory(old: Replica, new: Replica, path: list[bytes], time_ns: int) -> t
     """
     here, there = ROOT, ROOT
     for depth, name in enumerate(path):
-        model = old.lookup(there, name)
-        found = new.lookup(here, name)
+        model = old.tree.lookup(there, name)
+        found = new.tree.lookup(here, name)
         if model is None or (found is not None and not found.is_directory):
             return here, depth
         if found is None:
@@ -109,11 +111,11 @@ def _created(
 
 
 def _is_same(old: Replica, new: Replica, ours: Attributes, theirs: Attributes) -> bool:
-    if (ours.kind, ours.size) != (theirs.kind, theirs.size) or old.tails_of(ours.ino):
+    if (ours.kind, ours.size) != (theirs.kind, theirs.size) or old.tree.tails_of(ours.ino):
         return False
     if ours.kind is Kind.SYMLINK:
-        return old.readlink(ours.ino) == new.readlink(theirs.ino)
-    return old.extents(ours.ino, 0, ours.size) == new.extents(theirs.ino, 0, theirs.size)
+        return old.tree.readlink(ours.ino) == new.tree.readlink(theirs.ino)
+    return old.tree.extents(ours.ino, 0, ours.size) == new.tree.extents(theirs.ino, 0, theirs.size)
 
 
 def _make(
@@ -125,10 +127,10 @@ def _make(
     time_ns: int,
     unsealed: dict[BlockId, bytes],
 ) -> None:
-    target = old.readlink(found.ino) if found.kind is Kind.SYMLINK else b""
+    target = old.tree.readlink(found.ino) if found.kind is Kind.SYMLINK else b""
     ino = _created(new, found, parent, name, time_ns, target).ino
     if found.kind is Kind.FILE:
-        extents = old.extents(found.ino, 0, found.size)
+        extents = old.tree.extents(found.ino, 0, found.size)
         whole = [extent for extent in extents if extent.block.id not in unsealed]
         for start in range(0, len(whole), _EXTENTS):
             new.apply(_write(ino, whole[start : start + _EXTENTS], time_ns))
@@ -137,11 +139,11 @@ def _make(
         for extent in extents:
             if extent.block.id in unsealed:
                 data = unsealed[extent.block.id][extent.block_offset :][: extent.length]
-                new.put_tail(ino, extent.offset, data, 0)
-        for tail in old.tails_of(found.ino):
-            new.put_tail(ino, tail.offset, tail.data, 0)
-    for attribute in old.xattr_names(found.ino):
-        value = old.xattr(found.ino, attribute)
+                new.tails.put(ino, extent.offset, data, 0)
+        for tail in old.tree.tails_of(found.ino):
+            new.tails.put(ino, tail.offset, tail.data, 0)
+    for attribute in old.tree.xattr_names(found.ino):
+        value = old.tree.xattr(found.ino, attribute)
         new.apply(intents.SetXattr(ino, attribute, value, time_ns))
     new.apply(intents.SetAttributes(ino, time_ns, atime_ns=found.atime_ns, mtime_ns=found.mtime_ns))
 

@@ -179,7 +179,7 @@ class Committer:
         """
         if self._let_down:
             return
-        if seq <= self._replica.head().seq:
+        if seq <= self._replica.pending.head().seq:
             self._head_seen_at = None
         self._changes_seen.set()
 
@@ -207,12 +207,12 @@ class Committer:
         Waits as long as that takes; raises ReadOnly if it never will be.
         """
         self._hooks.before_batch()
-        mark = self._replica.newest()
+        mark = self._replica.pending.newest()
         self._waiters += 1
         self._hurry.set()
         self._stir.set()
         try:
-            while not self._replica.is_settled(mark, ino):
+            while not self._replica.pending.is_settled(mark, ino):
                 if self._stopped is not None:
                     raise ReadOnly(self._stopped)
                 await self._progress.wait()
@@ -227,13 +227,13 @@ class Committer:
         moved = False
         self._changes_seen.clear()
         while True:
-            seq = Seq(self._replica.head().seq + 1)
+            seq = Seq(self._replica.pending.head().seq + 1)
             asked_at = self._clock.boot()
             slot = await self._journal.entry(self._project, seq)
             if slot is not None:
                 moved = await self._settle(seq, slot) or moved
                 self._head_seen_at = asked_at
-            elif self._replica.head().seq < seq:
+            elif self._replica.pending.head().seq < seq:
                 if not self._is_fresh():
                     await self._confirm_head()
                 return moved
@@ -261,7 +261,7 @@ class Committer:
             if self._stopped is not None:
                 await self._progress.wait()
                 continue
-            if self._replica.in_flight() is None:
+            if self._replica.pending.in_flight() is None:
                 await self._gathered()
             if await self._settling(_SEND, self._send_once()):
                 pause = _RETRY_SECONDS[0]
@@ -271,7 +271,7 @@ class Committer:
 
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""
-        while not self._replica.has_work():
+        while not self._replica.pending.has_work():
             self._work.clear()
             await self._work.wait()
         self._hurry.clear()
@@ -283,10 +283,10 @@ class Committer:
         if not self._is_fresh():
             await self._confirm_head()
         self._stir.clear()
-        flight = self._replica.in_flight() or self._prepared()
+        flight = self._replica.pending.in_flight() or self._prepared()
         if flight is None:
             self._progressed()
-            if self._replica.has_work():
+            if self._replica.pending.has_work():
                 await self._until(self._stir, POLL_INTERVAL_S)
             return True
         # After a power cut we must know our own entry, or we would do its work a second time; and
@@ -297,16 +297,16 @@ class Committer:
             await self._confirm_head()
         elif reply.body:
             await self._settle(flight.seq, Slot(entry_hash(reply.body), reply.body))
-        return self._replica.head().seq >= flight.seq
+        return self._replica.pending.head().seq >= flight.seq
 
     def _prepared(self) -> InFlight | None:
         # No await in here: what is packed, batched and sealed is one state.
         self._hooks.before_batch()
-        batch = self._replica.next_batch(self._shipping)
+        batch = self._replica.pending.next_batch(self._shipping)
         if batch is None:
             return None
         unsigned = self._codec.seal(batch, self._clock.wall_ns())
-        return self._replica.set_in_flight(batch, unsigned)
+        return self._replica.pending.set_in_flight(batch, unsigned)
 
     async def _reply(self, flight: InFlight) -> CommitReply:
         """Return the daemon's reply, or "unknown" once the follower has settled the slot.
@@ -334,7 +334,7 @@ class Committer:
         return reply
 
     async def _until_settled(self, seq: Seq) -> None:
-        while self._replica.head().seq < seq and self._stopped is None:
+        while self._replica.pending.head().seq < seq and self._stopped is None:
             await self._progress.wait()
 
     # -- settling ----------------------------------------------------------------------------
@@ -342,10 +342,10 @@ class Committer:
     async def _settle(self, seq: Seq, slot: Slot) -> bool:
         """Stand on what lies in *slot* if it is the next entry; tell whether we do."""
         async with self._order:
-            if seq != self._replica.head().seq + 1:
+            if seq != self._replica.pending.head().seq + 1:
                 return False
             slot, change = await self._judged(seq, slot)
-            flight = self._replica.in_flight()
+            flight = self._replica.pending.in_flight()
             ours = (
                 flight is not None
                 and slot.body is not None
@@ -354,7 +354,7 @@ class Committer:
             if ours and change is not None:
                 if not self._is_fresh():
                     await self._confirm_head()
-                self._replica.settled_committed(seq, slot.hash)
+                self._replica.pending.settled_committed(seq, slot.hash)
                 self._alerts.end(_SEND.topic)
             else:
                 self._adopt(seq, slot.hash, change)
@@ -365,7 +365,7 @@ class Committer:
         return True
 
     def _adopt(self, seq: Seq, hash_: bytes, change: EntryBody | None) -> None:
-        touched = self._replica.apply_entry(
+        touched = self._replica.entries.apply_entry(
             seq, hash_, None if change is None else change.changeset
         )
         if touched.refused is not None:
@@ -378,7 +378,7 @@ class Committer:
         That needs proof, of what lies there as of what came before: one flipped bit, or one entry
         of somebody who stands on another history, shall not part us from the others.
         """
-        link = self._replica.head().link
+        link = self._replica.pending.head().link
         if slot.body is not None:
             try:
                 return slot, await self._opened(slot.body, seq, link)
@@ -427,7 +427,7 @@ class Committer:
         Raises Unavailable if it is not, and HistoryForked once that has lasted MISSING_S.
         """
         asked_at = self._clock.boot()
-        head = self._replica.head()
+        head = self._replica.pending.head()
         if head.seq > 0:
             slot = await self._journal.entry(self._project, head.seq)
             if slot is None or not follows(head.link, slot.hash):

@@ -25,8 +25,8 @@ from lucidnode.fs.errors import BadEntry, FsError, KeyMissing, ReplicaError
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Head, Touched
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
-from lucidnode.fs.replica.named_blocks import named_blocks
-from lucidnode.fs.replica.replica import Replica, changed_content
+from lucidnode.fs.replica.named_blocks import changed_content, named_blocks
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import sync_directory
@@ -203,7 +203,7 @@ async def examine_verdicts(
     judged = _Judged(access, new)
     try:
         await _caught_up(journal, access, new, clock, judged, last=head.seq)
-        if new.head() == head and not is_alarmed:
+        if new.pending.head() == head and not is_alarmed:
             return None
     finally:
         new.close()
@@ -314,9 +314,9 @@ def _groups(blocks: Sequence[BlockId]) -> Iterable[Sequence[BlockId]]:
 
 def _needs(replica: Replica, ino: InodeNo, missing: set[BlockId]) -> bool:
     """Tell whether the file still has a name, and lies in one of the blocks *missing*."""
-    if not replica.names_of(ino):
+    if not replica.tree.names_of(ino):
         return False
-    return any(extent.block.id in missing for extent in replica.extents(ino, 0, MAX_FILE_SIZE))
+    return any(extent.block.id in missing for extent in replica.tree.extents(ino, 0, MAX_FILE_SIZE))
 
 
 async def _begin_proofs(journal: RepairJournal, project: ProjectId, seqs: Sequence[Seq]) -> None:
@@ -346,8 +346,8 @@ async def start_again(
         new = Replica.open(directory / _NEW_FILE, access.keys().replica, access.workstation)
         try:
             await _caught_up(journal, access, new, clock, _Bystander(access))
-            files = old.unsent_files() | await _files_of(journal, access, lost)
-            head = new.head().seq
+            files = old.pending.unsent_files() | await _files_of(journal, access, lost)
+            head = new.pending.head().seq
             carried = carry(old, new, files, access.workstation, clock.wall_ns())
             await new.barrier()
         finally:
@@ -483,5 +483,5 @@ class _Judged(_Bystander):
         self.links: dict[Seq, bytes] = {}
 
     def touched(self, touched: Touched) -> None:  # noqa: ARG002
-        head = self._replica.head()
+        head = self._replica.pending.head()
         self.links[head.seq] = head.link

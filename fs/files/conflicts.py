@@ -7,32 +7,19 @@ it has settled the conflict, for everybody.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from lucidnode.fs.replica.conflict_name import is_conflict_name
-from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, Attributes, InodeNo
+from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, InodeNo
+from lucidnode.fs.replica.tree_reader import TreeReader
 
 MAX_CONFLICTS = 1000
 """Conflict copies that are known at once: more than a person settles in a day."""
 
 
-class Tree(Protocol):
-    """What is asked of the replica."""
-
-    def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
-        """Return what *name* in directory *parent* means, or None."""
-
-    def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
-        """Return all (parent, name) of *ino*."""
-
-    def conflict_copies(self, limit: int) -> list[tuple[InodeNo, bytes]]:
-        """Return up to *limit* (parent, name) that look like those of conflict copies."""
-
-
 class Conflicts:
     """Follows the tree from what was there when the mount began."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: TreeReader) -> None:
         self._tree = tree
         self._places: dict[tuple[InodeNo, bytes], InodeNo] = {}
         self.heard(tree.conflict_copies(MAX_CONFLICTS))

@@ -106,9 +106,9 @@ class FileSystem:
         self._clock = clock
         self._committed = committed
         self._refusal = "mounted read-only" if read_only else ""
-        self._listings = Listings(replica.names_in)
+        self._listings = Listings(replica.tree.names_in)
         self._known = KnownInodes()
-        replica.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+        replica.former.keep(lambda ino: ino in self._known or open_files.is_open(ino))
         self._touched: Callable[[Touched], None] = _nobody
         self._unchanged: set[InodeNo] = set()
         """Files whose pages in the kernel are those of the content they have now."""
@@ -120,7 +120,7 @@ class FileSystem:
         if name in {b".", b".."}:
             return self.attributes(parent if name == b"." else self.parent_of(parent))
         check_length(name)
-        found = self._replica.lookup(parent, name)
+        found = self._replica.tree.lookup(parent, name)
         if found is None:
             raise FileMissing(name.decode(errors="replace"))
         if found.kind is Kind.FILE:
@@ -140,12 +140,12 @@ class FileSystem:
         if attributes.kind is not Kind.FILE:
             return 0
         ino = attributes.ino
-        stored = self._replica.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
+        stored = self._replica.tree.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
         return min(stored, attributes.size)
 
     def parent_of(self, directory: InodeNo) -> InodeNo:
         """Return the directory above; the root is above itself."""
-        return ROOT if directory == ROOT else self._replica.parent_of(directory) or ROOT
+        return ROOT if directory == ROOT else self._replica.tree.parent_of(directory) or ROOT
 
     async def set_attributes(
         self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
@@ -181,7 +181,7 @@ class FileSystem:
 
     def usage(self) -> tuple[int, int]:
         """Return the bytes and the files of the project."""
-        return self._replica.usage()
+        return self._replica.tree.usage()
 
     # -- names -------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class FileSystem:
 
     def unlink(self, parent: InodeNo, name: bytes) -> None:
         """Take a name away. What is open stays readable and writable through its handles."""
-        found = self._replica.lookup(parent, name)
+        found = self._replica.tree.lookup(parent, name)
         keep = found is not None and self._open.is_open(found.ino)
         self._apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
         if found is not None:
@@ -233,7 +233,7 @@ class FileSystem:
         self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
     ) -> None:
         """Move a name; *flags* as in renameat2(2)."""
-        replaced = self._replica.lookup(new_parent, new_name)
+        replaced = self._replica.tree.lookup(new_parent, new_name)
         keep = replaced is not None and self._open.is_open(replaced.ino)
         now = self._clock.wall_ns()
         self._apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
@@ -242,7 +242,7 @@ class FileSystem:
 
     def readlink(self, ino: InodeNo) -> bytes:
         """Return where a symbolic link points."""
-        return self._replica.readlink(ino)
+        return self._replica.tree.readlink(ino)
 
     # -- directories -------------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class FileSystem:
             Entry(
                 name, self._writer.with_pending_size(attributes), self._listings.hand_out(ino, name)
             )
-            for name, attributes in self._replica.list_names(ino, after, PAGE_OF_NAMES)
+            for name, attributes in self._replica.tree.list_names(ino, after, PAGE_OF_NAMES)
         ]
         if page:
             directory.page = {entry.place: entry.name for entry in page}
@@ -304,7 +304,7 @@ class FileSystem:
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         if writable or flags & os.O_TRUNC:
             self._check_writable()
-            if self._replica.is_kept(ino):
+            if self._replica.former.is_kept(ino):
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
             ino = self._brought_back(ino)
@@ -383,14 +383,14 @@ class FileSystem:
         """Return an extended attribute; those of our own tell how far the file is."""
         if name.startswith(XATTR_PREFIX):
             return self._states.value(self._stored(ino).ino, name)
-        return self._replica.xattr(ino, name)
+        return self._replica.tree.xattr(ino, name)
 
     def list_xattrs(self, ino: InodeNo) -> list[bytes]:
         """Return the names of what was set.
 
         What we say ourselves is not listed: `cp -a` would try to set it on the copy.
         """
-        return self._replica.xattr_names(ino)
+        return self._replica.tree.xattr_names(ino)
 
     def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
         """Set an extended attribute."""
@@ -441,7 +441,7 @@ class FileSystem:
     # ----------------------------------------------------------------------------------------
 
     def _stored(self, ino: InodeNo) -> Attributes:
-        found = self._replica.attributes(ino)
+        found = self._replica.tree.attributes(ino)
         if found is None:
             raise FileMissing("the file is gone")
         return found
@@ -462,19 +462,19 @@ class FileSystem:
         If another node has deleted it, or a new content of it is arriving from there, that is a file
         of its own with the content that is shown; open handles of *ino* belong to it from now on.
         """
-        if not self._replica.is_former(ino):
+        if not self._replica.former.is_former(ino):
             return ino
-        touched = self._replica.bring_back(ino, self._clock.wall_ns())
+        touched = self._replica.former.bring_back(ino, self._clock.wall_ns())
         self._touched(touched)
         return touched.moved.get(ino, ino)
 
     def _let_go_of_kept(self, ino: InodeNo) -> None:
         if ino not in self._known and not self._open.is_open(ino):
-            self._replica.let_go(ino)
+            self._replica.former.let_go(ino)
 
     def _has_name(self, file: OpenFile) -> bool:
         # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.
-        stored = self._replica.attributes(file.ino)
+        stored = self._replica.tree.attributes(file.ino)
         return stored is None or stored.nlink > 0
 
     async def _cut(self, ino: InodeNo, size: int) -> None:
@@ -492,11 +492,11 @@ class FileSystem:
         if self._open.is_open(ino):
             return
         self._let_go_of_kept(ino)
-        stored = self._replica.attributes(ino)
+        stored = self._replica.tree.attributes(ino)
         if stored is None or stored.nlink == 0:
             self._writer.discard(ino)
             self._unchanged.discard(ino)
-        if stored is not None and stored.nlink == 0 and not self._replica.is_kept(ino):
+        if stored is not None and stored.nlink == 0 and not self._replica.former.is_kept(ino):
             self._replica.apply(Forget(ino))
 
 

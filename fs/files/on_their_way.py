@@ -39,15 +39,15 @@ class OnTheirWay:
     def files(self) -> list[wire.FileOnItsWay]:
         """Return at most MAX_FILES of them, those of this workstation first."""
         found: list[wire.FileOnItsWay] = []
-        blocks = self._replica.blocks_of_contents()
+        blocks = self._replica.pending.blocks_of_contents()
         for ino, mark in self._all():
-            attributes = self._replica.attributes(ino)
+            attributes = self._replica.tree.attributes(ino)
             if attributes is None or attributes.nlink == 0:
                 continue
             ours = mark.device == self._device
             found.append(
                 wire.FileOnItsWay(
-                    path=self._replica.shown_path(ino),
+                    path=self._replica.tree.shown_path(ino),
                     state=mark.state,
                     device="" if ours else self._device_name(mark.device),
                     bytes_left=self._left(attributes.size, blocks.get(ino)) if ours else None,
@@ -58,11 +58,11 @@ class OnTheirWay:
         return found
 
     def _all(self) -> Iterator[tuple[InodeNo, OnItsWay]]:
-        contents = self._replica.contents(self._shipments)
+        contents = self._replica.pending.contents(self._shipments)
         ours = under_way(contents, self._unfinished, self._open_files.written())
         for ino, state in ours.items():
             yield ino, OnItsWay(state, self._device)
-        for ino, value in self._replica.marks():
+        for ino, value in self._replica.tree.marks():
             mark = decoded_mark(value)
             if mark is not None and mark.device != self._device and ino not in ours:
                 yield ino, mark

@@ -52,7 +52,7 @@ class FileStates:
     def _on_its_way(self, ino: InodeNo) -> OnItsWay | None:
         if self._is_dirty(ino) or ino in self._unfinished or self._open_files.was_written(ino):
             return OnItsWay("writing", self._device)
-        if self._replica.is_pending(ino):
+        if self._replica.pending.is_pending(ino):
             return OnItsWay("uploading", self._device)
-        mark = self._replica.mark(ino)
+        mark = self._replica.tree.mark(ino)
         return None if mark is None else decoded_mark(mark)

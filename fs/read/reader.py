@@ -76,7 +76,7 @@ class Reader:
 
         Raises FileMissing if the file is gone (another node deleted it), Unreadable.
         """
-        stored = self._replica.attributes(file.ino)
+        stored = self._replica.tree.attributes(file.ino)
         if stored is None:
             raise FileMissing("the file was deleted")
         # One moment: size, extents and unsaved bytes belong together, so no await between them.
@@ -135,7 +135,7 @@ class Reader:
         """
         window = _FIRST_SOUGHT
         while True:
-            stored = self._replica.attributes(ino)
+            stored = self._replica.tree.attributes(ino)
             if stored is None:
                 raise FileMissing("the file was deleted")
             size = self._writer.with_pending_size(stored).size
@@ -156,11 +156,11 @@ class Reader:
     def _stored_ranges(self, ino: InodeNo, start: int, stop: int) -> list[Range]:
         ranges = [
             Range(extent.offset, extent.offset + extent.length)
-            for extent in self._replica.extents(ino, start, stop - start)
+            for extent in self._replica.tree.extents(ino, start, stop - start)
         ]
         ranges += [
             Range(tail.offset, tail.offset + len(tail.data))
-            for tail in self._replica.tails_of(ino)
+            for tail in self._replica.tree.tails_of(ino)
             if tail.offset < stop and tail.offset + len(tail.data) > start
         ]
         return sorted(ranges)
@@ -179,7 +179,7 @@ class Reader:
             return
         parent, name = place
         for frame in self._sequences.observe(parent, name):
-            found = self._replica.lookup(parent, frame)
+            found = self._replica.tree.lookup(parent, frame)
             if found is not None:
                 self._bring(found, Range(0, FRAME_AHEAD))
 
@@ -193,8 +193,8 @@ class Reader:
         if not length:
             return []
         stop = offset + length
-        extents = self._replica.extents(ino, offset, length)
-        tails = [(tail.offset, tail.data) for tail in self._replica.tails_of(ino)]
+        extents = self._replica.tree.extents(ino, offset, length)
+        tails = [(tail.offset, tail.data) for tail in self._replica.tree.tails_of(ino)]
         staged = self._writer.staged_extents(ino, offset, length)
         memory = self._writer.within(ino, offset, length)
         layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
@@ -204,7 +204,7 @@ class Reader:
         return visible(layers, offset, stop)
 
     def _alert(self, block: BlockId, ino: InodeNo) -> None:
-        path = self._replica.shown_path(ino)
+        path = self._replica.tree.shown_path(ino)
         self._alerts.begin(
             topic(block),
             f"The file {path} cannot be read in part: its block {block.hex()[:16]} is damaged in"
@@ -265,7 +265,7 @@ class Reader:
         wanted = file.pattern.observe(offset, length)
         if not wanted:
             return
-        stored = self._replica.attributes(file.ino)
+        stored = self._replica.tree.attributes(file.ino)
         if stored is not None:
             size = self._writer.with_pending_size(stored).size
             for span in wanted:
@@ -288,7 +288,7 @@ class Reader:
         stop = min(span.stop, stored.size)
         if span.start >= stop:
             return
-        extents = self._replica.extents(stored.ino, span.start, stop - span.start)
+        extents = self._replica.tree.extents(stored.ino, span.start, stop - span.start)
         for name in (extent.block for extent in extents):
             if name.id not in self._ahead and not self._segments.near(name.id):
                 self._ahead[name.id] = self._tasks.create_task(

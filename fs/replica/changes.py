@@ -105,3 +105,8 @@ def touched_by(
         refused,
         shifted or {},
     )
+
+
+def content_of(changes: list[RowChange]) -> frozenset[InodeNo]:
+    """Return the files that *changes*, taken together, give another content."""
+    return touched_by(changes, moved={}, conflicts=(), refused=None).content

@@ -1,7 +1,8 @@
-"""Which blocks an entry names, and for which files."""
+"""Which blocks an entry names, and for which files; and which files it gives a content."""
 
 from __future__ import annotations
 
+from lucidnode.fs.replica.changes import content_of
 from lucidnode.fs.replica.database import ChangesetUnfit
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree.row_rules import checked_changes
@@ -22,3 +23,11 @@ def named_blocks(changeset: bytes) -> dict[BlockId, set[InodeNo]]:
         if isinstance(block, bytes) and isinstance(ino, int):
             named.setdefault(BlockId(block), set()).add(InodeNo(ino))
     return named
+
+
+def changed_content(changeset: bytes) -> frozenset[InodeNo]:
+    """Return the files that an entry's *changeset* gives a content; none if it breaks a rule."""
+    try:
+        return content_of(checked_changes(changeset))
+    except ChangesetUnfit:
+        return frozenset()

@@ -88,15 +88,15 @@ class GroupSync:
         await self._bring_down()
 
     async def _bring_down(self) -> None:
-        if self._replica.newest_unsynced():
+        if self._replica.unsynced.newest():
             async with self._turn:
-                mark = self._replica.newest_unsynced()
-                await self._stager.make_durable(self._replica.unsynced())
-                self._replica.synced(mark)
+                mark = self._replica.unsynced.newest()
+                await self._stager.make_durable(self._replica.unsynced.blocks())
+                self._replica.unsynced.synced(mark)
         # Here and not after the wait: what is recorded meanwhile is due again. So is what named
         # blocks while others were synced.
         self._due.clear()
-        if self._replica.newest_unsynced():
+        if self._replica.unsynced.newest():
             self._due.set()
         await self._replica.barrier()
 
@@ -142,14 +142,14 @@ def recover(
     and nobody was promised it. *boot* is this one's. Blocking; raises NoSpace, OSError, and then
     nobody may use the replica: FileNotFoundError if all of staging is missing.
     """
-    if not replica.newest_unsynced():
+    if not replica.unsynced.newest():
         return []
     if not staging_dir.is_dir():
         raise gone(staging_dir)
-    blocks = replica.unsynced()
-    of_before = replica.unsynced(but_of=boot or boot_id())
+    blocks = replica.unsynced.blocks()
+    of_before = replica.unsynced.blocks(but_of=boot or boot_id())
     lost = torn(staging_dir, project, blocks) | missing(staging_dir, project, of_before)
-    paths = replica.take_back(lost)
-    make_durable(staging_dir, project, replica.unsynced())
-    replica.synced(replica.newest_unsynced())
+    paths = replica.unsynced.take_back(lost)
+    make_durable(staging_dir, project, replica.unsynced.blocks())
+    replica.unsynced.synced(replica.unsynced.newest())
     return paths

@@ -98,10 +98,10 @@ class LostBlocks:
 
         Packs that are not staged yet are made anew from the replica.
         """
-        packs = self._replica.pack_ids()
+        packs = self._replica.tails.pack_ids()
         waiting = {
             block
-            for ino, blocks in self._replica.blocks_of_contents().items()
+            for ino, blocks in self._replica.pending.blocks_of_contents().items()
             if not self._unfinished(ino)
             for block in blocks
             if block not in packs and not self._arrived(block)

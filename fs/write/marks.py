@@ -99,9 +99,9 @@ class Marks:
 
     def renew(self) -> None:
         """Have every file marked as it is now."""
-        contents = self._replica.contents(self._shipments)
+        contents = self._replica.pending.contents(self._shipments)
         wanted = under_way(contents, self._unfinished, self._written())
-        marked = {ino: decoded_mark(value) for ino, value in self._replica.marks()}
+        marked = {ino: decoded_mark(value) for ino, value in self._replica.tree.marks()}
         self._marked = any(mark and mark.device == self._device for mark in marked.values())
         for ino, state in wanted.items():
             mark = OnItsWay(state, self._device)

@@ -102,7 +102,9 @@ class Shipments:
     async def ask(self) -> bool:
         """Ask for the first blocks that wait and have not arrived; tell whether any of them had."""
         waiting = [
-            block for block in self._replica.blocks_waited_for() if block not in self._arrived
+            block
+            for block in self._replica.pending.blocks_waited_for()
+            if block not in self._arrived
         ][:ASKED_AT_ONCE]
         try:
             there = await self._daemon.uploaded(self._project, waiting) if waiting else []
@@ -114,7 +116,7 @@ class Shipments:
 
     def _forget(self) -> None:
         """Forget what nobody waits for. A film waits for all of its blocks, however many."""
-        waited_for = set(self._replica.blocks_waited_for())
+        waited_for = set(self._replica.pending.blocks_waited_for())
         newest = list(self._arrived)[-_REMEMBERED:]
         kept = [block for block in self._arrived if block in waited_for]
         self._arrived = dict.fromkeys([*kept, *newest])

@@ -252,7 +252,7 @@ class Writer:
 
         A pack is sealed again from its rows: the same bytes give the same block.
         """
-        for rows in self._replica.packs().values():
+        for rows in self._replica.tails.packs().values():
             plaintext = b"".join(row.data for row in rows)
             name, ciphertext = seal(self._keys, plaintext)
             self._stage_pack(name, plaintext, ciphertext)
@@ -263,7 +263,7 @@ class Writer:
         Called before a journal entry is made: what it names must exist. Staging follows in the
         background; `staged` waits for it. Takes about a millisecond for 1 MiB of tails.
         """
-        rows = self._replica.tails()
+        rows = self._replica.tails.loose()
         pieces = [Piece(row.ino, row.offset, row.data) for row in rows]
         numbers = iter([row.row for row in rows])
         for pack in shared(pieces, self._block_size):
@@ -276,7 +276,7 @@ class Writer:
                 Write(ino, extents, [name], TIME_KNOWN)
                 for ino, extents in _extents(pack, name.id).items()
             ]
-            self._replica.packed(name, places, writes)
+            self._replica.tails.packed(name, places, writes)
             self._stage_pack(name, plaintext, ciphertext)
 
     def stop(self) -> None:
@@ -294,7 +294,7 @@ class Writer:
     # -- bringing layers down ----------------------------------------------------------------
 
     def _end(self, ino: InodeNo) -> int:
-        stored = self._replica.attributes(ino)
+        stored = self._replica.tree.attributes(ino)
         if stored is None:
             raise FileMissing("the file was deleted")
         return self.with_pending_size(stored).size
@@ -323,7 +323,7 @@ class Writer:
             # Whoever is short of memory brings down other people's files: theirs may go meanwhile.
             while resting.pieces and not file.abandoned:
                 piece = resting.pieces[0]
-                self._replica.put_tail(
+                self._replica.tails.put(
                     file.ino, piece.offset, piece.data, file.time_ns, appended=file.appends
                 )
                 self._release(len(resting.pieces.pop(0).data))
@@ -415,7 +415,7 @@ class Writer:
             try:
                 await self._stager.put_durably(block, self._packed[block], sealed)
                 # Within: the replica's disk may be full as well, and that passes, too.
-                self._replica.release_pack(block)
+                self._replica.tails.release_pack(block)
             except (FsError, OSError) as error:
                 sealed = None  # a disk that fails for long shall not have us hold all of it twice
                 self._alerts.begin(

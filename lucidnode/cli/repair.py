@@ -115,16 +115,16 @@ async def _repair(
     staging = cache_directory(home, load_config(home)) / STAGING
     with contextlib.closing(open_replica(home, access)) as replica:
         take_back_lost(replica, staging, project)
-        findings = await _patiently(lambda: examine(client, access, replica.head()))
+        findings = await _patiently(lambda: examine(client, access, replica.pending.head()))
         lost = findings.lost
         if findings.stands:
-            if await has_leftovers(client, project, replica.head()):
+            if await has_leftovers(client, project, replica.pending.head()):
                 await client.forget(project)
             others = await _verdicts(
                 client,
                 access,
                 home,
-                replica.head(),
+                replica.pending.head(),
                 is_alarmed=await _is_alarmed(client, project),
             )
             click.echo(_judged(access.name, findings) if others else _said(access.name, findings))
@@ -162,7 +162,7 @@ async def _repair(
             )
         elif findings.gap:
             click.echo(_said(access.name, findings))
-            lost = (*lost, *await _unheard(client, access, home, replica.head()))
+            lost = (*lost, *await _unheard(client, access, home, replica.pending.head()))
         elif findings.can_put_back:
             click.echo(_said(access.name, findings))
             click.echo(
@@ -195,7 +195,7 @@ def _tell(findings: Findings, done: PutBack, replica: Replica) -> None:
             "Of these files a block is gone from the bucket, and from every workstation that "
             "answers. Switch on a workstation that has read them, or put good copies in their place:"
         )
-        _list("without a block", sorted(map(replica.shown_path, done.bare)))
+        _list("without a block", sorted(map(replica.tree.shown_path, done.bare)))
 
 
 def _blocks(count: int) -> str:

@@ -106,7 +106,7 @@ class Elsewhere:
 
     def append(self) -> None:
         """Log a line, where the log ends as far as it is known here."""
-        log = self.node.replica.lookup(ROOT, b"log")
+        log = self.node.replica.tree.lookup(ROOT, b"log")
         if log is not None:
             word = f"b {self._chance.getrandbits(64):016x} ".encode()
             line = word.ljust(LINE - 1, b".") + b"\n"
@@ -117,14 +117,14 @@ class Elsewhere:
             self.lines.append(line)
 
     def _write(self) -> None:
-        shared = self.node.replica.lookup(ROOT, b"shared")
+        shared = self.node.replica.tree.lookup(ROOT, b"shared")
         if shared is not None:
             at = offset(self._chance.randrange(SLOTS), PROGRAMS)
             data = self._chance.randbytes(self._chance.choice([1, 4000, SLOT]))
             self.node.write(shared.ino, data, at)
 
     def _change_mode(self) -> None:
-        shared = self.node.replica.lookup(ROOT, b"shared")
+        shared = self.node.replica.tree.lookup(ROOT, b"shared")
         if shared is not None:
             mode = self._chance.choice([0o600, 0o644])
             self.node.replica.apply(SetAttributes(shared.ino, self.node.time(), mode=mode))

@@ -217,7 +217,7 @@ class Running:
             raise
 
     def _files_has(self, name: bytes) -> bool:
-        return self._layer.replica.lookup(ROOT, name) is not None
+        return self._layer.replica.tree.lookup(ROOT, name) is not None
 
     async def _sync_names(self) -> None:
         """Sync the directory, after which the names are as they are."""

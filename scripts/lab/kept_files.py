@@ -41,7 +41,7 @@ class KeptFiles:
     def _save_over(self, node: SoakNode, name: bytes) -> str:
         """Save as editors do: some writes to a new file, and it goes over the old one."""
         replica, scratch = node.user.replica, b"scratch-" + name
-        left = replica.lookup(ROOT, scratch)
+        left = replica.tree.lookup(ROOT, scratch)
         ino = _created(node, scratch) if left is None else left.ino
         version = len(self._saved[name])
         begin, end = b"version %d" % version, b" of " + name
@@ -58,7 +58,7 @@ class KeptFiles:
         Each save is seen as a whole, none after a later one, and the name at all times.
         """
         for name, versions in self._saved.items():
-            found = node.user.replica.lookup(ROOT, name)
+            found = node.user.replica.tree.lookup(ROOT, name)
             last = self._seen.get((node.name, name), -1)
             if found is None:
                 if last >= 0:

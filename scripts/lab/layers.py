@@ -37,17 +37,19 @@ def drawn(page: str, picture: str) -> str:
 
 
 def _plane(graph: grimp.ImportGraph, container: str, layers: list[str]) -> str:
-    rooms = [f"{container}.{layer}" for layer in layers]
-    width = max(map(len, layers))
+    floors = [layer.split(" | ") for layer in layers]
+    width = max(len(room) for floor in floors for room in floor)
     lines = [f"**`{container.removeprefix('lucidnode.').replace('.', '/')}/`**", "", "```"]
-    for place, room in enumerate(rooms):
-        below = [
-            layer
-            for layer, other in zip(layers[place + 1 :], rooms[place + 1 :], strict=True)
-            if _imports(graph, room, other)
-        ]
-        arrow = f"  ──▶  {' '.join(below)}" if below else ""
-        lines.append(f"{layers[place]:<{width}}{arrow}".rstrip())
+    for place, floor in enumerate(floors):
+        beneath = [room for lower in floors[place + 1 :] for room in lower]
+        for room in floor:
+            below = [
+                other
+                for other in beneath
+                if _imports(graph, f"{container}.{room}", f"{container}.{other}")
+            ]
+            arrow = f"  ──▶  {' '.join(below)}" if below else ""
+            lines.append(f"{room:<{width}}{arrow}".rstrip())
     return "\n".join([*lines, "```", ""])
 
 

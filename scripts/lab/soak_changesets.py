@@ -141,11 +141,11 @@ class World:
         for _ in range(count):
             node.act()
         ino = self.random.choice([InodeNo(row[0]) for row in node.rows()["inode"]])
-        found = node.replica.attributes(ino)
+        found = node.replica.tree.attributes(ino)
         assert found is not None
-        node.replica.extents(ino, 0, found.size)
-        node.replica.xattr_names(ino)
-        assert node.replica.usage()[0] < 2**63
+        node.replica.tree.extents(ino, 0, found.size)
+        node.replica.tree.xattr_names(ino)
+        assert node.replica.tree.usage()[0] < 2**63
 
     def hostile(self) -> None:
         """Let the hostile member have the next slot; some of us were about to take it."""
@@ -162,7 +162,7 @@ class World:
 
     def step(self, changeset: bytes, *, spared: bool = False) -> None:
         try:
-            unsigned = self.journal.sealed(changeset, self.idle.replica.head().link)
+            unsigned = self.journal.sealed(changeset, self.idle.replica.pending.head().link)
         except EntryMisshapen:
             return
         if not spared and self.random.random() < 0.04:
@@ -178,7 +178,7 @@ class World:
         slowest = min(took) if spared else max(took)
         assert slowest < self.stall_s, f"an entry took {slowest:.3f} s"
         (verdict,) = verdicts
-        links = {node.replica.head().link for node in self.nodes}
+        links = {node.replica.pending.head().link for node in self.nodes}
         assert len(links) == 1, "the replicas stand on different links"
         empty = entry_hash(self.journal.entries[-1]) not in links
         assert empty == (expected is None), f"the page says {expected and 'taken'}: {verdict}"
@@ -188,7 +188,7 @@ class World:
     def judged(self) -> State | None:
         """Return the state after the newest entry as the page has it; None: it counts as empty."""
         seq = Seq(len(self.journal.entries))
-        changeset = self.journal.opened(seq, self.idle.replica.head().link)
+        changeset = self.journal.opened(seq, self.idle.replica.pending.head().link)
         if changeset is None:
             return None
         try:
@@ -197,13 +197,13 @@ class World:
             return None
 
     def pull(self, node: Node, took: list[float]) -> Touched:
-        head = node.replica.head()
+        head = node.replica.pending.head()
         seq = Seq(head.seq + 1)
         begun = time.thread_time()
         changeset = self.journal.opened(seq, head.link)
         digest = entry_hash(self.journal.entries[seq - 1])
-        waiting = node.replica.pending()
-        touched = node.replica.apply_entry(seq, digest, changeset)
+        waiting = node.replica.pending.count()
+        touched = node.replica.entries.apply_entry(seq, digest, changeset)
         # To run our own work again takes its time, and is not the entry's doing.
         took.append(time.thread_time() - begun - waiting * REBASE_S)
         self.happened["conflict copies"] += len(touched.conflicts)
@@ -211,21 +211,23 @@ class World:
 
     def prepare(self, node: SimulatedNode) -> None:
         """Have *node* seal what waits there, for the next slot."""
-        if node.replica.in_flight() is None:
+        if node.replica.pending.in_flight() is None:
             node.pack_tails()
-            if (batch := node.replica.next_batch()) is not None:
-                node.replica.set_in_flight(
+            if (batch := node.replica.pending.next_batch()) is not None:
+                node.replica.pending.set_in_flight(
                     batch, self.journal.sealed(batch.changeset, batch.previous)
                 )
 
     def commit(self, node: SimulatedNode) -> None:
         self.prepare(node)
-        if (flight := node.replica.in_flight()) is None:
+        if (flight := node.replica.pending.in_flight()) is None:
             return
         self.journal.add(flight.unsigned)
         for one in self.nodes:
             if one is node:
-                node.replica.settled_committed(flight.seq, entry_hash(self.journal.entries[-1]))
+                node.replica.pending.settled_committed(
+                    flight.seq, entry_hash(self.journal.entries[-1])
+                )
             else:
                 touched = self.pull(one, [])
                 assert touched.refused is None, f"ours was refused: {touched.refused}"
@@ -236,7 +238,7 @@ class World:
             for ino in sorted(node.open):
                 node.replica.apply(Forget(ino))
             node.open.clear()
-        while any(node.replica.has_work() for node in self.busy):
+        while any(node.replica.pending.has_work() for node in self.busy):
             for node in self.busy:
                 self.commit(node)
 

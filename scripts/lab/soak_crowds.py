@@ -66,7 +66,7 @@ def _meeting(random: Random, journal: Journal, nodes: list[Node], number: int) -
         for _ in range(random.randrange(12)):
             happened[_step(random, journal, random.choice(persons))] += 1
         for person in (*persons, *persons):
-            while person.node.replica.has_work():
+            while person.node.replica.pending.has_work():
                 _commit(journal, person)
             person.told += journal.pull(person.node)
             person.close_all()
@@ -91,7 +91,7 @@ def _step(random: Random, journal: Journal, person: Person) -> str:
         case 0 if not person.opened:  # what is open without a name ends with its process
             person.node.crash()
             return "crashes"
-        case 1 | 2 if person.node.replica.head().seq < len(journal.entries):
+        case 1 | 2 if person.node.replica.pending.head().seq < len(journal.entries):
             person.told.append(journal.pull_one(person.node))
             return "entries followed"
         case _:

@@ -238,7 +238,7 @@ class World:
         assert node.mount is not None
         with contextlib.suppress(ReadOnly):
             await node.mount.committer.flush()
-            self._say(node.name, f"flushed at {node.user.replica.head().seq}")
+            self._say(node.name, f"flushed at {node.user.replica.pending.head().seq}")
 
     # -- the office ---------------------------------------------------------------------------
 
@@ -305,11 +305,11 @@ class World:
         if not node.is_up:
             watch.commit_since = watch.read_since = None
             return
-        head = node.user.replica.head().seq
+        head = node.user.replica.pending.head().seq
         if head != watch.head:
             watch.head = head
             watch.commit_since = watch.read_since = None
-        working = node.user.replica.has_work()
+        working = node.user.replica.pending.has_work()
         behind = journal_key(self.project, Seq(head + 1)) in self.store.objects
         watch.commit_since = (watch.commit_since or now) if working else None
         watch.read_since = (watch.read_since or now) if behind else None
@@ -336,7 +336,7 @@ class World:
     async def _quiesce(self) -> None:
         if not await self._until(self._is_at_rest, QUIESCE_S):
             states = [
-                f"{n.name}: head {n.user.replica.head().seq}, pending {n.user.replica.pending()}, "
+                f"{n.name}: head {n.user.replica.pending.head().seq}, pending {n.user.replica.pending.count()}, "
                 f"{[a.cause for a in n.alerts()]}"
                 for n in self.nodes
             ]
@@ -351,7 +351,9 @@ class World:
     def _is_at_rest(self) -> bool:
         last = self._last()
         return all(
-            node.is_up and not node.user.replica.has_work() and node.user.replica.head().seq == last
+            node.is_up
+            and not node.user.replica.pending.has_work()
+            and node.user.replica.pending.head().seq == last
             for node in self.nodes
         )
 
@@ -370,7 +372,7 @@ class World:
         for node in others:
             if node.user.rows() != first.user.rows() or node.user.tree() != tree:
                 raise self._broken(f"{node.name} and {first.name} differ")
-            if node.user.replica.head() != first.user.replica.head():
+            if node.user.replica.pending.head() != first.user.replica.pending.head():
                 raise self._broken(f"{node.name} and {first.name} stand on different heads")
         for name, data in self.kept.now.items():
             if tree.get(b"/" + name) != data:

@@ -266,13 +266,13 @@ class World:
         log = await layer.contents(layer.files.lookup(ROOT, b"log").ino)
         for program in programs:
             program.check_log(log)
-            own = layer.replica.lookup(ROOT, program.own_name)
+            own = layer.replica.tree.lookup(ROOT, program.own_name)
             program.check_own(None if own is None else await layer.contents(own.ino))
 
     async def _ours(self, layer: FileLayer, programs: list[Program]) -> InodeNo:
         """Return the file with all that the programs have in `shared`: it, or a conflict copy."""
         whys = []
-        for name, attributes in layer.replica.list_names(ROOT):
+        for name, attributes in layer.replica.tree.list_names(ROOT):
             if not name.startswith(b"shared"):
                 continue
             found = await layer.contents(attributes.ino)
@@ -295,8 +295,8 @@ class World:
             self._upload(layer)
             await asyncio.sleep(1.0)
             assert until > LoopClock().boot(), (
-                f"no rest: {layer.replica.head()} with {layer.replica.pending()}, "
-                f"{other.replica.head()} with {other.replica.pending()}"
+                f"no rest: {layer.replica.pending.head()} with {layer.replica.pending.count()}, "
+                f"{other.replica.pending.head()} with {other.replica.pending.count()}"
             )
         await self._look(layer, self.programs)
         other.check()
@@ -304,12 +304,12 @@ class World:
         log = await layer.contents(layer.files.lookup(ROOT, b"log").ino)
         for line in self.elsewhere.lines:
             assert log.count(line) == 1, f"{line!r} is {log.count(line)} times in the log"
-        self.happened["entries"] += layer.replica.head().seq
+        self.happened["entries"] += layer.replica.pending.head().seq
 
     def _is_at_rest(self, layer: FileLayer) -> bool:
         last = len(self.door.bucket.entries)
         return all(
-            not replica.has_work() and replica.head().seq == last
+            not replica.pending.has_work() and replica.pending.head().seq == last
             for replica in (layer.replica, self.elsewhere.node.replica)
         )
 

@@ -141,7 +141,9 @@ class LossyWorld(World):
         def is_at_rest() -> bool:
             last = self._last()
             replicas = [node.user.replica for node in nodes]
-            return all(not one.has_work() and one.head().seq == last for one in replicas)
+            return all(
+                not one.pending.has_work() and one.pending.head().seq == last for one in replicas
+            )
 
         if not await self._until(is_at_rest, QUIESCE_S):
             raise self._broken("no rest before the loss")
@@ -172,7 +174,7 @@ class LossyWorld(World):
     def _has_to_know(self, node: SoakNode, loss: Loss) -> bool:
         if loss.roster:
             return True
-        return bool(loss.seqs) and node.user.replica.head().seq >= loss.seqs[0]
+        return bool(loss.seqs) and node.user.replica.pending.head().seq >= loss.seqs[0]
 
     def _restore_members(self, loss: Loss) -> None:
         """Do what the alarm says whoever runs the bucket has to do: restore it from a copy."""
@@ -185,7 +187,7 @@ class LossyWorld(World):
         await node.kill(daemon=False, mount=True)
         door = RepairDoor(node)
         access = SoakAccess(await ProjectAccess.open(door, node.membership, self.project))
-        head = node.user.replica.head()
+        head = node.user.replica.pending.head()
         found = await self._again(lambda: repair.examine(door, access, head))
         lost = found.lost
         if found.stands:
@@ -220,7 +222,7 @@ class LossyWorld(World):
     async def _verdicts(
         self, node: SoakNode, door: RepairDoor, access: SoakAccess, *, is_alarmed: bool
     ) -> repair.OtherVerdicts | None:
-        head = node.user.replica.head()
+        head = node.user.replica.pending.head()
         return await self._again(
             lambda: repair.examine_verdicts(
                 door, access, node.directory, head, self.clock, is_alarmed=is_alarmed

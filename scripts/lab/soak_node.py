@@ -292,7 +292,8 @@ class MountProcess(Process):
                 await node.clock.sleep(0.5)
                 continue
             mount = Mount(
-                node.project, wire.MountHello("/mount", 1, head=node.user.replica.head().seq)
+                node.project,
+                wire.MountHello("/mount", 1, head=node.user.replica.pending.head().seq),
             )
             daemon.mounts.add(mount)
             try:
@@ -302,7 +303,7 @@ class MountProcess(Process):
 
     async def _hear(self, mount: Mount, daemon: Daemon) -> None:
         while daemon.life.alive:
-            mount.stats = wire.MountStats(head=self._node.user.replica.head().seq)
+            mount.stats = wire.MountStats(head=self._node.user.replica.pending.head().seq)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     message = await mount.outbox.get()

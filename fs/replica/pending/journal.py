@@ -51,14 +51,20 @@ class PendingJournal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        row = database.row(
+        self._last = 0
+        self._fences = Fences()
+        self._line = WriteSetIndex()
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Know what the tables hold and no more: they are as they were at some time before."""
+        row = self._database.row(
             "SELECT max(coalesce((SELECT max(id) FROM pending), 0),"
             " coalesce((SELECT last FROM inflight), 0))"
         )
         assert row is not None
-        self._last: int = max(row[0], _FIRST)
+        self._last = max(row[0], _FIRST)
         self._fences = Fences()
-        self._line = WriteSetIndex()
         self.reload()
 
     # -- where we stand ----------------------------------------------------------------------

@@ -411,7 +411,7 @@ async def test_an_entry_is_known_as_ours_before_it_is_sent(disk: RecordingDisk) 
     [(seq, request)] = desk.daemon.requests
     for left in remains(disk, "sent"):
         replica = Replica.open(left / "a.db", KEY, "a")
-        flight = replica.in_flight()
+        flight = replica.pending.in_flight()
         assert flight is not None
         assert (flight.seq, flight.unsigned) == (seq, request.unsigned)
         replica.close()
@@ -429,7 +429,7 @@ async def opened_at(left: Path, name: bytes) -> bytes:
             if not path.name.startswith("."):
                 digest = block_id(path.read_bytes())
                 assert digest.hex() == path.name or not is_promised(path)
-        for extent in layer.replica.extents(ino, 0, 1 << 40):
+        for extent in layer.replica.tree.extents(ino, 0, 1 << 40):
             assert is_promised(staged_path(left / "staging", PROJECT, extent.block.id))
         return await layer.contents(ino)
 
@@ -487,9 +487,9 @@ async def test_what_was_acknowledged_as_tails_is_there_after_they_were_packed(
         await layer.files.sync(handle)
         layer.writer.pack_tails()
         disk.mark("packed")
-        [extent] = layer.replica.extents(ino, 0, 100)
+        [extent] = layer.replica.tree.extents(ino, 0, 100)
         await layer.writer.staged([extent.block.id])
-        assert layer.replica.packs() == {}
+        assert layer.replica.tails.packs() == {}
         await layer.replica.barrier()
         disk.mark("released")
     for moment in ("packed", "released"):
@@ -511,8 +511,8 @@ async def test_names_are_there_once_their_directory_was_synced(disk: RecordingDi
         disk.mark("acknowledged")
     for left in remains(disk, "acknowledged", by_chance=2):
         async with file_layer(left) as again:
-            root = [name for name, _ in again.replica.list_names(ROOT)]
-            inside = [name for name, _ in again.replica.list_names(folder.ino)]
+            root = [name for name, _ in again.replica.tree.list_names(ROOT)]
+            inside = [name for name, _ in again.replica.tree.list_names(folder.ino)]
         assert (root, inside) == ([b"folder", b"made"], [b"moved"])
 
 
@@ -691,7 +691,7 @@ class Session:
         certain, synced = self._acknowledged[passed]
         # One step beyond: it may have been under way.
         last = min(passed + 1, self.number)
-        names = {name: int(found.ino) for name, found in layer.replica.list_names(ROOT)}
+        names = {name: int(found.ino) for name, found in layer.replica.tree.list_names(ROOT)}
         assert names in self._names[certain : last + 1]
         for ino in names.values():
             versions = [

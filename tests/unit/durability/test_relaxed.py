@@ -110,7 +110,7 @@ async def test_a_close_waits_for_no_disk_and_survives_kill(disk: RecordingDisk, 
     with laid_down(disk.up_to("closed").after_power_cut(everything)) as left:
         async with file_layer(left, relaxed=True) as again:
             assert again.taken_back == []
-            assert again.replica.newest_unsynced() == 0
+            assert again.replica.unsynced.newest() == 0
             assert await content_of(again, b"file") == noise(size)
 
 
@@ -202,17 +202,17 @@ async def test_what_is_closed_while_others_are_synced_is_not_taken_to_be_on_the_
         layer.daemon.uploads = False
         await saved(layer, b"first", noise(BLOCK, "first"))
         sync = GroupSync(layer.replica, slow, layer.alerts, layer.clock, lambda: None, relaxed=True)
-        first = layer.replica.unsynced()
+        first = layer.replica.unsynced.blocks()
         syncing = asyncio.ensure_future(sync.now())
         await slow.began.wait()
         await saved(layer, b"second", noise(BLOCK, "second"))
-        [second] = set(layer.replica.unsynced()) - set(first)
+        [second] = set(layer.replica.unsynced.blocks()) - set(first)
         slow.go.set()
         await syncing
-        assert layer.replica.unsynced() == [second]
+        assert layer.replica.unsynced.blocks() == [second]
         assert sync.is_due
         await sync.now()
-        assert layer.replica.unsynced() == []
+        assert layer.replica.unsynced.blocks() == []
         assert not sync.is_due
 
 
@@ -233,11 +233,11 @@ async def test_while_the_disk_refuses_a_close_waits_for_it_and_says_so(
             (tmp_path / "away").rename(tmp_path / "staging")
             while layer.alerts.current():
                 await asyncio.sleep(0.001)
-        assert layer.replica.newest_unsynced() == 0
+        assert layer.replica.unsynced.newest() == 0
         running.cancel()
         # Nobody waits for the disk any more.
         await saved(layer, b"other", noise(BLOCK, "other"))
-        assert layer.replica.newest_unsynced() > 0
+        assert layer.replica.unsynced.newest() > 0
 
 
 # -- fsync -----------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: Record
     [(seq, request), *_] = daemon.requests
     for left in poor(disk.up_to("sent"), "sent"):
         async with file_layer(left, boot=AFTER) as again:
-            flight = again.replica.in_flight()
+            flight = again.replica.pending.in_flight()
             assert again.taken_back == []
             assert flight is not None
             assert (flight.seq, flight.unsigned) == (seq, request.unsigned)
@@ -394,7 +394,7 @@ class Session:
     async def run(self, layer: FileLayer, steps: int) -> None:
         for _ in range(steps):
             name, other = self._chance.sample(self.NAMES, 2)
-            names = {each for each, _ in layer.replica.list_names(ROOT)}
+            names = {each for each, _ in layer.replica.tree.list_names(ROOT)}
             match self._chance.choice("wwwwtrrups"):
                 case _ if name not in names:
                     layer.files.make(ROOT, name, 0o100644, ME)
@@ -418,7 +418,7 @@ class Session:
                     )
                 case "p":
                     layer.writer.pack_tails()
-                    await layer.writer.staged([*layer.replica.packs()])
+                    await layer.writer.staged([*layer.replica.tails.packs()])
                 case _:
                     await layer.files.sync_directory()
                     self._done(layer, self.states[-1], certain=self.number)
@@ -445,7 +445,9 @@ class Session:
 
     async def check(self, layer: FileLayer, passed: int, certain: int) -> None:
         """Assert that *layer* is as it was at one moment from *certain* to just after *passed*."""
-        found = {name: await content_of(layer, name) for name, _ in layer.replica.list_names(ROOT)}
+        found = {
+            name: await content_of(layer, name) for name, _ in layer.replica.tree.list_names(ROOT)
+        }
         last = min(passed + 1, self.number)
         assert found in self.states[certain : last + 1]
 

@@ -208,8 +208,8 @@ def verdict(path: Path, before: bytes, changeset: bytes) -> str | None:
     """Return why *changeset* counts as empty after *before*, or None if it is taken."""
     replica = Replica.open(path, bytes(32), "vectors")
     try:
-        assert replica.apply_entry(Seq(1), b"1" * 32, before).refused is None
-        return replica.apply_entry(Seq(2), b"2" * 32, changeset).refused
+        assert replica.entries.apply_entry(Seq(1), b"1" * 32, before).refused is None
+        return replica.entries.apply_entry(Seq(2), b"2" * 32, changeset).refused
     finally:
         replica.close()
 

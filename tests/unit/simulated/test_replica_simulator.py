@@ -58,13 +58,13 @@ class Simulation:
 
     def follow(self, node: SimulatedNode) -> None:
         """See the next entry, whoever made it: that settles ours as well."""
-        head = node.replica.head().seq
+        head = node.replica.pending.head().seq
         if head == len(self.journal.entries):
             return
         body = self.journal.entries[head]
-        flight = node.replica.in_flight()
+        flight = node.replica.pending.in_flight()
         if flight is not None and body == flight.unsigned:
-            node.replica.settled_committed(flight.seq, self.journal.hash(flight.seq))
+            node.replica.pending.settled_committed(flight.seq, self.journal.hash(flight.seq))
             self.hit["late"] += 1
             return
         if flight is not None:
@@ -78,17 +78,17 @@ class Simulation:
 
     def send(self, node: SimulatedNode) -> None:
         """Try to commit; at each step the node may crash, and the reply may get lost."""
-        if node.replica.in_flight() is None:
+        if node.replica.pending.in_flight() is None:
             node.pack_tails()
             oldest = node.oldest()
-            batch = node.replica.next_batch(node.shipping)
+            batch = node.replica.pending.next_batch(node.shipping)
             if batch is None:
                 self.hit["held"] += 1
                 return
             self.hit["overtook"] += (node.oldest() or 0) < (oldest or 0)
             assert set(batch.needs) <= node.shipping.here
-            node.replica.set_in_flight(batch, batch.changeset)
-        flight = node.replica.in_flight()
+            node.replica.pending.set_in_flight(batch, batch.changeset)
+        flight = node.replica.pending.in_flight()
         assert flight is not None
         reached = self.random.random() < 0.8
         if reached:
@@ -104,22 +104,22 @@ class Simulation:
             for ino in sorted(node.open):
                 node.replica.apply(Forget(ino))
             node.open.clear()
-        while any(node.replica.has_work() for node in self.nodes):
+        while any(node.replica.pending.has_work() for node in self.nodes):
             for node in self.nodes:
-                while node.replica.head().seq < len(self.journal.entries):
+                while node.replica.pending.head().seq < len(self.journal.entries):
                     self.follow(node)
                 self.send(node)
         for node in self.nodes:
-            while node.replica.head().seq < len(self.journal.entries):
+            while node.replica.pending.head().seq < len(self.journal.entries):
                 self.follow(node)
         first, *others = self.nodes
         for node in self.nodes:
             node.check()
-            assert node.replica.tails() == []
+            assert node.replica.tails.loose() == []
         for node in others:
             assert node.rows() == first.rows()
             assert node.tree() == first.tree()
-            assert node.replica.head() == first.replica.head()
+            assert node.replica.pending.head() == first.replica.pending.head()
 
     def close(self) -> None:
         for node in self.nodes:
@@ -158,7 +158,7 @@ def test_nothing_that_was_written_is_lost(tmp_path: Path, seed: int) -> None:
             case _:
                 directory = node.random.choice(node.directories())
                 name = node.random.choice(NAMES)
-                found = node.replica.lookup(directory, name)
+                found = node.replica.tree.lookup(directory, name)
                 number += 1
                 data = b"%s wrote this as number %d" % (node.name.encode(), number)
                 now = node.time()

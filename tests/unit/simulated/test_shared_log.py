@@ -24,7 +24,7 @@ class Office:
         self.a, self.b = self.layers = (a, b)
         self.journal = Journal()
         for layer in self.layers:
-            layer.replica.set_dirty_source(layer.writer.unsaved)
+            layer.replica.entries.set_dirty_source(layer.writer.unsaved)
 
     async def begin(self) -> None:
         self.log, handle = await self.a.create(b"log")
@@ -46,23 +46,23 @@ class Office:
     async def commit(self, layer: FileLayer) -> None:
         """Have *layer* commit what it has in its replica, on top of what is there."""
         self.pull(layer)
-        while layer.replica.has_work():
+        while layer.replica.pending.has_work():
             layer.writer.pack_tails()
-            batch = layer.replica.next_batch()
+            batch = layer.replica.pending.next_batch()
             if batch is None:
                 return
-            layer.replica.set_in_flight(batch, batch.changeset)
+            layer.replica.pending.set_in_flight(batch, batch.changeset)
             await layer.writer.staged(batch.needs)
             for block in batch.needs:
                 layer.daemon.upload(block)
             if self.journal.create(batch.seq, batch.changeset):
-                layer.replica.settled_committed(batch.seq, self.journal.hash(batch.seq))
+                layer.replica.pending.settled_committed(batch.seq, self.journal.hash(batch.seq))
             self.pull(layer)
 
     def pull(self, layer: FileLayer) -> None:
-        while (head := layer.replica.head().seq) < len(self.journal.entries):
+        while (head := layer.replica.pending.head().seq) < len(self.journal.entries):
             seq = Seq(head + 1)
-            touched = layer.replica.apply_entry(
+            touched = layer.replica.entries.apply_entry(
                 seq, self.journal.hash(seq), self.journal.entries[head]
             )
             layer.files.moved(touched.moved)
@@ -75,7 +75,7 @@ class Office:
             await self.commit(layer)
 
     def names(self) -> list[bytes]:
-        return [name for name, _ in self.b.replica.list_names(ROOT)]
+        return [name for name, _ in self.b.replica.tree.list_names(ROOT)]
 
     async def read(self, layer: FileLayer) -> bytes:
         return await layer.contents(self.log)
@@ -134,13 +134,13 @@ async def test_lines_that_move_across_the_border_of_a_block_are_packed_whole(
         await studio.settle()
         await studio.append(studio.b, b"b, across the border of a block\n")
         await studio.flush(studio.b)
-        assert len(studio.b.replica.tails()) == 2
+        assert len(studio.b.replica.tails.loose()) == 2
         await studio.append(studio.a, b"a\n")
         await studio.flush(studio.a)
         await studio.commit(studio.a)
         studio.pull(studio.b)
         studio.b.writer.pack_tails()
-        [[one, other]] = studio.b.replica.packs().values()
+        [[one, other]] = studio.b.replica.tails.packs().values()
         assert (one.pack_offset, other.pack_offset) == (0, len(one.data))
         await studio.settle()
         expected = b"begin\n" + long + b"a\nb, across the border of a block\n"
@@ -163,7 +163,7 @@ async def test_a_program_that_writes_elsewhere_gets_one_copy_and_goes_on_in_it(
         await studio.settle()
         [_, copy] = studio.names()
         assert b"(conflict, " in copy
-        found = studio.b.replica.lookup(ROOT, copy)
+        found = studio.b.replica.tree.lookup(ROOT, copy)
         assert found is not None
         assert await studio.b.contents(found.ino) == b"0 b1 b2 b"
         assert await studio.read(studio.b) == b"begin\na\na\na\n"

@@ -94,9 +94,9 @@ async def test_a_flush_does_not_wait_for_more_to_gather(office: Office) -> None:
 async def test_a_flush_packs_and_commits_tails(office: Office) -> None:
     async with office.running(office.a):
         file = office.a.node.create(b"f")
-        office.a.node.replica.put_tail(file, 0, b"tail", 0)
+        office.a.node.replica.tails.put(file, 0, b"tail", 0)
         await office.a.committer.flush()
-        assert office.a.node.replica.tails() == []
+        assert office.a.node.replica.tails.loose() == []
         await office.settled(office.a)
     ((_, request),) = office.a.daemon.requests
     assert request.needs == [office.a.node.blocks.seal(b"tail").id]
@@ -104,7 +104,7 @@ async def test_a_flush_packs_and_commits_tails(office: Office) -> None:
 
 async def test_tails_are_committed_though_nobody_asks(office: Office) -> None:
     file = office.a.node.create(b"f")
-    office.a.node.replica.put_tail(file, 0, b"tail", 0)
+    office.a.node.replica.tails.put(file, 0, b"tail", 0)
     async with office.running(office.a, office.b):
         await office.settled(office.a, office.b)
     assert office.b.node.content(b"f") == b"tail"
@@ -313,9 +313,9 @@ async def test_when_a_store_lets_two_commits_win_nobody_builds_on_the_wrong_one(
     async with office.running(a, b):
         (a if next_writer == "a" else b).node.create(b"next")
         await office.clock.until(lambda: a.committer.stopped is not None)
-        await office.clock.until(lambda: not b.node.replica.has_work())
+        await office.clock.until(lambda: not b.node.replica.pending.has_work())
     assert b.committer.stopped is None
-    assert a.node.replica.head().seq == 1
+    assert a.node.replica.pending.head().seq == 1
 
 
 async def test_a_head_that_is_missing_for_a_while_keeps_nobody_from_working(
@@ -376,7 +376,7 @@ async def test_the_time_a_head_must_be_missing_is_not_counted_from_another_that_
         await office.clock.pass_by(MISSING_S * 2 / 3)
         office.bucket.entries[2] = second
         a.committer.hinted(Seq(2))
-        await office.clock.until(lambda: a.node.replica.head().seq == 2)
+        await office.clock.until(lambda: a.node.replica.pending.head().seq == 2)
         del office.bucket.entries[2]
         await office.clock.until(lambda: "no longer has journal entry 2" in a.causes())
         await office.clock.pass_by(MISSING_S * 2 / 3)
@@ -491,7 +491,7 @@ async def test_a_reply_that_took_too_long_is_confirmed(
         office.a.daemon.before_answer = suspend
         office.a.node.create(b"g")
         await office.a.committer.flush()
-        assert office.a.node.replica.head().seq == 2
+        assert office.a.node.replica.pending.head().seq == 2
 
         def suspend_and_collect() -> None:
             suspend()
@@ -500,7 +500,7 @@ async def test_a_reply_that_took_too_long_is_confirmed(
         office.a.daemon.before_answer = suspend_and_collect
         office.a.node.create(b"h")
         await refused(office)
-    assert office.a.node.replica.pending() > 0, "the work is kept"
+    assert office.a.node.replica.pending.count() > 0, "the work is kept"
 
 
 async def test_what_comes_first_from_another_is_seen_while_our_upload_takes_hours(
@@ -525,7 +525,7 @@ async def test_without_a_daemon_work_waits_and_is_told_once(
         office.a.node.create(b"f")
         await office.clock.pass_by(120)
         assert len(office.a.alerts.current()) <= 2
-        assert office.a.node.replica.pending() == 1
+        assert office.a.node.replica.pending.count() == 1
         office.a.daemon.reachable = True
         await office.settled(office.a)
     assert len(office.bucket.entries) == 1
@@ -560,7 +560,7 @@ async def test_desks_converge_through_crashes_and_lost_replies(
                 desk.node.write(desk.node.create(name), name)
                 made.add(name)
                 if random.random() < 0.5:
-                    desk.node.replica.lookup(ROOT, b"same") or desk.node.create(b"same")
+                    desk.node.replica.tree.lookup(ROOT, b"same") or desk.node.create(b"same")
                 if random.random() < 0.3:
                     await office.clock.pass_by(random.random())
                 await asyncio.sleep(0.001)
@@ -574,7 +574,7 @@ async def test_desks_converge_through_crashes_and_lost_replies(
     assert office.a.node.rows() == office.b.node.rows()
     contents = {content for content in office.a.node.tree().values() if content}
     assert contents == made
-    assert office.a.node.replica.head().link == entry_hash(
+    assert office.a.node.replica.pending.head().link == entry_hash(
         office.bucket.entries[len(office.bucket.entries)]
     )
     if "cannot be committed now" in caplog.text:

@@ -110,7 +110,9 @@ class Office:
             del self.bucket.entries[seq]
 
     async def examined(self, desk: Desk) -> repair.Findings:
-        return await repair.examine(self.daemon(desk), Access(desk), desk.node.replica.head())
+        return await repair.examine(
+            self.daemon(desk), Access(desk), desk.node.replica.pending.head()
+        )
 
     async def put_back(self, desk: Desk, lost: Sequence[Seq]) -> repair.PutBack:
         return await repair.put_back(self.daemon(desk), Access(desk), desk.node.replica, lost)
@@ -118,7 +120,11 @@ class Office:
     async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
         node = desk.node
         return await repair.examine_verdicts(
-            self.daemon(desk), Access(desk), node.path.parent, node.replica.head(), self.clock
+            self.daemon(desk),
+            Access(desk),
+            node.path.parent,
+            node.replica.pending.head(),
+            self.clock,
         )
 
     async def start_again(self, desk: Desk, lost: tuple[Seq, ...] = ()) -> list[str]:
@@ -161,7 +167,7 @@ async def test_a_history_that_stands_needs_no_repair(office: Office) -> None:
 
 async def test_what_is_kept_of_a_history_that_stands_is_not_forgotten(office: Office) -> None:
     await office.commit(office.a, b"one", b"two")
-    daemon, head = office.daemon(office.a), office.a.node.replica.head()
+    daemon, head = office.daemon(office.a), office.a.node.replica.pending.head()
     assert not await repair.has_leftovers(daemon, PROJECT, head)
     daemon.seen[3] = daemon.seen[2]  # of a history that was left by a repair
     assert await repair.has_leftovers(daemon, PROJECT, head)
@@ -189,7 +195,7 @@ async def test_an_entry_is_put_back_after_its_blocks_and_names_files_that_lost_o
     await office.commit(office.a, b"one", b"two", b"three")
     node, daemon = office.a.node, office.daemon(office.a)
     two, three = (node.found(name).ino for name in (b"two", b"three"))
-    block_of = {ino: node.replica.extents(ino, 0, 100)[0].block.id for ino in (two, three)}
+    block_of = {ino: node.replica.tree.extents(ino, 0, 100)[0].block.id for ino in (two, three)}
     office.lose(2, 3)
     daemon.held = {block_of[two]}
     done = await office.put_back(office.a, (Seq(2), Seq(3)))
@@ -255,7 +261,7 @@ async def test_what_is_not_kept_cannot_be_put_back(office: Office) -> None:
 def pack_without_staging(desk: Desk) -> None:
     """Put what has no block yet into one that is sealed nowhere, as a crash leaves it."""
     node = desk.node
-    tails = node.replica.tails()
+    tails = node.replica.tails.loose()
     block = node.blocks.seal(b"".join(tail.data for tail in tails))
     del node.blocks._held[block.id]
     starts = [sum(len(tail.data) for tail in tails[:number]) for number in range(len(tails))]
@@ -263,7 +269,7 @@ def pack_without_staging(desk: Desk) -> None:
         Write(tail.ino, [NewExtent(tail.offset, len(tail.data), block.id, start)], [block], 0)
         for tail, start in zip(tails, starts, strict=True)
     ]
-    node.replica.packed(
+    node.replica.tails.packed(
         block, [(tail.row, start) for tail, start in zip(tails, starts, strict=True)], writes
     )
 
@@ -279,10 +285,10 @@ async def test_who_starts_again_keeps_what_others_never_got(office: Office) -> N
     await office.settle(b)
     directory = a.node.mkdir(b"shots")
     tail = a.node.create(b"tail", directory)
-    a.node.replica.put_tail(tail, 0, b"a few bytes", 0)
+    a.node.replica.tails.put(tail, 0, b"a few bytes", 0)
     a.node.set_xattr(tail, b"user.note", b"mine")
     packed = a.node.create(b"packed", directory)
-    a.node.replica.put_tail(packed, 0, b"packed bytes", 0)
+    a.node.replica.tails.put(packed, 0, b"packed bytes", 0)
     a.node.truncate(packed, 4096)
     pack_without_staging(a)
     a.node.unlink(b"old")
@@ -313,12 +319,12 @@ async def test_a_repair_that_fails_leaves_everything_as_it_was(office: Office) -
     await office.commit(office.a, b"one")
     office.lose(1)
     office.a.node.write(office.a.node.create(b"unsent"), b"mine")
-    rows, pending = office.a.node.rows(), office.a.node.replica.pending()
+    rows, pending = office.a.node.rows(), office.a.node.replica.pending.count()
     office.a.daemon.reachable = False
     with pytest.raises(Unavailable):
         await office.start_again(office.a)
     assert office.a.node.rows() == rows
-    assert office.a.node.replica.pending() == pending
+    assert office.a.node.replica.pending.count() == pending
 
 
 async def test_what_a_broken_off_repair_left_is_swept_away(office: Office) -> None:

@@ -33,16 +33,16 @@ class Arrival:
         self._version = 0
 
     def _commit(self) -> None:
-        batch = self._other.replica.next_batch()
+        batch = self._other.replica.pending.next_batch()
         assert batch is not None
-        self._other.replica.set_in_flight(batch, batch.changeset)
+        self._other.replica.pending.set_in_flight(batch, batch.changeset)
         self._take(batch.changeset)
-        self._other.replica.settled_committed(Seq(self._seq), bytes([self._seq]) * 32)
+        self._other.replica.pending.settled_committed(Seq(self._seq), bytes([self._seq]) * 32)
 
     def _take(self, changeset: bytes) -> None:
         self._seq += 1
         hash_ = bytes([self._seq]) * 32
-        self._hear(self.layer.replica.apply_entry(Seq(self._seq), hash_, changeset))
+        self._hear(self.layer.replica.entries.apply_entry(Seq(self._seq), hash_, changeset))
 
     def _hear(self, touched: Touched) -> None:
         assert touched.refused is None
@@ -64,13 +64,13 @@ class Arrival:
         new[SIZE_COLUMN], new[VERSION_COLUMN] = size, version
         changeset = database.changeset([("inode", old, tuple(new))])
         self._take(changeset)
-        self._other.replica.apply_entry(Seq(self._seq), bytes([self._seq]) * 32, changeset)
+        self._other.replica.entries.apply_entry(Seq(self._seq), bytes([self._seq]) * 32, changeset)
 
     def copies(self) -> list[tuple[bytes, InodeNo, int]]:
         """Return name, inode and size of what lies beside the file."""
         return [
             (name, found.ino, self.layer.files.attributes(found.ino).size)
-            for name, found in self.layer.replica.list_names(ROOT)
+            for name, found in self.layer.replica.tree.list_names(ROOT)
             if name != b"film"
         ]
 
@@ -149,4 +149,4 @@ async def test_its_name_can_be_taken_away_and_given_to_another(arrival: Arrival)
     files.rename(ROOT, b"film", ROOT, b"moved", 0)
     assert files.lookup(ROOT, b"moved").size == OLD
     files.unlink(ROOT, b"moved")
-    assert arrival.layer.replica.list_names(ROOT) == []
+    assert arrival.layer.replica.tree.list_names(ROOT) == []

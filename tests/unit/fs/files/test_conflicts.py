@@ -22,7 +22,7 @@ class Office:
         self.nodes = (self.a, self.b)
         scenes = self.a.create(b"scenes", kind=Kind.DIRECTORY)
         self.journal.settle(*self.nodes)
-        self.seen = Conflicts(self.a.replica), Conflicts(self.b.replica)
+        self.seen = Conflicts(self.a.replica.tree), Conflicts(self.b.replica.tree)
         for node in self.nodes:
             node.create(b"cut.mov", scenes)
         self.journal.commit(self.a)
@@ -52,7 +52,7 @@ def test_every_node_names_a_conflict_by_its_path(office: Office) -> None:
 
 def test_conflicts_are_known_again_after_the_next_mount(office: Office) -> None:
     for node, seen in zip(office.nodes, office.seen, strict=True):
-        assert Conflicts(node.replica).paths() == seen.paths() != []
+        assert Conflicts(node.replica.tree).paths() == seen.paths() != []
 
 
 def test_a_conflict_is_over_everywhere_when_its_file_is_removed(office: Office) -> None:
@@ -66,7 +66,7 @@ def test_a_conflict_is_over_when_its_file_gets_a_name_of_its_own(office: Office)
     office.b.replica.apply(move)
     office.journal.settle(*office.nodes)
     assert [seen.count() for seen in office.seen] == [0, 0]
-    assert Conflicts(office.a.replica).paths() == []
+    assert Conflicts(office.a.replica.tree).paths() == []
 
 
 def test_a_name_that_only_resembles_is_no_conflict(office: Office) -> None:
@@ -74,11 +74,11 @@ def test_a_name_that_only_resembles_is_no_conflict(office: Office) -> None:
     office.a.create(b"notes (conflict, of interest).txt")
     office.seen[0].heard([(ROOT, b"notes (conflict, of interest).txt")])
     assert office.seen[0].count() == 0
-    assert Conflicts(office.a.replica).count() == 0
+    assert Conflicts(office.a.replica.tree).count() == 0
 
 
 def test_a_conflict_goes_on_when_its_file_is_moved_with_its_name(office: Office) -> None:
     move = Rename(office.scenes, office.copy, ROOT, office.copy, office.b.time())
     office.b.replica.apply(move)
     assert office.seen[1].paths() == [office.copy.decode()]
-    assert Conflicts(office.b.replica).paths() == office.seen[1].paths()
+    assert Conflicts(office.b.replica.tree).paths() == office.seen[1].paths()

@@ -84,7 +84,7 @@ async def test_a_damaged_cached_block_is_fetched_again(tmp_path: Path, damage: s
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == noise(SIZE)
         assert set(layer.daemon.asked) == {
-            extent.block.id for extent in layer.replica.extents(ino, 0, SIZE)
+            extent.block.id for extent in layer.replica.tree.extents(ino, 0, SIZE)
         }
 
 

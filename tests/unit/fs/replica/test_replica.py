@@ -97,7 +97,7 @@ def test_what_cannot_be_a_name_is_refused_and_changes_nothing(
     with pytest.raises(error):
         node.create(name)
     assert node.rows() == before
-    assert node.replica.pending() == 0
+    assert node.replica.pending.count() == 0
 
 
 def test_a_taken_name_is_not_created_again(node: Node) -> None:
@@ -125,8 +125,8 @@ def test_directories_count_their_subdirectories(node: Node) -> None:
     assert node.found(b"outer").nlink == 3
     node.replica.apply(Rmdir(outer, b"inner", node.time()))
     assert node.found(b"outer").nlink == 2
-    assert node.replica.parent_of(outer) == ROOT
-    assert node.replica.parent_of(ROOT) is None
+    assert node.replica.tree.parent_of(outer) == ROOT
+    assert node.replica.tree.parent_of(ROOT) is None
 
 
 def test_a_full_directory_is_not_removed(node: Node) -> None:
@@ -144,7 +144,7 @@ def test_listing_goes_on_after_any_name_in_byte_order(node: Node) -> None:
     for number in range(50):
         node.create(b"%02d" % number)
     listed: list[bytes] = []
-    while page := node.replica.list_names(ROOT, listed[-1] if listed else None, 7):
+    while page := node.replica.tree.list_names(ROOT, listed[-1] if listed else None, 7):
         listed += [name for name, _ in page]
     assert listed == sorted(node.names())
     assert len(listed) == 50
@@ -158,7 +158,7 @@ def test_a_file_lives_as_long_as_one_of_its_names(node: Node) -> None:
     node.unlink(b"one")
     assert node.content(b"two") == b"bytes"
     node.unlink(b"two")
-    assert node.replica.attributes(file) is None
+    assert node.replica.tree.attributes(file) is None
 
 
 def test_a_directory_has_one_name_only(node: Node) -> None:
@@ -169,7 +169,7 @@ def test_a_directory_has_one_name_only(node: Node) -> None:
 
 def test_a_symbolic_link_keeps_its_target(node: Node) -> None:
     link = node.create(b"link", kind=Kind.SYMLINK, target=b"../else/where")
-    assert node.replica.readlink(link) == b"../else/where"
+    assert node.replica.tree.readlink(link) == b"../else/where"
     assert node.found(b"link").size == len(b"../else/where")
     with pytest.raises(NameTooLong):
         node.create(b"long", kind=Kind.SYMLINK, target=b"x" * 4096)
@@ -184,7 +184,7 @@ def test_rename_replaces_a_file_at_once(node: Node) -> None:
     rename(node, b"source", b"target")
     assert node.names() == [b"target"]
     assert node.found(b"target").ino == new
-    assert node.replica.attributes(old) is None
+    assert node.replica.tree.attributes(old) is None
 
 
 def test_rename_without_replacing_refuses(node: Node) -> None:
@@ -261,7 +261,7 @@ def test_overwriting_cuts_what_lies_below(node: Node) -> None:
 def test_a_hole_reads_as_absent_and_shrinking_makes_one(node: Node) -> None:
     file = node.create(b"f")
     node.write(file, b"x" * 100, offset=1000)
-    assert node.replica.extents(file, 0, 1000) == []
+    assert node.replica.tree.extents(file, 0, 1000) == []
     node.truncate(file, 1050)
     node.truncate(file, 1100)
     assert node.read(file) == bytes(1000) + b"x" * 50 + bytes(50)
@@ -270,7 +270,7 @@ def test_a_hole_reads_as_absent_and_shrinking_makes_one(node: Node) -> None:
 def test_extents_are_cut_to_what_was_asked(node: Node) -> None:
     file = node.create(b"f")
     node.write(file, b"x" * 100, offset=10)
-    (extent,) = node.replica.extents(file, 50, 20)
+    (extent,) = node.replica.tree.extents(file, 50, 20)
     assert (extent.offset, extent.length, extent.block_offset) == (50, 20, 40)
 
 
@@ -313,7 +313,7 @@ def test_an_extent_of_an_unknown_block_is_no_hole(node: Node) -> None:
     block = database.rows("SELECT * FROM block")[0]
     database.change("DELETE FROM block")
     with pytest.raises(Unreadable):
-        node.replica.extents(file, 0, 1)
+        node.replica.tree.extents(file, 0, 1)
     database.change("INSERT INTO block VALUES (?, ?, ?, ?)", block)
 
 
@@ -326,11 +326,11 @@ def test_extended_attributes_obey_their_flags(node: Node) -> None:
         node.replica.apply(SetXattr(file, b"user.a", b"2", node.time(), XATTR_CREATE))
     node.set_xattr(file, b"user.a", b"3")
     node.set_xattr(file, b"user.b", b"")
-    assert node.replica.xattr(file, b"user.a") == b"3"
-    assert node.replica.xattr_names(file) == [b"user.a", b"user.b"]
+    assert node.replica.tree.xattr(file, b"user.a") == b"3"
+    assert node.replica.tree.xattr_names(file) == [b"user.a", b"user.b"]
     node.replica.apply(RemoveXattr(file, b"user.a", node.time()))
     for missing in (
-        lambda: node.replica.xattr(file, b"user.a"),
+        lambda: node.replica.tree.xattr(file, b"user.a"),
         lambda: node.replica.apply(RemoveXattr(file, b"user.a", node.time())),
     ):
         with pytest.raises(NoAttribute):
@@ -348,7 +348,7 @@ def test_a_kept_file_outlives_its_name_until_it_is_forgotten(node: Node) -> None
     assert node.read(file) == b"still here"
     node.write(file, b"written", offset=0)
     node.replica.apply(Forget(file))
-    assert node.replica.attributes(file) is None
+    assert node.replica.tree.attributes(file) is None
 
 
 def test_a_file_with_a_name_is_not_forgotten(node: Node) -> None:
@@ -361,7 +361,7 @@ def test_a_crash_forgets_what_was_kept(node: Node) -> None:
     file = node.create(b"f")
     node.unlink(b"f", keep=True)
     node.crash()
-    assert node.replica.attributes(file) is None
+    assert node.replica.tree.attributes(file) is None
 
 
 # -- large files ---------------------------------------------------------------------------------
@@ -378,7 +378,7 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
             for place in range(start, min(start + SLICE, count))
         ]
         node.replica.apply(Write(file, extents, [block], node.time()))
-    before = node.replica.newest()
+    before = node.replica.pending.newest()
     match how:
         case "unlink":
             node.unlink(b"huge")
@@ -391,10 +391,10 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
         case _:
             node.truncate(file, 3)
             assert node.read(file) == b"x\0x"
-    assert node.replica.newest() - before >= 3
+    assert node.replica.pending.newest() - before >= 3
     left = node.rows()["extent"]
     assert len(left) == (2 if how == "truncate" else 0)
-    assert all(len(item.changes) <= SLICE + 8 for item in node.replica._journal.waiting())
+    assert all(len(item.changes) <= SLICE + 8 for item in node.replica.pending._journal.waiting())
 
 
 # -- tails ---------------------------------------------------------------------------------------
@@ -403,17 +403,17 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
 def test_a_tail_is_part_of_its_file_at_once(node: Node) -> None:
     file = node.create(b"f")
     node.write(file, b"a" * 10)
-    node.replica.put_tail(file, 8, b"tail", time_ns=4711)
+    node.replica.tails.put(file, 8, b"tail", time_ns=4711)
     found = node.found(b"f")
     assert (found.size, found.mtime_ns) == (12, 4711)
-    assert node.replica.list_names(ROOT)[0][1].size == 12
+    assert node.replica.tree.list_names(ROOT)[0][1].size == 12
     assert node.read(file) == b"a" * 8 + b"tail"
 
 
 def test_newer_tails_writes_and_truncations_cut_older_tails(node: Node) -> None:
     file = node.create(b"f")
-    node.replica.put_tail(file, 0, b"abcdefghij", 0)
-    node.replica.put_tail(file, 2, b"XY", 0)
+    node.replica.tails.put(file, 0, b"abcdefghij", 0)
+    node.replica.tails.put(file, 2, b"XY", 0)
     assert node.read(file) == b"abXYefghij"
     node.write(file, b"12", offset=5)
     assert node.read(file) == b"abXYe12hij"
@@ -421,16 +421,16 @@ def test_newer_tails_writes_and_truncations_cut_older_tails(node: Node) -> None:
     assert node.read(file) == b"abXYe12h"
     node.pack_tails()
     assert node.read(file) == b"abXYe12h"
-    assert node.replica.tails() == []
+    assert node.replica.tails.loose() == []
 
 
 def test_packing_changes_no_byte_and_survives_a_crash_before_staging(node: Node) -> None:
     one, two = node.create(b"one"), node.create(b"two")
-    node.replica.put_tail(one, 0, b"first", 0)
-    node.replica.put_tail(two, 3, b"second", 0)
+    node.replica.tails.put(one, 0, b"first", 0)
+    node.replica.tails.put(two, 3, b"second", 0)
     pack = node.blocks.seal(b"firstsecond")
-    tails = node.replica.tails()
-    node.replica.packed(
+    tails = node.replica.tails.loose()
+    node.replica.tails.packed(
         pack,
         [(tails[0].row, 0), (tails[1].row, 5)],
         [
@@ -440,15 +440,15 @@ def test_packing_changes_no_byte_and_survives_a_crash_before_staging(node: Node)
     )
     node.crash()
     assert (node.read(one), node.read(two)) == (b"first", b"\0\0\0second")
-    (rows,) = node.replica.packs().values()
+    (rows,) = node.replica.tails.packs().values()
     assert b"".join(tail.data for tail in rows) == b"firstsecond"
-    node.replica.release_pack(pack.id)
-    assert node.replica.packs() == {}
+    node.replica.tails.release_pack(pack.id)
+    assert node.replica.tails.packs() == {}
 
 
 def test_tails_of_a_deleted_file_go_with_it(node: Node) -> None:
     for name in (b"unlinked", b"replaced", b"kept"):
-        node.replica.put_tail(node.create(name), 0, b"bytes", 0)
+        node.replica.tails.put(node.create(name), 0, b"bytes", 0)
     kept = node.found(b"kept").ino
     node.unlink(b"unlinked")
     node.create(b"new")
@@ -456,18 +456,18 @@ def test_tails_of_a_deleted_file_go_with_it(node: Node) -> None:
     node.unlink(b"kept", keep=True)
     assert node.read(kept) == b"bytes"
     node.replica.apply(Forget(kept))
-    assert node.replica.tails() == []
+    assert node.replica.tails.loose() == []
     assert node.names() == [b"replaced"]
 
 
 def test_a_tail_counts_as_work(node: Node) -> None:
     file = node.create(b"f")
     Journal().settle(node)
-    assert not node.replica.has_work()
+    assert not node.replica.pending.has_work()
     woken: list[int] = []
     node.replica.watch(lambda: woken.append(1))
-    node.replica.put_tail(file, 0, b"x", 0)
-    assert node.replica.has_work()
+    node.replica.tails.put(file, 0, b"x", 0)
+    assert node.replica.pending.has_work()
     assert woken
 
 
@@ -478,27 +478,27 @@ def test_everything_applied_is_there_after_a_crash(node: Node) -> None:
     directory = node.mkdir(b"d")
     file = node.create(b"f", directory)
     node.write(file, b"content")
-    node.replica.put_tail(file, 7, b" and tail", 0)
-    tree, pending = node.tree(), node.replica.pending()
+    node.replica.tails.put(file, 7, b" and tail", 0)
+    tree, pending = node.tree(), node.replica.pending.count()
     node.crash()
     assert node.tree() == tree
-    assert node.replica.pending() == pending
+    assert node.replica.pending.count() == pending
 
 
 def test_a_crash_keeps_what_is_in_flight_and_the_marks_go_on(node: Node) -> None:
     node.create(b"f")
-    batch = node.replica.next_batch()
+    batch = node.replica.pending.next_batch()
     assert batch is not None
-    flight = node.replica.set_in_flight(batch, b"sealed")
+    flight = node.replica.pending.set_in_flight(batch, b"sealed")
     node.create(b"g")
-    newest = node.replica.newest()
+    newest = node.replica.pending.newest()
     node.crash()
-    assert node.replica.in_flight() == flight
-    assert node.replica.newest() == newest
-    node.replica.settled_committed(batch.seq, b"h" * 32)
-    assert node.replica.in_flight() is None
-    assert node.replica.is_settled(batch.last)
-    assert not node.replica.is_settled(newest)
+    assert node.replica.pending.in_flight() == flight
+    assert node.replica.pending.newest() == newest
+    node.replica.pending.settled_committed(batch.seq, b"h" * 32)
+    assert node.replica.pending.in_flight() is None
+    assert node.replica.pending.is_settled(batch.last)
+    assert not node.replica.pending.is_settled(newest)
 
 
 async def test_barriers_are_shared(tmp_path: Path) -> None:
@@ -528,7 +528,7 @@ def test_the_log_stays_short_whether_anybody_syncs_or_not(node: Node) -> None:
 def test_nothing_readable_lies_on_the_disk(node: Node) -> None:
     phrase = b"PLUMAGE-OF-THE-KINGFISHER"
     file = node.create(phrase)
-    node.replica.put_tail(file, 0, phrase, 0)
+    node.replica.tails.put(file, 0, phrase, 0)
     node.set_xattr(file, b"user." + phrase, phrase)
     node.create(b"link", kind=Kind.SYMLINK, target=phrase)
     files = list(node.path.parent.iterdir())
@@ -588,7 +588,7 @@ def test_a_full_disk_refuses_the_operation_and_keeps_the_rest(node: Node) -> Non
     with pytest.raises(NoSpace):
         fill()
     assert node.names() == sorted(made)
-    assert node.replica.pending() == len(made)
+    assert node.replica.pending.count() == len(made)
     connection.pragma("max_page_count", 1_000_000)
     node.create(b"after")
 
@@ -623,16 +623,16 @@ def test_a_stopped_replica_answers_and_changes_nothing(node: Node) -> None:
     with pytest.raises(ReadOnly, match="forked"):
         node.create(b"g")
     with pytest.raises(ReadOnly):
-        node.replica.put_tail(file, 0, b"x", 0)
+        node.replica.tails.put(file, 0, b"x", 0)
     assert node.names() == [b"f"]
 
 
 def test_usage_follows_every_change(node: Node) -> None:
-    assert node.replica.usage() == (0, 1)
+    assert node.replica.tree.usage() == (0, 1)
     file = node.create(b"f")
     node.write(file, b"x" * 100)
-    assert node.replica.usage() == (100, 2)
+    assert node.replica.tree.usage() == (100, 2)
     node.truncate(file, 10)
-    assert node.replica.usage() == (10, 2)
+    assert node.replica.tree.usage() == (10, 2)
     node.unlink(b"f")
-    assert node.replica.usage() == (0, 1)
+    assert node.replica.tree.usage() == (0, 1)

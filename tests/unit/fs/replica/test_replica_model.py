@@ -216,13 +216,13 @@ class ReplicaMatchesModel(RuleBasedStateMachine):
         self.expect(expected, intent)
 
     def expect(self, expected: int | None, intent: Intent) -> None:
-        before = self.node.replica.pending()
+        before = self.node.replica.pending.count()
         try:
             self.node.replica.apply(intent)
             got = None
         except FileError as error:
             got = error.errno
-            assert self.node.replica.pending() == before, "a refused operation is pending"
+            assert self.node.replica.pending.count() == before, "a refused operation is pending"
         # Linux does not say which of two errors comes first; the rest must be exact.
         assert (got is None) == (expected is None), (intent, got, expected)
         if got != expected:
@@ -281,7 +281,7 @@ class ReplicaMatchesModel(RuleBasedStateMachine):
         ino = self.pick(of)
         if ino in self.model.files and self.model.files[ino].kind is Kind.FILE:
             self.model.overlay(ino, offset, data)
-            self.node.replica.put_tail(ino, offset, data, self.node.time())
+            self.node.replica.tails.put(ino, offset, data, self.node.time())
 
     @rule()
     def pack(self) -> None:
@@ -322,8 +322,8 @@ class ReplicaMatchesModel(RuleBasedStateMachine):
     def the_trees_are_equal(self) -> None:
         assert self.node.tree() == self.model.tree()
         for ino, file in self.model.files.items():
-            names = self.node.replica.xattr_names(InodeNo(ino))
-            found = {name: self.node.replica.xattr(InodeNo(ino), name) for name in names}
+            names = self.node.replica.tree.xattr_names(InodeNo(ino))
+            found = {name: self.node.replica.tree.xattr(InodeNo(ino), name) for name in names}
             found.pop(b"user.follower", None)
             assert found == file.xattrs
 

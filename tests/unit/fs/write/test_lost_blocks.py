@@ -109,7 +109,7 @@ async def test_a_file_that_is_being_written_waits_for_its_end(scene: Scene) -> N
 
 
 async def test_a_pack_that_is_still_in_the_replica_is_not_lost(scene: Scene) -> None:
-    scene.node.replica.put_tail(scene.node.create(b"note"), 0, b"text", scene.node.time())
+    scene.node.replica.tails.put(scene.node.create(b"note"), 0, b"text", scene.node.time())
     scene.node.pack_tails_unsent()
     for _ in range(3):
         await scene.look_out.look()

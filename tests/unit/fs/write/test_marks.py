@@ -44,7 +44,7 @@ class Scene:
         )
 
     def mark(self, ino: InodeNo | None = None) -> OnItsWay | None:
-        value = self.node.replica.mark(ino or self.file)
+        value = self.node.replica.tree.mark(ino or self.file)
         return None if value is None else decoded_mark(value)
 
     def write_for_long(self) -> int:
@@ -120,4 +120,4 @@ def test_a_mark_that_cannot_be_read_says_nothing_and_is_taken_back(
     scene.node.replica.apply(Mark(scene.file, raw))
     assert scene.mark() is None
     scene.marks.renew()
-    assert scene.node.replica.mark(scene.file) is None
+    assert scene.node.replica.tree.mark(scene.file) is None

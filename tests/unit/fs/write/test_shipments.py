@@ -69,7 +69,7 @@ def test_a_film_of_more_blocks_than_are_remembered_arrives(scene: Scene) -> None
         scene.shipments.heard(BlockId(number.to_bytes(32)) for number in range(first, first + 5000))
     assert all(map(scene.shipments.arrived, film)), "what is waited for was forgotten"
     assert len(scene.shipments._arrived) <= 3 * _REMEMBERED
-    assert scene.node.replica.next_batch(scene.shipments) is not None
+    assert scene.node.replica.pending.next_batch(scene.shipments) is not None
 
 
 async def test_what_arrived_before_anybody_listened_is_asked_for_until_all_is_known(

@@ -140,7 +140,7 @@ async def test_over_budget_writers_wait_for_blocks_and_make_no_packs(tmp_path: P
         _, other = await layer.create(b"large")
         for number in range(12):
             await layer.files.write(other, number * BLOCK, Random(number).randbytes(BLOCK))
-        assert layer.replica.tails_of(small)
+        assert layer.replica.tree.tails_of(small)
 
 
 async def test_what_is_appended_goes_to_the_end_as_the_node_knows_it(tmp_path: Path) -> None:
@@ -160,17 +160,17 @@ async def test_what_is_appended_goes_to_the_end_as_the_node_knows_it(tmp_path: P
 async def test_what_is_written_between_open_and_close_becomes_one_change(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()
-        before = layer.replica.pending()
+        before = layer.replica.pending.count()
         data = Random(2).randbytes(7 * BLOCK)
         for offset in range(0, len(data), 100_000):
             await layer.files.write(handle, offset, data[offset : offset + 100_000])
         await until(lambda: layer.unsaved.of(ino).staged.end >= 7 * BLOCK)
-        assert layer.replica.pending() == before
+        assert layer.replica.pending.count() == before
         assert await layer.contents(ino) == data
         assert layer.files.attributes(ino).size == len(data)
         await layer.files.flush(handle)
-        assert layer.replica.pending() == before + 1
-        batch = layer.replica.next_batch()
+        assert layer.replica.pending.count() == before + 1
+        batch = layer.replica.pending.next_batch()
         assert batch is not None
         assert len(batch.needs) == 7
 
@@ -266,8 +266,8 @@ async def test_while_a_file_is_saved_its_bytes_are_never_in_neither_layer(tmp_pa
             lying = [
                 *((at, len(data)) for at, data in layer.writer.within(ino, 0, size)),
                 *((e.offset, e.length) for e in layer.writer.staged_extents(ino, 0, size)),
-                *((e.offset, e.length) for e in layer.replica.extents(ino, 0, size)),
-                *((tail.offset, len(tail.data)) for tail in layer.replica.tails_of(ino)),
+                *((e.offset, e.length) for e in layer.replica.tree.extents(ino, 0, size)),
+                *((tail.offset, len(tail.data)) for tail in layer.replica.tree.tails_of(ino)),
             ]
             for at, length in lying:
                 held[at : at + length] = b"x" * length

@@ -60,7 +60,7 @@ async def test_small_files_share_a_block_once_packed(tmp_path: Path) -> None:
             inodes.append(ino)
         assert not layer.daemon.asked
         layer.writer.pack_tails()
-        blocks = {layer.replica.extents(ino, 0, 100)[0].block.id for ino in inodes}
+        blocks = {layer.replica.tree.extents(ino, 0, 100)[0].block.id for ino in inodes}
         assert len(blocks) == 1
         for number, ino in enumerate(inodes):
             assert await layer.contents(ino) == b"content %d" % number
@@ -74,7 +74,7 @@ async def test_a_crash_between_packing_and_staging_seals_the_same_block_again(
         await layer.files.write(handle, 0, b"acknowledged")
         await layer.files.flush(handle)
         layer.writer.pack_tails()
-        [before] = layer.replica.extents(ino, 0, 100)
+        [before] = layer.replica.tree.extents(ino, 0, 100)
         assert await layer.contents(ino) == b"acknowledged"
     assert not list((tmp_path / "staging" / PROJECT).iterdir())
     async with file_layer(tmp_path) as layer:
@@ -82,7 +82,7 @@ async def test_a_crash_between_packing_and_staging_seals_the_same_block_again(
         assert await layer.contents(ino) == b"acknowledged"
         await layer.writer.staged([before.block.id])
         assert staged_path(tmp_path / "staging", PROJECT, before.block.id).exists()
-        assert layer.replica.packs() == {}
+        assert layer.replica.tails.packs() == {}
         assert await layer.contents(ino) == b"acknowledged"
 
 
@@ -204,7 +204,7 @@ async def test_a_file_without_a_name_lives_as_long_as_its_handle(tmp_path: Path)
         assert len(found) == BLOCK + 10
         layer.files.release(handle)
         await drained(layer)
-        assert layer.replica.attributes(ino) is None
+        assert layer.replica.tree.attributes(ino) is None
         assert layer.writer.buffered == 0
 
 
@@ -219,7 +219,7 @@ async def test_a_file_replaced_by_a_rename_lives_as_long_as_its_handle(tmp_path:
         layer.files.rename(ROOT, b"project.tmp", ROOT, b"project.prproj", 0)
         assert bytes(await layer.files.read(handle, 0, 10)) == b"old"
         layer.files.release(handle)
-        assert layer.replica.attributes(old) is None
+        assert layer.replica.tree.attributes(old) is None
         assert layer.files.lookup(ROOT, b"project.prproj").ino == new
 
 
@@ -247,10 +247,10 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
         assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
         layer.writer.pack_tails()
         assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
-        batch = layer.replica.next_batch()
+        batch = layer.replica.pending.next_batch()
         assert batch is not None
-        layer.replica.set_in_flight(batch, b"entry")
-        layer.replica.settled_committed(batch.seq, bytes(32))
+        layer.replica.pending.set_in_flight(batch, b"entry")
+        layer.replica.pending.settled_committed(batch.seq, bytes(32))
         assert layer.files.get_xattr(ino, b"user.lucid.state") == b"cloud"
         with pytest.raises(NoAttribute):
             layer.files.get_xattr(ino, b"user.lucid.device")
@@ -336,7 +336,7 @@ async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until
             if self.refusals:
                 self.refusals -= 1
                 raise NoSpace("the disk is full")
-            self._replica.release_pack(pack)
+            self._replica.tails.release_pack(pack)
 
     async with file_layer(tmp_path) as layer:
         _, handle = await layer.create()
@@ -344,12 +344,12 @@ async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until
         await layer.files.flush(handle)
         layer.writer._replica = Full(layer.replica)  # type: ignore[assignment]  # behaves like one
         layer.writer.pack_tails()
-        [block] = layer.replica.packs()
+        [block] = layer.replica.tails.packs()
         async with asyncio.timeout(10):
             while not layer.alerts.is_on("packs"):
                 await asyncio.sleep(0)
             await layer.writer.staged([block])
-        assert layer.replica.packs() == {}
+        assert layer.replica.tails.packs() == {}
         assert not layer.alerts.is_on("packs")
         assert layer.alerts.current() == []
 

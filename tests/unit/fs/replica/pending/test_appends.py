@@ -52,10 +52,10 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 def append(node: Node, ino: InodeNo, line: bytes, *, late: bool = False) -> None:
     """Append *line* to the file as *node* knows it; *late*, it waits as a tail."""
-    found = node.replica.attributes(ino)
+    found = node.replica.tree.attributes(ino)
     assert found is not None
     if late:
-        node.replica.put_tail(ino, found.size, line, node.time(), appended=True)
+        node.replica.tails.put(ino, found.size, line, node.time(), appended=True)
     else:
         block = node.blocks.seal(line)
         extent = NewExtent(found.size, len(line), block.id, 0)
@@ -112,7 +112,7 @@ def test_who_wrote_somewhere_else_as_well_gets_a_copy(office: Office, late: bool
     append(office.a, office.log, b"theirs\n")
     append(office.b, office.log, b"ours\n", late=late)
     if late:
-        office.b.replica.put_tail(office.log, 0, b"BEGIN", office.b.time())
+        office.b.replica.tails.put(office.log, 0, b"BEGIN", office.b.time())
     else:
         office.b.write(office.log, b"BEGIN")
     touched = office.race()
@@ -123,10 +123,10 @@ def test_who_wrote_somewhere_else_as_well_gets_a_copy(office: Office, late: bool
 
 
 def test_what_is_in_memory_only_is_told_to_move(office: Office) -> None:
-    office.b.replica.set_dirty_source(lambda: {office.log: True})
+    office.b.replica.entries.set_dirty_source(lambda: {office.log: True})
     append(office.a, office.log, b"theirs\n")
     assert office.race().shifted == {office.log: len(b"theirs\n")}
-    office.b.replica.set_dirty_source(lambda: {office.log: False})
+    office.b.replica.entries.set_dirty_source(lambda: {office.log: False})
     append(office.a, office.log, b"more\n")
     assert office.log in office.race().moved
 
@@ -135,7 +135,7 @@ def test_bytes_that_move_keep_their_blocks(office: Office) -> None:
     append(office.a, office.log, b"theirs\n")
     append(office.b, office.log, b"ours\n")
     office.race()
-    batch = office.b.replica.next_batch()
+    batch = office.b.replica.pending.next_batch()
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"ours\n").id,)
 

@@ -97,7 +97,7 @@ def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tai
     pair.agree()
     saved = pair.a.create(b"tmp")
     if as_tail:
-        pair.a.replica.put_tail(saved, 0, b"new", pair.a.time())
+        pair.a.replica.tails.put(saved, 0, b"new", pair.a.time())
     else:
         pair.a.write(saved, b"new")
     pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
@@ -115,7 +115,7 @@ def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tai
 def _saved(pair: Pair, text: bytes) -> InodeNo:
     """Save *text* as `doc` by rename, in a tail that is not packed yet."""
     new = pair.a.create(b"tmp")
-    pair.a.replica.put_tail(new, 0, text, pair.a.time())
+    pair.a.replica.tails.put(new, 0, text, pair.a.time())
     pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
     return new
 
@@ -135,7 +135,7 @@ def test_a_save_that_the_next_one_replaced_before_it_was_packed_is_never_seen(
     pair.arrive(b"save %d" % (saves - 1))
     pair.commit_all()
     assert pair.b.content(b"doc") == b"save %d" % (saves - 1)
-    assert not pair.a.replica.has_work()
+    assert not pair.a.replica.pending.has_work()
     pair.agree()
 
 
@@ -160,7 +160,7 @@ def test_a_save_of_which_only_a_part_was_packed_is_never_seen(pair: Pair) -> Non
     pair.agree()
     first = pair.a.create(b"tmp")
     pair.a.write(first, b"a part")
-    pair.a.replica.put_tail(first, 6, b" and the rest", pair.a.time())
+    pair.a.replica.tails.put(first, 6, b" and the rest", pair.a.time())
     pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
     _saved(pair, b"second")
     pair.arrive(b"a part")
@@ -174,12 +174,12 @@ def test_a_save_of_which_only_a_part_was_packed_is_never_seen(pair: Pair) -> Non
 
 def test_what_was_made_and_deleted_before_it_was_packed_holds_up_nothing(pair: Pair) -> None:
     gone = pair.a.create(b"tmp")
-    pair.a.replica.put_tail(gone, 0, b"never mind", pair.a.time())
+    pair.a.replica.tails.put(gone, 0, b"never mind", pair.a.time())
     pair.a.unlink(b"tmp")
     pair.a.create(b"other")
     pair.commit_all()
     assert pair.b.names() == [b"other"]
-    assert not pair.a.replica.has_work()
+    assert not pair.a.replica.pending.has_work()
     pair.agree()
 
 
@@ -188,7 +188,7 @@ def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
     pair.a.write(file, b"old")
     pair.agree()
     before = pair.b.found(b"doc").mtime_ns
-    pair.a.replica.put_tail(file, 0, b"new", pair.a.time())
+    pair.a.replica.tails.put(file, 0, b"new", pair.a.time())
     pair.commit_all()
     assert pair.b.found(b"doc").mtime_ns == before
     pair.agree()
@@ -197,8 +197,8 @@ def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
 def test_files_that_share_a_pack_do_not_wait_for_each_other(pair: Pair) -> None:
     film, note = pair.a.create(b"film"), pair.a.create(b"note")
     pair.a.write(film, b"reel")
-    pair.a.replica.put_tail(film, 100, b"end", pair.a.time())
-    pair.a.replica.put_tail(note, 0, b"text", pair.a.time())
+    pair.a.replica.tails.put(film, 100, b"end", pair.a.time())
+    pair.a.replica.tails.put(note, 0, b"text", pair.a.time())
     pair.arrive(b"endtext")
     pair.commit_all()
     assert pair.b.content(b"note") == b"text"
@@ -246,16 +246,18 @@ def test_a_mark_overtakes_the_content_it_speaks_of(pair: Pair) -> None:
     pair.a.write(film, b"reel")
     pair.a.replica.apply(Mark(film, b"uploading at a"))
     pair.commit_all()
-    assert pair.b.replica.marks() == [(film, b"uploading at a")]
-    assert pair.b.replica.xattr_names(film) == []
+    assert pair.b.replica.tree.marks() == [(film, b"uploading at a")]
+    assert pair.b.replica.tree.xattr_names(film) == []
     pair.a.replica.apply(Mark(film, None))
     pair.commit_all()
-    assert pair.b.replica.mark(film) == b"uploading at a", "taken back before the content is there"
+    assert pair.b.replica.tree.mark(film) == b"uploading at a", (
+        "taken back before the content is there"
+    )
     pair.arrive(b"reel")
     assert pair.commit()
-    assert pair.b.replica.mark(film) is None
+    assert pair.b.replica.tree.mark(film) is None
     assert pair.b.content(b"film") == b"reel"
-    assert MARK not in pair.b.replica.xattr_names(film)
+    assert MARK not in pair.b.replica.tree.xattr_names(film)
     pair.agree()
 
 
@@ -298,12 +300,12 @@ def test_no_overtaking_changes_a_time_of_a_directory_where_it_was_set(
                 pair.a.create(b"note", shots)
             case _:
                 pair.a.replica.apply(SetAttributes(shots, pair.a.time(), mtime_ns=5))
-    shown = pair.a.replica.attributes(shots)
+    shown = pair.a.replica.tree.attributes(shots)
     pair.commit_all()
     assert pair.b.names(shots) == [b"note"]
-    assert pair.a.replica.attributes(shots) == shown
+    assert pair.a.replica.tree.attributes(shots) == shown
     pair.agree()
-    assert pair.a.replica.attributes(shots) == shown
+    assert pair.a.replica.tree.attributes(shots) == shown
 
 
 def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
@@ -311,34 +313,34 @@ def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
     pair.commit_all()
     pair.a.write(film, b"reel")
     replica = pair.a.replica
-    mark = replica.newest()
+    mark = replica.pending.newest()
     note = pair.a.create(b"note")
-    later = replica.newest()
+    later = replica.pending.newest()
     pair.commit_all()
     assert b"note" in pair.b.names()
-    assert not replica.is_settled(mark)
-    assert not replica.is_settled(later)
-    assert not replica.is_settled(mark, film)
-    assert replica.is_settled(later, note)
-    assert replica.is_pending(film)
-    assert not replica.is_pending(note)
+    assert not replica.pending.is_settled(mark)
+    assert not replica.pending.is_settled(later)
+    assert not replica.pending.is_settled(mark, film)
+    assert replica.pending.is_settled(later, note)
+    assert replica.pending.is_pending(film)
+    assert not replica.pending.is_pending(note)
     pair.agree()
-    assert replica.is_settled(later)
+    assert replica.pending.is_settled(later)
 
 
 def test_a_number_never_grows(pair: Pair) -> None:
     first, second = pair.a.create(b"first"), pair.a.create(b"second")
     pair.commit_all()
     pair.a.write(first, b"reel")
-    mark = pair.a.replica.newest()
+    mark = pair.a.replica.pending.newest()
     for number in range(9):
         pair.a.create(b"%d" % number)
     pair.commit_all()
     pair.a.write(second, b"other")
     pair.a.create(b"note")
     pair.arrive(b"reel")
-    assert pair.a.replica.next_batch(pair.uplink) is not None
-    assert not pair.a.replica.is_settled(mark)
+    assert pair.a.replica.pending.next_batch(pair.uplink) is not None
+    assert not pair.a.replica.pending.is_settled(mark)
     pair.agree()
 
 
@@ -348,8 +350,8 @@ def test_a_question_between_a_save_and_its_packing_does_not_part_it(pair: Pair) 
     pair.a.write(file, b"old")
     pair.agree()
     pair.a.truncate(file, 0)
-    pair.a.replica.put_tail(file, 0, b"new", pair.a.time())
-    pair.a.replica.contents(pair.uplink)
+    pair.a.replica.tails.put(file, 0, b"new", pair.a.time())
+    pair.a.replica.pending.contents(pair.uplink)
     pair.commit_all()
     assert pair.b.content(b"doc") == b"old"
     pair.arrive(b"new")

@@ -41,7 +41,7 @@ def _write(node: Node, ino: InodeNo, what: str, blocks: int = BLOCKS) -> None:
 
 
 def _everything_arrives(pair: Pair) -> None:
-    pair.uplink.here |= set(pair.a.replica.blocks_waited_for())
+    pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
 
 
 def _shared(pair: Pair, blocks: int = 10) -> InodeNo:
@@ -65,12 +65,12 @@ def test_a_new_file_is_empty_until_its_last_block_is_there(pair: Pair) -> None:
     entries = 0
     while pair.commit():
         entries += 1
-        whole = not pair.a.replica.has_work()
+        whole = not pair.a.replica.pending.has_work()
         assert pair.b.content(b"film") == (_content("new", MORE_BLOCKS) if whole else b"")
         found = pair.b.found(b"film")
-        assert pair.b.replica.stored_bytes(found) == (12 * MORE_BLOCKS if whole else 0)
-        [(_, listed)] = pair.b.replica.list_names(ROOT)
-        assert listed == pair.b.replica.attributes(ino) == found
+        assert pair.b.replica.tree.stored_bytes(found) == (12 * MORE_BLOCKS if whole else 0)
+        [(_, listed)] = pair.b.replica.tree.list_names(ROOT)
+        assert listed == pair.b.replica.tree.attributes(ino) == found
     assert entries > 2 * MORE_BLOCKS / MAX_ROWS
     pair.agree()
 
@@ -83,10 +83,10 @@ def test_a_file_written_anew_is_seen_old_or_new(pair: Pair) -> None:
     seen = []
     while pair.commit():
         seen.append(pair.b.content(b"film"))
-        if pair.a.replica.has_work():
+        if pair.a.replica.pending.has_work():
             found = pair.b.found(b"film")
             assert (found.size, found.mtime_ns, found.version) == as_before
-            assert pair.b.replica.stored_bytes(before) == 12 * BLOCKS
+            assert pair.b.replica.tree.stored_bytes(before) == 12 * BLOCKS
     assert set(seen[:-1]) == {_content("old")}
     assert seen[-1] == _content("new")
     assert not is_partial(pair.b.found(b"film").version)
@@ -137,11 +137,11 @@ def test_what_others_commit_in_between_parts_nothing(pair: Pair) -> None:
         pair.b.write(pair.b.create(b"note %d" % number), b"text")
         pair.b.replica.apply(SetAttributes(ino, pair.b.time(), mode=0o600 + number))
         assert pair.journal.commit(pair.b) is None
-        batch = pair.a.replica.next_batch(pair.uplink)
+        batch = pair.a.replica.pending.next_batch(pair.uplink)
         if batch is not None:
-            pair.a.replica.set_in_flight(batch, batch.changeset)
+            pair.a.replica.pending.set_in_flight(batch, batch.changeset)
         pair.journal.pull(pair.a)
-        if pair.a.replica.has_work():
+        if pair.a.replica.pending.has_work():
             assert pair.b.content(b"film") == _content("old", 10)
     pair.agree()
     assert pair.b.content(b"film") == _content("new")
@@ -177,7 +177,7 @@ def test_a_file_deleted_before_its_last_part_stays_as_it_was_for_who_has_it_open
     pair: Pair,
 ) -> None:
     ino = _shared(pair)
-    pair.b.replica.keep(lambda used: used == ino)
+    pair.b.replica.former.keep(lambda used: used == ino)
     _save(pair, ino)
     assert pair.commit()
     pair.a.unlink(b"film")
@@ -190,16 +190,16 @@ def test_who_writes_to_a_file_that_is_arriving_gets_a_copy_of_what_he_saw(pair: 
     ino = _shared(pair)
     _save(pair, ino)
     assert pair.commit()
-    assert pair.b.replica.is_former(ino)
-    touched = pair.b.replica.bring_back(ino, pair.b.time())
+    assert pair.b.replica.former.is_former(ino)
+    touched = pair.b.replica.former.bring_back(ino, pair.b.time())
     copy = touched.moved[ino]
     pair.b.write(copy, b"ours", 4)
     [(parent, name)] = touched.conflicts
-    while pair.b.replica.has_work():
+    while pair.b.replica.pending.has_work():
         pair.journal.commit(pair.b)
     pair.journal.pull(pair.a)
     pair.agree()
-    assert not pair.b.replica.is_former(ino)
+    assert not pair.b.replica.former.is_former(ino)
     for node in (pair.a, pair.b):
         assert node.content(b"film") == _content("new")
         old = _content("old", 10)
@@ -220,7 +220,7 @@ def test_what_we_wrote_before_the_first_part_came_becomes_a_conflict_copy(
     assert pair.b.content(b"film") == _content("old", 10)
     [copy] = set(pair.b.names()) - {b"film"}
     assert pair.b.content(copy) == _content("old", 10) + b"ours"
-    while pair.b.replica.has_work():
+    while pair.b.replica.pending.has_work():
         pair.journal.commit(pair.b)
     pair.journal.pull(pair.a)
     pair.agree()
@@ -234,7 +234,7 @@ def test_a_file_with_two_names_is_old_or_new_under_both(pair: Pair) -> None:
     assert pair.commit()
     pair.b.replica.apply(Link(ino, ROOT, b"linked", pair.b.time()))
     assert pair.b.content(b"linked") == _content("old", 10)
-    while pair.b.replica.has_work():
+    while pair.b.replica.pending.has_work():
         pair.journal.commit(pair.b)
     pair.journal.pull(pair.a)
     pair.agree()
@@ -246,7 +246,7 @@ def test_of_a_mount_that_ends_entries_carry_contents_in_parts_as_well(pair: Pair
     ino = _shared(pair)
     _save(pair, ino)
     seen = []
-    while pair.a.replica.has_work():
+    while pair.a.replica.pending.has_work():
         assert pair.journal.commit(pair.a) is None
         pair.journal.pull(pair.b)
         seen.append(pair.b.content(b"film"))
@@ -266,10 +266,10 @@ def test_what_a_power_cut_takes_back_comes_again_in_parts(pair: Pair) -> None:
     assert pair.commit()
     pair.b.crash()
     assert pair.b.content(b"film") == _content("old", 10)
-    assert "note" in pair.b.replica.take_back([block.id])
-    assert not pair.b.replica.is_former(ino)
+    assert "note" in pair.b.replica.unsynced.take_back([block.id])
+    assert not pair.b.replica.former.is_former(ino)
     pair.journal.pull(pair.b)
-    assert pair.b.replica.is_former(ino)
+    assert pair.b.replica.former.is_former(ino)
     assert pair.b.content(b"film") == _content("old", 10)
     pair.commit_all()
     assert pair.b.content(b"film") == _content("new")
@@ -284,7 +284,7 @@ def test_a_conflict_copy_of_several_entries_is_whole_and_the_same_everywhere(pai
     pair.commit_all()
     [copy] = set(pair.b.names()) - {b"film"}
     seen = []
-    while pair.b.replica.has_work():
+    while pair.b.replica.pending.has_work():
         assert pair.journal.commit(pair.b) is None
         pair.journal.pull(pair.a)
         seen.append(pair.a.content(copy))
@@ -302,7 +302,7 @@ def test_who_moved_a_file_that_is_removed_as_it_arrives_keeps_what_he_saw(pair: 
     pair.a.unlink(b"film")
     while pair.commit():
         assert pair.b.content(b"kept") == _content("old", 10)
-    while pair.b.replica.has_work():
+    while pair.b.replica.pending.has_work():
         pair.journal.commit(pair.b)
     pair.journal.pull(pair.a)
     assert pair.a.rows() == pair.b.rows()

@@ -21,7 +21,7 @@ from lucidnode.fs.replica.pending.journal import PendingJournal as JournalTables
 from lucidnode.fs.replica.pending.rebase import Rebase
 from lucidnode.fs.replica.tails import Tails
 
-SLIDE = "lucidnode.fs.replica.replica.fast_forward"
+SLIDE = "lucidnode.fs.replica.remote_entries.fast_forward"
 
 
 class Office:
@@ -89,8 +89,8 @@ def test_files_of_others_in_a_directory_where_we_render(office: Office) -> None:
         touched = office.journal.pull_one(office.b)
         assert (office.shots, b"note.%d" % number) in touched.names
         assert office.b.content(b"note.%d" % number, office.shots) == b"note"
-        assert office.b.replica.pending() == 40
-    ours = office.b.replica.attributes(office.shots)
+        assert office.b.replica.pending.count() == 40
+    ours = office.b.replica.tree.attributes(office.shots)
     assert ours is not None
     assert ours.mtime_ns == office.b.now - 10**9, "the time of our last file"
     office.agree()
@@ -198,7 +198,7 @@ def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way_for_long(
 
     with monkeypatch.context() as patch:
         patch.setattr(Tails, "cover", full)
-        office.b.replica.put_tail(office.b.found(b"cut", office.shots).ino, 0, b"tail", 0)
+        office.b.replica.tails.put(office.b.found(b"cut", office.shots).ino, 0, b"tail", 0)
         with pytest.raises(NoSpace):
             office.b.create(b"not to be", office.shots)
     office.b.pack_tails()
@@ -220,12 +220,12 @@ def test_a_disk_that_fills_up_meanwhile_leaves_all_as_it_was(
     office.render(2)
     office.a.create(b"note", office.shots)
     assert office.journal.commit(office.a) is None
-    before, head = office.b.rows(), office.b.replica.head()
+    before, head = office.b.rows(), office.b.replica.pending.head()
     with monkeypatch.context() as patch:
         patch.setattr(JournalTables, "set_changes_of", full)
         with pytest.raises(NoSpace):
             office.journal.pull_one(office.b)
-    assert (office.b.rows(), office.b.replica.head()) == (before, head)
+    assert (office.b.rows(), office.b.replica.pending.head()) == (before, head)
     office.journal.pull_one(office.b)
     assert office.b.content(b"note", office.shots) == b""
     office.agree()
@@ -248,13 +248,13 @@ def test_sliding_ends_where_a_rebase_ends(
         for _ in range(random.randrange(1, 4)):
             winner.act()
             other.act()
-        while other.replica.head().seq < len(journal.entries):
+        while other.replica.pending.head().seq < len(journal.entries):
             journal.pull_one(other)
-        while winner.replica.head().seq < len(journal.entries):
+        while winner.replica.pending.head().seq < len(journal.entries):
             journal.pull_one(winner)
-        if journal.commit(winner) is not None or other.replica.tails():
+        if journal.commit(winner) is not None or other.replica.tails.loose():
             continue
-        if other.replica.head().seq == len(journal.entries):
+        if other.replica.pending.head().seq == len(journal.entries):
             continue
         other.crash()  # what is only open is gone in a copy
         other.open.clear()
@@ -268,7 +268,7 @@ def test_sliding_ends_where_a_rebase_ends(
             journal.pull_one(other)
         if how[True] > before:
             assert other.rows() == copy.rows()
-            assert other.replica.pending() == copy.replica.pending()
+            assert other.replica.pending.count() == copy.replica.pending.count()
         copy.close()
     assert how[True] > 0
     for node in nodes:

@@ -22,7 +22,7 @@ class Office:
         self.a = Node(path / "a.db", "a", blocks)
         self.b = Node(path / "b.db", "b", blocks)
         self.used: set[InodeNo] = set()
-        self.b.replica.keep(lambda ino: ino in self.used)
+        self.b.replica.former.keep(lambda ino: ino in self.used)
         self.journal = Journal()
 
     def share(self) -> None:
@@ -58,25 +58,25 @@ def office(tmp_path: Path) -> Iterator[Office]:
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_what_is_in_use_stays_as_it_was(office: Office, how: str) -> None:
     ino = office.shared_file()
-    before = office.b.replica.attributes(ino)
+    before = office.b.replica.tree.attributes(ino)
     assert before is not None
     if how == "deleted":
         office.a.unlink(b"file")
     else:
         office.replace()
     office.share()
-    found = office.b.replica.attributes(ino)
+    found = office.b.replica.tree.attributes(ino)
     assert found is not None
     assert (found.nlink, found.size, found.mtime_ns) == (0, before.size, before.mtime_ns)
     assert office.b.read(ino) == b"as it was"
-    assert office.b.replica.xattr(ino, b"user.label") == b"rushes"
-    assert office.b.replica.xattr_names(ino) == [b"user.label"]
+    assert office.b.replica.tree.xattr(ino, b"user.label") == b"rushes"
+    assert office.b.replica.tree.xattr_names(ino) == [b"user.label"]
     with pytest.raises(NoAttribute):
-        office.b.replica.xattr(ino, b"user.other")
+        office.b.replica.tree.xattr(ino, b"user.other")
     assert office.b.names() == ([] if how == "deleted" else [b"file"])
-    assert office.b.replica.pending() == 0
-    office.b.replica.let_go(ino)
-    assert office.b.replica.attributes(ino) is None
+    assert office.b.replica.pending.count() == 0
+    office.b.replica.former.let_go(ino)
+    assert office.b.replica.tree.attributes(ino) is None
 
 
 def test_what_nobody_uses_is_not_kept(office: Office) -> None:
@@ -84,7 +84,7 @@ def test_what_nobody_uses_is_not_kept(office: Office) -> None:
     office.used.clear()
     office.a.unlink(b"file")
     office.share()
-    assert office.b.replica.attributes(ino) is None
+    assert office.b.replica.tree.attributes(ino) is None
 
 
 def test_a_file_with_another_name_left_is_still_the_file(office: Office) -> None:
@@ -107,7 +107,7 @@ def test_a_large_file_that_goes_in_slices_is_whole_to_the_end(office: Office) ->
     office.a.unlink(b"large")
     office.share()
     assert office.b.read(ino) == b"".join(pieces)
-    [part] = office.b.replica.extents(ino, 8 * SLICE + 3, 2)
+    [part] = office.b.replica.tree.extents(ino, 8 * SLICE + 3, 2)
     assert (part.offset, part.length, part.block_offset) == (8 * SLICE + 3, 2, 3)
 
 
@@ -135,7 +135,7 @@ def test_who_goes_on_writing_finds_the_file_under_its_name_if_that_is_free(offic
     ino = office.shared_file()
     office.a.unlink(b"file")
     office.share()
-    touched = office.b.replica.bring_back(ino, office.b.time())
+    touched = office.b.replica.former.bring_back(ino, office.b.time())
     assert not touched.moved
     assert not touched.conflicts
     assert (ROOT, b"file") in touched.names
@@ -143,14 +143,14 @@ def test_who_goes_on_writing_finds_the_file_under_its_name_if_that_is_free(offic
     office.b.write(ino, b"goes on", 3)
     office.share()
     assert office.a.content(b"file") == office.b.content(b"file") == b"as goes on"
-    assert office.a.replica.xattr(ino, b"user.label") == b"rushes"
+    assert office.a.replica.tree.xattr(ino, b"user.label") == b"rushes"
 
 
 def test_who_goes_on_writing_to_a_replaced_file_gets_a_conflict_copy(office: Office) -> None:
     ino = office.shared_file()
     office.replace()
     office.share()
-    touched = office.b.replica.bring_back(ino, office.b.time())
+    touched = office.b.replica.former.bring_back(ino, office.b.time())
     [(parent, copy)] = touched.conflicts
     assert parent == ROOT
     assert b"(conflict, b, " in copy
@@ -170,7 +170,7 @@ def test_what_comes_back_without_a_directory_comes_into_the_root(office: Office)
     office.share()
     office.a.replica.apply(Rmdir(ROOT, b"dir", office.a.time()))
     office.share()
-    [(parent, copy)] = office.b.replica.bring_back(ino, office.b.time()).conflicts
+    [(parent, copy)] = office.b.replica.former.bring_back(ino, office.b.time()).conflicts
     assert parent == ROOT
     office.share()
     assert office.a.content(copy) == b"as it was"
@@ -180,7 +180,7 @@ def test_what_comes_back_is_another_file_while_others_have_the_old_one_open(offi
     ino = office.shared_file()
     office.a.unlink(b"file", keep=True)
     office.share()
-    touched = office.b.replica.bring_back(ino, office.b.time())
+    touched = office.b.replica.former.bring_back(ino, office.b.time())
     assert list(touched.moved) == [ino]
     office.share()
     assert office.a.content(b"file") == b"as it was"
@@ -190,10 +190,10 @@ def test_what_comes_back_is_another_file_while_others_have_the_old_one_open(offi
 
 def test_a_file_that_another_node_brings_back_is_a_file_again(office: Office) -> None:
     ino = office.shared_file()
-    office.a.replica.keep(lambda _: True)
+    office.a.replica.former.keep(lambda _: True)
     office.b.unlink(b"file")
     office.share()
-    office.a.replica.bring_back(ino, office.a.time())
+    office.a.replica.former.bring_back(ino, office.a.time())
     office.a.write(ino, b"and more", 9)
     office.share()
     assert office.b.read(ino) == b"as it wasand more"
@@ -203,18 +203,18 @@ def test_a_file_that_another_node_brings_back_is_a_file_again(office: Office) ->
 def test_what_is_replaced_here_can_be_opened_by_who_has_just_found_it(office: Office) -> None:
     ino = office.a.create(b"file")
     office.a.write(ino, b"extents ")
-    office.a.replica.put_tail(ino, 8, b"and a tail", 0)
+    office.a.replica.tails.put(ino, 8, b"and a tail", 0)
     office.used.add(ino)
-    office.a.replica.keep(lambda ino: ino in office.used)
+    office.a.replica.former.keep(lambda ino: ino in office.used)
     new = office.replace()
-    found = office.a.replica.attributes(ino)
+    found = office.a.replica.tree.attributes(ino)
     assert found is not None
     assert (found.nlink, found.size) == (0, 18)
     assert office.a.read(ino) == b"extents and a tail"
     assert office.a.content(b"file") == b"another"
     assert office.a.found(b"file").ino == new
-    office.a.replica.let_go(ino)
-    assert office.a.replica.attributes(ino) is None
+    office.a.replica.former.let_go(ino)
+    assert office.a.replica.tree.attributes(ino) is None
     office.share()
 
 
@@ -227,7 +227,7 @@ def test_a_large_file_that_is_replaced_here_is_whole_for_who_has_just_found_it(
     extents = [NewExtent(8 * at, 8, block.id, 0) for at, block in enumerate(blocks)]
     office.a.replica.apply(Write(ino, extents, blocks, office.a.time()))
     office.used.add(ino)
-    office.a.replica.keep(lambda ino: ino in office.used)
+    office.a.replica.former.keep(lambda ino: ino in office.used)
     office.replace()
     assert office.a.read(ino) == b"".join(pieces)
     office.share()
@@ -235,9 +235,9 @@ def test_a_large_file_that_is_replaced_here_is_whole_for_who_has_just_found_it(
 
 def test_what_has_another_name_left_is_replaced_under_one_only(office: Office) -> None:
     ino = office.shared_file()
-    office.a.replica.keep(lambda _: True)
+    office.a.replica.former.keep(lambda _: True)
     office.a.replica.apply(Link(ino, ROOT, b"second", office.a.time()))
     office.replace()
-    assert not office.a.replica.is_kept(ino)
+    assert not office.a.replica.former.is_kept(ino)
     office.a.write(ino, b"AS")
     assert office.a.content(b"second") == b"AS it was"

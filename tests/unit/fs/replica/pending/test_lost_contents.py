@@ -23,9 +23,9 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def commit(node: Node) -> None:
     """Have all that waits committed."""
-    while (batch := node.replica.next_batch()) is not None:
-        node.replica.set_in_flight(batch, b"sealed")
-        node.replica.settled_committed(Seq(batch.seq), bytes([batch.seq]) * 32)
+    while (batch := node.replica.pending.next_batch()) is not None:
+        node.replica.pending.set_in_flight(batch, b"sealed")
+        node.replica.pending.settled_committed(Seq(batch.seq), bytes([batch.seq]) * 32)
 
 
 def block_of(node: Node, data: bytes) -> BlockId:
@@ -57,7 +57,7 @@ def test_an_overwritten_file_is_as_it_was_before(node: Node) -> None:
     node.write(ino, b"second version")
     assert give_up(node, b"second version") == ("song",)
     assert node.read(ino) == b"first"
-    assert not node.replica.has_work()
+    assert not node.replica.pending.has_work()
 
 
 def test_a_new_file_whose_content_is_lost_is_not_there(node: Node) -> None:
@@ -95,7 +95,7 @@ def test_no_part_of_a_lost_content_is_left(node: Node) -> None:
     commit(node)
     node.write(ino, b"AB", 0)
     node.write(ino, b"CD", 8)
-    node.replica.put_tail(ino, 4, b"tail", node.time())
+    node.replica.tails.put(ino, 4, b"tail", node.time())
     give_up(node, b"AB")
     assert node.read(ino) == b"0123456789"
 
@@ -120,7 +120,7 @@ def test_who_removed_the_file_already_hears_nothing_of_it(node: Node) -> None:
     node.create(b"later")
     assert give_up(node, b"lost") == ()
     assert node.names() == [b"later"]
-    assert node.replica.next_batch() is not None
+    assert node.replica.pending.next_batch() is not None
 
 
 def test_a_name_that_others_saw_without_its_content_goes(node: Node) -> None:
@@ -130,7 +130,7 @@ def test_a_name_that_others_saw_without_its_content_goes(node: Node) -> None:
     node.write(ino, b"lost")
     assert give_up(node, b"lost") == ("film",)
     assert node.names() == []
-    batch = node.replica.next_batch()
+    batch = node.replica.pending.next_batch()
     assert batch is not None, "the others do not hear of it"
 
 
@@ -146,39 +146,39 @@ def test_an_empty_file_that_was_one_stays(node: Node) -> None:
 def test_an_entry_in_flight_that_needs_it_is_forgotten(node: Node) -> None:
     node.write(node.create(b"film"), b"lost")
     node.create(b"other")
-    batch = node.replica.next_batch()
+    batch = node.replica.pending.next_batch()
     assert batch is not None
-    node.replica.set_in_flight(batch, b"sealed")
+    node.replica.pending.set_in_flight(batch, b"sealed")
     give_up(node, b"lost")
-    assert node.replica.in_flight() is None
-    again = node.replica.next_batch()
+    assert node.replica.pending.in_flight() is None
+    again = node.replica.pending.next_batch()
     assert again is not None
     assert again.needs == ()
 
 
 def test_an_entry_in_flight_that_does_not_need_it_stays(node: Node) -> None:
     node.create(b"other")
-    batch = node.replica.next_batch()
+    batch = node.replica.pending.next_batch()
     assert batch is not None
-    flight = node.replica.set_in_flight(batch, b"sealed")
+    flight = node.replica.pending.set_in_flight(batch, b"sealed")
     node.write(node.create(b"film"), b"lost")
     give_up(node, b"lost")
-    assert node.replica.in_flight() == flight
+    assert node.replica.pending.in_flight() == flight
 
 
 def test_a_lost_pack_takes_all_files_in_it_and_no_other(node: Node) -> None:
     for name in (b"one", b"two"):
-        node.replica.put_tail(node.create(name), 0, name, node.time())
+        node.replica.tails.put(node.create(name), 0, name, node.time())
     pack = node.pack_tails_unsent()
     assert pack is not None
-    node.replica.release_pack(pack)
+    node.replica.tails.release_pack(pack)
     node.write(node.create(b"other"), b"kept")
     given_up = node.replica.give_up({pack}, node.time())
     assert sorted(given_up.files) == ["one", "two"]
     assert node.names() == [b"other"]
     assert all(
         pack not in (block.id for block in item.recorded.intent.blocks)
-        for item in node.replica._journal.waiting()
+        for item in node.replica.pending._journal.waiting()
         if isinstance(item.recorded.intent, intents.NameBlocks)
     )
 
@@ -188,4 +188,4 @@ def test_a_crash_leaves_all_of_it_or_nothing(node: Node) -> None:
     give_up(node, b"lost")
     node.crash()
     assert node.names() == []
-    assert not node.replica.has_work()
+    assert not node.replica.pending.has_work()

@@ -157,7 +157,7 @@ def test_one_directory_made_twice_becomes_one(office: Office) -> None:
     assert touched.conflicts == ()
     # A kernel that still knows the old number gets the same directory.
     assert office.b.names(ours) == office.b.names(theirs)
-    found = office.b.replica.lookup(ours, b"ours")
+    found = office.b.replica.tree.lookup(ours, b"ours")
     assert found is not None
     assert found.ino == file
     office.b.create(b"later", ours)
@@ -204,7 +204,7 @@ def test_a_time_that_stands_still_hides_no_dependency(office: Office, winner_rem
     ino = maker.replica.new_ino()
     maker.replica.apply(Create(directory, b"f", ino, Kind.FILE, 0o644, 1, 1, now))
     office.race()
-    assert office.b.replica.names_of(ino) != []
+    assert office.b.replica.tree.names_of(ino) != []
 
 
 def test_a_link_to_a_taken_name_gets_a_conflict_name(office: Office) -> None:
@@ -240,7 +240,7 @@ def test_a_file_written_by_both_exists_twice(office: Office) -> None:
     assert office.b.content(name) == b"baours!!"
     copy = office.b.found(name).ino
     assert touched.moved == {file: copy}
-    assert office.b.replica.xattr(copy, b"user.note") == b"mine"
+    assert office.b.replica.tree.xattr(copy, b"user.note") == b"mine"
     assert file in touched.content
     office.share()
     assert office.a.content(name) == b"baours!!"
@@ -262,13 +262,13 @@ def test_what_we_write_after_the_race_goes_where_it_is_sent(office: Office) -> N
 def test_a_tail_counts_as_a_write_of_ours(office: Office) -> None:
     file = shared_file(office)
     office.a.write(file, b"theirs")
-    office.b.replica.put_tail(file, 4, b" and tail", 0)
+    office.b.replica.tails.put(file, 4, b" and tail", 0)
     assert office.journal.commit(office.a) is None
     (touched,) = office.journal.pull(office.b)
     (name,) = conflicts(office.b)
     assert office.b.content(b"f") == b"theirs"
     assert office.b.content(name) == b"base and tail"
-    assert [tail.ino for tail in office.b.replica.tails()] == [touched.moved[file]]
+    assert [tail.ino for tail in office.b.replica.tails.loose()] == [touched.moved[file]]
 
 
 def test_both_wrote_the_same_and_nobody_conflicts(office: Office) -> None:
@@ -325,7 +325,9 @@ def test_a_huge_version_of_ours_is_restored_in_slices(office: Office) -> None:
     expected = office.b.read(file)
     copy = office.race().moved[file]
     assert office.b.read(copy) == expected
-    assert all(len(item.changes) <= SLICE + 8 for item in office.b.replica._journal.waiting())
+    assert all(
+        len(item.changes) <= SLICE + 8 for item in office.b.replica.pending._journal.waiting()
+    )
 
 
 # -- unlink and rmdir ----------------------------------------------------------------------------
@@ -357,9 +359,9 @@ def test_an_open_file_without_a_name_never_becomes_theirs(office: Office) -> Non
     copy = office.race().moved[file]
     assert office.b.content(b"f") == b"theirs"
     assert office.b.read(copy) == b"scratch"
-    assert office.b.replica.names_of(copy) == []
+    assert office.b.replica.tree.names_of(copy) == []
     office.b.replica.apply(Forget(copy))
-    assert office.b.replica.attributes(copy) is None
+    assert office.b.replica.tree.attributes(copy) is None
 
 
 def test_a_link_without_a_name_is_not_copied(office: Office) -> None:
@@ -372,7 +374,7 @@ def test_a_link_without_a_name_is_not_copied(office: Office) -> None:
     for node in (office.a, office.b):
         node.replica.apply(Forget(link))
     office.share()
-    assert office.b.replica.attributes(link) is None
+    assert office.b.replica.tree.attributes(link) is None
 
 
 def test_a_name_that_means_another_file_now_is_not_unlinked(office: Office) -> None:
@@ -390,7 +392,7 @@ def test_unlinking_twice_is_unlinking(office: Office) -> None:
     office.b.unlink(b"f")
     office.race()
     assert office.b.names() == []
-    assert not office.b.replica.has_work()
+    assert not office.b.replica.pending.has_work()
 
 
 def test_a_directory_that_got_a_name_is_not_removed(office: Office) -> None:
@@ -447,7 +449,7 @@ def test_of_saves_by_rename_only_the_last_becomes_a_conflict_copy(
     for number in range(3):
         saved = office.b.create(b"tmp.b")
         if as_tail:
-            office.b.replica.put_tail(saved, 0, b"of b %d" % number, office.b.time())
+            office.b.replica.tails.put(saved, 0, b"of b %d" % number, office.b.time())
         else:
             office.b.write(saved, b"of b %d" % number)
         office.b.replica.apply(Rename(ROOT, b"tmp.b", ROOT, b"f", office.b.time()))
@@ -593,21 +595,21 @@ def test_what_cancels_out_needs_no_entry(office: Office) -> None:
     ctime = office.b.found(b"f").ctime_ns
     office.b.replica.apply(SetAttributes(file, time_ns=ctime, mode=0o600))
     office.b.replica.apply(SetAttributes(file, time_ns=ctime, mode=0o644))
-    assert office.b.replica.has_work()
-    assert office.b.replica.next_batch() is None
-    assert not office.b.replica.has_work()
+    assert office.b.replica.pending.has_work()
+    assert office.b.replica.pending.next_batch() is None
+    assert not office.b.replica.pending.has_work()
 
 
 def test_a_batch_needs_the_blocks_it_names_first(office: Office) -> None:
     file = office.b.create(b"f")
     office.b.write(file, b"one")
-    batch = office.b.replica.next_batch()
+    batch = office.b.replica.pending.next_batch()
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"one").id,)
     office.share()
     office.b.write(file, b"two")
     office.b.write(file, b"one", offset=3)
-    batch = office.b.replica.next_batch()
+    batch = office.b.replica.pending.next_batch()
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"two").id,)
 
@@ -615,10 +617,10 @@ def test_a_batch_needs_the_blocks_it_names_first(office: Office) -> None:
 def test_a_long_line_becomes_several_entries(office: Office) -> None:
     for number in range(1200):
         office.b.write(office.b.create(b"%d" % number), b"%d" % number)
-    batch = office.b.replica.next_batch()
+    batch = office.b.replica.pending.next_batch()
     assert batch is not None
     assert len(batch.needs) <= 512
-    assert batch.last < office.b.replica.newest()
+    assert batch.last < office.b.replica.pending.newest()
 
 
 def foreign_changeset(sql: str) -> bytes:
@@ -685,15 +687,15 @@ def test_an_entry_that_does_not_fit_counts_as_empty(
     shared_file(office)
     if busy:
         office.b.create(b"ours")
-        office.b.replica.put_tail(office.b.create(b"tail"), 0, b"bytes", 0)
-    before, pending = office.b.rows(), office.b.replica.pending()
+        office.b.replica.tails.put(office.b.create(b"tail"), 0, b"bytes", 0)
+    before, pending = office.b.rows(), office.b.replica.pending.count()
     office.journal.entries.append(changeset)
     for node in (office.a, office.b):
         (touched,) = office.journal.pull(node)
         assert touched.refused
         assert touched.inodes == frozenset()
     assert office.b.rows() == before
-    assert office.b.replica.pending() == pending
+    assert office.b.replica.pending.count() == pending
 
 
 def test_a_failed_entry_counts_as_empty_and_the_work_goes_on(office: Office) -> None:
@@ -707,13 +709,13 @@ def test_entries_are_applied_in_order(office: Office) -> None:
     office.a.create(b"f")
     office.share()
     with pytest.raises(AssertionError):
-        office.b.replica.apply_entry(Seq(7), bytes(32), None)
+        office.b.replica.entries.apply_entry(Seq(7), bytes(32), None)
 
 
 def test_a_replica_restored_from_an_old_copy_does_not_do_its_work_twice(office: Office) -> None:
     file = office.b.create(b"f", kind=Kind.FILE)
     office.b.write(file, b"content")
-    batch = office.b.replica.next_batch()
+    batch = office.b.replica.pending.next_batch()
     assert batch is not None
     assert office.journal.create(batch.seq, batch.changeset)
     # The old copy knows of no entry in flight, and meets its own as if it were another's.

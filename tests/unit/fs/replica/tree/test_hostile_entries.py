@@ -66,18 +66,18 @@ class Office:
 
     def refuses(self, edit: Edit) -> None:
         """Assert that both refuse *edit*, alike, and that the work of `busy` stands."""
-        waiting = self.busy.replica.pending()
+        waiting = self.busy.replica.pending.count()
         idle, busy = self.hostile(edit)
         assert idle.refused is not None
         assert busy.refused == idle.refused
-        assert self.busy.replica.pending() == waiting
+        assert self.busy.replica.pending.count() == waiting
         self.agree()
 
     def agree(self) -> None:
         self.journal.settle(self.busy, self.idle)
         self.journal.settle(self.idle, self.busy)
         assert self.idle.rows() == self.busy.rows()
-        assert self.idle.replica.head() == self.busy.replica.head()
+        assert self.idle.replica.pending.head() == self.busy.replica.pending.head()
         self.idle.check()
 
 
@@ -129,14 +129,14 @@ def test_files_that_claim_every_size_leave_the_usage_a_number(office: Office) ->
             put(now, "name", ROOT, b"%d" % number, number)
 
     for node in (office.idle, office.busy):
-        assert node.replica.usage()[0] < 2**20
+        assert node.replica.tree.usage()[0] < 2**20
     assert {one.refused for one in office.hostile(edit)} == {None}
-    assert office.idle.replica.usage() == (1024 * MAX_FILE_SIZE + 5, 1024 + 3)
+    assert office.idle.replica.tree.usage() == (1024 * MAX_FILE_SIZE + 5, 1024 + 3)
     office.idle.replica.apply(Truncate(office.cut, MAX_FILE_SIZE, 1))
     for node in (office.idle, office.busy):
         node.crash()
     office.agree()
-    assert office.busy.replica.usage() == (2**63 - 1, 1024 + 3)
+    assert office.busy.replica.tree.usage() == (2**63 - 1, 1024 + 3)
 
 
 def test_a_file_ends_where_numbers_are_still_exact_everywhere(office: Office) -> None:
@@ -148,8 +148,8 @@ def test_a_file_ends_where_numbers_are_still_exact_everywhere(office: Office) ->
     with pytest.raises(FileTooBig):
         replica.apply(Write(office.cut, [extent], [block], 1))
     with pytest.raises(FileTooBig):
-        replica.put_tail(office.cut, MAX_FILE_SIZE - 3, b"tail", 1)
-    assert replica.pending() == 0
+        replica.tails.put(office.cut, MAX_FILE_SIZE - 3, b"tail", 1)
+    assert replica.pending.count() == 0
     office.busy.write(office.cut, b"end", MAX_FILE_SIZE - 3)
     office.agree()
 
@@ -218,7 +218,7 @@ def test_two_moves_in_one_tick_of_the_clock_make_no_cycle(office: Office) -> Non
     in_one, in_other = (office.idle.mkdir(b"in", directory) for directory in (one, other))
     office.journal.settle(office.idle, office.busy)
     for node, child, parent in ((office.busy, one, in_other), (office.idle, other, in_one)):
-        found, place = node.replica.attributes(child), node.replica.parent_of(child)
+        found, place = node.replica.tree.attributes(child), node.replica.tree.parent_of(child)
         assert found is not None
         assert place is not None
         # At the very time of the last change: no trace of it in the row of the directory.
@@ -234,7 +234,7 @@ def test_two_moves_in_one_tick_of_the_clock_make_no_cycle(office: Office) -> Non
 def batches(office: Office, node: Node) -> list[int]:
     """Commit all that waits at *node*; return the rows of each entry, none of them refused."""
     rows = []
-    while node.replica.has_work():
+    while node.replica.pending.has_work():
         assert office.journal.commit(node) is None
         rows.append(len(changes_in(office.journal.entries[-1] or b"", MAX_ROWS)))
     other = office.idle if node is office.busy else office.busy
@@ -337,7 +337,7 @@ def test_a_directory_is_not_moved_deeper_than_an_entry_could_show(office: Office
     office.busy.mkdir(b"moved")
     with pytest.raises(NameTooLong):
         office.busy.replica.apply(Rename(ROOT, b"moved", here, b"moved", office.busy.time()))
-    parent = office.busy.replica.parent_of(office.busy.replica.parent_of(here) or ROOT)
+    parent = office.busy.replica.tree.parent_of(office.busy.replica.tree.parent_of(here) or ROOT)
     assert parent is not None
     office.busy.replica.apply(Rename(ROOT, b"moved", parent, b"moved", office.busy.time()))
     batches(office, office.busy)
@@ -348,7 +348,7 @@ def test_changes_of_ours_that_break_the_format_are_never_committed(office: Offic
     extent = NewExtent(0, 5, block.id, 0)
     office.busy.replica.apply(Write(office.cut, [extent], [block], office.busy.time()))
     with pytest.raises(ReplicaCorrupt, match="block"):
-        office.busy.replica.next_batch()
+        office.busy.replica.pending.next_batch()
 
 
 # -- full disks ----------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def test_a_disk_that_fills_up_in_a_rebase_drops_nothing(office: Office) -> None:
     office.idle.create(b"ours 7")
     assert office.journal.commit(office.idle) is None
     database = office.busy.replica._database
-    before, waiting = office.busy.rows(), office.busy.replica.pending()
+    before, waiting = office.busy.rows(), office.busy.replica.pending.count()
     ((pages,),) = database.rows("PRAGMA page_count")
     for more in range(60):
         database.rows(f"PRAGMA max_page_count = {pages + more}")
@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_in_a_rebase_drops_nothing(office: Office) -> None:
             office.journal.pull_one(office.busy)
         except NoSpace:
             assert office.busy.rows() == before
-            assert office.busy.replica.pending() == waiting
+            assert office.busy.replica.pending.count() == waiting
         else:
             break
     assert more, "the disk was never full"

@@ -1,0 +1,108 @@
+"""Pending work goes on without the contents whose blocks are lost.
+
+Which work that is, is decided by pending/lost_contents.py; here it is undone and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from lucidnode.fs.errors import FileError, NoSpace
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.changes import GivenUp, touched_by
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.local_operations import LocalOperations
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.pending.lost_contents import losses
+from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
+from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree.operations import Operations
+from lucidnode.fs.replica.tree.queries import Queries
+from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.ids import BlockId
+
+
+class LostWork:
+    """Gives up the contents of one replica that nobody has any more (`Replica.give_up`)."""
+
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        journal: PendingJournal,
+        tails: Tails,
+        tree: TreeReader,
+        kept: KeptFiles,
+        local: LocalOperations,
+        watchers: Watchers,
+    ) -> None:
+        self._database = database
+        self._queries = Queries(database)
+        self._operations = operations
+        self._journal = journal
+        self._tails = tails
+        self._tree = tree
+        self._kept = kept
+        self._local = local
+        self._watchers = watchers
+
+    def give_up(self, lost: Collection[BlockId], time_ns: int) -> GivenUp:
+        """Go on without the contents of which a block is *lost*: nobody has it any more.
+
+        Pending work is undone and runs again without them, so each file is as it was before; a name
+        that others saw ahead of its content goes. An entry in flight that needs one of *lost*
+        cannot be in the bucket, and is forgotten. Raises NoSpace.
+        """
+        flight = self._journal.in_flight()
+        waiting = self._journal.waiting()
+        gone = losses(waiting, lost)
+        paths = {ino: self._queries.shown_path(ino) for ino in gone.files if self._has_name(ino)}
+        with self._database.transaction() as changes:
+            self._database.undo([change for item in waiting for change in item.changes])
+            outcome = RebaseResult()
+            for item in waiting:
+                if item.id not in gone.dropped and (again := self._again(item, changes)):
+                    outcome.standing.append(again)
+            self._journal.replace(outcome)
+            for ino in gone.bare:
+                self._tails.drop(ino)
+            if flight is not None and not set(lost).isdisjoint(flight.needs):
+                self._journal.forget_in_flight()
+        self._journal.reload()
+        self._tails.recount_all()
+        self._watchers.changed(changes)
+        touched = touched_by(changes, moved={}, conflicts=(), refused=None)
+        for ino in gone.files:
+            self._remove_if_never_whole(ino, time_ns)
+        return GivenUp(tuple(paths.values()), touched)
+
+    def _again(self, item: PendingOperation, changes: list[RowChange]) -> PendingOperation | None:
+        """Run an operation of ours again; None if it needs what is no more. Raises NoSpace."""
+        mark = len(changes)
+        try:
+            with self._database.attempt():
+                recorded = self._operations.run(item.recorded.intent, item.recorded.version)
+        except NoSpace:
+            raise
+        except FileError:
+            return None
+        recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
+        return PendingOperation(item.id, recorded, changes[mark:])
+
+    def _has_name(self, ino: InodeNo) -> bool:
+        found = self._queries.attributes(ino)
+        return found is not None and found.nlink > 0
+
+    def _remove_if_never_whole(self, ino: InodeNo, time_ns: int) -> None:
+        """Remove a file that others know by its name and mark only."""
+        found = self._tree.attributes(ino)
+        if found is None or found.size or self._queries.mark(ino) is None:
+            return
+        for parent, name in self._queries.names_of(ino):
+            self._local.apply(intents.Unlink(parent, name, time_ns, keep=self._kept.in_use(ino)))

@@ -1,0 +1,142 @@
+"""What this node did and no journal entry has carried yet, as the committer asks for it.
+
+The tables are those of pending/journal.py; here each step is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.pending.batch_selection import Contents, Shipping
+from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.ids import BlockId, Seq
+
+
+class PendingOperations:
+    """The work of one replica that waits for its commit (`Replica.pending`)."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: PendingJournal,
+        tails: Tails,
+        earlier: EarlierContents,
+        watchers: Watchers,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._tails = tails
+        self._earlier = earlier
+        self._watchers = watchers
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """Return the journal entry this replica stands on."""
+        return self._journal.head()
+
+    def count(self) -> int:
+        """Return how many operations are not committed yet; tails are not counted."""
+        return self._journal.count()
+
+    def has_work(self) -> bool:
+        """Tell whether anything waits for a commit, tails included."""
+        return bool(self._tails.ends) or self._journal.oldest() is not None
+
+    def newest(self) -> int:
+        """Return a mark for everything done so far, for `is_settled`."""
+        return self._journal.last
+
+    def is_settled(self, mark: int, ino: InodeNo | None = None) -> bool:
+        """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
+        if ino is not None:
+            return not self._journal.line.touched(ino, mark)
+        oldest = self._journal.oldest()
+        return oldest is None or oldest > mark
+
+    def is_pending(self, ino: InodeNo) -> bool:
+        """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
+        return ino in self._tails.ends or self._journal.line.touches(ino)
+
+    def contents(self, shipping: Shipping) -> Contents:
+        """Return how far the contents are that no entry has carried yet."""
+        return self._journal.contents(shipping)
+
+    def blocks_waited_for(self) -> Iterator[BlockId]:
+        """Yield the blocks that pending work needs in the bucket, oldest first."""
+        return (block for step in self._journal.line for block in step.blocks)
+
+    def blocks_of_contents(self) -> dict[InodeNo, set[BlockId]]:
+        """Return the blocks that the content of each file lies in, as far as it is not committed."""
+        blocks: dict[InodeNo, set[BlockId]] = {}
+        for step in self._journal.line:
+            if step.content is not None:
+                blocks.setdefault(step.content, set()).update(step.uses)
+        return blocks
+
+    def unsent_files(self) -> frozenset[InodeNo]:
+        """Return the files whose content, or part of it, no entry has carried yet."""
+        changes = [change for item in self._journal.waiting() for change in item.changes]
+        return content_of(changes) | frozenset(self._tails.ends)
+
+    # -- a commit ----------------------------------------------------------------------------
+
+    def next_batch(self, shipping: Shipping | None = None) -> Batch | None:
+        """Return what the next entry should carry, or None. Operations that cancel out go.
+
+        With *shipping*, that is what can be committed now, ahead of what has to wait; without, all
+        of it in its order. Raises NoSpace, or ReplicaCorrupt if the entry would count as empty.
+        """
+        first_held = None
+        if shipping is not None:
+            choice = self._journal.choose(shipping)
+            if choice.held:
+                if not choice.ready:
+                    return None
+                with self._database.transaction():
+                    line = self._journal.give_way(choice)
+                self._journal.line.reorder(line)
+                first_held = choice.held[0].id
+        while (batch := self._journal.batch(first_held)) is not None and not batch.changeset:
+            with self._database.transaction():
+                self._journal.settle(batch.last)
+            self._journal.line.drop(batch.last)
+        if batch is not None and (cut := self._journal.cut_by(batch.last)):
+            with self._database.transaction():
+                self._journal.say_that_more_follows(cut, batch.last)
+            batch = self._journal.batch(self._journal.after(batch.last))
+        return batch
+
+    def in_flight(self) -> InFlight | None:
+        """Return the entry that may exist in the bucket already, or None."""
+        return self._journal.in_flight()
+
+    def set_in_flight(self, batch: Batch, unsigned: bytes) -> InFlight:
+        """Remember that *batch*, sealed as *unsigned*, is about to be sent. Raises NoSpace.
+
+        Wait for `Replica.barrier` before sending: after a power cut we must know our own entry.
+        """
+        flight = InFlight(batch.seq, unsigned, batch.needs, batch.last)
+        with self._database.transaction():
+            self._journal.set_in_flight(flight)
+        return flight
+
+    def settled_committed(self, seq: Seq, entry_hash: bytes) -> None:
+        """Note that the entry in flight is committed as *seq*. Raises NoSpace."""
+        flight = self.in_flight()
+        assert flight is not None
+        assert flight.seq == seq
+        with self._database.transaction():
+            self._journal.settle(flight.last)
+            self._journal.set_head(seq, entry_hash)
+            if self._earlier and self._journal.oldest() is None:
+                self._earlier.forget_gone()
+        self._earlier.reload()
+        self._watchers.on_content(None)
+        self._journal.line.drop(flight.last)

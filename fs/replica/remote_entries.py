@@ -1,0 +1,150 @@
+"""Entries of other nodes, applied below what waits here: fast-forwarded, or by a rebase."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from lucidnode.fs.replica.changes import Touched, touched_by
+from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.id_allocator import IdAllocator
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.fast_forward import fast_forward
+from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.rebase import Rebase, RebaseResult
+from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree.operations import Operations
+from lucidnode.fs.replica.tree.row_rules import checked_changes
+from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.journal import empty_link
+
+log = logging.getLogger(__name__)
+
+
+class RemoteEntries:
+    """Takes the entries of others into one replica (`Replica.entries`), in order."""
+
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        numbers: IdAllocator,
+        journal: PendingJournal,
+        tails: Tails,
+        earlier: EarlierContents,
+        kept: KeptFiles,
+        aliases: InodeAliases,
+        watchers: Watchers,
+        device_name: str,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._numbers = numbers
+        self._journal = journal
+        self._tails = tails
+        self._earlier = earlier
+        self._kept = kept
+        self._aliases = aliases
+        self._watchers = watchers
+        self._device_name = device_name
+        self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
+
+    def set_dirty_source(self, unsaved: Callable[[], Mapping[InodeNo, bool]]) -> None:
+        """Count the files that *unsaved* names as changed by us when another's entry comes in.
+
+        Their bytes in memory were written over the content as it was. Laid over the winner's they
+        would make a file that nobody wrote; so our version goes into a conflict copy. Not if
+        *unsaved* says that all of them belong at the end of the file: then they follow it.
+        """
+        self._unsaved = unsaved
+
+    def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
+        """Stand on entry *seq* of another, our pending work on top; ours in flight has lost.
+
+        None is an entry that failed verification: it counts as empty. So does a changeset that
+        does not fit, on every node alike since all stand on the same state; `refused` says why.
+        Raises NoSpace, or ReplicaCorrupt if pending work does not fit its own undo.
+        """
+        assert seq == self._journal.head().seq + 1, "entries are applied in order"
+        refused = rebased = None
+        leaving: list[KeptFile] = []
+        with self._database.transaction() as changes:
+            if changeset:
+                try:
+                    with self._database.attempt():
+                        winner = checked_changes(changeset)
+                        leaving = self._kept.leaving(winner)
+                        rebased = self._apply_winner(changeset, winner, changes)
+                except ChangesetUnfit as error:
+                    refused = str(error)
+            outcome = rebased or RebaseResult()
+            for old, new in outcome.moved.items():
+                self._tails.move(old, new)
+            for ino, by in outcome.shifted.items():
+                self._tails.shift(ino, by)
+            empty = changeset is None or refused is not None
+            self._journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
+        if rebased is not None:
+            self._journal.reload()
+        self._tails.recount_all()
+        self._earlier.reload()
+        self._watchers.on_content(None)
+        self._kept.keep(leaving, changes)
+        self._aliases.forget(_inserted(changes))
+        self._aliases.add(outcome.merged)
+        self._watchers.changed(changes)
+        return touched_by(
+            changes,
+            moved={**outcome.merged, **outcome.moved},
+            conflicts=tuple(outcome.conflicts),
+            refused=refused,
+            shifted=outcome.shifted,
+        )
+
+    def _apply_winner(
+        self, changeset: bytes, winner: list[RowChange], changes: list[RowChange]
+    ) -> RebaseResult | None:
+        """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
+        unsaved = self._unsaved()
+        ours = {*self._tails.ends, *unsaved}
+
+        def on_base() -> None:
+            self._earlier.note(winner)
+
+        if fast_forward(self._database, self._journal, changeset, winner, ours, on_base):
+            log.debug("fast-forward: %d rows under our pending work", len(winner))
+            return None
+        rebase = Rebase(
+            self._database,
+            self._operations,
+            device_name=self._device_name,
+            new_ino=self._numbers.ino,
+            tails=ours,
+            appending={
+                ino for ino in ours if unsaved.get(ino, True) and self._tails.only_appended(ino)
+            },
+            version_of=self._earlier.version,
+            on_base=on_base,
+        )
+        outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
+        self._journal.replace(outcome)
+        log.debug(
+            "rebase: %d rows came first; %d operations of ours stand, %d are new, %d conflicts",
+            len(winner),
+            len(outcome.standing),
+            len(outcome.restored),
+            len(outcome.conflicts),
+        )
+        return outcome
+
+
+def _inserted(changes: list[RowChange]) -> Iterator[InodeNo]:
+    """Return the inodes that were not there before, some of them perhaps long before."""
+    for table, old, new in changes:
+        if table == "inode" and old is None and new is not None:
+            yield InodeNo(int(new[0]))

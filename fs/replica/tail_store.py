@@ -1,0 +1,94 @@
+"""Acknowledged bytes on their way from the tail table into packs, and from there into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from lucidnode.fs.errors import FileTooBig
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
+from lucidnode.fs.replica.local_operations import LocalOperations
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree.extent_table import ExtentTable
+from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.queries import Queries
+from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.ids import BlockId
+
+
+class TailStore:
+    """Puts tails into the replica and packs them (`Replica.tails`), a transaction each."""
+
+    def __init__(
+        self, database: Database, tails: Tails, local: LocalOperations, watchers: Watchers
+    ) -> None:
+        self._database = database
+        self._queries = Queries(database)
+        self._content = ExtentTable(database)
+        self._tails = tails
+        self._local = local
+        self._watchers = watchers
+
+    def put(
+        self, ino: InodeNo, offset: int, data: bytes, time_ns: int, *, appended: bool = False
+    ) -> None:
+        """Keep *data*, written at *offset* at *time_ns*, until it is packed into a block.
+
+        *appended* data belong at the end of the file, and move with it. It survives once
+        `Replica.barrier` has returned. Time 0 leaves the times of the file alone.
+        Raises FileMissing, FileTooBig, ReadOnly, NoSpace.
+        """
+        self._local.check_running()
+        if offset + len(data) > MAX_FILE_SIZE:
+            raise FileTooBig("write")
+        self._queries.existing(ino)
+        with self._database.transaction() as changes:
+            if time_ns:
+                times = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
+                self._local.record(times, changes, behind_tails=True)
+            self._tails.put(ino, offset, data, appended=appended)
+        self._tails.recount(ino)
+        self._watchers.on_work()
+
+    def loose(self) -> list[Tail]:
+        """Return every loose tail, oldest first."""
+        return self._tails.loose()
+
+    def packed(
+        self, pack: BlockName, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
+    ) -> None:
+        """Turn tails into extents: (row, offset in the pack) each, and the writes that map them.
+
+        The writes carry time 0, since `put` accounted for the times. Tails of files that are gone
+        are simply in the pack. Raises NoSpace.
+        """
+        with self._database.transaction() as changes:
+            writes = [
+                msgspec.structs.replace(write, appended=self._tails.only_appended(write.ino))
+                for write in writes
+            ]
+            self._tails.assign(pack.id, places)
+            self._local.record(intents.NameBlocks([pack]), changes)
+            for write in writes:
+                if self._queries.attributes(write.ino) is not None:
+                    for part in self._content.parts(write, SLICE):
+                        self._local.record(part, changes)
+        self._tails.recount_all()
+        self._watchers.changed(changes)
+
+    def packs(self) -> dict[BlockId, list[Tail]]:
+        """Return the packs not released, with their tails in order: to be sealed and staged."""
+        return self._tails.packs()
+
+    def pack_ids(self) -> set[BlockId]:
+        """Return the packs not released: their bytes are in the replica."""
+        return self._tails.pack_ids()
+
+    def release_pack(self, pack: BlockId) -> None:
+        """Forget the tails of *pack*, now that its block is durably staged. Raises NoSpace."""
+        with self._database.transaction():
+            self._tails.release(pack)

@@ -1,0 +1,167 @@
+"""The project's tree as programs see it: the tables, with what lies over them on this node.
+
+Over the tables lie the loose tails (tails.py), files kept for those who use them (pending/kept.py),
+contents of which a part is still to come (pending/earlier.py), and directories that became one with
+another node's (pending/inode_aliases.py). Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from lucidnode.fs.replica import intents
+from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Tail, Version
+from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
+from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree.queries import Queries
+from lucidnode.fs.replica.usage import ProjectUsage
+
+_MAX_COUNTED_FILES = 4096
+"""Large files whose stored bytes are remembered."""
+
+
+class TreeReader:
+    """Answers every question about the tree of one replica (`Replica.tree`)."""
+
+    def __init__(
+        self,
+        queries: Queries,
+        tails: Tails,
+        earlier: EarlierContents,
+        kept: KeptFiles,
+        aliases: InodeAliases,
+        usage: ProjectUsage,
+    ) -> None:
+        self._queries = queries
+        self._tails = tails
+        self._earlier = earlier
+        self._kept = kept
+        self._aliases = aliases
+        self._usage = usage
+        self._stored: dict[InodeNo, tuple[Version, int]] = {}
+
+    # -- names -------------------------------------------------------------------------------
+
+    def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
+        """Return what *name* in directory *parent* means, or None."""
+        found = self._queries.lookup(self._aliases.now(parent), name)
+        return None if found is None else self._shown(found)
+
+    def list_names(
+        self, parent: InodeNo, after: bytes | None = None, limit: int = 1000
+    ) -> list[tuple[bytes, Attributes]]:
+        """Return up to *limit* names of *parent* greater than *after*, in byte order."""
+        found = self._queries.list_names(self._aliases.now(parent), after, limit)
+        if not self._tails.ends and not self._earlier:
+            return found
+        return [(name, self._shown(attributes)) for name, attributes in found]
+
+    def names_in(self, parent: InodeNo) -> Iterator[bytes]:
+        """Yield every name in directory *parent*; change nothing meanwhile."""
+        return self._queries.names_in(self._aliases.now(parent))
+
+    def parent_of(self, directory: InodeNo) -> InodeNo | None:
+        """Return the parent of *directory*; None for the root and for what is not in the tree."""
+        return self._queries.parent_of(self._aliases.now(directory))
+
+    def shown_path(self, ino: InodeNo) -> str:
+        """Return a path of *ino*, for people."""
+        return self._queries.shown_path(self._aliases.now(ino))
+
+    def names_of(self, ino: InodeNo) -> list[tuple[InodeNo, bytes]]:
+        """Return every (parent, name) that means *ino*."""
+        return self._queries.names_of(self._aliases.now(ino))
+
+    def conflict_copies(self, limit: int) -> list[tuple[InodeNo, bytes]]:
+        """Return up to *limit* (parent, name) with the mark of a conflict. Looks at every name."""
+        return self._queries.conflict_copies(limit)
+
+    # -- attributes --------------------------------------------------------------------------
+
+    def attributes(self, ino: InodeNo) -> Attributes | None:
+        """Return the attributes of *ino*, tails included, or None if it does not exist.
+
+        A file that is kept has no names, and stays as it was when it lost them: see `FormerFiles`.
+        """
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.attributes
+        found = self._queries.attributes(self._aliases.now(ino))
+        return None if found is None else self._shown(found)
+
+    def readlink(self, ino: InodeNo) -> bytes:
+        """Return the target of symbolic link *ino*; raises FileMissing."""
+        return self._queries.readlink(ino)
+
+    def xattr(self, ino: InodeNo, name: bytes) -> bytes:
+        """Return the value of an extended attribute, or raise NoAttribute."""
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.xattr(name)
+        return self._queries.xattr(self._aliases.now(ino), name)
+
+    def xattr_names(self, ino: InodeNo) -> list[bytes]:
+        """Return the names of all extended attributes of *ino* but its mark."""
+        kept = self._kept.get(ino)
+        xattrs = (
+            self._queries.xattrs(self._aliases.now(ino)) if kept is None else kept.version.xattrs
+        )
+        return [name for name, _ in xattrs if name != intents.MARK]
+
+    def mark(self, ino: InodeNo) -> bytes | None:
+        """Return the mark of a file that is on its way, None if it has none."""
+        return self._queries.mark(ino)
+
+    def marks(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every file with a mark, and its mark."""
+        return self._queries.marks()
+
+    # -- contents ----------------------------------------------------------------------------
+
+    def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
+        """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
+
+        The loose tails of the file lie over this: see `tails_of`.
+        """
+        if (kept := self._kept.get(ino)) is not None:
+            return kept.within(offset, length)
+        if ino in self._earlier:
+            return self._earlier.extents(ino, offset, length)
+        return self._queries.extents(ino, offset, length)
+
+    def tails_of(self, ino: InodeNo) -> list[Tail]:
+        """Return the loose tails of *ino*. They never overlap, and lie over its extents."""
+        kept = self._kept.get(ino)
+        return self._tails.of(ino) if kept is None else kept.tails
+
+    def stored_bytes(self, found: Attributes) -> int:
+        """Return how many bytes extents and tails hold of the file with the attributes *found*."""
+        tails = sum(len(tail.data) for tail in self.tails_of(found.ino))
+        if found.stored != NOT_COUNTED:
+            return found.stored + tails
+        if (kept := self._kept.get(found.ino)) is not None:
+            return sum(extent.length for extent in kept.version.extents) + tails
+        version, stored = self._stored.get(found.ino, (None, 0))
+        if version != found.version:
+            earlier = found.ino in self._earlier
+            stored = (self._earlier if earlier else self._queries).stored_bytes(found.ino)
+            if len(self._stored) >= _MAX_COUNTED_FILES:
+                self._stored.clear()
+            self._stored[found.ino] = found.version, stored
+        return stored + tails
+
+    def usage(self) -> tuple[int, int]:
+        """Return (plain bytes, inodes) of the project; of bytes, 2**63 - 1 means "or more"."""
+        return self._usage.now()
+
+    def recount(self) -> None:
+        """Remember no count: the tables were taken back to what they were."""
+        self._usage.forget()
+        self._stored.clear()
+
+    def _shown(self, found: Attributes) -> Attributes:
+        found = self._earlier.shown(found)
+        end = self._tails.ends.get(found.ino, 0)
+        return msgspec.structs.replace(found, size=end) if end > found.size else found

@@ -1,0 +1,77 @@
+"""What a power cut may take back, for who syncs it, and for who opens a replica after one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.local_operations import LocalOperations
+from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.node.client.ids import BlockId
+
+
+class UnsyncedWork:
+    """The work of one replica that names blocks which may not be on the disk (`Replica.unsynced`)."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: PendingJournal,
+        tails: Tails,
+        earlier: EarlierContents,
+        tree: TreeReader,
+        local: LocalOperations,
+        watchers: Watchers,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._tails = tails
+        self._earlier = earlier
+        self._tree = tree
+        self._local = local
+        self._watchers = watchers
+
+    def newest(self) -> int:
+        """Return a mark for all that names blocks which may not be on the disk, 0 if none does."""
+        return self._database.unsynced.newest()
+
+    def blocks(self, *, but_of: str = "") -> list[BlockId]:
+        """Return the blocks that may not be on the disk; not those of the boot *but_of*."""
+        return self._database.unsynced.blocks(but_of=but_of)
+
+    def synced(self, mark: int) -> None:
+        """Note that the blocks of all that was unsynced up to *mark* are on the disk.
+
+        True after a power cut once `Replica.barrier` has returned. Raises NoSpace.
+        """
+        self._database.synced(mark)
+
+    def take_back(self, lost: Collection[BlockId]) -> list[str]:
+        """Undo what names the blocks *lost*, and all that was done after it; see unsynced.py.
+
+        Returns the paths of the files whose content that was, as they were last called. To be
+        called before anybody uses this replica. Raises NoSpace.
+        """
+        first, inodes = self._database.unsynced.doomed(lost)
+        if not first:
+            return []
+        paths = self._paths(inodes)
+        self._database.take_back(first)
+        paths = self._paths(inodes) | paths
+        self._journal.start_over()
+        self._tails.recount_all()
+        self._earlier.reload()
+        self._watchers.on_content(None)
+        self._tree.recount()
+        self._local.forget_orphans()
+        return sorted(paths.values())
+
+    def _paths(self, inodes: Iterable[int]) -> dict[int, str]:
+        """Return the paths of those of *inodes* that have a name."""
+        tree = self._tree
+        return {ino: tree.shown_path(InodeNo(ino)) for ino in inodes if tree.names_of(InodeNo(ino))}
