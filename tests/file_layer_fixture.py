@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lucidnode.fs.commit.committer import Committer, JournalClient
+from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.file_layer import Ground, file_system, read_path, write_path
 from lucidnode.fs.files.file_system import Caller, FileSystem

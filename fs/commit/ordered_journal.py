@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from lucidnode.fs.commit.committer import JournalClient
 from lucidnode.fs.commit.entries_ahead import EntriesAhead
+from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lucidnode.fs.commit.carry import carry
-from lucidnode.fs.commit.committer import Committer, JournalClient
+from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entries_ahead import EntriesAhead
 from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.errors import BadEntry, FsError, KeyMissing, ReplicaError
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Head, Touched

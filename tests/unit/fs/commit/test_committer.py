@@ -11,7 +11,7 @@ from random import Random  # noqa: TID251 - seeded: a failure can be repeated
 import pytest
 from committer_fixture import KEYS, Bucket, Desk, Fault, VirtualClock
 
-from lucidnode.fs.commit.committer import FRESH_S, MISSING_S
+from lucidnode.fs.commit.head_check import FRESH_S, MISSING_S
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.journal import EntryBody, seal_entry

@@ -1,0 +1,59 @@
+"""How the loops of a committer, and those who wait for them, wake each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lucidnode.node.client.clock import Clock
+
+
+class CommitSignals:
+    """The events of one committer. With *arrived*, uploads say that an entry may be made by now."""
+
+    def __init__(self, arrived: asyncio.Event | None = None) -> None:
+        self.work = asyncio.Event()
+        """Something waits to be committed."""
+        self.flush_requested = asyncio.Event()
+        """Somebody waits for a commit: let no more work gather."""
+        self.sendable = arrived or asyncio.Event()
+        """What could not be committed at the last look may be by now."""
+        self.hinted = asyncio.Event()
+        """Somebody says that there is an entry after our head."""
+        self.flushes = 0
+        """How many wait for a commit."""
+        self._progress = asyncio.Event()
+
+    @property
+    def progress(self) -> asyncio.Event:
+        """Set when a slot is decided next, or when this mount is read-only, or no longer."""
+        return self._progress
+
+    def worked(self) -> None:
+        """Say that there is work."""
+        self.work.set()
+        self.sendable.set()
+
+    def request_flush(self) -> None:
+        """Have what waits committed now, as far as it can be."""
+        self.flush_requested.set()
+        self.sendable.set()
+
+    def progressed(self) -> None:
+        """Wake everybody who waits for progress now; those who come later wait for the next time."""
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def changed_state(self) -> None:
+        """Have both loops look at once: this mount is read-only now."""
+        self.progressed()
+        self.worked()
+        self.hinted.set()
+
+
+async def set_within(event: asyncio.Event, limit_s: float, clock: Clock) -> None:
+    """Return when *event* is set, or after *limit_s*."""
+    async with asyncio.TaskGroup() as group:
+        waits = {group.create_task(event.wait()), group.create_task(clock.sleep(limit_s))}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,152 @@
+"""Makes entries of what waits here, and has the daemon create them in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from lucidnode.fs.commit.commit_health import SEND, CommitHealth
+from lucidnode.fs.commit.commit_signals import CommitSignals, set_within
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.head_check import HeadCheck
+from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.slot_decision import SlotDecision
+from lucidnode.fs.replica.changes import InFlight
+from lucidnode.fs.replica.pending.batch_selection import Shipping
+from lucidnode.fs.replica.pending_operations import PendingOperations
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError, Unavailable
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.journal import entry_hash
+from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
+
+BATCH_INTERVAL_S = 0.15
+"""How long changes gather before they become an entry, if nobody waits for them."""
+
+POLL_INTERVAL_S = 1.0
+"""How often to look whether what waits for programs and uploads may be committed by now, if nothing
+is heard of it."""
+
+_MIN_RETRY_S = 0.5
+_MAX_RETRY_S = 10.0
+
+_UNKNOWN = CommitReply("unknown", b"")
+
+
+class Sender:
+    """The loop that commits the work of one replica, with *pending*."""
+
+    def __init__(
+        self,
+        pending: PendingOperations,
+        journal: JournalClient,
+        project: ProjectId,
+        codec: EntryCodec,
+        before_batch: Callable[[], None],
+        durable: Callable[[], Awaitable[None]],
+        shipping: Shipping | None,
+        slots: SlotDecision,
+        head: HeadCheck,
+        health: CommitHealth,
+        signals: CommitSignals,
+        clock: Clock,
+    ) -> None:
+        self._pending = pending
+        self._journal = journal
+        self._project = project
+        self._codec = codec
+        self._before_batch = before_batch
+        self._durable = durable
+        self._shipping = shipping
+        self._slots = slots
+        self._head = head
+        self._health = health
+        self._signals = signals
+        self._clock = clock
+
+    def send_everything(self) -> None:
+        """Make entries of all that waits from now on, though its blocks are on their way."""
+        self._shipping = None
+        self._signals.sendable.set()
+
+    async def run(self) -> None:
+        """Send until cancelled, or until this mount can never go on."""
+        pause_s = _MIN_RETRY_S
+        while not self._health.ended:
+            if self._health.stopped is not None:
+                await self._signals.progress.wait()
+                continue
+            if self._pending.in_flight() is None:
+                await self._gathered()
+            if await self._health.attempt(SEND, self._send_once()):
+                pause_s = _MIN_RETRY_S
+            else:
+                await set_within(self._signals.progress, pause_s, self._clock)
+                pause_s = min(pause_s * 2, _MAX_RETRY_S)
+
+    async def _gathered(self) -> None:
+        """Return when there is something to commit, after letting more of it gather."""
+        while not self._pending.has_work():
+            self._signals.work.clear()
+            await self._signals.work.wait()
+        self._signals.flush_requested.clear()
+        if not self._signals.flushes:
+            await set_within(self._signals.flush_requested, BATCH_INTERVAL_S, self._clock)
+
+    async def _send_once(self) -> bool:
+        """Send one entry; tell whether its slot is decided."""
+        await self._head.ensure_fresh()
+        self._signals.sendable.clear()
+        flight = self._pending.in_flight() or self._prepared()
+        if flight is None:
+            self._signals.progressed()
+            if self._pending.has_work():
+                await set_within(self._signals.sendable, POLL_INTERVAL_S, self._clock)
+            return True
+        # After a power cut we must know our own entry, or we would do its work a second time; and
+        # nothing that lies below it may be taken back.
+        await self._durable()
+        reply = await self._reply(flight)
+        if reply.outcome == "unchained":
+            await self._head.confirm()
+        elif reply.body:
+            await self._slots.decide(flight.seq, Slot(entry_hash(reply.body), reply.body))
+        return self._pending.head().seq >= flight.seq
+
+    def _prepared(self) -> InFlight | None:
+        # No await in here: what is packed, batched and sealed is one state.
+        self._before_batch()
+        batch = self._pending.next_batch(self._shipping)
+        if batch is None:
+            return None
+        unsigned = self._codec.seal(batch, self._clock.wall_ns())
+        return self._pending.set_in_flight(batch, unsigned)
+
+    async def _reply(self, flight: InFlight) -> CommitReply:
+        """Return the daemon's reply, or "unknown" once the follower has decided the slot.
+
+        A reply may take as long as the uploads of a film, and others go on meanwhile.
+        """
+        request = CommitRequest(flight.unsigned, [bytes(block) for block in flight.needs])
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self._asked(flight.seq, request))
+            decided = group.create_task(self._until_decided(flight.seq))
+            await asyncio.wait({asking, decided}, return_when=asyncio.FIRST_COMPLETED)
+            reply = asking.result() if asking.done() else _UNKNOWN
+            asking.cancel()
+            decided.cancel()
+        return reply
+
+    async def _asked(self, seq: Seq, request: CommitRequest) -> CommitReply:
+        try:
+            reply = await self._journal.commit(self._project, seq, request)
+        except NodeError as error:
+            self._health.tell(SEND, error)
+            return _UNKNOWN
+        if reply.why:
+            self._health.tell(SEND, Unavailable(reply.why))
+        return reply
+
+    async def _until_decided(self, seq: Seq) -> None:
+        while self._pending.head().seq < seq and self._health.stopped is None:
+            await self._signals.progress.wait()

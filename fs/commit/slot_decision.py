@@ -1,0 +1,87 @@
+"""The one place where it is decided who has the next slot: this node's entry, or another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from lucidnode.fs.commit.commit_health import CommitHealth
+from lucidnode.fs.commit.commit_signals import CommitSignals
+from lucidnode.fs.commit.entry_verifier import EntryVerifier
+from lucidnode.fs.commit.head_check import HeadCheck
+from lucidnode.fs.commit.hooks import CommitHooks
+from lucidnode.fs.format.journal import EntryBody
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.journal import SIGNATURE_SIZE
+from lucidnode.node.client.wire import Slot
+
+
+class SlotDecision:
+    """Moves the head of *replica*, for the sender and the follower alike."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        verifier: EntryVerifier,
+        head: HeadCheck,
+        hooks: CommitHooks,
+        health: CommitHealth,
+        signals: CommitSignals,
+    ) -> None:
+        self._replica = replica
+        self._verifier = verifier
+        self._head = head
+        self._hooks = hooks
+        self._health = health
+        self._signals = signals
+        # Held while a slot is decided, across the awaits that may take (roster, head).
+        self._order = asyncio.Lock()
+
+    async def decide(self, seq: Seq, slot: Slot) -> bool:
+        """Stand on what lies in *slot* if it is the next entry; tell whether we do.
+
+        Raises what `EntryVerifier.verified` raises, or a ReplicaError, or NoSpace.
+        """
+        async with self._order:
+            head = self._replica.pending.head()
+            if seq != head.seq + 1:
+                return False
+            slot, change = await self._verifier.verified(seq, slot, head.link)
+            flight = self._replica.pending.in_flight()
+            ours = (
+                flight is not None
+                and slot.body is not None
+                and slot.body[:-SIGNATURE_SIZE] == flight.unsigned
+            )
+            if ours and change is not None:
+                await self._head.ensure_fresh()
+                self._replica.pending.settled_committed(seq, slot.hash)
+                self._health.sent()
+            else:
+                self._apply_remote(seq, slot.hash, change)
+            self._signals.progressed()
+        if ours and change is None:
+            # To try again would only fill the journal with entries that nobody accepts.
+            self._health.end("the journal entries of this device are not accepted")
+        return True
+
+    async def give_up(self, lost: Collection[BlockId], time_ns: int) -> tuple[str, ...]:
+        """Go on without what needs a block that is *lost*; return the files that fell back.
+
+        Raises NoSpace, or a ReplicaError.
+        """
+        async with self._order:
+            given_up = self._replica.give_up(lost, time_ns)
+        self._hooks.touched(given_up.touched)
+        self._signals.progressed()
+        self._signals.worked()
+        return given_up.files
+
+    def _apply_remote(self, seq: Seq, hash_: bytes, change: EntryBody | None) -> None:
+        touched = self._replica.entries.apply_entry(
+            seq, hash_, None if change is None else change.changeset
+        )
+        if touched.refused is not None:
+            self._verifier.skipped(f"journal entry {seq}: {touched.refused}")
+        self._hooks.touched(touched)
