@@ -21,7 +21,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
 │   └── Unreadable            EIO          no source gave the right bytes
-│       └── Damaged           every source gave wrong bytes: a person should hear of it
+│       └── BlockAmiss        damaged or missing everywhere: a person should hear of it
 ├── FormatError               bytes from outside break format 1: never used, never shown
 │   ├── Forged                authentication failed: wrong key, wrong place or altered
 │   ├── NewerFormat           authentic, but made by a later version of Lucidnode: update it
@@ -65,6 +65,7 @@ from __future__ import annotations
 import errno
 from typing import ClassVar
 
+from lucidnode.node.client.bad_blocks import Amiss
 from lucidnode.node.client.ids import BlockId
 
 
@@ -195,12 +196,13 @@ class Unreadable(FileError):
     errno = errno.EIO
 
 
-class Damaged(Unreadable):
-    """Every source gave wrong bytes for *block*."""
+class BlockAmiss(Unreadable):
+    """Every source that answers gives wrong bytes for *block*, or none has it: see *amiss*."""
 
-    def __init__(self, block: BlockId, message: str) -> None:
+    def __init__(self, block: BlockId, amiss: Amiss, message: str) -> None:
         super().__init__(message)
         self.block = block
+        self.amiss: Amiss = amiss
 
 
 # -- bytes that break format 1 -------------------------------------------------------------------

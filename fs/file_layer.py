@@ -22,7 +22,9 @@ from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
 from lucidnode.fs.read.segments import BlockService, SegmentMemory, Segments
+from lucidnode.fs.read.unreadable_files import UnreadableFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.whereabouts import Whereabouts
@@ -35,13 +37,13 @@ from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import MAX_BUFFERED, Writer
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.bad_blocks import BadBlocks, topic
+from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Tasks
 
 
-class BlockDaemon(BlockService, StagingService, Protocol):
+class BlockDaemon(BlockService, BadObjectService, StagingService, Protocol):
     """What the daemon does for the bytes of files (DaemonClient)."""
 
 
@@ -89,6 +91,7 @@ class ReadPath:
     counts: ReadCounts
     block_files: BlockFiles
     segments: Segments
+    recovered: RecoveredBlocks
     known: KnownFiles | None
     """What the kernel channel may answer by itself; None without the channel."""
     reader: Reader
@@ -143,7 +146,8 @@ def read_path(
 ) -> ReadPath:
     """Build the read path over what *write* holds; with *channel*, it tells the kernel channel.
 
-    *most_open* block files are open at once. Call `reader.stop_ahead` at the end.
+    *most_open* block files are open at once. Keep `recovered.run` running, and call
+    `reader.stop_ahead` at the end.
     """
     replica, alerts = ground.replica, ground.alerts
     counts = ReadCounts()
@@ -151,6 +155,8 @@ def read_path(
     block_files = BlockFiles(
         ground.keys, ground.blocks_dir, ground.staging_dir, ground.looks, most_open=most_open
     )
+    unreadable = UnreadableFiles(replica.tree, alerts)
+    bad = BadBlocks(ground.clock, unreadable.over)
     segments = Segments(
         keys=ground.keys,
         files=block_files,
@@ -160,7 +166,7 @@ def read_path(
         disk=ground.looks,
         memory=SegmentMemory(),
         fetched=counts.fetched,
-        bad=BadBlocks(ground.clock, lambda block: alerts.end(topic(block))),
+        bad=bad,
         tasks=ground.tasks,
     )
     known = KnownFiles(replica, write.unsaved, block_files) if channel else None
@@ -173,7 +179,7 @@ def read_path(
         writer=write.writer,
         segments=segments,
         counts=counts,
-        alerts=alerts,
+        unreadable=unreadable,
         tasks=ground.tasks,
         open_files=open_files,
         known=known,
@@ -183,6 +189,15 @@ def read_path(
         counts=counts,
         block_files=block_files,
         segments=segments,
+        recovered=RecoveredBlocks(
+            ground.keys.project,
+            replica.tree,
+            segments,
+            bad,
+            unreadable,
+            ground.daemon,
+            ground.clock,
+        ),
         known=known,
         reader=reader,
     )

@@ -449,6 +449,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             )
             tasks.keep("looking for lost blocks", lost_blocks.run)
             tasks.keep("marking files on their way", marks.run)
+        tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, parts, tasks))
         tasks.keep(
             "reporting what is read",

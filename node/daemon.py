@@ -24,7 +24,7 @@ from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
 from lucidnode.node import descriptors
-from lucidnode.node.blocks.damaged_objects import DamagedObjects
+from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
@@ -207,13 +207,14 @@ async def _serving(
             jitter=jitter,
         )
         await roster.know()
+        objects = BadObjects(
+            lambda project, block: bucket.get(block_key(project, block)), alerts, clock
+        )
         source = BlockSource(
             cache=cache,
             staging=staging,
             office=office,
-            bucket=DamagedObjects(
-                lambda project, block: bucket.get(block_key(project, block)), alerts, clock
-            ).read,
+            bucket=objects.read,
             traffic=metrics,
             clock=clock,
             tasks=tasks,
@@ -294,6 +295,7 @@ async def _serving(
             "keeping the cache in order": cache.maintain,
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
+            "looking at bad objects": objects.run,
             "looking for lost entries": journal.look_for_lost,
             "following the roster": roster.run,
             "comparing journals with peers": events.run,
@@ -315,7 +317,7 @@ async def _serving(
             SocketServer(
                 home / SOCKET_FILE,
                 blocks=BlocksForMounts(
-                    source, cache, staging, uploads, RestoredBlocks(source, bucket)
+                    source, cache, staging, uploads, RestoredBlocks(source, bucket), objects
                 ),
                 journal=journal,
                 roster=roster,

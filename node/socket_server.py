@@ -97,6 +97,7 @@ class SocketServer:
         app.router.add_post(project + "/gone", self._post_gone)
         app.router.add_post(project + "/put-back", self._post_put_back)
         app.router.add_post(project + "/given-up", self._post_given_up)
+        app.router.add_get(project + "/bad", self._get_bad)
         app.router.add_post(project + "/touched", self._post_touched)
         app.router.add_get(project + "/journal/{seq}", self._get_entry)
         app.router.add_post(project + "/journal/{seq}", self._post_entry)
@@ -184,6 +185,10 @@ class SocketServer:
 
     async def _post_put_back(self, request: web.Request) -> web.Response:
         return _packed(await self._blocks.put_back(_project(request), await _block_list(request)))
+
+    async def _get_bad(self, request: web.Request) -> web.Response:
+        bad = self._blocks.bad(_project(request))
+        return _packed(wire.BlockList([bytes(block) for block in bad]))
 
     async def _post_touched(self, request: web.Request) -> web.Response:
         self._blocks.touched(await _block_list(request))

@@ -204,6 +204,13 @@ class Workstation:
         """Return nothing: what is staged here is never lost."""
         return []
 
+    def bad(self, project: ProjectId) -> list[BlockId]:
+        """Return nothing: this bucket looks after its blocks."""
+        return []
+
+    def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Take note of nothing."""
+
     def _upload(self) -> None:
         """Move what is staged to the bucket and the cache."""
         if not self.uploads or self.bucket.cut:

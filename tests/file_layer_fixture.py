@@ -20,6 +20,7 @@ from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.recovered_blocks import RecoveredBlocks
 from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
@@ -72,6 +73,9 @@ class FakeDaemon:
     keeps: bool = True
     """Whether the cache has room."""
     asked: list[BlockId] = field(default_factory=list)
+    bad_objects: list[BlockId] = field(default_factory=list)
+    """What it says of the bucket."""
+    unneeded: list[BlockId] = field(default_factory=list)
 
     async def staged(
         self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
@@ -82,6 +86,12 @@ class FakeDaemon:
 
     async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
         return [block for block in blocks if (self.bucket / block.hex()).exists()]
+
+    async def bad(self, project: ProjectId) -> list[BlockId]:
+        return self.bad_objects
+
+    async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        self.unneeded += blocks
 
     def upload(self, block: BlockId) -> None:
         """Move a block from staging to the bucket and the cache."""
@@ -160,6 +170,7 @@ class FileLayer:
     counts: ReadCounts
     clock: QuickClock
     segments: Segments
+    recovered: RecoveredBlocks
     alerts: Alerts
     unsaved: UnsavedFiles
     unfinished: Unfinished
@@ -282,6 +293,7 @@ async def file_layer(
                         read.counts,
                         clock,
                         read.segments,
+                        read.recovered,
                         alerts,
                         write.unsaved,
                         write.unfinished,

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from lucidnode.fs.channel.device import Place
 from lucidnode.fs.channel.known_files import KnownFiles
-from lucidnode.fs.errors import Damaged, FileMissing, NoMoreData
+from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
 from lucidnode.fs.read.layers import Laid, visible
@@ -15,11 +15,10 @@ from lucidnode.fs.read.open_files import OpenFile, OpenFiles
 from lucidnode.fs.read.read_ahead import Range, Sequences
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.segments import Segments
+from lucidnode.fs.read.unreadable_files import UnreadableFiles
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.writer import Writer
-from lucidnode.node.client.alerts import EVENT_S, Alerts
-from lucidnode.node.client.bad_blocks import topic
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 
@@ -53,7 +52,7 @@ class Reader:
         writer: Writer,
         segments: Segments,
         counts: ReadCounts,
-        alerts: Alerts,
+        unreadable: UnreadableFiles,
         tasks: Tasks,
         open_files: OpenFiles | None = None,
         known: KnownFiles | None = None,
@@ -64,7 +63,7 @@ class Reader:
         self._writer = writer
         self._segments = segments
         self._counts = counts
-        self._alerts = alerts
+        self._unreadable = unreadable
         self._tasks = tasks
         self._sequences = Sequences()
         self._places: OrderedDict[InodeNo, tuple[InodeNo, bytes]] = OrderedDict()
@@ -87,8 +86,8 @@ class Reader:
         deadline = self._segments.deadline()
         try:
             found = await self._read(shown, offset, length, deadline)
-        except Damaged as error:
-            self._alert(error.block, file.ino)
+        except BlockAmiss as error:
+            self._unreadable.tell(error.block, error.amiss, file.ino)
             raise
         if self._known is not None and length and self._is_open(file):
             self._known.show(file.handle, file.ino, offset, offset + length)
@@ -202,16 +201,6 @@ class Reader:
         layers += [Laid(e.offset, e.offset + e.length, e) for e in staged]
         layers += [Laid(at, at + len(data), (at, data)) for at, data in memory]
         return visible(layers, offset, stop)
-
-    def _alert(self, block: BlockId, ino: InodeNo) -> None:
-        path = self._replica.tree.shown_path(ino)
-        self._alerts.begin(
-            topic(block),
-            f"The file {path} cannot be read in part: its block {block.hex()[:16]} is damaged in"
-            " the bucket and on every workstation that answers.",
-            "Put a good copy of the file in its place, or switch on a workstation that read it.",
-            lasts_s=EVENT_S,
-        )
 
     # -- one extent --------------------------------------------------------------------------
 

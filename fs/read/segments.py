@@ -9,19 +9,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
-from lucidnode.fs.errors import BlockError, Damaged, FsError, Unreadable
+from lucidnode.fs.errors import BlockAmiss, BlockError, FsError, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.geometry import SEGMENT
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
 from lucidnode.node.client import wire
-from lucidnode.node.client.bad_blocks import BadBlocks
+from lucidnode.node.client.bad_blocks import Amiss, BadBlocks
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Archived,
     Corrupt,
     DaemonUnreachable,
     NodeError,
+    NotThere,
     Unavailable,
 )
 from lucidnode.node.client.guarded_disk import GuardedDisk
@@ -120,7 +121,7 @@ class Segments:
         disk: GuardedDisk,
         memory: SegmentMemory,
         fetched: Callable[[BlockName, wire.Source], None],
-        bad: BadBlocks,
+        bad: BadBlocks[BlockId],
         tasks: Tasks,
     ) -> None:
         self._keys = keys
@@ -150,9 +151,9 @@ class Segments:
     ) -> Opened:
         """Return segments [first, first + count) of *name*.
 
-        With *keep* they are held in memory, for reads that will come back. Raises Damaged once
-        every source has given wrong bytes, and Unreadable if nobody could be asked until
-        *deadline* or the block is lost.
+        With *keep* they are held in memory, for reads that will come back. Raises BlockAmiss once
+        every source has given wrong bytes or none has it, and Unreadable if nobody could be asked
+        until *deadline*.
         """
         held = [self._memory.get(name.id, index) for index in range(first, first + count)]
         if all(segment is not None for segment in held):
@@ -180,7 +181,7 @@ class Segments:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
         if self.near(name.id) or await self._files.holds(name.id):
             return False
-        if self._bad.remembers(name.id) or self._was_given_up(name.id):
+        if self._bad.knows(name.id) or self._was_given_up(name.id):
             return False
         try:
             await self._fetch(name, self.deadline(), as_bytes=False)
@@ -195,6 +196,16 @@ class Segments:
             opened = await self._files.open(name)
             if opened is not None:
                 opened.file.come_into_memory()
+
+    async def opens(self, name: BlockName) -> bool:
+        """Tell whether all of a block can be had and opened now, however bad it was lately."""
+        self._bad.ask_again(name.id)
+        count = -(-name.size // SEGMENT)
+        try:
+            await self.open(name, 0, count, keep=False, deadline=self.deadline())
+        except FsError:
+            return False
+        return True
 
     def used(self, block: BlockId) -> None:
         """Note that *block* was read from its file by the kernel channel."""
@@ -217,8 +228,7 @@ class Segments:
                 self._files.close(name.id)
                 self._unkept.pop(name.id, None)
                 if attempt + 1 == _ATTEMPTS and isinstance(error, BlockError):
-                    self._bad.note(name.id)
-                    raise Damaged(name.id, f"block {name.id.hex()} does not open") from error
+                    raise self._amiss(name.id, "damaged", "does not open") from error
                 await self._fetch(name, deadline, as_bytes=True)
             else:
                 if plain is not None:
@@ -250,8 +260,8 @@ class Segments:
         """Have the daemon bring a block; everybody who wants it waits for the same question."""
         if self._waiting >= MAX_WAITING:
             raise Unreadable("thousands of reads wait for the network already")
-        if self._bad.remembers(name.id):
-            raise Damaged(name.id, f"block {name.id.hex()} was bad from every source lately")
+        if (amiss := self._bad.lately(name.id)) is not None:
+            raise BlockAmiss(name.id, amiss, f"block {name.id.hex()} was {amiss} lately")
         timeout_s = deadline - self._clock.boot()
         if self._was_given_up(name.id):
             timeout_s = min(timeout_s, SECOND_TIMEOUT_S)
@@ -298,11 +308,16 @@ class Segments:
                 # Not damaged: it may be back at any time, and asking costs one request.
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
             except Corrupt as error:
-                self._bad.note(name.id)
-                raise Damaged(name.id, str(error)) from error
+                raise self._amiss(name.id, "damaged", str(error)) from error
+            except NotThere as error:
+                # Metadata names it, so it is lost, and that is never ENOENT.
+                raise self._amiss(name.id, "missing", str(error)) from error
             except NodeError as error:
-                # NotThere as well: metadata names it, so it is lost, and that is never ENOENT.
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+
+    def _amiss(self, block: BlockId, amiss: Amiss, reason: str) -> BlockAmiss:
+        self._bad.note(block, amiss)
+        return BlockAmiss(block, amiss, f"block {block.hex()} is {amiss}: {reason}")
 
     def _gave_up(self, block: BlockId, reason: str) -> Unreadable:
         self._given_up[block] = self._clock.boot() + GIVEN_UP_S

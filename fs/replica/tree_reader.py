@@ -11,14 +11,16 @@ from collections.abc import Iterator
 
 import msgspec
 
+from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Tail, Version
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.kept import KeptFiles
 from lucidnode.fs.replica.tails import Tails
-from lucidnode.fs.replica.tree.queries import Queries
+from lucidnode.fs.replica.tree.queries import Place, Queries
 from lucidnode.fs.replica.usage import ProjectUsage
+from lucidnode.node.client.ids import BlockId
 
 _MAX_COUNTED_FILES = 4096
 """Large files whose stored bytes are remembered."""
@@ -135,6 +137,19 @@ class TreeReader:
         """Return the loose tails of *ino*. They never overlap, and lie over its extents."""
         kept = self._kept.get(ino)
         return self._tails.of(ino) if kept is None else kept.tails
+
+    def block(self, block: BlockId) -> BlockName | None:
+        """Return the name of *block*, or None if the project does not know it."""
+        return self._queries.block(block)
+
+    def is_named(self, block: BlockId, after: Place) -> tuple[bool, Place | None]:
+        """Tell whether a file that has a name lies in *block*, by a few extents behind *after*.
+
+        And from where to go on, None at the end. What is pending here counts.
+        """
+        users, last = self._queries.users(block, after)
+        named = any(self._queries.names_of(ino) for ino in users) or self._earlier.uses(block)
+        return named, last
 
     def stored_bytes(self, found: Attributes) -> int:
         """Return how many bytes extents and tails hold of the file with the attributes *found*."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from lucidnode.node.blocks.damaged_objects import ReadBucket
+from lucidnode.node.blocks.bad_objects import ReadBucket
 from lucidnode.node.blocks.hedge_policy import (
     COPIES_AFTER_S,
     COPIES_S,

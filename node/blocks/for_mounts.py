@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
@@ -24,12 +25,14 @@ class BlocksForMounts:
         staging: Staging,
         uploads: Uploads,
         restored: RestoredBlocks,
+        objects: BadObjects,
     ) -> None:
         self._source = source
         self._cache = cache
         self._staging = staging
         self._uploads = uploads
         self._restored = restored
+        self._objects = objects
 
     async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
@@ -66,6 +69,11 @@ class BlocksForMounts:
     def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Note that nothing needs *blocks* any more, which are lost."""
         self._uploads.given_up(project, blocks)
+        self._objects.forget(project, blocks)
+
+    def bad(self, project: ProjectId) -> list[BlockId]:
+        """Return blocks whose objects were damaged or missing when they were looked at last."""
+        return self._objects.of(project)
 
     async def put_back(self, project: ProjectId, blocks: list[BlockId]) -> wire.BlocksPutBack:
         """Have *blocks* in the bucket again, as far as the office has them. Raises a NodeError."""

@@ -172,6 +172,11 @@ class DaemonClient:
         listed = wire.BlockList([bytes(block) for block in blocks])
         await self._post(f"/v1/p/{project}/given-up", listed)
 
+    async def bad(self, project: ProjectId) -> list[BlockId]:
+        """Return blocks whose objects in the bucket were damaged or missing when last looked at."""
+        async with self._request("GET", f"/v1/p/{project}/bad") as answer:
+            return block_ids(decoded(_BLOCK_LIST, await answer.read()).ids)
+
     async def touched(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Say that *blocks* were read from the cache directory, so that eviction knows."""
         await self._post(f"/v1/p/{project}/touched", wire.BlockList([bytes(b) for b in blocks]))

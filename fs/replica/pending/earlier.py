@@ -15,6 +15,7 @@ from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo,
 from lucidnode.fs.replica.pending.our_version import OurVersion
 from lucidnode.fs.replica.rows import MTIME_COLUMN, VERSION_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries, extents_of
+from lucidnode.node.client.ids import BlockId
 
 MOST_EXTENTS = 65_536
 """Extents of the largest file that is shown as it was: to keep them takes some 0.3 s, in which the
@@ -52,6 +53,11 @@ class EarlierContents:
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Do as `Queries.extents`, with the content as it was."""
         return extents_of(self._database, "earlier_extent", ino, offset, length)
+
+    def uses(self, block: BlockId) -> bool:
+        """Tell whether one of the contents lies in *block*."""
+        found = self._database.row("SELECT 1 FROM earlier_extent WHERE block = ? LIMIT 1", (block,))
+        return found is not None
 
     def stored_bytes(self, ino: InodeNo) -> int:
         """Return how many bytes the extents hold."""

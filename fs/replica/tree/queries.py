@@ -57,6 +57,17 @@ _EXTENTS = {
 }
 
 
+_BEHIND = "(ino, offset) > (?, ?)"
+
+EXTENTS_AT_ONCE = 4096
+"""Extents that are looked through at once for a block: 2 ms."""
+
+Place = tuple[InodeNo, int]
+"""Where a search through all extents goes on: behind the extent of this file at this offset."""
+
+START: Place = (InodeNo(0), 0)
+
+
 class Queries:
     """Questions to the tree that lies in *database*."""
 
@@ -165,6 +176,30 @@ class Queries:
         Raises Unreadable if an extent names a block that nobody described: that is no hole.
         """
         return extents_of(self._database, "extent", ino, offset, length)
+
+    def block(self, block: BlockId) -> BlockName | None:
+        """Return the name of *block*, or None if the project does not know it."""
+        row = self._database.row("SELECT epoch, nonce, size FROM block WHERE id = ?", (block,))
+        return None if row is None else BlockName(block, *row)
+
+    def users(
+        self, block: BlockId, after: Place, most: int = EXTENTS_AT_ONCE
+    ) -> tuple[list[InodeNo], Place | None]:
+        """Return the inodes that lie in *block* among the *most* extents behind *after*.
+
+        And from where to go on, None at the end: no index tells.
+        """
+        last: Place | None = self._database.row(
+            f"SELECT ino, offset FROM extent WHERE {_BEHIND} "  # noqa: S608  # ours
+            "ORDER BY ino, offset LIMIT 1 OFFSET ?",
+            (*after, most - 1),
+        )
+        upto, bindings = ("AND (ino, offset) <= (?, ?)", last) if last else ("", ())
+        found = self._database.rows(
+            f"SELECT DISTINCT ino FROM extent WHERE {_BEHIND} {upto} AND block = ?",  # noqa: S608  # ours
+            (*after, *bindings, block),
+        )
+        return [InodeNo(ino) for (ino,) in found], last
 
     def count_extents(self, ino: InodeNo) -> int:
         """Return how many extents *ino* has."""

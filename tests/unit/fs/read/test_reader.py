@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
 import pytest
-from file_layer_fixture import BLOCK, ME, FakeDaemon, FileLayer, file_layer
+from file_layer_fixture import BLOCK, ME, FakeDaemon, FileLayer, QuickClock, file_layer
 
-from lucidnode.fs.errors import Damaged, FileMissing, Unreadable
+from lucidnode.fs.errors import BlockAmiss, FileMissing, Unreadable
 from lucidnode.fs.read.read_ahead import Range
 from lucidnode.fs.read.segments import GIVEN_UP_S
 from lucidnode.fs.replica.inode import ROOT, InodeNo
@@ -88,36 +90,125 @@ async def test_a_damaged_cached_block_is_fetched_again(tmp_path: Path, damage: s
         }
 
 
+class StillClock(QuickClock):
+    """A clock on which no time passes but what is slept."""
+
+    def boot(self) -> float:
+        return 1000.0 + self.slept
+
+
+@pytest.mark.parametrize("amiss", ["damaged", "missing"])
 async def test_what_no_source_gives_right_is_an_error_and_named_and_not_fetched_again(
-    tmp_path: Path, expected_warnings: list[str]
+    tmp_path: Path, amiss: str, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("The file file cannot be read in part")
     async with file_layer(tmp_path) as layer:
         ino = await stored_file(layer, size=BLOCK)
         layer.daemon.evict()
     [stored] = (tmp_path / "bucket").iterdir()
     right = stored.read_bytes()
-    stored.write_bytes(bytes(len(right)))
-    async with file_layer(tmp_path) as layer:
+    told = f"The file file cannot be read in part: its block {stored.name[:16]} is {amiss} in"
+    expected_warnings.append(told)
+    spoil(stored, amiss)
+    async with file_layer(tmp_path, clock=StillClock()) as layer:
         for _ in range(5):
-            with pytest.raises(Damaged):
+            with pytest.raises(BlockAmiss):
                 await layer.contents(ino)
         assert len(layer.daemon.asked) <= 3
+        assert [told in alert.cause for alert in layer.alerts.current()] == [True]
         stored.write_bytes(right)
-        layer.clock.slept += 31
+        layer.clock.slept += 2
         assert await layer.contents(ino) == noise(BLOCK)
         assert layer.alerts.current() == []
 
 
-async def test_a_block_missing_from_the_bucket_is_an_error(tmp_path: Path) -> None:
-    async with file_layer(tmp_path) as layer:
-        ino = await stored_file(layer)
+def spoil(stored: Path, amiss: str) -> None:
+    """Have a stored block be *amiss*."""
+    if amiss == "missing":
+        stored.unlink()
+    else:
+        stored.write_bytes(bytes(stored.stat().st_size))
+
+
+@contextlib.asynccontextmanager
+async def unreadable_files(
+    home: Path, amiss: str, *names: bytes
+) -> AsyncIterator[tuple[FileLayer, dict[bytes, InodeNo], dict[Path, bytes]]]:
+    """Yield a layer in which each of the files *names* was read in vain, and what its block was."""
+    async with file_layer(home) as layer:
+        files = {name: await stored_file(layer, name, BLOCK, seed=name[0]) for name in names}
         layer.daemon.evict()
-    for path in (tmp_path / "bucket").iterdir():
-        path.unlink()
-    async with file_layer(tmp_path) as layer:
-        with pytest.raises(Unreadable):
-            await layer.contents(ino)
+    right = {path: path.read_bytes() for path in (home / "bucket").iterdir()}
+    for path in right:
+        spoil(path, amiss)
+    async with file_layer(home, clock=StillClock()) as layer:
+        for ino in files.values():
+            with pytest.raises(BlockAmiss):
+                await layer.contents(ino)
+        assert len(layer.alerts.current()) == len(names)
+        yield layer, files, right
+
+
+@pytest.mark.parametrize("amiss", ["damaged", "missing"])
+async def test_what_was_put_back_is_over_though_no_program_reads_it(
+    tmp_path: Path, amiss: str, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with unreadable_files(tmp_path, amiss, b"a", b"b", b"c") as (layer, files, right):
+        asked = set(layer.daemon.asked)
+        layer.daemon.asked.clear()
+        await layer.recovered.look()
+        assert len(set(layer.daemon.asked)) == 1 < len(asked), "one in its turn"
+        assert len(layer.alerts.current()) == 3
+        for path, content in right.items():
+            path.write_bytes(content)
+        await layer.recovered.look()
+        assert layer.alerts.current() == []
+        layer.daemon.asked.clear()
+        await layer.recovered.look()
+        assert not layer.daemon.asked, "nothing is looked at while nothing is bad"
+        for name, ino in files.items():
+            assert await layer.contents(ino) == noise(BLOCK, name[0])
+
+
+async def test_what_the_daemon_looks_at_by_itself_is_not_asked_for(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with unreadable_files(tmp_path, "damaged", b"a") as (layer, _, right):
+        layer.daemon.bad_objects = [BlockId(bytes.fromhex(path.name)) for path in right]
+        layer.daemon.asked.clear()
+        await layer.recovered.look()
+        assert not layer.daemon.asked
+
+
+@pytest.mark.parametrize("how", ["removed", "written over"])
+async def test_a_block_that_no_file_lies_in_any_more_is_no_alert(
+    tmp_path: Path, how: str, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with unreadable_files(tmp_path, "missing", b"a") as (layer, files, right):
+        if how == "removed":
+            layer.files.unlink(ROOT, b"a")
+        else:
+            handle, _ = await layer.files.open(files[b"a"], os.O_RDWR)
+            await layer.files.write(handle, 0, noise(BLOCK, 99))
+            await layer.files.flush(handle)
+            layer.files.release(handle)
+        await layer.recovered.look()
+        assert layer.alerts.current() == []
+        assert [block.hex() for block in layer.daemon.unneeded] == [path.name for path in right]
+
+
+async def test_a_block_that_another_file_lies_in_goes_on_being_an_alert(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with unreadable_files(tmp_path, "missing", b"a") as (layer, files, _):
+        layer.files.link(files[b"a"], ROOT, b"b")
+        layer.files.unlink(ROOT, b"a")
+        await layer.recovered.look()
+        assert len(layer.alerts.current()) == 1
+        assert not layer.daemon.unneeded
 
 
 async def test_an_outage_is_waited_for_and_then_an_error(tmp_path: Path) -> None:

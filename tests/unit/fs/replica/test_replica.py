@@ -50,6 +50,7 @@ from lucidnode.fs.replica.intents import (
 )
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.queries import START, Place
 
 
 @pytest.fixture
@@ -636,3 +637,32 @@ def test_usage_follows_every_change(node: Node) -> None:
     assert node.replica.tree.usage() == (10, 2)
     node.unlink(b"f")
     assert node.replica.tree.usage() == (0, 1)
+
+
+def test_a_block_is_named_as_long_as_a_file_with_a_name_lies_in_it(tmp_path: Path) -> None:
+    node = Node(tmp_path / "replica.db", "desk", Blocks())
+    ino = ROOT
+    for number in range(5):
+        ino = node.create(b"f%d" % number)
+        for at in range(3):
+            node.write(ino, b"%d" % number * 10, at * 10)
+    block = node.replica.tree.extents(ino, 0, 10)[0].block
+
+    def is_named() -> bool:
+        place: Place | None = START
+        found = False
+        while place is not None:
+            users, place = node.replica.tree._queries.users(block.id, place, most=2)
+            found = found or ino in users
+        named, rest = node.replica.tree.is_named(block.id, START)
+        assert rest is None
+        assert found is named
+        return named
+
+    assert node.replica.tree.block(block.id) == block
+    assert is_named()
+    node.write(ino, b"other" * 4)
+    assert is_named(), "its last bytes lie there"
+    node.unlink(b"f4")
+    assert not is_named()
+    node.close()

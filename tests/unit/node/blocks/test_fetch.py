@@ -455,7 +455,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             at.peers = at.source._office = peers = Endless()
             at.peers.owner = owner
             at.peers.path = [FetchAttempt(device, not owner) for device in at.peers.everyone[:2]]
-            service = BlocksForMounts(at.source, nothing, nothing, nothing, nothing)
+            service = BlocksForMounts(at.source, nothing, nothing, nothing, nothing, nothing)
 
             class Daemon:
                 async def block(
