@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.disk_room import check_for_cache
+from lucidnode.disk_room import check_for_founding
 from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
@@ -40,6 +40,7 @@ from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message
 from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.config import (
     BUCKET_FILE,
+    DEFAULT_CACHE_LIMIT,
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
@@ -110,12 +111,19 @@ class NodeOptions:
         if self.cache_dir is not None:
             config = msgspec.structs.replace(config, cache_dir=str(self.cache_dir.absolute()))
         if self.cache_limit_mib is not None:
-            config = msgspec.structs.replace(config, cache_limit=self.cache_limit_mib * _MIB)
+            config = msgspec.structs.replace(config, cache_limit=self.cache_limit)
         return config
+
+    @property
+    def cache_limit(self) -> int:
+        """Return the most that the cache may hold, in bytes."""
+        if self.cache_limit_mib is None:
+            return DEFAULT_CACHE_LIMIT
+        return self.cache_limit_mib * _MIB
 
 
 def check_fresh(home: Path, local: NodeOptions) -> None:
-    """Raise Refused or NoSpace, a sentence, if no workstation can be made in *home*."""
+    """Raise Refused or DiskFull, a sentence, if no workstation can be made in *home*."""
     if (home / NODE_FILE).exists():
         # Never a word of removing it: it may hold the only key to a studio, and unsent work.
         raise Refused(
@@ -124,7 +132,7 @@ def check_fresh(home: Path, local: NodeOptions) -> None:
         )
     if len(os.fsencode(home / SOCKET_FILE)) > _LONGEST_SOCKET:
         raise Refused(f"{home} is too long a name for a socket: name a shorter one with --home")
-    check_for_cache(local.cache_dir or home)
+    check_for_founding(local.cache_dir or home, local.cache_limit)
 
 
 async def check_bucket(home: Path, place: BucketSpec) -> None:

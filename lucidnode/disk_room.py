@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
+from lucidnode.node.cache.room import WORKING_ROOM_BYTES, CacheRoom, DiskSize, disk_of
 from lucidnode.node.client.errors import DiskFull
-
-MIN_FREE_BYTES = 64 * 1024 * 1024
-"""Bytes. A few of the largest blocks on their way in and out; with less, nothing moves."""
 
 _MB = 10**6
 
-
-def check_for_cache(directory: Path) -> None:
-    """Raise DiskFull if a cache in *directory*, which may not exist yet, could hold nothing."""
-    free = _free(directory)
-    if free < MIN_FREE_BYTES:
-        raise DiskFull(
-            f"the disk of {directory} has only {free / _MB:.0f} MB free: make room there, or name "
-            "another disk with --cache-dir"
-        )
+Look = Callable[[Path], DiskSize]
 
 
-def check_for_writing(directory: Path, min_free: int, cached: int) -> None:
+def check_for_founding(directory: Path, limit: int, look: Look = disk_of) -> None:
+    """Raise DiskFull, as `mount` would, if *directory* has no room for a new cache of *limit* bytes.
+
+    It may not exist yet. The advice is for whoever gives the options of `init` and `join`.
+    """
+    disk = look(directory)
+    least = CacheRoom.of(WORKING_ROOM_BYTES, None, disk.size)
+    advice = "make room there, or name another disk with --cache-dir"
+    if disk.free >= least.wanted:
+        advice = "make room there, name another disk with --cache-dir, or take less with "
+        advice += "--cache-limit"
+    _check(directory, disk, CacheRoom.of(limit, None, disk.size), advice)
+
+
+def check_for_adopting(directory: Path, limit: int, left_alone: int | None) -> None:
+    """Raise DiskFull, as `mount` would, if *directory* has no room for the cache that is set."""
+    disk = disk_of(directory)
+    advice = "make room there, or adopt a directory on another disk"
+    _check(directory, disk, CacheRoom.of(limit, left_alone, disk.size), advice)
+
+
+def check_for_writing(directory: Path, limit: int, left_alone: int | None, cached: int) -> None:
     """Raise DiskFull if nothing could be written through the cache in *directory*.
 
-    *min_free* bytes of its disk are left alone; *cached* bytes there give way when needed.
+    *cached* bytes there give way when needed.
     """
-    free = _free(directory)
-    if free + cached - min_free < MIN_FREE_BYTES:
+    disk = disk_of(directory)
+    advice = (
+        "make room there, mount with --read-only, or set a smaller `cache_limit` in node.json and "
+        "start the daemon again"
+    )
+    _check(directory, disk, CacheRoom.of(limit, left_alone, disk.size), advice, cached)
+
+
+def _check(directory: Path, disk: DiskSize, room: CacheRoom, advice: str, cached: int = 0) -> None:
+    if disk.free + cached < room.wanted:
         raise DiskFull(
-            f"the disk of {directory} has only {free / _MB:.0f} MB free, and Lucidnode leaves "
-            f"{min_free / _MB:.0f} MB to others: make room there, or mount with --read-only"
+            f"the disk of {directory} has only {disk.free / _MB:.0f} MB free, and a cache there "
+            f"wants {room.wanted / _MB:.0f} MB, of which {room.left_alone / _MB:.0f} MB are left to "
+            f"others: {advice}"
         )
-
-
-def _free(directory: Path) -> int:
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    disk = os.statvfs(there)
-    return disk.f_bavail * disk.f_frsize

@@ -16,6 +16,8 @@ from lucidnode.node.client.errors import Refused
 
 GIB = 1024**3
 
+DEFAULT_CACHE_LIMIT = 100 * GIB
+
 NODE_FILE = "node.json"
 BUCKET_FILE = "bucket.json"
 DEVICE_FILE = "device.pem"
@@ -46,9 +48,11 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Absolute path; None keeps the cache in the home directory."""
     cache_id: str | None = None
     """What the cache directory must carry to be it (node/cache/mark.py); None before the first start."""
-    cache_limit: int = 100 * GIB
-    min_free: int = 5 * GIB
-    """The cache shrinks, and writing stops, rather than leave the disk with less than this."""
+    cache_limit: int = DEFAULT_CACHE_LIMIT
+    """Most that the cache holds; less where the disk has not so much (node/cache/room.py)."""
+    min_free: int | None = None
+    """The cache shrinks, and writing stops, rather than leave the disk with less than this; None goes
+    by the size of the disk (node/cache/room.py)."""
     staging_limit: int = 50 * GIB
     """Bytes that may wait for their upload before writers are told the disk is full."""
     body_port: int = 0

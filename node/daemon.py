@@ -39,6 +39,7 @@ from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark, take
+from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -167,11 +168,14 @@ async def _serving(
         clock=clock,
     )
     mark = await asyncio.to_thread(_cache_mark, home)
+    room = await asyncio.to_thread(
+        CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
+    )
 
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(mark, config.cache_limit, config.min_free, clock, alerts)
+            DiskCache.open(mark, room.limit, room.left_alone, clock, alerts)
         )
         staging = await stack.enter_async_context(Staging.open(mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
@@ -189,11 +193,11 @@ async def _serving(
             lan_key=bytes.fromhex(config.lan_key),
             members=roster,
             settings=PeerSettings(
-                weight=weight_of(config.cache_limit),
+                weight=weight_of(room.limit),
                 control_port=config.control_port,
                 body_port=config.body_port,
                 connections=connections,
-                offers_bytes=config.cache_limit // 4,
+                offers_bytes=room.limit // 4,
             ),
             traffic=metrics,
             events=(
@@ -305,13 +309,16 @@ async def _serving(
         }.items():
             tasks.keep(name, work)
         if config.mdns:
-            tasks.keep("finding peers", lambda: _mdns(config, identity, office, roster).run())
+            weight = weight_of(room.limit)
+            tasks.keep(
+                "finding peers", lambda: _mdns(config, identity, weight, office, roster).run()
+            )
         welcome = wire.MountWelcome(
             device=identity.id,
             blocks_dir=str(cache.blocks_dir),
             staging_dir=str(staging.directory),
             staging_limit=config.staging_limit,
-            min_free=config.min_free,
+            min_free=room.left_alone,
         )
         await stack.enter_async_context(
             SocketServer(
@@ -384,13 +391,13 @@ async def _renewed(
 
 
 def _mdns(
-    config: NodeConfig, identity: DeviceIdentity, office: PeerNetwork, roster: RosterService
+    config: NodeConfig,
+    identity: DeviceIdentity,
+    weight: int,
+    office: PeerNetwork,
+    roster: RosterService,
 ) -> Mdns:
-    own = Advert(
-        device=identity.id,
-        control_port=office.control_port,
-        weight=weight_of(config.cache_limit),
-    )
+    own = Advert(device=identity.id, control_port=office.control_port, weight=weight)
     listener = Announcements(office, roster)
     return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=listener)
 

@@ -12,7 +12,7 @@ import msgspec
 from lucidnode.cli.background import end_daemon_keeper, ensure_daemon, facts, facts_if_running
 from lucidnode.cli.output import as_json, confirm, counted, in_blocks, show_facts, show_json, size
 from lucidnode.cli.progress import bytes_left
-from lucidnode.disk_room import check_for_cache
+from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused
@@ -111,7 +111,7 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
     end_daemon_keeper(home)  # it would start a daemon that died
     old, new = cache_directory(home, config), directory.expanduser().absolute()
     check_fit(new)
-    check_for_cache(new)
+    check_for_adopting(new, config.cache_limit, config.min_free)
     if config.cache_id not in {None, read_mark(old), read_mark(new)}:
         confirm(
             f"{old}, the cache until now, is missing. What was saved here and had not got to the "

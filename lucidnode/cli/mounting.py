@@ -88,7 +88,7 @@ def mount_command(
         socket = ensure_daemon(home)
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
-            check_for_writing(cache, config.min_free, cached)
+            check_for_writing(cache, config.cache_limit, config.min_free, cached)
         mine = membership.unlock(home, passphrase(passphrase_file))
         found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
         log = mount_log(home, found.id)

@@ -450,9 +450,21 @@ def test_a_cache_disk_too_small_to_begin_with(fresh: Workstation) -> None:
     )  # fmt: skip
     assert ended.code == Exit.DISK_FULL
     assert ended.line == (
-        f"the disk of {cache}/cache has only 8 MB free: make room there, or name another disk "
-        "with --cache-dir"
+        f"the disk of {cache}/cache has only 8 MB free, and a cache there wants 68 MB, of which "
+        "0 MB are left to others: make room there, or name another disk with --cache-dir"
     )
+
+
+def test_a_disk_that_is_good_enough_to_found_on_is_good_enough_to_mount(fresh: Workstation) -> None:
+    with small_disk(fresh.folder / "disk", "72m") as disk:
+        fresh.unlocked("init", f"file://{fresh.folder}/bucket", "--cache-dir", disk / "cache")
+        fresh.unlocked("project", "create", "demo")
+        mountpoint = fresh.folder / "mount"
+        fresh.unlocked("mount", "demo", mountpoint)
+        (mountpoint / "notes").write_bytes(bytes(2**20))
+        assert fresh.facts("cache show")["limit"] < 72 * 2**20
+        fresh.ok("umount", mountpoint)
+        fresh.ok("exit")
 
 
 def test_a_cache_disk_that_filled_up_can_still_be_read_through(fresh: Workstation) -> None:
@@ -462,7 +474,6 @@ def test_a_cache_disk_that_filled_up_can_still_be_read_through(fresh: Workstatio
     try:
         bucket = f"file://{fresh.folder}/bucket"
         fresh.unlocked("init", bucket, "--cache-dir", disk / "cache")
-        fresh.change_settings(min_free=0)
         fresh.unlocked("project", "create", "demo")
         mountpoint = fresh.folder / "mount"
         fresh.unlocked("mount", "demo", mountpoint)
@@ -479,7 +490,7 @@ def test_a_cache_disk_that_filled_up_can_still_be_read_through(fresh: Workstatio
         code, line = mounting(fresh, mountpoint)
         assert code == Exit.DISK_FULL
         assert "MB free" in line
-        assert line.endswith("make room there, or mount with --read-only")
+        assert "wants 71 MB, of which 4 MB are left to others: make room there, mount with" in line
         fresh.unlocked("mount", "demo", mountpoint, "--read-only")
         assert (mountpoint / "notes").read_text() == "all the same"
         fresh.ok("umount", mountpoint)
