@@ -230,7 +230,7 @@ class Journal:
             return None
         node.replica.pending.set_in_flight(batch, batch.changeset)
         if self.create(batch.seq, batch.changeset):
-            node.replica.pending.settled_committed(batch.seq, self.hash(batch.seq))
+            node.replica.pending.mark_committed(batch.seq, self.hash(batch.seq))
             return None
         return self.pull_one(node)
 

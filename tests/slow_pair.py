@@ -46,7 +46,7 @@ class Pair:
         assert set(batch.needs) <= self.uplink.here
         flight = self.a.replica.pending.set_in_flight(batch, batch.changeset)
         self.journal.create(flight.seq, flight.unsigned)
-        self.a.replica.pending.settled_committed(flight.seq, self.journal.hash(flight.seq))
+        self.a.replica.pending.mark_committed(flight.seq, self.journal.hash(flight.seq))
         self.journal.pull_one(self.b)
         self.b.check()
         return True

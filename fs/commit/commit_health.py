@@ -14,7 +14,7 @@ from lucidnode.node.client.ids import ProjectId
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CommitStep:
     """What may fail for a while, and what a person hears of it."""
 
     topic: str
@@ -22,13 +22,13 @@ class Step:
     remedy: str
 
 
-READ = Step("journal:read", "The journal cannot be read now", "It is asked again by itself.")
-SEND = Step(
+READ = CommitStep("journal:read", "The journal cannot be read now", "It is asked again by itself.")
+SEND = CommitStep(
     "journal:send",
     "Changes cannot be committed now",
     "They wait here, and are sent as soon as it is over.",
 )
-_RECORD = Step(
+_RECORD = CommitStep(
     "journal:record",
     "Changes cannot be recorded",
     "Make room on the disk of the home directory.",
@@ -50,7 +50,7 @@ class CommitHealth:
         self.ended = False
         """Whether it is so until it is mounted again."""
 
-    async def attempt(self, step: Step, run: Coroutine[None, None, bool]) -> bool:
+    async def attempt(self, step: CommitStep, run: Coroutine[None, None, bool]) -> bool:
         """Await *run*. Faults that pass make it False, and are told; the others stop the mount."""
         try:
             done = await run
@@ -71,7 +71,7 @@ class CommitHealth:
             self._alerts.end(_RECORD.topic)
         return done
 
-    def tell(self, step: Step, error: Exception) -> None:
+    def tell(self, step: CommitStep, error: Exception) -> None:
         """Have people know that *step* fails now, because of *error*."""
         self._alerts.begin(step.topic, f"{step.cause}: {str(error).rstrip('.')}.", step.remedy)
 

@@ -1,7 +1,7 @@
 """Puts this node's changes into the journal, and everybody's changes into the replica, in order.
 
 Two loops share one replica. The sender (sender.py) makes an entry of what is pending and has the
-daemon create it; the follower (follower.py) reads what comes after our head. Whichever sees the
+daemon create it; the follower (journal_follower.py) reads what comes after our head. Whichever sees the
 entry in the next slot first has it decided for both (slot_decision.py): if it is the one in flight,
 it is committed; if not, ours has lost, and our work is rebased onto the winner's. "Unknown" decides
 nothing: the same bytes are sent again.
@@ -21,10 +21,10 @@ from lucidnode.fs.commit.commit_health import CommitHealth
 from lucidnode.fs.commit.commit_signals import CommitSignals
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.entry_verifier import EntryVerifier
-from lucidnode.fs.commit.follower import Follower
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
 from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.journal_follower import JournalFollower
 from lucidnode.fs.commit.sender import Sender
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.errors import ReadOnly
@@ -66,7 +66,9 @@ class Committer:
         head = HeadCheck(pending, journal, project, clock)
         verifier = EntryVerifier(journal, project, codec, hooks.refresh_roster, head, alerts)
         self._slots = slots = SlotDecision(replica, verifier, head, hooks, health, signals)
-        self._follower = Follower(pending, journal, project, slots, head, health, signals, clock)
+        self._follower = JournalFollower(
+            pending, journal, project, slots, head, health, signals, clock
+        )
         self._sender = Sender(
             pending,
             journal,
@@ -95,7 +97,7 @@ class Committer:
         return self._health.stopped
 
     def hinted(self, seq: Seq) -> None:
-        """Look soon, since somebody says that entry *seq* exists: see `Follower.hinted`."""
+        """Look soon, since somebody says that entry *seq* exists: see `JournalFollower.hinted`."""
         self._follower.hinted(seq)
 
     async def catch_up(self) -> bool:
@@ -115,7 +117,7 @@ class Committer:
         self._signals.flushes += 1
         self._signals.request_flush()
         try:
-            while not self._pending.is_settled(mark, ino):
+            while not self._pending.is_committed(mark, ino):
                 if self._health.stopped is not None:
                     raise ReadOnly(self._health.stopped)
                 await self._signals.progress.wait()

@@ -43,7 +43,7 @@ class RemoteChanges:
             self._invalidation.name(parent, name)
         for ino in touched.inodes:
             self._invalidation.inode(ino, is_open=self._open_files.is_open(ino))
-        self._conflicts.heard((*touched.conflicts, *touched.names))
+        self._conflicts.names_changed((*touched.conflicts, *touched.names))
 
     async def refresh_roster(self) -> None:
         """Read the roster again."""

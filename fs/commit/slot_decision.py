@@ -56,7 +56,7 @@ class SlotDecision:
             )
             if ours and change is not None:
                 await self._head.ensure_fresh()
-                self._replica.pending.settled_committed(seq, slot.hash)
+                self._replica.pending.mark_committed(seq, slot.hash)
                 self._health.sent()
             else:
                 self._apply_remote(seq, slot.hash, change)

@@ -22,9 +22,9 @@ class Conflicts:
     def __init__(self, tree: TreeReader) -> None:
         self._tree = tree
         self._places: dict[tuple[InodeNo, bytes], InodeNo] = {}
-        self.heard(tree.conflict_copies(MAX_CONFLICTS))
+        self.names_changed(tree.conflict_copies(MAX_CONFLICTS))
 
-    def heard(self, names: Iterable[tuple[InodeNo, bytes]]) -> None:
+    def names_changed(self, names: Iterable[tuple[InodeNo, bytes]]) -> None:
         """Take in (parent, name) pairs that mean something else now."""
         for parent, name in names:
             if is_conflict_name(name) and len(self._places) < MAX_CONFLICTS:
@@ -50,7 +50,7 @@ class Conflicts:
             if self._tree.lookup(*place) is not None:
                 self._places[place] = ino
             else:
-                self.heard(self._tree.names_of(ino))
+                self.names_changed(self._tree.names_of(ino))
 
     def _path(self, parent: InodeNo, name: bytes) -> bytes:
         parts = [name]

@@ -252,26 +252,26 @@ class FileSystem:
             raise NotDirectory("not a directory")
         return self._open.open_directory(ino)
 
-    def entries(self, handle: int, place: int) -> list[Entry]:
-        """Return some entries behind *place*, START or one handed out before; none at the end.
+    def entries(self, handle: int, cookie: int) -> list[Entry]:
+        """Return some entries behind *cookie*, START or one handed out before; none at the end.
 
         What is created or removed between two calls may or may not be seen; everything else is
-        seen exactly once, on whichever handle the listing goes on. Raises Invalid for a place that
+        seen exactly once, on whichever handle the listing goes on. Raises Invalid for a cookie that
         nobody knows.
         """
         directory = self._open.directory(handle)
         ino = directory.ino
-        if place in {START, DOT}:
+        if cookie in {START, DOT}:
             dots = [
                 Entry(b".", self.attributes(ino), DOT),
                 Entry(b"..", self.attributes(self.parent_of(ino)), DOT_DOT),
             ]
-            return dots[place:]
-        if place == DOT_DOT:
+            return dots[cookie:]
+        if cookie == DOT_DOT:
             after = None
         else:
             # What this handle saw last it knows by itself, whatever else is being listed.
-            after = directory.page.get(place) or self._listings.name_at(ino, place)
+            after = directory.page.get(cookie) or self._listings.name_at(ino, cookie)
         page = [
             Entry(
                 name, self._writer.with_pending_size(attributes), self._listings.hand_out(ino, name)
@@ -279,7 +279,7 @@ class FileSystem:
             for name, attributes in self._replica.tree.list_names(ino, after, PAGE_OF_NAMES)
         ]
         if page:
-            directory.page = {entry.place: entry.name for entry in page}
+            directory.page = {entry.cookie: entry.name for entry in page}
         return page
 
     def release_directory(self, handle: int) -> None:

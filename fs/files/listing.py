@@ -1,7 +1,7 @@
-"""Places in directory listings: numbers that mean the same on every handle, and outlive changes.
+"""Cookies of directory listings: numbers that mean the same on every handle, and outlive changes.
 
 An NFS server continues a listing on a handle of its own, and `seekdir` on one that has been
-elsewhere since. So a place is no count of what one handle has passed: it is a hash of the name that
+elsewhere since. So a cookie is no count of what one handle has passed: it is a hash of the name that
 was handed out last, and the listing goes on with the names behind that one, in byte order, whether
 it still is there or not. (In the order of the hashes the names would be found without any memory;
 but then `tar` and `cp -r` would open the frames of an image sequence at random.)
@@ -20,28 +20,28 @@ from lucidnode.fs.replica.inode import Attributes, InodeNo
 START = 0
 DOT = 1
 DOT_DOT = 2
-"""The places before everything, behind "." and behind ".."; no name has one of them."""
+"""The cookies before everything, behind "." and behind ".."; no name has one of them."""
 
 _KNOWN = 65536
-"""Names whose place is remembered, over all directories: 20 MB."""
+"""Names whose cookie is remembered, over all directories: 20 MB."""
 
 
 class Entry(NamedTuple):
-    """One line of a listing, and the place behind it."""
+    """One line of a listing, and the cookie that goes on behind it."""
 
     name: bytes
     attributes: Attributes
-    place: int
+    cookie: int
 
 
-def place_of(name: bytes) -> int:
-    """Return the place behind *name*, between 3 and 2**63 - 1: the same after a restart."""
+def cookie_of(name: bytes) -> int:
+    """Return the cookie behind *name*, between 3 and 2**63 - 1: the same after a restart."""
     number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) >> 1
     return max(number, DOT_DOT + 1)
 
 
 class Listings:
-    """Tells which name a place stands behind. *names* are all names in a directory now."""
+    """Tells which name a cookie stands behind. *names* are all names in a directory now."""
 
     def __init__(
         self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _KNOWN
@@ -51,23 +51,23 @@ class Listings:
         self._known: OrderedDict[tuple[InodeNo, int], bytes] = OrderedDict()
 
     def hand_out(self, directory: InodeNo, name: bytes) -> int:
-        """Return the place behind *name*, and remember it: the name may be gone when it is used."""
-        place = place_of(name)
-        self._known[directory, place] = name
-        self._known.move_to_end((directory, place))
+        """Return the cookie behind *name*, and remember it: the name may be gone when it is used."""
+        cookie = cookie_of(name)
+        self._known[directory, cookie] = name
+        self._known.move_to_end((directory, cookie))
         if len(self._known) > self._most_known:
             self._known.popitem(last=False)
-        return place
+        return cookie
 
-    def name_at(self, directory: InodeNo, place: int) -> bytes:
-        """Return the name that *place* in *directory* stands behind.
+    def name_at(self, directory: InodeNo, cookie: int) -> bytes:
+        """Return the name that *cookie* in *directory* stands behind.
 
         Looks at all its names if it has not handed that out lately. Raises Invalid if there is none
-        with that place any more: to go on from anywhere else would skip names, or double them.
+        with that cookie any more: to go on from anywhere else would skip names, or double them.
         """
-        if (known := self._known.get((directory, place))) is not None:
+        if (known := self._known.get((directory, cookie))) is not None:
             return known
         for name in self._names(directory):
-            if place_of(name) == place:
+            if cookie_of(name) == cookie:
                 return name
-        raise Invalid("a place that this listing never had, or that it forgot")
+        raise Invalid("a cookie that this listing never had, or that it forgot")

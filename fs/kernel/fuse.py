@@ -193,12 +193,12 @@ class FuseOperations(pyfuse3.Operations):
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         with self._replying(Span("readdir", handle=fh, offset=start_id), gone=errno.ESTALE):
             while page := self._files.entries(fh, start_id):
-                for name, attributes, place in page:
-                    if not pyfuse3.readdir_reply(token, name, self._entry(attributes), place):
+                for name, attributes, cookie in page:
+                    if not pyfuse3.readdir_reply(token, name, self._entry(attributes), cookie):
                         return
                     if name not in {b".", b".."}:
                         self._files.told(attributes)
-                    start_id = place
+                    start_id = cookie
 
     async def releasedir(self, fh: int) -> None:
         with self._replying(Span("releasedir", handle=fh)):

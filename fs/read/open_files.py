@@ -27,7 +27,7 @@ class OpenFile:
 
 @dataclass(slots=True)
 class OpenDirectory:
-    """One open directory. *page* are the names handed out last, by the place behind each."""
+    """One open directory. *page* are the names handed out last, by the cookie behind each."""
 
     ino: InodeNo
     page: dict[int, bytes] = field(default_factory=dict)

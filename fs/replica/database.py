@@ -92,7 +92,7 @@ class Database:
         self._lock = lock
         self._recorded: list[RowChange] | None = None
         self.unsynced = Unsynced(self)
-        """What a power cut may take back; settled and undone by `synced` and `take_back`."""
+        """What a power cut may take back; forgotten and undone by `synced` and `take_back`."""
         self._shaded = False
         """Whether there is any, so that all that comes after it may be undone with it."""
         self._before: list[Before] | None = None
@@ -196,7 +196,7 @@ class Database:
     def synced(self, mark: int) -> None:
         """Note that the blocks of all that is unsynced up to *mark* are on the disk."""
         with self._unrecorded():
-            self.unsynced.settle(mark)
+            self.unsynced.forget(mark)
 
     def take_back(self, first: int) -> None:
         """Undo the transaction *first* of those unsynced, and all after it."""

@@ -50,10 +50,10 @@ class PendingOperations:
         return bool(self._tails.ends) or self._journal.oldest() is not None
 
     def newest(self) -> int:
-        """Return a mark for everything done so far, for `is_settled`."""
+        """Return a mark for everything done so far, for `is_committed`."""
         return self._journal.last
 
-    def is_settled(self, mark: int, ino: InodeNo | None = None) -> bool:
+    def is_committed(self, mark: int, ino: InodeNo | None = None) -> bool:
         """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
         if ino is not None:
             return not self._journal.line.touched(ino, mark)
@@ -105,7 +105,7 @@ class PendingOperations:
                 first_held = choice.held[0].id
         while (batch := self._journal.batch(first_held)) is not None and not batch.changeset:
             with self._database.transaction():
-                self._journal.settle(batch.last)
+                self._journal.drop_committed(batch.last)
             self._journal.line.drop(batch.last)
         if batch is not None and (cut := self._journal.cut_by(batch.last)):
             with self._database.transaction():
@@ -127,13 +127,13 @@ class PendingOperations:
             self._journal.set_in_flight(flight)
         return flight
 
-    def settled_committed(self, seq: Seq, entry_hash: bytes) -> None:
+    def mark_committed(self, seq: Seq, entry_hash: bytes) -> None:
         """Note that the entry in flight is committed as *seq*. Raises NoSpace."""
         flight = self.in_flight()
         assert flight is not None
         assert flight.seq == seq
         with self._database.transaction():
-            self._journal.settle(flight.last)
+            self._journal.drop_committed(flight.last)
             self._journal.set_head(seq, entry_hash)
             if self._earlier and self._journal.oldest() is None:
                 self._earlier.forget_gone()

@@ -88,7 +88,7 @@ class Unsynced:
             found.update(dict.fromkeys(_split(raw)))
         return list(found)
 
-    def settle(self, mark: int) -> None:
+    def forget(self, mark: int) -> None:
         """Forget all up to *mark*: its blocks are on the disk."""
         self._database.change("DELETE FROM unsynced WHERE id <= ?", (mark,))
 

@@ -29,11 +29,11 @@ class Rereading:
         in_turn = [seq for seq in self._read if seq not in self._doubtful][:1]
         return [*sorted(self._doubtful), *reversed(never[-NEW_ONES:]), *in_turn]
 
-    def was_read(self, seq: Seq, *, is_settled: bool) -> None:
+    def was_read(self, seq: Seq, *, is_committed: bool) -> None:
         """Note a look at *seq*; one that settled nothing is repeated in the next round."""
         self._read.pop(seq, None)
         self._read[seq] = None
-        if is_settled:
+        if is_committed:
             self._doubtful.discard(seq)
         else:
             self._doubtful.add(seq)

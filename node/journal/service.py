@@ -258,10 +258,10 @@ class JournalService:
         rereading = self._rereading.setdefault(project, Rereading())
         for seq in rereading.due(sorted(known)[-_REMEMBERED:]):
             try:
-                is_settled = await self._is_as_it_was(project, seq, known[seq])
+                is_committed = await self._is_as_it_was(project, seq, known[seq])
             except Unavailable:
-                is_settled = False
-            rereading.was_read(seq, is_settled=is_settled)
+                is_committed = False
+            rereading.was_read(seq, is_committed=is_committed)
 
     async def _is_as_it_was(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         with contextlib.suppress(NotThere, Corrupt):

@@ -225,7 +225,7 @@ class World:
         self.journal.add(flight.unsigned)
         for one in self.nodes:
             if one is node:
-                node.replica.pending.settled_committed(
+                node.replica.pending.mark_committed(
                     flight.seq, entry_hash(self.journal.entries[-1])
                 )
             else:

@@ -298,7 +298,7 @@ class _Held:
 def renumbered(choice: Choice) -> list[Step]:
     """Return the steps of *choice* in their new order, the ready ones with numbers before the held.
 
-    No number grows: whoever waits for one never believes too early that it is settled.
+    No number grows: whoever waits for one never believes too early that it is committed.
     """
     limit = choice.held[0].id
     moved = []

@@ -140,7 +140,7 @@ class PendingJournal:
         for recorded, changes in outcome.restored:
             self.add(recorded, changes)
 
-    def settle(self, last: int) -> None:
+    def drop_committed(self, last: int) -> None:
         """Drop what waited up to row *last*: it is committed, or has no effect.
 
         Call `line.drop` once the transaction is through.
@@ -236,7 +236,7 @@ class PendingJournal:
     def batch(self, until: int | None = None) -> Batch | None:
         """Return the next entry's contents, or None if nothing waits before number *until*.
 
-        An empty changeset means that the operations cancel out: settle them without an entry.
+        An empty changeset means that the operations cancel out: drop them without an entry.
         Raises ReplicaCorrupt if the entry would count as empty: a fault of ours.
         """
         changes: list[RowChange] = []

@@ -64,7 +64,7 @@ class Simulation:
         body = self.journal.entries[head]
         flight = node.replica.pending.in_flight()
         if flight is not None and body == flight.unsigned:
-            node.replica.pending.settled_committed(flight.seq, self.journal.hash(flight.seq))
+            node.replica.pending.mark_committed(flight.seq, self.journal.hash(flight.seq))
             self.hit["late"] += 1
             return
         if flight is not None:

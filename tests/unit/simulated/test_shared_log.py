@@ -56,7 +56,7 @@ class Office:
             for block in batch.needs:
                 layer.daemon.upload(block)
             if self.journal.create(batch.seq, batch.changeset):
-                layer.replica.pending.settled_committed(batch.seq, self.journal.hash(batch.seq))
+                layer.replica.pending.mark_committed(batch.seq, self.journal.hash(batch.seq))
             self.pull(layer)
 
     def pull(self, layer: FileLayer) -> None:

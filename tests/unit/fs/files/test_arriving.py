@@ -37,7 +37,7 @@ class Arrival:
         assert batch is not None
         self._other.replica.pending.set_in_flight(batch, batch.changeset)
         self._take(batch.changeset)
-        self._other.replica.pending.settled_committed(Seq(self._seq), bytes([self._seq]) * 32)
+        self._other.replica.pending.mark_committed(Seq(self._seq), bytes([self._seq]) * 32)
 
     def _take(self, changeset: bytes) -> None:
         self._seq += 1

@@ -28,10 +28,10 @@ class Office:
         self.journal.commit(self.a)
         touched = self.journal.commit(self.b)
         assert touched is not None
-        self.seen[1].heard((*touched.conflicts, *touched.names))
+        self.seen[1].names_changed((*touched.conflicts, *touched.names))
         self.journal.commit(self.b)
         for touched in self.journal.pull(self.a):
-            self.seen[0].heard((*touched.conflicts, *touched.names))
+            self.seen[0].names_changed((*touched.conflicts, *touched.names))
         self.scenes = scenes
         [self.copy] = [name for name in self.b.names(scenes) if name != b"cut.mov"]
 
@@ -72,7 +72,7 @@ def test_a_conflict_is_over_when_its_file_gets_a_name_of_its_own(office: Office)
 def test_a_name_that_only_resembles_is_no_conflict(office: Office) -> None:
     office.a.unlink(office.copy, office.scenes)
     office.a.create(b"notes (conflict, of interest).txt")
-    office.seen[0].heard([(ROOT, b"notes (conflict, of interest).txt")])
+    office.seen[0].names_changed([(ROOT, b"notes (conflict, of interest).txt")])
     assert office.seen[0].count() == 0
     assert Conflicts(office.a.replica.tree).count() == 0
 

@@ -496,10 +496,10 @@ def test_a_crash_keeps_what_is_in_flight_and_the_marks_go_on(node: Node) -> None
     node.crash()
     assert node.replica.pending.in_flight() == flight
     assert node.replica.pending.newest() == newest
-    node.replica.pending.settled_committed(batch.seq, b"h" * 32)
+    node.replica.pending.mark_committed(batch.seq, b"h" * 32)
     assert node.replica.pending.in_flight() is None
-    assert node.replica.pending.is_settled(batch.last)
-    assert not node.replica.pending.is_settled(newest)
+    assert node.replica.pending.is_committed(batch.last)
+    assert not node.replica.pending.is_committed(newest)
 
 
 async def test_barriers_are_shared(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
         batch = layer.replica.pending.next_batch()
         assert batch is not None
         layer.replica.pending.set_in_flight(batch, b"entry")
-        layer.replica.pending.settled_committed(batch.seq, bytes(32))
+        layer.replica.pending.mark_committed(batch.seq, bytes(32))
         assert layer.files.get_xattr(ino, b"user.lucid.state") == b"cloud"
         with pytest.raises(NoAttribute):
             layer.files.get_xattr(ino, b"user.lucid.device")

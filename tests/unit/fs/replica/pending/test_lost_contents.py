@@ -25,7 +25,7 @@ def commit(node: Node) -> None:
     """Have all that waits committed."""
     while (batch := node.replica.pending.next_batch()) is not None:
         node.replica.pending.set_in_flight(batch, b"sealed")
-        node.replica.pending.settled_committed(Seq(batch.seq), bytes([batch.seq]) * 32)
+        node.replica.pending.mark_committed(Seq(batch.seq), bytes([batch.seq]) * 32)
 
 
 def block_of(node: Node, data: bytes) -> BlockId:

@@ -18,7 +18,7 @@ _MIN_POLL_S = 0.5
 _MAX_POLL_S = 5.0
 
 
-class Follower:
+class JournalFollower:
     """The loop that follows the journal of one project."""
 
     def __init__(
