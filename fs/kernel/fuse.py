@@ -12,7 +12,6 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.mountpoint import FSNAME
+from lucidnode.fs.kernel.overheard import Overheard
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.node.client.errors import NodeError
@@ -330,14 +330,16 @@ class FuseSession:
             options.add("allow_other")
         adapter = FuseOperations(files, spans, _owner_shown(allow_other))
         before = device.devices()
+        overheard = Overheard()
         try:
-            pyfuse3.init(adapter, str(mountpoint), options)
+            with overheard:
+                pyfuse3.init(adapter, str(mountpoint), options)
         except RuntimeError as error:
             advice = "install fuse3, or ask an administrator to permit FUSE"
-            if os.geteuid() != 0 and shutil.which("fusermount3") is not None:
-                advice = "fusermount3 says why in the log of the mount, projects/…/mount.log"
             if allow_other and os.geteuid() != 0:
                 advice = "other users come in only if /etc/fuse.conf has the line user_allow_other"
+            elif reason := overheard.said_by("fusermount3"):
+                advice = f"fusermount3 says: {reason}"
             raise FuseMissing(
                 f"the kernel does not let us mount at {mountpoint}: {advice}"
             ) from error

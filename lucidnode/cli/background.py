@@ -21,6 +21,7 @@ from typing import Any
 
 from lucidnode.cli.child import READY
 from lucidnode.cli.keeper import end_keeper, environment_of
+from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
@@ -163,13 +164,13 @@ def _starting(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def daemon_process(home: Path) -> int | None:
-    """Return a pidfd of the daemon that listens for *home*, or None."""
+def daemon_process(home: Path) -> OtherProcess | None:
+    """Return the daemon that listens for *home*, or None."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(str(home / SOCKET_FILE))
             # struct ucred, unix(7): pid, uid, gid of whoever listens there.
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            return os.pidfd_open(struct.unpack("3i", raw)[0])
+            return OtherProcess(struct.unpack("3i", raw)[0])
         except OSError:
             return None

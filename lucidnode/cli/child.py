@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 
 READY = b"ready"
@@ -34,8 +33,3 @@ def say_ready() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-
-
-def ends_within(process: int, seconds: float) -> bool:
-    """Wait for the process of a pidfd; return whether it has ended."""
-    return bool(select.select([process], [], [], seconds)[0])

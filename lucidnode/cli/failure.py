@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import traceback
@@ -26,6 +27,14 @@ def failure(error: Exception) -> tuple[str, int]:
                 return str(cause), cause.code
             case FsError() | NodeError() | DiscoveryError():
                 return _one_line(str(cause) or type(cause).__name__), exit_code(cause)
+            case ProcessLookupError():
+                return "a process of Lucidnode ended meanwhile: try again", exit_code(cause)
+            case OSError(errno=errno.ENOTCONN) if cause.filename:
+                return (
+                    f"the mount at {cause.filename} has lost its process: try again, or take it away "
+                    f"with `lucidnode umount {cause.filename}`",
+                    exit_code(cause),
+                )
             case OSError():
                 where = f"cannot use {cause.filename}: " if cause.filename else ""
                 return where + (cause.strerror or str(cause)), exit_code(cause)

@@ -23,8 +23,9 @@ from pathlib import Path
 import click
 
 from lucidnode.cli import confinement
-from lucidnode.cli.child import READY, ends_within, log_to_stderr, say_ready
+from lucidnode.cli.child import READY, log_to_stderr, say_ready
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.other_process import OtherProcess
 from lucidnode.fs.errors import AlreadyMounted
 
 log = logging.getLogger(__name__)
@@ -200,9 +201,7 @@ def end_keeper(lock: Path, serves: str | None = None) -> bool:
         served = os.fsdecode(file.read())
     if kind == fcntl.F_UNLCK or pid <= 0 or serves not in {None, served}:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        process = os.pidfd_open(pid)
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        ends_within(process, _END_S)
-        os.close(process)
+    with OtherProcess(pid) as keeper:
+        keeper.tell(signal.SIGTERM)
+        keeper.ends_within(_END_S)
     return True

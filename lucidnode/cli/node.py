@@ -17,7 +17,6 @@ from lucidnode.cli.background import (
     facts,
     facts_if_running,
 )
-from lucidnode.cli.child import ends_within
 from lucidnode.cli.output import (
     alert_line,
     as_json,
@@ -64,7 +63,7 @@ def exit_command(home: Path) -> None:
         )
     asyncio.run(_order(home / SOCKET_FILE, "exit"))
     with spinner("stopping the daemon…"):
-        if not ends_within(process, _EXIT_SECONDS):
+        if not process.ends_within(_EXIT_SECONDS):
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
         end_daemon_keeper(home)  # which sees the same, and is waited for
     click.echo(f"the daemon has stopped{_waiting(status)}", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +13,10 @@ from typing import Any
 import click
 
 from lucidnode.cli.background import facts_if_running
-from lucidnode.cli.child import ends_within
 from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
+from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.output import in_blocks, is_bucket_amiss, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
@@ -66,21 +65,21 @@ def umount_command(home: Path, directory: Path) -> None:
         raise MountPointBusy(f"{mountpoint} is in use by {', '.join(users)}: close that first")
     log = mount_log(home, mount["project"])
     before = log.stat().st_size if log.exists() else 0
-    process = os.pidfd_open(mount["pid"])
-    if not asyncio.run(_until_uploaded(home, mountpoint)):
-        signal.pidfd_send_signal(process, WAITED)
-    _unmount(mountpoint)
-    holders = holders_of(found.device)
-    if holders:
-        # The kernel tells the process nothing while there is a copy: it would serve that for ever.
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-    with spinner("handing over to the daemon…"):
-        if not ends_within(process, _HAND_OVER):
-            raise MountPointBusy(
-                f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing over; "
-                "it goes on in the background"
-            )
-        _end_kept(home, mountpoint)  # its keeper sees the same, and is waited for
+    with OtherProcess(mount["pid"]) as process:
+        if not asyncio.run(_until_uploaded(home, mountpoint)):
+            process.tell(WAITED)
+        _unmount(mountpoint)
+        holders = holders_of(found.device)
+        if holders:
+            # The kernel tells it nothing while there is a copy: it would serve that for ever.
+            process.tell(signal.SIGTERM)
+        with spinner("handing over to the daemon…"):
+            if not process.ends_within(_HAND_OVER):
+                raise MountPointBusy(
+                    f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing "
+                    "over; it goes on in the background"
+                )
+            _end_kept(home, mountpoint)  # its keeper sees the same, and is waited for
     click.echo(
         f"{mountpoint} is unmounted{_what_is_left(home, log, before)}{_cut_off(holders)}", err=True
     )
@@ -108,11 +107,12 @@ def _unmount(mountpoint: Path) -> None:
     done = subprocess.run(  # noqa: S603  # a fixed program; the path is one argument
         [tool, "-u", "--", str(mountpoint)], capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
+    if done.returncode != 0 and mounted_at(mountpoint) is not None:  # else it ended meanwhile
         raise MountPointBusy(
             f"{mountpoint} is in use: close the programs that have files open there"
             if "busy" in done.stderr.lower()
-            else done.stderr.strip()
+            else f"{mountpoint} cannot be unmounted ({done.stderr.strip()}): try as the user who "
+            "mounted it"
         )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import http.server
+import json
 import os
 import signal
+import socketserver
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +203,43 @@ def test_umount_leaves_nobody_who_would_bring_a_dead_mount_back(
     station.ok("umount", drive)
     assert mounted_at(drive) is None
     assert not station.processes("mount-process")
+
+
+def test_a_mount_whose_process_ends_while_it_is_unmounted_is_unmounted(
+    station: Workstation, drive: Path
+) -> None:
+    pid, shown = server(station, "mount-process"), station.status()
+    for each in station.processes():
+        os.kill(each, signal.SIGKILL)
+    until(lambda: gone(pid))
+
+    class Daemon(http.server.BaseHTTPRequestHandler):
+        """Answers as the real one did before it heard of the end."""
+
+        def do_GET(self) -> None:
+            body = json.dumps(shown).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def address_string(self) -> str:
+            return "a command"
+
+    (station.home / "daemon.sock").unlink(missing_ok=True)
+    with socketserver.ThreadingUnixStreamServer(str(station.home / "daemon.sock"), Daemon) as late:
+        thread = threading.Thread(target=late.serve_forever)
+        thread.start()
+        try:
+            assert "is unmounted" in station.ok("umount", drive).err
+        finally:
+            late.shutdown()
+            thread.join()
+    assert mounted_at(drive) is None
 
 
 def test_who_serves_can_be_read_by_no_other_program_of_the_user_and_knows_no_more_than_it_needs(

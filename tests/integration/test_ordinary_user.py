@@ -124,6 +124,15 @@ def test_a_user_without_a_name_is_called_by_his_number(tmp_path: Path) -> None:
     """As in many a container."""
     with workstation(tmp_path / "a") as station:
         found = 'lucidnode init "file://$HOME/bucket" --passphrase-file "$HOME/passphrase"'
-        ended = as_user(station, NAMELESS, f"{found}\nlucidnode exit")
+        mounting = """
+unlock="--passphrase-file $HOME/passphrase"
+lucidnode project create demo $unlock
+if lucidnode mount demo "$HOME/drive" $unlock; then exit 1; fi
+lucidnode exit
+"""
+        ended = as_user(station, NAMELESS, found + mounting, SETTING)
         assert ended.code == 0, ended.err
         assert "studio founded" in ended.err
+        # Whose tool it is does not let him mount, and says why.
+        assert "does not let us mount at" in ended.err
+        assert ": fusermount3 says: could not determine username\n" in ended.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def test_a_failure_is_one_line_whatever_was_raised() -> None:
         "cannot use /x: No such file or directory",
         Exit.FAILED,
     )
+
+
+def test_what_a_race_with_an_ending_process_leaves_is_said_in_words() -> None:
+    line, code = failure(ProcessLookupError(3, "No such process"))
+    assert line == "a process of Lucidnode ended meanwhile: try again"
+    assert code == Exit.FAILED
+    line, _ = failure(OSError(errno.ENOTCONN, "Transport endpoint is not connected", "/mnt/demo"))
+    assert line.startswith("the mount at /mnt/demo has lost its process: ")
 
 
 def test_an_expected_failure_in_a_group_speaks_for_it() -> None:
