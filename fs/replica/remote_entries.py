@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from lucidnode.fs.replica.changes import Touched, touched_by
-from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.changesets import ChangesetUnfit
+from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.earlier import EarlierContents

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica import intents, rows
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
-from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.changesets import ChangesetUnfit
+from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import OperationRecord
 from lucidnode.fs.replica.pending.batch_selection import (

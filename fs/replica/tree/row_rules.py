@@ -13,7 +13,7 @@ from typing import Any
 from lucidnode.fs.errors import BlockMisshapen, FileTooBig
 from lucidnode.fs.format.geometry import MAX_PLAIN, cipher_size
 from lucidnode.fs.format.keys import MAX_EPOCH
-from lucidnode.fs.replica.database import ChangesetUnfit, changes_in
+from lucidnode.fs.replica.changesets import ChangesetUnfit, changes_in
 from lucidnode.fs.replica.inode import (
     MAX_FILE_SIZE,
     MAX_INO,

@@ -12,7 +12,8 @@ from collections import Counter
 
 import msgspec
 
-from lucidnode.fs.replica.database import ChangesetUnfit, Database
+from lucidnode.fs.replica.changesets import ChangesetUnfit
+from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.rows import KIND_COLUMN, LINKS_COLUMN, SIZE_COLUMN, RowChange
 

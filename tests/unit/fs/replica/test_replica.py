@@ -30,7 +30,7 @@ from lucidnode.fs.errors import (
     ReplicaKeyWrong,
     Unreadable,
 )
-from lucidnode.fs.replica.database import _CHECKPOINT_PAGES
+from lucidnode.fs.replica.connection import CHECKPOINT_PAGES
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
     RENAME_EXCHANGE,
@@ -515,15 +515,15 @@ def test_the_log_stays_short_whether_anybody_syncs_or_not(node: Node) -> None:
     file = node.create(b"file")
     longest = 0
     written = 0
-    while written < 6 * _CHECKPOINT_PAGES * 2048:
+    while written < 6 * CHECKPOINT_PAGES * 2048:
         node.set_xattr(file, b"user.%d" % (written % 3), node._entropy.randbytes(60_000))
         written += 3 * 60_000  # the value that was, the one that is, and how to undo it
         longest = max(longest, log.stat().st_size)
-    assert longest < 5 * _CHECKPOINT_PAGES * 2072
+    assert longest < 5 * CHECKPOINT_PAGES * 2072
     # At rest it is no longer than what is worth a checkpoint, whatever it was in between.
-    with node.replica._database._checkpointing:
+    with node.replica._database._checkpoints._running:
         node.set_xattr(file, b"user.last", b"")
-    assert log.stat().st_size < 1.1 * _CHECKPOINT_PAGES * 2072
+    assert log.stat().st_size < 1.1 * CHECKPOINT_PAGES * 2072
 
 
 def test_nothing_readable_lies_on_the_disk(node: Node) -> None:
@@ -534,7 +534,7 @@ def test_nothing_readable_lies_on_the_disk(node: Node) -> None:
     node.create(b"link", kind=Kind.SYMLINK, target=phrase)
     files = list(node.path.parent.iterdir())
     assert {path.name for path in files} >= {"replica.db", "replica.db-wal"}
-    node.replica._database._checkpointer = None
+    node.replica._database._checkpoints._connection = None
     node.replica._database._connection.wal_checkpoint()
     for path in files:
         raw = path.read_bytes()

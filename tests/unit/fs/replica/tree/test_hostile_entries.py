@@ -22,7 +22,7 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.changes import Touched
-from lucidnode.fs.replica.database import changes_in
+from lucidnode.fs.replica.changesets import changes_in
 from lucidnode.fs.replica.inode import (
     MAX_DEPTH,
     MAX_FILE_SIZE,
