@@ -52,8 +52,8 @@ class DaemonEventHandler(Protocol):
     def facts(self) -> Facts:
         """Describe the project in plain words."""
 
-    def alerts(self) -> list[Alert]:
-        """Return what is amiss with this mount."""
+    def alerts(self, *, every: bool) -> list[Alert]:
+        """Return what is amiss with this mount; *every* one, or of each kind some."""
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
@@ -165,10 +165,10 @@ class DaemonLink:
         match message:
             case wire.Look(seq=seq):
                 listener.hinted(Seq(seq))
-            case wire.StatusQuery(number=number):
+            case wire.StatusQuery():
                 # What cannot be described is no reason to hear nothing more.
                 _ = errands.create_task(
-                    self._describe(number, events, listener), name="describing the project"
+                    self._describe(message, events, listener), name="describing the project"
                 )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
@@ -180,10 +180,13 @@ class DaemonLink:
                 pass
 
     async def _describe(
-        self, number: int, events: DaemonEvents, listener: DaemonEventHandler
+        self, query: wire.StatusQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
         answer = wire.StatusReply(
-            number, listener.facts(), listener.alerts(), listener.files_on_their_way()
+            query.number,
+            listener.facts(),
+            listener.alerts(every=query.every_alert),
+            listener.files_on_their_way(),
         )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)

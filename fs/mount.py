@@ -243,8 +243,8 @@ class _Parts:
             "read_only_because": self.committer.stopped or "",
         }
 
-    def alerts(self) -> list[Alert]:
-        return self.raised.current()
+    def alerts(self, *, every: bool) -> list[Alert]:
+        return self.raised.every() if every else self.raised.current()
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         return self.on_their_way.files()

@@ -337,6 +337,7 @@ async def _serving(
                     "cache": facts.cache,
                     "stats": facts.stats,
                     "conflicts": facts.conflicts,
+                    "alerts": facts.alerts,
                     "dashboard": partial(_way_in, dashboard),
                 },
                 orders={

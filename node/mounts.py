@@ -58,7 +58,7 @@ class Mount:
             case wire.MountHello():
                 raise Refused("a mount introduces itself once")
 
-    async def describe(self) -> wire.StatusReply | None:
+    async def describe(self, *, every_alert: bool = False) -> wire.StatusReply | None:
         """Ask the mount to describe itself; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.
@@ -67,7 +67,7 @@ class Mount:
         number = self._number
         answer: asyncio.Future[wire.StatusReply] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self.tell(wire.StatusQuery(number))
+        self.tell(wire.StatusQuery(number, every_alert))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer

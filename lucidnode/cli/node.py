@@ -81,18 +81,24 @@ def _waiting(status: dict[str, Any]) -> str:
 
 
 @click.command("status")
+@click.option("--alerts", "wants_alerts", is_flag=True, help="List all that is amiss, and no more.")
 @as_json
 @click.pass_obj
-def status_command(home: Path, wants_json: bool) -> None:
+def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
     """Show what runs on this workstation and how it is.
 
     \b
     Example:
       lucidnode status --json | jq .uploads.bytes
     """
-    found = _facts(home, "status")
+    found = _facts(home, "alerts" if wants_alerts else "status")
     if wants_json:
         show_json(found)
+        return
+    if wants_alerts:
+        _show_alerts(found["alerts"])
+        if not found["alerts"]:
+            click.echo("Nothing is amiss.")
         return
     uploads, mounts = found["uploads"], found["mounts"]
     show_facts(
@@ -119,7 +125,11 @@ def status_command(home: Path, wants_json: bool) -> None:
         show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))
     if any(mount["conflicts"] for mount in mounts):
         click.echo("`lucidnode conflicts list` names the conflict copies")
-    for alert in found["alerts"]:
+    _show_alerts(found["alerts"])
+
+
+def _show_alerts(alerts: list[dict[str, Any]]) -> None:
+    for alert in alerts:
         click.echo(f"! {alert_line(alert)}")
 
 

@@ -2,7 +2,7 @@
 
 HTTP over the socket carries requests; one WebSocket for each mount carries events. Paths:
 
-    GET  /v1/status | peers | savings | cache | conflicts        JSON facts for the command line
+    GET  /v1/status | alerts | peers | savings | cache | conflicts  JSON facts for the command line
     POST /v1/cache/clear, /v1/exit
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
@@ -73,7 +73,7 @@ class CommitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: list[bytes]
 
 
-class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a create-if-absent ended.
 
     committed: *body* is our own signed entry. lost: *body* is the winner's, or empty if it has not
@@ -239,10 +239,16 @@ class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
     seq: int
 
 
-class StatusQuery(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
-    """Somebody wants to see this project, and what is amiss with it, in plain words."""
+class StatusQuery(
+    msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True, omit_defaults=True
+):
+    """Somebody wants to see this project, and what is amiss with it, in plain words.
+
+    With *every_alert* also those that are too many of one kind to be shown.
+    """
 
     number: int
+    every_alert: bool = False
 
 
 class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown_fields=True):

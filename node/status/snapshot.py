@@ -135,15 +135,21 @@ class StatusSnapshot:
                 for file in answer.on_their_way
             ],
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
-            "alerts": [_alert(alert) for alert in self._alerts.current()]
-            + [alert for mount, answer in answers for alert in _alerts_of(mount, answer)],
+            "alerts": _shown_alerts(self._alerts.current(), answers),
         }
 
-    async def _answers(self) -> list[_Answered]:
+    async def alerts(self) -> dict[str, Any]:
+        """Return all that is known to be amiss, also what is too many of one kind for `status`."""
+        answers = await self._answers(every_alert=True)
+        return {"alerts": _shown_alerts(self._alerts.every(), answers)}
+
+    async def _answers(self, *, every_alert: bool = False) -> list[_Answered]:
         """Ask all mounts at once; each stays with its own answer."""
         mounts = list(self._mounts)
         async with asyncio.TaskGroup() as asking:
-            tasks = [asking.create_task(mount.describe()) for mount in mounts]
+            tasks = [
+                asking.create_task(mount.describe(every_alert=every_alert)) for mount in mounts
+            ]
         return [(mount, task.result()) for mount, task in zip(mounts, tasks, strict=True)]
 
     async def peers(self) -> dict[str, Any]:
@@ -247,6 +253,13 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "pending": stats.pending,
         "conflicts": stats.conflicts,
     }
+
+
+def _shown_alerts(own: list[Alert], answers: list[_Answered]) -> list[dict[str, Any]]:
+    """Return the daemon's *own* alerts, and those of its mounts."""
+    return [_alert(alert) for alert in own] + [
+        alert for mount, answer in answers for alert in _alerts_of(mount, answer)
+    ]
 
 
 def _alerts_of(mount: Mount, answer: wire.StatusReply | None) -> list[dict[str, Any]]:

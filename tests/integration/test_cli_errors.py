@@ -609,6 +609,7 @@ def test_a_bucket_that_refuses_is_named_by_whatever_needs_it(fresh: Workstation)
             ended = fresh.run(*words, "--passphrase-file", fresh.words, timeout=30)
             assert ended.code == Exit.BUCKET_WRONG
             assert said in ended.line
+        assert said[:30] in fresh.ok("status", "--alerts").out
         ended = fresh.ok("umount", mountpoint)
         assert "for the next mount of this project: The directory" in ended.err
         assert "refuses access (Read-only file system)" in ended.err

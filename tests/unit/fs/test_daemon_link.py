@@ -51,7 +51,7 @@ class Listener:
             raise OverflowError("a sum too large")
         return {"bytes": self.size}
 
-    def alerts(self) -> list[Alert]:
+    def alerts(self, *, every: bool) -> list[Alert]:
         return []
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:

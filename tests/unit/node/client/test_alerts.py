@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from disk_fixture import ManualClock
 
-from lucidnode.node.client.alerts import MAX_ALERTS, MAX_FAMILY, MAX_TEXT, Alerts
+from lucidnode.node.client.alerts import MAX_ALERTS, MAX_FAMILY, MAX_KEPT_FAMILY, MAX_TEXT, Alerts
 
 
 @pytest.fixture
@@ -73,12 +73,31 @@ def test_a_flood_of_one_kind_hides_no_other(
         alerts.begin(f"slot:{number}", f"Slot {number} holds garbage.", "Look.")
     alerts.begin("disk", "It is full.")
     topics = [alert.topic for alert in alerts.current()]
-    assert topics == [*(f"slot:{number}" for number in range(MAX_FAMILY)), "slot+", "disk"]
-    more = alerts.current()[MAX_FAMILY]
-    assert more.count == 1000 - MAX_FAMILY
+    assert topics == [*(f"slot:{number}" for number in range(MAX_FAMILY)), "disk", "slot+"]
+    more = alerts.current()[-1]
+    assert more.cause.startswith(
+        f"There are {MAX_KEPT_FAMILY - MAX_FAMILY} more alerts of one kind"
+    )
+    assert "others, which are not kept" in more.cause
+    assert "`lucidnode status --alerts`" in more.remedy
     assert len(caplog.records) == MAX_FAMILY + 2
-    alerts.end("slot:3")
-    assert not alerts.is_on("slot+")
-    for number in range(MAX_FAMILY):
+    for number in range(1000):
         alerts.end(f"slot:{number}")
     assert [alert.topic for alert in alerts.current()] == ["disk"]
+
+
+def test_whatever_is_known_of_one_kind_can_be_listed_and_moves_up(
+    alerts: Alerts, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["is damaged", "There are more than 8"]
+    for number in range(20):
+        alerts.begin(f"block:{number}", f"Block {number} is damaged.")
+    assert [alert.topic for alert in alerts.every()] == [f"block:{n}" for n in range(20)]
+    assert alerts.is_on("block:19")
+    alerts.end("block:0")
+    assert alerts.current()[MAX_FAMILY - 1].topic == "block:8"
+    assert alerts.current()[-1].cause == "There are 11 more alerts of one kind (block)."
+    for number in range(1, 12):
+        alerts.end(f"block:{number}")
+    assert alerts.current() == alerts.every()
+    assert len(alerts.every()) == MAX_FAMILY

@@ -8,7 +8,7 @@ from typing import Any, cast
 from disk_fixture import ManualClock
 
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.alerts import MAX_FAMILY, Alert, Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.savings import NodeTotals
@@ -32,7 +32,7 @@ class Quiet:
         return iter(())
 
 
-def facts_of(mounts: MountTable) -> StatusSnapshot:
+def facts_of(mounts: MountTable, alerts: Alerts | None = None) -> StatusSnapshot:
     quiet = Quiet()
     return StatusSnapshot(
         device="d",
@@ -44,7 +44,7 @@ def facts_of(mounts: MountTable) -> StatusSnapshot:
         cache=quiet,
         pending_uploads=lambda: quiet,
         addresses=dict,
-        alerts=Alerts(ManualClock()),
+        alerts=alerts or Alerts(ManualClock()),
         now=lambda: 7.0,
     )
 
@@ -75,6 +75,31 @@ async def test_words_of_a_mount_stay_with_it_whatever_is_mounted_meanwhile() -> 
     assert shown == {"/one": {"project": "first"}, "/two": {"project": "second"}}
     assert [(each["topic"], each["mountpoint"]) for each in page.result()["alerts"]] == [
         ("read-only", "/two")
+    ]
+
+
+async def test_who_asks_for_every_alert_gets_those_that_are_too_many_to_be_shown(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings += ["is damaged", "There are more than 8"]
+    mounts, own = MountTable(), Alerts(ManualClock())
+    mount = mount_at("/one", 1)
+    mounts.add(mount)
+    for number in range(20):
+        own.begin(f"block:{number}", f"Block {number} is damaged.")
+    facts = facts_of(mounts, own)
+    async with asyncio.TaskGroup() as group:
+        short = group.create_task(facts.status())
+        assert await mount.outbox.get() == wire.StatusQuery(1)
+        mount.heard(wire.StatusReply(1, {}, [], []))
+        await asyncio.sleep(0)
+        every = group.create_task(facts.alerts())
+        assert await mount.outbox.get() == wire.StatusQuery(2, every_alert=True)
+        mount.heard(wire.StatusReply(2, {}, [Alert("read-only", "No.", "Repair.", 1, 1)], []))
+    assert len(short.result()["alerts"]) == MAX_FAMILY + 1
+    assert [alert["topic"] for alert in every.result()["alerts"]] == [
+        *(f"block:{number}" for number in range(20)),
+        "read-only",
     ]
 
 
