@@ -13,6 +13,7 @@ only on top of the one before as it stood here, which is seen again once it is t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -46,7 +47,8 @@ _CONTROLS = 4
 """Slots that showed an entry last, and slots before one in doubt, that are asked beside it."""
 
 _KEPT_PROOFS = 64
-"""Slots with foreign objects that are remembered, so that each is proven once."""
+"""Slots with foreign objects that are remembered, so that each is proven once, and looked at until it
+holds an entry."""
 
 T = TypeVar("T")
 
@@ -130,7 +132,6 @@ class LogSlots:
         self._clock = clock
         self._jitter = jitter
         self._foreign: dict[Seq, SlotContent] = {}
-        self._foreign_seqs: tuple[Seq, Seq, int] | None = None
         self._entries: dict[Seq, None] = {}
         self._doubts: dict[Seq, _Doubt] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
@@ -183,7 +184,7 @@ class LogSlots:
             raise self._no_answer()
         if first is None:
             self._answered()
-            self._foreign.pop(seq, None)
+            self._no_longer_foreign(seq)
             raise NotThere(f"there is no {self._names.called} {seq}")
         shape = self._shape(seq, first)
         if first.body is not None and shape is ObjectShape.ENTRY:
@@ -212,6 +213,22 @@ class LogSlots:
         """Return the numbers that are proven to hold what is no entry, lowest first."""
         return sorted(self._foreign)
 
+    async def look_at_foreign(self) -> None:
+        """See whether one of the slots with what is no entry, in turn, has its entry again.
+
+        And the next at once while one has. A slot that has not costs one request. Raises Unavailable.
+        """
+        while self._foreign:
+            seq = next(iter(self._foreign))
+            self._foreign[seq] = self._foreign.pop(seq)  # it has had its turn
+            with contextlib.suppress(NotThere):
+                try:
+                    await self.read(seq)
+                except NotThere:
+                    await self.prove(seq)  # one look settles nothing
+            if seq in self._foreign:
+                return
+
     async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
         """Tell whether slot *seq* holds what *fits*, a question to its hash; False is proven.
 
@@ -237,6 +254,8 @@ class LogSlots:
             if not fits(seen.hash):
                 return False
         self._standing = (seq, seen.hash, asked_at)
+        if seen.body is not None and self._shape_of(seq, seen.body) is ObjectShape.ENTRY:
+            self._no_longer_foreign(seq)
         return True
 
     async def take(
@@ -323,20 +342,25 @@ class LogSlots:
             raise Unavailable(self._sentence())
 
     def _note_entry(self, seq: Seq) -> None:
-        if self._foreign.pop(seq, None) is not None and not self._foreign:
-            self._alerts.end(f"{self._names.topic}:foreign")
+        self._no_longer_foreign(seq)
         self._entries.pop(seq, None)
         self._entries[seq] = None
         if len(self._entries) > _CONTROLS:
             del self._entries[next(iter(self._entries))]
 
     def _note_foreign(self, seq: Seq, held: SlotContent) -> None:
-        first, last, count = self._foreign_seqs or (seq, seq, 0)
-        self._foreign_seqs = (min(first, seq), max(last, seq), count + (seq not in self._foreign))
         self._foreign[seq] = held
         if len(self._foreign) > _KEPT_PROOFS:
             del self._foreign[next(iter(self._foreign))]
-        self._report_foreign(*self._foreign_seqs)
+        self._report_foreign()
+
+    def _no_longer_foreign(self, seq: Seq) -> None:
+        if self._foreign.pop(seq, None) is None:
+            return
+        if self._foreign:
+            self._report_foreign()
+        else:
+            self._alerts.end(f"{self._names.topic}:foreign")
 
     def _is_amiss(self, seq: Seq, seen: _Seen | NodeError | None) -> bool:
         """Tell whether *seen* is an answer, and shows something that is not the entry."""
@@ -408,8 +432,12 @@ class LogSlots:
             f"what came is not the {self._names.called} that was asked for."
         )
 
-    def _report_foreign(self, first: Seq, last: Seq, count: int) -> None:
-        places = f"number {first}" if count == 1 else f"{count} numbers from {first} to {last}"
+    def _report_foreign(self) -> None:
+        first, last, count = min(self._foreign), max(self._foreign), len(self._foreign)
+        more = " or more" if count == _KEPT_PROOFS else ""
+        places = (
+            f"number {first}" if count == 1 else f"{count}{more} numbers from {first} to {last}"
+        )
         self._alerts.begin(
             f"{self._names.topic}:foreign",
             f"The bucket holds something that is no {self._names.called} in the place of {places}, "

@@ -203,6 +203,9 @@ class JournalService:
                 with contextlib.suppress(NotThere, Unavailable):
                     await self._look_for_gap(project)
                 await self._read_anew(project)
+            for slots in list(self._logs.values()):
+                with contextlib.suppress(Unavailable):
+                    await slots.look_at_foreign()
 
     async def _look_for_gap(self, project: ProjectId) -> None:
         """See by a listing that the newest entries are there, also those that others built on.

@@ -237,6 +237,8 @@ class RosterService:
                     self._confirm_at = 0.0
                 if self._clock.boot() >= self._confirm_at:
                     await self._confirm()
+                    async with self._looking:
+                        await self._slots.look_at_foreign()
                 await self._compare(words)
             except Unavailable as error:
                 log.info("membership not refreshed: %s", error)

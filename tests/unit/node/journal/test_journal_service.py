@@ -293,10 +293,32 @@ async def test_an_entry_that_was_spoiled_after_others_built_on_it_is_an_alarm(
     for seq in (1, 2, 3):
         await node.journal.entry(PROJECT, Seq(seq))
     key = journal_key(PROJECT, Seq(2))
-    node.bucket.objects[key] = spoiled(node.bucket.objects[key])
+    right = node.bucket.objects[key]
+    node.bucket.objects[key] = spoiled(right)
     looking = asyncio.ensure_future(node.journal.look_for_lost())
     async with asyncio.timeout(60):
         while not any(alert.topic.startswith("history") for alert in node.alerts.current()):
+            await asyncio.sleep(0.01)
+        node.bucket.objects[key] = right
+        while node.alerts.current():
+            await asyncio.sleep(0.01)
+    looking.cancel()
+
+
+async def test_what_is_no_entry_is_looked_at_again_however_old_it_is(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    await written(node, *range(1, 71))
+    right = dict(node.bucket.objects)
+    for seq in (2, 3, 5):
+        node.bucket.objects[journal_key(PROJECT, Seq(seq))] = b"not an entry"
+    for seq in range(1, 71):
+        await node.journal.entry(PROJECT, Seq(seq))
+    looking = asyncio.ensure_future(node.journal.look_for_lost())
+    node.bucket.objects = right
+    async with asyncio.timeout(60):
+        while node.alerts.is_on(f"journal:{PROJECT}:foreign"):
             await asyncio.sleep(0.01)
     looking.cancel()
 

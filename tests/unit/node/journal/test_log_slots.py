@@ -312,6 +312,58 @@ async def test_foreign_objects_are_one_alert_with_their_number_and_places(
     assert "in the place of 4 numbers from 3 to 9," in alert.cause
 
 
+async def in_doubt(scene: Scene, *numbers: int) -> None:
+    """Have *numbers* of a log of nine entries counted as empty."""
+    scene.write(*range(1, 10))
+    await scene.slots.read(Seq(9))
+    for number in numbers:
+        scene.bucket.objects[key(Seq(number))] = PAGE
+        assert (await scene.slots.read(Seq(number))).body is None
+
+
+def places(scene: Scene) -> str:
+    return " ".join(alert.cause for alert in scene.alerts.current())
+
+
+@pytest.mark.parametrize("reads", ["read", "prove", "stands"])
+async def test_the_alert_about_foreign_objects_ends_with_the_last_whoever_sees_it_go(
+    scene: Scene, reads: str, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    await in_doubt(scene, 2, 5, 7)
+    scene.write(2, 5, 7)
+    for number, left in ((5, "2 numbers from 2 to 7,"), (2, "of number 7,"), (7, "")):
+        if reads == "stands":
+            assert await scene.slots.stands(Seq(number), scene.fits(number))
+        else:
+            await getattr(scene.slots, reads)(Seq(number))
+        assert left in places(scene)
+    assert scene.topics() == []
+
+
+async def test_foreign_objects_are_looked_at_again_in_turn_until_the_entries_are_back(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("counts as empty")
+    await in_doubt(scene, 2, 5, 7, 8)
+    for _ in range(8):
+        before = scene.bucket.requests
+        await scene.slots.look_at_foreign()
+        assert scene.bucket.requests == before + 1
+    assert "4 numbers from 2 to 8," in places(scene)
+    scene.write(2, 5)
+    del scene.bucket.objects[key(Seq(8))]
+    for _ in range(4):
+        await scene.slots.look_at_foreign()
+    assert "of number 7," in places(scene), "what is gone is lost, and not foreign"
+    scene.write(7)
+    await scene.slots.look_at_foreign()
+    assert scene.topics() == []
+    before = scene.bucket.requests
+    await scene.slots.look_at_foreign()
+    assert scene.bucket.requests == before
+
+
 async def test_foreign_objects_from_the_first_slot_on_stop_nobody(
     scene: Scene, expected_warnings: list[str]
 ) -> None:

@@ -123,6 +123,9 @@ class Scene:
     def topics(self) -> set[str]:
         return {alert.topic for alert in self.alerts.current()}
 
+    def causes(self) -> str:
+        return " ".join(alert.cause for alert in self.alerts.current())
+
     def cause(self, topic: str) -> str:
         (alert,) = (one for one in self.alerts.current() if one.topic == topic)
         return alert.cause
@@ -659,3 +662,28 @@ async def test_all_nodes_come_to_the_same_whatever_lies_between(
         assert other.members == service.current.members
         assert other.projects == service.current.projects
     expected_warnings += ["counts for nothing", "no entry of the log"]
+
+
+async def test_the_alert_about_what_is_no_entry_ends_soon_after_the_entries_are_back(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["counts as empty", "another log of members"]
+    for _ in range(30):
+        scene.studio.invite()
+    service = await scene.known()
+    for seq, spoilt in ((1, b""), (9, PAGE)):
+        scene.bucket.objects[roster_key(Seq(seq))] = spoilt
+    async with running(service):
+        while "of 2 numbers from 1 to 9," not in scene.causes():
+            service.look_soon()
+            await asyncio.sleep(0)
+        noted = scene.clock.now
+        while scene.clock.now < noted + 100:
+            service.look_soon()
+            await asyncio.sleep(0)
+        scene.publish()
+        restored = scene.clock.now
+        while "roster-answers:foreign" in scene.topics():
+            service.look_soon()
+            await asyncio.sleep(0)
+    assert scene.clock.now - restored < 130, "the log comes round in half an hour"
