@@ -19,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from lucidnode.fs.channel.device import Place, built
+from lucidnode.fs.channel.device import AnsweredRead, built
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
@@ -34,10 +34,11 @@ from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED, Left, sent, why_left
-from lucidnode.fs.kernel import fuse
+from lucidnode.fs.kernel import kernel_cache
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.kernel.read_queue import raise_background
+from lucidnode.fs.kernel.session import WORKERS, FuseSession
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
@@ -133,13 +134,13 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
             contextlib.closing(
-                fuse.FuseSession(
+                FuseSession(
                     parts.files,
                     parts.spans,
                     mountpoint,
                     allow_other=spec.allow_other,
                     channel=spec.channel,
-                    heard=parts.heard,
+                    on_answered=parts.on_answered,
                 )
             ) as session,
             parts.invalidation,
@@ -152,7 +153,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 # The kernel sets its read-ahead when the first request is answered, so not before.
                 await asyncio.to_thread(mountpoint.stat)
                 raise_read_ahead(mountpoint, READ_AHEAD_KIB)
-                if await asyncio.to_thread(raise_background, mountpoint, fuse.WORKERS) is None:
+                if await asyncio.to_thread(raise_background, mountpoint, WORKERS) is None:
                     log.info(
                         "a dozen reads that wait for the network hold up all others here: %s",
                         "mount fusectl at /sys/fs/fuse/connections, as systemd does",
@@ -162,7 +163,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
         await parts.hand_over(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
 
 
-def _stop_on_signals(session: fuse.FuseSession) -> None:
+def _stop_on_signals(session: FuseSession) -> None:
     """End in order on the first SIGTERM or SIGINT, and at once on SIGINT after that.
 
     A second SIGTERM changes nothing: at shutdown it comes from the system and from our keeper.
@@ -198,7 +199,7 @@ class _Parts:
     client: DaemonClient
     link: DaemonLink
     raised: Alerts
-    heard: Callable[[list[Place]], None] | None
+    on_answered: Callable[[list[AnsweredRead]], None] | None
 
     def hinted(self, seq: Seq) -> None:
         self.committer.hinted(seq)
@@ -381,7 +382,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             committed=committed if spec.durability in {"office", "cloud"} else None,
             read_only=read_only,
         )
-        invalidation = Invalidation(fuse)
+        invalidation = Invalidation(kernel_cache)
         conflicts = Conflicts(replica.tree)
         arrived = asyncio.Event()
         shipments = Shipments(spec.project, replica, client, unfinished, clock, arrived.set)
@@ -427,7 +428,7 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
             client=client,
             link=link,
             raised=alerts,
-            heard=None if known is None else read.reader.heard,
+            on_answered=None if known is None else read.reader.note_answered,
         )
         tasks.keep("telling the daemon of blocks", write.announcer.run)
         tasks.keep("committing and following", committer.run)

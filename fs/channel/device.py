@@ -41,7 +41,7 @@ Block = NewType("Block", object)
 """One block that the channel may read; gone from there when nobody here has it any more."""
 
 
-class Place(NamedTuple):
+class AnsweredRead(NamedTuple):
     """Bytes that the channel has answered, of one block."""
 
     handle: int
@@ -106,9 +106,9 @@ class KernelDevice:
         while (message := _channel.take()) is not None:
             yield message
 
-    def places(self) -> list[Place]:
+    def answered(self) -> list[AnsweredRead]:
         """Return what was answered since the last call. Call it when `event` is readable."""
-        return [Place(*place) for place in _channel.places()]
+        return [AnsweredRead(*read) for read in _channel.places()]
 
     @property
     def ended(self) -> bool:
@@ -160,7 +160,7 @@ def add_block(file: int, key: bytes, associated: bytes, size: int) -> Block:
 
 
 def block_number(block: Block) -> int:
-    """Return the number by which `Place` names *block*."""
+    """Return the number by which `AnsweredRead` names *block*."""
     return _channel.block_number(block)
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import IntEnum
 
-from lucidnode.fs.channel.device import KernelDevice, Place
+from lucidnode.fs.channel.device import AnsweredRead, KernelDevice
 
 Reply = bytes | bytearray | memoryview
 Handler = Callable[["KernelRequest"], Awaitable[Reply | None]]
@@ -109,18 +109,18 @@ def place_reply(offset: int) -> bytes:
 class Requests:
     """Has *handlers* answer what comes through *device*. Lives in one event loop.
 
-    *heard* is told soon of what the channel has answered by itself.
+    *on_answered* is told soon of what the channel has answered by itself.
     """
 
     def __init__(
         self,
         device: KernelDevice,
         handlers: Mapping[int, Handler],
-        heard: Callable[[list[Place]], None],
+        on_answered: Callable[[list[AnsweredRead]], None],
     ) -> None:
         self._device = device
         self._handlers = handlers
-        self._heard = heard
+        self._on_answered = on_answered
         self._hearing = False
 
     @contextlib.contextmanager
@@ -132,7 +132,7 @@ class Requests:
             for message in self._device.arrived():
                 tasks.create_task(self._answer(message))
             if not self._hearing:
-                # Not at once: thousands of small reads in a second are heard of together.
+                # Not at once: thousands of small reads in a second are told of together.
                 self._hearing = True
                 loop.call_later(_HEARD_AFTER_S, self._hear)
             if self._device.ended:
@@ -148,8 +148,8 @@ class Requests:
 
     def _hear(self) -> None:
         self._hearing = False
-        if places := self._device.places():
-            self._heard(places)
+        if reads := self._device.answered():
+            self._on_answered(reads)
 
     async def _answer(self, message: bytes) -> None:
         try:

@@ -1,45 +1,24 @@
 """The door to pyfuse3: kernel requests in, `FileSystem` calls out, errors as errno. No logic.
 
-pyfuse3 runs in asyncio mode, under uvloop like the rest of the process. It keeps one mount for
-each process in module globals, so this module does not pretend otherwise.
+Who serves them is kernel/session.py, and what an error becomes is decided in kernel/reply.py.
 """
 # ruff: noqa: ARG002  # The signatures are pyfuse3's.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Sequence
 
 import pyfuse3
-import pyfuse3.asyncio
 
-from lucidnode.fs.channel import device
-from lucidnode.fs.channel.requests import (
-    Handler,
-    KernelRequest,
-    Opcode,
-    Reply,
-    RequestRefused,
-    Requests,
-    place_reply,
-    written_reply,
-)
-from lucidnode.fs.errors import FileError, FileMissing, FsError, FuseMissing
 from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
-from lucidnode.fs.format.sodium import aegis256_address
-from lucidnode.fs.kernel.mountpoint import FSNAME
-from lucidnode.fs.kernel.overheard import Overheard
+from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
-from lucidnode.node.client.errors import NodeError
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +27,7 @@ VALID_S = 60.0
 """Seconds that the kernel may keep names and attributes. What others change is invalidated at once
 (fs/kernel/invalidation.py); this only bounds the harm if that fails."""
 
-WORKERS = 4096
-"""Requests under way at the same time. A read that waits for the network holds one, a coroutine and
-a page of memory; reads hold at most the part that fs/read/segments.py allows them (MAX_WAITING)."""
-
-_BLOCK = 4096
-
-pyfuse3.asyncio.enable()
+_BLOCK_BYTES = 4096
 
 
 class FuseOperations(pyfuse3.Operations):
@@ -275,13 +248,13 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(Span("removexattr", inode, pid=ctx.pid), gone=errno.ESTALE):
             self._files.remove_xattr(InodeNo(inode), name)
 
-    def _replying(self, span: Span, *, gone: int = errno.ENOENT) -> _Reply:
+    def _replying(self, span: Span, *, gone: int = errno.ENOENT) -> RequestReply:
         """Return what counts *span* and turns what is raised within into a reply.
 
         *gone* is the errno for a file that does not exist. A request for an inode says ESTALE: the
         kernel then looks the name up anew, and finds what another node has put in its place.
         """
-        return _Reply(self._spans, span, gone)
+        return RequestReply(self._spans, span, gone)
 
     def _named(self, file: Attributes) -> pyfuse3.EntryAttributes:
         """Return a reply by which the kernel learns the number of *file*."""
@@ -299,7 +272,7 @@ class FuseOperations(pyfuse3.Operations):
         entry.st_uid, entry.st_gid = self._owner or (file.uid, file.gid)
         entry.st_rdev = file.rdev
         entry.st_size = file.size
-        entry.st_blksize = _BLOCK
+        entry.st_blksize = _BLOCK_BYTES
         entry.st_blocks = -(-self._files.occupied(file) // 512)
         entry.st_atime_ns = file.atime_ns
         entry.st_mtime_ns = file.mtime_ns
@@ -307,208 +280,9 @@ class FuseOperations(pyfuse3.Operations):
         return entry
 
 
-class FuseSession:
-    """The one FUSE session of this process."""
-
-    def __init__(
-        self,
-        files: FileSystem,
-        spans: Spans,
-        mountpoint: Path,
-        *,
-        allow_other: bool,
-        channel: bool,
-        heard: Callable[[list[device.Place]], None] | None = None,
-    ) -> None:
-        """Mount at *mountpoint*, with the kernel channel if *channel*.
-
-        With *heard* the channel answers reads by itself, and *heard* is told of them. Raises FuseMissing if the system does not let us.
-        """
-        # Who may do what is the kernel's to decide, from the modes we report.
-        options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
-        if allow_other:
-            options.add("allow_other")
-        adapter = FuseOperations(files, spans, _owner_shown(allow_other))
-        before = device.devices()
-        overheard = Overheard()
-        try:
-            with overheard:
-                pyfuse3.init(adapter, str(mountpoint), options)
-        except RuntimeError as error:
-            advice = "install fuse3, or ask an administrator to permit FUSE"
-            if allow_other and os.geteuid() != 0:
-                advice = "other users come in only if /etc/fuse.conf has the line user_allow_other"
-            elif reason := overheard.said_by("fusermount3"):
-                advice = f"fusermount3 says: {reason}"
-            raise FuseMissing(
-                f"the kernel does not let us mount at {mountpoint}: {advice}"
-            ) from error
-
-        handlers = _direct(adapter)
-        self._device = (
-            device.over(before, frozenset(handlers), 0 if heard is None else aegis256_address())
-            if channel
-            else None
-        )
-        self._requests = (
-            None if self._device is None else Requests(self._device, handlers, heard or _unheard)
-        )
-
-    async def serve(self) -> None:
-        """Answer the kernel until `stop`, or until somebody unmounts."""
-        if self._requests is None:
-            await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
-            return
-        async with asyncio.TaskGroup() as tasks:
-            with self._requests.served(tasks, self.stop):
-                await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
-
-    def stop(self) -> None:
-        """Have `serve` return. To be called in the loop that serves."""
-        # pyfuse3 ends the wait for requests by its future. A request that comes in at this moment
-        # ends it, too: the one that is later must find nothing to end.
-        loop = asyncio.get_running_loop()
-        for descriptor in list(pyfuse3.asyncio._read_futures):  # noqa: SLF001  # nothing else tells
-            loop.remove_reader(descriptor)
-        with contextlib.suppress(asyncio.InvalidStateError):
-            pyfuse3.terminate()
-
-    def close(self) -> None:
-        """Unmount, if it still is mounted."""
-        if self._device is not None:
-            self._device.close()
-        pyfuse3.close(unmount=True)
-
-
-def invalidate_inode(ino: InodeNo, *, attributes_only: bool) -> None:
-    """Have the kernel forget what it holds of *ino*. May block: see fs/kernel/invalidation.py."""
-    if device.runs():
-        device.invalidate_inode(ino, attributes_only=attributes_only)
-        return
-    pyfuse3.invalidate_inode(ino, attr_only=attributes_only)
-
-
-def invalidate_entry(parent: InodeNo, name: bytes) -> None:
-    """Have the kernel look *name* up again. May block: see fs/kernel/invalidation.py."""
-    if device.runs():
-        device.invalidate_entry(parent, name)
-        return
-    pyfuse3.invalidate_entry(parent, name)
-
-
-def _unheard(_: list[device.Place]) -> None:
-    """Nothing is read by the channel itself."""
-
-
-def _direct(adapter: FuseOperations) -> dict[int, Handler]:
-    """Return what answers the requests that come past pyfuse3.
-
-    Those that it does not know, and those that carry many bytes:
-    pyfuse3's socket need not hold them then, and they are copied less often.
-    """
-
-    async def read(request: KernelRequest) -> Reply:
-        with _refusing():
-            return await adapter.read(*request.read_range())
-
-    async def write(request: KernelRequest) -> Reply:
-        with _refusing():
-            return written_reply(await adapter.write(*request.written()))
-
-    async def lseek(request: KernelRequest) -> Reply:
-        with _refusing():
-            return place_reply(await adapter.lseek(*request.sought()))
-
-    async def batch_forget(request: KernelRequest) -> None:
-        await adapter.forget(request.forgotten())
-
-    return {
-        Opcode.READ: read,
-        Opcode.WRITE: write,
-        Opcode.BATCH_FORGET: batch_forget,
-        Opcode.LSEEK: lseek,
-    }
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except pyfuse3.FUSEError as error:
-        raise RequestRefused(error.errno) from None
-
-
-class _Reply:
-    """One request while it is answered: what the file system raises becomes a reply.
-
-    A class and not a generator, which takes 1.3 us longer.
-    """
-
-    __slots__ = ("_gone", "_span", "_spans")
-
-    def __init__(self, spans: Spans, span: Span, gone: int) -> None:
-        self._spans = spans
-        self._span = span
-        self._gone = gone
-
-    def __enter__(self) -> None:
-        self._span.began = self._spans.now()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._spans.ended(self._span, 0)
-            return
-        if not isinstance(error, Exception):
-            self._spans.ended(self._span, errno.EINTR)  # the mount ends
-            return
-        number = self._errno(error)
-        self._spans.ended(self._span, number)
-        raise pyfuse3.FUSEError(number) from None
-
-    def _errno(self, error: Exception) -> int:
-        """Return what *error* is to the kernel, and log what is not the caller's doing."""
-        request = self._span.operation
-        match error:
-            case FileMissing():
-                return self._gone
-            case FileError():
-                if error.errno in {errno.EIO, errno.ENOSPC}:
-                    log.warning("%s: %s", request, error)
-                return error.errno
-            case FsError() | NodeError():
-                log.warning("%s: %s: %s", request, type(error).__name__, error)
-                return error.errno
-            case OSError():
-                log.warning("%s: %s", request, error)
-                return errno.EIO
-            case _:
-                # A fault of ours. Without a reply the caller would hang where no signal reaches it,
-                # and pyfuse3 would lose a worker; so it is answered like any error, and logged in
-                # full.
-                log.error("%s failed", request, exc_info=error)
-                return errno.EIO
-
-
 def _storable(time_ns: int) -> int:
     """Return the nearest time that 64 bits hold: from 1677 to 2262. ext4 has its limits, too."""
     return min(max(time_ns, -(2**63)), 2**63 - 1)
-
-
-def _owner_shown(allow_other: bool) -> Caller | None:
-    """Return whom files shall belong to on a mount of ours.
-
-    On a mount that the kernel keeps for one user alone, they are his: numbers mean other people on
-    other workstations, and members of a project share its files whatever their numbers are. With
-    other users, and for root, they are what is stored.
-    """
-    if allow_other or os.geteuid() == 0:
-        return None
-    return Caller(os.geteuid(), os.getegid())
 
 
 def _opened(handle: int, flags: int, *, unchanged: bool) -> pyfuse3.FileInfo:

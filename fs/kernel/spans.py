@@ -1,6 +1,6 @@
 """What programs ask of a mount: one span for each request, what comes of it, and how long it took.
 
-Each request of the kernel passes `Spans` once (fs/kernel/fuse.py). Counting costs less than a
+Each request of the kernel passes `Spans` once (fs/kernel/reply.py). Counting costs less than a
 microsecond; nothing is written down unless somebody follows: `lucidnode log --access`.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from lucidnode.fs.channel.device import Place
+from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
@@ -93,18 +93,18 @@ class Reader:
             self._known.show(file.handle, file.ino, offset, offset + length)
         return found
 
-    def heard(self, places: list[Place]) -> None:
+    def note_answered(self, reads: list[AnsweredRead]) -> None:
         """Count what the kernel channel has read by itself, and look ahead of it."""
         assert self._known is not None
         assert self._open_files is not None
-        for place in places:
-            block = self._known.block(place.block)
+        for read in reads:
+            block = self._known.block(read.block)
             if block is not None:
-                self._counts.read(block, "disk", place.length)
+                self._counts.read(block, "disk", read.length)
                 self._segments.used(block)
-            file = self._open_files.get(place.handle)
+            file = self._open_files.get(read.handle)
             if file is not None:
-                self._look_ahead(file, place.offset, place.length)
+                self._look_ahead(file, read.offset, read.length)
 
     def _is_open(self, file: OpenFile) -> bool:
         return self._open_files is not None and self._open_files.get(file.handle) is file

@@ -48,7 +48,7 @@ SECOND_TIMEOUT_S = 0.5
 """Seconds that such another question waits: enough for a network that has come back."""
 
 MAX_WAITING = 3584
-"""Reads that may wait for the network at the same time: the rest of the workers (fs/kernel/fuse.py) is
+"""Reads that may wait for the network at the same time: the rest of the workers (fs/kernel/session.py) is
 kept for what needs none."""
 
 _RETRY = 0.25

@@ -1,0 +1,127 @@
+"""The FUSE session of this process: mounts, serves the kernel, unmounts.
+
+pyfuse3 runs in asyncio mode, under uvloop like the rest of the process. It keeps one mount for
+each process in module globals, so this module does not pretend otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyfuse3
+import pyfuse3.asyncio
+
+from lucidnode.fs.channel import device
+from lucidnode.fs.channel.requests import Requests
+from lucidnode.fs.errors import FuseMissing
+from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.format.sodium import aegis256_address
+from lucidnode.fs.kernel.direct_requests import direct_handlers
+from lucidnode.fs.kernel.fuse import FuseOperations
+from lucidnode.fs.kernel.mountpoint import FSNAME
+from lucidnode.fs.kernel.overheard import Overheard
+from lucidnode.fs.kernel.spans import Spans
+
+WORKERS = 4096
+"""Requests under way at the same time. A read that waits for the network holds one, a coroutine and
+a page of memory; reads hold at most the part that fs/read/segments.py allows them (MAX_WAITING)."""
+
+pyfuse3.asyncio.enable()
+
+
+class FuseSession:
+    """The one FUSE session of this process."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        spans: Spans,
+        mountpoint: Path,
+        *,
+        allow_other: bool,
+        channel: bool,
+        on_answered: Callable[[list[device.AnsweredRead]], None] | None = None,
+    ) -> None:
+        """Mount at *mountpoint*, with the kernel channel if *channel*.
+
+        With *on_answered* the channel answers reads by itself, and *on_answered* is told of them.
+        Raises FuseMissing if the system does not let us.
+        """
+        # Who may do what is the kernel's to decide, from the modes we report.
+        options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
+        if allow_other:
+            options.add("allow_other")
+        adapter = FuseOperations(files, spans, _owner_shown(allow_other))
+        before = device.devices()
+        overheard = Overheard()
+        try:
+            with overheard:
+                pyfuse3.init(adapter, str(mountpoint), options)
+        except RuntimeError as error:
+            advice = "install fuse3, or ask an administrator to permit FUSE"
+            if allow_other and os.geteuid() != 0:
+                advice = "other users come in only if /etc/fuse.conf has the line user_allow_other"
+            elif reason := overheard.said_by("fusermount3"):
+                advice = f"fusermount3 says: {reason}"
+            raise FuseMissing(
+                f"the kernel does not let us mount at {mountpoint}: {advice}"
+            ) from error
+
+        handlers = direct_handlers(adapter)
+        self._device = (
+            device.over(
+                before, frozenset(handlers), 0 if on_answered is None else aegis256_address()
+            )
+            if channel
+            else None
+        )
+        self._requests = (
+            None
+            if self._device is None
+            else Requests(self._device, handlers, on_answered or _nobody)
+        )
+
+    async def serve(self) -> None:
+        """Answer the kernel until `stop`, or until somebody unmounts."""
+        if self._requests is None:
+            await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            with self._requests.served(tasks, self.stop):
+                await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
+
+    def stop(self) -> None:
+        """Have `serve` return. To be called in the loop that serves."""
+        # pyfuse3 ends the wait for requests by its future. A request that comes in at this moment
+        # ends it, too: the one that is later must find nothing to end.
+        loop = asyncio.get_running_loop()
+        for descriptor in list(pyfuse3.asyncio._read_futures):  # noqa: SLF001  # nothing else tells
+            loop.remove_reader(descriptor)
+        with contextlib.suppress(asyncio.InvalidStateError):
+            pyfuse3.terminate()
+
+    def close(self) -> None:
+        """Unmount, if it still is mounted."""
+        if self._device is not None:
+            self._device.close()
+        pyfuse3.close(unmount=True)
+
+
+def _owner_shown(allow_other: bool) -> Caller | None:
+    """Return whom files shall belong to on a mount of ours.
+
+    On a mount that the kernel keeps for one user alone, they are his: numbers mean other people on
+    other workstations, and members of a project share its files whatever their numbers are. With
+    other users, and for root, they are what is stored.
+    """
+    if allow_other or os.geteuid() == 0:
+        return None
+    return Caller(os.geteuid(), os.getegid())
+
+
+def _nobody(_: list[device.AnsweredRead]) -> None:
+    """Nothing is read by the channel itself."""
