@@ -111,6 +111,7 @@ class GuardedDisk:
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(threads, "disk-look")
         self._unclosed: deque[int] = deque()
+        self._is_closed = False
         self._probe_work = probe
         self._probing = False
         self.faults = 0
@@ -171,10 +172,13 @@ class GuardedDisk:
         """Close *descriptor* in a thread, with the next look. Safe in any thread and finalizer."""
         # Nothing is submitted from here: a finalizer may run in the midst of a submission.
         self._unclosed.append(descriptor)
+        if self._is_closed and not self._breaker.open:
+            self._close_descriptors()  # no look will come
 
     def close(self) -> None:
         """Begin nothing more. What hangs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
         if not self._breaker.open:
             self._close_descriptors()
 

@@ -110,6 +110,16 @@ async def test_descriptors_are_closed_by_threads(disk: Disk, tmp_path: Path) -> 
         os.fstat(descriptor)
 
 
+async def test_descriptors_that_come_after_the_last_look_are_closed_too(
+    disk: Disk, tmp_path: Path
+) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    disk.guarded.close()
+    disk.guarded.afterwards(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 async def test_work_that_writes_is_refused_while_the_disk_is_left_alone_and_never_a_probe(
     disk: Disk, expected_warnings: list[str]
 ) -> None:
