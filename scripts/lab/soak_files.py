@@ -275,12 +275,13 @@ class World:
         for name, attributes in layer.replica.tree.list_names(ROOT):
             if not name.startswith(b"shared"):
                 continue
+            self.shared = attributes.ino  # an entry of others may move it while it is read
             found = await layer.contents(attributes.ino)
             contradictions = [each.shared_contradiction(found) for each in programs]
             if not any(contradictions):
                 for program in programs:
                     program.found_shared(found)
-                return attributes.ino
+                return self.shared
             whys.append((name, [why for why in contradictions if why]))
         raise AssertionError(f"nowhere is all that was acknowledged: {whys}")
 
