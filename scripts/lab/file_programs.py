@@ -42,6 +42,11 @@ class Running:
         self._shared = self._log = self._own = 0
         self._opened = self._ino = InodeNo(0)
         self._syncing: asyncio.Task[None] | None = None
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Note that its life is over: nothing is acknowledged any more."""
+        self._has_ended = True
 
     async def steps(self, number: int) -> None:
         """Do *number* random things; a full disk ends none of them but the one it meets."""
@@ -85,7 +90,8 @@ class Running:
 
         def later() -> None:
             topics = {alert.topic for alert in self._layer.alerts.current()}
-            if TOPIC not in topics and self._happened["full disks"] == full_before:
+            is_well = TOPIC not in topics and self._happened["full disks"] == full_before
+            if is_well and not self._has_ended:
                 acknowledged()
 
         asyncio.get_running_loop().call_later(RELAXED_S, later)

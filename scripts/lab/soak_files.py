@@ -159,18 +159,13 @@ class World:
         Returns the disk as it was then, and whether the power was cut.
         """
         layer.daemon.uploads = self.chance.random() < 0.5
-        at_work = [
-            asyncio.ensure_future(
-                Running(
-                    layer,
-                    program,
-                    lambda: self.shared,
-                    Random(self.chance.random()),
-                    self.happened,
-                ).steps(STEPS)
+        running = [
+            Running(
+                layer, program, lambda: self.shared, Random(self.chance.random()), self.happened
             )
             for program in self.programs
         ]
+        at_work = [asyncio.ensure_future(each.steps(STEPS)) for each in running]
         around = [asyncio.ensure_future(each) for each in (self._ship(layer), self._weather())]
         try:
             end_after = self.chance.choice([3.0, 30.0, 100.0, MOST_S]) * self.chance.random()
@@ -181,6 +176,8 @@ class World:
             self.happened["power cuts" if is_cut else "kills"] += 1
             self.happened["ended amid work"] += bool(waiting)
             self.disk.mark("the end")
+            for each in running:
+                each.end()
             for task in done:
                 task.result()
         finally:
