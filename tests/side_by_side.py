@@ -43,6 +43,7 @@ ALONE = (
     "test_lab_network.py",  # rate and latency of a line
     "test_soak_changesets.py",  # how long an entry stops a mount
     "test_soak_entries.py",  # on all processors
+    "test_soak_files.py",  # on all processors
     "test_soak_peers.py",  # how long a message stops a node
 )
 
