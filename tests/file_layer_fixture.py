@@ -151,7 +151,7 @@ class _Hooks:
     def touched(self, touched: Touched) -> None:
         self.files.moved(touched.moved)
         self.files.shifted(touched.shifted)
-        self.files.content_changed(touched.content)
+        self.files.lifetimes.content_changed(touched.content)
         self.tell(touched)
 
     async def refresh_roster(self) -> None:

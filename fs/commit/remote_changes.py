@@ -38,7 +38,7 @@ class RemoteChanges:
         """Follow another node's entry."""
         self._files.moved(touched.moved)
         self._files.shifted(touched.shifted)
-        self._files.content_changed(touched.content)
+        self._files.lifetimes.content_changed(touched.content)
         for parent, name in touched.names:
             self._invalidation.name(parent, name)
         for ino in touched.inodes:

@@ -1,7 +1,8 @@
 """Every operation of the file system, in values of our own: no FUSE, no bytes on any wire.
 
 Names and attributes come from the replica, contents from `Reader` and `Writer`, and this is where
-the three are made to look like one file.
+the three are made to look like one file. Listings (directories.py), extended attributes (xattrs.py)
+and how long a file is needed (lifetimes.py) are parts of their own.
 """
 
 from __future__ import annotations
@@ -16,30 +17,25 @@ from lucidnode.fs.errors import (
     Invalid,
     IsDirectory,
     NoMoreData,
-    NotDirectory,
-    NotPermitted,
-    ReadOnly,
-    Unsupported,
 )
+from lucidnode.fs.files.directories import Directories
 from lucidnode.fs.files.killed import unless_killed
-from lucidnode.fs.files.known_inodes import KnownInodes
-from lucidnode.fs.files.listing import DOT, DOT_DOT, START, Entry, Listings
+from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import XATTR_PREFIX, FileStates
+from lucidnode.fs.files.states import FileStates
+from lucidnode.fs.files.tree_changes import TreeChanges
+from lucidnode.fs.files.xattrs import Xattrs
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.replica.changes import Touched
-from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
     Create,
-    Forget,
-    Intent,
     Link,
-    RemoveXattr,
     Rename,
     Rmdir,
     SetAttributes,
-    SetXattr,
     Unlink,
 )
 from lucidnode.fs.replica.replica import Replica
@@ -48,11 +44,6 @@ from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.writer import Writer
-
-_ACL = b"system.posix_acl_"
-
-PAGE_OF_NAMES = 256
-"""Names read from the replica at once for a directory listing."""
 
 
 class Caller(NamedTuple):
@@ -96,7 +87,6 @@ class FileSystem:
         read_only: bool,
     ) -> None:
         self._replica = replica
-        self._states = states
         self._reader = reader
         self._writer = writer
         self._group_sync = group_sync
@@ -105,20 +95,19 @@ class FileSystem:
         self._open = open_files
         self._clock = clock
         self._committed = committed
-        self._refusal = "mounted read-only" if read_only else ""
-        self._listings = Listings(replica.tree.names_in)
-        self._known = KnownInodes()
-        replica.former.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+        self._shown = shown = ShownFiles(replica.tree, writer)
+        self._changes = TreeChanges(replica, read_only=read_only)
+        self.lifetimes = FileLifetimes(replica, open_files, writer)
+        self.directories = Directories(replica.tree, shown, writer, open_files)
+        self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
         self._touched: Callable[[Touched], None] = _nobody
-        self._unchanged: set[InodeNo] = set()
-        """Files whose pages in the kernel are those of the content they have now."""
 
     # -- attributes --------------------------------------------------------------------------
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes:
         """Return what *name* in *parent* is."""
         if name in {b".", b".."}:
-            return self.attributes(parent if name == b"." else self.parent_of(parent))
+            return self.attributes(parent if name == b"." else self._shown.parent_of(parent))
         check_length(name)
         found = self._replica.tree.lookup(parent, name)
         if found is None:
@@ -128,33 +117,21 @@ class FileSystem:
         return self._writer.with_pending_size(found)
 
     def attributes(self, ino: InodeNo) -> Attributes:
-        """Return the attributes of *ino*, with what is not saved yet."""
-        return self._writer.with_pending_size(self._stored(ino))
+        """Return the attributes of *ino*, with what is not saved yet. Raises FileMissing."""
+        return self._shown.attributes(ino)
 
     def occupied(self, attributes: Attributes) -> int:
-        """Return the bytes that are stored of a file; its holes take none.
-
-        Never too few: `tar` takes a file that occupies nothing for one single hole. What lies in
-        several layers at once counts several times until it is saved.
-        """
-        if attributes.kind is not Kind.FILE:
-            return 0
-        ino = attributes.ino
-        stored = self._replica.tree.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
-        return min(stored, attributes.size)
-
-    def parent_of(self, directory: InodeNo) -> InodeNo:
-        """Return the directory above; the root is above itself."""
-        return ROOT if directory == ROOT else self._replica.tree.parent_of(directory) or ROOT
+        """Return the bytes that are stored of a file: see `ShownFiles.occupied`."""
+        return self._shown.occupied(attributes)
 
     async def set_attributes(
         self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
     ) -> Attributes:
         """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`."""
         if changes.size is not None:
-            if self._stored(ino).is_directory:
+            if self._shown.stored(ino).is_directory:
                 raise IsDirectory("a directory has no size")
-            self._check_writable()
+            self._changes.check_writable()
             if handle is not None:
                 file = self._open.file(handle)
                 file.wrote = True
@@ -163,7 +140,7 @@ class FileSystem:
             await self._cut(ino, changes.size)
         rest = changes._replace(size=None)
         if any(value is not None for value in rest):
-            self._apply(
+            self._changes.apply(
                 SetAttributes(
                     ino,
                     self._clock.wall_ns(),
@@ -196,7 +173,7 @@ class FileSystem:
         target: bytes = b"",
     ) -> Attributes:
         """Create the file, directory, link or node that the type bits of *mode* say."""
-        above = self._stored(parent)
+        above = self._shown.stored(parent)
         kind = Kind(stat.S_IFMT(mode) >> 12)
         bits, gid = stat.S_IMODE(mode), caller.gid
         if above.mode & stat.S_ISGID:
@@ -204,7 +181,7 @@ class FileSystem:
             bits |= stat.S_ISGID if kind is Kind.DIRECTORY else 0
         ino = self._replica.new_ino()
         now = self._clock.wall_ns()
-        made = self._apply(
+        made = self._changes.apply(
             Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target)
         )
         assert made is not None
@@ -214,20 +191,20 @@ class FileSystem:
 
     def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
         """Give *ino* one more name."""
-        self._apply(Link(ino, parent, name, self._clock.wall_ns()))
+        self._changes.apply(Link(ino, parent, name, self._clock.wall_ns()))
         return self.attributes(ino)
 
     def unlink(self, parent: InodeNo, name: bytes) -> None:
         """Take a name away. What is open stays readable and writable through its handles."""
         found = self._replica.tree.lookup(parent, name)
         keep = found is not None and self._open.is_open(found.ino)
-        self._apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
+        self._changes.apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
         if found is not None:
-            self._let_go(found.ino)
+            self.lifetimes.let_go(found.ino)
 
     def rmdir(self, parent: InodeNo, name: bytes) -> None:
         """Remove an empty directory."""
-        self._apply(Rmdir(parent, name, self._clock.wall_ns()))
+        self._changes.apply(Rmdir(parent, name, self._clock.wall_ns()))
 
     def rename(
         self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
@@ -236,55 +213,13 @@ class FileSystem:
         replaced = self._replica.tree.lookup(new_parent, new_name)
         keep = replaced is not None and self._open.is_open(replaced.ino)
         now = self._clock.wall_ns()
-        self._apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
+        self._changes.apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
         if replaced is not None:
-            self._let_go(replaced.ino)
+            self.lifetimes.let_go(replaced.ino)
 
     def readlink(self, ino: InodeNo) -> bytes:
         """Return where a symbolic link points."""
         return self._replica.tree.readlink(ino)
-
-    # -- directories -------------------------------------------------------------------------
-
-    def open_directory(self, ino: InodeNo) -> int:
-        """Return a handle for listing *ino*."""
-        if not self._stored(ino).is_directory:
-            raise NotDirectory("not a directory")
-        return self._open.open_directory(ino)
-
-    def entries(self, handle: int, cookie: int) -> list[Entry]:
-        """Return some entries behind *cookie*, START or one handed out before; none at the end.
-
-        What is created or removed between two calls may or may not be seen; everything else is
-        seen exactly once, on whichever handle the listing goes on. Raises Invalid for a cookie that
-        nobody knows.
-        """
-        directory = self._open.directory(handle)
-        ino = directory.ino
-        if cookie in {START, DOT}:
-            dots = [
-                Entry(b".", self.attributes(ino), DOT),
-                Entry(b"..", self.attributes(self.parent_of(ino)), DOT_DOT),
-            ]
-            return dots[cookie:]
-        if cookie == DOT_DOT:
-            after = None
-        else:
-            # What this handle saw last it knows by itself, whatever else is being listed.
-            after = directory.page.get(cookie) or self._listings.name_at(ino, cookie)
-        page = [
-            Entry(
-                name, self._writer.with_pending_size(attributes), self._listings.hand_out(ino, name)
-            )
-            for name, attributes in self._replica.tree.list_names(ino, after, PAGE_OF_NAMES)
-        ]
-        if page:
-            directory.page = {entry.cookie: entry.name for entry in page}
-        return page
-
-    def release_directory(self, handle: int) -> None:
-        """Close a handle of `open_directory`."""
-        self._open.release_directory(handle)
 
     async def sync_directory(self) -> None:
         """Return once every change of names so far is durable, and acknowledged at this mount's level."""
@@ -299,11 +234,11 @@ class FileSystem:
         A file that another node has just deleted, or replaced, can be read as it was; who wants to
         write gets FileMissing, and finds what is in its place.
         """
-        if self._stored(ino).is_directory:
+        if self._shown.stored(ino).is_directory:
             raise IsDirectory("a directory cannot be opened as a file")
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         if writable or flags & os.O_TRUNC:
-            self._check_writable()
+            self._changes.check_writable()
             if self._replica.former.is_kept(ino):
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
@@ -312,8 +247,7 @@ class FileSystem:
             await self._writer.truncate(ino, 0)
         if not writable:
             self._reader.note_open(ino)
-        unchanged = ino in self._unchanged
-        self._unchanged.add(ino)
+        unchanged = self.lifetimes.opened(ino)
         appends = bool(flags & os.O_APPEND)
         return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged
 
@@ -344,7 +278,7 @@ class FileSystem:
         The kernel appends where it believes the end to be, and does not know what other nodes
         have appended since it last asked.
         """
-        self._check_writable()
+        self._changes.check_writable()
         file = self._open.file(handle)
         file.wrote = True
         # That may take a while, and a conflict move the handle: which file it is is asked after it.
@@ -371,45 +305,13 @@ class FileSystem:
         """Close *handle*. With the last one, what its file has unsaved is saved soon."""
         ino = self._open.release(handle)
         if ino is not None:
-            self._let_go(ino)
+            self.lifetimes.let_go(ino)
             # Bytes that came through a map after the last `flush`: no other call follows.
             self._flusher.closed(ino)
             if not self._writer.is_dirty(ino):
                 self._unfinished.ended(ino)
 
-    # -- extended attributes -----------------------------------------------------------------
-
-    def get_xattr(self, ino: InodeNo, name: bytes) -> bytes:
-        """Return an extended attribute; those of our own tell how far the file is."""
-        if name.startswith(XATTR_PREFIX):
-            return self._states.value(self._stored(ino).ino, name)
-        return self._replica.tree.xattr(ino, name)
-
-    def list_xattrs(self, ino: InodeNo) -> list[bytes]:
-        """Return the names of what was set.
-
-        What we say ourselves is not listed: `cp -a` would try to set it on the copy.
-        """
-        return self._replica.tree.xattr_names(ino)
-
-    def set_xattr(self, ino: InodeNo, name: bytes, value: bytes) -> None:
-        """Set an extended attribute."""
-        _check_not_ours(name)
-        if name.startswith(_ACL):
-            # Kept, it would promise a protection that nobody gives.
-            raise Unsupported("access control lists")
-        self._apply(SetXattr(ino, name, value, self._clock.wall_ns()))
-
-    def remove_xattr(self, ino: InodeNo, name: bytes) -> None:
-        """Remove an extended attribute."""
-        _check_not_ours(name)
-        self._apply(RemoveXattr(ino, name, self._clock.wall_ns()))
-
     # -- what others changed -----------------------------------------------------------------
-
-    def content_changed(self, inodes: frozenset[InodeNo]) -> None:
-        """Note what another node changed: pages held of it are not kept at the next open."""
-        self._unchanged -= inodes
 
     def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
         """Follow our version of a file into its conflict copy."""
@@ -426,35 +328,7 @@ class FileSystem:
         """Have *touched* told what changes here without a request for it."""
         self._touched = touched
 
-    def told(self, found: Attributes) -> None:
-        """Note that the kernel was told of a file by name, and may ask for it by number."""
-        if found.kind is Kind.FILE:
-            self._known.told(found.ino)
-
-    def forgotten(self, ino: InodeNo, count: int) -> None:
-        """Note that the kernel lets go of *count* replies that named *ino*."""
-        self._known.forgotten(ino, count)
-        if ino not in self._known:
-            self._unchanged.discard(ino)
-            self._let_go_of_kept(ino)
-
     # ----------------------------------------------------------------------------------------
-
-    def _stored(self, ino: InodeNo) -> Attributes:
-        found = self._replica.tree.attributes(ino)
-        if found is None:
-            raise FileMissing("the file is gone")
-        return found
-
-    def _check_writable(self) -> None:
-        if self._refusal:
-            raise ReadOnly(self._refusal)
-        # At once, not at `close`: what a program writes here would never leave its memory.
-        self._replica.check_running()
-
-    def _apply(self, intent: Intent) -> Attributes | None:
-        self._check_writable()
-        return self._replica.apply(intent)
 
     def _brought_back(self, ino: InodeNo) -> InodeNo:
         """Return the file to write to in the place of *ino*.
@@ -467,10 +341,6 @@ class FileSystem:
         touched = self._replica.former.bring_back(ino, self._clock.wall_ns())
         self._touched(touched)
         return touched.moved.get(ino, ino)
-
-    def _let_go_of_kept(self, ino: InodeNo) -> None:
-        if ino not in self._known and not self._open.is_open(ino):
-            self._replica.former.let_go(ino)
 
     def _has_name(self, file: OpenFile) -> bool:
         # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.
@@ -486,23 +356,6 @@ class FileSystem:
         """Wait for the bucket, if this mount promises that, as long as *pid* does."""
         if self._committed is not None:
             await unless_killed(pid, self._committed(ino), self._clock)
-
-    def _let_go(self, ino: InodeNo) -> None:
-        """Drop what is left of a file that has no name and no handle."""
-        if self._open.is_open(ino):
-            return
-        self._let_go_of_kept(ino)
-        stored = self._replica.tree.attributes(ino)
-        if stored is None or stored.nlink == 0:
-            self._writer.discard(ino)
-            self._unchanged.discard(ino)
-        if stored is not None and stored.nlink == 0 and not self._replica.former.is_kept(ino):
-            self._replica.apply(Forget(ino))
-
-
-def _check_not_ours(name: bytes) -> None:
-    if name.startswith(XATTR_PREFIX):
-        raise NotPermitted("these attributes are set by Lucidnode itself")
 
 
 def _nobody(_: Touched) -> None:

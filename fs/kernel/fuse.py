@@ -141,7 +141,7 @@ class FuseOperations(pyfuse3.Operations):
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
-            self._files.forgotten(InodeNo(inode), count)
+            self._files.lifetimes.forgotten(InodeNo(inode), count)
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         with self._replying(Span("statfs", pid=ctx.pid)):
@@ -159,23 +159,23 @@ class FuseOperations(pyfuse3.Operations):
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         with self._replying(Span("opendir", inode, pid=ctx.pid), gone=errno.ESTALE):
-            handle = self._files.open_directory(InodeNo(inode))
+            handle = self._files.directories.open(InodeNo(inode))
             self._spans.opened(handle, inode, ctx.pid)
             return handle
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         with self._replying(Span("readdir", handle=fh, offset=start_id), gone=errno.ESTALE):
-            while page := self._files.entries(fh, start_id):
+            while page := self._files.directories.entries(fh, start_id):
                 for name, attributes, cookie in page:
                     if not pyfuse3.readdir_reply(token, name, self._entry(attributes), cookie):
                         return
                     if name not in {b".", b".."}:
-                        self._files.told(attributes)
+                        self._files.lifetimes.told(attributes)
                     start_id = cookie
 
     async def releasedir(self, fh: int) -> None:
         with self._replying(Span("releasedir", handle=fh)):
-            self._files.release_directory(fh)
+            self._files.directories.release(fh)
         self._spans.released(fh)
 
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
@@ -230,11 +230,11 @@ class FuseOperations(pyfuse3.Operations):
 
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         with self._replying(Span("getxattr", inode, pid=ctx.pid), gone=errno.ESTALE):
-            return self._files.get_xattr(InodeNo(inode), name)
+            return self._files.xattrs.get(InodeNo(inode), name)
 
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
         with self._replying(Span("listxattr", inode, pid=ctx.pid), gone=errno.ESTALE):
-            return self._files.list_xattrs(InodeNo(inode))
+            return self._files.xattrs.names(InodeNo(inode))
 
     async def setxattr(
         self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
@@ -242,11 +242,11 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(
             Span("setxattr", inode, size=len(value), pid=ctx.pid), gone=errno.ESTALE
         ):
-            self._files.set_xattr(InodeNo(inode), name, value)
+            self._files.xattrs.set(InodeNo(inode), name, value)
 
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         with self._replying(Span("removexattr", inode, pid=ctx.pid), gone=errno.ESTALE):
-            self._files.remove_xattr(InodeNo(inode), name)
+            self._files.xattrs.remove(InodeNo(inode), name)
 
     def _replying(self, span: Span, *, gone: int = errno.ENOENT) -> RequestReply:
         """Return what counts *span* and turns what is raised within into a reply.
@@ -258,7 +258,7 @@ class FuseOperations(pyfuse3.Operations):
 
     def _named(self, file: Attributes) -> pyfuse3.EntryAttributes:
         """Return a reply by which the kernel learns the number of *file*."""
-        self._files.told(file)
+        self._files.lifetimes.told(file)
         return self._entry(file)
 
     def _entry(self, file: Attributes) -> pyfuse3.EntryAttributes:

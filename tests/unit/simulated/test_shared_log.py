@@ -67,7 +67,7 @@ class Office:
             )
             layer.files.moved(touched.moved)
             layer.files.shifted(touched.shifted)
-            layer.files.content_changed(touched.content)
+            layer.files.lifetimes.content_changed(touched.content)
 
     async def settle(self) -> None:
         for layer in (*self.layers, *self.layers):

@@ -12,7 +12,7 @@ from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 from lucidnode.fs.errors import NoAttribute, NoSpace, NotPermitted
 from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import staged_path
 
@@ -239,24 +239,24 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"data")
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"writing"
-        assert layer.files.get_xattr(ino, b"user.lucid.device") == b"studio-a"
+        assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"writing"
+        assert layer.files.xattrs.get(ino, b"user.lucid.device") == b"studio-a"
         await layer.files.flush(handle)
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"writing", "it is open still"
+        assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"writing", "it is open still"
         layer.files.release(handle)
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
+        assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
         layer.writer.pack_tails()
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"uploading"
+        assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
         batch = layer.replica.pending.next_batch()
         assert batch is not None
         layer.replica.pending.set_in_flight(batch, b"entry")
         layer.replica.pending.mark_committed(batch.seq, bytes(32))
-        assert layer.files.get_xattr(ino, b"user.lucid.state") == b"cloud"
+        assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"cloud"
         with pytest.raises(NoAttribute):
-            layer.files.get_xattr(ino, b"user.lucid.device")
-        assert b"user.lucid.state" not in layer.files.list_xattrs(ino)
+            layer.files.xattrs.get(ino, b"user.lucid.device")
+        assert b"user.lucid.state" not in layer.files.xattrs.names(ino)
         with pytest.raises(NotPermitted):
-            layer.files.set_xattr(ino, b"user.lucid.state", b"cloud")
+            layer.files.xattrs.set(ino, b"user.lucid.state", b"cloud")
 
 
 async def test_random_writes_and_truncates_match_a_reference(tmp_path: Path) -> None:
@@ -323,26 +323,26 @@ async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until
     expected_warnings += ["Changes cannot be committed now: the disk is full."]
 
     class Full:
-        """The replica, whose disk is full for the first two packs that are released."""
+        """The tails of a replica whose disk is full for the first two packs that are released."""
 
-        def __init__(self, replica: Replica) -> None:
-            self._replica = replica
+        def __init__(self, tails: TailStore) -> None:
+            self._tails = tails
             self.refusals = 2
 
         def __getattr__(self, name: str) -> object:
-            return getattr(self._replica, name)
+            return getattr(self._tails, name)
 
         def release_pack(self, pack: BlockId) -> None:
             if self.refusals:
                 self.refusals -= 1
                 raise NoSpace("the disk is full")
-            self._replica.tails.release_pack(pack)
+            self._tails.release_pack(pack)
 
     async with file_layer(tmp_path) as layer:
         _, handle = await layer.create()
         await layer.files.write(handle, 0, b"small")
         await layer.files.flush(handle)
-        layer.writer._replica = Full(layer.replica)  # type: ignore[assignment]  # behaves like one
+        layer.replica.tails = Full(layer.replica.tails)  # type: ignore[assignment]  # behaves like them
         layer.writer.pack_tails()
         [block] = layer.replica.tails.packs()
         async with asyncio.timeout(10):

@@ -1,0 +1,61 @@
+"""How long a file is needed here: while it is open, or while the kernel may ask for it by number."""
+
+from __future__ import annotations
+
+from lucidnode.fs.files.known_inodes import KnownInodes
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
+from lucidnode.fs.replica.intents import Forget
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.writer import Writer
+
+
+class FileLifetimes:
+    """The files of one mount that somebody can still reach. Keeps them from being forgotten."""
+
+    def __init__(self, replica: Replica, open_files: OpenFiles, writer: Writer) -> None:
+        self._replica = replica
+        self._open = open_files
+        self._writer = writer
+        self._known = KnownInodes()
+        self._unchanged: set[InodeNo] = set()
+        """Files whose pages in the kernel are those of the content they have now."""
+        replica.former.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+
+    def opened(self, ino: InodeNo) -> bool:
+        """Note that *ino* is opened; tell whether the pages that the kernel holds are still right."""
+        unchanged = ino in self._unchanged
+        self._unchanged.add(ino)
+        return unchanged
+
+    def content_changed(self, inodes: frozenset[InodeNo]) -> None:
+        """Note what another node changed: pages held of it are not kept at the next open."""
+        self._unchanged -= inodes
+
+    def told(self, found: Attributes) -> None:
+        """Note that the kernel was told of a file by name, and may ask for it by number."""
+        if found.kind is Kind.FILE:
+            self._known.told(found.ino)
+
+    def forgotten(self, ino: InodeNo, count: int) -> None:
+        """Note that the kernel lets go of *count* replies that named *ino*."""
+        self._known.forgotten(ino, count)
+        if ino not in self._known:
+            self._unchanged.discard(ino)
+            self._let_go_of_kept(ino)
+
+    def let_go(self, ino: InodeNo) -> None:
+        """Drop what is left of a file that has no name and no handle."""
+        if self._open.is_open(ino):
+            return
+        self._let_go_of_kept(ino)
+        stored = self._replica.tree.attributes(ino)
+        if stored is None or stored.nlink == 0:
+            self._writer.discard(ino)
+            self._unchanged.discard(ino)
+        if stored is not None and stored.nlink == 0 and not self._replica.former.is_kept(ino):
+            self._replica.apply(Forget(ino))
+
+    def _let_go_of_kept(self, ino: InodeNo) -> None:
+        if ino not in self._known and not self._open.is_open(ino):
+            self._replica.former.let_go(ino)
