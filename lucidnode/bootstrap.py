@@ -21,7 +21,7 @@ from lucidnode.fs.membership.entries import genesis_entry, join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
 from lucidnode.fs.membership.ticket import Ticket
-from lucidnode.node.bucket.address import BucketAddress, S3Address, parse_address
+from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.bucket.credentials import Credentials
@@ -31,6 +31,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.durable import write_durably
@@ -364,8 +365,8 @@ def _config(
         genesis=genesis.hex(),
         lan_key=lan_key.hex(),
         bucket_url=url,
-        endpoint_url=address.endpoint if isinstance(address, S3Address) else None,
-        region=address.region if isinstance(address, S3Address) else None,
+        endpoint_url=address.endpoint,
+        region=address.region,
         authorities=network.authorities or None,
     )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.node.bucket.address import DirectoryAddress, parse_address
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
@@ -20,6 +19,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
@@ -41,7 +41,7 @@ _RENEW = "give new ones with `lucidnode credentials set`"
 def summary(home: Path) -> dict[str, str | None]:
     """Return kind, access key and end of the credentials in *home*; nothing of it is secret."""
     config = load_config(home)
-    if isinstance(parse_address(config.bucket_url), DirectoryAddress):
+    if not parse_address(config.bucket_url).takes_credentials:
         return {"kind": "none", "access_key": None, "expires": None}
     held = load_credentials(home)
     if held is None:
@@ -69,7 +69,7 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
     """
     config = load_config(home)
     address = parse_address(config.bucket_url, config.endpoint_url, region or config.region)
-    if isinstance(address, DirectoryAddress):
+    if not address.takes_credentials:
         raise Refused("the bucket is a directory, which takes no credentials")
     if given.expires and datetime.fromisoformat(given.expires) <= datetime.now(UTC):
         raise Refused(f"these credentials ended at {given.expires}: fetch new ones")

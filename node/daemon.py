@@ -29,7 +29,6 @@ from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
-from lucidnode.node.bucket.address import parse_address
 from lucidnode.node.bucket.counted import CountedBucket, Request
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
@@ -37,6 +36,7 @@ from lucidnode.node.bucket.keys import STUDIO, block_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.session import CurrentCredentials
+from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark, take
 from lucidnode.node.cache.room import CacheRoom

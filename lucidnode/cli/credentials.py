@@ -77,11 +77,12 @@ def set_command(
       AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… lucidnode credentials set
     """
     config = load_config(home)
-    given = given_credentials(credentials_file)
+    of_aws = config.bucket_url.startswith("s3:")
+    given = given_credentials(credentials_file, of_aws=of_aws)
     if given is None:
         raise click.UsageError(
-            "no credentials: name a --credentials-file, or put them into AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY"
+            "no credentials: name a --credentials-file, or for S3 put them into AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY"
         )
     network = given_network(ca_file, config.authorities)
     taken_over = asyncio.run(credentials.renew(home, given, network, region))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
@@ -22,7 +24,8 @@ ca_file_option = click.option(
 credentials_file_option = click.option(
     "--credentials-file",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help='JSON: {"access_key": …, "secret_key": …}. Without it: AWS_ACCESS_KEY_ID and so on.',
+    help='JSON: {"access_key": …, "secret_key": …}, or the key of a Google service account. '
+    "Without it, for S3: AWS_ACCESS_KEY_ID and so on.",
 )
 
 
@@ -36,9 +39,16 @@ def given_network(ca_file: Path | None, remembered: str | None = None) -> Networ
         raise click.UsageError(f"cannot read {ca_file}: {error.strerror}") from error
 
 
-def given_credentials(file: Path | None) -> Credentials | None:
-    """Return explicit credentials; None leaves it to the machine's own AWS profile or role."""
-    found = _of_file(file) if file is not None else _of_environment()
+def given_credentials(file: Path | None, *, of_aws: bool) -> Credentials | None:
+    """Return explicit credentials; None leaves it to the machine's own AWS profile or role.
+
+    Those that the environment has are *of_aws*: no other kind of store gets to see them.
+    """
+    found: Credentials | None = None
+    if file is not None:
+        found = _of_file(file)
+    elif of_aws:
+        found = _of_environment()
     if found is not None and found.expires is not None and not _is_instant(found.expires):
         raise click.UsageError(
             f"'{found.expires}' is no end of credentials: write it as 2026-11-25T18:30:00Z"
@@ -46,9 +56,20 @@ def given_credentials(file: Path | None) -> Credentials | None:
     return found
 
 
+class _ServiceAccount(msgspec.Struct):
+    """What is read here of the key of a service account, as Google hands it out."""
+
+    type: Literal["service_account"]
+    client_email: str
+
+
 def _of_file(file: Path) -> Credentials:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Credentials)
+        raw = file.read_bytes()
+        with contextlib.suppress(msgspec.ValidationError):
+            account = msgspec.json.decode(raw, type=_ServiceAccount)
+            return Credentials(account.client_email, raw.decode())
+        return msgspec.json.decode(raw, type=Credentials)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         # Not the error's own words: they may quote the secret.
         raise click.UsageError(

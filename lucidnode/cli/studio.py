@@ -89,10 +89,10 @@ def init_command(
     cache_limit: int | None,
     passphrase_file: Path | None,
 ) -> None:
-    """Found a studio in BUCKET_URL: s3://bucket/prefix, or file:///path.
+    """Found a studio in BUCKET_URL: s3://bucket/prefix, file:///path, az://container/prefix, or gs://bucket/prefix.
 
-    The bucket is created if it is missing, and tried: a store that cannot create objects
-    atomically is refused.
+    A bucket of S3 or a directory is created if it is missing. Each is tried: a store that cannot
+    create objects atomically is refused.
 
     \b
     Examples:
@@ -103,8 +103,10 @@ def init_command(
     founding.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     credentials = None
-    if bucket_url.startswith("s3:"):
-        credentials = given_credentials(credentials_file)
+    of_aws = bucket_url.startswith("s3:")
+    if not bucket_url.startswith("file:"):
+        credentials = given_credentials(credentials_file, of_aws=of_aws)
+    if of_aws:
         region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
         place = founding.BucketSpec.parse(

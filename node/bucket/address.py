@@ -1,10 +1,11 @@
-"""Where the studio's bucket is, parsed from what a person typed."""
+"""Where the studio's bucket is, and what every store asks of the URL that a person typed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lucidnode.node.bucket.keys import is_key
@@ -14,13 +15,36 @@ _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
 _BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
+class BucketAddress(Protocol):
+    """Where a bucket is. `str` gives it as a person would say it."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URL, by which `stores` finds who serves it."""
+
+    @property
+    def takes_credentials(self) -> bool:
+        """Whether a workstation proves to this store who it is."""
+
+    @property
+    def endpoint(self) -> str | None:
+        """The URL of the store, None if it is the one that everybody knows."""
+
+    @property
+    def region(self) -> str | None:
+        """The region of S3, as far as it is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class S3Address:
     """A bucket of an S3 store, and the folder in it that is ours.
 
     *prefix* has no slash at either end and is "" for the whole bucket. Without *endpoint* the
-    store is AWS; without *region* the store is asked for it (`session.prepare`).
+    store is AWS; without *region* the store is asked for it (`prepare_s3`).
     """
+
+    scheme: ClassVar[str] = "s3"
+    takes_credentials: ClassVar[bool] = True
 
     bucket: str
     prefix: str = ""
@@ -36,6 +60,11 @@ class S3Address:
 class DirectoryAddress:
     """A directory that serves as the bucket: on this machine, or a share all nodes mount."""
 
+    scheme: ClassVar[str] = "file"
+    takes_credentials: ClassVar[bool] = False
+    endpoint: ClassVar[None] = None
+    region: ClassVar[None] = None
+
     path: Path
 
     def __str__(self) -> str:
@@ -43,32 +72,27 @@ class DirectoryAddress:
         return f"directory {self.path}"
 
 
-BucketAddress = S3Address | DirectoryAddress
+def parse_s3(parts: SplitResult, endpoint: str | None, region: str | None) -> S3Address:
+    """Return where `s3://bucket[/prefix]` leads, else raise Malformed."""
+    return S3Address(
+        parse_bucket_name(parts.netloc),
+        parse_prefix(parts.path),
+        parse_endpoint(endpoint),
+        _region(region) if region else None,
+    )
 
 
-def parse_address(
-    url: str, endpoint: str | None = None, region: str | None = None
-) -> BucketAddress:
-    """Return where `s3://bucket[/prefix]` or `file:///path` leads, else raise Malformed.
-
-    *endpoint* and *region* belong to s3 only; an empty one counts as not given.
-    """
-    parts = _split(url, "the bucket URL")
-    if parts.scheme == "s3":
-        return S3Address(
-            _bucket_name(parts.netloc),
-            _prefix(parts.path),
-            _endpoint(endpoint) if endpoint else None,
-            _region(region) if region else None,
-        )
-    if parts.scheme == "file":
-        if endpoint or region:
-            raise Malformed("A file:// bucket takes no endpoint and no region.")
-        return DirectoryAddress(_directory(parts))
-    raise Malformed(f"'{url}' is no bucket URL: write s3://BUCKET/PREFIX or file:///PATH.")
+def parse_directory(
+    parts: SplitResult, endpoint: str | None, region: str | None
+) -> DirectoryAddress:
+    """Return where `file:///path` leads, else raise Malformed."""
+    if endpoint or region:
+        raise Malformed("A file:// bucket takes no endpoint and no region.")
+    return DirectoryAddress(_directory(parts))
 
 
-def _split(url: str, what: str) -> SplitResult:
+def split_url(url: str, what: str) -> SplitResult:
+    """Return the parts of *url*, which have no credentials, query or fragment, else Malformed."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # parsed only when read, and raises
@@ -81,7 +105,8 @@ def _split(url: str, what: str) -> SplitResult:
     return parts
 
 
-def _bucket_name(name: str) -> str:
+def parse_bucket_name(name: str) -> str:
+    """Return *name* if stores allow it for a bucket, else raise Malformed."""
     if not _BUCKET_NAME.fullmatch(name):
         raise Malformed(
             f"'{name}' is no bucket name: 3 to 63 letters, digits, dots, dashes or underscores."
@@ -89,7 +114,8 @@ def _bucket_name(name: str) -> str:
     return name
 
 
-def _prefix(path: str) -> str:
+def parse_prefix(path: str) -> str:
+    """Return the folder that *path* names, without slashes at its ends, else raise Malformed."""
     prefix = path.strip("/")
     if prefix and not is_key(prefix):
         raise Malformed(
@@ -98,8 +124,11 @@ def _prefix(path: str) -> str:
     return prefix
 
 
-def _endpoint(url: str) -> str:
-    parts = _split(url, "the endpoint URL")
+def parse_endpoint(url: str | None) -> str | None:
+    """Return *url* without its last slash, None for an empty one, else raise Malformed."""
+    if not url:
+        return None
+    parts = split_url(url, "the endpoint URL")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Malformed(f"'{url}' is no endpoint URL: write https://HOST or http://HOST:PORT.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

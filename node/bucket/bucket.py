@@ -58,3 +58,11 @@ class Bucket(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is the same."""
+
+
+class Engine(Bucket, Protocol):
+    """The innermost part of a bucket: asks the store once for each call, and counts nothing."""
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how many seconds the store's clock was ahead of ours at its last answer, if it says."""

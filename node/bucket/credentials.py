@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An access key of S3. A node without one uses what boto3 finds on the machine (ambient)."""
+    """A name and its secret: an access key of S3, an account of Azure, a service account of Google.
+
+    A node without one uses what boto3 finds on the machine (ambient), which S3 alone can do.
+    """
 
     access_key: str
     secret_key: str
@@ -30,5 +33,12 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-CredentialSource = Callable[[], Awaitable[Credentials]]
-"""Asked before every request. Raises AccessDenied when there are none."""
+class CredentialSource(Protocol):
+    """Asked before every request."""
+
+    @property
+    def is_ambient(self) -> bool:
+        """Whether they are what this machine has for AWS, rather than given for this bucket."""
+
+    async def __call__(self) -> Credentials:
+        """Return them. Raises AccessDenied when there are none."""

@@ -23,10 +23,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from lucidnode.node.bucket.address import DirectoryAddress
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
+from lucidnode.node.bucket.address import DirectoryAddress, parse_directory
+from lucidnode.node.bucket.bucket import MAX_OBJECT, Engine, Listed
+from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.store import Store
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
     Corrupt,
@@ -328,3 +332,19 @@ def _fsync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+async def _prepared(
+    address: DirectoryAddress, _credentials: CredentialSource, _network: Network, *, create: bool
+) -> DirectoryAddress:
+    await prepare_directory(address, create=create)
+    return address
+
+
+def _engine(
+    address: DirectoryAddress, _credentials: CredentialSource, _network: Network, _clock: Clock
+) -> Engine:
+    return DirectoryBucket(address)
+
+
+STORE = Store("file:///PATH", parse_directory, _prepared, _engine)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from lucidnode.node.bucket.address import BucketAddress, DirectoryAddress, S3Address
+from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.backoff import Jitter
-from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.bucket import Bucket, Engine
 from lucidnode.node.bucket.counted import CountedBucket, Observer
 from lucidnode.node.bucket.credentials import CredentialSource
-from lucidnode.node.bucket.directory import DirectoryBucket, prepare_directory
 from lucidnode.node.bucket.limited import LimitedBucket
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.objects import ObjectBucket
-from lucidnode.node.bucket.prepare import prepare_s3
 from lucidnode.node.bucket.retrying import RetryingBucket
+from lucidnode.node.bucket.stores import store_of
 from lucidnode.node.client.clock import Clock
 
 _PATIENCE_S = 20.0
@@ -29,12 +27,10 @@ async def prepare_bucket(
     not look into the bucket; `probe` tells whether it is fit. Raises WrongBucket, AccessDenied or
     Unavailable, each one sentence for a person.
     """
-    match address:
-        case S3Address():
-            return await prepare_s3(address, credentials, network, create=create)
-        case DirectoryAddress():
-            await prepare_directory(address, create=create)
-            return address
+    prepared: BucketAddress = await store_of(address).prepare(
+        address, credentials, network, create=create
+    )
+    return prepared
 
 
 def open_bucket(
@@ -57,13 +53,9 @@ def open_bucket(
 
 def open_engine(
     address: BucketAddress, credentials: CredentialSource, network: Network, clock: Clock
-) -> ObjectBucket | DirectoryBucket:
+) -> Engine:
     """Return the innermost part, which asks once and counts nothing."""
-    match address:
-        case S3Address():
-            return ObjectBucket(address, credentials, network, clock=clock)
-        case DirectoryAddress():
-            return DirectoryBucket(address)
+    return store_of(address).engine(address, credentials, network, clock)
 
 
 def patient(counted: Bucket, clock: Clock, jitter: Jitter) -> Bucket:

@@ -37,6 +37,8 @@ def credential_source(
 class FixedCredentials:
     """The same credentials, always."""
 
+    is_ambient = False
+
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
@@ -55,12 +57,18 @@ class CurrentCredentials:
         """Sign with these from now on; None stands for the machine's own."""
         self._source = credential_source(credentials, self._network)
 
+    @property
+    def is_ambient(self) -> bool:
+        return self._source.is_ambient
+
     async def __call__(self) -> Credentials:
         return await self._source()
 
 
 class AmbientCredentials:
     """What boto3 finds on this machine; it renews them before they expire."""
+
+    is_ambient = True
 
     def __init__(self, network: Network) -> None:
         self._network = network

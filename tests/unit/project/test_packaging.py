@@ -62,9 +62,12 @@ def test_everything_imported_is_declared(project: dict[str, Any]) -> None:
     """A dependency that is there only because another one brings it would vanish with that."""
     # botocore is boto3's lower half, released together with it.
     own = {"lucidnode", "botocore"}
+    optional = {
+        line for extra in project["project"]["optional-dependencies"].values() for line in extra
+    }
     declared = {
         re.split(r"[<>=!\[ ]", line)[0].lower().replace("_", "-")
-        for line in project["project"]["dependencies"]
+        for line in (*project["project"]["dependencies"], *optional)
     }
     provided_by = importlib.metadata.packages_distributions()
     for top in ("lucidnode", *PLANES):

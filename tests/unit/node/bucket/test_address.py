@@ -14,11 +14,13 @@ from lucidnode.node.bucket.address import (
     BucketAddress,
     DirectoryAddress,
     S3Address,
-    parse_address,
 )
+from lucidnode.node.bucket.azure import AzureAddress
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.gcs import GcsAddress
 from lucidnode.node.bucket.keys import block_key, is_key, journal_key, kind_of, roster_key
 from lucidnode.node.bucket.refusal import Refusal
+from lucidnode.node.bucket.stores import STORES, parse_address, store_of
 from lucidnode.node.client.errors import AccessDenied, Malformed, NotThere, Unavailable
 from lucidnode.node.client.ids import MAX_SEQ, BlockId, ProjectId, Seq
 
@@ -31,6 +33,8 @@ PROJECT = ProjectId("0123456789abcdef" * 2)
         ("s3://footage", S3Address("footage")),
         ("s3://footage/", S3Address("footage")),
         ("s3://footage/studio/a.b_c-d/", S3Address("footage", "studio/a.b_c-d")),
+        ("az://footage/studio", AzureAddress("footage", "studio")),
+        ("gs://footage/studio", GcsAddress("footage", "studio")),
         ("file:///srv/studio", DirectoryAddress(Path("/srv/studio"))),
         ("file:///srv/our%20studio/", DirectoryAddress(Path("/srv/our studio"))),
         ("file://localhost/srv", DirectoryAddress(Path("/srv"))),
@@ -38,6 +42,25 @@ PROJECT = ProjectId("0123456789abcdef" * 2)
 )
 def test_a_bucket_url_leads_where_it_says(url: str, address: BucketAddress) -> None:
     assert parse_address(url) == address
+
+
+@pytest.mark.parametrize("scheme", ["az", "gs"])
+def test_a_store_without_regions_takes_none(scheme: str) -> None:
+    with pytest.raises(Malformed):
+        parse_address(f"{scheme}://footage", None, "eu-1")
+
+
+def test_the_forms_of_all_urls_are_told_to_who_writes_another() -> None:
+    with pytest.raises(Malformed) as refusal:
+        parse_address("ftp://footage")
+    assert all(store.url_form in str(refusal.value) for store in STORES.values())
+
+
+def test_a_store_is_found_by_what_its_own_addresses_say() -> None:
+    urls = ("s3://footage", "file:///srv", "az://footage", "gs://footage")
+    assert {store_of(parse_address(url)).url_form for url in urls} == {
+        store.url_form for store in STORES.values()
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,6 +101,11 @@ def test_an_endpoint_is_kept_without_its_last_slash(endpoint: str, kept: str | N
         ("s3://footage", "http://key:secret@host"),
         ("s3://footage", "http://host:port"),
         ("s3://footage", "http://[::1"),
+        ("az://footage", "http://host"),
+        ("gs://footage", "http://192.0.2.1"),
+        ("gs://", None),
+        ("az://foo tage", None),
+        ("gs://key:secret@footage", None),
         ("file:///srv", "http://host"),
         ("file://srv/studio", None),
         ("file:srv", None),
@@ -96,7 +124,7 @@ def test_what_leads_nowhere_is_refused_in_one_sentence(url: str, endpoint: str |
 
 @given(st.text(), st.none() | st.text())
 def test_any_text_is_an_address_or_malformed(url: str, endpoint: str | None) -> None:
-    for prefix in ("", "s3://", "file://"):
+    for prefix in ("", *(f"{scheme}://" for scheme in STORES)):
         with suppress(Malformed):
             parse_address(prefix + url, endpoint)
 
