@@ -324,7 +324,12 @@ async def _serving(
             SocketServer(
                 home / SOCKET_FILE,
                 blocks=BlocksForMounts(
-                    source, cache, staging, uploads, RestoredBlocks(source, bucket), objects
+                    source,
+                    cache,
+                    staging,
+                    uploads,
+                    RestoredBlocks(source, bucket, objects, alerts),
+                    objects,
                 ),
                 journal=journal,
                 roster=roster,

@@ -76,6 +76,8 @@ class FakeDaemon:
     bad_objects: list[BlockId] = field(default_factory=list)
     """What it says of the bucket."""
     unneeded: list[BlockId] = field(default_factory=list)
+    in_the_office: dict[BlockId, bytes] = field(default_factory=dict)
+    """What it can put back."""
 
     async def staged(
         self, project: ProjectId, blocks: Sequence[BlockId], ranks: Sequence[int]
@@ -88,7 +90,17 @@ class FakeDaemon:
         return [block for block in blocks if (self.bucket / block.hex()).exists()]
 
     async def bad(self, project: ProjectId) -> list[BlockId]:
-        return self.bad_objects
+        return list(self.bad_objects)
+
+    async def put_back_blocks(
+        self, project: ProjectId, blocks: Sequence[BlockId]
+    ) -> wire.BlocksPutBack:
+        there = [block for block in blocks if block in self.in_the_office]
+        for block in there:
+            (self.bucket / block.hex()).write_bytes(self.in_the_office[block])
+            self.bad_objects.remove(block)
+        missing = [block for block in blocks if block not in there]
+        return wire.BlocksPutBack(list(map(bytes, there)), list(map(bytes, missing)))
 
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         self.unneeded += blocks

@@ -20,6 +20,7 @@ from lucidnode.node.client.bad_blocks import LOOK_EVERY_S, BadBlocks
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.wire import BlocksPutBack
 
 
 class BadObjectService(Protocol):
@@ -27,6 +28,9 @@ class BadObjectService(Protocol):
 
     async def bad(self, project: ProjectId) -> list[BlockId]:
         """Return blocks whose objects were damaged or missing when they were looked at last."""
+
+    async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+        """Have *blocks* in the bucket, from wherever the office has them. Raises a NodeError."""
 
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Hear that nothing needs *blocks* any more."""
@@ -60,12 +64,30 @@ class RecoveredBlocks:
             await self.look()
 
     async def look(self) -> None:
-        """Look at one block in turn, and at the next at once while that is over."""
+        """Look at one block in turn, and at the next at once while that is over.
+
+        First what the daemon knows to be bad, also what no program has met here.
+        """
         try:
-            known = set(await self._daemon.bad(self._project))
+            bad = await self._daemon.bad(self._project)
+            known = set(bad) - await self._put_back(bad)
         except NodeError:
             return
         await self._bad.look(lambda block: self._is_over(block, known))
+
+    async def _put_back(self, bad: Sequence[BlockId]) -> set[BlockId]:
+        """Have the first of the blocks *bad* that files lie in put back, and the next if that was done.
+
+        Returns those that are well or that nobody needs. Raises a NodeError.
+        """
+        done: set[BlockId] = set()
+        for block in bad:
+            if await self._is_needed(block):
+                answer = await self._daemon.put_back_blocks(self._project, [block])
+                if answer.missing:
+                    break
+            done.add(block)
+        return done
 
     async def _is_over(self, block: BlockId, known: set[BlockId]) -> bool:
         if not await self._is_needed(block):

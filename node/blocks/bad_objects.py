@@ -9,7 +9,7 @@ from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import Amiss, BadBlocks, topic
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Archived, Corrupt, NotThere, Unavailable
+from lucidnode.node.client.errors import Archived, Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
@@ -56,6 +56,17 @@ class BadObjects:
         """Look at the one whose turn it is, and at the next at once while that is well."""
         await self._bad.look(self._is_well)
 
+    def knows(self, project: ProjectId, block: BlockId) -> bool:
+        """Return whether the object of *block* is known to be damaged or missing."""
+        return self._bad.knows((project, block))
+
+    async def is_well(self, project: ProjectId, block: BlockId) -> bool:
+        """Tell whether the object of *block* is right by now. Raises nothing of NodeError."""
+        if not await self._is_well((project, block)):
+            return False
+        self._bad.good((project, block))
+        return True
+
     def of(self, project: ProjectId) -> list[BlockId]:
         """Return the blocks of *project* whose objects are known to be damaged or missing."""
         return [block for other, block in self._bad.all() if other == project]
@@ -68,7 +79,7 @@ class BadObjects:
     async def _is_well(self, key: Key) -> bool:
         try:
             seen = await self._seen(*key)
-        except (Unavailable, Archived):
+        except NodeError:
             return False
         if not isinstance(seen, bytes):
             self._tell(key, _amiss(seen))

@@ -146,6 +146,19 @@ class BlockSource:
         ciphertext = await self._staging.read(project, block)
         return None if ciphertext is None else Fetched("cache", ciphertext, kept=False)
 
+    async def copy(self, project: ProjectId, block: BlockId) -> bytes | None:
+        """Return the verified *block* from this node or a peer; None if none that answers has it.
+
+        The bucket is not asked.
+        """
+        held = await self.held(project, block)
+        if held is not None:
+            return held.ciphertext
+        ciphertext = await self._copy(project, block, self._office.holders())
+        if ciphertext is not None:
+            await self._cache.put(block, ciphertext)
+        return ciphertext
+
     async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
         """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""
         return await self._cache.put(block, verified(block, ciphertext), "offered by a peer")

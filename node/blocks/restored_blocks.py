@@ -1,16 +1,24 @@
-"""Blocks that the bucket has lost, put back from what this node and its office still hold."""
+"""Blocks that the bucket has lost or spoilt, put back from what this node and its office still hold.
+
+Which blocks are worth it is for who asks to say: a daemon does not know what they are for. What is
+put there was verified against its name, so whoever else writes the same name writes the same bytes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from lucidnode.node.blocks.fetch import Fetched
 from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.wire import BlocksPutBack
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 4
 """Blocks that are in memory and under way together."""
@@ -32,13 +40,30 @@ class Source(Protocol):
     async def fetch(self, project: ProjectId, block: BlockId) -> Fetched:
         """Return the verified block from the nearest place that has it."""
 
+    async def copy(self, project: ProjectId, block: BlockId) -> bytes | None:
+        """Return the verified block from this node or a peer, without asking the bucket."""
+
+
+class KnownObjects(Protocol):
+    """What is known to be damaged or missing (BadObjects)."""
+
+    def knows(self, project: ProjectId, block: BlockId) -> bool:
+        """Return whether the object of *block* is."""
+
+    async def is_well(self, project: ProjectId, block: BlockId) -> bool:
+        """Tell, by a look, whether it is right by now."""
+
 
 class RestoredBlocks:
     """Sees to it that blocks are in the bucket."""
 
-    def __init__(self, source: Source, bucket: BlockSizes) -> None:
+    def __init__(
+        self, source: Source, bucket: BlockSizes, objects: KnownObjects, alerts: Alerts
+    ) -> None:
         self._source = source
         self._bucket = bucket
+        self._objects = objects
+        self._alerts = alerts
 
     async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
         """Have each of *blocks* in the bucket; those already there cost one question each.
@@ -69,6 +94,8 @@ class RestoredBlocks:
 
     async def _put_back(self, project: ProjectId, block: BlockId) -> bool | None:
         """Return None if the block was there, else whether it is now."""
+        if self._objects.knows(project, block):
+            return await self._replaced(project, block)
         key = block_key(project, block)
         if await self._bucket.size(key) is not None:
             return None
@@ -77,4 +104,27 @@ class RestoredBlocks:
         except (NotThere, Corrupt):
             return False
         await self._bucket.put(key, copy.ciphertext)
+        if self._objects.knows(project, block):  # as it was looked for, it was found missing
+            await self._objects.is_well(project, block)
+        return True
+
+    async def _replaced(self, project: ProjectId, block: BlockId) -> bool | None:
+        """Do so for a block of which the bucket is known to have nothing, or damaged bytes."""
+        copy = await self._source.copy(project, block)
+        if copy is None:
+            return False
+        if await self._objects.is_well(project, block):
+            return None  # somebody else was quicker
+        key = block_key(project, block)
+        await self._bucket.put(key, copy)
+        if not await self._objects.is_well(project, block):
+            return False  # it shows something else than was put there
+        log.info("put back: %s", key)
+        self._alerts.begin(
+            "blocks-put-back",
+            "The bucket had lost or damaged blocks of files, and this workstation has put back what "
+            "the office still has of them; its log names them.",
+            "Find out who or what deletes or damages objects in the bucket.",
+            lasts_s=EVENT_S,
+        )
         return True

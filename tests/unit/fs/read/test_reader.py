@@ -181,6 +181,30 @@ async def test_what_the_daemon_looks_at_by_itself_is_not_asked_for(
         assert not layer.daemon.asked
 
 
+async def test_what_the_bucket_lost_and_the_office_has_is_put_back_while_files_lie_in_it(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with unreadable_files(tmp_path, "missing", b"a", b"b", b"c") as (layer, files, right):
+        blocks = {
+            name: layer.replica.tree.extents(ino, 0, BLOCK)[0].block.id
+            for name, ino in files.items()
+        }
+        layer.daemon.in_the_office = {
+            block: content
+            for path, content in right.items()
+            for block in [BlockId(bytes.fromhex(path.name))]
+        }
+        layer.files.unlink(ROOT, b"a")
+        layer.daemon.bad_objects = list(blocks.values())
+        await layer.recovered.look()
+        assert layer.alerts.current() == []
+        assert layer.daemon.unneeded.count(blocks[b"a"]) > 0
+        assert not (layer.daemon.bucket / blocks[b"a"].hex()).exists(), "nobody needs it"
+        for name in (b"b", b"c"):
+            assert await layer.contents(files[name]) == noise(BLOCK, name[0])
+
+
 @pytest.mark.parametrize("how", ["removed", "written over"])
 async def test_a_block_that_no_file_lies_in_any_more_is_no_alert(
     tmp_path: Path, how: str, expected_warnings: list[str]

@@ -144,6 +144,17 @@ async def test_the_owner_looks_for_a_copy_before_it_reads_through() -> None:
         assert not at.bucket.gets
 
 
+async def test_a_copy_is_looked_for_here_and_at_all_peers_and_the_bucket_is_not_asked() -> None:
+    async with here() as at:
+        at.bucket.store(DATA)
+        assert await at.source.copy(PROJECT, BLOCK) is None
+        at.peers.have = {at.peers.everyone[-1]: DATA}
+        assert await at.source.copy(PROJECT, BLOCK) == DATA
+        at.peers.have = {}
+        assert await at.source.copy(PROJECT, BLOCK) == DATA, "it is kept"
+        assert not at.bucket.gets
+
+
 async def test_a_peers_request_makes_no_one_else_read_through() -> None:
     async with here() as at:
         at.bucket.store(DATA)
