@@ -25,6 +25,7 @@ from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.journal_follower import JournalFollower
+from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.sender import Sender
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.errors import ReadOnly
@@ -65,9 +66,12 @@ class Committer:
         self._health = health = CommitHealth(replica, project, alerts, signals)
         head = HeadCheck(pending, journal, project, clock)
         verifier = EntryVerifier(journal, project, codec, hooks.refresh_roster, head, alerts)
-        self._slots = slots = SlotDecision(replica, verifier, head, hooks, health, signals)
+        own = OwnEntries(codec.device, alerts, clock)
+        if (flight := pending.in_flight()) is not None:
+            own.made(flight.unsigned)
+        self._slots = slots = SlotDecision(replica, verifier, own, head, hooks, health, signals)
         self._follower = JournalFollower(
-            pending, journal, project, slots, head, health, signals, clock
+            pending, journal, project, slots, own, head, health, signals, clock
         )
         self._sender = Sender(
             pending,
@@ -78,6 +82,7 @@ class Committer:
             durable or replica.barrier,
             shipping,
             slots,
+            own,
             head,
             health,
             signals,

@@ -6,6 +6,7 @@ from lucidnode.fs.commit.commit_health import READ, CommitHealth
 from lucidnode.fs.commit.commit_signals import CommitSignals, set_within
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.node.client.clock import Clock
@@ -27,6 +28,7 @@ class JournalFollower:
         journal: JournalClient,
         project: ProjectId,
         slots: SlotDecision,
+        own: OwnEntries,
         head: HeadCheck,
         health: CommitHealth,
         signals: CommitSignals,
@@ -36,6 +38,7 @@ class JournalFollower:
         self._journal = journal
         self._project = project
         self._slots = slots
+        self._own = own
         self._head = head
         self._health = health
         self._signals = signals
@@ -83,6 +86,7 @@ class JournalFollower:
                 self._head.seen(asked_at)
             elif self._pending.head().seq < seq:
                 await self._head.ensure_fresh()
+                self._own.caught_up()
                 return moved
 
     async def _head_is_back(self) -> bool:

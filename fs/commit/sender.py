@@ -10,6 +10,7 @@ from lucidnode.fs.commit.commit_signals import CommitSignals, set_within
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.replica.changes import InFlight
 from lucidnode.fs.replica.pending.batch_selection import Shipping
@@ -46,6 +47,7 @@ class Sender:
         durable: Callable[[], Awaitable[None]],
         shipping: Shipping | None,
         slots: SlotDecision,
+        own: OwnEntries,
         head: HeadCheck,
         health: CommitHealth,
         signals: CommitSignals,
@@ -59,6 +61,7 @@ class Sender:
         self._durable = durable
         self._shipping = shipping
         self._slots = slots
+        self._own = own
         self._head = head
         self._health = health
         self._signals = signals
@@ -120,6 +123,7 @@ class Sender:
         if batch is None:
             return None
         unsigned = self._codec.seal(batch, self._clock.wall_ns())
+        self._own.made(unsigned)
         return self._pending.set_in_flight(batch, unsigned)
 
     async def _reply(self, flight: InFlight) -> CommitReply:

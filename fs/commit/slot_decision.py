@@ -10,6 +10,7 @@ from lucidnode.fs.commit.commit_signals import CommitSignals
 from lucidnode.fs.commit.entry_verifier import EntryVerifier
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
+from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.format.journal import EntryBody
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId, Seq
@@ -24,6 +25,7 @@ class SlotDecision:
         self,
         replica: Replica,
         verifier: EntryVerifier,
+        own: OwnEntries,
         head: HeadCheck,
         hooks: CommitHooks,
         health: CommitHealth,
@@ -31,6 +33,7 @@ class SlotDecision:
     ) -> None:
         self._replica = replica
         self._verifier = verifier
+        self._own = own
         self._head = head
         self._hooks = hooks
         self._health = health
@@ -59,6 +62,8 @@ class SlotDecision:
                 self._replica.pending.mark_committed(seq, slot.hash)
                 self._health.sent()
             else:
+                if change is not None and slot.body is not None:
+                    self._own.seen(seq, slot.body, change.wall_ns)
                 self._apply_remote(seq, slot.hash, change)
             self._signals.progressed()
         if ours and change is None:

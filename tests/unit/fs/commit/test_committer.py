@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a failure can be repeated
@@ -36,6 +37,17 @@ class Office:
 
     def desk(self, name: str) -> Desk:
         return Desk(self.path, name, self.bucket, self.clock)
+
+    def home(self, name: str, of: Desk, *, copied: bool) -> Desk:
+        """Return another home *name* with the device key of *of*, its replica *copied* or new."""
+        folder = self.path / name
+        folder.mkdir()
+        for file in of.node.path.parent.glob(f"{of.node.path.name}*") if copied else ():
+            shutil.copyfile(file, folder / file.name)
+        other = Desk(folder, of.node.name, self.bucket, self.clock)
+        other.node.blocks = of.node.blocks
+        other.devices.update(of.devices)
+        return other
 
     @contextlib.asynccontextmanager
     async def running(self, *desks: Desk) -> AsyncIterator[None]:
@@ -142,6 +154,50 @@ async def test_while_the_bucket_takes_no_entry_its_reason_is_told(
         office.a.daemon.why = ""
         await office.settled(office.a)
     assert not office.a.alerts.current()
+
+
+async def test_a_copied_home_is_told_on_both_workstations(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("Somebody else works as this workstation")
+    office.a.node.create(b"before")
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+    twin = office.home("copy", office.a, copied=True)
+    async with office.running(office.a, office.b, twin):
+        await office.settled(office.a, office.b, twin)
+        await office.clock.pass_by(30)
+        assert not office.a.alerts.current()
+        office.a.node.create(b"one")
+        await office.settled(office.a, office.b, twin)
+        assert twin.alerts.is_on("twin")
+        assert not office.a.alerts.is_on("twin")
+        twin.node.create(b"two")
+        await office.settled(office.a, office.b, twin)
+    assert office.a.alerts.is_on("twin")
+    assert not office.b.alerts.current()
+    twin.node.replica.close()
+
+
+async def test_what_this_workstation_made_in_an_earlier_life_is_its_own(office: Office) -> None:
+    """It crashes with an entry on its way, and what a rollback took is put back later."""
+    office.a.daemon.faults = ["applied"]
+    async with office.running(office.a):
+        office.a.node.create(b"f")
+        await office.clock.until(lambda: bool(office.bucket.entries))
+    earlier = dict(office.bucket.entries)
+    office.a.crash()
+    async with office.running(office.a):
+        await office.settled(office.a)
+    office.bucket.entries.clear()
+    new = office.home("new", office.a, copied=False)
+    async with office.running(new):
+        await office.clock.pass_by(30)
+        office.bucket.entries.update(earlier)
+        await office.settled(new)
+    assert not office.a.alerts.current()
+    assert not new.alerts.current()
+    new.node.replica.close()
 
 
 async def test_an_entry_that_lands_late_is_known_as_our_own(office: Office) -> None:
