@@ -79,11 +79,11 @@ def run_trial(nodes: TwoNodes, extent: float) -> str:
     clone.git("gc", "-q", "--prune=now")
     clone.git("worktree", "add", "-q", str(top / "beside"), "origin/sound")
     origin.assert_sound(3)
-    clone.assert_sound(2)
+    clone.assert_sound(3)
     head = clone.git("rev-parse", "HEAD", "HEAD^{tree}")
     names = nodes.check(_FOLDER)
 
-    for root, branches in ((origin.root, 3), (clone.root, 2)):
+    for root, branches in ((origin.root, 3), (clone.root, 3)):
         Repository(nodes, nodes.there / root.relative_to(nodes.here)).assert_sound(branches)
     elsewhere = Repository(nodes, nodes.there / _FOLDER / "clone")
     if elsewhere.git("rev-parse", "HEAD", "HEAD^{tree}") != head:
