@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
@@ -19,8 +20,8 @@ from lucidnode.node.client.supervision import Tasks
 
 log = logging.getLogger(__name__)
 
-_RECONNECT = 0.5
-_LAST_RECONNECT = 5.0
+_RECONNECT_S = 0.5
+_MAX_RECONNECT_S = 5.0
 """Seconds between attempts to reach a daemon that went away, doubling up to the last."""
 
 _STATS_EVERY = 1.0
@@ -120,14 +121,14 @@ class DaemonLink:
         )
 
     async def _reconnect(self) -> None:
-        delay = _RECONNECT
+        backoff = Backoff(None, _RECONNECT_S, _MAX_RECONNECT_S)
         while True:
-            await self._clock.sleep(delay)
+            await self._clock.sleep(backoff.pause())
             try:
                 await self._connect()
                 return
             except NodeError:
-                delay = min(delay * 2, _LAST_RECONNECT)
+                continue
 
     async def _converse(
         self, events: DaemonEvents, listener: DaemonEventHandler, errands: Tasks

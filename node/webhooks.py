@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import outside
@@ -67,7 +68,7 @@ class Webhooks:
     ) -> None:
         while True:
             body = await queue.get()
-            pause = FIRST_PAUSE_S
+            backoff = Backoff(None, FIRST_PAUSE_S, MAX_PAUSE_S)
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     await self._post(session, url, body)
@@ -79,8 +80,7 @@ class Webhooks:
                             "Check the receiver, or the address in `webhooks` of node.json.",
                         )
                     else:
-                        await self._clock.sleep(pause)
-                        pause = min(2 * pause, MAX_PAUSE_S)
+                        await self._clock.sleep(backoff.pause())
                 else:
                     self._alerts.end(topic)
                     break

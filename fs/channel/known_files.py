@@ -15,7 +15,7 @@ What is published again afterwards is looked up in one step, too: no await betwe
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from lucidnode.fs.channel import device
 from lucidnode.fs.format.block import BlockName
@@ -41,7 +41,7 @@ class KnownFiles:
         self._blocks = blocks
         self._handles: dict[InodeNo, set[int]] = {}
         self._inodes: dict[int, InodeNo] = {}
-        self._numbers: OrderedDict[int, BlockId] = OrderedDict()
+        self._numbers: LRUCache[int, BlockId] = LRUCache(_KNOWN_NUMBERS)
 
     def show(self, handle: int, ino: InodeNo, start: int, stop: int) -> list[BlockName]:
         """Publish the bytes around [start, stop) whose block files are open.
@@ -96,6 +96,4 @@ class KnownFiles:
             key, associated = opened.opener.cipher()
             file.shown = device.add_block(file.descriptor, key, associated, opened.opener.name.size)
             self._numbers[device.block_number(file.shown)] = opened.opener.name.id
-            if len(self._numbers) > _KNOWN_NUMBERS:
-                self._numbers.popitem(last=False)
         return file.shown

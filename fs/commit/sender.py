@@ -15,6 +15,7 @@ from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.replica.changes import InFlight
 from lucidnode.fs.replica.pending.batch_selection import Shipping
 from lucidnode.fs.replica.pending_operations import PendingOperations
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -74,7 +75,7 @@ class Sender:
 
     async def run(self) -> None:
         """Send until cancelled, or until this mount can never go on."""
-        pause_s = _MIN_RETRY_S
+        backoff = Backoff(None, _MIN_RETRY_S, _MAX_RETRY_S)
         while not self._health.ended:
             if self._health.stopped is not None:
                 await self._signals.progress.wait()
@@ -82,10 +83,9 @@ class Sender:
             if self._pending.in_flight() is None:
                 await self._gathered()
             if await self._health.attempt(SEND, self._send_once()):
-                pause_s = _MIN_RETRY_S
+                backoff.reset()
             else:
-                await set_within(self._signals.progress, pause_s, self._clock)
-                pause_s = min(pause_s * 2, _MAX_RETRY_S)
+                await set_within(self._signals.progress, backoff.pause(), self._clock)
 
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""

@@ -10,9 +10,10 @@ but then `tar` and `cp -r` would open the frames of an image sequence at random.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from cachetools import LRUCache
 
 from lucidnode.fs.errors import Invalid
 from lucidnode.fs.replica.inode import Attributes, InodeNo
@@ -47,16 +48,12 @@ class Listings:
         self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _KNOWN
     ) -> None:
         self._names = names
-        self._most_known = most_known
-        self._known: OrderedDict[tuple[InodeNo, int], bytes] = OrderedDict()
+        self._known: LRUCache[tuple[InodeNo, int], bytes] = LRUCache(most_known)
 
     def hand_out(self, directory: InodeNo, name: bytes) -> int:
         """Return the cookie behind *name*, and remember it: the name may be gone when it is used."""
         cookie = cookie_of(name)
         self._known[directory, cookie] = name
-        self._known.move_to_end((directory, cookie))
-        if len(self._known) > self._most_known:
-            self._known.popitem(last=False)
         return cookie
 
     def name_at(self, directory: InodeNo, cookie: int) -> bytes:

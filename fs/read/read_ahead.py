@@ -8,8 +8,9 @@ double while they are right, so a reader that stops early wastes little.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import NamedTuple
+
+from cachetools import LRUCache
 
 MIB = 1024 * 1024
 
@@ -155,7 +156,7 @@ class Sequences:
     """The habits of readers that open one numbered file after the other."""
 
     def __init__(self) -> None:
-        self._walks: OrderedDict[tuple[int, bytes, int, bytes], _Walk] = OrderedDict()
+        self._walks: LRUCache[tuple[int, bytes, int, bytes], _Walk] = LRUCache(KNOWN_SEQUENCES)
 
     def observe(self, parent: int, name: bytes) -> list[bytes]:
         """Note that *name* in *parent* was opened; return the names to bring near now.
@@ -169,12 +170,9 @@ class Sequences:
         stem, digits, rest = match.groups()
         number = int(digits)
         key = (parent, stem, len(digits), rest)
-        walk = self._walks.pop(key, None)
+        walk = self._walks.get(key)
         if walk is None:
-            walk = _Walk(number)
-        self._walks[key] = walk
-        if len(self._walks) > KNOWN_SEQUENCES:
-            self._walks.popitem(last=False)
+            walk = self._walks[key] = _Walk(number)
         return [
             stem + str(frame).zfill(len(digits)).encode() + rest
             for frame in _next_frames(walk, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.read.segments import ReadSource
@@ -28,21 +28,17 @@ class ReadCounts:
         """Fetched before anybody asked for it."""
         self.ahead_used = 0
         """Of that, what a read came for."""
-        self._fetched: OrderedDict[BlockId, tuple[Source, int]] = OrderedDict()
-        self._unused: OrderedDict[BlockId, int] = OrderedDict()
+        self._fetched: LRUCache[BlockId, tuple[Source, int]] = LRUCache(_KNOWN)
+        self._unused: LRUCache[BlockId, int] = LRUCache(_KNOWN)
 
     def fetched(self, name: BlockName, source: Source) -> None:
         """Note that the daemon brought a block."""
         self._fetched[name.id] = (source, name.size)
-        if len(self._fetched) > _KNOWN:
-            self._fetched.popitem(last=False)
 
     def brought_ahead(self, name: BlockName) -> None:
         """Note that nobody had asked for the block that the daemon brought."""
         self.ahead += name.size
         self._unused[name.id] = name.size
-        if len(self._unused) > _KNOWN:
-            self._unused.popitem(last=False)
 
     def read(self, block: BlockId, place: ReadSource, length: int) -> None:
         """Count *length* bytes of *block* handed out."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+
+from cachetools import LRUCache
 
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.channel.known_files import KnownFiles
@@ -66,7 +67,7 @@ class Reader:
         self._unreadable = unreadable
         self._tasks = tasks
         self._sequences = Sequences()
-        self._places: OrderedDict[InodeNo, tuple[InodeNo, bytes]] = OrderedDict()
+        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_KNOWN_PLACES)
         self._ahead: dict[BlockId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
@@ -167,9 +168,6 @@ class Reader:
     def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
         """Remember under which name *ino* was looked up."""
         self._places[ino] = (parent, name)
-        self._places.move_to_end(ino)
-        if len(self._places) > _KNOWN_PLACES:
-            self._places.popitem(last=False)
 
     def note_open(self, ino: InodeNo) -> None:
         """Note that *ino* is opened to be read; the next frames of its sequence come near."""

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
+from cachetools import LRUCache
+
 from lucidnode.fs.errors import BlockAmiss, BlockError, FsError, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.geometry import SEGMENT
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
 from lucidnode.node.client import wire
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.bad_blocks import Amiss, BadBlocks
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
@@ -51,8 +54,8 @@ MAX_WAITING = 3584
 """Reads that may wait for the network at the same time: the rest of the workers (fs/kernel/session.py) is
 kept for what needs none."""
 
-_RETRY = 0.25
-_LAST_RETRY = 4.0
+_RETRY_S = 0.25
+_MAX_RETRY_S = 4.0
 """Seconds between two such questions, doubling from the first to the last."""
 
 _INLINE = 2
@@ -139,7 +142,7 @@ class Segments:
         self._given_up: OrderedDict[BlockId, float] = OrderedDict()
         """When blocks that nobody could be asked for are waited for in full again, soonest first."""
         self._waiting = 0
-        self._unkept: OrderedDict[BlockId, bytes] = OrderedDict()
+        self._unkept: LRUCache[BlockId, bytes] = LRUCache(_UNKEPT)
         """Ciphertext that the daemon could not keep, while a reader goes through it."""
 
     def deadline(self) -> float:
@@ -286,13 +289,11 @@ class Segments:
         self._fetched(name, source)
         if ciphertext is not None:
             self._unkept[name.id] = ciphertext
-            if len(self._unkept) > _UNKEPT:
-                self._unkept.popitem(last=False)
 
     async def _answer(
         self, name: BlockName, deadline: float, *, as_bytes: bool
     ) -> tuple[wire.Source, bytes | None]:
-        delay = _RETRY
+        backoff = Backoff(None, _RETRY_S, _MAX_RETRY_S)
         while True:
             left = deadline - self._clock.boot()
             try:
@@ -300,10 +301,10 @@ class Segments:
                     self._keys.project, name.id, patience_s=left, as_bytes=as_bytes
                 )
             except (Unavailable, DaemonUnreachable) as error:
+                delay = backoff.pause()
                 if self._clock.boot() + delay > deadline:
                     raise self._gave_up(name.id, str(error)) from error
                 await self._clock.sleep(delay)
-                delay = min(delay * 2, _LAST_RETRY)
             except Archived as error:
                 # Not damaged: it may be back at any time, and asking costs one request.
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error

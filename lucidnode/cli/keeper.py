@@ -27,6 +27,7 @@ from lucidnode.cli.child import READY, log_to_stderr, say_ready
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.fs.errors import AlreadyMounted
+from lucidnode.node.client.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Keeper:
         """Serve until that ends in order or for good; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._ask, b"."))
-        pause = _FIRST_PAUSE_S
+        backoff = Backoff(None, _FIRST_PAUSE_S, _MAX_PAUSE_S)
         lost = ""
         again: list[str] = []
         while True:
@@ -114,7 +115,8 @@ class Keeper:
             if code == 0 or asked or not self._is_ready or code in _FINAL:
                 return max(code, 1) if code else 0
             if time.monotonic() - began >= _HEALTHY_S:
-                pause = _FIRST_PAUSE_S
+                backoff.reset()
+            pause = backoff.pause()
             how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             log.warning("the %s %s; it is started again in %.1f s", self._name, how, pause)
             if select.select([self._asked], [], [], pause)[0]:
@@ -122,7 +124,6 @@ class Keeper:
             # What has failed to begin since then is not what programs lost their files by.
             lost = how if self._served_well else lost
             again = ["--came-back", lost]
-            pause = min(2 * pause, _MAX_PAUSE_S)
 
     def _served(self, again: list[str]) -> tuple[int, bool]:
         """Run one server to its end; returns its code, and whether we were told to end it."""

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from cachetools import LRUCache
+
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Corrupt,
@@ -141,7 +144,7 @@ class Uploads:
         self._by_age: asyncio.Queue[Key] = asyncio.Queue()
         self._queued = 0
         self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
-        self._released: OrderedDict[Key, None] = OrderedDict()  # the last few
+        self._released: LRUCache[Key, None] = LRUCache(_REMEMBERED)
         self._releases: asyncio.Queue[Key] = asyncio.Queue()
         self._pauses: set[asyncio.Timeout] = set()
         self._sent: deque[tuple[float, int]] = deque(
@@ -297,16 +300,15 @@ class Uploads:
 
     async def _until(self, attempt: Callable[[], Awaitable[bool]]) -> None:
         """Repeat *attempt*, with pauses, until it returns True."""
-        pause = FIRST_PAUSE_S
+        backoff = Backoff(self._jitter, FIRST_PAUSE_S, MAX_PAUSE_S)
         while not await attempt():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None) as hurried:
                     self._pauses.add(hurried)
                     try:
-                        await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+                        await self._clock.sleep(backoff.pause())
                     finally:
                         self._pauses.discard(hurried)
-            pause = min(2 * pause, MAX_PAUSE_S)
 
     async def _try_to_look_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:
         """Queue those of *blocks* that are staged, and return whether staging could be read."""
@@ -444,8 +446,6 @@ class Uploads:
 
     def _remember(self, key: Key) -> None:
         self._released[key] = None
-        if len(self._released) > _REMEMBERED:
-            self._released.popitem(last=False)
 
     async def _expire(self) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lucidnode.node.bucket.address import BucketAddress
-from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket, Engine
 from lucidnode.node.bucket.counted import CountedBucket, Observer
 from lucidnode.node.bucket.credentials import CredentialSource
@@ -11,6 +10,7 @@ from lucidnode.node.bucket.limited import LimitedBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.retrying import RetryingBucket
 from lucidnode.node.bucket.stores import store_of
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 
 _PATIENCE_S = 20.0

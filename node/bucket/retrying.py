@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from lucidnode.node.bucket.backoff import Backoff, Jitter
 from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 

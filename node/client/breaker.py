@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class Breaker:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._faults = 0
-        self._pause = FIRST_PAUSE_S
+        self._backoff = Backoff(None, FIRST_PAUSE_S, MAX_PAUSE_S)
         self._probe_at: float | None = None
 
     @property
@@ -40,7 +41,7 @@ class Breaker:
         if self.open:
             log.debug("breaker: closed, the disk answers")
         self._faults = 0
-        self._pause = FIRST_PAUSE_S
+        self._backoff.reset()
         self._probe_at = None
 
     def failed(self, *, grave: bool = False) -> bool:
@@ -51,14 +52,12 @@ class Breaker:
         """
         if self.open and not self.due:
             return False
-        opened = False
-        if self.open:
-            self._pause = min(2 * self._pause, MAX_PAUSE_S)
-        else:
+        opens = not self.open
+        if opens:
             self._faults += 1
             if not grave and self._faults < FAULTS_IN_A_ROW:
                 return False
-            opened = True
-        self._probe_at = self._clock.boot() + self._pause
-        log.debug("breaker: open after %d faults, probed in %.0f s", self._faults, self._pause)
-        return opened
+        pause = self._backoff.pause()
+        self._probe_at = self._clock.boot() + pause
+        log.debug("breaker: open after %d faults, probed in %.0f s", self._faults, pause)
+        return opens

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any, Protocol, TypeVar
 
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Supervisor:
         return self.create_task(self._kept(name, work), name=name)
 
     async def _kept(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        pause = FIRST_PAUSE_S
+        backoff = Backoff(None, FIRST_PAUSE_S, MAX_PAUSE_S)
         topic = f"work:{name}"
         while True:
             begun_at = self._clock.boot()
@@ -86,7 +87,7 @@ class Supervisor:
                 if _is_broken(error):
                     raise
                 if self._clock.boot() - begun_at >= HEALTHY_S:
-                    pause = FIRST_PAUSE_S
+                    backoff.reset()
                 self._report(name, error)
                 self._alerts.begin(
                     topic,
@@ -98,8 +99,7 @@ class Supervisor:
                 return
             finally:
                 well.cancel()
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, MAX_PAUSE_S)
+            await self._clock.sleep(backoff.pause())
 
     async def _ends_alert(self, topic: str) -> None:
         await self._clock.sleep(HEALTHY_S)

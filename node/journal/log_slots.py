@@ -20,11 +20,11 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from lucidnode.node.bucket.backoff import Backoff, Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Oversize
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq

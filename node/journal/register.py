@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from lucidnode.node.bucket.backoff import Backoff, Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.retrying import DENIALS
+from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,

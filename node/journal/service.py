@@ -17,12 +17,12 @@ from typing import Protocol
 import msgspec
 
 from lucidnode.node.blocks.uploads import Uploads
-from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import journal_key, journal_prefix
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Corrupt,

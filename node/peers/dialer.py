@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.supervision import Tasks
 
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 5.0
-"""Seconds before a candidate is dialled again: doubled each time, half to one and a half of it."""
+"""Seconds before a candidate is dialled again: doubled each time."""
 
 
 class PeerDialer:
@@ -68,7 +69,7 @@ class PeerDialer:
 
     async def _dialled(self, key: str) -> None:
         expected: DeviceId | None = None
-        pause = FIRST_PAUSE_S
+        backoff = Backoff(self._jitter, FIRST_PAUSE_S, MAX_PAUSE_S)
         while (candidate := self._candidates.get(key)) is not None:
             if candidate.device is not None:
                 expected = DeviceId(candidate.device)
@@ -79,7 +80,6 @@ class PeerDialer:
                     break  # our own address, as in a list that all nodes share
                 # A link that lived is tried again at once, one that was refused is not.
                 if answered is not None and self._clock.boot() - began > MAX_PAUSE_S:
-                    pause = FIRST_PAUSE_S
+                    backoff.reset()
                 expected = answered or expected
-            await self._clock.sleep(pause * (0.5 + self._jitter()))
-            pause = min(MAX_PAUSE_S, 2 * pause)
+            await self._clock.sleep(backoff.pause())

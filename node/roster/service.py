@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Corrupt,

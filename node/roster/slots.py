@@ -9,10 +9,10 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from lucidnode.node.bucket.backoff import Jitter
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import ROSTER, roster_key
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq

@@ -12,13 +12,13 @@ from bucket_contract import BucketContract
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.node.bucket.backoff import Backoff
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import CountedBucket, Request
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.limited import LimitedBucket, Slots
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.bucket.retrying import RetryingBucket
+from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, NotThere, Unavailable
 
@@ -140,6 +140,13 @@ def test_pauses_grow_to_their_ceiling_and_none_is_nothing(
     for _ in range(20):
         assert ceiling / 2 <= backoff.pause() <= ceiling
         ceiling = min(most, 2 * ceiling)
+    backoff.reset()
+    assert first / 2 <= backoff.pause() <= first
+
+
+def test_who_waits_for_his_own_machine_waits_for_the_ceiling() -> None:
+    backoff = Backoff(None, 1.0, 5.0)
+    assert [backoff.pause() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
 # -- limits --------------------------------------------------------------------------------------
