@@ -386,8 +386,3 @@ class NoSuchProject(MembershipError):
     """No project of that name that this member can open."""
 
     errno = errno.ENOENT
-
-
-def said_by(error: Exception) -> str:
-    """Return what *error* says, for a person: of the system's the words, without its number."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -54,6 +54,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alert, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
@@ -490,7 +491,7 @@ def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> l
     try:
         lost = recover(replica, staging_dir, project)
     except OSError as error:
-        raise ReplicaError(f"what was saved last cannot be looked at: {error}") from error
+        raise ReplicaError(f"what was saved last cannot be looked at: {said_by(error)}") from error
     return [*lost[:NAMED], "…"] if len(lost) > NAMED else lost
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from lucidnode.fs.errors import FsError, NoSpace, said_by
+from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.errors import NodeError
 
 MAX_AGE_S = 30.0
@@ -78,13 +79,11 @@ class Flusher:
             await self._flush(ino)
         except (FsError, NodeError, OSError) as error:
             self._retry_at[ino] = self._clock.boot() + RETRY_S
-            full = isinstance(error, NoSpace)
             self._alerts.begin(
                 TOPIC,
                 f"Bytes that programs have written cannot be saved: {said_by(error)}.",
-                "Make room on the disk that holds the cache; they are tried again until it succeeds."
-                if full
-                else "They are kept in memory and tried again until it succeeds.",
+                help_for(error, "the cache or of the home directory", "Check both disks.")
+                + " They are kept in memory and tried again until it succeeds.",
             )
         else:
             self._retry_at.pop(ino, None)

@@ -17,6 +17,7 @@ from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock, boot_id
+from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import gone, make_durable, missing, torn
@@ -108,7 +109,7 @@ class GroupSync:
         try:
             await self._bring_down()
         except OSError as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(said_by(error)) from error
 
     async def run(self) -> None:
         """Sync what was done, each time within a second, until cancelled."""
@@ -122,9 +123,14 @@ class GroupSync:
                 self._due.set()
                 self._alerts.begin(
                     TOPIC,
-                    f"What was saved in the last seconds would not survive a power cut: {error}.",
-                    "Check the disks of the cache and of the home directory; until then programs "
-                    "wait for them at each close.",
+                    f"What was saved in the last seconds would not survive a power cut: "
+                    f"{said_by(error)}.",
+                    help_for(
+                        error,
+                        "the cache or of the home directory",
+                        "Check the disks of the cache and of the home directory.",
+                    )
+                    + " Until then programs wait for them at each close.",
                 )
                 await self._clock.sleep(RETRY_S)
             else:

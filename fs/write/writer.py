@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import msgspec
 
-from lucidnode.fs.errors import FileMissing, FileTooBig, FsError, NoSpace, said_by
+from lucidnode.fs.errors import FileMissing, FileTooBig, FsError
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.format.keys import ProjectKeys
@@ -31,6 +31,7 @@ from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import BlockWrite, UnsavedFile, UnsavedFiles
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
@@ -421,9 +422,8 @@ class Writer:
                 self._alerts.begin(
                     _PACKS,
                     f"Changes cannot be committed now: {said_by(error)}.",
-                    "Make room there; nothing is lost."
-                    if isinstance(error, NoSpace)
-                    else "They are kept on the disk of the home directory, and tried again.",
+                    help_for(error, "the cache or of the home directory", "Check both disks.")
+                    + " They are kept on the disk of the home directory, and tried again.",
                 )
             else:
                 break

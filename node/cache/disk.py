@@ -26,8 +26,9 @@ from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.errors import Corrupt, Refused
-from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk, said_by
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
 

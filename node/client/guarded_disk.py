@@ -20,6 +20,7 @@ from typing import TypeVar
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.breaker import Breaker
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import help_for, said_by
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class DiskAlert:
     """
 
     def __init__(self, what: str, alerts: Alerts) -> None:
-        self._what = what[:1].upper() + what[1:]
+        self._what = what
         self._alerts = alerts
         self._leave_it: set[GuardedDisk] = set()
 
@@ -73,8 +74,9 @@ class DiskAlert:
             self._leave_it.add(who)
         self._alerts.begin(
             TOPIC,
-            f"{self._what} fails: {said_by(fault)}.",
-            "Check the disk; meanwhile blocks come from elsewhere, and it is tried again by itself.",
+            f"{self._what[:1].upper()}{self._what[1:]} fails: {said_by(fault)}.",
+            help_for(fault, self._what, "Check the disk.")
+            + " Meanwhile blocks come from elsewhere, and it is tried again by itself.",
             lasts_s=None if self._leave_it else LAPSE_S,
         )
 
@@ -216,8 +218,3 @@ class GuardedDisk:
             self.failed(fault)
         else:
             self.answered()
-
-
-def said_by(fault: OSError) -> str:
-    """Return what *fault* says, without its number."""
-    return fault.strerror or str(fault)

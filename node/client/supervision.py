@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import said_by
 
 log = logging.getLogger(__name__)
 
@@ -178,4 +179,4 @@ def _words(error: BaseException) -> str:
     """Return what *error* says, a group as its first cause."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error) or type(error).__name__
+    return said_by(error) or type(error).__name__

@@ -21,6 +21,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.errors import (
     Corrupt,
     DiskFull,
@@ -271,8 +272,9 @@ class RosterService:
         except (DiskFull, OSError) as error:
             self._alerts.begin(
                 "roster-disk",
-                f"The log of members cannot be kept on this disk: {error}.",
-                "Make room there; until then this workstation needs the bucket to start.",
+                f"The log of members cannot be kept on this disk: {said_by(error)}.",
+                help_for(error, "the home directory", "Check the disk of the home directory.")
+                + " Until then this workstation needs the bucket to start.",
             )
         else:
             self._kept = items

@@ -80,7 +80,7 @@ async def test_work_that_returns_is_done(supervisor: Supervisor) -> None:
 async def test_a_failed_errand_ends_alone(
     supervisor: Supervisor, alerts: Alerts, expected_warnings: list[str]
 ) -> None:
-    expected_warnings += ["errand failed", "errand has failed: [Errno 5]"]
+    expected_warnings += ["errand failed", "errand has failed: Input/output error"]
 
     async def errand() -> int:
         raise OSError(5, "Input/output error")
