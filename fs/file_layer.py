@@ -75,6 +75,7 @@ class WritePath:
     """From a write to its bytes in staging and in the replica."""
 
     announcer: StagingNotifier
+    stager: Stager
     whereabouts: Whereabouts
     group_sync: GroupSync
     unsaved: UnsavedFiles
@@ -132,6 +133,7 @@ def write_path(
     replica.entries.set_dirty_source(writer.unsaved)
     return WritePath(
         announcer=announcer,
+        stager=stager,
         whereabouts=whereabouts,
         group_sync=group_sync,
         unsaved=unsaved,

@@ -45,6 +45,7 @@ from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.fs.write.marks import Marks
@@ -450,6 +451,19 @@ async def _parts(spec: MountSpec) -> AsyncIterator[_Parts]:
                 clock,
             )
             tasks.keep("looking for lost blocks", lost_blocks.run)
+            deleted_files = DeletedFiles(
+                project=spec.project,
+                replica=replica,
+                daemon=client,
+                work=committer,
+                arrived=shipments.arrived,
+                durable=group_sync.now,
+                writer=writer,
+                stager=write.stager,
+                announcer=write.announcer,
+                clock=clock,
+            )
+            tasks.keep("sparing the uplink what was deleted", deleted_files.run)
             tasks.keep("marking files on their way", marks.run)
         tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, parts, tasks))

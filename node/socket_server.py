@@ -96,6 +96,7 @@ class SocketServer:
         app.router.add_post(project + "/uploaded", self._post_uploaded)
         app.router.add_post(project + "/gone", self._post_gone)
         app.router.add_post(project + "/put-back", self._post_put_back)
+        app.router.add_post(project + "/withdraw", self._post_withdraw)
         app.router.add_post(project + "/given-up", self._post_given_up)
         app.router.add_get(project + "/bad", self._get_bad)
         app.router.add_post(project + "/touched", self._post_touched)
@@ -179,8 +180,12 @@ class SocketServer:
         gone = await self._blocks.gone(_project(request), await _block_list(request))
         return _packed(wire.BlockList([bytes(block) for block in gone]))
 
+    async def _post_withdraw(self, request: web.Request) -> web.Response:
+        self._blocks.withdraw(_project(request), await _block_list(request))
+        return web.Response(status=204)
+
     async def _post_given_up(self, request: web.Request) -> web.Response:
-        self._blocks.given_up(_project(request), await _block_list(request))
+        await self._blocks.given_up(_project(request), await _block_list(request))
         return web.Response(status=204)
 
     async def _post_put_back(self, request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.unfinished import Unfinished
@@ -73,6 +74,7 @@ class FakeDaemon:
     keeps: bool = True
     """Whether the cache has room."""
     asked: list[BlockId] = field(default_factory=list)
+    withdrawn: list[BlockId] = field(default_factory=list)
     bad_objects: list[BlockId] = field(default_factory=list)
     """What it says of the bucket."""
     unneeded: list[BlockId] = field(default_factory=list)
@@ -104,6 +106,11 @@ class FakeDaemon:
 
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         self.unneeded += blocks
+
+    async def withdraw(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        if self.unavailable:
+            raise Unavailable("the daemon is away")
+        self.withdrawn += blocks
 
     def upload(self, block: BlockId) -> None:
         """Move a block from staging to the bucket and the cache."""
@@ -170,6 +177,16 @@ class _Hooks:
         """Everybody is known from the beginning."""
 
 
+@dataclass(frozen=True, slots=True)
+class _DeletedContents:
+    """What drops them where nothing is committed."""
+
+    replica: Replica
+
+    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
+        self.replica.deleted.drop(arrived)
+
+
 @dataclass
 class FileLayer:
     """Everything of one mount above the daemon and below FUSE."""
@@ -187,6 +204,7 @@ class FileLayer:
     unsaved: UnsavedFiles
     unfinished: Unfinished
     group_sync: GroupSync
+    deleted_files: DeletedFiles
     taken_back: list[str]
     committer: Committer | None = None
 
@@ -310,6 +328,18 @@ async def file_layer(
                         write.unsaved,
                         write.unfinished,
                         group_sync,
+                        DeletedFiles(
+                            project=PROJECT,
+                            replica=replica,
+                            daemon=daemon,
+                            work=committer or _DeletedContents(replica),
+                            arrived=lambda _: False,
+                            durable=group_sync.now,
+                            writer=writer,
+                            stager=write.stager,
+                            announcer=write.announcer,
+                            clock=clock,
+                        ),
                         taken_back,
                         committer,
                     )

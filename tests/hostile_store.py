@@ -45,6 +45,11 @@ class HostileStore:
         """Return how many requests came so far."""
         return len(self._proxy.requests)
 
+    def puts(self, part: str) -> int:
+        """Return how many objects with *part* in their keys it was to take so far."""
+        requests = list(self._proxy.requests)
+        return sum(each.method == "put" and part in each.key for each in requests)
+
     def _decide(self, request: Request) -> Fault | None:
         with self._lock:
             rule = self._hostility.befalls(request)

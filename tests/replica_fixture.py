@@ -95,6 +95,12 @@ class Node:
         extent = NewExtent(offset, len(data), block.id, 0)
         self.replica.apply(Write(ino, [extent], [block], self.time()))
 
+    def write_loosely(self, ino: InodeNo, data: bytes) -> None:
+        """Do as `write`, at durability `relaxed`: the block may not survive a power cut."""
+        block = self.blocks.seal(data)
+        extent = NewExtent(0, len(data), block.id, 0)
+        self.replica.apply(Write(ino, [extent], [block], self.time()), [block.id])
+
     def truncate(self, ino: InodeNo, size: int) -> None:
         self.replica.apply(Truncate(ino, size, self.time()))
 

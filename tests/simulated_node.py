@@ -50,6 +50,8 @@ class SimulatedNode(Node):
         self.random = Random(f"{name} {seed} user")
         self.shipping = SlowShipping(Random(f"{name} {seed} uplink"))
         self.open: set[InodeNo] = set()
+        self.unstaged: set[BlockId] = set()
+        """Blocks whose staged file was deleted: nobody has them."""
         self.written = 0
 
     def directories(self) -> list[InodeNo]:
@@ -97,6 +99,22 @@ class SimulatedNode(Node):
                 self.replica.apply(Forget(ino))
             case _:
                 self.truncate(self.found(name, directory).ino, 3) if found else None
+
+    def drop_deleted(self) -> bool:
+        """Drop what need not be sent of files that are gone; nothing that is seen may change."""
+        before = self.rows()
+        dropped = self.replica.deleted.drop(self.shipping.here.__contains__)
+        assert {**before, "block": []} == {**self.rows(), "block": []}
+        candidates = self.replica.deleted.blocks()
+        let_go = set(candidates) - self.replica.deleted.needed(candidates)
+        self.unstaged |= let_go - self.shipping.here
+        self.replica.deleted.settled(candidates)
+        return dropped
+
+    def write(self, ino: InodeNo, data: bytes, offset: int = 0) -> None:
+        """Do as a node does: a block that lay in staging once lies there again."""
+        self.unstaged.discard(self.blocks.seal(data).id)
+        super().write(ino, data, offset)
 
     def write_new(self, ino: InodeNo) -> None:
         self.written += 1

@@ -143,3 +143,10 @@ class Committer:
         Raises NoSpace, or a ReplicaError.
         """
         return await self._slots.give_up(lost, self._clock.wall_ns())
+
+    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
+        """Go on without the contents of deleted files that have not *arrived* in the bucket.
+
+        Raises NoSpace, or a ReplicaError.
+        """
+        await self._slots.drop_deleted(arrived)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from lucidnode.fs.commit.commit_health import CommitHealth
 from lucidnode.fs.commit.commit_signals import CommitSignals
@@ -82,6 +82,17 @@ class SlotDecision:
         self._signals.progressed()
         self._signals.worked()
         return given_up.files
+
+    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
+        """Go on without the contents of deleted files that have not *arrived* in the bucket.
+
+        Raises NoSpace, or a ReplicaError.
+        """
+        async with self._order:
+            dropped = self._replica.deleted.drop(arrived)
+        if dropped:
+            self._signals.progressed()
+            self._signals.worked()
 
     def _apply_remote(self, seq: Seq, hash_: bytes, change: EntryBody | None) -> None:
         touched = self._replica.entries.apply_entry(

@@ -9,6 +9,7 @@ A replica is put together here from its parts, each with one kind of client:
     pending              pending_operations.py   the committer, and who shows what waits
     entries              remote_entries.py       the committer
     give_up              lost_work.py            the committer
+    deleted              deleted_work.py         the committer, and who deletes staged blocks
     unsynced             unsynced_work.py        group sync, and who opens a replica
 
 Every method but `barrier` is synchronous, short, and one SQLite transaction at most: a crash leaves
@@ -24,6 +25,7 @@ from pathlib import Path
 from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import GivenUp
 from lucidnode.fs.replica.database import Database
+from lucidnode.fs.replica.deleted_work import DeletedWork
 from lucidnode.fs.replica.former_files import FormerFiles
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import Attributes, InodeNo
@@ -84,6 +86,7 @@ class Replica:
         self._lost = LostWork(
             database, operations, journal, tails, self.tree, kept, local, watchers
         )
+        self.deleted = DeletedWork(database, operations, journal, tails, kept, watchers)
         self.unsynced = UnsyncedWork(database, journal, tails, earlier, self.tree, local, watchers)
 
     @classmethod

@@ -133,6 +133,10 @@ CREATE TABLE IF NOT EXISTS unsynced (
     boot   TEXT NOT NULL
 ) STRICT;
 
+-- Blocks of contents that were given up before they were uploaded, since their files are gone. A
+-- staged file of one may be deleted unless something else needs it.
+CREATE TABLE IF NOT EXISTS unneeded (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+
 -- What is shown of files whose *version* is below zero, for more of their content follows: the size,
 -- version, mtime and extents that they had before.
 CREATE TABLE IF NOT EXISTS earlier (

@@ -31,6 +31,7 @@ KEYS = {
     "head": ("one",),
     "tail": ("row",),
     "orphan": ("ino",),
+    "unneeded": ("id",),
     "earlier": ("ino",),
     "earlier_extent": ("ino", "offset"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon
+from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon, unstage
 
 AT_ONCE = 16
 """Blocks that are sealed and on their way to the disk at once, so that it never waits for a cipher.
@@ -65,6 +65,31 @@ class Stager:
     async def make_durable(self, blocks: Iterable[BlockId]) -> None:
         """Return once *blocks*, staged before, survive a power cut. Raises NoSpace, OSError."""
         await self._run(make_durable, self._dir, self._keys.project, list(blocks))
+
+    async def delete(
+        self,
+        blocks: Sequence[BlockId],
+        needed: Callable[[Collection[BlockId]], Collection[BlockId]],
+    ) -> list[BlockId]:
+        """Delete the staged files of *blocks* but for those *needed*; return the blocks deleted.
+
+        What is needed is asked when none of them is on its way into staging, and until all are
+        deleted none is. Raises OSError; files may be deleted then or not.
+        """
+        while under_way := [self._under_way[each] for each in blocks if each in self._under_way]:
+            await under_way[0].wait()
+        # No await from here on: who stages one of them has named it, or comes after us.
+        wanted = needed(blocks)
+        unneeded = [block for block in blocks if block not in wanted]
+        ended = asyncio.Event()
+        self._under_way.update(dict.fromkeys(unneeded, ended))
+        try:
+            await self._run(unstage, self._dir, self._keys.project, unneeded)
+        finally:
+            for block in unneeded:
+                del self._under_way[block]
+            ended.set()
+        return unneeded
 
     async def _sealed(self, plaintext: bytes) -> tuple[BlockName, bytes]:
         loop = asyncio.get_running_loop()

@@ -93,6 +93,8 @@ class Writer:
         """Plaintext of packs whose staged file does not exist yet."""
         self._staging: dict[BlockId, asyncio.Event] = {}
         self._packing: set[asyncio.Task[None]] = set()
+        self._let_go: set[BlockId] = set()
+        """Staged blocks that no file lies in any more, and that the replica never named."""
         self.written = 0
         """Bytes taken from applications since the mount started."""
 
@@ -107,6 +109,15 @@ class Writer:
         """Return the extents that lie over those of the replica and its tails, below `within`."""
         file = self._files.get(ino)
         return [] if file is None else file.staged.within(offset, length)
+
+    def holds(self) -> set[BlockId]:
+        """Return the staged blocks that files lie in and the replica does not name yet."""
+        return {extent.block.id for file in self._files for extent in file.staged}
+
+    def take_let_go(self) -> set[BlockId]:
+        """Return the staged blocks that no file lies in any more, each once."""
+        taken, self._let_go = self._let_go, set()
+        return taken
 
     def packed_block(self, block: BlockId) -> bytes | None:
         """Return the plaintext of a block that is not staged yet, or None if there is a file."""
@@ -182,8 +193,10 @@ class Writer:
             await _all_done(file)
             self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
             before = file.dirty.size
+            staged = {block.id for block in file.staged.blocks()}
             file.dirty.cut(size)
             file.staged.cut(size)
+            self._let_go |= staged - {block.id for block in file.staged.blocks()}
             self._release(before - file.dirty.size)
             file.time_ns = 0
 
@@ -231,6 +244,7 @@ class Writer:
             file.abandoned = True
             self._release(file.dirty.size)
             file.dirty.cut(0)
+            self._let_go.update(block.id for block in file.staged.blocks())
             file.staged.forget()
             self._files.settle(file)
         self._unfinished.ended(ino)
@@ -392,10 +406,12 @@ class Writer:
                 [new] = _extents(pieces, name.id).values()
                 file.staged.lay(Extent(e.offset, e.length, name, e.block_offset) for e in new)
                 self._note_dirty(file)
+                self._announcer.announce(name.id, file.blocks_before)
+                file.blocks_before += 1
+            else:
+                self._let_go.add(name.id)
             file.block_write.remove(block_write)
             self._release(block_write.size)
-            self._announcer.announce(name.id, file.blocks_before)
-            file.blocks_before += 1
             if not file.lock.locked():
                 for piece in pieces:
                     self._seal_ready(file, piece.offset)

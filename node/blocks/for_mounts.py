@@ -66,9 +66,13 @@ class BlocksForMounts:
             raise Unavailable(self._staging.missing)  # with its disk, all of it may come back
         return await self._uploads.gone(project, blocks)
 
-    def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
-        """Note that nothing needs *blocks* any more, which are lost."""
-        self._uploads.given_up(project, blocks)
+    def withdraw(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Upload none of *blocks*, which nothing needs: their staged files are about to go."""
+        self._uploads.withdraw(project, blocks)
+
+    async def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Note that nothing needs *blocks* any more, which are gone. Raises Unavailable."""
+        await self._uploads.given_up(project, blocks)
         self._objects.forget(project, blocks)
 
     def bad(self, project: ProjectId) -> list[BlockId]:

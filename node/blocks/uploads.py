@@ -103,6 +103,8 @@ class _Upload:
     begun: bool = False
     offered: bool = False
     releasing: bool = False
+    attempt: asyncio.Timeout | None = None
+    """What ends the attempt that is under way."""
 
     @property
     def uploaded(self) -> bool:
@@ -139,6 +141,7 @@ class Uploads:
         self._pending: dict[Key, _Upload] = {}  # those of the known that have not ended, in order
         self._pending_bytes = 0
         self._lost: set[Key] = set()  # those of the known that will never be uploaded
+        self._unneeded: set[Key] = set()  # staged, not known: their files are about to be deleted
         # Each that waits is in both; who takes it second finds it begun.
         self._by_rank: asyncio.PriorityQueue[tuple[int, int, Key]] = asyncio.PriorityQueue()
         self._by_age: asyncio.Queue[Key] = asyncio.Queue()
@@ -173,14 +176,14 @@ class Uploads:
         """
         rank_of = dict(zip(blocks, ranks, strict=False))
         for block in await self._staging.note(project, blocks):
-            self.given_up(project, [block])
-            self._enqueue(project, block, rank_of.get(block, RANK_UNKNOWN))
+            self._forget_loss((project, block))
+            self._enqueue_needed(project, block, rank_of.get(block, RANK_UNKNOWN))
 
     async def arrived(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
         """Return those of *blocks* that are in the bucket. Raises Unavailable if that can't be seen."""
         unknown = [block for block in blocks if not self._remembers((project, block))]
         for block in await self._staging.note(project, unknown) if unknown else []:
-            self._enqueue(project, block)
+            self._enqueue_needed(project, block)
         for block in unknown:
             key = (project, block)
             if not self._remembers(key) and await self._bucket.size(block_key(*key)) is not None:
@@ -197,19 +200,36 @@ class Uploads:
         gone = []
         for block in missing:
             if block in staged:
-                self._enqueue(project, block)
+                self._enqueue_needed(project, block)
             elif await self._bucket.size(block_key(project, block)) is None:
                 gone.append(block)
         return gone
 
-    def given_up(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
-        """Note that nothing needs *blocks* any more, which are lost."""
+    def withdraw(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
+        """Upload none of *blocks*: nothing needs them, and a mount is about to delete their files.
+
+        An attempt that is under way ends. So it stays until somebody wants one of them again, or
+        this daemon ends.
+        """
         for block in blocks:
             key = (project, block)
-            if key in self._lost:
-                self._lost.remove(key)
-                del self._known[key]
-                self._alerts.end(_lost_topic(block))
+            if key in self._pending:
+                self._give_up(key)
+            if key not in self._known:
+                self._unneeded.add(key)
+
+    async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        """Note that nothing needs *blocks* any more, whose staged files are lost or deleted.
+
+        One that is staged goes its way. Raises Unavailable if staging cannot be read now.
+        """
+        for block in blocks:
+            self._forget_loss((project, block))
+        for block in await self._staging.forget_deleted(project, blocks):
+            key = (project, block)
+            self._unneeded.discard(key)
+            if key in self._pending:
+                self._give_up(key)
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Return once all *blocks* are in the bucket, however long that takes.
@@ -256,9 +276,21 @@ class Uploads:
     # -- the queue ---------------------------------------------------------------------------------
 
     def _enqueue_found(self) -> None:
+        held = {
+            (project, block)
+            for project in self._staging.projects()
+            for block in self._staging.held(project)
+        }
+        self._unneeded &= held
         for project in self._staging.projects():
             for block in self._staging.held(project):
-                self._enqueue(project, block)
+                if (project, block) not in self._unneeded:
+                    self._enqueue(project, block)
+
+    def _enqueue_needed(self, project: ProjectId, block: BlockId, rank: int = RANK_UNKNOWN) -> None:
+        """Queue *block*, which a mount asks for: so something needs it, whatever was said before."""
+        self._unneeded.discard((project, block))
+        self._enqueue(project, block, rank)
 
     def _enqueue(self, project: ProjectId, block: BlockId, rank: int = RANK_UNKNOWN) -> None:
         """Queue *block* if it is staged and not known yet."""
@@ -281,6 +313,20 @@ class Uploads:
         upload.ended.set_result(failure)
         if not self._pending:
             self._alerts.end(_UPLOADS)
+
+    def _give_up(self, key: Key) -> None:
+        """Upload what waits, or is under way, no more."""
+        upload = self._pending[key]
+        self._end(key, NotThere(f"nothing needs block {key[1].hex()} any more"))
+        del self._known[key]
+        if upload.attempt is not None:
+            upload.attempt.reschedule(asyncio.get_running_loop().time())
+
+    def _forget_loss(self, key: Key) -> None:
+        if key in self._lost:
+            self._lost.remove(key)
+            del self._known[key]
+            self._alerts.end(_lost_topic(key[1]))
 
     def _rate(self) -> float:
         """Return the bytes that were uploaded in a second, of late."""
@@ -314,7 +360,7 @@ class Uploads:
         """Queue those of *blocks* that are staged, and return whether staging could be read."""
         try:
             for block in await self._staging.note(project, blocks):
-                self._enqueue(project, block)
+                self._enqueue_needed(project, block)
         except Unavailable as error:
             self._note_staging(error)
             return False
@@ -342,7 +388,12 @@ class Uploads:
             upload = self._pending.get(key)
             if upload is not None and not upload.begun:
                 upload.begun = True
-                await self._until(partial(self._try_to_upload, key))
+                try:
+                    async with asyncio.timeout(None) as upload.attempt:
+                        await self._until(partial(self._try_to_upload, key, upload))
+                except TimeoutError:
+                    if self._pending.get(key) is upload:
+                        raise  # not given up: a fault
 
     async def _oldest(self) -> Key:
         return await self._by_age.get()
@@ -350,17 +401,16 @@ class Uploads:
     async def _lowest(self) -> Key:
         return (await self._by_rank.get())[2]
 
-    async def _try_to_upload(self, key: Key) -> bool:
+    async def _try_to_upload(self, key: Key, upload: _Upload) -> bool:
         """Make one attempt, and return whether it ended the upload, well or badly."""
         project, block = key
-        upload = self._pending[key]
         try:
             ciphertext = await self._staging.load(project, block)
         except Unavailable as error:
             self._note_staging(error)
             return False
         except (Corrupt, NotThere) as loss:
-            return await self._try_to_salvage(key, loss)
+            return await self._try_to_salvage(key, upload, loss)
         if not upload.offered:
             upload.offered = True
             await self._offer(project, block, ciphertext)
@@ -369,12 +419,14 @@ class Uploads:
         except NodeError as error:
             self._note_failure(error)
             return False
+        if self._pending.get(key) is not upload:
+            return True  # it was given up just now
         self._uncommitted.append((self._clock.boot(), key))
         self._sent.append((self._clock.boot(), len(ciphertext)))
         self._succeeded(key)
         return True
 
-    async def _try_to_salvage(self, key: Key, loss: NodeError) -> bool:
+    async def _try_to_salvage(self, key: Key, upload: _Upload, loss: NodeError) -> bool:
         """End the upload of a block whose staged file is bad or gone: the bucket may have it."""
         project, block = key
         try:
@@ -382,13 +434,18 @@ class Uploads:
         except NodeError as error:
             self._note_failure(error)
             return False
-        if size is None and isinstance(loss, Corrupt) and not await self._staging.is_promised(*key):
-            # A crash tore it before anything was acknowledged: no file names it.
+        # A crash tore it before anything was acknowledged: no file names it.
+        torn = (
+            size is None and isinstance(loss, Corrupt) and not await self._staging.is_promised(*key)
+        )
+        if torn or size is not None:
             await self._staging.discard(project, block)
+        if self._pending.get(key) is not upload:
+            return True  # it was given up meanwhile
+        if torn:
             self._end(key, loss)
             del self._known[key]
-            return True
-        if size is None:
+        elif size is None:
             self._end(key, loss)
             self._lost.add(key)
             self._alerts.begin(
@@ -396,10 +453,9 @@ class Uploads:
                 f"A block written here was lost before its upload: {loss}.",
                 "Copy the file it belongs to here again; the disk of the cache may be failing.",
             )
-            return True
-        await self._staging.discard(project, block)
-        self._succeeded(key)
-        self._forget(key)
+        else:
+            self._succeeded(key)
+            self._forget(key)
         return True
 
     def _succeeded(self, key: Key) -> None:

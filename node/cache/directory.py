@@ -173,7 +173,8 @@ class CacheDirectory:
                 try:
                     self._place(file, insertion)
                 except OSError as error:
-                    if error.errno in _NOT_OURS_TO_MOVE:
+                    # A staged file may be deleted by its mount at any moment.
+                    if error.errno in _NOT_OURS_TO_MOVE or not file.exists():
                         return False
                     raise
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,18 @@ class Staging:
             with contextlib.suppress(Unavailable):
                 await self._run(partial(path.unlink, missing_ok=True))
             self._forget(project, block)
+
+    async def forget_deleted(self, project: ProjectId, blocks: Sequence[BlockId]) -> set[BlockId]:
+        """Know no more of those of *blocks* whose files their mount has deleted; return these.
+
+        Raises Unavailable if the disk cannot be read.
+        """
+        async with self._books:
+            found = await self._look(_look_up, self._path, project, list(blocks))
+            deleted = set(blocks).difference(block for block, _ in found)
+            for block in deleted:
+                self._forget(project, block)
+        return deleted
 
     async def is_promised(self, project: ProjectId, block: BlockId) -> bool:
         """Tell whether *block* was made durable, or may have been: its loss is somebody's loss."""

@@ -167,6 +167,11 @@ class DaemonClient:
         """Return those of *blocks*, staged here once, that lie neither here nor in the bucket."""
         return await self._which(project, "gone", blocks)
 
+    async def withdraw(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
+        """Say that nothing needs *blocks*, and that their staged files are about to be deleted."""
+        listed = wire.BlockList([bytes(block) for block in blocks])
+        await self._post(f"/v1/p/{project}/withdraw", listed)
+
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Say that nothing needs *blocks* any more, which are gone."""
         listed = wire.BlockList([bytes(block) for block in blocks])

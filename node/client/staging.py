@@ -109,6 +109,22 @@ def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId
         sync_directory(staging_dir / project)
 
 
+def unstage(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> None:
+    """Delete the files of *blocks*, which nothing needs; they stay deleted after a power cut.
+
+    Blocking; raises OSError, FileNotFoundError, in words, if all of staging is missing.
+    """
+    if not staging_dir.is_dir():
+        raise gone(staging_dir)
+    found = False
+    for block in blocks:
+        with contextlib.suppress(FileNotFoundError):
+            staged_path(staging_dir, project, block).unlink()
+            found = True
+    if found:
+        sync_directory(staging_dir / project)
+
+
 def torn(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> set[BlockId]:
     """Return those of *blocks* whose staged files are not whole. Blocking; raises OSError."""
     staged = ((block, staged_path(staging_dir, project, block)) for block in blocks)

@@ -133,13 +133,24 @@ class PendingJournal:
     def replace(self, outcome: RebaseResult) -> None:
         """Put what a rebase left in the place of everything that waited."""
         self._database.change("DELETE FROM pending")
-        for item in outcome.standing:
+        self._insert(outcome.standing)
+        for recorded, changes in outcome.restored:
+            self.add(recorded, changes)
+
+    def replace_from(self, first: int, standing: Iterable[PendingOperation]) -> None:
+        """Put *standing* in the place of everything from row *first* on.
+
+        Call `reload` once the transaction is through.
+        """
+        self._database.change("DELETE FROM pending WHERE id >= ?", (first,))
+        self._insert(standing)
+
+    def _insert(self, standing: Iterable[PendingOperation]) -> None:
+        for item in standing:
             self._database.change(
                 "INSERT INTO pending VALUES (?, ?, ?)",
                 (item.id, intents.encode(item.recorded), rows.encode(item.changes)),
             )
-        for recorded, changes in outcome.restored:
-            self.add(recorded, changes)
 
     def drop_committed(self, last: int) -> None:
         """Drop what waited up to row *last*: it is committed, or has no effect.

@@ -157,6 +157,7 @@ class WriteSetIndex:
         self._inodes: Counter[InodeNo] = Counter()
         self._moves: set[int] = set()
         self._removals: set[int] = set()
+        self._deleted: set[InodeNo] = set()
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps)
@@ -170,6 +171,7 @@ class WriteSetIndex:
         self._steps.append(step)
         self._rows.update(step.touches.rows)
         self._inodes.update(step.touches.inodes)
+        self._deleted.update(_deleted(item))
         if step.moves_directory:
             self._moves.add(step.id)
         if step.removes:
@@ -212,6 +214,22 @@ class WriteSetIndex:
         """Tell whether anything that waits takes a name away."""
         return bool(self._removals)
 
+    def contents_deleted(self, behind: int) -> dict[InodeNo, set[BlockId]]:
+        """Return the blocks of contents that wait behind number *behind*, of files that were deleted.
+
+        So far as an extent still lies in them when its operation is done. Such a file may be there again.
+        """
+        found: dict[InodeNo, set[BlockId]] = {}
+        if self._deleted:
+            waiting: set[InodeNo] = set()
+            for step in self._steps:
+                if step.content in self._deleted:
+                    waiting.add(step.content)
+                    if step.id > behind:
+                        found.setdefault(step.content, set()).update(step.uses)
+            self._deleted &= waiting
+        return found
+
     def shared(self, theirs: WriteSet, needs: set[int]) -> set[InodeNo] | None:
         """Return the files and directories that both sides touch; None if they touch a row both.
 
@@ -238,6 +256,15 @@ def _uncount(counted: Counter[T], gone: tuple[T, ...]) -> None:
         counted[each] -= 1
         if not counted[each]:
             del counted[each]
+
+
+def _deleted(item: PendingOperation) -> Iterator[InodeNo]:
+    """Yield the files and directories that *item* removed."""
+    return (
+        InodeNo(int(old[0]))
+        for table, old, new in item.changes
+        if table == "inode" and old is not None and new is None
+    )
 
 
 def _moves_directory(item: PendingOperation) -> bool:

@@ -35,7 +35,7 @@ class Simulation:
         blocks = Blocks()
         self.nodes = [SimulatedNode(path / f"{n}.db", n, blocks, seed) for n in ("x", "y", "zed")]
         self.hit = dict.fromkeys(
-            ("lost", "unknown", "late", "crash", "bad", "moved", "held", "overtook"), 0
+            ("lost", "unknown", "late", "crash", "bad", "moved", "held", "overtook", "dropped"), 0
         )
 
     def run(self, steps: int) -> None:
@@ -55,6 +55,8 @@ class Simulation:
                     self.hit["bad"] += 1
                 case _:
                     node.act()
+                    if self.random.random() < 0.3:
+                        self.hit["dropped"] += node.drop_deleted()
 
     def follow(self, node: SimulatedNode) -> None:
         """See the next entry, whoever made it: that settles ours as well."""
@@ -87,6 +89,7 @@ class Simulation:
                 return
             self.hit["overtook"] += (node.oldest() or 0) < (oldest or 0)
             assert set(batch.needs) <= node.shipping.here
+            assert node.unstaged.isdisjoint(node.replica.pending.blocks_waited_for())
             node.replica.pending.set_in_flight(batch, batch.changeset)
         flight = node.replica.pending.in_flight()
         assert flight is not None

@@ -12,7 +12,12 @@ import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, FastClock, ManualClock, Told, make_block, stage_early
 
-from lucidnode.node.blocks.uploads import MAX_PARALLEL_UPLOADS, SHUTDOWN_GRACE_S, Uploads
+from lucidnode.node.blocks.uploads import (
+    MAX_PARALLEL_UPLOADS,
+    SHUTDOWN_GRACE_S,
+    SWEEP_INTERVAL_S,
+    Uploads,
+)
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
@@ -487,6 +492,74 @@ async def test_a_lost_block_that_nobody_needs_any_more_is_no_alert(
         uploads.flush_requested()
         while not uploads.pending().failed:
             await node.clock.sleep(0.2)
-        uploads.given_up(PROJECT, [lost])
+        await uploads.given_up(PROJECT, [lost])
+        assert uploads.pending().failed == 0
+        assert node.said() == []
+
+
+async def test_an_upload_that_nothing_needs_ends_midway_and_does_not_begin_again(
+    tmp_path: Path,
+) -> None:
+    node = Node(tmp_path)
+    node.bucket.open.clear()
+    async with node.running() as (uploads, staging, _):
+        blocks = await node.stages(20)
+        await uploads.add(PROJECT, blocks)
+        while node.bucket.at_once < MAX_PARALLEL_UPLOADS:
+            await node.clock.sleep(0.2)
+        uploads.withdraw(PROJECT, blocks)
+        assert uploads.pending().blocks == uploads.pending().bytes == 0
+        while node.bucket.at_once:
+            await node.clock.sleep(0.2)
+        node.bucket.open.set()
+        scanned = node.clock.boot()
+        await staging.scan()
+        (other,) = await node.stages(1)
+        await uploads.add(PROJECT, [other])
+        await uploads.wait_for(PROJECT, [other])
+        while node.clock.boot() < scanned + 2 * SWEEP_INTERVAL_S:
+            await node.clock.sleep(1)
+        assert list(node.bucket.objects) == [block_key(PROJECT, other)]
+        assert sum(node.bucket.puts.values()) == MAX_PARALLEL_UPLOADS + 1
+        for block in blocks:
+            await asyncio.to_thread(node.file(block).unlink)
+        await uploads.given_up(PROJECT, blocks)
+        assert not staging.held(PROJECT).keys() & set(blocks)
+    assert node.said() == []
+
+
+@pytest.mark.parametrize("how", ["announced again", "waited for", "asked for"])
+async def test_a_withdrawn_block_that_somebody_wants_again_is_uploaded(
+    node: Node, how: str
+) -> None:
+    async with node.running() as (uploads, _, _):
+        (block,) = await node.stages(1)
+        uploads.withdraw(PROJECT, [block])
+        match how:
+            case "announced again":
+                await uploads.add(PROJECT, [block])
+            case "asked for":
+                assert await uploads.arrived(PROJECT, [block]) == []
+            case _:
+                pass
+        await uploads.wait_for(PROJECT, [block])
+        assert node.has_all([block])
+
+
+async def test_an_upload_whose_staged_file_is_lost_ends_when_nothing_needs_it(
+    node: Node, expected_warnings: list[str]
+) -> None:
+    """The bucket cannot say meanwhile whether it has the block: that would be tried for ever."""
+    expected_warnings.append("cannot be uploaded now")
+    node.bucket.fault = Unavailable("the bucket is away")
+    async with node.running() as (uploads, _, _):
+        lost, staged = await node.stages(2)
+        await uploads.add(PROJECT, [lost, staged])
+        await asyncio.to_thread(node.file(lost).unlink)
+        await uploads.given_up(PROJECT, [lost, staged])
+        assert uploads.pending().blocks == 1
+        node.bucket.fault = None
+        uploads.flush_requested()
+        await uploads.wait_for(PROJECT, [staged])
         assert uploads.pending().failed == 0
         assert node.said() == []
