@@ -116,13 +116,11 @@ def unstage(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) ->
     """
     if not staging_dir.is_dir():
         raise gone(staging_dir)
-    found = False
-    for block in blocks:
-        with contextlib.suppress(FileNotFoundError):
-            staged_path(staging_dir, project, block).unlink()
-            found = True
-    if found:
-        sync_directory(staging_dir / project)
+    directory = staging_dir / project
+    if directory.is_dir():
+        for block in blocks:
+            staged_path(staging_dir, project, block).unlink(missing_ok=True)
+        sync_directory(directory)
 
 
 def torn(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId]) -> set[BlockId]:

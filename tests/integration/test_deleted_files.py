@@ -38,7 +38,7 @@ def test_scratch_files_that_come_and_go_in_an_outage_are_not_uploaded(
         (here.drive / "kept").write_bytes(kept)
         eventually(lambda: here.status()["uploads"]["bytes"] < 2 * MIB, 60)
         before = here.store.puts("block/")
-    eventually(lambda: (there.drive / "kept").exists(), 90)
+    eventually((there.drive / "kept").exists, 90)
     eventually(lambda: here.state("kept") == "cloud", 90)
     eventually(lambda: (there.drive / "kept").read_bytes() == kept, 30)
     assert here.store.puts("block/") - before <= MIB // (256 * 1024) + MOST_BLOCKS_UNDER_WAY
