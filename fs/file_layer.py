@@ -18,12 +18,14 @@ from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
 from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
-from lucidnode.fs.read.segments import BlockService, SegmentMemory, Segments
+from lucidnode.fs.read.segment_memory import SegmentMemory
+from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
@@ -159,17 +161,23 @@ def read_path(
     )
     unreadable = UnreadableFiles(replica.tree, alerts)
     bad = BadBlocks(ground.clock, unreadable.over)
+    fetcher = BlockFetcher(
+        ground.keys.project,
+        block_files,
+        ground.daemon,
+        ground.clock,
+        counts.fetched,
+        bad,
+        ground.tasks,
+    )
     segments = Segments(
         keys=ground.keys,
         files=block_files,
         unstaged=write.writer.packed_block,
-        daemon=ground.daemon,
-        clock=ground.clock,
+        fetcher=fetcher,
         disk=ground.looks,
         memory=SegmentMemory(),
-        fetched=counts.fetched,
         bad=bad,
-        tasks=ground.tasks,
     )
     known = KnownFiles(replica, write.unsaved, block_files) if channel else None
     if known is not None:

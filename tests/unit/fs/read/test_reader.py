@@ -13,8 +13,8 @@ import pytest
 from file_layer_fixture import BLOCK, ME, FakeDaemon, FileLayer, QuickClock, file_layer
 
 from lucidnode.fs.errors import BlockAmiss, FileMissing, Unreadable
+from lucidnode.fs.read.block_fetcher import GIVEN_UP_S
 from lucidnode.fs.read.read_ahead import Range
-from lucidnode.fs.read.segments import GIVEN_UP_S
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.node.client import wire
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -298,7 +298,7 @@ async def test_a_fault_of_the_cache_disk_is_a_miss(
     damage(cached, how)
     async with file_layer(tmp_path) as layer:
         stubborn = Stubborn(layer.daemon)
-        layer.segments._daemon = stubborn
+        layer.segments._fetcher._daemon = stubborn
         assert await layer.contents(ino) == noise(BLOCK)
         assert stubborn.asked_for_bytes
         assert layer.alerts.is_on("cache-disk")
@@ -336,12 +336,15 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
         layer.daemon.evict()
     async with file_layer(tmp_path) as layer:
         expected_warnings.append("a fetch")
-        layer.segments._daemon, sound = Faulty(layer.daemon), layer.segments._daemon
+        layer.segments._fetcher._daemon, sound = (
+            Faulty(layer.daemon),
+            layer.segments._fetcher._daemon,
+        )
         layer.reader._bring(layer.files.attributes(ino), Range(0, BLOCK))
         async with asyncio.timeout(10):
             while not all(told in caplog.text for told in expected_warnings):
                 await asyncio.sleep(0.01)
-        layer.segments._daemon = sound
+        layer.segments._fetcher._daemon = sound
         assert await layer.contents(ino) == noise(SIZE)
 
 

@@ -15,7 +15,9 @@ from office_fixture import PROJECT, Bucket, Count, MemoryCache
 from lucidnode.fs.errors import Unreadable
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.read.segments import FETCH_TIMEOUT_S, SegmentMemory, Segments
+from lucidnode.fs.read.block_fetcher import FETCH_TIMEOUT_S, BlockFetcher
+from lucidnode.fs.read.segment_memory import SegmentMemory
+from lucidnode.fs.read.segments import Segments
 from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
@@ -481,17 +483,18 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                         project, block, patience_s=patience_s, as_bytes=as_bytes
                     )
 
+            files = cast("Any", NoFiles())
+            bad: BadBlocks[BlockId] = BadBlocks(clock, lambda _block: None)
             segments = Segments(
                 keys=ProjectKeys.of(PROJECT, {1: b"K" * 32}),
-                files=cast("Any", NoFiles()),
+                files=files,
                 unstaged=lambda _block: None,
-                daemon=Daemon(),
-                clock=clock,
+                fetcher=BlockFetcher(
+                    PROJECT, files, Daemon(), clock, lambda _name, _source: None, bad, tasks
+                ),
                 disk=nothing,
                 memory=SegmentMemory(),
-                fetched=lambda _name, _source: None,
-                bad=BadBlocks(clock, lambda _block: None),
-                tasks=tasks,
+                bad=bad,
             )
             began, deadline = loop.time(), segments.deadline()
             for number in range(3):  # one read of a file that needs three blocks

@@ -1,0 +1,196 @@
+"""Has the daemon bring blocks, one question for everybody who waits, and for a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from cachetools import LRUCache
+
+from lucidnode.fs.errors import BlockAmiss, Unreadable
+from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.read.block_files import BlockFiles
+from lucidnode.node.client import wire
+from lucidnode.node.client.backoff import Backoff
+from lucidnode.node.client.bad_blocks import Amiss, BadBlocks
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import (
+    Archived,
+    Corrupt,
+    DaemonUnreachable,
+    NodeError,
+    NotThere,
+    Unavailable,
+)
+from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.single_flight import SingleFlight
+from lucidnode.node.client.supervision import Tasks
+
+FETCH_TIMEOUT_S = 45.0
+"""Seconds that a read waits for the network in all, however many blocks it needs and whoever is
+asked. After that, EIO."""
+
+GIVEN_UP_S = 5.0
+"""Seconds for which a block that could not be had in that time is not waited for again: the kernel
+asks once more for a page whose reading ahead has failed, and that is still the same read."""
+
+SECOND_TIMEOUT_S = 0.5
+"""Seconds that such another question waits: enough for a network that has come back."""
+
+MAX_WAITING = 3584
+"""Reads that may wait for the network at the same time: the rest of the workers (fs/kernel/session.py) is
+kept for what needs none."""
+
+_RETRY_S = 0.25
+_MAX_RETRY_S = 4.0
+"""Between two such questions, doubling from the first to the last."""
+
+_MAX_UNKEPT_BLOCKS = 8
+"""Held in memory because the daemon's disk has no room for them."""
+
+
+class BlockService(Protocol):
+    """The part of the daemon that finds blocks."""
+
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[wire.Source, bytes | None]:
+        """Bring *block* into the cache directory; its bytes too if they cannot be kept there.
+
+        With *as_bytes* its bytes in any case. Raises Unavailable after *patience_s* seconds.
+        """
+
+
+class BlockFetcher:
+    """Asks *daemon* for the blocks of one project. Lives in one event loop.
+
+    *fetched* is told where each came from; *bad* remembers those that nobody has right.
+    """
+
+    def __init__(
+        self,
+        project: ProjectId,
+        files: BlockFiles,
+        daemon: BlockService,
+        clock: Clock,
+        fetched: Callable[[BlockName, wire.Source], None],
+        bad: BadBlocks[BlockId],
+        tasks: Tasks,
+    ) -> None:
+        self._project = project
+        self._files = files
+        self._daemon = daemon
+        self._clock = clock
+        self._fetched = fetched
+        self._bad = bad
+        self._fetching: SingleFlight[tuple[BlockId, bool], None] = SingleFlight(
+            tasks, expected=(Unreadable,)
+        )
+        self._given_up: OrderedDict[BlockId, float] = OrderedDict()
+        """When blocks that nobody could be asked for are waited for in full again, soonest first."""
+        self._waiting = 0
+        self._unkept: LRUCache[BlockId, bytes] = LRUCache(_MAX_UNKEPT_BLOCKS)
+        """Ciphertext that the daemon could not keep, while a reader goes through it."""
+
+    def deadline(self) -> float:
+        """Return until when, on the boot clock, a read that begins now may wait for the network."""
+        return self._clock.boot() + FETCH_TIMEOUT_S
+
+    def unkept(self, block: BlockId) -> bytes | None:
+        """Return the ciphertext of *block* if the daemon could not keep it."""
+        return self._unkept.get(block)
+
+    def drop_unkept(self, block: BlockId) -> None:
+        """Let go of such ciphertext: it is bad."""
+        self._unkept.pop(block, None)
+
+    def is_near(self, block: BlockId) -> bool:
+        """Tell whether *block* is being fetched, or is here though the daemon could not keep it."""
+        return (
+            (block, False) in self._fetching
+            or (block, True) in self._fetching
+            or block in self._unkept
+        )
+
+    def is_worth_asking(self, block: BlockId) -> bool:
+        """Tell whether *block* may be had: it was neither bad nor given up lately."""
+        return not self._bad.knows(block) and not self._was_given_up(block)
+
+    async def fetch(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
+        """Have the daemon bring a block; everybody who wants it waits for the same question.
+
+        Raises BlockAmiss if nobody has it right, Unreadable if nobody could be asked until
+        *deadline*.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise Unreadable("thousands of reads wait for the network already")
+        if (amiss := self._bad.lately(name.id)) is not None:
+            raise BlockAmiss(name.id, amiss, f"block {name.id.hex()} was {amiss} lately")
+        timeout_s = deadline - self._clock.boot()
+        if self._was_given_up(name.id):
+            timeout_s = min(timeout_s, SECOND_TIMEOUT_S)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(max(timeout_s, 0.0)):
+                await self._fetching.join(
+                    (name.id, as_bytes),
+                    lambda: self._ask(name, self._clock.boot() + timeout_s, as_bytes=as_bytes),
+                )
+        except TimeoutError:
+            raise self._gave_up(name.id, "nobody answers") from None
+        finally:
+            self._waiting -= 1
+
+    async def _ask(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
+        # Looked again inside the flight: who looked before the last one landed begins another.
+        if not as_bytes and await self._files.holds(name.id):
+            return
+        source, ciphertext = await self._answer(name, deadline, as_bytes=as_bytes)
+        self._given_up.pop(name.id, None)
+        self._fetched(name, source)
+        if ciphertext is not None:
+            self._unkept[name.id] = ciphertext
+
+    async def _answer(
+        self, name: BlockName, deadline: float, *, as_bytes: bool
+    ) -> tuple[wire.Source, bytes | None]:
+        backoff = Backoff(None, _RETRY_S, _MAX_RETRY_S)
+        while True:
+            left = deadline - self._clock.boot()
+            try:
+                return await self._daemon.block(
+                    self._project, name.id, patience_s=left, as_bytes=as_bytes
+                )
+            except (Unavailable, DaemonUnreachable) as error:
+                delay_s = backoff.pause()
+                if self._clock.boot() + delay_s > deadline:
+                    raise self._gave_up(name.id, str(error)) from error
+                await self._clock.sleep(delay_s)
+            except Archived as error:
+                # Not damaged: it may be back at any time, and asking costs one request.
+                raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+            except Corrupt as error:
+                raise self.amiss(name.id, "damaged", str(error)) from error
+            except NotThere as error:
+                # Metadata names it, so it is lost, and that is never ENOENT.
+                raise self.amiss(name.id, "missing", str(error)) from error
+            except NodeError as error:
+                raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+
+    def amiss(self, block: BlockId, amiss: Amiss, reason: str) -> BlockAmiss:
+        """Note that nobody has *block* right, because of *reason*; return what to raise."""
+        self._bad.note(block, amiss)
+        return BlockAmiss(block, amiss, f"block {block.hex()} is {amiss}: {reason}")
+
+    def _gave_up(self, block: BlockId, reason: str) -> Unreadable:
+        self._given_up[block] = self._clock.boot() + GIVEN_UP_S
+        self._given_up.move_to_end(block)
+        return Unreadable(f"block {block.hex()} cannot be fetched: {reason}")
+
+    def _was_given_up(self, block: BlockId) -> bool:
+        now = self._clock.boot()
+        while self._given_up and next(iter(self._given_up.values())) <= now:
+            self._given_up.popitem(last=False)
+        return block in self._given_up
