@@ -38,6 +38,7 @@ from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.mark import CacheMark, take
 from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.cache.staging import Staging
@@ -175,7 +176,7 @@ async def _serving(
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(mark, room.limit, room.left_alone, clock, alerts)
+            DiskCache.open(mark, room.limit, room.left_alone, clock, alerts, LeastRecentlyUsed)
         )
         staging = await stack.enter_async_context(Staging.open(mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
-from lucidnode.node.cache.eviction import LruOrder, disk_bytes
+from lucidnode.node.cache.eviction import HeldBlocks, NewPolicy, disk_bytes
 from lucidnode.node.client.ids import BlockId
 
 GUESTS_SHARE = 0.5
@@ -24,32 +24,32 @@ GUESTS_SHARE = 0.5
 class CacheAccounting:
     """The blocks of one opened cache directory."""
 
-    def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int) -> None:
-        """Start from what was *found*, id and file size, the least recently used first.
+    def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int, policy: NewPolicy) -> None:
+        """Start from what was *found*, id and file size, in the order of their last use.
 
         *limit* is the disk space in bytes that held and arriving blocks may take together.
         """
-        self._order = LruOrder(found)
-        self._guests = LruOrder()
+        self._held = HeldBlocks(policy(), found)
+        self._guests = HeldBlocks(policy())
         self._limit = limit
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
         self._arriving = 0
 
     def __contains__(self, block: BlockId) -> bool:
-        return block in self._order
+        return block in self._held
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._held)
 
     @property
     def bytes(self) -> int:
         """Return the disk space of what is held or arriving."""
-        return self._order.bytes + self._arriving
+        return self._held.bytes + self._arriving
 
     def size(self, block: BlockId) -> int:
         """Return the file size of *block*, which is held."""
-        return self._order.size(block)
+        return self._held.size(block)
 
     @property
     def guest_bytes(self) -> int:
@@ -58,24 +58,24 @@ class CacheAccounting:
 
     def use(self, block: BlockId, whose: Whose) -> None:
         """Note that *block*, which is held, was used just now; by a mount here if it is *ours*."""
-        self._order.touch(block)
+        self._held.use(block)
         if block in self._guests:
             if whose == "ours":
                 self._guests.remove(block)
             else:
-                self._guests.touch(block)
+                self._guests.use(block)
         self._used.pop(block, None)
         self._used[block] = None
 
     def drain_used(self) -> list[tuple[BlockId, int]]:
         """Return what was used since the last call, id and file size, in order of use."""
-        used = [(block, self._order.size(block)) for block in self._used]
+        used = [(block, self._held.size(block)) for block in self._used]
         self._used.clear()
         return used
 
-    def oldest(self, wanted: int) -> list[BlockId]:
-        """Return the least recently used blocks that free *wanted* bytes, or all there are."""
-        return self._order.oldest(wanted)
+    def first_to_go(self, wanted: int) -> list[BlockId]:
+        """Return the blocks that go first to free *wanted* bytes, or all there are."""
+        return self._held.first_to_go(wanted)
 
     def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
         """Return what must go for *insertion* to come, or None if it cannot come now.
@@ -87,18 +87,18 @@ class CacheAccounting:
         offered = insertion.whose == "offered by a peer"
         if insertion.block in self._moving:
             return None
-        if wanted > (self._guests.bytes if offered else self._order.bytes):
+        if wanted > (self._guests.bytes if offered else self._held.bytes):
             return None
         if offered:
-            return self._guests.oldest(wanted)
+            return self._guests.first_to_go(wanted)
         surplus = self._guests.bytes - int(self._limit * GUESTS_SHARE)
-        first = self._guests.oldest(min(wanted, surplus))
+        first = self._guests.first_to_go(min(wanted, surplus))
         freed = sum(disk_bytes(self.size(block)) for block in first)
-        return first + self._order.oldest(wanted - freed, without=set(first))
+        return first + self._held.first_to_go(wanted - freed, without=set(first))
 
     def begin(self, evictees: Sequence[BlockId], insertion: Insertion | None) -> dict[BlockId, int]:
         """Enter that *evictees* leave and *insertion* comes; return the victims' file sizes."""
-        leaving = {block: self._order.remove(block) for block in evictees}
+        leaving = {block: self._held.remove(block) for block in evictees}
         for block in evictees:
             self._used.pop(block, None)
             if block in self._guests:
@@ -121,12 +121,12 @@ class CacheAccounting:
         self._moving.difference_update(leaving)
         if not bad:
             for block in leaving.keys() - set(change.removed):
-                self._order.restore(block, leaving[block])
+                self._held.restore(block, leaving[block])
         if insertion is not None:
             self._moving.discard(insertion.block)
             self._arriving -= disk_bytes(insertion.size)
             if change.kept:
-                self._order.add(insertion.block, insertion.size)
+                self._held.add(insertion.block, insertion.size)
                 if insertion.whose != "ours":
                     self._guests.add(insertion.block, insertion.size)
                 self.use(insertion.block, insertion.whose)

@@ -52,7 +52,7 @@ class CacheDirectory:
         self._blocks = path / BLOCKS
         self._incoming = path / _INCOMING
         self.found: list[tuple[BlockId, int]] = []
-        """Id and file size of what was there at opening, the least recently used first."""
+        """Id and file size of what was there at opening, in the order of their last use."""
 
     @classmethod
     def open(cls, mark: CacheMark, boot: str) -> Self:

@@ -1,4 +1,4 @@
-"""The block cache of this node: ciphertext on local disk, up to a limit, least recently used out.
+"""The block cache of this node: ciphertext on local disk, up to a limit. A policy says what goes first.
 
 A cache has misses, not errors. Whatever the disk does (full, read-only, hanging, damaged,
 removed), a get is a block or nothing, a put is kept or not kept, and reads go on elsewhere.
@@ -23,6 +23,7 @@ from typing import Self
 from lucidnode.node.cache.accounting import CacheAccounting
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
+from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy
 from lucidnode.node.cache.mark import CacheMark, CacheMissing
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -84,6 +85,7 @@ class DiskCache:
         min_free: int,
         clock: Clock,
         alerts: Alerts,
+        policy: NewPolicy,
     ) -> None:
         self._mark = mark
         self._path = mark.directory
@@ -93,7 +95,8 @@ class DiskCache:
         self._clock = clock
         self._alerts = alerts
         self._directory: CacheDirectory | None = None
-        self._accounting = CacheAccounting([], limit)
+        self._policy = policy
+        self._accounting = CacheAccounting([], limit, policy)
         self._work: set[asyncio.Future[CacheChange] | asyncio.Future[CacheDirectory]] = set()
         # A disk that turned read-only is still good to read.
         what = f"the cache in {self._path}"
@@ -115,17 +118,19 @@ class DiskCache:
         min_free: int,
         clock: Clock,
         alerts: Alerts,
+        policy: NewPolicy = LeastRecentlyUsed,
     ) -> AsyncIterator[Self]:
         """Open the cache directory of *mark* for this process alone.
 
         It holds at most *limit* bytes, and gives way while less disk is free than *min_free*
         bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
+        *policy* says which blocks go first (node/cache/eviction.py).
 
         Raises Refused if another daemon has the directory or this user may not use it. A disk
         that is full or failing now, or is not mounted, does not stop a node: the cache starts empty
         and tries again.
         """
-        cache = cls(mark, limit, min_free, clock, alerts)
+        cache = cls(mark, limit, min_free, clock, alerts, policy)
         try:
             await cache._attach()
             yield cache
@@ -187,7 +192,7 @@ class DiskCache:
         before = self._accounting.bytes
         directory = self._directory
         while directory is not None and directory is self._directory and len(self._accounting):
-            batch = self._accounting.oldest(self._accounting.bytes)[:_CLEAR_BATCH]
+            batch = self._accounting.first_to_go(self._accounting.bytes)[:_CLEAR_BATCH]
             changing = self._start(directory, batch)
             await asyncio.wait({changing})
             if changing.result().fault is not None:
@@ -281,7 +286,7 @@ class DiskCache:
 
     async def _evict_to_min_free(self, directory: CacheDirectory) -> None:
         """Evict what the rest of the disk needs."""
-        evictees = self._accounting.oldest(self._floor - self._free)
+        evictees = self._accounting.first_to_go(self._floor - self._free)
         if evictees and not self._writing.left_alone:
             changing = self._start(directory, evictees)
             await asyncio.wait({changing})
@@ -359,7 +364,7 @@ class DiskCache:
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
         self._directory = None
-        self._accounting = CacheAccounting([], self._limit)
+        self._accounting = CacheAccounting([], self._limit, self._policy)
         with contextlib.suppress(OSError):  # its index went with it
             await self._writing.begin(partial(directory.close, clean=False))
         await self._reattach()
@@ -387,10 +392,10 @@ class DiskCache:
         match opening.exception():
             case None:
                 directory = self._directory = opening.result()
-                self._accounting = CacheAccounting(directory.found, self._limit)
+                self._accounting = CacheAccounting(directory.found, self._limit, self._policy)
                 self._reading.answered()
                 self._writing.answered()
-                excess = self._accounting.oldest(self._accounting.bytes - self._limit)
+                excess = self._accounting.first_to_go(self._accounting.bytes - self._limit)
                 if excess:
                     self._work.add(self._start(directory, excess))
             case Refused() as refused:

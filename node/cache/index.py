@@ -110,7 +110,7 @@ class Index:
         return bool(clean) or was_boot == boot
 
     def settled(self) -> list[tuple[BlockId, int]]:
-        """Return id and size of every row not in doubt, the least recently used first."""
+        """Return id and size of every row not in doubt, in the order of their last use."""
         return self._rows("SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used")
 
     def doubtful(self) -> list[tuple[BlockId, int]]:

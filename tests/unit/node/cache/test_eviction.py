@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from disk_fixture import ManualClock, make_block
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.node.cache.accounting import GUESTS_SHARE, CacheAccounting
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
-from lucidnode.node.cache.eviction import ALLOCATION, LruOrder, disk_bytes
+from lucidnode.node.cache.eviction import (
+    ALLOCATION,
+    HeldBlocks,
+    LeastRecentlyUsed,
+    NewPolicy,
+    disk_bytes,
+)
 from lucidnode.node.client.breaker import FIRST_PAUSE_S, MAX_PAUSE_S, Breaker
 from lucidnode.node.client.ids import BlockId
 
@@ -18,44 +26,97 @@ block_ids = st.integers(0, 11).map(lambda n: BlockId(bytes([n]) * 32))
 sizes = st.integers(0, 4 * ALLOCATION)
 
 
+class FirstIn:
+    """A policy that no use changes: what came first goes first."""
+
+    def __init__(self) -> None:
+        self._blocks: list[BlockId] = []
+
+    def add(self, block: BlockId) -> None:
+        self._blocks.append(block)
+
+    def restore(self, block: BlockId) -> None:
+        self._blocks.insert(0, block)
+
+    def use(self, block: BlockId) -> None:
+        assert block in self._blocks
+
+    def remove(self, block: BlockId) -> None:
+        self._blocks.remove(block)
+
+    def __iter__(self) -> Iterator[BlockId]:
+        return iter(self._blocks)
+
+
+class Backwards(FirstIn):
+    """The worst there is: what came last goes first."""
+
+    def __iter__(self) -> Iterator[BlockId]:
+        return reversed(self._blocks)
+
+
+policies = st.sampled_from([LeastRecentlyUsed, FirstIn, Backwards])
+steps = st.sampled_from(["use", "remove", "restore"])
+
+
 @given(st.integers(0, 1 << 40))
 def test_a_file_takes_whole_allocation_units(size: int) -> None:
     assert disk_bytes(size) % ALLOCATION == 0
     assert 0 <= disk_bytes(size) - size < ALLOCATION
 
 
-@given(st.lists(st.tuples(st.sampled_from(["use", "remove"]), block_ids, sizes)))
-def test_eviction_takes_the_shortest_run_of_the_least_recently_used(
-    steps: list[tuple[str, BlockId, int]],
-) -> None:
-    order = LruOrder()
-    model: list[tuple[BlockId, int]] = []  # least recently used first
-    for step, block, size in steps:
-        known = next((item for item in model if item[0] == block), None)
+@given(st.lists(st.tuples(steps, block_ids)))
+def test_the_least_recently_used_goes_first(taken: list[tuple[str, BlockId]]) -> None:
+    policy = LeastRecentlyUsed()
+    model: list[BlockId] = []
+    for step, block in taken:
+        known = block in model
         if known:
-            model.remove(known)
+            model.remove(block)
         if step == "use":
-            model.append(known or (block, size))
-            if known:
-                order.touch(block)
-            else:
-                order.add(block, size)
+            model.append(block)
+            (policy.use if known else policy.add)(block)
         elif known:
-            assert order.remove(block) == known[1]
-    assert len(order) == len(model)
-    assert order.bytes == sum(disk_bytes(size) for _, size in model)
-    for wanted in range(0, order.bytes + 2 * ALLOCATION, ALLOCATION):
-        run = order.oldest(wanted)
-        freed = sum(disk_bytes(order.size(block)) for block in run)
-        assert run == [block for block, _ in model[: len(run)]]
-        assert freed >= min(wanted, order.bytes)
+            policy.remove(block)
+        elif step == "restore":
+            model.insert(0, block)
+            policy.restore(block)
+        assert list(policy) == model
+
+
+@given(policies, st.lists(st.tuples(steps, block_ids, sizes)), st.sets(block_ids))
+def test_what_goes_is_the_shortest_run_in_the_order_of_the_policy(
+    policy: NewPolicy, taken: list[tuple[str, BlockId, int]], without: set[BlockId]
+) -> None:
+    order = policy()
+    held = HeldBlocks(order)
+    model: dict[BlockId, int] = {}
+    for step, block, size in taken:
+        if block not in model and step != "remove":
+            model[block] = size
+            (held.add if step == "use" else held.restore)(block, size)
+        elif block in model and step == "use":
+            held.use(block)
+        elif block in model and step == "remove":
+            assert held.remove(block) == model.pop(block)
+    assert len(held) == len(model)
+    assert held.bytes == sum(map(disk_bytes, model.values()))
+    may_go = [block for block in order if block not in without]
+    freeable = sum(disk_bytes(model[block]) for block in may_go)
+    for wanted in range(0, held.bytes + 2 * ALLOCATION, ALLOCATION):
+        run = held.first_to_go(wanted, without)
+        freed = sum(disk_bytes(held.size(block)) for block in run)
+        assert run == may_go[: len(run)]
+        assert freed >= min(wanted, freeable)
         if run:
-            assert freed - disk_bytes(order.size(run[-1])) < wanted
+            assert freed - disk_bytes(held.size(run[-1])) < wanted
 
 
-@given(st.data())
-def test_the_books_never_pass_the_limit_however_changes_overlap(data: st.DataObject) -> None:
-    books = CacheAccounting([], LIMIT)
+@given(policies, st.data())
+def test_the_books_never_pass_the_limit_however_changes_overlap(
+    policy: NewPolicy, data: st.DataObject
+) -> None:
+    books = CacheAccounting([], LIMIT, policy)
     under_way: list[tuple[dict[BlockId, int], Insertion]] = []
     for _ in range(data.draw(st.integers(0, 40))):
         if data.draw(st.booleans()) and under_way:
@@ -81,7 +142,7 @@ def test_the_books_never_pass_the_limit_however_changes_overlap(data: st.DataObj
 
 def test_a_block_under_way_is_not_begun_a_second_time() -> None:
     block, ciphertext = make_block()
-    books = CacheAccounting([], LIMIT)
+    books = CacheAccounting([], LIMIT, LeastRecentlyUsed)
     insertion = Insertion(block, len(ciphertext), ciphertext)
     assert books.evictees(insertion, reclaim_bytes=0) == []
     leaving = books.begin([], insertion)
@@ -96,7 +157,7 @@ def test_a_block_under_way_is_not_begun_a_second_time() -> None:
 
 def test_a_bad_block_that_cannot_be_deleted_is_not_held_again() -> None:
     block, ciphertext = make_block()
-    books = CacheAccounting([(block, len(ciphertext))], LIMIT)
+    books = CacheAccounting([(block, len(ciphertext))], LIMIT, LeastRecentlyUsed)
     leaving = books.begin([block], None)
     books.end(leaving, None, CacheChange(), bad=True)
     assert block not in books
@@ -104,7 +165,7 @@ def test_a_bad_block_that_cannot_be_deleted_is_not_held_again() -> None:
 
 def test_a_block_larger_than_the_cache_displaces_nothing() -> None:
     block, ciphertext = make_block()
-    books = CacheAccounting([(block, len(ciphertext))], LIMIT)
+    books = CacheAccounting([(block, len(ciphertext))], LIMIT, LeastRecentlyUsed)
     giant = Insertion(BlockId(bytes(32)), LIMIT + 1, b"")
     assert books.evictees(giant, reclaim_bytes=0) is None
 
@@ -149,11 +210,14 @@ whose = st.sampled_from(["ours", "read for a peer", "offered by a peer"])
 large = st.integers(1, 3).map(lambda units: units * ALLOCATION)
 
 
-@given(st.lists(st.tuples(block_ids, large, whose, st.booleans()), min_size=20, max_size=60))
+@given(
+    policies,
+    st.lists(st.tuples(block_ids, large, whose, st.booleans()), min_size=20, max_size=60),
+)
 def test_what_peers_make_us_keep_never_costs_more_than_its_share_of_what_is_ours(
-    arrivals: list[tuple[BlockId, int, Whose, bool]],
+    policy: NewPolicy, arrivals: list[tuple[BlockId, int, Whose, bool]]
 ) -> None:
-    books = CacheAccounting([], LIMIT)
+    books = CacheAccounting([], LIMIT, policy)
     ours: set[BlockId] = set()
     for block, size, claim, used in arrivals:
         insertion = Insertion(block, size, b"", claim)
