@@ -19,8 +19,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lucidnode.cli.child import READY
-from lucidnode.cli.keeper import end_keeper, environment_of
+from lucidnode.cli.daemon_watch import has_died
+from lucidnode.cli.keeper import (
+    DAEMON_KEEPER_FILE,
+    HandedOver,
+    end_keeper,
+    environment_of,
+    served_by,
+)
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node.client.connection import DaemonClient
@@ -30,7 +39,6 @@ from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 _LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
 
 _STARTING_FILE = "starting.lock"
-_KEEPER_FILE = "daemon.keeper"
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at how far a child is."""
@@ -72,7 +80,7 @@ def start(
     with os.fdopen(descriptor, "ab") as errors:
         before = errors.seek(0, os.SEEK_END)
         child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [*_LUCIDNODE, "--home", str(home), "keep", "--serves", serves, str(lock), *server],
+            [*_LUCIDNODE, "--home", str(home), "keep", f"--serves={serves}", str(lock), *server],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -84,7 +92,7 @@ def start(
     assert child.stdout is not None
     try:
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-            pipe.write(given)
+            pipe.write(_handed_over(server[0], given))
         with spinner(doing) as show:
             while not select.select([child.stdout], [], [], _LOOK_EVERY)[0]:
                 if show is not None and look is not None:
@@ -97,6 +105,12 @@ def start(
         child.terminate()
         raise
     raise ChildFailed(_last_words(log, before), code if code > 0 else 1)
+
+
+def _handed_over(server: str, given: bytes) -> bytes:
+    # A mount needs a daemon, and its own environment says nothing of the store.
+    daemon = environment_of("daemon") | _MALLOC if server == "mount-process" else None
+    return msgspec.msgpack.encode(HandedOver(given, daemon))
 
 
 def _last_words(log: Path, before: int) -> str:
@@ -137,19 +151,31 @@ def ensure_daemon(home: Path) -> Path:
 
 
 def start_daemon(home: Path, options: list[str]) -> int | None:
-    """Start the daemon of *home* with *options* and return its pid; None if one answers already."""
+    """Start the daemon of *home* with *options* and return its pid; None if one answers already.
+
+    One that died starts as it was started before, unless there are *options*.
+    """
     load_config(home)
     with _starting(home):
         if asyncio.run(facts_if_running(home, "status")) is not None:
             return None
         end_daemon_keeper(home)  # one that waits before it tries again would come too late
-        server = ["daemon", "--foreground", *options]
-        return start(home, home / _KEEPER_FILE, server, home / LOG_FILE, "starting the daemon…")
+        keeper = home / DAEMON_KEEPER_FILE
+        if not options and has_died(home):
+            options = served_by(keeper).split()
+        return start(
+            home,
+            keeper,
+            ["daemon", "--foreground", *options],
+            home / LOG_FILE,
+            "starting the daemon…",
+            serves=" ".join(options),
+        )
 
 
 def end_daemon_keeper(home: Path) -> bool:
     """Have nobody bring back the daemon of *home*; tell whether somebody would have."""
-    return end_keeper(home / _KEEPER_FILE)
+    return end_keeper(home / DAEMON_KEEPER_FILE)
 
 
 @contextlib.contextmanager

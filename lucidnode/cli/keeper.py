@@ -1,8 +1,9 @@
 """The parent of a daemon or a mount, which starts it again when it dies.
 
 It holds what was handed over on standard input (the keys of a mount) for as long as it lives, and
-does nothing but wait: no network, no file but its lock. A server that ends in order, or that can
-not be started for a reason that stays, ends its keeper as well.
+does nothing but wait: no network, no file but its lock. That of a mount sees to it as well that
+there is a daemon (daemon_watch.py). A server that ends in order, or that can not be started for a
+reason that stays, ends its keeper as well.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
+import msgspec
 
 from lucidnode.cli import confinement
 from lucidnode.cli.child import READY, log_to_stderr, say_ready
+from lucidnode.cli.daemon_watch import LOOK_EVERY_S, DaemonWatch
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.fs.errors import AlreadyMounted
 from lucidnode.node.client.backoff import Backoff
 
 log = logging.getLogger(__name__)
+
+DAEMON_KEEPER_FILE = "daemon.keeper"
+"""In the home directory: tells who keeps the daemon, and with which options it was started."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 30.0
 """Before a server is started again, doubling from the first to the last."""
@@ -77,10 +84,25 @@ def keep_command(
     log_to_stderr()
     environment = environment_of(server)
     confinement.confine(environment)
-    given = sys.stdin.buffer.read()
+    handed = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=HandedOver)
     command = [sys.executable, "-P", "-m", "lucidnode", "--home", str(home), server, *arguments]
-    _hold(lock, serves)
-    sys.exit(Keeper(server, command, given, environment).run())
+    _hold(lock, serves, "the daemon" if server == "daemon" else serves)
+    watch = None
+    if handed.daemon is not None:
+        kept = partial(_is_held, home / DAEMON_KEEPER_FILE)
+        watch = DaemonWatch(home, handed.daemon, kept)
+    sys.exit(Keeper(server, command, handed.given, environment, watch).run())
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """What a keeper gets on standard input, for its memory alone.
+
+    *given* is for the server. *daemon* is the environment in which to start a daemon that died; it
+    may say how the store is reached, so the server of a mount does not get it.
+    """
+
+    given: bytes
+    daemon: dict[str, str] | None = None
 
 
 def environment_of(server: str) -> dict[str, str]:
@@ -92,8 +114,14 @@ class Keeper:
     """Runs one server. *command* is a process that says `ready` on its standard output."""
 
     def __init__(
-        self, name: str, command: list[str], given: bytes, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: list[str],
+        given: bytes,
+        environment: Mapping[str, str],
+        watch: DaemonWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._name = name
         self._command = command
         self._given = given
@@ -119,6 +147,8 @@ class Keeper:
             pause = backoff.pause()
             how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             log.warning("the %s %s; it is started again in %.1f s", self._name, how, pause)
+            if self._watch is not None:
+                self._watch.look()
             if select.select([self._asked], [], [], pause)[0]:
                 return 0
             # What has failed to begin since then is not what programs lost their files by.
@@ -148,10 +178,13 @@ class Keeper:
     def _watched(self, server: subprocess.Popen[bytes], ended: int) -> bool:
         assert server.stdout is not None
         asked = False
+        every_s = None if self._watch is None else LOOK_EVERY_S
         said = server.stdout.fileno()
         waiting = {ended, self._asked, said}
         while True:
-            found = select.select(waiting, [], [])[0]
+            found = select.select(waiting, [], [], every_s)[0]
+            if self._watch is not None and not found:
+                self._watch.look()
             if said in found:
                 waiting.remove(said)
                 if server.stdout.readline().strip() == READY:
@@ -168,8 +201,8 @@ class Keeper:
                 return asked
 
 
-def _hold(lock: Path, serves: str) -> None:
-    """Say in *lock* that this process is the keeper. Raises AlreadyMounted.
+def _hold(lock: Path, serves: str, what: str) -> None:
+    """Say in *lock* that this process is the keeper of *what*. Raises AlreadyMounted.
 
     The kernel lets go of it when this process has ended, and not before. Nobody waits for it: who
     did would serve at a moment of his own, long after whoever started him has gone.
@@ -179,7 +212,7 @@ def _hold(lock: Path, serves: str) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as fcntl(2) has it
         raise AlreadyMounted(
-            f"{serves or 'the daemon'} is served already, or whoever served it has not ended yet: "
+            f"{what} is served already, or whoever served it has not ended yet: "
             "look with `lucidnode status`, and try again"
         ) from None
     os.truncate(descriptor, 0)
@@ -191,18 +224,33 @@ def end_keeper(lock: Path, serves: str | None = None) -> bool:
 
     With *serves* only one that serves this. Returns when it has ended.
     """
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    with os.fdopen(descriptor, "rb") as file:
-        # The kernel says who holds it: a number in a file could be that of somebody else by now.
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-        served = os.fsdecode(file.read())
-    if kind == fcntl.F_UNLCK or pid <= 0 or serves not in {None, served}:
+    pid, served = _holder(lock)
+    if pid is None or serves not in {None, served}:
         return False
     with OtherProcess(pid) as keeper:
         keeper.tell(signal.SIGTERM)
         keeper.ends_within(_END_S)
     return True
+
+
+def served_by(lock: Path) -> str:
+    """Return what the last keeper that held *lock* served; an empty string if there was none."""
+    return _holder(lock)[1]
+
+
+def _is_held(lock: Path) -> bool:
+    return _holder(lock)[0] is not None
+
+
+def _holder(lock: Path) -> tuple[int | None, str]:
+    """Return the process that holds *lock*, if one does, and what was written there."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None, ""
+    with os.fdopen(descriptor, "rb") as file:
+        # The kernel says who holds it: a number in a file could be that of somebody else by now.
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        served = os.fsdecode(file.read())
+    return (None if kind == fcntl.F_UNLCK or pid <= 0 else pid), served

@@ -205,6 +205,30 @@ def test_umount_leaves_nobody_who_would_bring_a_dead_mount_back(
     assert not station.processes("mount-process")
 
 
+def test_a_daemon_that_died_with_its_keeper_is_there_again_while_a_project_is_mounted(
+    station: Workstation, drive: Path
+) -> None:
+    station.ok("umount", drive)
+    station.ok("exit")
+    station.ok("daemon", "--no-mdns")
+    station.unlocked("mount", "demo", drive)
+    synced(drive / "clip", b"kept" * 100_000)
+    station.ok("umount", drive)
+    station.unlocked("mount", "demo", drive)
+    station.ok("cache", "clear")
+    for pid in station.processes("daemon"):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: readable(drive / "clip"), BACK_S + 20)
+    assert (drive / "clip").read_bytes() == b"kept" * 100_000
+    until(lambda: len(station.processes("daemon")) == len(("keeper", "daemon")))  # who started ends
+    for pid in station.processes("daemon"):
+        started = Path(f"/proc/{pid}")
+        assert b"--no-mdns" in (started / "cmdline").read_bytes().split(b"\0")
+        assert b"AWS_SECRET_ACCESS_KEY" in (started / "environ").read_bytes()
+    for pid in station.processes("mount-process"):
+        assert b"AWS_SECRET_ACCESS_KEY" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_a_mount_whose_process_ends_while_it_is_unmounted_is_unmounted(
     station: Workstation, drive: Path
 ) -> None:
