@@ -20,13 +20,13 @@ POINTS = 64
 """Points for each unit of weight. The spread of shares shrinks with its root: one in eight for a
 single unit (measured: see the law in tests/unit/discovery/test_ring.py)."""
 
-WEIGHT_UNIT = 10 * 1024**3
+WEIGHT_UNIT_BYTES = 10 * 1024**3
 """Bytes of cache that make one unit of weight."""
 
 MAX_WEIGHT = 64
 """A terabyte of cache counts like many: 50 such peers make 204,800 points."""
 
-SLACK = 1.25
+SLACK_FACTOR = 1.25
 """How far above its fair share of the work a peer may be loaded before others are preferred."""
 
 _CIRCLE = 1 << 64
@@ -35,7 +35,7 @@ _CONTEXT = "lucidnode 2026 ring 1 points of a peer"
 
 def weight_of(cache_bytes: int) -> int:
     """Return the weight of a peer that offers *cache_bytes* of cache, from 1 to MAX_WEIGHT."""
-    return max(1, min(MAX_WEIGHT, cache_bytes // WEIGHT_UNIT))
+    return max(1, min(MAX_WEIGHT, cache_bytes // WEIGHT_UNIT_BYTES))
 
 
 class Ring:
@@ -94,10 +94,10 @@ def relieved(owners: Sequence[str], loads: Mapping[str, int], peers: int) -> lis
     """Return *owners* with those loaded beyond bounds moved behind the others, else in order.
 
     *loads* counts work under way by peer. The bound is that of consistent hashing with bounded
-    loads (Mirrokni, Thorup, Zadimoghaddam 2016): SLACK times the mean over *peers*, rounded up,
+    loads (Mirrokni, Thorup, Zadimoghaddam 2016): SLACK_FACTOR times the mean over *peers*, rounded up,
     the piece of work to be placed included.
     """
-    bound = math.ceil(SLACK * (sum(loads.values()) + 1) / max(1, peers))
+    bound = math.ceil(SLACK_FACTOR * (sum(loads.values()) + 1) / max(1, peers))
     return sorted(owners, key=lambda peer: loads.get(peer, 0) >= bound)
 
 

@@ -24,7 +24,7 @@ _RECONNECT_S = 0.5
 _MAX_RECONNECT_S = 5.0
 """Seconds between attempts to reach a daemon that went away, doubling up to the last."""
 
-_STATS_EVERY = 1.0
+_STATS_INTERVAL_S = 1.0
 
 Facts = dict[str, str | int | float | bool | list[str]]
 
@@ -154,7 +154,7 @@ class DaemonLink:
                 # The reading side notices as well, and reconnects.
                 return
             told = stats
-            await self._clock.sleep(_STATS_EVERY)
+            await self._clock.sleep(_STATS_INTERVAL_S)
 
     def _hear(
         self,

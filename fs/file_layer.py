@@ -37,7 +37,7 @@ from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.fs.write.staging_notifier import StagingNotifier, StagingService
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
-from lucidnode.fs.write.writer import MAX_BUFFERED, Writer
+from lucidnode.fs.write.writer import MAX_BUFFERED_BYTES, Writer
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.guarded_disk import GuardedDisk
@@ -101,7 +101,7 @@ class ReadPath:
 
 
 def write_path(
-    ground: Ground, *, relaxed: bool = False, max_buffered: int = MAX_BUFFERED
+    ground: Ground, *, relaxed: bool = False, max_buffered: int = MAX_BUFFERED_BYTES
 ) -> WritePath:
     """Build the write path. With *relaxed*, `close` does not wait for the disk.
 

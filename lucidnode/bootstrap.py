@@ -41,7 +41,7 @@ from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message
 from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.config import (
     BUCKET_FILE,
-    DEFAULT_CACHE_LIMIT,
+    DEFAULT_CACHE_BYTES,
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
@@ -59,7 +59,7 @@ _IN_DOUBT_S = 2 * LASTING_S
 """How long a newcomer waits for the proof that something in the log of members is no entry."""
 
 _TRIES = 20
-_COMMIT_SECONDS = 30.0
+_COMMIT_S = 30.0
 _LONGEST_SOCKET = 107
 """Bytes of a path in struct sockaddr_un, unix(7), without the closing zero."""
 
@@ -119,7 +119,7 @@ class NodeOptions:
     def cache_limit(self) -> int:
         """Return the most that the cache may hold, in bytes."""
         if self.cache_limit_mib is None:
-            return DEFAULT_CACHE_LIMIT
+            return DEFAULT_CACHE_BYTES
         return self.cache_limit_mib * _MIB
 
 
@@ -263,7 +263,7 @@ async def _join_log(
         entry = join_entry(roster, ticket.invite, membership, claim, clock.wall_ns())
         if await is_gap(bucket, reader):
             raise Unavailable(_BROKEN_LOG)
-        deadline = clock.boot() + _COMMIT_SECONDS
+        deadline = clock.boot() + _COMMIT_S
         below = fits(reader.log[-1])
         match await slots.take(Seq(roster.head + 1), entry, below, deadline):
             case register.Committed():
@@ -312,7 +312,7 @@ async def _commit(
     bucket: Bucket, key: str, body: bytes
 ) -> register.Committed | register.Lost | register.Unknown:
     clock = SystemClock()
-    return await register.commit(bucket, key, body, clock, clock.boot() + _COMMIT_SECONDS, _JITTER)
+    return await register.commit(bucket, key, body, clock, clock.boot() + _COMMIT_S, _JITTER)
 
 
 def _uncounted(_request: Request) -> None:

@@ -16,7 +16,7 @@ from lucidnode.node.client.errors import Refused
 
 GIB = 1024**3
 
-DEFAULT_CACHE_LIMIT = 100 * GIB
+DEFAULT_CACHE_BYTES = 100 * GIB
 
 NODE_FILE = "node.json"
 BUCKET_FILE = "bucket.json"
@@ -48,7 +48,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Absolute path; None keeps the cache in the home directory."""
     cache_id: str | None = None
     """What the cache directory must carry to be it (node/cache/mark.py); None before the first start."""
-    cache_limit: int = DEFAULT_CACHE_LIMIT
+    cache_limit: int = DEFAULT_CACHE_BYTES
     """Most that the cache holds; less where the disk has not so much (node/cache/room.py)."""
     min_free: int | None = None
     """The cache shrinks, and writing stops, rather than leave the disk with less than this; None goes

@@ -16,7 +16,7 @@ from lucidnode.node.client.ids import ProjectId
 _BACKLOG = 256
 """Events that may wait for a mount. One that reads none for so long finds the rest by polling."""
 
-_ANSWER_SECONDS = 1.0
+_ANSWER_S = 1.0
 
 _UNREAD = 256
 """Messages that wait for somebody who follows a mount."""
@@ -69,7 +69,7 @@ class Mount:
         self._asked[number] = answer
         self.tell(wire.StatusQuery(number, every_alert))
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_ANSWER_S):
                 return await answer
         except TimeoutError:
             return None

@@ -21,13 +21,13 @@ from lucidnode.node.peers.network import PeerNetwork
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.token_bucket import TokenBucket
 
-_PUSH_SECONDS = 2.0
+_PUSH_S = 2.0
 """How long an entry that a peer has may take to reach a mount here before it is looked for."""
 
 MAX_SEQS_AHEAD = 16
 """How far beyond what the bucket has shown a hint may lead."""
 
-_CLAIM_SECONDS = 10.0
+_CLAIM_S = 10.0
 """How often what one device says of one project may make us look into the bucket."""
 
 _CHECKS_PER_S = 0.5
@@ -92,7 +92,7 @@ class PeerEventHandlers:
     async def run(self) -> None:
         """Weigh what was said again and again until cancelled: we learn more, and so may they."""
         while True:
-            await self._clock.sleep(_CLAIM_SECONDS)
+            await self._clock.sleep(_CLAIM_S)
             for (device, project), claims in list(self._claims.items()):
                 self._weigh(device, project, claims)
 
@@ -114,7 +114,7 @@ class PeerEventHandlers:
     def _check(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
         about = device, project
         now = self._clock.boot()
-        if now - self._checked_at.get(about, -_CLAIM_SECONDS) >= _CLAIM_SECONDS - _SLACK_S:
+        if now - self._checked_at.get(about, -_CLAIM_S) >= _CLAIM_S - _SLACK_S:
             checks = self._checks.setdefault(device, TokenBucket(_CHECKS_PER_S, _CHECKS_BURST, now))
             if not checks.take(1, now):
                 return  # its turn comes with a later round
@@ -123,7 +123,7 @@ class PeerEventHandlers:
 
     async def _compare(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
         """See what the bucket has where *device* says that entry *seq* of this hash is."""
-        await self._clock.sleep(_PUSH_SECONDS)  # for what is only on its way
+        await self._clock.sleep(_PUSH_S)  # for what is only on its way
         ours = self.journal.recent(project).get(seq)
         if ours == hash_:
             return  # it came meanwhile

@@ -110,7 +110,7 @@ class SocketServer:
         app.router.add_get("/v1/{topic}", self._get_topic)
         app.router.add_post("/v1/{order:.+}", self._post_order)
         self._runner = await nameless_runner(
-            app, max_body_bytes=wire.MAX_JOURNAL_ENTRY + 1024 * 1024, shutdown_timeout_s=2
+            app, max_body_bytes=wire.MAX_JOURNAL_ENTRY_BYTES + 1024 * 1024, shutdown_timeout_s=2
         )
         with contextlib.suppress(FileNotFoundError):
             # The lock on the home directory is ours, so a socket left here is a dead daemon's.

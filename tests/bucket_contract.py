@@ -8,7 +8,7 @@ import secrets
 import pytest
 from blake3 import blake3
 
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Bucket, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Bucket, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize
 from lucidnode.node.bucket.fingerprint import (
     START,
@@ -63,21 +63,21 @@ class BucketContract:
             await bucket.get(KEY, span)
 
     async def test_a_large_object_comes_back_whole(self, bucket: Bucket) -> None:
-        body = secrets.token_bytes(MAX_OBJECT)
+        body = secrets.token_bytes(MAX_OBJECT_BYTES)
         await bucket.put(KEY, body)
         assert await bucket.get(KEY) == body
 
     async def test_nobody_is_made_to_read_more_than_an_object_may_hold(
         self, bucket: Bucket
     ) -> None:
-        await bucket.put(KEY, bytes(MAX_OBJECT + 1))
+        await bucket.put(KEY, bytes(MAX_OBJECT_BYTES + 1))
         with pytest.raises(Oversize) as over:
             await bucket.get(KEY)
-        assert over.value.size == MAX_OBJECT + 1
-        assert await bucket.get(KEY, (MAX_OBJECT, MAX_OBJECT + 1)) == b"\0"
+        assert over.value.size == MAX_OBJECT_BYTES + 1
+        assert await bucket.get(KEY, (MAX_OBJECT_BYTES, MAX_OBJECT_BYTES + 1)) == b"\0"
 
     async def test_a_fingerprint_is_the_hash_of_an_object_of_ours(self, bucket: Bucket) -> None:
-        for body in (b"", b"entry", bytes(range(256)) * (MAX_OBJECT // 256)):
+        for body in (b"", b"entry", bytes(range(256)) * (MAX_OBJECT_BYTES // 256)):
             await bucket.put(KEY, body)
             assert await fingerprint(bucket, KEY) == fingerprint_of(body)
             assert fingerprint_of(body) == Fingerprint(len(body), blake3(body).digest())
@@ -88,7 +88,7 @@ class BucketContract:
     async def test_an_oversize_object_has_a_fingerprint_of_its_size_and_start(
         self, bucket: Bucket
     ) -> None:
-        body = b"start" + bytes(MAX_OBJECT)
+        body = b"start" + bytes(MAX_OBJECT_BYTES)
         await bucket.put(KEY, body)
         assert await fingerprint(bucket, KEY) == oversize_fingerprint(len(body), body[:START])
 

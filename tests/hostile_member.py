@@ -13,7 +13,7 @@ from typing import Any
 
 from raw_changeset import ABSENT, RawChange, RawRow, Value, encoded, header, raw_changes
 
-from lucidnode.fs.format.geometry import MAX_PLAIN
+from lucidnode.fs.format.geometry import MAX_PLAIN_BYTES
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, MAX_INO, MAX_TARGET, MAX_XATTR, ROOT, Kind
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
@@ -27,15 +27,19 @@ NUMBERS = sorted(
         1,
         -1,
         -(2**63),
-        *(bound + by for bound in (2**31, 2**32, MAX_PLAIN, 2**53, 2**62) for by in (-2, -1, 0, 1)),
+        *(
+            bound + by
+            for bound in (2**31, 2**32, MAX_PLAIN_BYTES, 2**53, 2**62)
+            for by in (-2, -1, 0, 1)
+        ),
         2**63 - 2,
         2**63 - 1,
     }
 )
 NAMES = [b"a", b"b", b"c", b"d.mov", b"x" * 255, b"\xff\xfe", b"\n"]
 BAD_NAMES = [b"", b".", b"..", b"a/b", b"a\0b", b"x" * 256]
-SIZES = [4096, 65536, MAX_PLAIN]
-BAD_SIZES = [0, -4096, 1, 4095, MAX_PLAIN + 4096, 2**63 - 1]
+SIZES = [4096, 65536, MAX_PLAIN_BYTES]
+BAD_SIZES = [0, -4096, 1, 4095, MAX_PLAIN_BYTES + 4096, 2**63 - 1]
 PLACES = [0, 1, 4095, 4096, 100_000, MAX_FILE_SIZE - 4096, MAX_FILE_SIZE - 1]
 
 

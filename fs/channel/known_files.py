@@ -25,7 +25,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.ids import BlockId
 
-AROUND = 4 * 1024 * 1024
+AROUND_BYTES = 4 * 1024 * 1024
 """Bytes of a file that are looked up at once, so that a small read makes its whole block known."""
 
 _KNOWN_NUMBERS = 65536
@@ -54,8 +54,8 @@ class KnownFiles:
         stored = self._replica.tree.attributes(ino)
         if stored is None or self._replica.tree.tails_of(ino):
             return []
-        start -= start % AROUND
-        stop = min(stop + -stop % AROUND, stored.size)
+        start -= start % AROUND_BYTES
+        stop = min(stop + -stop % AROUND_BYTES, stored.size)
         closed = []
         for extent in self._replica.tree.extents(ino, start, stop - start) if start < stop else []:
             opened = self._blocks.peek(extent.block)

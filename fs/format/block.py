@@ -63,7 +63,7 @@ class BlockName:
 def seal(keys: ProjectKeys, plaintext: bytes) -> tuple[BlockName, bytes]:
     """Return the name and the ciphertext of *plaintext* in the current epoch.
 
-    1 to MAX_PLAIN bytes, padded here with zeros to whole pages; raises BlockMisshapen on any other
+    1 to MAX_PLAIN_BYTES bytes, padded here with zeros to whole pages; raises BlockMisshapen on any other
     size. Deterministic: the same content in the same project and epoch gives the same block.
     """
     size = padded_size(len(plaintext))

@@ -21,7 +21,7 @@ SEGMENT = 65536
 TAG = 32
 HEADER = 40
 
-MAX_PLAIN = 16 * 1024 * 1024
+MAX_PLAIN_BYTES = 16 * 1024 * 1024
 """The largest plaintext of one block."""
 
 
@@ -52,7 +52,7 @@ def segment_count(plain_size: int) -> int:
 
 def cipher_size(plain_size: int) -> int:
     """Return the size of the ciphertext of a block of *plain_size*; raises BlockMisshapen."""
-    if not 0 < plain_size <= MAX_PLAIN or plain_size % PAGE:
+    if not 0 < plain_size <= MAX_PLAIN_BYTES or plain_size % PAGE:
         raise BlockMisshapen(f"no block has {plain_size} bytes of plaintext")
     return HEADER + plain_size + TAG * segment_count(plain_size)
 

@@ -42,11 +42,11 @@ from lucidnode.node.client.journal import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.public_keys import verify
 
-MAX_CONTENT = 8 * 1024 * 1024
+MAX_CONTENT_BYTES = 8 * 1024 * 1024
 """Bytes of MessagePack that an entry may unpack to."""
 
 _LEVEL = 3
-_WINDOW = MAX_CONTENT
+_WINDOW = MAX_CONTENT_BYTES
 """Bytes that zstd looks back at most; a frame that wants more is refused, not allocated."""
 
 
@@ -144,18 +144,18 @@ def open_entry(
 
 def _packed(change: EntryBody) -> bytes:
     content = msgspec.msgpack.encode(change)
-    if len(content) > MAX_CONTENT:
+    if len(content) > MAX_CONTENT_BYTES:
         raise EntryMisshapen(f"a change of {len(content)} bytes is over the limit")
     return padded(zstandard.ZstdCompressor(level=_LEVEL).compress(content), PADDING)
 
 
 def _unpacked(body: bytes) -> EntryBody:
-    # The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT. The
+    # The signer is a member, yet even a hostile one gets no more memory than MAX_CONTENT_BYTES. The
     # library trusts a stated content size over any limit it is given, so look at that first; a
     # frame that states none reads as 2**64 - 1.
     packed = unpadded(body, PADDING)
     frame = zstandard.get_frame_parameters(packed)
-    if not 0 < frame.content_size <= MAX_CONTENT:
+    if not 0 < frame.content_size <= MAX_CONTENT_BYTES:
         raise EntryMisshapen("contents over the limit")
     # Unpacking in one go takes no window, so the library lets any pass that it could have.
     if frame.window_size > _WINDOW:

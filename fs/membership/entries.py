@@ -25,8 +25,8 @@ from lucidnode.node.client.public_keys import KEY_SIZE
 from lucidnode.node.client.roster import NewerRoster, Roster
 from lucidnode.node.client.roster_entry import (
     FORMAT,
-    MAX_BLOCK_SIZE,
-    MIN_BLOCK_SIZE,
+    MAX_BLOCK_BYTES,
+    MIN_BLOCK_BYTES,
     NO_ENTRY,
     Body,
     DeviceClaim,
@@ -123,7 +123,7 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
     if any(name == known.name for known in view.projects()):
         raise NameTaken(f"there is a project {name!r} already")
     power_of_two = block_size & (block_size - 1) == 0
-    if not (MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE and power_of_two):
+    if not (MIN_BLOCK_BYTES <= block_size <= MAX_BLOCK_BYTES and power_of_two):
         raise Invalid("a block size is a power of two from 256 KiB to 16 MiB")
     secret = ProjectSecret(project, name, _FIRST_EPOCH, random_bytes(KEY_SIZE))
     roster = view.roster

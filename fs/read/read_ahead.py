@@ -14,11 +14,11 @@ from cachetools import LRUCache
 
 MIB = 1024 * 1024
 
-SLACK = MIB
+SLACK_BYTES = MIB
 """Bytes. The kernel sends the requests of one reader several at a time and not always in order."""
 
-FIRST_WINDOW = 2 * MIB
-LAST_WINDOW = 64 * MIB
+FIRST_WINDOW_BYTES = 2 * MIB
+LAST_WINDOW_BYTES = 64 * MIB
 """At 10 Gbit/s some 50 ms of reading; at 100 Mbit/s, 5 s."""
 
 FIRST_STRIDES = 2
@@ -62,7 +62,7 @@ class Pattern:
         """The furthest byte in that direction that was requested."""
         self._horizon = 0
         """The furthest byte in that direction that was returned or requested."""
-        self._window = FIRST_WINDOW
+        self._window = FIRST_WINDOW_BYTES
         self._delta = 0
         self._repeats = 0
         self._strides = FIRST_STRIDES
@@ -81,7 +81,7 @@ class Pattern:
         if not self._goes_on(now):
             self._direction = _direction(last, now)
             self._front = self._horizon = now.stop if self._direction > 0 else now.start
-            self._window = FIRST_WINDOW
+            self._window = FIRST_WINDOW_BYTES
         if self._direction > 0:
             return self._forwards(now)
         if self._direction < 0:
@@ -90,8 +90,8 @@ class Pattern:
 
     def _goes_on(self, now: Range) -> bool:
         if self._direction > 0:
-            return abs(now.start - self._front) <= SLACK
-        return self._direction < 0 and abs(self._front - now.stop) <= SLACK
+            return abs(now.start - self._front) <= SLACK_BYTES
+        return self._direction < 0 and abs(self._front - now.stop) <= SLACK_BYTES
 
     def _forwards(self, now: Range) -> list[Range]:
         self._front = max(self._front, now.stop)
@@ -100,7 +100,7 @@ class Pattern:
             return []
         wanted = Range(max(self._horizon, self._front), self._front + self._window)
         self._horizon = wanted.stop
-        self._window = min(self._window * 2, LAST_WINDOW)
+        self._window = min(self._window * 2, LAST_WINDOW_BYTES)
         return [wanted]
 
     def _backwards(self, now: Range) -> list[Range]:
@@ -109,7 +109,7 @@ class Pattern:
             return []
         wanted = Range(max(self._front - self._window, 0), min(self._horizon, self._front))
         self._horizon = wanted.start
-        self._window = min(self._window * 2, LAST_WINDOW)
+        self._window = min(self._window * 2, LAST_WINDOW_BYTES)
         return [wanted] if wanted.start < wanted.stop else []
 
     def _strided(self, last: Range, now: Range) -> list[Range]:
@@ -130,9 +130,9 @@ class Pattern:
 
 
 def _direction(last: Range, now: Range) -> int:
-    if now.start >= last.start and now.start - last.stop <= SLACK:
+    if now.start >= last.start and now.start - last.stop <= SLACK_BYTES:
         return 1
-    if now.start < last.start and last.start - now.stop <= SLACK:
+    if now.start < last.start and last.start - now.stop <= SLACK_BYTES:
         return -1
     return 0
 

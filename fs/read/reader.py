@@ -26,10 +26,10 @@ from lucidnode.node.client.supervision import Tasks
 MAX_BLOCKS_AHEAD = 24
 """Blocks fetched ahead at the same time; a read in need is never counted here."""
 
-FRAME_AHEAD = 128 * 1024 * 1024
+FRAME_AHEAD_BYTES = 128 * 1024 * 1024
 """Bytes of one coming frame that are brought near: more than the largest EXR we know."""
 
-_FIRST_SOUGHT = 64 * 1024 * 1024
+_FIRST_SOUGHT_BYTES = 64 * 1024 * 1024
 """Bytes of a file that are searched at once for data or a hole; four times as many the next time."""
 
 _KNOWN_PLACES = 65536
@@ -133,7 +133,7 @@ class Reader:
 
         Bytes that are not saved yet count as data all over the file. Raises FileMissing, NoMoreData.
         """
-        window = _FIRST_SOUGHT
+        window = _FIRST_SOUGHT_BYTES
         while True:
             stored = self._replica.tree.attributes(ino)
             if stored is None:
@@ -178,7 +178,7 @@ class Reader:
         for frame in self._sequences.observe(parent, name):
             found = self._replica.tree.lookup(parent, frame)
             if found is not None:
-                self._bring(found, Range(0, FRAME_AHEAD))
+                self._bring(found, Range(0, FRAME_AHEAD_BYTES))
 
     def stop_ahead(self) -> None:
         """Give up everything that is being fetched ahead."""

@@ -16,7 +16,7 @@ MAX_WAIT_S = 15.0
 """Seconds that writers wait while nothing leaves staging. After that, ENOSPC: the uploads stand
 still, and a person should hear of it rather than look at a frozen program."""
 
-_LOOK_AGAIN = 0.25
+_LOOK_AGAIN_S = 0.25
 """Seconds between two looks at a full staging directory."""
 
 
@@ -64,7 +64,7 @@ class StagingBudget:
             if self._stuck or self._clock.boot() - since >= MAX_WAIT_S:
                 self._stuck = True
                 raise NoSpace(self._why(size))
-            await self._clock.sleep(_LOOK_AGAIN)
+            await self._clock.sleep(_LOOK_AGAIN_S)
 
     def _why(self, size: int) -> str:
         if self._staged + size <= self._limit:

@@ -10,7 +10,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 
-_RETRY = 1.0
+_RETRY_S = 1.0
 """Seconds. A daemon that starts later finds the files by itself; this is for one that hiccups."""
 
 
@@ -67,4 +67,4 @@ class StagingNotifier:
             try:
                 await self.deliver()
             except NodeError:
-                await self._clock.sleep(_RETRY)
+                await self._clock.sleep(_RETRY_S)

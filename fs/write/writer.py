@@ -36,7 +36,7 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 
-MAX_BUFFERED = 192 * 1024 * 1024
+MAX_BUFFERED_BYTES = 192 * 1024 * 1024
 """Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
 
 TIME_KNOWN = 0
@@ -48,7 +48,7 @@ MAX_RECORDED = 8192
 _PACKS = "packs"
 """What packs that cannot be staged are told as: no entry can name their bytes until they are."""
 
-_RETRY_PACK = 1.0
+_RETRY_PACK_S = 1.0
 """Seconds. A pack holds acknowledged bytes: staging it is tried until it succeeds."""
 
 
@@ -72,7 +72,7 @@ class Writer:
         alerts: Alerts,
         clock: Clock,
         tasks: Tasks,
-        max_buffered: int = MAX_BUFFERED,
+        max_buffered: int = MAX_BUFFERED_BYTES,
     ) -> None:
         self._keys = keys
         self._block_size = block_size
@@ -444,7 +444,7 @@ class Writer:
             else:
                 break
             # Not within `except`: the error's frames hold what was sealed until that ends.
-            await self._clock.sleep(_RETRY_PACK)
+            await self._clock.sleep(_RETRY_PACK_S)
         self._alerts.end(_PACKS)
         del self._packed[block]
         self._announcer.announce(block)

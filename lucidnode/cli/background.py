@@ -40,7 +40,7 @@ _LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
 
 _STARTING_FILE = "starting.lock"
 
-_LOOK_EVERY = 0.5
+_LOOK_INTERVAL_S = 0.5
 """Seconds between two looks at how far a child is."""
 
 _MALLOC = {
@@ -94,7 +94,7 @@ def start(
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(_handed_over(server[0], given))
         with spinner(doing) as show:
-            while not select.select([child.stdout], [], [], _LOOK_EVERY)[0]:
+            while not select.select([child.stdout], [], [], _LOOK_INTERVAL_S)[0]:
                 if show is not None and look is not None:
                     show(f"{doing} {look()}".rstrip())
         if child.stdout.readline().strip() == READY:

@@ -18,7 +18,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import cache_directory, load_config, save_config
 
-_LOOK_EVERY = 0.25
+_LOOK_INTERVAL_S = 0.25
 
 
 @click.group("cache", short_help="Look at the block cache, empty it, or move it.")
@@ -81,7 +81,7 @@ async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
             order = tasks.create_task(_order_clear(socket))
             while not order.done():
                 show((await facts(home, "cache"))["bytes"])
-                await asyncio.wait({order}, timeout=_LOOK_EVERY)
+                await asyncio.wait({order}, timeout=_LOOK_INTERVAL_S)
     return before
 
 

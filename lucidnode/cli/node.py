@@ -34,8 +34,8 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.config import SOCKET_FILE, load_config
 
-_EXIT_SECONDS = 30.0
-_LOOK_EVERY = 0.25
+_EXIT_S = 30.0
+_LOOK_INTERVAL_S = 0.25
 
 
 @click.command("exit")
@@ -63,7 +63,7 @@ def exit_command(home: Path) -> None:
         )
     asyncio.run(_order(home / SOCKET_FILE, "exit"))
     with spinner("stopping the daemon…"):
-        if not process.ends_within(_EXIT_SECONDS):
+        if not process.ends_within(_EXIT_S):
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
         end_daemon_keeper(home)  # which sees the same, and is waited for
     click.echo(f"the daemon has stopped{_waiting(status)}", err=True)

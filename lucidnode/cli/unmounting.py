@@ -23,11 +23,11 @@ from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
 
-_LOOK_EVERY = 0.25
-_REPORTS_EVERY = 1.25
+_LOOK_INTERVAL_S = 0.25
+_REPORT_INTERVAL_S = 1.25
 """Seconds within which a mount has told the daemon of its newest changes."""
 
-_HAND_OVER = 60.0
+_HAND_OVER_S = 60.0
 """Seconds for the mount process to end; it bounds its own hand-over well below that."""
 
 
@@ -74,7 +74,7 @@ def umount_command(home: Path, directory: Path) -> None:
             # The kernel tells it nothing while there is a copy: it would serve that for ever.
             process.tell(signal.SIGTERM)
         with spinner("handing over to the daemon…"):
-            if not process.ends_within(_HAND_OVER):
+            if not process.ends_within(_HAND_OVER_S):
                 raise MountPointBusy(
                     f"{mountpoint} is unmounted, but process {mount['pid']} is not done handing "
                     "over; it goes on in the background"
@@ -141,7 +141,7 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
             if status is None or mount is None:
                 return True
             left, now = (mount["pending"], status["uploads"]["bytes"]), time.monotonic()
-            if left == (0, 0) or (left[0] == 0 and now - began > _REPORTS_EVERY):
+            if left == (0, 0) or (left[0] == 0 and now - began > _REPORT_INTERVAL_S):
                 return True
             if last is None or left < last or left[1] < last[1]:
                 moved = now
@@ -150,7 +150,7 @@ async def _until_uploaded(home: Path, mountpoint: Path) -> bool:
                 return False  # changes whose blocks are on a missing disk do not move either
             last = left
             show(left[1])
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_LOOK_INTERVAL_S)
 
 
 def _what_is_left(home: Path, log: Path, before: int) -> str:

@@ -55,10 +55,10 @@ SWEEP_INTERVAL_S = 60.0
 RATE_OVER_S = 10.0
 """Seconds over which the rate of uploads is taken."""
 
-MISSING = 5.0
+MISSING_INTERVAL_S = 5.0
 """Seconds between looks for a staging directory that cannot be read."""
 
-_EXPIRE_EVERY = 1.0
+_EXPIRE_INTERVAL_S = 1.0
 
 _UPLOADS, _STAGING = "uploads", "staging"
 """The topics of alerts about the way to the bucket, and about the disk where blocks wait."""
@@ -505,7 +505,7 @@ class Uploads:
 
     async def _expire(self) -> None:
         while True:
-            await self._clock.sleep(_EXPIRE_EVERY)
+            await self._clock.sleep(_EXPIRE_INTERVAL_S)
             while (
                 self._uncommitted
                 and self._clock.boot() - self._uncommitted[0][0] >= SHUTDOWN_GRACE_S
@@ -520,7 +520,7 @@ class Uploads:
                 await self._staging.scan()
             except Unavailable as error:
                 self._note_staging(error)
-                await self._clock.sleep(MISSING)
+                await self._clock.sleep(MISSING_INTERVAL_S)
             else:
                 self._alerts.end(_STAGING)
                 self._enqueue_found()

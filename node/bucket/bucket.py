@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 
-MAX_OBJECT = MAX_BLOCK_CIPHERTEXT
+MAX_OBJECT_BYTES = MAX_BLOCK_CIPHERTEXT_BYTES
 """Bytes. Nothing of ours is larger, so no reader allocates more for what a store sends."""
 
 
@@ -28,7 +28,7 @@ class Bucket(Protocol):
         """Return the object, or its bytes from span[0] up to but without span[1].
 
         All of what was asked for or an error, never less. Raises NotThere, Oversize for
-        more than MAX_OBJECT bytes, and Corrupt where the object ends inside the span. A span is
+        more than MAX_OBJECT_BYTES bytes, and Corrupt where the object ends inside the span. A span is
         never empty.
         """
 

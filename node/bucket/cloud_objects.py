@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from lucidnode.node.bucket.address import BucketAddress, parse_endpoint
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Engine, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Listed
 from lucidnode.node.bucket.credentials import Credentials, CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
@@ -162,13 +162,13 @@ class CloudBucket:
         async with self._in_time(0) as limit:
             result = await self._asked(key, span)
             (start, end), size = result.range, result.meta["size"]
-            if span is None and size > MAX_OBJECT:
+            if span is None and size > MAX_OBJECT_BYTES:
                 raise Oversize(key, size)
             if start == (span or (0, 0))[0] and span is not None and end == size < span[1]:
                 raise Corrupt("the object ends inside the bytes asked for")
             if (start, end) != (span or (0, size)):
                 raise Unavailable(f"The {self._place.name} sends another part than was asked for.")
-            if end - start > MAX_OBJECT:
+            if end - start > MAX_OBJECT_BYTES:
                 raise Oversize("a part", end - start)
             now = asyncio.get_running_loop().time()
             limit.reschedule(now + self._deadline(end - start))

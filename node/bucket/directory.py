@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lucidnode.node.bucket.address import DirectoryAddress, parse_directory
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Engine, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import is_key
@@ -148,7 +148,7 @@ class DirectoryBucket:
                 raise self._no_file(path)
             size = status.st_size
             start, end = span or (0, size)
-            if end - start > MAX_OBJECT:
+            if end - start > MAX_OBJECT_BYTES:
                 raise Oversize(path.name, size)
             body = _pread(handle, start, end)
         finally:

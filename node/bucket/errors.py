@@ -37,7 +37,7 @@ class Unreachable(Unavailable):
 
 
 class Oversize(Corrupt):
-    """An object over MAX_OBJECT. No reader holds it; `fingerprint` tells what chains need of it."""
+    """An object over MAX_OBJECT_BYTES. No reader holds it; `fingerprint` tells what chains need of it."""
 
     def __init__(self, name: str, size: int) -> None:
         """*size* is that of the whole object in bytes."""

@@ -2,7 +2,7 @@
 
 Anybody with the bucket's credentials can put terabytes under a name of ours. Every node has to
 chain the next entry to such an object all the same, to the same hash, for the price of a glance:
-so over MAX_OBJECT the hash covers the size and the start only. It suffices, since what is over
+so over MAX_OBJECT_BYTES the hash covers the size and the start only. It suffices, since what is over
 the limit counts as nothing whatever it holds (docs/format.md, "Objects in the bucket").
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Bucket
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Bucket
 from lucidnode.node.bucket.errors import Oversize
 
 START = 65_536
@@ -29,14 +29,14 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint_of(body: bytes) -> Fingerprint:
-    """Return the fingerprint of an object of at most MAX_OBJECT bytes, given whole."""
-    assert len(body) <= MAX_OBJECT
+    """Return the fingerprint of an object of at most MAX_OBJECT_BYTES bytes, given whole."""
+    assert len(body) <= MAX_OBJECT_BYTES
     return Fingerprint(len(body), blake3(body).digest())
 
 
 def oversize_fingerprint(size: int, start: bytes) -> Fingerprint:
-    """Return the fingerprint of an object of *size* > MAX_OBJECT bytes from its first START."""
-    assert size > MAX_OBJECT
+    """Return the fingerprint of an object of *size* > MAX_OBJECT_BYTES bytes from its first START."""
+    assert size > MAX_OBJECT_BYTES
     assert len(start) == START
     material = size.to_bytes(8, "big") + start
     return Fingerprint(size, blake3(material, derive_key_context=_OVERSIZE).digest())

@@ -31,7 +31,7 @@ CONNECT_S = 5.0
 _IDLE_S = 15.0
 """Less than stores and what stands before them keep a connection that nobody uses."""
 
-_PIECE = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 _DIRTY = 8
 """Connections that are thrown away for one request: also new ones, if a server speaks first."""
@@ -157,7 +157,7 @@ async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
         skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
         auto_decompress=False,
         trust_env=False,
-        read_bufsize=_PIECE,
+        read_bufsize=_PIECE_BYTES,
         middlewares=(_in_plain_words,),
     )
     try:

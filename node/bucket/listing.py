@@ -8,12 +8,12 @@ from xml.parsers import expat
 
 from lucidnode.node.client.errors import Malformed
 
-MAX_PAGE = 8 * 1024 * 1024
+MAX_PAGE_BYTES = 8 * 1024 * 1024
 """Bytes. A thousand keys of the greatest length, three times over, have two thirds of it."""
 
 _MOST_KEYS = 1000
 _MOST_ELEMENTS = 50_000
-_MOST_TEXT = 16 * 1024
+_MOST_TEXT_BYTES = 16 * 1024
 _DEEPEST = 8
 """What a page may hold: more than any store sends, and so little that the loop never waits for it
 and no memory is gone. A key has 1,024 bytes at most, 3,072 as it is quoted."""
@@ -68,7 +68,7 @@ class _Reader:
 
     def _text(self, text: str) -> None:
         self._words += text
-        if len(self._words) > _MOST_TEXT:
+        if len(self._words) > _MOST_TEXT_BYTES:
             raise ValueError("longer than any key")
 
     def _end(self, _name: str) -> None:

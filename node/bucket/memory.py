@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize
 from lucidnode.node.bucket.keys import is_key
 from lucidnode.node.client.errors import Corrupt, NotThere
@@ -21,7 +21,7 @@ class MemoryBucket:
             raise NotThere("no such object")
         body = self.objects[key]
         start, end = span or (0, len(body))
-        if end - start > MAX_OBJECT:
+        if end - start > MAX_OBJECT_BYTES:
             raise Oversize(key, len(body))
         if end > len(body):
             raise Corrupt("the object ends before the bytes asked for")

@@ -23,7 +23,7 @@ _SYSTEM_BUNDLES = (
 )
 """Where distributions keep them: a Python that was built elsewhere looks in the wrong place."""
 
-MAX_AUTHORITIES = 256 * 1024
+MAX_AUTHORITIES_BYTES = 256 * 1024
 """Bytes of a `--ca-file`: a hundred certificates."""
 
 
@@ -66,13 +66,13 @@ class Network:
 def read_authorities(path: Path) -> str:
     """Return the certificates in the PEM file *path*. Raises Malformed, a sentence, or OSError."""
     with path.open("rb") as file:
-        raw = file.read(MAX_AUTHORITIES + 1)
+        raw = file.read(MAX_AUTHORITIES_BYTES + 1)
     try:
         text = raw.decode("ascii", errors="replace")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
         raise Malformed(f"{path} holds no certificate in PEM.") from error
-    if len(raw) > MAX_AUTHORITIES:
+    if len(raw) > MAX_AUTHORITIES_BYTES:
         raise Malformed(f"{path} is too large: name a file with the certificates of your store.")
     return "".join(f"{pem}\n" for pem in _certificates(text))
 

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from lucidnode.node.bucket.address import S3Address
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled
 from lucidnode.node.bucket.http import HttpAnswer
 from lucidnode.node.bucket.keys import is_key
-from lucidnode.node.bucket.listing import MAX_PAGE, Page, parse_page
+from lucidnode.node.bucket.listing import MAX_PAGE_BYTES, Page, parse_page
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.refusal import MAX_ERROR, Refusal
+from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal
 from lucidnode.node.bucket.requests import SignedRequests
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
@@ -38,7 +38,7 @@ from lucidnode.node.client.errors import (
 _ANSWER_S = 15.0
 """Connecting included, and what the store needs to make a body durable."""
 
-_SLOWEST = 32 * 1024
+_SLOWEST_BYTES = 32 * 1024
 """Bytes a second. A transfer below this rate counts as dead; eight at once fit 2 Mbit/s."""
 
 _PAGE_KEYS = 1000
@@ -86,7 +86,7 @@ class ObjectBucket:
             now = asyncio.get_running_loop().time()
             if size is None:  # then its time grows as it comes, or a trickle would have minutes
                 body = await answer.body(
-                    MAX_OBJECT, lambda come: limit.reschedule(now + self._deadline(come))
+                    MAX_OBJECT_BYTES, lambda come: limit.reschedule(now + self._deadline(come))
                 )
             else:
                 limit.reschedule(now + self._deadline(size))
@@ -200,7 +200,7 @@ class ObjectBucket:
         async with self._requests.ask("GET", query=query) as answer:
             if answer.status != 200:
                 raise await self._said_no(answer)
-            body = await answer.body(MAX_PAGE)
+            body = await answer.body(MAX_PAGE_BYTES)
         try:
             return parse_page(body)
         except Malformed as error:
@@ -218,7 +218,7 @@ class ObjectBucket:
             raise Unavailable(f"The {self._name} sends a part where all was asked for.")
         if not answer.shows_its_end:
             raise Unavailable(f"The {self._name} does not say where an object ends.")
-        if answer.length is not None and answer.length > MAX_OBJECT:
+        if answer.length is not None and answer.length > MAX_OBJECT_BYTES:
             raise Oversize(key, answer.length)
         return answer.length
 
@@ -232,7 +232,7 @@ class ObjectBucket:
             raise Corrupt("the object ends inside the bytes asked for")
         if (start, end) != span:
             raise Unavailable(f"The {self._name} sends another part than was asked for.")
-        if end - start > MAX_OBJECT:
+        if end - start > MAX_OBJECT_BYTES:
             raise Oversize("a part", end - start)
         return end - start
 
@@ -256,7 +256,7 @@ class ObjectBucket:
     async def _check_acknowledged(self, answer: HttpAnswer) -> None:
         """Raise Unavailable unless *answer* takes a write; stores say no after a 200 as well."""
         self._check_shape(answer)
-        body = await answer.body(MAX_ERROR)
+        body = await answer.body(MAX_ERROR_BYTES)
         if b"<Error" in body:
             raise self._meaning(Refusal.of(500, answer.headers, body))
 
@@ -290,7 +290,7 @@ class ObjectBucket:
             ) from error
 
     def _deadline(self, size: int) -> float:
-        return self._answer_s + size / _SLOWEST
+        return self._answer_s + size / _SLOWEST_BYTES
 
 
 def _is_listing_of(folder: str, last: str | None, keys: list[str]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import WrongBucket
-from lucidnode.node.bucket.listing import MAX_PAGE, parse_page
+from lucidnode.node.bucket.listing import MAX_PAGE_BYTES, parse_page
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import Refusal
 from lucidnode.node.bucket.requests import DEFAULT_REGION, SignedRequests
@@ -48,7 +48,7 @@ async def _entered(
     query = (("list-type", "2"), ("max-keys", "1"), *prefix)
     async with _in_time(address), requests.ask("GET", query=query) as answer:
         if answer.status == 200:
-            body = await answer.body(MAX_PAGE)
+            body = await answer.body(MAX_PAGE_BYTES)
             try:
                 parse_page(body)
             except Malformed as error:

@@ -22,7 +22,7 @@ from lucidnode.node.client.errors import (
     Unavailable,
 )
 
-MAX_ERROR = 64 * 1024
+MAX_ERROR_BYTES = 64 * 1024
 """Bytes of an answer that says no; more of it says no more."""
 
 _CODE = re.compile(rb"<Code>\s*(\w{1,64})\s*</Code>")

@@ -14,13 +14,13 @@ from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.refusal import MAX_ERROR, Refusal, skew_of
+from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal, skew_of
 from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
 from lucidnode.node.client.clock import Clock, SystemClock
 
 DEFAULT_REGION = "us-east-1"
 
-_SMALL = 64 * 1024
+_SMALL_BYTES = 64 * 1024
 """Bytes that are hashed in the loop; more would hold it up."""
 
 _PORTS = {"http": 80, "https": 443}
@@ -90,13 +90,15 @@ class SignedRequests:
 
     async def refusal(self, answer: HttpAnswer) -> Refusal:
         """Return what *answer*, one outside 2xx, says."""
-        return Refusal.of(answer.status, answer.headers, await answer.body(MAX_ERROR), self.skew_s)
+        return Refusal.of(
+            answer.status, answer.headers, await answer.body(MAX_ERROR_BYTES), self.skew_s
+        )
 
     def _now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._clock.wall_ns() // 1000)
 
 
 async def _sha256(body: bytes) -> bytes:
-    if len(body) <= _SMALL:
+    if len(body) <= _SMALL_BYTES:
         return hashlib.sha256(body).digest()
     return (await asyncio.to_thread(hashlib.sha256, body)).digest()

@@ -25,12 +25,12 @@ from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
 from lucidnode.node.client.staging import BLOCKS, cached_path
-from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 
 _INCOMING = "incoming"
 _INDEX = "index.db"
 
-_SLACK = 64 * 1024
+_SLACK_BYTES = 64 * 1024
 """Bytes freed on a full disk beyond the need of a block, for index and directories to grow."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -115,7 +115,7 @@ class CacheDirectory:
     def read(self, block: BlockId) -> bytes:
         """Return the verified block. Raises FileNotFoundError, Corrupt or another OSError."""
         with cached_path(self._blocks, block).open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT:
+            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT_BYTES:
                 raise Corrupt(f"the file of block {block.hex()} is too long")
             return verified(block, file.readall())
 
@@ -134,12 +134,12 @@ class CacheDirectory:
             if insertion is not None:
                 lacking = min_free + insertion.growth - self.free()
                 if lacking > 0:
-                    change.reclaim_bytes = lacking + _SLACK
+                    change.reclaim_bytes = lacking + _SLACK_BYTES
                 else:
                     change.kept = self._keep(insertion)
         except OSError as error:
             if insertion is not None and error.errno in _FULL:
-                change.reclaim_bytes = insertion.size + _SLACK
+                change.reclaim_bytes = insertion.size + _SLACK_BYTES
             else:
                 change.fault = error
         return change

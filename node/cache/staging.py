@@ -25,7 +25,7 @@ from lucidnode.node.client.errors import Corrupt, Malformed, NotThere, Unavailab
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
 from lucidnode.node.client.staging import STAGING, is_promised, make_room_for, staged_path
-from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 
 STALE_NS = 3600 * 10**9
 """Nanoseconds after which a file being written was left by a mount that died."""
@@ -296,7 +296,7 @@ def _look_up(
 def _load(path: Path, block: BlockId) -> bytes:
     try:
         with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT:
+            if os.fstat(file.fileno()).st_size > MAX_BLOCK_CIPHERTEXT_BYTES:
                 raise Corrupt(f"the staged file of block {block.hex()} is too long")
             return verified(block, file.readall())
     except FileNotFoundError:

@@ -268,7 +268,7 @@ class DaemonClient:
         try:
             async with self._opened.ws_connect(
                 f"http://daemon/v1/p/{project}/events",
-                max_msg_size=wire.MAX_JOURNAL_ENTRY + 4096,
+                max_msg_size=wire.MAX_JOURNAL_ENTRY_BYTES + 4096,
                 heartbeat=20,
             ) as socket:
                 await socket.send_bytes(msgspec.msgpack.encode(hello))

@@ -30,7 +30,7 @@ from blake3 import blake3
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import MAX_SEQ, DeviceId, ProjectId, Seq
 from lucidnode.node.client.public_keys import verify
-from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY
+from lucidnode.node.client.wire import MAX_JOURNAL_ENTRY_BYTES
 
 FORMAT = 1
 
@@ -53,7 +53,7 @@ _EMPTY_DOMAIN = b"lucidnode 2026 journal empty entry\0"
 
 HEADER_SIZE = _FIELDS.size
 MIN_UNSIGNED = HEADER_SIZE + TAG_SIZE
-MAX_UNSIGNED = MAX_JOURNAL_ENTRY - SIGNATURE_SIZE
+MAX_UNSIGNED = MAX_JOURNAL_ENTRY_BYTES - SIGNATURE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def signed(unsigned: bytes, signature: bytes) -> bytes:
 
 def split_signed(entry: bytes) -> tuple[bytes, bytes]:
     """Return (unsigned bytes, signature) of a finished entry; raises Malformed on a wrong size."""
-    if not MIN_UNSIGNED + SIGNATURE_SIZE <= len(entry) <= MAX_JOURNAL_ENTRY:
+    if not MIN_UNSIGNED + SIGNATURE_SIZE <= len(entry) <= MAX_JOURNAL_ENTRY_BYTES:
         raise Malformed("journal entry: size")
     return entry[:-SIGNATURE_SIZE], entry[-SIGNATURE_SIZE:]
 
@@ -135,7 +135,7 @@ def split_signed(entry: bytes) -> tuple[bytes, bytes]:
 def has_entry_size(size: int) -> bool:
     """Tell whether an entry of this version can have *size* bytes."""
     contents = size - MIN_UNSIGNED - SIGNATURE_SIZE
-    return contents > 0 and size <= MAX_JOURNAL_ENTRY and contents % PADDING == 0
+    return contents > 0 and size <= MAX_JOURNAL_ENTRY_BYTES and contents % PADDING == 0
 
 
 def is_entry_of(project: ProjectId, seq: Seq, body: bytes) -> bool:

@@ -33,7 +33,7 @@ from lucidnode.node.client.public_keys import (
 
 FORMAT = 1
 
-MAX_ENTRY = 1024 * 1024
+MAX_ENTRY_BYTES = 1024 * 1024
 """Bytes of one roster entry."""
 
 MAX_LABEL = 1024
@@ -46,8 +46,8 @@ STUDIO_SIZE = 16
 NO_ENTRY = bytes(HASH_SIZE)
 """The `previous` of entry 1."""
 
-MIN_BLOCK_SIZE = 256 * 1024
-MAX_BLOCK_SIZE = 16 * 1024 * 1024
+MIN_BLOCK_BYTES = 256 * 1024
+MAX_BLOCK_BYTES = 16 * 1024 * 1024
 
 _ENTRY_DOMAIN = b"lucidnode 2026 roster entry signature\0"
 _DEVICE_DOMAIN = b"lucidnode 2026 roster device proof\0"
@@ -149,9 +149,9 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: bytes
 
     def encode(self) -> bytes:
-        """Return the bytes stored under roster/<seq>; raises Malformed over MAX_ENTRY."""
+        """Return the bytes stored under roster/<seq>; raises Malformed over MAX_ENTRY_BYTES."""
         raw = msgspec.msgpack.encode(self)
-        if len(raw) > MAX_ENTRY:
+        if len(raw) > MAX_ENTRY_BYTES:
             raise Malformed("roster entry: too large")
         return raw
 
@@ -161,7 +161,7 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Each entry has one encoding: any other order, width or extra byte is refused.
         """
-        if len(raw) > MAX_ENTRY:
+        if len(raw) > MAX_ENTRY_BYTES:
             raise Malformed("roster entry: too large")
         entry = decoded(_ENTRY, raw)
         sizes = (len(entry.previous), len(entry.author), len(entry.signature))
@@ -249,7 +249,7 @@ def _check(body: Body) -> None:
         case Project():
             parse_project_id(body.project)
             size = body.block_size
-            _require(MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE, "block size")
+            _require(MIN_BLOCK_BYTES <= size <= MAX_BLOCK_BYTES, "block size")
             _require(size & (size - 1) == 0, "block size")
             for box, sealed in body.seals.items():
                 _require(len(box) == KEY_SIZE and len(sealed) <= MAX_SEALED, "seal")

@@ -7,7 +7,7 @@ object that breaks a rule is void: skipped and reported. One that is not even an
 its stand-in; so it need not be kept, however much of it somebody puts there.
 
 Limits are rules as well (docs/format.md, "Roster"). They keep what a ticket or an editor's key can
-do to the memory of every node small, and the entries that invite and admit below MAX_ENTRY.
+do to the memory of every node small, and the entries that invite and admit below MAX_ENTRY_BYTES.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ import msgspec
 
 from lucidnode.node.client.alerts import Alert
 
-MAX_JOURNAL_ENTRY = 16 * 1024 * 1024
+MAX_JOURNAL_ENTRY_BYTES = 16 * 1024 * 1024
 """Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
 
-MAX_BLOCK_CIPHERTEXT = 17 * 1024 * 1024
+MAX_BLOCK_CIPHERTEXT_BYTES = 17 * 1024 * 1024
 """Bytes. The largest block (16 MiB of plaintext) with header and tags, rounded up."""
 
 Source = Literal["cache", "peer", "bucket"]

@@ -30,7 +30,7 @@ from lucidnode.node.status.metrics import CONTENT_TYPE
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
 """In the home: the token. A scraper is given it as `bearer_token_file`."""
 
-_REFRESH_SECONDS = 1.0
+_REFRESH_S = 1.0
 
 COOKIE_S = 30 * 24 * 3600
 """For so long a browser that was let in opens the page by its bare address, a bookmark."""
@@ -183,7 +183,7 @@ class DashboardServer:
             with contextlib.suppress(ConnectionError):
                 while True:
                     await stream.send_str(msgspec.json.encode(await self._page_facts()).decode())
-                    await self._clock.sleep(_REFRESH_SECONDS)
+                    await self._clock.sleep(_REFRESH_S)
 
         sender = asyncio.ensure_future(send())
         try:

@@ -17,7 +17,7 @@ from lucidnode.node.cache.verified import verified
 from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
-from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.errors import (
     PeerLied,
@@ -171,7 +171,7 @@ class BodyClient:
             match frame:
                 case frames.FOUND:
                     size = int.from_bytes(await content.readexactly(4))
-                    if size > MAX_BLOCK_CIPHERTEXT:
+                    if size > MAX_BLOCK_CIPHERTEXT_BYTES:
                         raise PeerLied(f"announced a block of {size} bytes")
                     return size
                 case frames.NOT_FOUND | frames.FAILED:

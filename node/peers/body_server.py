@@ -24,7 +24,7 @@ from lucidnode.node.blocks.fetch import Fetched
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, parse_block_id
-from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT
+from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.memory_budget import MemoryBudget
@@ -214,7 +214,7 @@ class BodyServer:
     ) -> web.StreamResponse:
         """Keep a block this node owns. Others are declined: they would only push out better ones."""
         size = request.content_length
-        if size is None or size > MAX_BLOCK_CIPHERTEXT or not self._wanted(block):
+        if size is None or size > MAX_BLOCK_CIPHERTEXT_BYTES or not self._wanted(block):
             return _final(507)
         now = asyncio.get_running_loop().time()
         offers = self._offers.setdefault(

@@ -18,7 +18,7 @@ from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import ForeignRoster
 from lucidnode.node.client.roster_entry import (
-    MAX_ENTRY,
+    MAX_ENTRY_BYTES,
     is_item_of,
     stand_in,
 )
@@ -57,7 +57,7 @@ async def is_gap(bucket: Bucket, reader: RosterReader) -> bool:
     """
     last = Seq(len(reader.log) + 1)
     for listed in await bucket.list(ROSTER, roster_key(last), _BEHIND):
-        if listed.size <= MAX_ENTRY:
+        if listed.size <= MAX_ENTRY_BYTES:
             with contextlib.suppress(NotThere, Corrupt):
                 if reader.is_by_somebody(await bucket.get(listed.key)):
                     return True

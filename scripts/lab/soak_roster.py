@@ -32,7 +32,7 @@ from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket, se
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import ForeignRoster, Roster
 from lucidnode.node.client.roster_entry import (
-    MAX_ENTRY,
+    MAX_ENTRY_BYTES,
     MAX_LABEL,
     MAX_SEALED,
     Body,
@@ -130,7 +130,7 @@ class HostileMember:
         )[0]
         public = chance.choices([author.public, chance.choice(EDGES)], [40, 1])[0]
         entry = RosterEntry(number, seq, previous, public, body, signature)
-        return msgspec.msgpack.encode(entry)[: MAX_ENTRY + 100]
+        return msgspec.msgpack.encode(entry)[: MAX_ENTRY_BYTES + 100]
 
     def _body(self) -> bytes:
         chance = self.chance

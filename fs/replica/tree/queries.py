@@ -24,14 +24,14 @@ from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
 
-_COUNTED_SIZE = 64 * 1024 * 1024
+_COUNTED_BYTES = 64 * 1024 * 1024
 """Bytes of the largest file whose extents are counted with its attributes: most have one or two,
 which takes 3 us."""
 
 _ATTRIBUTES = (
     "i.ino, i.kind, i.mode, i.uid, i.gid, i.size, i.nlink, "  # noqa: S608  # constants only
     "i.atime_ns, i.mtime_ns, i.ctime_ns, i.rdev, i.version, "
-    f"CASE WHEN i.kind != {Kind.FILE:d} OR i.size = 0 THEN 0 WHEN i.size <= {_COUNTED_SIZE} THEN "
+    f"CASE WHEN i.kind != {Kind.FILE:d} OR i.size = 0 THEN 0 WHEN i.size <= {_COUNTED_BYTES} THEN "
     f"(SELECT coalesce(sum(length), 0) FROM extent WHERE ino = i.ino) ELSE {NOT_COUNTED} END"
 )
 _BY_INO = f"SELECT {_ATTRIBUTES} FROM inode i WHERE ino = ?"  # noqa: S608  # constants only

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lucidnode.fs.errors import BlockMisshapen, FileTooBig
-from lucidnode.fs.format.geometry import MAX_PLAIN, cipher_size
+from lucidnode.fs.format.geometry import MAX_PLAIN_BYTES, cipher_size
 from lucidnode.fs.format.keys import MAX_EPOCH
 from lucidnode.fs.replica.changesets import ChangesetUnfit, changes_in
 from lucidnode.fs.replica.inode import (
@@ -119,13 +119,13 @@ def _extent(old: _Columns | None, new: _Columns | None) -> None:
         return
     if not ROOT < ino <= MAX_INO:
         raise ChangesetUnfit("an extent of an impossible file")
-    if offset < 0 or (length is not None and not 0 < length <= MAX_PLAIN):
+    if offset < 0 or (length is not None and not 0 < length <= MAX_PLAIN_BYTES):
         raise ChangesetUnfit("an extent out of range")
     if offset + (length or 0) > MAX_FILE_SIZE:
         raise ChangesetUnfit("an extent past the largest file")
     if block is not None and len(block) != _ID_SIZE:
         raise ChangesetUnfit("an extent of no block")
-    if block_offset is not None and not 0 <= block_offset < MAX_PLAIN:
+    if block_offset is not None and not 0 <= block_offset < MAX_PLAIN_BYTES:
         raise ChangesetUnfit("an extent past the largest block")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.discovery.ring import MAX_WEIGHT, WEIGHT_UNIT, Ring, relieved, weight_of
+from lucidnode.discovery.ring import MAX_WEIGHT, WEIGHT_UNIT_BYTES, Ring, relieved, weight_of
 
 ids = st.text("0123456789abcdef", min_size=32, max_size=32)
 rings = st.dictionaries(ids, st.integers(1, 8), max_size=12)
@@ -110,7 +110,7 @@ def test_weights_out_of_bounds_are_refused(weight: int) -> None:
 
 @given(st.integers(0, 2**60))
 def test_every_cache_has_a_weight_in_bounds_and_more_is_never_less(cache: int) -> None:
-    assert 1 <= weight_of(cache) <= weight_of(cache + WEIGHT_UNIT) <= MAX_WEIGHT
+    assert 1 <= weight_of(cache) <= weight_of(cache + WEIGHT_UNIT_BYTES) <= MAX_WEIGHT
 
 
 loads = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 40))

@@ -40,7 +40,7 @@ from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.node.bucket.bucket import MAX_OBJECT
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES
 from lucidnode.node.bucket.fingerprint import (
     START,
     Fingerprint,
@@ -116,7 +116,7 @@ def test_keys_are_derived_as_published() -> None:
 @pytest.mark.parametrize("item", OBJECTS["objects"], ids=lambda item: item["name"])
 def test_objects_are_hashed_as_published(item: dict[str, Any]) -> None:
     size, source = item["size"], blake3(item["blake3_xof_of"].encode())
-    over = size > MAX_OBJECT
+    over = size > MAX_OBJECT_BYTES
     found = (
         oversize_fingerprint(size, source.digest(length=START))
         if over

@@ -21,7 +21,7 @@ from lucidnode.fs.errors import (
     KeyMissing,
 )
 from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
-from lucidnode.fs.format.geometry import HEADER, MAX_PLAIN, PAGE, SEGMENT, TAG, segments
+from lucidnode.fs.format.geometry import HEADER, MAX_PLAIN_BYTES, PAGE, SEGMENT, TAG, segments
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.ids import BlockId, ProjectId
 
@@ -51,7 +51,17 @@ def segment_bytes(opener: BlockOpener, ciphertext: bytes, index: int) -> bytes:
 
 @pytest.mark.parametrize(
     "size",
-    [1, PAGE - 1, PAGE, PAGE + 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 5 * SEGMENT + 77, MAX_PLAIN],
+    [
+        1,
+        PAGE - 1,
+        PAGE,
+        PAGE + 1,
+        SEGMENT - 1,
+        SEGMENT,
+        SEGMENT + 1,
+        5 * SEGMENT + 77,
+        MAX_PLAIN_BYTES,
+    ],
 )
 def test_a_block_opens_to_its_plaintext_and_zeros(size: int) -> None:
     plaintext = footage(size)
@@ -108,7 +118,7 @@ def test_a_segment_opens_from_a_view_without_a_copy_by_the_caller() -> None:
     assert BlockOpener(KEYS, name).segment(0, memoryview(ciphertext)[HEADER:]) == footage(PAGE)
 
 
-@pytest.mark.parametrize("size", [0, MAX_PLAIN + 1])
+@pytest.mark.parametrize("size", [0, MAX_PLAIN_BYTES + 1])
 def test_nothing_and_too_much_are_no_block(size: int) -> None:
     with pytest.raises(BlockMisshapen):
         seal(KEYS, bytes(size))
@@ -272,7 +282,7 @@ def test_a_block_has_no_segment_past_its_end(index: int) -> None:
         BlockOpener(KEYS, name).segment(index, bytes(PAGE + TAG))
 
 
-@pytest.mark.parametrize("size", [0, -PAGE, 1, PAGE + 1, MAX_PLAIN + PAGE])
+@pytest.mark.parametrize("size", [0, -PAGE, 1, PAGE + 1, MAX_PLAIN_BYTES + PAGE])
 def test_a_name_with_an_impossible_size_is_misshapen(size: int) -> None:
     name, ciphertext = seal(KEYS, footage(PAGE))
     with pytest.raises(BlockMisshapen):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from lucidnode.fs.errors import BlockMisshapen
 from lucidnode.fs.format import geometry
-from lucidnode.fs.format.geometry import HEADER, MAX_PLAIN, PAGE, SEGMENT, TAG
+from lucidnode.fs.format.geometry import HEADER, MAX_PLAIN_BYTES, PAGE, SEGMENT, TAG
 
-PLAIN_SIZES = range(PAGE, MAX_PLAIN + 1, PAGE)
+PLAIN_SIZES = range(PAGE, MAX_PLAIN_BYTES + 1, PAGE)
 
 
 def test_cipher_and_plain_sizes_are_each_others_inverse_for_every_block() -> None:
@@ -21,12 +21,14 @@ def test_cipher_and_plain_sizes_are_each_others_inverse_for_every_block() -> Non
 def test_every_other_size_of_ciphertext_is_misshapen() -> None:
     blocks = {geometry.cipher_size(size) for size in PLAIN_SIZES}
     around = {size + off for size in blocks for off in (-PAGE + 1, -TAG, -1, 1, TAG, TAG + 1)}
-    for size in (around | set(range(-1, 2 * SEGMENT + 200)) | {HEADER + MAX_PLAIN * 2}) - blocks:
+    for size in (
+        around | set(range(-1, 2 * SEGMENT + 200)) | {HEADER + MAX_PLAIN_BYTES * 2}
+    ) - blocks:
         with pytest.raises(BlockMisshapen):
             geometry.plain_size(size)
 
 
-@pytest.mark.parametrize("size", [-PAGE, 0, 1, PAGE - 1, PAGE + 1, MAX_PLAIN + PAGE])
+@pytest.mark.parametrize("size", [-PAGE, 0, 1, PAGE - 1, PAGE + 1, MAX_PLAIN_BYTES + PAGE])
 def test_no_block_has_a_plaintext_of_part_pages_none_or_too_many(size: int) -> None:
     with pytest.raises(BlockMisshapen):
         geometry.cipher_size(size)
@@ -49,14 +51,14 @@ def test_a_block_has_no_segment_outside_it(index: int) -> None:
         geometry.segment_span(index, 2 * SEGMENT)
 
 
-@given(st.integers(0, MAX_PLAIN))
+@given(st.integers(0, MAX_PLAIN_BYTES))
 def test_padding_is_the_least_that_fills_pages(size: int) -> None:
     padded = geometry.padded_size(size)
     assert padded % PAGE == 0
     assert 0 <= padded - size < PAGE
 
 
-@given(st.integers(0, MAX_PLAIN), st.integers(0, 5 * SEGMENT))
+@given(st.integers(0, MAX_PLAIN_BYTES), st.integers(0, 5 * SEGMENT))
 def test_segment_ranges_are_the_range(offset: int, length: int) -> None:
     position = offset
     for segment, start, stop in geometry.segments(offset, length):

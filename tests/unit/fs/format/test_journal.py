@@ -22,7 +22,7 @@ from lucidnode.fs.errors import (
     KeyMissing,
 )
 from lucidnode.fs.format import journal
-from lucidnode.fs.format.journal import MAX_CONTENT, EntryBody, open_entry, seal_entry
+from lucidnode.fs.format.journal import MAX_CONTENT_BYTES, EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public
@@ -302,8 +302,8 @@ def test_a_hostile_member_makes_bad_entries_only(body: bytes) -> None:
 
 
 def test_an_entry_that_unpacks_without_end_is_refused_before_memory_is_taken() -> None:
-    bomb = packed(bytes(MAX_CONTENT + 1))
-    assert len(bomb) < MAX_CONTENT // 1000
+    bomb = packed(bytes(MAX_CONTENT_BYTES + 1))
+    assert len(bomb) < MAX_CONTENT_BYTES // 1000
     with pytest.raises(EntryMisshapen, match="limit"):
         opened(with_body(padded(bomb, PADDING)))
 
@@ -336,7 +336,7 @@ def test_a_change_too_large_for_an_entry_is_refused_where_it_is_made() -> None:
     with pytest.raises(EntryMisshapen):
         unsigned_entry(EntryBody(0, noise))
     with pytest.raises(EntryMisshapen):
-        unsigned_entry(EntryBody(0, bytes(MAX_CONTENT)))
+        unsigned_entry(EntryBody(0, bytes(MAX_CONTENT_BYTES)))
 
 
 # -- the frame -----------------------------------------------------------------------------------
@@ -370,5 +370,5 @@ def test_an_entry_over_the_limit_is_refused_by_its_size_alone() -> None:
 
 
 def test_seal_levels_and_windows_stay_within_what_readers_accept() -> None:
-    frame = packed(bytes(MAX_CONTENT))
+    frame = packed(bytes(MAX_CONTENT_BYTES))
     assert zstandard.get_frame_parameters(frame).window_size <= journal._WINDOW

@@ -7,7 +7,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.read.read_ahead import LAST_FRAMES, LAST_WINDOW, MIB, Pattern, Range, Sequences
+from lucidnode.fs.read.read_ahead import (
+    LAST_FRAMES,
+    LAST_WINDOW_BYTES,
+    MIB,
+    Pattern,
+    Range,
+    Sequences,
+)
 
 KIB = 1024
 REQUEST = 128 * KIB
@@ -36,7 +43,7 @@ def test_a_forward_reader_is_given_each_byte_once_in_growing_batches() -> None:
     for offset in range(0, 512 * MIB, REQUEST):
         asked += pattern.observe(offset, REQUEST)
     assert all(before.stop <= after.start for before, after in pairwise(asked))
-    assert max(span.stop - span.start for span in asked) <= LAST_WINDOW
+    assert max(span.stop - span.start for span in asked) <= LAST_WINDOW_BYTES
     sizes = [span.stop - span.start for span in asked]
     assert sizes[3] > sizes[0]
     assert len(asked) < 40
@@ -90,7 +97,7 @@ def test_a_random_reader_costs_little(offsets: list[int]) -> None:
         for span in pattern.observe(offset, 4 * KIB):
             assert span.start >= 0
             brought += span.stop - span.start
-    assert brought <= len(offsets) * LAST_WINDOW
+    assert brought <= len(offsets) * LAST_WINDOW_BYTES
 
 
 def frames(numbers: range) -> list[bytes]:

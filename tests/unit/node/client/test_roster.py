@@ -25,7 +25,7 @@ from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
 from lucidnode.node.client.roster_entry import (
     FORMAT,
-    MAX_ENTRY,
+    MAX_ENTRY_BYTES,
     MAX_LABEL,
     MAX_SEALED,
     NO_ENTRY,
@@ -214,7 +214,7 @@ def test_only_a_founding_founds() -> None:
 
 def test_garbage_is_void_and_the_log_goes_on_behind_it() -> None:
     studio = Studio()
-    for garbage in (b"", b"\0", b"\xc1", b"<html>", bytes(1000), bytes(MAX_ENTRY + 1)):
+    for garbage in (b"", b"\0", b"\xc1", b"<html>", bytes(1000), bytes(MAX_ENTRY_BYTES + 1)):
         only_void(studio, garbage)
     studio.join()
     assert len(studio.roster().members) == 2
@@ -491,7 +491,7 @@ def test_a_body_that_does_not_parse_is_void(body: bytes) -> None:
 def test_an_entry_over_the_limit_is_not_made() -> None:
     studio = Studio()
     with pytest.raises(Malformed):
-        by_hand(studio, studio.ada.keys, bytes(MAX_ENTRY))
+        by_hand(studio, studio.ada.keys, bytes(MAX_ENTRY_BYTES))
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,12 @@ def test_nobody_else_can_announce_a_later_format() -> None:
 
 def test_what_is_no_entry_stands_in_the_chain_by_its_stand_in() -> None:
     studio = Studio()
-    for thing in (b"", b"<html>", bytes(MAX_ENTRY + 1), by_hand(studio, MemberKeys.new(), LATER)):
+    for thing in (
+        b"",
+        b"<html>",
+        bytes(MAX_ENTRY_BYTES + 1),
+        by_hand(studio, MemberKeys.new(), LATER),
+    ):
         studio.entries.append(thing)
         placeholder = stand_in(entry_hash(thing))
         assert studio.roster().head_hash == entry_hash(placeholder)
@@ -713,8 +718,8 @@ def test_an_editor_creates_so_many_projects_and_keeps_no_owner_from_it() -> None
 
 def test_entries_that_invite_admit_and_create_projects_always_fit() -> None:
     key, id_, rest = 2 + 32, 2 + 32, 3 + 4096
-    assert MAX_PROJECTS * (id_ + 3 + MAX_SEALED) + rest <= MAX_ENTRY
-    assert MAX_PEOPLE * (key + 3 + MAX_SEALED) + rest <= MAX_ENTRY
+    assert MAX_PROJECTS * (id_ + 3 + MAX_SEALED) + rest <= MAX_ENTRY_BYTES
+    assert MAX_PEOPLE * (key + 3 + MAX_SEALED) + rest <= MAX_ENTRY_BYTES
     longest = ProjectSecret("ab" * 16, "n" * 255, 2**32 - 1, bytes(32))
     assert len(seal_secret(longest, MemberKeys.new().box)) <= MAX_SEALED
     assert len(seal_label(bytes(32), b"", Label("n" * 255, "n" * 255))) <= MAX_LABEL
@@ -728,14 +733,14 @@ def test_nobody_but_an_owner_writes_without_end(role: Any) -> None:
     for item in studio.entries:
         reader.read(item)
     size = 0
-    filling = bytes(MAX_ENTRY - 1000)
+    filling = bytes(MAX_ENTRY_BYTES - 1000)
     while not reader.roster().voids or reader.roster().voids[-1].reason != TOO_MUCH:
         seq, previous = Seq(len(reader.log) + 1), reader.hashes[-1]
         signature = bo.keys.sign(signing_message(seq, previous, bo.keys.public, filling))
         raw = RosterEntry(1, seq, previous, bo.keys.public, filling, signature).encode()
         size += len(raw)
         reader.read(raw)
-        assert size < MAX_BYTES_OF_AUTHOR + MAX_ENTRY
+        assert size < MAX_BYTES_OF_AUTHOR + MAX_ENTRY_BYTES
     assert sum(map(len, reader.log)) <= MAX_BYTES_OF_AUTHOR + 10_000
     studio.entries = list(reader.log)
     studio.invite()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from blake3 import blake3
 
-from lucidnode.node.bucket.bucket import MAX_OBJECT, Listed
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Listed
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.alerts import Alerts
@@ -403,12 +403,12 @@ async def test_an_oversize_object_is_foreign_and_is_never_held_whole(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
     expected_warnings.append("counts as empty")
-    large = bytes(MAX_OBJECT + 1)
+    large = bytes(MAX_OBJECT_BYTES + 1)
     scene.bucket.objects[key(Seq(1))] = large
     assert await scene.slots.read(Seq(1)) == SlotContent(
         oversize_fingerprint(len(large), large[:START]).hash, None
     )
-    assert scene.bucket.longest < MAX_OBJECT
+    assert scene.bucket.longest < MAX_OBJECT_BYTES
 
 
 async def test_that_nothing_is_there_is_proven_too(

@@ -12,7 +12,7 @@ import pytest
 from studio_fixture import Studio
 
 from lucidnode.fs.membership.member import MemberKeys
-from lucidnode.node.bucket.bucket import MAX_OBJECT
+from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
@@ -459,7 +459,7 @@ async def test_what_is_too_large_is_void_and_the_log_goes_on_behind_it(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
     scene.publish()
-    huge = bytes(MAX_OBJECT + 1)
+    huge = bytes(MAX_OBJECT_BYTES + 1)
     scene.bucket.objects[roster_key(Seq(2))] = huge
     scene.bucket.objects[roster_key(Seq(3))] = bytes(2 * 1024 * 1024)
     service = scene.service()
@@ -649,7 +649,7 @@ async def test_all_nodes_come_to_the_same_whatever_lies_between(
     scene.studio.entries.append(PAGE)
     scene.publish()
     await service.refresh()
-    scene.studio.entries.append(bytes(MAX_OBJECT // 8))
+    scene.studio.entries.append(bytes(MAX_OBJECT_BYTES // 8))
     scene.studio.project("trailer")
     scene.publish()
     await service.refresh()
