@@ -104,6 +104,7 @@ class SocketServer:
         app.router.add_post(project + "/journal/{seq}", self._post_entry)
         app.router.add_get(project + "/kept/{seq}", self._get_kept)
         app.router.add_post(project + "/kept/{seq}", self._post_kept)
+        app.router.add_get(project + "/lost", self._get_lost)
         app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_get(project + "/events", self._events)
         app.router.add_get(project + "/accesses", self._get_accesses)
@@ -219,6 +220,11 @@ class SocketServer:
     async def _post_kept(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
         return _packed(await self._journal.put_back(_project(request), seq))
+
+    async def _get_lost(self, request: web.Request) -> web.Response:
+        return _packed(
+            wire.LostEntries([int(seq) for seq in self._journal.lost(_project(request))])
+        )
 
     async def _post_forget(self, request: web.Request) -> web.Response:
         project = _project(request)

@@ -63,6 +63,9 @@ class RepairJournal(JournalClient, Protocol):
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return entry *seq* as this node saw it last, or None if it is not kept."""
 
+    async def lost(self, project: ProjectId) -> list[Seq]:
+        """Return the entries that the bucket has lost, as far as this node has found out."""
+
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         """Create the kept entry *seq* in the bucket, if nothing is there and it follows."""
 
@@ -141,11 +144,16 @@ async def examine(journal: RepairJournal, access: RepairAccess, head: Head) -> F
 
 
 async def _gap(journal: RepairJournal, access: RepairAccess, head: Seq) -> Findings:
-    """Return what is missing or spoiled among the newest entries before *head*, which stands."""
+    """Return what is missing or spoiled before *head*, which stands.
+
+    That is looked for among the newest entries; of older ones the daemon tells what it has found.
+    """
     project = access.keys().project
     lost: list[Seq] = []
     are_kept, absent = True, False
-    for number in range(head - 1, max(0, head - _LOOKED_AT), -1):
+    newest = range(head - 1, max(0, head - _LOOKED_AT), -1)
+    older = {seq for seq in await journal.lost(project) if seq < newest.stop + 1}
+    for number in [*newest, *sorted(older, reverse=True)]:
         seq = Seq(number)
         there = await journal.entry(project, seq)
         if not _is_nobodys(access, seq, there):

@@ -64,6 +64,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
+_LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
@@ -237,6 +238,11 @@ class DaemonClient:
         path = f"/v1/p/{project}/kept/{seq}"
         async with self._request("POST", path, timeout=_PATIENT) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
+
+    async def lost(self, project: ProjectId) -> list[Seq]:
+        """Return the journal entries that the bucket has lost, as far as the daemon has found out."""
+        async with self._request("GET", f"/v1/p/{project}/lost") as answer:
+            return [Seq(seq) for seq in decoded(_LOST_ENTRIES, await answer.read()).seqs]
 
     async def forget(self, project: ProjectId) -> None:
         """Have what is to be committed dropped. Raises Refused while the project is mounted."""

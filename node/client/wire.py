@@ -16,6 +16,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/journal/{seq}                           CommitRequest -> CommitReply
     GET  /v1/p/{project}/kept/{seq}                              200 the entry as seen here | 404
     POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
+    GET  /v1/p/{project}/lost                                    LostEntries
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
     GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
@@ -95,6 +96,12 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     hash: bytes
     body: bytes | None
+
+
+class LostEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers of journal entries that the bucket no longer has as this node saw them."""
+
+    seqs: list[int]
 
 
 class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

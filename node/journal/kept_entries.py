@@ -49,6 +49,10 @@ class KeptEntries:
         """Keep nothing of *project* any more."""
         await asyncio.to_thread(self._dropped, project)
 
+    async def sizes(self, project: ProjectId) -> dict[Seq, int]:
+        """Return the bytes of each entry kept of *project*."""
+        return await asyncio.to_thread(self._copied_sizes, project)
+
     async def newest(self, most: int) -> dict[ProjectId, dict[Seq, bytes]]:
         """Return the hashes of the *most* highest entries kept of each project."""
         return await asyncio.to_thread(self._hashes, most)
@@ -100,6 +104,10 @@ class KeptEntries:
                     if entry is not None:
                         found.setdefault(project, {})[seq] = blake3(entry).digest()
         return found
+
+    def _copied_sizes(self, project: ProjectId) -> dict[Seq, int]:
+        with self._turn:
+            return dict(self._sizes_of(project))
 
     def _sizes_of(self, project: ProjectId) -> dict[Seq, int]:
         sizes = self._sizes.get(project)

@@ -18,49 +18,77 @@ class _Lost:
     was_seen: bool
 
 
-class LostHistory:
-    """The lowest entry of each project that is known to be lost: it explains those above.
+_KNOWN = 1024
+"""Lost entries of a project that are remembered, the lowest."""
 
-    So the alarm does not change its words with every entry that is missed.
+
+class LostHistory:
+    """The entries of each project that are known to be lost.
+
+    The alarm names the lowest: it explains those above, so it does not change its words with every
+    entry that is missed.
     """
 
     def __init__(self, alerts: Alerts) -> None:
         self._alerts = alerts
-        self._lost: dict[ProjectId, _Lost] = {}
+        self._lost: dict[ProjectId, dict[Seq, _Lost]] = {}
 
-    def entries(self) -> list[tuple[ProjectId, Seq]]:
-        """Return what is to be asked for again: it may be there by now."""
-        return [(project, lost.seq) for project, lost in self._lost.items()]
+    def projects(self) -> list[ProjectId]:
+        """Return the projects of which something is lost."""
+        return list(self._lost)
+
+    def entries(self, project: ProjectId) -> list[Seq]:
+        """Return what is to be asked for again, as it may be there by now: in turn."""
+        return list(self._lost.get(project, ()))
+
+    def knows(self, project: ProjectId, seq: Seq) -> bool:
+        """Tell whether entry *seq* is known to be lost."""
+        return seq in self._lost.get(project, {})
+
+    def had_turn(self, project: ProjectId, seq: Seq) -> None:
+        """Note that *seq* was asked for again, in vain: the others come first now."""
+        known = self._lost[project]
+        known[seq] = known.pop(seq)
 
     def report(self, project: ProjectId, seq: Seq, fits: Callable[[bytes], bool]) -> None:
         """Tell that the bucket does not hold entry *seq* as this workstation has seen it."""
-        self._report(project, _Lost(seq, fits, was_seen=True))
+        self._note(project, _Lost(seq, fits, was_seen=True))
 
     def report_gap(self, project: ProjectId, seq: Seq) -> None:
         """Tell that nothing is in slot *seq*, which was never read here, and that others built on it."""
-        self._report(project, _Lost(seq, lambda _hash: True, was_seen=False))
+        self._note(project, _Lost(seq, lambda _hash: True, was_seen=False))
 
     def shown(self, project: ProjectId, seq: Seq, hash_: bytes) -> None:
-        """End the alarm if this is the entry it is about."""
-        lost = self._lost.get(project)
-        if lost is not None and lost.seq == seq and lost.fits(hash_):
-            self.end(project)
+        """Note that slot *seq* holds what has this hash; the last that is lost ends the alarm."""
+        lost = self._lost.get(project, {}).get(seq)
+        if lost is not None and lost.fits(hash_):
+            self.give_up(project, [seq])
 
     def give_up(self, project: ProjectId, seqs: Collection[Seq]) -> None:
-        """End the alarm if it is about one of *seqs*."""
-        lost = self._lost.get(project)
-        if lost is not None and lost.seq in seqs:
+        """Note that nobody here misses *seqs* any more."""
+        known = self._lost.get(project, {})
+        lowest = min(known, default=None)
+        for seq in seqs:
+            known.pop(seq, None)
+        if not known:
             self.end(project)
+        elif min(known) != lowest:
+            self._tell(project)
 
     def end(self, project: ProjectId) -> None:
         """End the alarm of *project*."""
         self._lost.pop(project, None)
         self._alerts.end(f"history:{project}")
 
-    def _report(self, project: ProjectId, lost: _Lost) -> None:
-        known = self._lost.get(project)
-        if known is None or lost.seq < known.seq:
-            known = self._lost[project] = lost
+    def _note(self, project: ProjectId, lost: _Lost) -> None:
+        known = self._lost.setdefault(project, {})
+        known.setdefault(lost.seq, lost)
+        if len(known) > _KNOWN:
+            del known[max(known)]
+        self._tell(project)
+
+    def _tell(self, project: ProjectId) -> None:
+        known = self._lost[project][min(self._lost[project])]
         if known.was_seen:
             cause = (
                 f"The bucket no longer has journal entry {known.seq} of project {project[:8]} as "

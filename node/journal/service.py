@@ -47,6 +47,7 @@ from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.log_slots import LogNames, LogSlots, Unchained
 from lucidnode.node.journal.lost_history import LostHistory
 from lucidnode.node.journal.object_shape import journal_shape
+from lucidnode.node.journal.older_entries import NAMES, OlderEntries
 from lucidnode.node.journal.register import SlotContent
 from lucidnode.node.journal.rereading import Rereading
 
@@ -125,6 +126,7 @@ class JournalService:
         self._lost = LostHistory(alerts)
         self._no_gap_until: dict[ProjectId, float] = {}
         self._rereading: dict[ProjectId, Rereading] = {}
+        self._older: dict[ProjectId, OlderEntries] = {}
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -155,14 +157,22 @@ class JournalService:
         try:
             held = await self._log(project).prove(seq, partial(self._is_by_somebody, project, seq))
         except NotThere:
-            if (first := self.recent(project).get(seq)) is not None:
+            if (first := await self._first_seen(project, seq)) is not None:
                 self._lost.report(project, seq, first.__eq__)
             raise
-        await self._noted(project, seq, held)
-        first = self.recent(project).get(seq, held.hash)
-        if first != held.hash:
+        first = await self._first_seen(project, seq)
+        if first is None or first == held.hash:
+            await self._noted(project, seq, held)
+        else:
             self._lost.report(project, seq, first.__eq__)
         return held
+
+    async def _first_seen(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return the hash of what this node saw in slot *seq* first, as far as it knows."""
+        if (known := self.recent(project).get(seq)) is not None:
+            return known
+        kept = await self._kept.get(project, seq)
+        return None if kept is None else entry_hash(kept)
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""
@@ -196,16 +206,61 @@ class JournalService:
         """Look for gaps, for what is not as it was, and for what was lost, until cancelled."""
         while True:
             await self._clock.sleep(_LOST_S)
-            for project, seq in self._lost.entries():
-                with contextlib.suppress(NotThere, Unavailable):
-                    await self.proven(project, seq)
+            for project in self._lost.projects():
+                with contextlib.suppress(Unavailable):
+                    await self._look_for_known_losses(project)
             for project in list(self._recent):
                 with contextlib.suppress(NotThere, Unavailable):
                     await self._look_for_gap(project)
                 await self._read_anew(project)
+                with contextlib.suppress(Unavailable):
+                    await self._look_at_older(project)
             for slots in list(self._logs.values()):
                 with contextlib.suppress(Unavailable):
                     await slots.look_at_foreign()
+
+    async def _look_for_known_losses(self, project: ProjectId) -> None:
+        """Look for one that is lost, in turn, and for the next while one is back."""
+        for seq in self._lost.entries(project):
+            with contextlib.suppress(NotThere):
+                await self.entry(project, seq)
+            if self._lost.knows(project, seq):
+                self._lost.had_turn(project, seq)
+                return
+
+    async def _look_at_older(self, project: ProjectId) -> None:
+        """Now and then see by a listing that older entries kept here are there, and read one.
+
+        Raises Unavailable.
+        """
+        order = self._older.setdefault(project, OlderEntries())
+        due = await self._older_due(project, order) if order.is_due() else list(order.unsettled)
+        for seq in due:
+            order.unsettled.add(seq)
+            if (entry := await self._kept.get(project, seq)) is not None:
+                with contextlib.suppress(Unavailable):
+                    await self._is_as_it_was(project, seq, entry_hash(entry))
+                    order.unsettled.discard(seq)
+            else:
+                order.unsettled.discard(seq)
+
+    async def _older_due(self, project: ProjectId, order: OlderEntries) -> list[Seq]:
+        kept = await self._kept.sizes(project)
+        newest = sorted(self.recent(project))[-_REMEMBERED:]
+        lost = set(self._lost.entries(project))
+        older = sorted(seq for seq in kept if seq < newest[0] and seq not in lost)
+        if not older:
+            return []
+        keys = {seq: journal_key(project, seq) for seq in order.to_list(older)}
+        before = journal_key(project, Seq(min(keys) - 1))
+        page = await self._bucket.list(journal_prefix(project), before, NAMES)
+        sizes = {one.key: one.size for one in page}
+        # A page that is full may have reached none of them, for all the names that are not ours.
+        covered = [
+            seq for seq, key in keys.items() if len(page) < NAMES or key <= page[-1].key
+        ] or [min(keys)]
+        shown = {seq: sizes[key] for seq, key in keys.items() if key in sizes}
+        return [*order.doubtful(covered, kept, shown), order.read_next(older)]
 
     async def _look_for_gap(self, project: ProjectId) -> None:
         """See by a listing that the newest entries are there, also those that others built on.
@@ -283,6 +338,10 @@ class JournalService:
             raise NotThere(f"journal entry {seq} is not kept here")
         return entry
 
+    def lost(self, project: ProjectId) -> list[Seq]:
+        """Return the entries that the bucket is known not to have as they were, lowest first."""
+        return sorted(self._lost.entries(project))
+
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
         """Have entry *seq* in the bucket as it was, if no other is there and it follows the one before.
 
@@ -351,7 +410,7 @@ class JournalService:
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.discard_prepared(project)
             await self._kept.drop(project)
-            for memory in (self._recent, self._rereading, self._no_gap_until):
+            for memory in (self._recent, self._rereading, self._older, self._no_gap_until):
                 memory.pop(project, None)
             self._lost.end(project)
 
@@ -463,7 +522,7 @@ class JournalService:
         known[seq] = held.hash
         if len(known) > _RECENT:
             del known[min(known)]
-        if held.body is not None:
+        if held.body is not None and not self._lost.knows(project, seq):
             await self._kept.keep(project, seq, held.body)
 
     def _give_up(self, project: ProjectId, seen: Mapping[Seq, bytes]) -> None:

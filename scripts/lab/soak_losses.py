@@ -22,7 +22,7 @@ from replica_fixture import KEY
 
 from lab.bucket_losses import Loss, lose
 from lab.soak_entries import QUIESCE_S, World
-from lab.soak_node import Door, SoakNode
+from lab.soak_node import Daemon, Door, SoakNode
 from lab.virtual_loop import run_virtual
 from lucidnode.fs.commit import repair
 from lucidnode.fs.commit.project_access import ProjectAccess
@@ -57,6 +57,12 @@ class RepairDoor(Door):
             return await self._asked(lambda daemon: daemon.journal.kept(project, seq))
         except NotThere:
             return None
+
+    async def lost(self, project: ProjectId) -> list[Seq]:
+        async def told(daemon: Daemon) -> list[Seq]:
+            return daemon.journal.lost(project)
+
+        return await self._asked(told)
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         return await self._asked(lambda daemon: daemon.journal.put_back(project, seq))

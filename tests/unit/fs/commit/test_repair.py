@@ -25,12 +25,16 @@ class KeepingDaemon(Daemon):
     def __init__(self, bucket: Bucket, seed: bytes) -> None:
         super().__init__(bucket, seed)
         self.seen: dict[int, bytes] = {}
+        self.known_losses: list[Seq] = []
         self.forgot = 0
         self.held: set[bytes] = set()
         self.order: list[bytes | int] = []
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return self.seen.get(seq)
+
+    async def lost(self, project: ProjectId) -> list[Seq]:
+        return self.known_losses
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
         body = self.seen[seq]
@@ -215,6 +219,20 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     await office.put_back(office.a, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
+
+
+async def test_an_older_entry_that_the_daemon_knows_to_be_lost_is_put_back(office: Office) -> None:
+    names = [b"f%d" % number for number in range(repair._LOOKED_AT + 8)]
+    await office.commit(office.a, *names)
+    before = dict(office.bucket.entries)
+    office.lose(2, 3, 200)
+    assert (await office.examined(office.a)).lost == (Seq(200),)
+    office.daemon(office.a).known_losses = [Seq(2), Seq(3), Seq(4), Seq(200)]
+    findings = await office.examined(office.a)
+    assert findings.lost == (Seq(2), Seq(3), Seq(200))
+    assert findings.can_put_back
+    await office.put_back(office.a, findings.lost)
+    assert office.bucket.entries == before
 
 
 async def test_entries_that_were_spoiled_below_a_head_that_stands_are_found(office: Office) -> None:

@@ -150,7 +150,7 @@ async def test_a_copy_is_looked_for_here_and_at_all_peers_and_the_bucket_is_not_
     async with here() as at:
         at.bucket.store(DATA)
         assert await at.source.copy(PROJECT, BLOCK) is None
-        at.peers.have = {at.peers.everyone[-1]: DATA}
+        at.peers.everyone, at.peers.have = [OWNER, SECOND, OTHER], {OTHER: DATA}
         assert await at.source.copy(PROJECT, BLOCK) == DATA
         at.peers.have = {}
         assert await at.source.copy(PROJECT, BLOCK) == DATA, "it is kept"

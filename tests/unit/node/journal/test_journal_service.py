@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from committer_fixture import VirtualClock
 from journal_fixture import PROJECT, SEED, NoCache, Node, Shelf, entry, unsigned
 
 from lucidnode.fs.format import sodium
+from lucidnode.node.bucket.bucket import Listed
 from lucidnode.node.bucket.keys import block_key, journal_key
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
@@ -321,6 +323,68 @@ async def test_what_is_no_entry_is_looked_at_again_however_old_it_is(
         while node.alerts.is_on(f"journal:{PROJECT}:foreign"):
             await asyncio.sleep(0.01)
     looking.cancel()
+
+
+@pytest.mark.parametrize("how", ["gone", "replaced", "of the same size"])
+async def test_an_older_entry_that_is_lost_is_an_alarm_until_it_is_back(
+    tmp_path: Path, how: str, expected_warnings: list[str]
+) -> None:
+    """Before somebody joins and needs it, and perhaps no workstation has it any more."""
+    expected_warnings += ["no longer has journal entry 2 of", "no longer has journal entry 3 of"]
+    if how != "gone":
+        expected_warnings.append("counts as empty")
+    if how == "of the same size":
+        expected_warnings.append("answers in its place")
+    clock = VirtualClock()
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
+        node = Node(staging, Shelf(), clock)
+        await written(node, *range(1, 71))
+        for seq in range(1, 71):
+            await node.journal.entry(PROJECT, Seq(seq))
+        right = dict(node.bucket.objects)
+        for seq in (2, 3):
+            key = journal_key(PROJECT, Seq(seq))
+            if how == "gone":
+                del node.bucket.objects[key]
+            else:
+                size = len(right[key]) if how == "of the same size" else 12
+                node.bucket.objects[key] = bytes([seq]) * size
+        looking = asyncio.ensure_future(node.journal.look_for_lost())
+        await clock.until(lambda: node.journal.lost(PROJECT) == [2, 3], 3600)
+        node.bucket.objects = right
+        await clock.until(lambda: not node.alerts.current(), 600)
+        looking.cancel()
+
+
+async def test_older_entries_that_are_well_cost_a_listing_and_an_entry_in_two_minutes(
+    tmp_path: Path,
+) -> None:
+    class Counting(Shelf):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = Counter[str]()
+
+        async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+            self.asked["GET"] += 1
+            return await super().get(key, span)
+
+        async def list(
+            self, prefix: str, after: str | None = None, limit: int = 1000
+        ) -> list[Listed]:
+            self.asked["LIST"] += 1
+            return await super().list(prefix, after, limit)
+
+    bucket = Counting()
+    async with Staging.open(CacheMark(tmp_path, None), NoCache(), SystemClock()) as staging:
+        node = Node(staging, bucket)
+        await written(node, *range(1, 71))
+        for newest, spent in ((64, {}), (70, {"GET": 30, "LIST": 30})):
+            for seq in range(1, newest + 1):
+                await node.journal.entry(PROJECT, Seq(seq))
+            bucket.asked.clear()
+            for _ in range(120):  # the rounds of an hour
+                await node.journal._look_at_older(PROJECT)
+            assert bucket.asked == spent
 
 
 async def committed(node: Node, *numbers: int) -> list[bytes]:
