@@ -76,7 +76,7 @@ class CommitHealth:
         self._alerts.begin(step.topic, f"{step.cause}: {str(error).rstrip('.')}.", step.remedy)
 
     def sent(self) -> None:
-        """Know that an entry of ours is committed."""
+        """Know that an entry of ours is committed, or that nothing waits any more."""
         self._alerts.end(SEND.topic)
 
     def stop(self, reason: str) -> None:

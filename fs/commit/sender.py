@@ -90,6 +90,7 @@ class Sender:
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""
         while not self._pending.has_work():
+            self._health.sent()  # others may have settled what could not be sent
             self._signals.work.clear()
             await self._signals.work.wait()
         self._signals.flush_requested.clear()

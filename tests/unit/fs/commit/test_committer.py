@@ -156,6 +156,22 @@ async def test_while_the_bucket_takes_no_entry_its_reason_is_told(
     assert not office.a.alerts.current()
 
 
+async def test_what_cannot_be_committed_is_told_no_longer_once_nothing_waits(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be committed now")
+    office.a.node.create(b"f")
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+        office.a.daemon.why = "The bucket is full; make room there."
+        office.a.node.unlink(b"f")
+        await office.clock.until(lambda: office.a.alerts.is_on("journal:send"))
+        office.b.node.unlink(b"f")  # so another has done what waits here
+        await office.settled(office.b)
+        await office.clock.until(lambda: not office.a.alerts.current())
+    assert office.a.daemon.why
+
+
 async def test_a_copied_home_is_told_on_both_workstations(
     office: Office, expected_warnings: list[str]
 ) -> None:
