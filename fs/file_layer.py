@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
 from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
+from lucidnode.fs.read.known_files import KnownFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader

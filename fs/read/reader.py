@@ -7,10 +7,10 @@ import asyncio
 from cachetools import LRUCache
 
 from lucidnode.fs.channel.device import AnsweredRead
-from lucidnode.fs.channel.known_files import KnownFiles
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT, segments
+from lucidnode.fs.read.known_files import KnownFiles
 from lucidnode.fs.read.layers import Laid, visible
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
 from lucidnode.fs.read.read_ahead import Range, Sequences
