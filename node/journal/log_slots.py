@@ -23,11 +23,12 @@ from blake3 import blake3
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Oversize
 from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
-from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Backoff, Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.journal.foreign_slots import ForeignSlots
 from lucidnode.node.journal.object_shape import ObjectShape
 from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown, commit_by
 
@@ -46,9 +47,8 @@ _ASK_S = (0.5, 10.0)
 _CONTROLS = 4
 """Slots that showed an entry last, and slots before one in doubt, that are asked beside it."""
 
-_KEPT_PROOFS = 64
-"""Slots with foreign objects that are remembered, so that each is proven once, and looked at until it
-holds an entry."""
+_KEPT_DOUBTS = 64
+"""Slots in doubt that are remembered."""
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class LogSlots:
         self._alerts = alerts
         self._clock = clock
         self._jitter = jitter
-        self._foreign: dict[Seq, SlotContent] = {}
+        self._foreign = ForeignSlots(names.called, names.topic, alerts)
         self._entries: dict[Seq, None] = {}
         self._doubts: dict[Seq, _Doubt] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
@@ -184,7 +184,7 @@ class LogSlots:
             raise self._no_answer()
         if first is None:
             self._answered()
-            self._no_longer_foreign(seq)
+            self._foreign.over(seq)
             raise NotThere(f"there is no {self._names.called} {seq}")
         shape = self._shape(seq, first)
         if first.body is not None and shape is ObjectShape.ENTRY:
@@ -201,7 +201,7 @@ class LogSlots:
             self._require_lasting(seq, first)
         self._answered()
         held = SlotContent(first.hash, None)
-        self._note_foreign(seq, held)
+        self._foreign.note(seq, held)
         return held
 
     @property
@@ -211,22 +211,20 @@ class LogSlots:
 
     def foreign(self) -> list[Seq]:
         """Return the numbers that are proven to hold what is no entry, lowest first."""
-        return sorted(self._foreign)
+        return self._foreign.numbers()
 
     async def look_at_foreign(self) -> None:
         """See whether one of the slots with what is no entry, in turn, has its entry again.
 
         And the next at once while one has. A slot that has not costs one request. Raises Unavailable.
         """
-        while self._foreign:
-            seq = next(iter(self._foreign))
-            self._foreign[seq] = self._foreign.pop(seq)  # it has had its turn
+        while (seq := self._foreign.next_in_turn()) is not None:
             with contextlib.suppress(NotThere):
                 try:
                     await self.read(seq)
                 except NotThere:
                     await self.prove(seq)  # one look settles nothing
-            if seq in self._foreign:
+            if self._foreign.get(seq) is not None:
                 return
 
     async def stands(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
@@ -255,7 +253,7 @@ class LogSlots:
                 return False
         self._standing = (seq, seen.hash, asked_at)
         if seen.body is not None and self._shape_of(seq, seen.body) is ObjectShape.ENTRY:
-            self._no_longer_foreign(seq)
+            self._foreign.over(seq)
         return True
 
     async def take(
@@ -323,7 +321,7 @@ class LogSlots:
                 return True  # honest too; what was lost is another matter
             if self._shape(other, seen) is ObjectShape.ENTRY:
                 return True
-            if other in self._foreign and self._foreign[other].hash == seen.hash:
+            if (known := self._foreign.get(other)) is not None and known.hash == seen.hash:
                 return True
         # All of a log may have been spoiled in a bucket that is honest.
         return not others or await self._is_witnessed()
@@ -334,7 +332,7 @@ class LogSlots:
         doubt = self._doubts.get(seq)
         if doubt is None or doubt.hash != seen.hash:
             doubt = self._doubts[seq] = _Doubt(seen.hash, now)
-            if len(self._doubts) > _KEPT_PROOFS:
+            if len(self._doubts) > _KEPT_DOUBTS:
                 del self._doubts[next(iter(self._doubts))]
         if now - doubt.since < LASTING_S:
             # It is the bucket that answers, so other slots may be asked meanwhile.
@@ -342,25 +340,11 @@ class LogSlots:
             raise Unavailable(self._sentence())
 
     def _note_entry(self, seq: Seq) -> None:
-        self._no_longer_foreign(seq)
+        self._foreign.over(seq)
         self._entries.pop(seq, None)
         self._entries[seq] = None
         if len(self._entries) > _CONTROLS:
             del self._entries[next(iter(self._entries))]
-
-    def _note_foreign(self, seq: Seq, held: SlotContent) -> None:
-        self._foreign[seq] = held
-        if len(self._foreign) > _KEPT_PROOFS:
-            del self._foreign[next(iter(self._foreign))]
-        self._report_foreign()
-
-    def _no_longer_foreign(self, seq: Seq) -> None:
-        if self._foreign.pop(seq, None) is None:
-            return
-        if self._foreign:
-            self._report_foreign()
-        else:
-            self._alerts.end(f"{self._names.topic}:foreign")
 
     def _is_amiss(self, seq: Seq, seen: _Seen | NodeError | None) -> bool:
         """Tell whether *seen* is an answer, and shows something that is not the entry."""
@@ -430,20 +414,6 @@ class LogSlots:
         return (
             "Something between here and the bucket answers in its place, or mixes its answers up: "
             f"what came is not the {self._names.called} that was asked for."
-        )
-
-    def _report_foreign(self) -> None:
-        first, last, count = min(self._foreign), max(self._foreign), len(self._foreign)
-        more = " or more" if count == _KEPT_PROOFS else ""
-        places = (
-            f"number {first}" if count == 1 else f"{count}{more} numbers from {first} to {last}"
-        )
-        self._alerts.begin(
-            f"{self._names.topic}:foreign",
-            f"The bucket holds something that is no {self._names.called} in the place of {places}, "
-            "which counts as empty.",
-            "Find out who besides Lucidnode writes to this bucket.",
-            lasts_s=EVENT_S,
         )
 
 

@@ -25,8 +25,6 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
-    Corrupt,
-    Malformed,
     NodeError,
     NotThere,
     Refused,
@@ -43,37 +41,24 @@ from lucidnode.node.client.journal import (
 )
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.journal import register
+from lucidnode.node.journal.gaps import Gaps
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.log_slots import LogNames, LogSlots, Unchained
+from lucidnode.node.journal.look_out import REMEMBERED, LookOut
 from lucidnode.node.journal.lost_history import LostHistory
 from lucidnode.node.journal.object_shape import journal_shape
-from lucidnode.node.journal.older_entries import NAMES, OlderEntries
 from lucidnode.node.journal.register import SlotContent
-from lucidnode.node.journal.rereading import Rereading
 
 log = logging.getLogger(__name__)
 
 COMMIT_S = 60.0
 """How long one commit is tried before its outcome counts as unknown and the mount asks again."""
 
-_LOST_S = 30.0
-"""How often the bucket is asked for an entry that it had lost, its newest ones are listed, and some
-are read anew: when nothing is new, that is one listing and one entry of each project."""
-
-_GAP_S = 10.0
-"""How long it counts that nobody has gone on behind a slot that is empty."""
-
-_BEHIND = 3
-"""Objects behind an empty slot that are looked at for entries."""
-
 _TOLD_FOREIGN = 2
 """Entries that count as empty here of which peers are told besides the newest ones."""
 
 _RECENT = 256
 """Entries of a project whose hashes are remembered, to compare with what peers have."""
-
-_REMEMBERED = 64
-"""How many of them are read from disk at the start."""
 
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
@@ -124,9 +109,8 @@ class JournalService:
         self._logs: dict[ProjectId, LogSlots] = {}
         self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
         self._lost = LostHistory(alerts)
-        self._no_gap_until: dict[ProjectId, float] = {}
-        self._rereading: dict[ProjectId, Rereading] = {}
-        self._older: dict[ProjectId, OlderEntries] = {}
+        self._gaps = Gaps(bucket, self._log, writer_key, self._lost, clock)
+        self._look_out = LookOut(self, bucket, kept, self._lost, self._gaps, clock)
 
     async def commit(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
@@ -183,7 +167,7 @@ class JournalService:
 
         Outcomes are found by the mounts.
         """
-        for project, known in (await self._kept.newest(_REMEMBERED)).items():
+        for project, known in (await self._kept.newest(REMEMBERED)).items():
             self._recent[project] = {**known, **self._recent.get(project, {})}
         for project, raw in (await self._staging.prepared()).items():
             try:
@@ -204,130 +188,7 @@ class JournalService:
 
     async def look_for_lost(self) -> None:
         """Look for gaps, for what is not as it was, and for what was lost, until cancelled."""
-        while True:
-            await self._clock.sleep(_LOST_S)
-            for project in self._lost.projects():
-                with contextlib.suppress(Unavailable):
-                    await self._look_for_known_losses(project)
-            for project in list(self._recent):
-                with contextlib.suppress(NotThere, Unavailable):
-                    await self._look_for_gap(project)
-                await self._read_anew(project)
-                with contextlib.suppress(Unavailable):
-                    await self._look_at_older(project)
-            for slots in list(self._logs.values()):
-                with contextlib.suppress(Unavailable):
-                    await slots.look_at_foreign()
-
-    async def _look_for_known_losses(self, project: ProjectId) -> None:
-        """Look for one that is lost, in turn, and for the next while one is back."""
-        for seq in self._lost.entries(project):
-            with contextlib.suppress(NotThere):
-                await self.entry(project, seq)
-            if self._lost.knows(project, seq):
-                self._lost.had_turn(project, seq)
-                return
-
-    async def _look_at_older(self, project: ProjectId) -> None:
-        """Now and then see by a listing that older entries kept here are there, and read one.
-
-        Raises Unavailable.
-        """
-        order = self._older.setdefault(project, OlderEntries())
-        due = await self._older_due(project, order) if order.is_due() else list(order.unsettled)
-        for seq in due:
-            order.unsettled.add(seq)
-            if (entry := await self._kept.get(project, seq)) is not None:
-                with contextlib.suppress(Unavailable):
-                    await self._is_as_it_was(project, seq, entry_hash(entry))
-                    order.unsettled.discard(seq)
-            else:
-                order.unsettled.discard(seq)
-
-    async def _older_due(self, project: ProjectId, order: OlderEntries) -> list[Seq]:
-        kept = await self._kept.sizes(project)
-        newest = sorted(self.recent(project))[-_REMEMBERED:]
-        lost = set(self._lost.entries(project))
-        older = sorted(seq for seq in kept if seq < newest[0] and seq not in lost)
-        if not older:
-            return []
-        keys = {seq: journal_key(project, seq) for seq in order.to_list(older)}
-        before = journal_key(project, Seq(min(keys) - 1))
-        page = await self._bucket.list(journal_prefix(project), before, NAMES)
-        sizes = {one.key: one.size for one in page}
-        # A page that is full may have reached none of them, for all the names that are not ours.
-        covered = [
-            seq for seq, key in keys.items() if len(page) < NAMES or key <= page[-1].key
-        ] or [min(keys)]
-        shown = {seq: sizes[key] for seq, key in keys.items() if key in sizes}
-        return [*order.doubtful(covered, kept, shown), order.read_next(older)]
-
-    async def _look_for_gap(self, project: ProjectId) -> None:
-        """See by a listing that the newest entries are there, also those that others built on.
-
-        Raises NotThere, after the alarm, for the first that is not, and Unavailable.
-        """
-        known = sorted(self.recent(project))[-_REMEMBERED:]
-        before = journal_key(project, Seq(known[0] - 1))
-        listed = await self._bucket.list(journal_prefix(project), before, 2 * _REMEMBERED)
-        names = {one.key for one in listed}
-        for seq in known:
-            if journal_key(project, seq) not in names:
-                await self.proven(project, seq)
-        await self._is_gap(project, Seq(known[-1] + 1))
-
-    async def _is_gap(self, project: ProjectId, seq: Seq) -> bool:
-        """Tell whether slot *seq* is empty though others have built on it: who took it would fork.
-
-        Then that is an alarm. Raises Unavailable. Asks at most every _GAP_S.
-        """
-        now = self._clock.boot()
-        if now < self._no_gap_until.get(project, now):
-            return False
-        before = journal_key(project, Seq(seq - 1))
-        listed = await self._bucket.list(journal_prefix(project), before, _BEHIND)
-        if listed and listed[0].key != journal_key(project, seq):
-            for one in listed:
-                if await self._is_entry(project, one.key):
-                    return await self._is_proven_gap(project, seq)
-        self._no_gap_until[project] = now + _GAP_S
-        return False
-
-    async def _is_proven_gap(self, project: ProjectId, seq: Seq) -> bool:
-        try:
-            await self._log(project).prove(seq)
-        except NotThere:
-            self._lost.report_gap(project, seq)
-            return True
-        return False
-
-    async def _is_entry(self, project: ProjectId, key: str) -> bool:
-        with contextlib.suppress(NotThere, Corrupt, Malformed):
-            body = await self._bucket.get(key)
-            seq = EntryHeader.parse(body).seq
-            return key == journal_key(project, seq) and is_sound(
-                project, seq, body, self._writer_key
-            )
-        return False
-
-    async def _read_anew(self, project: ProjectId) -> None:
-        """See that some of the newest entries are still what they were, also in the middle."""
-        known = self.recent(project)
-        rereading = self._rereading.setdefault(project, Rereading())
-        for seq in rereading.due(sorted(known)[-_REMEMBERED:]):
-            try:
-                is_committed = await self._is_as_it_was(project, seq, known[seq])
-            except Unavailable:
-                is_committed = False
-            rereading.was_read(seq, is_committed=is_committed)
-
-    async def _is_as_it_was(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
-        with contextlib.suppress(NotThere, Corrupt):
-            if entry_hash(await self._bucket.get(journal_key(project, seq))) == hash_:
-                return True
-        with contextlib.suppress(NotThere):
-            await self.proven(project, seq)  # raises the alarm
-        return True
+        await self._look_out.run()
 
     # -- repair ------------------------------------------------------------------------------
 
@@ -410,8 +271,9 @@ class JournalService:
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.discard_prepared(project)
             await self._kept.drop(project)
-            for memory in (self._recent, self._rereading, self._older, self._no_gap_until):
-                memory.pop(project, None)
+            self._recent.pop(project, None)
+            self._look_out.forget(project)
+            self._gaps.forget(project)
             self._lost.end(project)
 
     # -- what was seen -----------------------------------------------------------------------
@@ -419,6 +281,14 @@ class JournalService:
     def recent(self, project: ProjectId) -> Mapping[Seq, bytes]:
         """Return the hashes of the entries that this node saw in the bucket, the highest ones."""
         return self._recent.get(project, {})
+
+    def projects(self) -> list[ProjectId]:
+        """Return the projects of which entries were seen."""
+        return list(self._recent)
+
+    def logs(self) -> list[LogSlots]:
+        """Return the logs that were asked for anything."""
+        return list(self._logs.values())
 
     def newest(self, most: int) -> dict[ProjectId, list[tuple[Seq, bytes]]]:
         """Return *most* entries (number, hash) seen of each project: the highest, highest last.
@@ -477,7 +347,7 @@ class JournalService:
 
     async def _is_known_gap(self, project: ProjectId, seq: Seq) -> bool:
         with contextlib.suppress(Unavailable):
-            return await self._is_gap(project, seq)
+            return await self._gaps.is_gap(project, seq)
         return False
 
     async def _failure_of(

@@ -383,7 +383,7 @@ async def test_older_entries_that_are_well_cost_a_listing_and_an_entry_in_two_mi
                 await node.journal.entry(PROJECT, Seq(seq))
             bucket.asked.clear()
             for _ in range(120):  # the rounds of an hour
-                await node.journal._look_at_older(PROJECT)
+                await node.journal._look_out._look_at_older(PROJECT)
             assert bucket.asked == spent
 
 
