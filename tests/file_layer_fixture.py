@@ -292,11 +292,13 @@ async def file_layer(
                     if looks_for_replica:
                         tasks.keep("looking where the replica is", write.whereabouts.run)
                     committer: Committer | None = None
+                    arrived_in_bucket: Callable[[BlockId], bool] = frozenset[BlockId]().__contains__
                     if commits is not None:
                         arrived = asyncio.Event()
                         shipments = Shipments(
                             PROJECT, replica, daemon, write.unfinished, clock, arrived.set
                         )
+                        arrived_in_bucket = shipments.arrived
                         committer = Committer(
                             replica,
                             OrderedJournal(commits.journal, writer, write.announcer, clock, tasks),
@@ -333,7 +335,7 @@ async def file_layer(
                             replica=replica,
                             daemon=daemon,
                             work=committer or _DeletedContents(replica),
-                            arrived=lambda _: False,
+                            arrived=arrived_in_bucket,
                             durable=group_sync.now,
                             writer=writer,
                             stager=write.stager,

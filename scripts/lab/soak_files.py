@@ -166,7 +166,10 @@ class World:
             for program in self.programs
         ]
         at_work = [asyncio.ensure_future(each.steps(STEPS)) for each in running]
-        around = [asyncio.ensure_future(each) for each in (self._ship(layer), self._weather())]
+        around = [
+            asyncio.ensure_future(each)
+            for each in (self._ship(layer), self._weather(), self._let_go(layer))
+        ]
         try:
             end_after = self.chance.choice([3.0, 30.0, 100.0, MOST_S]) * self.chance.random()
             done, waiting = await asyncio.wait(
@@ -193,6 +196,14 @@ class World:
             stuck = self.chance.random() < 0.3
             await asyncio.sleep(40.0 if stuck else self.chance.uniform(0.05, 1.0))
             self._upload(layer)
+
+    async def _let_go(self, layer: FileLayer) -> None:
+        """Have staged what is deleted go, as a mount does."""
+        while True:
+            await asyncio.sleep(self.chance.expovariate(1))
+            before = len(layer.daemon.unneeded)
+            await layer.deleted_files.look()
+            self.happened["blocks deleted"] += len(layer.daemon.unneeded) - before
 
     def _upload(self, layer: FileLayer) -> None:
         for path in sorted((self.home / "staging" / PROJECT).iterdir()):

@@ -498,6 +498,52 @@ async def test_what_was_acknowledged_as_tails_is_there_after_they_were_packed(
                 assert await again.contents(ino) == b"acknowledged"
 
 
+async def test_whenever_the_power_is_cut_a_file_that_was_deleted_is_whole_or_gone(
+    disk: RecordingDisk,
+) -> None:
+    """And what was saved with the same block meanwhile is whole."""
+    scratch, other = noise(2 * BLOCK), noise(BLOCK, 2)
+    async with file_layer(disk.path) as layer:
+        await started(layer)
+        for name, content in ((b"scratch", scratch), (b"twin", other), (b"gone", other)):
+            _, handle = await layer.create(name)
+            await layer.files.write(handle, 0, content)
+            await layer.files.sync(handle)
+            layer.files.release(handle)
+        disk.mark("saved")
+        layer.files.unlink(ROOT, b"scratch")
+        layer.files.unlink(ROOT, b"gone")
+        await layer.deleted_files.look()
+        assert len(layer.daemon.unneeded) == 2
+        disk.mark("let go")
+        _, handle = await layer.create(b"again")
+        await layer.files.write(handle, 0, scratch[:BLOCK])
+        await layer.files.sync(handle)
+        disk.mark("again")
+    seen = set()
+    moments = [each.copy() for each in disk.every_moment("saved", "let go")]
+    for number, moment in enumerate(moments[::2]):
+        for keep in (names_only, some(number)):
+            with laid_down(moment.after_power_cut(keep)) as left:
+                seen.add(await whole_or_gone(left, b"scratch", scratch))
+                assert await opened_at(left, b"twin") == other
+    assert seen == {True, False}
+    for left in remains(disk, "let go"):
+        assert not await whole_or_gone(left, b"scratch", scratch)
+        assert len(list((left / "staging" / PROJECT).iterdir())) == 1
+    for left in remains(disk, "again"):
+        assert await opened_at(left, b"again") == scratch[:BLOCK]
+
+
+async def whole_or_gone(left: Path, name: bytes, content: bytes) -> bool:
+    """Tell whether the file *name* is there, whole."""
+    async with file_layer(left) as layer:
+        if layer.replica.tree.lookup(ROOT, name) is None:
+            return False
+    assert await opened_at(left, name) == content
+    return True
+
+
 async def test_names_are_there_once_their_directory_was_synced(disk: RecordingDisk) -> None:
     async with file_layer(disk.path) as layer:
         await started(layer)

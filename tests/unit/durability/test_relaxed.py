@@ -96,6 +96,42 @@ def poor(disk: Disk, seed: object) -> Iterator[Path]:
             yield left
 
 
+# -- what is deleted -----------------------------------------------------------------------------
+
+
+async def test_whenever_the_power_is_cut_no_file_lacks_a_block_that_was_let_go(
+    disk: RecordingDisk,
+) -> None:
+    """Nor is later work taken back for want of one."""
+    scratch = noise(2 * BLOCK)
+    async with file_layer(disk.path, relaxed=True) as layer:
+        await started(layer)
+        layer.files.release(await saved(layer, b"scratch", scratch))
+        disk.mark("saved")
+        layer.files.unlink(ROOT, b"scratch")
+        await layer.deleted_files.look()
+        assert layer.daemon.unneeded == [], "recovery would miss them"
+        await layer.group_sync.now()
+        await layer.deleted_files.look()
+        assert len(layer.daemon.unneeded) == 2
+        layer.files.make(ROOT, b"later", 0o100644, ME)
+        disk.mark("later")
+        await layer.files.sync_directory()
+        disk.mark("synced")
+    moments = [each.copy() for each in disk.every_moment("saved", "synced")]
+    for number, moment in enumerate(moments[::3]):
+        with laid_down(moment.after_power_cut(some(number))) as left:
+            async with file_layer(left, relaxed=True, boot=AFTER) as again:
+                if again.replica.tree.lookup(ROOT, b"scratch") is not None:
+                    # As if it had been made and not written.
+                    assert await content_of(again, b"scratch") in {scratch, b""}
+                    assert again.replica.tree.lookup(ROOT, b"later") is None
+    for left in poor(disk.up_to("synced"), "synced"):
+        async with file_layer(left, relaxed=True, boot=AFTER) as again:
+            assert again.taken_back == []
+            assert [name for name, _ in again.replica.tree.list_names(ROOT)] == [b"later"]
+
+
 # -- close -----------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,3 +142,25 @@ async def test_nothing_is_deleted_that_a_power_cut_could_bring_back(tmp_path: Pa
         await layer.deleted_files.look()
         assert len(staged(tmp_path)) == 2
         assert layer.daemon.withdrawn == []
+
+
+async def test_a_block_that_is_on_its_way_into_staging_is_waited_for(tmp_path: Path) -> None:
+    """Only then is it known what needs it."""
+    content = os.urandom(BLOCK)
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.uploads = False
+        await saved(layer, b"scratch", content)
+        layer.files.unlink(ROOT, b"scratch")
+        stager = layer.writer._stager
+        told = layer.daemon.withdraw
+
+        async def staging_begins(project: ProjectId, blocks: Sequence[BlockId]) -> None:
+            await told(project, blocks)
+            _, handle = await layer.create(b"again")
+            await layer.files.write(handle, 0, content)
+            while not set(blocks) & stager._under_way.keys():
+                await asyncio.sleep(0)
+
+        layer.daemon.withdraw = staging_begins  # type: ignore[method-assign]  # of this test
+        await layer.deleted_files.look()
+        assert len(staged(tmp_path)) == 1
