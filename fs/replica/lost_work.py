@@ -13,12 +13,13 @@ from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import GivenUp, touched_by
 from lucidnode.fs.replica.database import Database
-from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.inode import InodeNo, is_partial
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFiles
 from lucidnode.fs.replica.pending.lost_contents import losses
-from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
+from lucidnode.fs.replica.pending.rebase import PendingOperation
+from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.operations import Operations
@@ -43,6 +44,7 @@ class LostWork:
         watchers: Watchers,
     ) -> None:
         self._database = database
+        self._replaced = ReplacedContents(database)
         self._queries = Queries(database)
         self._operations = operations
         self._journal = journal
@@ -57,28 +59,34 @@ class LostWork:
 
         Pending work is undone and runs again without them, so each file is as it was before; a name
         that others saw ahead of its content goes. An entry in flight that needs one of *lost*
-        cannot be in the bucket, and is forgotten. Raises NoSpace.
+        cannot be in the bucket, and is forgotten; what another one carries stays. Raises NoSpace.
         """
         flight = self._journal.in_flight()
-        waiting = self._journal.waiting()
+        is_sent = flight is not None and set(lost).isdisjoint(flight.needs)
+        last = flight.last if flight is not None and is_sent else None
+        waiting = [item for item in self._journal.waiting() if last is None or item.id > last]
         gone = losses(waiting, lost)
         paths = {ino: self._queries.shown_path(ino) for ino in gone.files if self._has_name(ino)}
         with self._database.transaction() as changes:
             self._database.undo([change for item in waiting for change in item.changes])
-            outcome = RebaseResult()
-            for item in waiting:
-                if item.id not in gone.dropped and (again := self._again(item, changes)):
-                    outcome.standing.append(again)
-            self._journal.replace(outcome)
+            standing = [
+                again
+                for item in waiting
+                if item.id not in gone.dropped and (again := self._again(item, changes))
+            ]
+            if waiting:
+                self._journal.replace_from(waiting[0].id, standing)
             for ino in gone.bare:
                 self._tails.drop(ino)
-            if flight is not None and not set(lost).isdisjoint(flight.needs):
+            if not is_sent:
                 self._journal.forget_in_flight()
         self._journal.reload()
         self._tails.recount_all()
         self._watchers.changed(changes)
         touched = touched_by(changes, moved={}, conflicts=(), refused=None)
         for ino in gone.files:
+            if ino in gone.bare:
+                self._make_whole(ino, time_ns)
             self._remove_if_never_whole(ino, time_ns)
         return GivenUp(tuple(paths.values()), touched)
 
@@ -98,6 +106,20 @@ class LostWork:
     def _has_name(self, ino: InodeNo) -> bool:
         found = self._queries.attributes(ino)
         return found is not None and found.nlink > 0
+
+    def _make_whole(self, ino: InodeNo, time_ns: int) -> None:
+        """Make a file of which parts of the lost content are sent what it was before them."""
+        found = self._queries.attributes(ino)
+        if found is None or not is_partial(found.version) or ino not in self._replaced.files():
+            return
+        if self._replaced.was_there(ino):
+            for intent in self._replaced.made_again(ino):
+                self._local.apply(intent)
+        else:
+            for parent, name in self._queries.names_of(ino):
+                self._local.apply(
+                    intents.Unlink(parent, name, time_ns, keep=self._kept.in_use(ino))
+                )
 
     def _remove_if_never_whole(self, ino: InodeNo, time_ns: int) -> None:
         """Remove a file that others know by its name and mark only."""

@@ -13,6 +13,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.batch_selection import Contents, Shipping
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId, Seq
@@ -30,6 +31,7 @@ class PendingOperations:
         watchers: Watchers,
     ) -> None:
         self._database = database
+        self._replaced = ReplacedContents(database)
         self._journal = journal
         self._tails = tails
         self._earlier = earlier
@@ -109,6 +111,9 @@ class PendingOperations:
             self._journal.line.drop(batch.last)
         if batch is not None and (cut := self._journal.cut_by(batch.last)):
             with self._database.transaction():
+                if not cut <= self._replaced.files():
+                    waiting = [each for item in self._journal.waiting() for each in item.changes]
+                    self._replaced.keep(cut, waiting)
                 self._journal.say_that_more_follows(cut, batch.last)
             batch = self._journal.batch(self._journal.after(batch.last))
         return batch
@@ -135,8 +140,16 @@ class PendingOperations:
         with self._database.transaction():
             self._journal.drop_committed(flight.last)
             self._journal.set_head(seq, entry_hash)
+            self._forget_replaced(flight.last)
             if self._earlier and self._journal.oldest() is None:
                 self._earlier.forget_gone()
         self._earlier.reload()
         self._watchers.on_content(None)
         self._journal.line.drop(flight.last)
+
+    def _forget_replaced(self, last: int) -> None:
+        """Forget what files were before contents that are committed to their end, up to *last*."""
+        if replaced := self._replaced.files():
+            waiting = {step.content for step in self._journal.line if step.id > last}
+            for ino in replaced - waiting:
+                self._replaced.forget(ino)

@@ -133,6 +133,23 @@ CREATE TABLE IF NOT EXISTS unsynced (
     boot   TEXT NOT NULL
 ) STRICT;
 
+-- What files were before a content of ours that takes several entries, while the first of them may
+-- be committed and the last is not: size, mtime and extents. Not *existed*: it is a new file.
+CREATE TABLE IF NOT EXISTS replaced (
+    ino      INTEGER PRIMARY KEY,
+    existed  INTEGER NOT NULL,
+    size     INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS replaced_extent (
+    ino          INTEGER NOT NULL,
+    offset       INTEGER NOT NULL,
+    length       INTEGER NOT NULL,
+    block        BLOB    NOT NULL,
+    block_offset INTEGER NOT NULL,
+    PRIMARY KEY (ino, offset)
+) STRICT, WITHOUT ROWID;
+
 -- Blocks of contents that were given up before they were uploaded, since their files are gone. A
 -- staged file of one may be deleted unless something else needs it.
 CREATE TABLE IF NOT EXISTS unneeded (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;

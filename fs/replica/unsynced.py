@@ -32,6 +32,8 @@ KEYS = {
     "tail": ("row",),
     "orphan": ("ino",),
     "unneeded": ("id",),
+    "replaced": ("ino",),
+    "replaced_extent": ("ino", "offset"),
     "earlier": ("ino",),
     "earlier_extent": ("ino", "offset"),
 }

@@ -100,6 +100,19 @@ def test_a_file_that_somebody_may_be_about_to_open_is_kept(pair: Pair) -> None:
     assert drop(pair) == [block_of(pair, b"second")]
 
 
+def test_a_replaced_file_that_a_program_goes_on_with_is_uploaded(pair: Pair) -> None:
+    used: set[InodeNo] = set()
+    pair.a.replica.former.keep(used.__contains__)
+    save_over(pair, b"doc", b"first")
+    save_over(pair, b"doc", b"second")
+    second = pair.a.found(b"doc").ino
+    used.add(second)
+    save_over(pair, b"doc", b"third")
+    assert pair.a.replica.former.bring_back(second, pair.a.time()).moved == {}
+    assert drop(pair) == []
+    assert pair.a.read(second) == b"second"
+
+
 def test_a_block_that_another_file_holds_stays(pair: Pair) -> None:
     pair.a.write(pair.a.create(b"scratch"), b"the same")
     pair.a.write(pair.a.create(b"kept"), b"the same")

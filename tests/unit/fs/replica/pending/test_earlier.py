@@ -309,3 +309,84 @@ def test_who_moved_a_file_that_is_removed_as_it_arrives_keeps_what_he_saw(pair: 
     for node in (pair.a, pair.b):
         assert node.content(b"kept") == _content("old", 10)
         assert not is_partial(node.found(b"kept").version)
+
+
+# -- a block is lost when the first part is sent ---------------------------------------------------
+
+
+def _lose_the_last_block(pair: Pair) -> tuple[str, ...]:
+    lost = {pair.a.blocks.seal(_content("new")[-12:]).id}
+    return pair.a.replica.give_up(lost, pair.a.time()).files
+
+
+def _send(pair: Pair) -> None:
+    """Have the next entry under way: nobody knows yet whether it is committed."""
+    batch = pair.a.replica.pending.next_batch(pair.uplink)
+    assert batch is not None
+    flight = pair.a.replica.pending.set_in_flight(batch, batch.changeset)
+    pair.journal.create(flight.seq, flight.unsigned)
+
+
+def _hear(pair: Pair) -> None:
+    """Learn that the entry under way is committed."""
+    flight = pair.a.replica.pending.in_flight()
+    assert flight is not None
+    pair.a.replica.pending.mark_committed(flight.seq, pair.journal.hash(flight.seq))
+    pair.journal.pull_one(pair.b)
+
+
+@pytest.mark.parametrize(("way", "crash"), [("emptied first", False), ("in place", True)])
+def test_a_file_is_as_it_was_when_the_rest_of_its_content_is_lost(
+    pair: Pair, way: str, *, crash: bool
+) -> None:
+    ino = _shared(pair, blocks=BLOCKS + 100)
+    if way == "emptied first":
+        _save(pair, ino)
+    else:
+        _write(pair.a, ino, "new")
+        _everything_arrives(pair)
+    assert pair.commit()
+    if crash:
+        pair.a.crash()
+    assert _lose_the_last_block(pair) == ("film",)
+    before = pair.b.found(b"film").mtime_ns
+    seen = set[bytes]()
+    while pair.commit():
+        seen.add(pair.b.content(b"film"))
+    assert seen == {_content("old", BLOCKS + 100)} == {pair.a.content(b"film")}
+    assert pair.a.found(b"film").mtime_ns == before == pair.b.found(b"film").mtime_ns
+    pair.agree()
+    assert not is_partial(pair.b.found(b"film").version)
+    _write(pair.a, ino, "fix", 10)
+    pair.agree()
+    assert pair.b.content(b"film") == pair.a.content(b"film")
+
+
+def test_a_new_file_goes_when_the_rest_of_its_content_is_lost(pair: Pair) -> None:
+    _write(pair.a, pair.a.create(b"film"), "new")
+    _everything_arrives(pair)
+    assert pair.commit()
+    assert _lose_the_last_block(pair) == ("film",)
+    pair.agree()
+    assert pair.a.names() == pair.b.names() == []
+
+
+def test_a_part_that_is_under_way_stays_when_the_rest_is_lost(pair: Pair) -> None:
+    """It may be committed: we cannot have done otherwise than it says."""
+    ino = _shared(pair)
+    _save(pair, ino)
+    _send(pair)
+    assert _lose_the_last_block(pair) == ("film",)
+    assert pair.a.content(b"film") == _content("old", 10)
+    _hear(pair)
+    pair.agree()
+    assert pair.b.content(b"film") == _content("old", 10)
+
+
+def test_of_a_content_that_came_to_its_end_nothing_is_remembered(pair: Pair) -> None:
+    ino = _shared(pair)
+    _save(pair, ino)
+    while pair.commit():
+        pass
+    assert pair.a.replica._database.rows("SELECT * FROM replaced_extent") == []
+    assert pair.a.replica._database.rows("SELECT * FROM replaced") == []

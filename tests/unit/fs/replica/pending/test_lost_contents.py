@@ -189,3 +189,23 @@ def test_a_crash_leaves_all_of_it_or_nothing(node: Node) -> None:
     node.crash()
     assert node.names() == []
     assert not node.replica.pending.has_work()
+
+
+def test_what_was_given_up_before_a_power_cut_can_be_given_up_again(node: Node) -> None:
+    """The cut takes back that it was given up, with what was saved loosely before."""
+    node.write(node.create(b"song"), b"lost")
+    other = node.create(b"film")
+    node.write_loosely(other, b"not on the disk")
+    node.create(b"later")
+    assert give_up(node, b"lost") == ("song",)
+    assert node.names() == [b"film", b"later"]
+    node.crash()
+    torn = block_of(node, b"not on the disk")
+    assert node.replica.unsynced.take_back([torn]) == ["film", "song"]
+    node.check()
+    assert node.names() == [b"film", b"song"]
+    assert node.read(other) == b""
+    assert give_up(node, b"lost") == ("song",)
+    assert node.names() == [b"film"]
+    commit(node)
+    node.check()
