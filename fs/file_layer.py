@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
@@ -27,6 +29,7 @@ from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
 from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
+from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.whereabouts import Whereabouts
@@ -213,17 +216,28 @@ def read_path(
     )
 
 
+def remote_effects(ground: Ground, write: WritePath, read: ReadPath) -> RemoteEffects:
+    """Build what has the files that are open here follow the changes of others."""
+    lifetimes = FileLifetimes(ground.replica, read.open_files, write.writer)
+    return RemoteEffects(lifetimes, read.open_files, write.writer)
+
+
 def file_system(
     ground: Ground,
     write: WritePath,
     read: ReadPath,
+    lifetimes: FileLifetimes,
     *,
     device: DeviceId,
     device_name: Callable[[DeviceId], str],
+    touched: Callable[[Touched], None],
     committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     read_only: bool = False,
 ) -> FileSystem:
-    """Build the file system over both paths, as *device*. *committed* is as `FileSystem` has it."""
+    """Build the file system over both paths, as *device*.
+
+    *touched* and *committed* are as `FileSystem` has them.
+    """
     return FileSystem(
         replica=ground.replica,
         states=FileStates(
@@ -241,6 +255,8 @@ def file_system(
         unfinished=write.unfinished,
         open_files=read.open_files,
         clock=ground.clock,
+        lifetimes=lifetimes,
+        touched=touched,
         committed=committed,
         read_only=read_only,
     )

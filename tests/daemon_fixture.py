@@ -25,7 +25,7 @@ from studio_fixture import Studio
 from lucidnode.fs.format import sodium
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.mount import MountSpec
+from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock

@@ -14,8 +14,9 @@ from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
-from lucidnode.fs.file_layer import Ground, file_system, read_path, write_path
+from lucidnode.fs.file_layer import Ground, file_system, read_path, remote_effects, write_path
 from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.read_counts import ReadCounts
@@ -163,14 +164,12 @@ class Commits:
 class _Hooks:
     """The committer's hooks, as fs/commit/remote_changes.py has them, without a kernel."""
 
-    files: FileSystem
+    effects: RemoteEffects
     before_batch: Callable[[], None]
     tell: Callable[[Touched], None]
 
     def touched(self, touched: Touched) -> None:
-        self.files.moved(touched.moved)
-        self.files.shifted(touched.shifted)
-        self.files.lifetimes.content_changed(touched.content)
+        self.effects.follow(touched)
         self.tell(touched)
 
     async def refresh_roster(self) -> None:
@@ -195,6 +194,7 @@ class FileLayer:
     writer: Writer
     reader: Reader
     files: FileSystem
+    effects: RemoteEffects
     daemon: FakeDaemon
     counts: ReadCounts
     clock: QuickClock
@@ -278,12 +278,15 @@ async def file_layer(
                     )
                     write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
                     read = read_path(ground, write)
+                    effects = remote_effects(ground, write, read)
                     files = file_system(
                         ground,
                         write,
                         read,
+                        effects.lifetimes,
                         device=DeviceId("d" * 32),
                         device_name=lambda device: "studio-a",
+                        touched=effects.follow,
                         committed=committed,
                     )
                     writer, group_sync = write.writer, write.group_sync
@@ -304,7 +307,7 @@ async def file_layer(
                             OrderedJournal(commits.journal, writer, write.announcer, clock, tasks),
                             PROJECT,
                             EntryCodec(lambda: KEYS, commits.device, commits.key_of, random_bytes),
-                            _Hooks(files, writer.pack_tails, commits.touched),
+                            _Hooks(effects, writer.pack_tails, commits.touched),
                             alerts,
                             clock,
                             shipments,
@@ -321,6 +324,7 @@ async def file_layer(
                         writer,
                         read.reader,
                         files,
+                        effects,
                         daemon,
                         read.counts,
                         clock,

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from lucidnode.fs.files.conflicts import Conflicts
-from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.changes import Touched
 
 
 class RemoteChanges:
-    """The committer's hooks: other nodes' changes go to the file system and to the kernel."""
+    """The committer's hooks: other nodes' changes go to open files and to the kernel."""
 
     def __init__(
         self,
-        files: FileSystem,
+        effects: RemoteEffects,
         open_files: OpenFiles,
         invalidation: Invalidation,
         before_batch: Callable[[], None],
         refresh_roster: Callable[[], Awaitable[None]],
         conflicts: Conflicts,
     ) -> None:
-        self._files = files
+        self._effects = effects
         self._open_files = open_files
         self._invalidation = invalidation
         self._before_batch = before_batch
@@ -35,10 +35,8 @@ class RemoteChanges:
         self._before_batch()
 
     def touched(self, touched: Touched) -> None:
-        """Follow another node's entry."""
-        self._files.moved(touched.moved)
-        self._files.shifted(touched.shifted)
-        self._files.lifetimes.content_changed(touched.content)
+        """Follow another node's entry, or what was made here to go on beside it."""
+        self._effects.follow(touched)
         for parent, name in touched.names:
             self._invalidation.name(parent, name)
         for ino in touched.inodes:

@@ -67,7 +67,7 @@ class AttributeChanges(NamedTuple):
 class FileSystem:
     """One mounted project. Lives in one event loop.
 
-    *committed* waits until everything done so far is in the bucket, or what was done to one file;
+    *touched* is told what changes here without a request for it. *committed* waits until everything done so far is in the bucket, or what was done to one file;
     it is None where an acknowledgement at level `local` is enough.
     """
 
@@ -83,6 +83,8 @@ class FileSystem:
         unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
+        lifetimes: FileLifetimes,
+        touched: Callable[[Touched], None],
         committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
         read_only: bool,
     ) -> None:
@@ -97,10 +99,10 @@ class FileSystem:
         self._committed = committed
         self._shown = shown = ShownFiles(replica.tree, writer)
         self._changes = TreeChanges(replica, read_only=read_only)
-        self.lifetimes = FileLifetimes(replica, open_files, writer)
+        self.lifetimes = lifetimes
         self.directories = Directories(replica.tree, shown, writer, open_files)
         self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
-        self._touched: Callable[[Touched], None] = _nobody
+        self._touched = touched
 
     # -- attributes --------------------------------------------------------------------------
 
@@ -311,23 +313,6 @@ class FileSystem:
             if not self._writer.is_dirty(ino):
                 self._unfinished.ended(ino)
 
-    # -- what others changed -----------------------------------------------------------------
-
-    def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
-        """Follow our version of a file into its conflict copy."""
-        for ino, copy in moved.items():
-            self._open.redirect(ino, copy)
-            self._writer.redirect(ino, copy)
-
-    def shifted(self, shifted: dict[InodeNo, int]) -> None:
-        """Follow the end of files to which another node has appended as well."""
-        for ino, by in shifted.items():
-            self._writer.shift(ino, by)
-
-    def watch(self, touched: Callable[[Touched], None]) -> None:
-        """Have *touched* told what changes here without a request for it."""
-        self._touched = touched
-
     # ----------------------------------------------------------------------------------------
 
     def _brought_back(self, ino: InodeNo) -> InodeNo:
@@ -356,7 +341,3 @@ class FileSystem:
         """Wait for the bucket, if this mount promises that, as long as *pid* does."""
         if self._committed is not None:
             await unless_killed(pid, self._committed(ino), self._clock)
-
-
-def _nobody(_: Touched) -> None:
-    """Nobody is told yet."""

@@ -56,7 +56,7 @@ def log_command(
 
 
 def _show_places(home: Path, status: dict[str, Any], *, wants_json: bool) -> None:
-    from lucidnode.fs.mount import project_directory  # noqa: PLC0415  # half a second that following need not wait
+    from lucidnode.fs.project_home import project_directory  # noqa: PLC0415  # half a second that following need not wait
 
     places = {"daemon": str(home / LOG_FILE)}
     for mount in status["mounts"]:

@@ -31,7 +31,8 @@ from lucidnode.fs.errors import (
     NoSuchProject,
 )
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
-from lucidnode.fs.mount import Durability, MountSpec, check_mountpoint, run
+from lucidnode.fs.mount import check_mountpoint, run
+from lucidnode.fs.mount_spec import Durability, MountSpec
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.config import cache_directory, load_config
 

@@ -28,7 +28,7 @@ from lucidnode.fs.commit.repair import (
 )
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.fs.mount import open_replica, project_directory, take_back_lost
+from lucidnode.fs.project_home import open_replica, project_directory, take_back_lost
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.clock import SystemClock

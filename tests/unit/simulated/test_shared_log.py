@@ -65,9 +65,7 @@ class Office:
             touched = layer.replica.entries.apply_entry(
                 seq, self.journal.hash(seq), self.journal.entries[head]
             )
-            layer.files.moved(touched.moved)
-            layer.files.shifted(touched.shifted)
-            layer.files.lifetimes.content_changed(touched.content)
+            layer.effects.follow(touched)
 
     async def settle(self) -> None:
         for layer in (*self.layers, *self.layers):

@@ -46,7 +46,7 @@ class Arrival:
 
     def _hear(self, touched: Touched) -> None:
         assert touched.refused is None
-        self.layer.files.moved(touched.moved)
+        self.layer.effects.moved(touched.moved)
 
     def part(self) -> None:
         """Let the first part come."""
@@ -80,7 +80,6 @@ async def arrival(tmp_path: Path) -> AsyncIterator[Arrival]:
     async with file_layer(tmp_path / "here") as layer:
         other = Node(tmp_path / "other.db", "other", Blocks())
         arrival = Arrival(layer, other)
-        layer.files.watch(lambda touched: layer.files.moved(touched.moved))
         yield arrival
         other.close()
 

@@ -228,7 +228,7 @@ async def test_what_was_not_flushed_follows_into_the_conflict_copy(tmp_path: Pat
         winner, handle = await layer.create(b"cut.prproj")
         copy, _ = await layer.create(b"cut (conflict).prproj")
         await layer.files.write(handle, 0, b"ours")
-        layer.files.moved({winner: copy})
+        layer.effects.moved({winner: copy})
         await layer.files.write(handle, 4, b" too")
         await layer.files.flush(handle)
         assert await layer.contents(copy) == b"ours too"
@@ -365,7 +365,7 @@ async def test_a_write_that_waited_for_room_goes_where_a_conflict_has_moved_its_
         writing = asyncio.ensure_future(layer.files.write(handle, 0, b"ours"))
         await asyncio.sleep(0)
         assert not writing.done()
-        layer.files.moved({theirs: ours})
+        layer.effects.moved({theirs: ours})
         await writing
         assert await layer.contents(ours) == b"ours"
         assert await layer.contents(theirs) == b""

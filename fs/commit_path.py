@@ -1,0 +1,95 @@
+"""The way of a mount's changes into the journal, and of everybody's changes to whom they concern."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.remote_changes import RemoteChanges
+from lucidnode.fs.file_layer import Ground, ReadPath, WritePath
+from lucidnode.fs.files.conflicts import Conflicts
+from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.files.remote_effects import RemoteEffects
+from lucidnode.fs.kernel import kernel_cache
+from lucidnode.fs.kernel.invalidation import Invalidation
+from lucidnode.fs.write.marks import Marks
+from lucidnode.fs.write.shipments import Shipments
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitPath:
+    """What commits and follows, over the paths of a file layer."""
+
+    shipments: Shipments
+    marks: Marks
+    on_their_way: OnTheirWay
+    conflicts: Conflicts
+    invalidation: Invalidation
+    changes: RemoteChanges
+    journal: OrderedJournal
+    committer: Committer
+
+
+def commit_path(
+    ground: Ground,
+    write: WritePath,
+    read: ReadPath,
+    effects: RemoteEffects,
+    client: DaemonClient,
+    access: ProjectAccess,
+    device: DeviceId,
+    *,
+    read_only: bool,
+) -> CommitPath:
+    """Build the commit path of the mount that is *device*.
+
+    Keep `committer.run` and `shipments.run` running, and `marks.run` unless *read_only*; enter
+    `invalidation` while the kernel is served, and call `journal.stop_ahead` at the end.
+    """
+    project, replica, clock = ground.keys.project, ground.replica, ground.clock
+    arrived = asyncio.Event()
+    shipments = Shipments(project, replica, client, write.unfinished, clock, arrived.set)
+    marks = Marks(replica, shipments, write.unfinished, read.open_files.written, device, clock)
+
+    def before_batch() -> None:
+        write.writer.pack_tails()
+        if not read_only:
+            marks.renew()
+
+    conflicts = Conflicts(replica.tree)
+    invalidation = Invalidation(kernel_cache)
+    changes = RemoteChanges(
+        effects, read.open_files, invalidation, before_batch, access.refresh, conflicts
+    )
+    journal = OrderedJournal(client, write.writer, write.announcer, clock, ground.tasks)
+    committer = Committer(
+        replica,
+        journal,
+        project,
+        EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes),
+        changes,
+        ground.alerts,
+        clock,
+        shipments,
+        write.group_sync.before_sending,
+        arrived,
+    )
+    return CommitPath(
+        shipments=shipments,
+        marks=marks,
+        on_their_way=OnTheirWay(
+            replica, shipments, write.unfinished, read.open_files, device, access.device_name
+        ),
+        conflicts=conflicts,
+        invalidation=invalidation,
+        changes=changes,
+        journal=journal,
+        committer=committer,
+    )

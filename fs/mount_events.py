@@ -1,0 +1,92 @@
+"""What the daemon tells a mount, and what it asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.daemon_link import Facts
+from lucidnode.fs.files.conflicts import Conflicts
+from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.shipments import Shipments
+from lucidnode.fs.write.writer import Writer
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.ids import BlockId, Seq
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountEvents:
+    """One mount as its daemon sees it: the DaemonEventHandler of its link. *name* is the project's."""
+
+    name: str
+    spans: Spans
+    writer: Writer
+    counts: ReadCounts
+    replica: Replica
+    committer: Committer
+    shipments: Shipments
+    on_their_way: OnTheirWay
+    conflicts: Conflicts
+    raised: Alerts
+
+    def hinted(self, seq: Seq) -> None:
+        """Look at the journal: somebody says that there is news at *seq*."""
+        self.committer.hinted(seq)
+
+    def uploaded(self, blocks: list[BlockId]) -> None:
+        """Note that *blocks* are in the bucket."""
+        self.shipments.heard(blocks)
+
+    def stats(self) -> wire.MountStats:
+        """Return the totals of this mount."""
+        counts = self.counts
+        return wire.MountStats(
+            read_memory=counts.memory,
+            read_cache=counts.by_source["cache"],
+            read_peer=counts.by_source["peer"],
+            read_bucket=counts.by_source["bucket"],
+            read_unsent=counts.unsent,
+            written=self.writer.written,
+            prefetched=counts.ahead,
+            prefetched_used=counts.ahead_used,
+            pending=self.replica.pending.count(),
+            conflicts=self.conflicts.count(),
+            alerts=len(self.raised.current()),
+            head=self.replica.pending.head().seq,
+            requests=self.spans.times(),
+        )
+
+    def follow(self, *, names: bool) -> None:
+        """Keep what programs ask for from now on, with *names* or without."""
+        self.spans.follow(names=names)
+
+    def ignore(self) -> None:
+        """Keep it no longer."""
+        self.spans.ignore()
+
+    def accesses(self) -> wire.Accesses | None:
+        """Return the oldest of what was kept, None if there is nothing more."""
+        return self.spans.take()
+
+    def facts(self) -> Facts:
+        """Describe the project in plain words."""
+        size, inodes = self.replica.tree.usage()
+        return {
+            "project": self.name,
+            "bytes": size,
+            "inodes": inodes,
+            "conflicts": self.conflicts.paths(),
+            "read_only_because": self.committer.stopped or "",
+        }
+
+    def alerts(self, *, every: bool) -> list[Alert]:
+        """Return what is amiss with this mount; *every* one, or of each kind some."""
+        return self.raised.every() if every else self.raised.current()
+
+    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+        """Return the files whose newest content is not whole in the bucket."""
+        return self.on_their_way.files()

@@ -1,0 +1,287 @@
+"""Puts a mount together, all but FUSE: each part is made of parts above it in the text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lucidnode.fs.channel.device import AnsweredRead, built
+from lucidnode.fs.commit.ordered_journal import OrderedJournal
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit_path import CommitPath, commit_path
+from lucidnode.fs.daemon_link import DaemonLink
+from lucidnode.fs.file_layer import (
+    Ground,
+    WritePath,
+    file_system,
+    read_path,
+    remote_effects,
+    write_path,
+)
+from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.kernel.invalidation import Invalidation
+from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.mount_events import MountEvents
+from lucidnode.fs.mount_spec import MountSpec
+from lucidnode.fs.project_home import open_replica, take_back_lost
+from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.unmount_drain import UnmountDrain
+from lucidnode.fs.write.deleted_files import DeletedFiles
+from lucidnode.fs.write.lost_blocks import LostBlocks
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.supervision import Supervisor, supervised
+
+SOCKET = "daemon.sock"
+"""The daemon's socket in the home directory."""
+
+DISK_THREADS = 8
+"""Threads for staging and ciphers. More than cores: most of the time they wait for an fsync."""
+
+LOOK_THREADS = 8
+"""Threads that read block files. Apart from those that write: they may wait long for a full disk."""
+
+MOST_OPEN = 1024
+"""Block files open at once with the kernel channel: a gigabyte, at the usual block size."""
+
+CATCH_UP_S = 5.0
+"""How long a mount waits for the journal before it serves what it has: without a network, too."""
+
+TOUCH_INTERVAL_S = 5.0
+"""How often the daemon hears which cached blocks were read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountParts:
+    """A mount without FUSE, running: what a session serves, and what ends it."""
+
+    files: FileSystem
+    spans: Spans
+    on_answered: Callable[[list[AnsweredRead]], None] | None
+    invalidation: Invalidation
+    link: DaemonLink
+    alerts: Alerts
+    drain: UnmountDrain
+
+
+@contextlib.asynccontextmanager
+async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
+    """Start everything of a mount but FUSE; end all of it on leaving.
+
+    Raises AlreadyMounted, another FsError or a NodeError.
+    """
+    clock = Stamps(SystemClock())
+    async with contextlib.AsyncExitStack() as stack:
+        alerts = Alerts(clock)
+        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
+        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        replica = stack.enter_context(contextlib.closing(open_replica(Path(spec.home), access)))
+        link = await stack.enter_async_context(
+            DaemonLink(client, spec.project, partial(_hello, spec, replica), clock)
+        )
+        disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
+        tasks = await stack.enter_async_context(supervised(alerts, clock))
+        _take_back(replica, link, spec, alerts)
+        looks = stack.enter_context(contextlib.closing(_cache_disk(link, alerts, clock)))
+        ground = Ground(
+            replica=replica,
+            keys=access.keys(),
+            block_size=access.block_size,
+            blocks_dir=Path(link.welcome.blocks_dir),
+            staging_dir=Path(link.welcome.staging_dir),
+            staging_limit=link.welcome.staging_limit,
+            min_free=link.welcome.min_free,
+            daemon=client,
+            disk=disk,
+            looks=looks,
+            alerts=alerts,
+            clock=clock,
+            tasks=tasks,
+        )
+        device = DeviceId(link.welcome.device)
+        read_only = spec.read_only or not access.may_write
+        channel = spec.channel and built()
+        write = write_path(ground, relaxed=spec.durability == "relaxed")
+        read = read_path(
+            ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN
+        )
+        effects = remote_effects(ground, write, read)
+        commit = commit_path(
+            ground, write, read, effects, client, access, device, read_only=read_only
+        )
+        files = file_system(
+            ground,
+            write,
+            read,
+            effects.lifetimes,
+            device=device,
+            device_name=access.device_name,
+            touched=commit.changes.touched,
+            committed=commit.committer.flush if spec.durability in {"office", "cloud"} else None,
+            read_only=read_only,
+        )
+        spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
+        events = MountEvents(
+            name=access.name,
+            spans=spans,
+            writer=write.writer,
+            counts=read.counts,
+            replica=replica,
+            committer=commit.committer,
+            shipments=commit.shipments,
+            on_their_way=commit.on_their_way,
+            conflicts=commit.conflicts,
+            raised=alerts,
+        )
+        tasks.keep("telling the daemon of blocks", write.announcer.run)
+        tasks.keep("committing and following", commit.committer.run)
+        tasks.keep("saving old bytes", write.flusher.run)
+        tasks.keep("looking where the replica is", write.whereabouts.run)
+        if write.group_sync.relaxed:
+            tasks.keep("syncing what was closed", write.group_sync.run)
+        tasks.keep("asking for what has arrived", commit.shipments.run)
+        if not read_only:
+            _keep_uploads_sound(ground, write, commit, client, tasks)
+        tasks.keep("looking at blocks that could not be read", read.recovered.run)
+        tasks.keep("talking with the daemon", partial(link.run, events, tasks))
+        tasks.keep(
+            "reporting what is read",
+            partial(_report_touched, client, spec.project, read.block_files, clock),
+        )
+        write.writer.resume()
+        await _caught_up(commit.journal, replica)
+        try:
+            yield MountParts(
+                files=files,
+                spans=spans,
+                on_answered=None if read.known is None else read.reader.note_answered,
+                invalidation=commit.invalidation,
+                link=link,
+                alerts=alerts,
+                drain=UnmountDrain(
+                    write.writer,
+                    write.group_sync,
+                    commit.committer,
+                    replica.pending,
+                    client,
+                    alerts,
+                ),
+            )
+        finally:
+            write.writer.stop()
+            read.reader.stop_ahead()
+            commit.journal.stop_ahead()
+
+
+def _hello(spec: MountSpec, replica: Replica) -> wire.MountHello:
+    return wire.MountHello(
+        spec.mountpoint,
+        os.getpid(),
+        replica.pending.head().seq,
+        spec.durability,
+        kernel_channel=spec.channel and built(),
+    )
+
+
+def _take_back(replica: Replica, link: DaemonLink, spec: MountSpec, alerts: Alerts) -> None:
+    """Undo what a power cut has torn, and tell of it. Raises NoSpace, ReplicaError."""
+    if undone := take_back_lost(replica, Path(link.welcome.staging_dir), spec.project):
+        alerts.begin(
+            "power-cut",
+            "The power went before the last second of work was on the disk, and it is undone: "
+            f"{', '.join(undone)}.",
+            "Save these files again if what they show is too old; mount with "
+            "`--durability local` to have each close wait for the disk.",
+            lasts_s=EVENT_S,
+        )
+
+
+def _cache_disk(link: DaemonLink, alerts: Alerts, clock: Clock) -> GuardedDisk:
+    what = f"the cache in {Path(link.welcome.blocks_dir).parent}"
+    return GuardedDisk(what, threads=LOOK_THREADS, clock=clock, alert=DiskAlert(what, alerts))
+
+
+def _keep_uploads_sound(
+    ground: Ground,
+    write: WritePath,
+    commit: CommitPath,
+    client: DaemonClient,
+    tasks: Supervisor,
+) -> None:
+    """Look for blocks that are lost, spare the uplink what was deleted, mark files on their way."""
+    project, shipments = ground.keys.project, commit.shipments
+    lost_blocks = LostBlocks(
+        project,
+        ground.replica,
+        client,
+        commit.committer,
+        shipments.arrived,
+        shipments.unfinished,
+        ground.alerts,
+        ground.clock,
+    )
+    tasks.keep("looking for lost blocks", lost_blocks.run)
+    deleted_files = DeletedFiles(
+        project=project,
+        replica=ground.replica,
+        daemon=client,
+        work=commit.committer,
+        arrived=shipments.arrived,
+        durable=write.group_sync.now,
+        writer=write.writer,
+        stager=write.stager,
+        announcer=write.announcer,
+        clock=ground.clock,
+    )
+    tasks.keep("sparing the uplink what was deleted", deleted_files.run)
+    tasks.keep("marking files on their way", commit.marks.run)
+
+
+def _most_open() -> int:
+    """Return how many block files may be open for the kernel channel, each with two descriptors.
+
+    Raises this process's limit of descriptors as far as it may.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8 * MOST_OPEN
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else max(MAX_OPEN, min(MOST_OPEN, soft // 8))
+
+
+async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:
+    """Wait until the end of the journal was seen, as long as there is progress towards it."""
+    head = None
+    while head != (head := replica.pending.head().seq):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await journal.asked.wait()
+                return
+
+
+async def _report_touched(
+    client: DaemonClient, project: ProjectId, files: BlockFiles, clock: Clock
+) -> None:
+    while True:
+        await clock.sleep(TOUCH_INTERVAL_S)
+        touched: list[BlockId] = await files.take_touched()
+        if touched:
+            # The order of eviction is a matter of speed: what the daemon misses is no loss.
+            with contextlib.suppress(NodeError):
+                await client.touched(project, touched)

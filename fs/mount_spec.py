@@ -1,0 +1,30 @@
+"""What to mount, where and how."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.client.ids import ProjectId
+
+Durability = Literal["relaxed", "local", "office", "cloud"]
+
+
+class MountSpec(msgspec.Struct, frozen=True):
+    """What to mount, where and how. Paths are absolute.
+
+    *durability* is what `close` and `fsync` wait for; at `relaxed` only `fsync` does. The daemon does not report which copies the
+    office holds, so `office` waits for the bucket: more than it promises, never less.
+    *channel* puts the kernel channel (fs/channel) over the device, if it was compiled.
+    """
+
+    home: str
+    mountpoint: str
+    membership: Membership
+    project: ProjectId
+    durability: Durability = "local"
+    read_only: bool = False
+    allow_other: bool = False
+    channel: bool = True
