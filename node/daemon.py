@@ -1,6 +1,7 @@
 """The node daemon: the composition root of the ciphertext plane.
 
-Everything is built here, in the order in which it depends on each other, and closed in reverse.
+Everything is put together here, in the order in which it depends on each other, and closed in
+reverse; how each part is built stands in node/parts.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,19 +25,14 @@ from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
 from lucidnode.node import descriptors
-from lucidnode.node.blocks.bad_objects import BadObjects
-from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
-from lucidnode.node.bucket.counted import CountedBucket, Request
-from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
+from lucidnode.node.bucket.fitness import Fitness
 from lucidnode.node.bucket.health import BucketHealth
-from lucidnode.node.bucket.keys import STUDIO, block_key
+from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.session import CurrentCredentials
-from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.mark import CacheMark, take
@@ -46,7 +42,6 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Malformed, NodeError, Refused
-from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.config import (
     DEVICE_FILE,
@@ -61,27 +56,33 @@ from lucidnode.node.config import (
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port, note_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.journal.kept_entries import KeptEntries
-from lucidnode.node.journal.service import JournalService
 from lucidnode.node.mounts import MountTable
+from lucidnode.node.parts import (
+    NodeContext,
+    bad_objects,
+    block_source,
+    block_uploads,
+    export_figures,
+    journal_service,
+    open_store,
+    peer_network,
+    roster_service,
+    status_snapshot,
+)
 from lucidnode.node.peer_events import Announcements, PeerEventHandlers
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import MAX_CLAIMS
-from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.peers.network import PeerNetwork
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.status.metrics import Metrics
-from lucidnode.node.status.snapshot import StatusSnapshot
 from lucidnode.node.webhooks import SECRET_FILE, Webhooks
 
 log = logging.getLogger(__name__)
 
-ROSTER_FILE = "roster.bin"
-
 DOORS = 3
 """Ports that others can open connections to: control, bodies, dashboard."""
-ENTRIES_DIR = "entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +133,8 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
 async def _serving(
     home: Path, config: NodeConfig, came_back: str, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    clock = SystemClock()
-    jitter = secrets.SystemRandom().random
-    metrics = Metrics()
-    mounts = MountTable()
-    alerts = Alerts(clock)
-    memory = MemoryBudget()
-    connections = descriptors.share(descriptors.raised(), DOORS)
+    context = await _context(home, config)
+    clock, alerts, mounts, metrics = context.clock, context.alerts, context.mounts, context.metrics
     if came_back:
         alerts.begin(
             "came-back",
@@ -146,157 +142,60 @@ async def _serving(
             "If that goes on, its log has details.",
             lasts_s=EVENT_S,
         )
-    identity = await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE)
-    credentials = await asyncio.to_thread(load_credentials, home)
-    address = parse_address(config.bucket_url, config.endpoint_url, config.region)
-    network = _network(config, alerts)
-    signed_with = CurrentCredentials(credentials, network)
-
-    def observe(request: Request) -> None:
-        metrics.bucket_request(request)
-        health.note(request)
-
-    engine = open_engine(address, signed_with, network, clock)
-    once = CountedBucket(engine, clock, observe)
-    unguarded = patient(once, clock, jitter)
-    fitness = Fitness(unguarded, alerts, clock)
-    bucket = GuardedBucket(unguarded, fitness)
-    health = BucketHealth(
-        look=partial(once.get, STUDIO),
-        is_wanted=lambda: any(True for _ in mounts),
-        skew=lambda: engine.skew_s,
-        alerts=alerts,
-        clock=clock,
+    signed_with = CurrentCredentials(
+        await asyncio.to_thread(load_credentials, home), context.network
     )
-    mark = await asyncio.to_thread(_cache_mark, home)
-    room = await asyncio.to_thread(
-        CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
-    )
-
+    store = open_store(context, signed_with)
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
         cache = await stack.enter_async_context(
-            DiskCache.open(mark, room.limit, room.left_alone, clock, alerts, LeastRecentlyUsed)
+            DiskCache.open(
+                context.cache_mark,
+                context.room.limit,
+                context.room.left_alone,
+                clock,
+                alerts,
+                LeastRecentlyUsed,
+            )
         )
-        staging = await stack.enter_async_context(Staging.open(mark, cache, clock))
+        staging = await stack.enter_async_context(Staging.open(context.cache_mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
-        roster = RosterService(
-            bucket=bucket,
-            genesis=bytes.fromhex(config.genesis),
-            saved=home / ROSTER_FILE,
-            clock=clock,
-            jitter=jitter,
-            alerts=alerts,
-            changed=lambda _roster: office.roster_changed(),
-        )
-        office = PeerNetwork(
-            identity=identity,
-            lan_key=bytes.fromhex(config.lan_key),
-            members=roster,
-            settings=PeerSettings(
-                weight=weight_of(room.limit),
-                control_port=config.control_port,
-                body_port=config.body_port,
-                connections=connections,
-                offers_bytes=room.limit // 4,
-            ),
-            traffic=metrics,
-            events=(
-                events := PeerEventHandlers(mounts, roster.projects, roster.heard, alerts, clock)
-            ),
-            alerts=alerts,
-            heads=lambda: journal.newest(MAX_CLAIMS),  # made further down
-            totals=lambda: msgspec.structs.asdict(facts.totals()),
-            memory=memory,
-            clock=clock,
-            jitter=jitter,
-        )
+        roster = roster_service(context, store)
+        office = peer_network(context, roster)
+        roster.watch(office.roster_changed)
         await roster.know()
-        objects = BadObjects(
-            lambda project, block: bucket.get(block_key(project, block)), alerts, clock
-        )
-        source = BlockSource(
-            cache=cache,
-            staging=staging,
-            office=office,
-            bucket=objects.read,
-            traffic=metrics,
-            clock=clock,
-            tasks=tasks,
-        )
-        uploads = Uploads(
-            staging=staging,
-            bucket=bucket,
-            offer=office.offer,
-            on_uploaded=lambda project, blocks: mounts.tell(
-                project, wire.BlocksUploaded([bytes(block) for block in blocks])
-            ),
-            alerts=alerts,
-            clock=clock,
-            jitter=jitter,
-        )
+        objects = bad_objects(context, store)
+        source = block_source(context, objects, cache, staging, office, tasks)
+        uploads = block_uploads(context, store, staging, office)
         webhooks = Webhooks(
             config.webhooks,
             await asyncio.to_thread(kept_secret, home / SECRET_FILE),
             alerts,
             clock,
         )
-
-        def announce(project: ProjectId, seq: Seq) -> None:
-            office.push(project, seq)
-            webhooks.announce(project, seq)
-
-        journal = JournalService(
-            bucket=bucket,
-            staging=staging,
-            uploads=uploads,
-            sign=identity.sign,
-            writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
-            device_key=lambda device: roster.current.device_key(device),  # noqa: PLW0108  # it grows
-            announce=announce,
-            is_witnessed=roster.is_shown,
-            kept=KeptEntries(home / ENTRIES_DIR),
-            alerts=alerts,
-            clock=clock,
-            jitter=jitter,
+        journal = journal_service(
+            context, store, staging, uploads, roster, [office.push, webhooks.announce]
         )
-        events.journal, events.tasks = journal, tasks
-        facts = StatusSnapshot(
-            device=identity.id,
-            bucket=str(address),
-            price_per_gb=config.price_per_gb,
-            moved=metrics.moved,
-            mounts=mounts,
-            office=office,
-            cache=cache,
-            pending_uploads=uploads.pending,
-            addresses=lambda: {
-                "dashboard": dashboard.url,
-                "control_port": str(office.control_port),
-            },
-            alerts=alerts,
-            now=clock.boot,
+        events = PeerEventHandlers(
+            mounts, journal, tasks, roster.projects, roster.heard, alerts, clock
         )
-        _watch(metrics, facts, cache, uploads, mounts, office, alerts, tasks)
-        dashboard = await stack.enter_async_context(
-            DashboardServer(
-                config.dashboard_port,
-                last_port=await asyncio.to_thread(last_port, home / PORT_FILE),
-                token=await asyncio.to_thread(kept_secret, home / TOKEN_FILE),
-                page_facts=facts.page,
-                metrics_text=metrics.text,
-                clock=clock,
-                tasks=tasks,
-                memory=memory,
-                connections=connections,
-            )
-        )
+        dashboard = await _dashboard(context, tasks)
+        facts = status_snapshot(context, store, cache, uploads, office, dashboard)
+        export_figures(context, facts, cache, uploads, office, tasks)
+        await stack.enter_async_context(dashboard.serving(facts.page, metrics.text))
         if config.dashboard_port is None:
             await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
-        await stack.enter_async_context(office.open(source))
+        await stack.enter_async_context(
+            office.open(
+                source,
+                events=events,
+                heads=lambda: journal.newest(MAX_CLAIMS),
+                totals=lambda: msgspec.structs.asdict(facts.totals()),
+            )
+        )
         for peer in config.peers:
             office.add_peer(parse_peer(peer))
-        for name, work in {
+        works: dict[str, Callable[[], Awaitable[None]]] = {
             "keeping the cache in order": cache.maintain,
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
@@ -305,21 +204,19 @@ async def _serving(
             "following the roster": roster.run,
             "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,
-            "looking at the bucket": health.run,
-            "probing an unfit bucket": fitness.run,
-        }.items():
+            "looking at the bucket": partial(store.health.run, partial(store.once.get, STUDIO)),
+            "probing an unfit bucket": store.fitness.run,
+        }
+        for name, work in works.items():
             tasks.keep(name, work)
         if config.mdns:
-            weight = weight_of(room.limit)
-            tasks.keep(
-                "finding peers", lambda: _mdns(config, identity, weight, office, roster).run()
-            )
+            tasks.keep("finding peers", lambda: _mdns(context, office, roster).run())
         welcome = wire.MountWelcome(
-            device=identity.id,
+            device=context.identity.id,
             blocks_dir=str(cache.blocks_dir),
             staging_dir=str(staging.directory),
             staging_limit=config.staging_limit,
-            min_free=room.left_alone,
+            min_free=context.room.left_alone,
         )
         await stack.enter_async_context(
             SocketServer(
@@ -329,13 +226,13 @@ async def _serving(
                     cache,
                     staging,
                     uploads,
-                    RestoredBlocks(source, bucket, objects, alerts),
+                    RestoredBlocks(source, store.bucket, objects, alerts),
                     objects,
                 ),
                 journal=journal,
                 roster=roster,
                 mounts=mounts,
-                welcome=partial(_welcome, fitness, welcome),
+                welcome=partial(_welcome, store.fitness, welcome),
                 topics={
                     "status": facts.status,
                     "peers": facts.peers,
@@ -348,7 +245,9 @@ async def _serving(
                 },
                 orders={
                     "cache/clear": partial(_clear, cache),
-                    "credentials/renewed": partial(_renewed, home, signed_with, health, uploads),
+                    "credentials/renewed": partial(
+                        _renewed, home, signed_with, store.health, uploads
+                    ),
                     "exit": partial(_exit, mounts, stop),
                 },
                 tasks=tasks,
@@ -356,6 +255,40 @@ async def _serving(
             )
         )
         yield
+
+
+async def _context(home: Path, config: NodeConfig) -> NodeContext:
+    clock = SystemClock()
+    alerts = Alerts(clock)
+    return NodeContext(
+        home=home,
+        config=config,
+        identity=await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE),
+        network=_network(config, alerts),
+        cache_mark=await asyncio.to_thread(_cache_mark, home),
+        room=await asyncio.to_thread(
+            CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
+        ),
+        connections=descriptors.share(descriptors.raised(), DOORS),
+        clock=clock,
+        jitter=secrets.SystemRandom().random,
+        alerts=alerts,
+        metrics=Metrics(),
+        mounts=MountTable(),
+        memory=MemoryBudget(),
+    )
+
+
+async def _dashboard(context: NodeContext, tasks: Supervisor) -> DashboardServer:
+    return DashboardServer(
+        context.config.dashboard_port,
+        last_port=await asyncio.to_thread(last_port, context.home / PORT_FILE),
+        token=await asyncio.to_thread(kept_secret, context.home / TOKEN_FILE),
+        clock=context.clock,
+        tasks=tasks,
+        memory=context.memory,
+        connections=context.connections,
+    )
 
 
 def _network(config: NodeConfig, alerts: Alerts) -> Network:
@@ -397,59 +330,14 @@ async def _renewed(
     uploads.flush_requested()
 
 
-def _mdns(
-    config: NodeConfig,
-    identity: DeviceIdentity,
-    weight: int,
-    office: PeerNetwork,
-    roster: RosterService,
-) -> Mdns:
-    own = Advert(device=identity.id, control_port=office.control_port, weight=weight)
+def _mdns(context: NodeContext, office: PeerNetwork, roster: RosterService) -> Mdns:
+    own = Advert(
+        device=context.identity.id,
+        control_port=office.control_port,
+        weight=weight_of(context.room.limit),
+    )
     listener = Announcements(office, roster)
-    return Mdns(lan_key=bytes.fromhex(config.lan_key), own=own, listener=listener)
-
-
-def _watch(
-    metrics: Metrics,
-    facts: StatusSnapshot,
-    cache: DiskCache,
-    uploads: Uploads,
-    mounts: MountTable,
-    office: PeerNetwork,
-    alerts: Alerts,
-    supervisor: Supervisor,
-) -> None:
-    """Export what is read rather than counted."""
-    metrics.watch_totals(facts.totals)
-    metrics.watch_requests(lambda: mounts.totals().requests)
-    for name, meaning, read in (
-        ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
-        ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),
-        (
-            "lucidnode_pending_uploads",
-            "Blocks not in the bucket yet.",
-            lambda: uploads.pending().blocks,
-        ),
-        ("lucidnode_pending_upload_bytes", "Their bytes.", lambda: uploads.pending().bytes),
-        ("lucidnode_mounts", "Mounted projects.", lambda: len(list(mounts))),
-        (
-            "lucidnode_peers",
-            "Peers connected.",
-            lambda: sum(peer.state == "linked" for peer in office.facts()),
-        ),
-        (
-            "lucidnode_alerts",
-            "What is amiss on this workstation now, its mounts included.",
-            lambda: len(alerts.current()) + sum(mount.stats.alerts for mount in mounts),
-        ),
-        ("lucidnode_alerts_begun", "Alerts since the daemon started.", lambda: alerts.begun),
-        (
-            "lucidnode_work_faults",
-            "How often work that goes on by itself has failed and begun again.",
-            supervisor.faults.total,
-        ),
-    ):
-        metrics.watch(name, meaning, read)
+    return Mdns(lan_key=bytes.fromhex(context.config.lan_key), own=own, listener=listener)
 
 
 async def _way_in(dashboard: DashboardServer) -> dict[str, str]:

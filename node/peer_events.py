@@ -41,22 +41,22 @@ _SLACK_S = 0.5
 class PeerEventHandlers:
     """What peers say, checked and handed on to the mounts. Implements `PeerEvents`.
 
-    *journal* and *tasks* are set before the office opens. *projects* are those of the studio, and
-    *heard_of_roster* compares logs of members.
+    *projects* are those of the studio, and *heard_of_roster* compares logs of members.
     """
-
-    journal: JournalService
-    tasks: Tasks
 
     def __init__(
         self,
         mounts: MountTable,
+        journal: JournalService,
+        tasks: Tasks,
         projects: Callable[[], Collection[ProjectId]],
         heard_of_roster: Callable[[DeviceId, Seq, bytes], None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._mounts = mounts
+        self._journal = journal
+        self._tasks = tasks
         self._projects = projects
         self._heard_of_roster = heard_of_roster
         self._alerts = alerts
@@ -70,7 +70,7 @@ class PeerEventHandlers:
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         if project not in self._projects():
             return
-        known = max(self.journal.recent(project), default=self._mounts.head(project))
+        known = max(self._journal.recent(project), default=self._mounts.head(project))
         hinted = self._hinted.get((device, project), 0)
         # A device that is wrong, or lies, soon has no numbers left until the bucket shows more.
         if max(known, hinted) < seq <= known + MAX_SEQS_AHEAD:
@@ -99,7 +99,7 @@ class PeerEventHandlers:
     def _weigh(
         self, device: DeviceId, project: ProjectId, claims: Sequence[tuple[Seq, bytes]]
     ) -> None:
-        known = self.journal.recent(project)
+        known = self._journal.recent(project)
         if not known:
             return  # nothing of this project was ever read here
         common = [claim for claim in claims if claim[0] in known]
@@ -119,19 +119,19 @@ class PeerEventHandlers:
             if not checks.take(1, now):
                 return  # its turn comes with a later round
             self._checked_at[about] = now
-            _ = self.tasks.create_task(self._compare(device, project, seq, hash_))
+            _ = self._tasks.create_task(self._compare(device, project, seq, hash_))
 
     async def _compare(self, device: DeviceId, project: ProjectId, seq: Seq, hash_: bytes) -> None:
         """See what the bucket has where *device* says that entry *seq* of this hash is."""
         await self._clock.sleep(_PUSH_S)  # for what is only on its way
-        ours = self.journal.recent(project).get(seq)
+        ours = self._journal.recent(project).get(seq)
         if ours == hash_:
             return  # it came meanwhile
         try:
-            look = self.journal.entry if ours is None else self.journal.proven
+            look = self._journal.entry if ours is None else self._journal.proven
             held = await look(project, seq)
             if ours is None and held.hash != hash_:
-                held = await self.journal.proven(project, seq)
+                held = await self._journal.proven(project, seq)
         except NotThere:
             await self._missing(device, project, seq)
             return
@@ -152,7 +152,7 @@ class PeerEventHandlers:
 
     async def _missing(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         try:
-            await self.journal.proven(project, seq)
+            await self._journal.proven(project, seq)
         except NotThere:
             self._mounts.tell(project, wire.Look(seq))
             self._alerts.begin(

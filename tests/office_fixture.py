@@ -190,10 +190,7 @@ async def node(
             weight=weight, host=host, control_port=control_port, offers_bytes=offers_bytes
         ),
         traffic=traffic,
-        events=heard,
         alerts=alerts,
-        heads=lambda: heads,
-        totals=lambda: totals,
         memory=memory or MemoryBudget(),
         clock=SystemClock(),
         jitter=Random(1).random,
@@ -210,7 +207,7 @@ async def node(
         )
         for peer in peers:
             office.add_peer(peer)
-        async with office.open(source):
+        async with office.open(source, events=heard, heads=lambda: heads, totals=lambda: totals):
             yield Node(identity, office, source, cache, traffic, heard, heads, totals, alerts.told)
 
 

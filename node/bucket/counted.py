@@ -14,7 +14,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, NotThere
 
 Verb = Literal["get", "put", "create", "size", "list", "delete"]
-Outcome = Literal["done", "absent", "taken", "failed"]
+RequestOutcome = Literal["done", "absent", "taken", "failed"]
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Request:
     sent: int = 0
     received: int = 0
     seconds: float = 0.0
-    outcome: Outcome = "failed"
+    outcome: RequestOutcome = "failed"
     error: NodeError | None = None
     """What it raised; None with `failed` if nobody waited for its end."""
 

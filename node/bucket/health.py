@@ -79,17 +79,15 @@ class BucketHealth:
     def __init__(
         self,
         *,
-        look: Callable[[], Awaitable[object]],
         is_wanted: Callable[[], bool],
         skew: Callable[[], float | None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
-        """*look* is one small read that reports to `note`; *is_wanted* tells if it is worth it.
+        """*is_wanted* tells if it is worth it to look.
 
         *skew* returns by how many seconds the store's clock is ahead, if it is known.
         """
-        self._look = look
         self._is_wanted = is_wanted
         self._skew = skew
         self._alerts = alerts
@@ -131,8 +129,8 @@ class BucketHealth:
         self._show()
         self._hurried.set()
 
-    async def run(self) -> None:
-        """Look whenever it is time, until cancelled."""
+    async def run(self, look: Callable[[], Awaitable[object]]) -> None:
+        """Look whenever it is time, until cancelled: *look* is one small read that `note` hears of."""
         while True:
             quiet = self._clock.boot() - self._told_at
             await self._clock.sleep(min(max(self._pause() - quiet, _TICK_S[0]), _TICK_S[1]))
@@ -140,15 +138,15 @@ class BucketHealth:
             quiet = self._clock.boot() - self._told_at
             if self._hurried.is_set() or (self._is_wanted() and quiet >= self._pause()):
                 self._hurried.clear()
-                await self._look_once()
+                await self._look_once(look)
 
-    async def _look_once(self) -> None:
+    async def _look_once(self, look: Callable[[], Awaitable[object]]) -> None:
         self.looks += 1
         begun_at = self._clock.boot()
         try:
             async with asyncio.timeout(_LOOK_S):
                 with contextlib.suppress(NodeError):  # noted when the request ended
-                    await self._look()
+                    await look()
         except TimeoutError:
             # Unless others were answered meanwhile: then it was this one's bad luck.
             if self._told_at < begun_at:

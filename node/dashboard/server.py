@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -54,7 +54,7 @@ _HEADERS = {
 
 
 class DashboardServer:
-    """Listens on 127.0.0.1 at *port*, or at a free one for 0. Use `async with`.
+    """Listens on 127.0.0.1 at *port*, or at a free one for 0.
 
     With None it takes *last_port*, or a free one if another program (a second daemon, of another
     home) has that. A port that somebody chose is that port or PortTaken.
@@ -66,8 +66,6 @@ class DashboardServer:
         *,
         last_port: int,
         token: str,
-        page_facts: Callable[[], Awaitable[dict[str, Any]]],
-        metrics_text: Callable[[], bytes],
         clock: Clock,
         tasks: Supervisor,
         memory: MemoryBudget,
@@ -76,8 +74,6 @@ class DashboardServer:
         self._wanted_port = port
         self._last_port = last_port
         self._token = token
-        self._page_facts = page_facts
-        self._metrics_text = metrics_text
         self._clock = clock
         self._tasks = tasks
         self._memory = memory
@@ -86,7 +82,19 @@ class DashboardServer:
         self._stack = contextlib.AsyncExitStack()
         self.port = 0
 
-    async def __aenter__(self) -> Self:
+    @contextlib.asynccontextmanager
+    async def serving(
+        self,
+        page_facts: Callable[[], Awaitable[dict[str, Any]]],
+        metrics_text: Callable[[], bytes],
+    ) -> AsyncIterator[None]:
+        """Show what these two return while the context lasts. Raises PortTaken."""
+        self._page_facts, self._metrics_text = page_facts, metrics_text
+        async with self._stack:
+            await self._listen()
+            yield
+
+    async def _listen(self) -> None:
         app = web.Application(middlewares=[_from_this_host, self._proven])
         for path in _FILES:
             app.router.add_get(path, self._file)
@@ -108,10 +116,6 @@ class DashboardServer:
         )
         listening = self._tasks.keeping("answering browsers", listener.run)
         self._stack.callback(listening.cancel)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
 
     def _bound(self) -> socket.socket:
         if self._wanted_port is not None:

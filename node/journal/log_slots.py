@@ -30,7 +30,13 @@ from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailab
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.journal.foreign_slots import ForeignSlots
 from lucidnode.node.journal.object_shape import ObjectShape
-from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown, commit_by
+from lucidnode.node.journal.register import (
+    CommitOutcome,
+    Committed,
+    SlotContent,
+    Unknown,
+    commit_by,
+)
 
 AGAIN_S = 1.0
 """Seconds between the two reads of a proof: longer than most faults of one connection."""
@@ -65,7 +71,7 @@ class Unchained:
     seq: Seq
 
 
-Outcome = Committed | Lost | Unknown | Unchained
+SlotOutcome = CommitOutcome | Unchained
 
 ShapeOf = Callable[[Seq, bytes], ObjectShape]
 """Tells what these bytes look like as the log's entry of that number; pure."""
@@ -258,7 +264,7 @@ class LogSlots:
 
     async def take(
         self, seq: Seq, body: bytes, fits: Callable[[bytes], bool], deadline: float
-    ) -> Outcome:
+    ) -> SlotOutcome:
         """Create slot *seq* with *body* if it is absent, on top of a slot before it that *fits*.
 
         *body* must be unlike any other (see `register.commit`); nothing is tried anew after
@@ -282,7 +288,7 @@ class LogSlots:
         )
         return await self._confirmed(seq, body, fits) if outcome == Committed() else outcome
 
-    async def _confirmed(self, seq: Seq, body: bytes, fits: Callable[[bytes], bool]) -> Outcome:
+    async def _confirmed(self, seq: Seq, body: bytes, fits: Callable[[bytes], bool]) -> SlotOutcome:
         """See the slot just taken and the one before it: the bucket may have been put back."""
         self._standing = None
         async with asyncio.TaskGroup() as group:

@@ -70,7 +70,7 @@ class Unknown:
         return Unavailable(f"{str(self.cause).removesuffix('.')}; {doubt}")
 
 
-Outcome = Committed | Lost | Unknown
+CommitOutcome = Committed | Lost | Unknown
 
 _GLANCE_S = 0.2
 """Seconds after which a create without an answer is looked after. SeaweedFS 4.48 answers the losers
@@ -84,7 +84,7 @@ or Corrupt."""
 
 async def commit(
     bucket: Bucket, key: str, body: bytes, clock: Clock, deadline: float, jitter: Jitter
-) -> Outcome:
+) -> CommitOutcome:
     """Create *key* as `commit_by` does, believing one plain read of what lies there."""
 
     async def look() -> SlotContent:
@@ -101,7 +101,7 @@ async def commit_by(
     clock: Clock,
     deadline: float,
     jitter: Jitter,
-) -> Outcome:
+) -> CommitOutcome:
     """Create *key* with *body* if it is absent, and find out how that ended by a *look*.
 
     *body* must be unlike any other anyone ever commits (it carries a random attempt id): that is

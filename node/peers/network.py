@@ -88,7 +88,6 @@ class PeerEvents(Protocol):
 class PeerNetwork:
     """Peers linked, asked and told. Implements `PeerBlockSource` and `DiscoveryListener`.
 
-    *heads* and *totals* say what to tell the others of this node, whenever it has changed;
     *jitter* returns a random number from 0 up to 1.
     """
 
@@ -100,10 +99,7 @@ class PeerNetwork:
         members: Members,
         settings: PeerSettings,
         traffic: Traffic,
-        events: PeerEvents,
         alerts: Alerts,
-        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
-        totals: Callable[[], Mapping[str, int]],
         memory: MemoryBudget,
         clock: Clock,
         jitter: Callable[[], float],
@@ -115,10 +111,8 @@ class PeerNetwork:
         self._members = members
         self._settings = settings
         self._traffic = traffic
-        self._events = events
+        self._events: PeerEvents | None = None
         self._alerts = alerts
-        self._heads = heads
-        self._totals = totals
         self._clock = clock
         self._instance = secrets.token_bytes(16)
         self._duplicates: set[bytes] = set()
@@ -148,8 +142,18 @@ class PeerNetwork:
         self.body_port = settings.body_port
 
     @asynccontextmanager
-    async def open(self, provider: BlockProvider) -> AsyncIterator[None]:
+    async def open(
+        self,
+        provider: BlockProvider,
+        *,
+        events: PeerEvents,
+        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
+        totals: Callable[[], Mapping[str, int]],
+    ) -> AsyncIterator[None]:
         """Listen, dial, and serve the blocks of *provider* while the context lasts.
+
+        *events* hears what peers say; *heads* and *totals* are what they are told of this node,
+        whenever it has changed.
 
         Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
         """
@@ -176,15 +180,15 @@ class PeerNetwork:
                 self._link_dialer,
                 supervised(self._alerts, self._clock) as work,
             ):
-                self._tasks = work
+                self._tasks, self._events = work, events
                 self._block_client.begin(work)
                 self._dialer.begin(work)
                 work.keep("answering peers", partial(serving, tasks=work))
-                work.keep("telling peers the news", self._run_rounds)
+                work.keep("telling peers the news", partial(self._run_rounds, heads, totals))
                 try:
                     yield
                 finally:
-                    self._tasks = None
+                    self._tasks = self._events = None
 
     # -- who is there (DiscoveryListener, and the daemon) ----------------------------------------
 
@@ -255,6 +259,8 @@ class PeerNetwork:
 
     def heard(self, link: PeerLink, message: Message) -> None:
         """Pass on what a peer says."""
+        if self._events is None:
+            return  # on the way out
         match message:
             case Push():
                 self._events.pushed(link.device, ProjectId(message.project), Seq(message.seq))
@@ -355,21 +361,24 @@ class PeerNetwork:
 
     # -- what goes on all the time -----------------------------------------------------------
 
-    async def _run_rounds(self) -> NoReturn:
+    async def _run_rounds(
+        self,
+        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
+        totals: Callable[[], Mapping[str, int]],
+    ) -> NoReturn:
         while True:
             await self._clock.sleep(ROUND_INTERVAL_S)
             self._peers.tidy(self._clock.boot())
-            self._tell_news()
+            self._tell_news(
+                Heads(
+                    {str(p): list(c) for p, c in islice(heads().items(), MAX_PROJECTS)},
+                    self._members.log_head(),
+                ),
+                PeerTotals(dict(totals())),
+            )
 
-    def _tell_news(self) -> None:
+    def _tell_news(self, heads: Heads, totals: PeerTotals) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""
-        heads, totals = (
-            Heads(
-                {str(p): list(c) for p, c in islice(self._heads().items(), MAX_PROJECTS)},
-                self._members.log_head(),
-            ),
-            PeerTotals(dict(self._totals())),
-        )
         told_heads, told_totals = self._told
         self._told = (heads, totals)
         if heads != told_heads:

@@ -35,7 +35,7 @@ from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
 from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.roster_rules import RosterReader, Void
 from lucidnode.node.journal import register
-from lucidnode.node.journal.log_slots import Outcome, Unchained
+from lucidnode.node.journal.log_slots import SlotOutcome, Unchained
 from lucidnode.node.roster.copy import DamagedCopy, RosterCopy
 from lucidnode.node.roster.slots import LogChanged, fits, is_gap, read_all, roster_slots
 
@@ -93,14 +93,13 @@ class RosterService:
         clock: Clock,
         jitter: Jitter,
         alerts: Alerts,
-        changed: Callable[[Roster], None],
     ) -> None:
         self._bucket = bucket
         self._genesis = genesis
         self._copy = RosterCopy(saved)
         self._clock = clock
         self._alerts = alerts
-        self._changed = changed
+        self._watchers: list[Callable[[], None]] = []
         self._slots = roster_slots(bucket, alerts, clock, jitter)
         self._reader = RosterReader(genesis)
         self._hint = asyncio.Event()
@@ -110,6 +109,10 @@ class RosterService:
         self._turn = 0
         self._kept = 0
         self.current = Roster.empty()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call *changed* from now on whenever `current` is another."""
+        self._watchers.append(changed)
 
     async def know(self) -> None:
         """Have a verified roster, from an earlier run if the bucket has none for us now.
@@ -260,7 +263,7 @@ class RosterService:
         self._kept = len(self._reader.log)
         if self._reader.log:
             self.current = self._reader.roster()
-            self._changed(self.current)
+            self._tell_watchers()
             self._tell_of_newer()
 
     async def _save(self) -> None:
@@ -280,9 +283,13 @@ class RosterService:
             self._kept = items
             self._alerts.end("roster-disk")
 
+    def _tell_watchers(self) -> None:
+        for changed in self._watchers:
+            changed()
+
     def _take_up(self) -> None:
         before, self.current = self.current, self._reader.roster()
-        self._changed(self.current)
+        self._tell_watchers()
         for void in self.current.voids:
             if before.head < void.seq:
                 self._confirm_at = min(self._confirm_at, self._clock.boot() + _VOID_S)
@@ -303,7 +310,7 @@ class RosterService:
                 _UPDATE,
             )
 
-    async def _take(self, seq: Seq, body: bytes) -> Outcome:
+    async def _take(self, seq: Seq, body: bytes) -> SlotOutcome:
         try:
             if await is_gap(self._bucket, self._reader):
                 return Unchained(seq)

@@ -76,7 +76,6 @@ class Node:
             clock=world.clock,
             jitter=world.random.random,
             alerts=self.alerts,
-            changed=lambda _roster: None,
         )
         self._running = world.later.create_task(self._run())
 

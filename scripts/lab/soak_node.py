@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded by the caller
 from typing import Any, TypeVar
@@ -133,14 +134,13 @@ class Daemon(Process):
         """Serve until killed."""
         node, clock, jitter = self._node, self._node.clock, self._node.random.random
         self.alerts = Alerts(clock)
-        counted = CountedBucket(node.bucket, clock, lambda request: health.note(request))  # noqa: PLW0108  # made below
         health = BucketHealth(
-            look=lambda: counted.size(STUDIO),
             is_wanted=lambda: any(True for _ in self.mounts),
             skew=lambda: None,
             alerts=self.alerts,
             clock=clock,
         )
+        counted = CountedBucket(node.bucket, clock, health.note)
         bucket = patient(counted, clock, jitter)
 
         async def commit(
@@ -161,7 +161,6 @@ class Daemon(Process):
                 clock=clock,
                 jitter=jitter,
                 alerts=self.alerts,
-                changed=lambda _roster: None,
             )
             await self.roster.know()
             self.uploads = Uploads(
@@ -188,15 +187,20 @@ class Daemon(Process):
                 jitter=jitter,
             )
             self.events = PeerEventHandlers(
-                self.mounts, self.roster.projects, self.roster.heard, self.alerts, clock
+                self.mounts,
+                self.journal,
+                tasks,
+                self.roster.projects,
+                self.roster.heard,
+                self.alerts,
+                clock,
             )
-            self.events.journal, self.events.tasks = self.journal, tasks
             tasks.keep("uploads", self.uploads.run)
             tasks.keep("what was being committed", self.journal.resume)
             tasks.keep("looking for lost entries", self.journal.look_for_lost)
             tasks.keep("membership", self.roster.run)
             tasks.keep("comparing with peers", self.events.run)
-            tasks.keep("looking at the bucket", health.run)
+            tasks.keep("looking at the bucket", partial(health.run, partial(counted.size, STUDIO)))
             self.up.set()
             await asyncio.Event().wait()
 

@@ -103,9 +103,14 @@ class _Errands:
 def _say(speech: HostileSpeech, here: Node, happened: Counter[str]) -> None:
     """Have what is decoded heard by the office and by who compares journals."""
     news = PeerEventHandlers(
-        MountTable(), lambda: [PROJECT], lambda *_: None, Alerts(SystemClock()), SystemClock()
+        MountTable(),
+        cast("Any", _Journal()),
+        _Errands(),
+        lambda: [PROJECT],
+        lambda *_: None,
+        Alerts(SystemClock()),
+        SystemClock(),
     )
-    news.journal, news.tasks = cast("Any", _Journal()), _Errands()
     link = PeerLink(cast("Any", None), keys()[1].id, b"i" * 16, "127.0.0.1")
     for _ in range(MESSAGES):
         raw = speech.message()

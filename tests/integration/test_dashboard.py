@@ -126,21 +126,18 @@ class Scene:
         self, port: int | None = 0, connections: int = 64, last_port: int = 0
     ) -> AsyncIterator[DashboardServer]:
         clock = SystemClock()
-        async with (
-            supervised(self.alerts, clock) as tasks,
-            DashboardServer(
+        async with supervised(self.alerts, clock) as tasks:
+            server = DashboardServer(
                 port,
                 last_port=last_port,
                 token=TOKEN,
-                page_facts=self.page_facts,
-                metrics_text=self.metrics.text,
                 clock=clock,
                 tasks=tasks,
                 memory=MemoryBudget(),
                 connections=connections,
-            ) as server,
-        ):
-            yield server
+            )
+            async with server.serving(self.page_facts, self.metrics.text):
+                yield server
 
 
 def metric(text: str, name: str) -> float:
@@ -262,14 +259,12 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             server.port,
             last_port=server.port,
             token=TOKEN,
-            page_facts=scene.page_facts,
-            metrics_text=scene.metrics.text,
             clock=SystemClock(),
             tasks=Supervisor(scene.alerts, SystemClock()),
             memory=MemoryBudget(),
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
-            async with other:
+            async with other.serving(scene.page_facts, scene.metrics.text):
                 pass
 
 

@@ -39,12 +39,13 @@ class Listening:
         self.roster_heads: list[tuple[DeviceId, Seq, bytes]] = []
         self.news = PeerEventHandlers(
             mounts,
+            node.journal,
+            tasks,
             lambda: [PROJECT],
             lambda *head: self.roster_heads.append(head),
             self.alerts,
             FastClock(),
         )
-        self.news.journal, self.news.tasks = node.journal, tasks
 
     async def write(self, *numbers: int) -> list[bytes]:
         """Have others commit these entries; return their hashes."""
@@ -207,8 +208,10 @@ class Read:
 def test_what_one_device_says_of_many_projects_makes_us_look_at_a_bounded_rate() -> None:
     clock, errands = ManualClock(), Errands()
     studio = [ProjectId(f"{number:032x}") for number in range(500)]
-    news = PeerEventHandlers(MountTable(), lambda: studio, lambda *_: None, Alerts(clock), clock)
-    news.journal, news.tasks = cast("Any", Read()), errands
+    read = cast("Any", Read())
+    news = PeerEventHandlers(
+        MountTable(), read, errands, lambda: studio, lambda *_: None, Alerts(clock), clock
+    )
     news.heads(PEER, {project: [(Seq(9), HASH)] for project in studio})
     assert errands.begun == 16
     clock.now += 60

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from lab.virtual_loop import LoopClock, run_virtual
 
-from lucidnode.node.bucket.counted import CountedBucket, Request
+from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.errors import StoreUnfit, Unreachable, Unsettled
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
@@ -70,17 +70,13 @@ class Ward:
         self.alerts = Alerts(self.clock)
         self.skew_s: float | None = 0.0
         self.mounted = True
-        self.bucket = CountedBucket(self.store, self.clock, self._note)
         self.health = BucketHealth(
-            look=lambda: self.bucket.get(STUDIO),
             is_wanted=lambda: self.mounted,
             skew=lambda: self.skew_s,
             alerts=self.alerts,
             clock=self.clock,
         )
-
-    def _note(self, request: Request) -> None:
-        self.health.note(request)
+        self.bucket = CountedBucket(self.store, self.clock, self.health.note)
 
     @property
     def words(self) -> list[str]:
@@ -107,7 +103,7 @@ def on_virtual_time(scene: Callable[[Ward], Awaitable[None]]) -> None:
     async def main() -> None:
         ward = Ward()
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(ward.health.run())
+            looking = group.create_task(ward.health.run(lambda: ward.bucket.get(STUDIO)))
             await scene(ward)
             looking.cancel()
 

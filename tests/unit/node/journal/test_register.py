@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.errors import AccessDenied, Corrupt, NodeError, Refused, Unavailable
-from lucidnode.node.journal.register import Committed, Lost, Outcome, SlotContent, Unknown, commit
+from lucidnode.node.journal.register import (
+    CommitOutcome,
+    Committed,
+    Lost,
+    SlotContent,
+    Unknown,
+    commit,
+)
 
 KEY = "roster/0000000000000001"
 
@@ -101,7 +108,9 @@ def truth(bucket: MemoryBucket, body: bytes) -> Committed | Lost | None:
     return Committed() if there == body else Lost(SlotContent.of(there))
 
 
-async def settled(bucket: StormyBucket, body: bytes, clock: FakeClock, jitter: float) -> Outcome:
+async def settled(
+    bucket: StormyBucket, body: bytes, clock: FakeClock, jitter: float
+) -> CommitOutcome:
     """Commit *body* again for as long as the bucket refuses again and again, which ends."""
     while True:
         outcome = await commit(bucket, KEY, body, clock, clock.now + 300, lambda: jitter)

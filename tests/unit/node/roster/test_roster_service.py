@@ -97,15 +97,16 @@ class Scene:
             self.bucket.objects[roster_key(Seq(seq))] = entry
 
     def service(self) -> RosterService:
-        return RosterService(
+        service = RosterService(
             bucket=self.bucket,
             genesis=self.studio.ada.genesis,
             saved=self.saved,
             clock=self.clock,
             jitter=lambda: 0.5,
             alerts=self.alerts,
-            changed=lambda roster: self._count(),
         )
+        service.watch(self._count)
+        return service
 
     def _count(self) -> None:
         self.changes += 1

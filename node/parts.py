@@ -1,0 +1,277 @@
+"""How each part of the daemon is built from those that it depends on, which are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lucidnode.discovery.ring import weight_of
+from lucidnode.node.blocks.bad_objects import BadObjects
+from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.counted import CountedBucket, Request
+from lucidnode.node.bucket.credentials import CredentialSource
+from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
+from lucidnode.node.bucket.health import BucketHealth
+from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.open_bucket import open_engine, patient
+from lucidnode.node.bucket.stores import parse_address
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Jitter
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.config import NodeConfig
+from lucidnode.node.dashboard.server import DashboardServer
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.journal.kept_entries import KeptEntries
+from lucidnode.node.journal.service import JournalService
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.roster.service import RosterService
+from lucidnode.node.status.metrics import Metrics
+from lucidnode.node.status.snapshot import StatusSnapshot
+
+ROSTER_FILE = "roster.bin"
+ENTRIES_DIR = "entries"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """What all parts are built from: settings, identity, clock, and who counts and tells."""
+
+    home: Path
+    config: NodeConfig
+    identity: DeviceIdentity
+    network: Network
+    cache_mark: CacheMark
+    room: CacheRoom
+    connections: int
+    """How many each port may have open."""
+    clock: Clock
+    jitter: Jitter
+    alerts: Alerts
+    metrics: Metrics
+    mounts: MountTable
+    memory: MemoryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class StudioBucket:
+    """The bucket with all that watches it. *once* asks one time, *bucket* as long as it helps."""
+
+    name: str
+    once: CountedBucket
+    bucket: Bucket
+    fitness: Fitness
+    health: BucketHealth
+
+
+def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBucket:
+    """Return the bucket of the settings. Nothing is asked of it yet."""
+    config, clock, alerts = context.config, context.clock, context.alerts
+    address = parse_address(config.bucket_url, config.endpoint_url, config.region)
+    engine = open_engine(address, credentials, context.network, clock)
+    health = BucketHealth(
+        is_wanted=lambda: any(True for _ in context.mounts),
+        skew=lambda: engine.skew_s,
+        alerts=alerts,
+        clock=clock,
+    )
+
+    def observe(request: Request) -> None:
+        context.metrics.bucket_request(request)
+        health.note(request)
+
+    once = CountedBucket(engine, clock, observe)
+    unguarded = patient(once, clock, context.jitter)
+    fitness = Fitness(unguarded, alerts, clock)
+    return StudioBucket(str(address), once, GuardedBucket(unguarded, fitness), fitness, health)
+
+
+def roster_service(context: NodeContext, store: StudioBucket) -> RosterService:
+    """Return who follows the log of members; it has read nothing yet."""
+    return RosterService(
+        bucket=store.bucket,
+        genesis=bytes.fromhex(context.config.genesis),
+        saved=context.home / ROSTER_FILE,
+        clock=context.clock,
+        jitter=context.jitter,
+        alerts=context.alerts,
+    )
+
+
+def peer_network(context: NodeContext, roster: RosterService) -> PeerNetwork:
+    """Return the office, which listens and dials once it is opened."""
+    config, limit = context.config, context.room.limit
+    return PeerNetwork(
+        identity=context.identity,
+        lan_key=bytes.fromhex(config.lan_key),
+        members=roster,
+        settings=PeerSettings(
+            weight=weight_of(limit),
+            control_port=config.control_port,
+            body_port=config.body_port,
+            connections=context.connections,
+            offers_bytes=limit // 4,
+        ),
+        traffic=context.metrics,
+        alerts=context.alerts,
+        memory=context.memory,
+        clock=context.clock,
+        jitter=context.jitter,
+    )
+
+
+def bad_objects(context: NodeContext, store: StudioBucket) -> BadObjects:
+    """Return who reads blocks out of the bucket and knows which are bad there."""
+    return BadObjects(
+        lambda project, block: store.bucket.get(block_key(project, block)),
+        context.alerts,
+        context.clock,
+    )
+
+
+def block_source(
+    context: NodeContext,
+    objects: BadObjects,
+    cache: DiskCache,
+    staging: Staging,
+    office: PeerNetwork,
+    tasks: Supervisor,
+) -> BlockSource:
+    """Return who finds a block, wherever it is."""
+    return BlockSource(
+        cache=cache,
+        staging=staging,
+        office=office,
+        bucket=objects.read,
+        traffic=context.metrics,
+        clock=context.clock,
+        tasks=tasks,
+    )
+
+
+def block_uploads(
+    context: NodeContext, store: StudioBucket, staging: Staging, office: PeerNetwork
+) -> Uploads:
+    """Return who brings what is staged into the bucket, and tells mounts and office."""
+    return Uploads(
+        staging=staging,
+        bucket=store.bucket,
+        offer=office.offer,
+        on_uploaded=lambda project, blocks: context.mounts.tell(
+            project, wire.BlocksUploaded([bytes(block) for block in blocks])
+        ),
+        alerts=context.alerts,
+        clock=context.clock,
+        jitter=context.jitter,
+    )
+
+
+def journal_service(
+    context: NodeContext,
+    store: StudioBucket,
+    staging: Staging,
+    uploads: Uploads,
+    roster: RosterService,
+    listeners: Sequence[Callable[[ProjectId, Seq], None]],
+) -> JournalService:
+    """Return who reads and commits entries; all *listeners* hear of each that was committed."""
+
+    def announce(project: ProjectId, seq: Seq) -> None:
+        for heard in listeners:
+            heard(project, seq)
+
+    return JournalService(
+        bucket=store.bucket,
+        staging=staging,
+        uploads=uploads,
+        sign=context.identity.sign,
+        writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
+        device_key=lambda device: roster.current.device_key(device),  # noqa: PLW0108  # it grows
+        announce=announce,
+        is_witnessed=roster.is_shown,
+        kept=KeptEntries(context.home / ENTRIES_DIR),
+        alerts=context.alerts,
+        clock=context.clock,
+        jitter=context.jitter,
+    )
+
+
+def status_snapshot(
+    context: NodeContext,
+    store: StudioBucket,
+    cache: DiskCache,
+    uploads: Uploads,
+    office: PeerNetwork,
+    dashboard: DashboardServer,
+) -> StatusSnapshot:
+    """Return what people are shown of this moment."""
+    return StatusSnapshot(
+        device=context.identity.id,
+        bucket=store.name,
+        price_per_gb=context.config.price_per_gb,
+        moved=context.metrics.moved,
+        mounts=context.mounts,
+        office=office,
+        cache=cache,
+        pending_uploads=uploads.pending,
+        addresses=lambda: {
+            "dashboard": dashboard.url,
+            "control_port": str(office.control_port),
+        },
+        alerts=context.alerts,
+        now=context.clock.boot,
+    )
+
+
+def export_figures(
+    context: NodeContext,
+    facts: StatusSnapshot,
+    cache: DiskCache,
+    uploads: Uploads,
+    office: PeerNetwork,
+    supervisor: Supervisor,
+) -> None:
+    """Export what is read rather than counted."""
+    metrics, mounts, alerts = context.metrics, context.mounts, context.alerts
+    metrics.watch_totals(facts.totals)
+    metrics.watch_requests(lambda: mounts.totals().requests)
+    for name, meaning, read in (
+        ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
+        ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),
+        (
+            "lucidnode_pending_uploads",
+            "Blocks not in the bucket yet.",
+            lambda: uploads.pending().blocks,
+        ),
+        ("lucidnode_pending_upload_bytes", "Their bytes.", lambda: uploads.pending().bytes),
+        ("lucidnode_mounts", "Mounted projects.", lambda: len(list(mounts))),
+        (
+            "lucidnode_peers",
+            "Peers connected.",
+            lambda: sum(peer.state == "linked" for peer in office.facts()),
+        ),
+        (
+            "lucidnode_alerts",
+            "What is amiss on this workstation now, its mounts included.",
+            lambda: len(alerts.current()) + sum(mount.stats.alerts for mount in mounts),
+        ),
+        ("lucidnode_alerts_begun", "Alerts since the daemon started.", lambda: alerts.begun),
+        (
+            "lucidnode_work_faults",
+            "How often work that goes on by itself has failed and begun again.",
+            supervisor.faults.total,
+        ),
+    ):
+        metrics.watch(name, meaning, read)
