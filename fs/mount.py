@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from lucidnode.fs.channel.device import runs
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
 from lucidnode.fs.kernel.read_queue import raise_background
@@ -70,7 +71,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 # The kernel sets its read-ahead when the first request is answered, so not before.
                 await asyncio.to_thread(mountpoint.stat)
                 raise_read_ahead(mountpoint, READ_AHEAD_KIB)
-                if await asyncio.to_thread(raise_background, mountpoint, WORKERS) is None:
+                if not await asyncio.to_thread(_may_wait, mountpoint):
                     log.info(
                         "a dozen reads that wait for the network hold up all others here: %s",
                         "mount fusectl at /sys/fs/fuse/connections, as systemd does",
@@ -78,6 +79,12 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 parts.link.has_served = True
                 ready()
         await parts.drain.run(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
+
+
+def _may_wait(mountpoint: Path) -> bool:
+    """Have the kernel hand out many reads at once; tell whether it does. Blocking."""
+    # The kernel channel has asked for as many when the session began.
+    return runs() or raise_background(mountpoint, WORKERS) is not None
 
 
 def _stop_on_signals(session: FuseSession) -> None:

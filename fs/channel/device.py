@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 READERS = 4
 """Threads that take requests from the kernel. They wait for no disk, so cores are what they need."""
 
-_DEVICE = Path("/dev/fuse")
+_DEVICE = os.makedev(10, 229)
+"""/dev/fuse, admin-guide/devices.txt of the kernel."""
+
 _DESCRIPTORS = Path("/proc/self/fd")
 
 _NOTIFY_INVAL_INODE = 2
@@ -66,7 +69,9 @@ def devices() -> set[int]:
     found = set()
     for entry in _DESCRIPTORS.iterdir():
         with contextlib.suppress(OSError):
-            if entry.readlink() == _DEVICE:
+            held = os.fstat(int(entry.name))
+            # Not by its path: a container may have made the device elsewhere, or removed that name.
+            if stat.S_ISCHR(held.st_mode) and held.st_rdev == _DEVICE:
                 found.add(int(entry.name))
     return found
 
@@ -74,16 +79,17 @@ def devices() -> set[int]:
 class KernelDevice:
     """The kernel's device, with the channel in its place for whoever has the descriptor *device*."""
 
-    def __init__(self, device: int, direct: frozenset[int], decrypt: int) -> None:
+    def __init__(self, device: int, direct: frozenset[int], background: int, decrypt: int) -> None:
         """Start the threads. *direct* are the opcodes that `arrived` yields. Raises OSError.
 
+        The kernel may have *background* reads under way, or as many as it gives our user.
         *decrypt* is the address of the function that opens segments, 0 to answer no read in C.
         """
         self._outside = device
         self._kernel = os.dup(device)
         try:
             opcodes = sum(1 << opcode for opcode in direct)
-            inside, self.event = _channel.start(device, READERS, opcodes, 0, decrypt)
+            inside, self.event = _channel.start(device, READERS, opcodes, 0, background, decrypt)
         except BaseException:
             os.close(self._kernel)
             raise
@@ -136,7 +142,9 @@ def invalidate_entry(parent: int, name: bytes) -> None:
     _channel.notify(_NOTIFY_INVAL_ENTRY, _INVAL_ENTRY.pack(parent, len(name), 0) + name + b"\0")
 
 
-def over(before: set[int], direct: frozenset[int], decrypt: int) -> KernelDevice | None:
+def over(
+    before: set[int], direct: frozenset[int], background: int, decrypt: int
+) -> KernelDevice | None:
     """Put the channel over the device that was opened since *before* was asked of `devices`.
 
     None if it cannot be, which the log says: then nothing has changed.
@@ -148,7 +156,7 @@ def over(before: set[int], direct: frozenset[int], decrypt: int) -> KernelDevice
         log.warning("no kernel channel: %d devices are open", len(opened))
         return None
     try:
-        return KernelDevice(opened.pop(), direct, decrypt)
+        return KernelDevice(opened.pop(), direct, background, decrypt)
     except OSError as error:
         log.warning("no kernel channel: %s", error)
         return None

@@ -2,9 +2,10 @@
 
 It begins with 12, counted over the whole mount, and lets nobody read a page that it does not have
 while so many are under way: a dozen readers that wait for the network would hold up every other
-program, also one whose blocks are on this disk. libfuse could ask for more when it mounts, but
-pyfuse3 does not let its `init` change what it asks, and libfuse refuses `max_background` as an
-option of a session; so it is set in the kernel's control file system, fusectl.
+program, also one whose blocks are on this disk. The kernel channel asks for more as the session
+begins (fs/channel); this is for mounts without it. libfuse could ask as well, but pyfuse3 does not
+let its `init` change what it asks, and libfuse refuses `max_background` as an option of a session;
+so it is set in the kernel's control file system, fusectl.
 """
 
 from __future__ import annotations

@@ -74,7 +74,10 @@ class FuseSession:
         handlers = direct_handlers(adapter)
         self._device = (
             device.over(
-                before, frozenset(handlers), 0 if on_answered is None else aegis256_address()
+                before,
+                frozenset(handlers),
+                WORKERS,
+                0 if on_answered is None else aegis256_address(),
             )
             if channel
             else None

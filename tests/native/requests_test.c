@@ -36,7 +36,7 @@ static void a_torn_message_is_nobodys(void)
         CHECK(route(torn, cut) == ROUTE_NOBODY);
         request_limit_listing(torn, cut);
         CHECK(!request_hide_max_pages(torn, cut));
-        reply_adjust_init(torn, cut, 256, 0);
+        reply_adjust_init(torn, cut, 256, 0, 4096);
         CHECK(request_unique(torn, cut) == (cut < sizeof(struct fuse_in_header) ? 0 : 11));
         free(torn);
     }
@@ -97,13 +97,18 @@ static void init_hides_the_length_of_requests_and_its_reply_brings_it_back(void)
     CHECK(!request_hide_max_pages(message, length));
 
     memcpy(bytes, &reply, sizeof reply);
-    reply_adjust_init(bytes, sizeof bytes, 0, FUSE_FLOCK_LOCKS);
+    reply_adjust_init(bytes, sizeof bytes, 0, FUSE_FLOCK_LOCKS, 0);
     memcpy(&reply, bytes, sizeof reply);
     CHECK(reply.body.max_write == 131072 && reply.body.flags == FUSE_FLOCK_LOCKS);
-    reply_adjust_init(bytes, sizeof bytes, 256, 0);
+    CHECK(reply.body.max_background == 0 && reply.body.congestion_threshold == 0);
+    reply_adjust_init(bytes, sizeof bytes, 256, 0, 4096);
     memcpy(&reply, bytes, sizeof reply);
     CHECK(reply.body.max_write == DATA_BYTES && reply.body.max_pages == 256);
     CHECK(reply.body.flags == (FUSE_FLOCK_LOCKS | FUSE_MAX_PAGES));
+    CHECK(reply.body.max_background == 4096 && reply.body.congestion_threshold == 4096);
+    reply_adjust_init(bytes, sizeof bytes, 256, 0, 12);
+    memcpy(&reply, bytes, sizeof reply);
+    CHECK(reply.body.max_background == 4096 && reply.body.congestion_threshold == 4096);
 }
 
 static void only_whole_replies_to_a_request_are_passed_on(void)
@@ -152,7 +157,7 @@ static void any_bytes_are_survived(long rounds)
         route(bytes, length);
         reply_is_whole(bytes, length, &unique);
         reply_unique(bytes, length);
-        reply_adjust_init(bytes, length, 256, 0);
+        reply_adjust_init(bytes, length, 256, 0, 4096);
         free(bytes);
     }
 }

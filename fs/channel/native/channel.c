@@ -179,7 +179,8 @@ static void pass_back(struct channel *channel, uint8_t *reply, size_t length)
         return;
     }
     if (unique == atomic_load(&channel->init_unique))
-        reply_adjust_init(reply, length, channel->max_pages, channel->init_flags);
+        reply_adjust_init(reply, length, channel->max_pages, channel->init_flags,
+                          channel->background);
     do
         written = write(channel->device, reply, length);
     while (written < 0 && errno == EINTR);

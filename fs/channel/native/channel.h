@@ -32,6 +32,7 @@ struct channel {
     uint64_t direct_opcodes;
     uint32_t init_flags;
     uint16_t max_pages;
+    uint16_t background; /* reads under way in the kernel at most */
     read_answerer *answerer;
     void *context;
     size_t scratch_bytes;

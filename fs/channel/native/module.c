@@ -35,13 +35,15 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     unsigned long long direct;
     unsigned long long decrypt;
     unsigned int flags;
+    unsigned short background;
     int device;
     int readers;
     int outside;
     int error;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiKIK:start", &device, &readers, &direct, &flags, &decrypt))
+    if (!PyArg_ParseTuple(arguments, "iiKIHK:start", &device, &readers, &direct, &flags, &background,
+                          &decrypt))
         return NULL;
     if (running || readers < 1) {
         PyErr_SetString(PyExc_RuntimeError, "one channel at a time, with one reader at least");
@@ -49,6 +51,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     }
     the_channel.direct_opcodes = direct;
     the_channel.init_flags = flags;
+    the_channel.background = background;
     the_channel.max_pages = (uint16_t)(DATA_BYTES / sysconf(_SC_PAGESIZE));
     the_answers.table = the_table;
     the_answers.channel = &the_channel;

@@ -82,7 +82,8 @@ bool request_hide_max_pages(uint8_t *message, size_t length)
     return offered;
 }
 
-void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint32_t flags)
+void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint32_t flags,
+                       uint16_t background)
 {
     struct fuse_out_header header;
     struct fuse_init_out body;
@@ -94,6 +95,10 @@ void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint
         return;
     memcpy(&body, message + sizeof header, sizeof body);
     body.flags |= flags;
+    if (body.max_background < background)
+        body.max_background = background;
+    if (body.congestion_threshold < background)
+        body.congestion_threshold = background;
     if (max_pages) {
         body.flags |= FUSE_MAX_PAGES;
         body.max_pages = max_pages;
