@@ -20,7 +20,7 @@ from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
-from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
+from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.read.known_files import KnownFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
@@ -149,7 +149,7 @@ def write_path(
 
 
 def read_path(
-    ground: Ground, write: WritePath, *, channel: bool = False, most_open: int = MAX_OPEN
+    ground: Ground, write: WritePath, *, channel: bool = False, most_open: int = MAX_OPEN_BLOCKS
 ) -> ReadPath:
     """Build the read path over what *write* holds; with *channel*, it tells the kernel channel.
 

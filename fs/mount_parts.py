@@ -33,7 +33,7 @@ from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.project_home import open_replica, take_back_lost
-from lucidnode.fs.read.block_files import MAX_OPEN, BlockFiles
+from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.write.deleted_files import DeletedFiles
@@ -56,7 +56,7 @@ DISK_THREADS = 8
 LOOK_THREADS = 8
 """Threads that read block files. Apart from those that write: they may wait long for a full disk."""
 
-MOST_OPEN = 1024
+MAX_CHANNEL_OPEN_BLOCKS = 1024
 """Block files open at once with the kernel channel: a gigabyte, at the usual block size."""
 
 CATCH_UP_S = 5.0
@@ -118,7 +118,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         channel = spec.channel and built()
         write = write_path(ground, relaxed=spec.durability == "relaxed")
         read = read_path(
-            ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN
+            ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN_BLOCKS
         )
         effects = remote_effects(ground, write, read)
         commit = commit_path(
@@ -258,11 +258,15 @@ def _most_open() -> int:
     Raises this process's limit of descriptors as far as it may.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8 * MOST_OPEN
+    wanted = 8 * MAX_CHANNEL_OPEN_BLOCKS
     if resource.RLIM_INFINITY != soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MOST_OPEN if soft == resource.RLIM_INFINITY else max(MAX_OPEN, min(MOST_OPEN, soft // 8))
+    return (
+        MAX_CHANNEL_OPEN_BLOCKS
+        if soft == resource.RLIM_INFINITY
+        else max(MAX_OPEN_BLOCKS, min(MAX_CHANNEL_OPEN_BLOCKS, soft // 8))
+    )
 
 
 async def _caught_up(journal: OrderedJournal, replica: Replica) -> None:

@@ -14,7 +14,14 @@ from typing import Any
 from raw_changeset import ABSENT, RawChange, RawRow, Value, encoded, header, raw_changes
 
 from lucidnode.fs.format.geometry import MAX_PLAIN_BYTES
-from lucidnode.fs.replica.inode import MAX_FILE_SIZE, MAX_INO, MAX_TARGET, MAX_XATTR, ROOT, Kind
+from lucidnode.fs.replica.inode import (
+    MAX_FILE_SIZE,
+    MAX_INO,
+    MAX_TARGET_BYTES,
+    MAX_XATTR,
+    ROOT,
+    Kind,
+)
 from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 
@@ -79,7 +86,7 @@ class HostileMember:
         ino = self.random.randrange(10**6, 10**9)
         target = b""
         if kind is Kind.SYMLINK:
-            target = b"t" * self.random.choice([0, 1, MAX_TARGET])
+            target = b"t" * self.random.choice([0, 1, MAX_TARGET_BYTES])
         size = len(target)
         if kind is Kind.FILE:
             size = self.random.choice([0, 5, 4096, MAX_FILE_SIZE])

@@ -28,7 +28,7 @@ class Opcode(IntEnum):
     LSEEK = 46
 
 
-_HEARD_AFTER_S = 0.005
+_TOLD_AFTER_S = 0.005
 """At 3 GB/s that is 15 MB: less than half of what is looked ahead by then."""
 
 
@@ -134,7 +134,7 @@ class Requests:
             if not self._hearing:
                 # Not at once: thousands of small reads in a second are told of together.
                 self._hearing = True
-                loop.call_later(_HEARD_AFTER_S, self._hear)
+                loop.call_later(_TOLD_AFTER_S, self._hear)
             if self._device.ended:
                 loop.remove_reader(self._device.event)
                 unmounted()

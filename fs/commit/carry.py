@@ -15,7 +15,7 @@ from lucidnode.fs.replica.inode import ROOT, Attributes, Extent, InodeNo, Kind
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId
 
-_EXTENTS = 1024
+_EXTENTS_AT_ONCE = 1024
 """Extents in one operation: far below what an entry can carry."""
 
 _MAX_DEPTH = 4096
@@ -132,8 +132,8 @@ def _make(
     if found.kind is Kind.FILE:
         extents = old.tree.extents(found.ino, 0, found.size)
         whole = [extent for extent in extents if extent.block.id not in unsealed]
-        for start in range(0, len(whole), _EXTENTS):
-            new.apply(_write(ino, whole[start : start + _EXTENTS], time_ns))
+        for start in range(0, len(whole), _EXTENTS_AT_ONCE):
+            new.apply(_write(ino, whole[start : start + _EXTENTS_AT_ONCE], time_ns))
         if found.size:
             new.apply(intents.Truncate(ino, found.size, time_ns))
         for extent in extents:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 _FREE_BYTES = 1 << 50
 """What is always free: a petabyte. Programs refuse to write where nothing is."""
 
-_MOST_USED = 1 << 62
+_MAX_USED_BYTES = 1 << 62
 """More than this is shown as this: sizes count holes, and programs multiply in 64 signed bits."""
 
-_LEAST_UNIT = 1 << 20
-_MOST_UNITS = (1 << 32) - 1
+_MIN_UNIT_BYTES = 1 << 20
+_MAX_UNITS = (1 << 32) - 1
 """Programs of 32 bits, and old ones of 64, count units in 32 bits, and fail where that is too few.
 So the unit grows with the project; a megabyte is enough for four petabytes."""
 
@@ -28,15 +28,15 @@ class Capacity(NamedTuple):
 
 def capacity(used_bytes: int, used_files: int) -> Capacity:
     """Return what a project with these totals shows; what is used is rounded up to whole units."""
-    used_bytes = min(used_bytes, _MOST_USED)
-    unit = _LEAST_UNIT
-    while -(-used_bytes // unit) + _FREE_BYTES // unit > _MOST_UNITS:
+    used_bytes = min(used_bytes, _MAX_USED_BYTES)
+    unit = _MIN_UNIT_BYTES
+    while -(-used_bytes // unit) + _FREE_BYTES // unit > _MAX_UNITS:
         unit *= 2
     free = _FREE_BYTES // unit
     return Capacity(
         unit=unit,
         units=-(-used_bytes // unit) + free,
         free_units=free,
-        files=_MOST_UNITS,
-        free_files=max(_MOST_UNITS - used_files, 0),
+        files=_MAX_UNITS,
+        free_files=max(_MAX_UNITS - used_files, 0),
     )

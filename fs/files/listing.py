@@ -23,7 +23,7 @@ DOT = 1
 DOT_DOT = 2
 """The cookies before everything, behind "." and behind ".."; no name has one of them."""
 
-_KNOWN = 65536
+_MAX_KNOWN_NAMES = 65536
 """Names whose cookie is remembered, over all directories: 20 MB."""
 
 
@@ -45,7 +45,7 @@ class Listings:
     """Tells which name a cookie stands behind. *names* are all names in a directory now."""
 
     def __init__(
-        self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _KNOWN
+        self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _MAX_KNOWN_NAMES
     ) -> None:
         self._names = names
         self._known: LRUCache[tuple[InodeNo, int], bytes] = LRUCache(most_known)

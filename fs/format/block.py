@@ -29,8 +29,8 @@ from lucidnode.fs.errors import (
     Forged,
 )
 from lucidnode.fs.format.geometry import (
-    HEADER,
-    SEGMENT,
+    HEADER_BYTES,
+    SEGMENT_BYTES,
     CipherSpan,
     cipher_size,
     padded_size,
@@ -46,7 +46,7 @@ _HEADER = struct.Struct(">4sI32s")
 _PLACE = struct.Struct(">I?")
 _PLACE_PADDING = bytes(AEGIS_NONCE_SIZE - _PLACE.size)
 
-assert _HEADER.size == HEADER
+assert _HEADER.size == HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def seal(keys: ProjectKeys, plaintext: bytes) -> tuple[BlockName, bytes]:
         [
             _HEADER.pack(_MAGIC, epoch, nonce),
             *(
-                cipher.seal(index, plaintext[index * SEGMENT : (index + 1) * SEGMENT])
+                cipher.seal(index, plaintext[index * SEGMENT_BYTES : (index + 1) * SEGMENT_BYTES])
                 for index in range(cipher.count)
             ),
         ]

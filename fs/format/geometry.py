@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from lucidnode.fs.errors import BlockMisshapen
 
-PAGE = 4096
+PAGE_BYTES = 4096
 """Plaintext is padded with zeros to a multiple of this, so exact sizes stay hidden."""
 
-SEGMENT = 65536
+SEGMENT_BYTES = 65536
 """Plaintext bytes that one tag authenticates: the least that a read must decrypt."""
 
-TAG = 32
-HEADER = 40
+TAG_BYTES = 32
+HEADER_BYTES = 40
 
 MAX_PLAIN_BYTES = 16 * 1024 * 1024
 """The largest plaintext of one block."""
@@ -42,26 +42,26 @@ class CipherSpan(NamedTuple):
 
 def padded_size(plain_bytes: int) -> int:
     """Return *plain_bytes* rounded up to whole pages."""
-    return -(-plain_bytes // PAGE) * PAGE
+    return -(-plain_bytes // PAGE_BYTES) * PAGE_BYTES
 
 
 def segment_count(plain_size: int) -> int:
     """Return how many segments hold *plain_size* bytes of plaintext."""
-    return -(-plain_size // SEGMENT)
+    return -(-plain_size // SEGMENT_BYTES)
 
 
 def cipher_size(plain_size: int) -> int:
     """Return the size of the ciphertext of a block of *plain_size*; raises BlockMisshapen."""
-    if not 0 < plain_size <= MAX_PLAIN_BYTES or plain_size % PAGE:
+    if not 0 < plain_size <= MAX_PLAIN_BYTES or plain_size % PAGE_BYTES:
         raise BlockMisshapen(f"no block has {plain_size} bytes of plaintext")
-    return HEADER + plain_size + TAG * segment_count(plain_size)
+    return HEADER_BYTES + plain_size + TAG_BYTES * segment_count(plain_size)
 
 
 def plain_size(cipher_bytes: int) -> int:
     """Return the padded plaintext size of a block of *cipher_bytes*; raises BlockMisshapen."""
-    full, rest = divmod(cipher_bytes - HEADER, SEGMENT + TAG)
-    size = full * SEGMENT + max(rest - TAG, 0)
-    if cipher_bytes <= HEADER or cipher_size(size) != cipher_bytes:
+    full, rest = divmod(cipher_bytes - HEADER_BYTES, SEGMENT_BYTES + TAG_BYTES)
+    size = full * SEGMENT_BYTES + max(rest - TAG_BYTES, 0)
+    if cipher_bytes <= HEADER_BYTES or cipher_size(size) != cipher_bytes:
         raise BlockMisshapen(f"no block has {cipher_bytes} bytes of ciphertext")
     return size
 
@@ -73,15 +73,15 @@ def segment_span(index: int, plain_size: int) -> CipherSpan:
     """
     if not 0 <= index < segment_count(plain_size):
         raise IndexError(f"segment {index} of {segment_count(plain_size)}")
-    plain = min(SEGMENT, plain_size - index * SEGMENT)
-    return CipherSpan(HEADER + index * (SEGMENT + TAG), plain + TAG)
+    plain = min(SEGMENT_BYTES, plain_size - index * SEGMENT_BYTES)
+    return CipherSpan(HEADER_BYTES + index * (SEGMENT_BYTES + TAG_BYTES), plain + TAG_BYTES)
 
 
 def segments(offset: int, length: int) -> Iterator[SegmentRange]:
     """Cut the plain range [offset, offset + length) at segment boundaries, in order, no gaps."""
     end = offset + length
     while offset < end:
-        segment, start = divmod(offset, SEGMENT)
-        stop = min(SEGMENT, start + end - offset)
+        segment, start = divmod(offset, SEGMENT_BYTES)
+        stop = min(SEGMENT_BYTES, start + end - offset)
         yield SegmentRange(segment, start, stop)
         offset += stop - start

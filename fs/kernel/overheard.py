@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 class Overheard:
@@ -29,7 +29,7 @@ class Overheard:
     ) -> None:
         os.dup2(self._real, 2)
         os.close(self._real)
-        said = os.pread(self._kept, _MOST_BYTES, 0)
+        said = os.pread(self._kept, _MAX_BYTES, 0)
         os.close(self._kept)
         self._lines = said.decode(errors="replace").splitlines()
         while said:

@@ -22,7 +22,7 @@ from lucidnode.fs.kernel.mountpoint import mounted_at
 CONTROL = Path("/sys/fs/fuse/connections")
 """Where systems mount fusectl. Who has mounted a file system owns its files there."""
 
-LEAST_REQUESTS = 16
+MIN_REQUESTS = 16
 """The kernel takes no more from an ordinary user than its memory allows; fewer than these would be
 no gain."""
 
@@ -43,7 +43,7 @@ def raise_background(directory: Path, requests: int) -> int | None:
         return None
     connection = found.device.partition(":")[2]
     with contextlib.suppress(OSError), _control() as control:
-        while requests >= LEAST_REQUESTS:
+        while requests >= MIN_REQUESTS:
             if _written(control, f"{connection}/max_background", requests):
                 _written(control, f"{connection}/congestion_threshold", requests)
                 return requests

@@ -28,7 +28,7 @@ from lucidnode.fs.kernel.spans import Spans
 
 WORKERS = 4096
 """Requests under way at the same time. A read that waits for the network holds one, a coroutine and
-a page of memory; reads hold at most the part that fs/read/block_fetcher.py allows them (MAX_WAITING)."""
+a page of memory; reads hold at most the part that fs/read/block_fetcher.py allows them (MAX_WAITING_READS)."""
 
 pyfuse3.asyncio.enable()
 

@@ -14,7 +14,7 @@ from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.msgpack import decoded
 
-_PADDING = 64
+_PADDING_BYTES = 64
 """Names are padded to a multiple of this, so that their length says little."""
 
 _LONGEST_NAME = 255
@@ -103,12 +103,12 @@ def shown(name: str) -> str:
 
 def seal_secret(secret: ProjectSecret, box: bytes) -> bytes:
     """Return *secret* sealed to the holder of *box*; raises Forged if that is no usable key."""
-    return sodium.seal_to(box, padded(msgspec.msgpack.encode(secret), _PADDING))
+    return sodium.seal_to(box, padded(msgspec.msgpack.encode(secret), _PADDING_BYTES))
 
 
 def open_secret(keys: MemberKeys, project: ProjectId, sealed: bytes) -> ProjectSecret:
     """Return the secret of *project* that was sealed to *keys*; raises FormatError."""
-    contents = unpadded(sodium.unseal(keys.box_secret, sealed), _PADDING)
+    contents = unpadded(sodium.unseal(keys.box_secret, sealed), _PADDING_BYTES)
     try:
         secret = decoded(_SECRET, contents)
     except Malformed as error:
@@ -125,7 +125,7 @@ def open_secret(keys: MemberKeys, project: ProjectId, sealed: bytes) -> ProjectS
 def seal_label(name_key: bytes, owner: bytes, label: Label) -> bytes:
     """Return *label* sealed for members; *owner* is the signing key it belongs to."""
     nonce = sodium.random_bytes(sodium.AEGIS_NONCE_SIZE)
-    contents = padded(msgspec.msgpack.encode(label), _PADDING)
+    contents = padded(msgspec.msgpack.encode(label), _PADDING_BYTES)
     return nonce + sodium.aegis256_seal(name_key, nonce, contents, owner)
 
 
@@ -134,7 +134,7 @@ def open_label(name_key: bytes, owner: bytes, sealed: bytes) -> Label:
     nonce, body = sealed[: sodium.AEGIS_NONCE_SIZE], sealed[sodium.AEGIS_NONCE_SIZE :]
     if len(nonce) != sodium.AEGIS_NONCE_SIZE:
         raise FormatError("a name is cut short")
-    contents = unpadded(sodium.aegis256_open(name_key, nonce, body, owner), _PADDING)
+    contents = unpadded(sodium.aegis256_open(name_key, nonce, body, owner), _PADDING_BYTES)
     try:
         return decoded(_LABEL, contents)
     except Malformed as error:

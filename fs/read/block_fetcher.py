@@ -39,7 +39,7 @@ asks once more for a page whose reading ahead has failed, and that is still the 
 SECOND_TIMEOUT_S = 0.5
 """Seconds that such another question waits: enough for a network that has come back."""
 
-MAX_WAITING = 3584
+MAX_WAITING_READS = 3584
 """Reads that may wait for the network at the same time: the rest of the workers (fs/kernel/session.py) is
 kept for what needs none."""
 
@@ -124,7 +124,7 @@ class BlockFetcher:
         Raises BlockAmiss if nobody has it right, Unreadable if nobody could be asked until
         *deadline*.
         """
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= MAX_WAITING_READS:
             raise Unreadable("thousands of reads wait for the network already")
         if (amiss := self._bad.lately(name.id)) is not None:
             raise BlockAmiss(name.id, amiss, f"block {name.id.hex()} was {amiss} lately")

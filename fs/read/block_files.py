@@ -22,7 +22,7 @@ from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import cached_path, staged_path
 
-MAX_OPEN = 128
+MAX_OPEN_BLOCKS = 128
 """Files held open. An evicted block keeps its disk space until we close it, so not many more."""
 
 
@@ -95,7 +95,7 @@ class BlockFiles:
         blocks_dir: Path,
         staging_dir: Path,
         disk: GuardedDisk,
-        most_open: int = MAX_OPEN,
+        most_open: int = MAX_OPEN_BLOCKS,
     ) -> None:
         self._most_open = most_open
         self._keys = keys

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from lucidnode.fs.format.block import BlockOpener
-from lucidnode.fs.format.geometry import SEGMENT
+from lucidnode.fs.format.geometry import SEGMENT_BYTES
 from lucidnode.fs.read.block_files import OpenBlock
 
 
 def cut(plaintext: bytes, first: int, count: int) -> list[bytes]:
     """Return segments [first, first + count) of a block's *plaintext*."""
     return [
-        plaintext[index * SEGMENT : (index + 1) * SEGMENT] for index in range(first, first + count)
+        plaintext[index * SEGMENT_BYTES : (index + 1) * SEGMENT_BYTES]
+        for index in range(first, first + count)
     ]
 
 

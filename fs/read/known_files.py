@@ -28,7 +28,7 @@ from lucidnode.node.client.ids import BlockId
 AROUND_BYTES = 4 * 1024 * 1024
 """Bytes of a file that are looked up at once, so that a small read makes its whole block known."""
 
-_KNOWN_NUMBERS = 65536
+_MAX_KNOWN_BLOCKS = 65536
 """Blocks whose number is remembered until what was read of them is heard of."""
 
 
@@ -41,7 +41,7 @@ class KnownFiles:
         self._blocks = blocks
         self._handles: dict[InodeNo, set[int]] = {}
         self._inodes: dict[int, InodeNo] = {}
-        self._numbers: LRUCache[int, BlockId] = LRUCache(_KNOWN_NUMBERS)
+        self._numbers: LRUCache[int, BlockId] = LRUCache(_MAX_KNOWN_BLOCKS)
 
     def show(self, handle: int, ino: InodeNo, start: int, stop: int) -> list[BlockName]:
         """Publish the bytes around [start, stop) whose block files are open.

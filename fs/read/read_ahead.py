@@ -22,14 +22,14 @@ LAST_WINDOW_BYTES = 64 * MIB
 """At 10 Gbit/s some 50 ms of reading; at 100 Mbit/s, 5 s."""
 
 FIRST_STRIDES = 2
-LAST_STRIDES = 16
+MAX_STRIDES = 16
 
 FIRST_FRAMES = 2
-LAST_FRAMES = 48
+MAX_FRAMES = 48
 """Two seconds of film."""
 
 MAX_FRAME_STEP = 10
-KNOWN_SEQUENCES = 1024
+MAX_KNOWN_SEQUENCES = 1024
 
 
 class Range(NamedTuple):
@@ -124,7 +124,7 @@ class Pattern:
         if self._strides_left > self._strides // 2:
             return []
         first, self._strides_left = self._strides_left + 1, self._strides
-        self._strides = min(self._strides * 2, LAST_STRIDES)
+        self._strides = min(self._strides * 2, MAX_STRIDES)
         starts = (now.start + delta * step for step in range(first, self._strides_left + 1))
         return [Range(start, start + now.stop - now.start) for start in starts if start >= 0]
 
@@ -156,7 +156,7 @@ class Sequences:
     """The habits of readers that open one numbered file after the other."""
 
     def __init__(self) -> None:
-        self._walks: LRUCache[tuple[int, bytes, int, bytes], _Walk] = LRUCache(KNOWN_SEQUENCES)
+        self._walks: LRUCache[tuple[int, bytes, int, bytes], _Walk] = LRUCache(MAX_KNOWN_SEQUENCES)
 
     def observe(self, parent: int, name: bytes) -> list[bytes]:
         """Note that *name* in *parent* was opened; return the names to bring near now.
@@ -192,5 +192,5 @@ def _next_frames(walk: _Walk, number: int) -> range:
         return range(0)
     first = number + step * (max(left, 0) + 1)
     walk.horizon = number + step * walk.ahead
-    walk.ahead = min(walk.ahead * 2, LAST_FRAMES)
+    walk.ahead = min(walk.ahead * 2, MAX_FRAMES)
     return range(first, walk.horizon + (1 if step > 0 else -1), step)

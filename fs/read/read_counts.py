@@ -9,7 +9,7 @@ from lucidnode.fs.read.segments import ReadSource
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.wire import Source
 
-_KNOWN = 65536
+_MAX_KNOWN_BLOCKS = 65536
 """Blocks remembered until they are read: 64 GiB at the default block size."""
 
 
@@ -28,8 +28,8 @@ class ReadCounts:
         """Fetched before anybody asked for it."""
         self.ahead_used = 0
         """Of that, what a read came for."""
-        self._fetched: LRUCache[BlockId, tuple[Source, int]] = LRUCache(_KNOWN)
-        self._unused: LRUCache[BlockId, int] = LRUCache(_KNOWN)
+        self._fetched: LRUCache[BlockId, tuple[Source, int]] = LRUCache(_MAX_KNOWN_BLOCKS)
+        self._unused: LRUCache[BlockId, int] = LRUCache(_MAX_KNOWN_BLOCKS)
 
     def fetched(self, name: BlockName, source: Source) -> None:
         """Note that the daemon brought a block."""

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
-from lucidnode.fs.format.geometry import SEGMENT, segments
+from lucidnode.fs.format.geometry import SEGMENT_BYTES, segments
 from lucidnode.fs.read.known_files import KnownFiles
 from lucidnode.fs.read.layers import Laid, visible
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
@@ -32,7 +32,7 @@ FRAME_AHEAD_BYTES = 128 * 1024 * 1024
 _FIRST_SOUGHT_BYTES = 64 * 1024 * 1024
 """Bytes of a file that are searched at once for data or a hole; four times as many the next time."""
 
-_KNOWN_PLACES = 65536
+_MAX_KNOWN_PLACES = 65536
 """Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
 
 _Source = Extent | tuple[int, bytes]
@@ -67,7 +67,7 @@ class Reader:
         self._unreadable = unreadable
         self._tasks = tasks
         self._sequences = Sequences()
-        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_KNOWN_PLACES)
+        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_MAX_KNOWN_PLACES)
         self._ahead: dict[BlockId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
@@ -210,11 +210,11 @@ class Reader:
         if not isinstance(extent, Extent) or (part.start, part.stop) != (offset, offset + length):
             return None
         start = extent.block_offset + offset - extent.offset
-        index, at = divmod(start, SEGMENT)
-        if at + length > SEGMENT:
+        index, at = divmod(start, SEGMENT_BYTES)
+        if at + length > SEGMENT_BYTES:
             return None
         opened = await self._segments.open(
-            extent.block, index, 1, keep=length < SEGMENT, deadline=deadline
+            extent.block, index, 1, keep=length < SEGMENT_BYTES, deadline=deadline
         )
         self._counts.read(extent.block.id, opened.place, length)
         segment = opened.segments[0]
@@ -233,7 +233,7 @@ class Reader:
         start = extent.block_offset + low - extent.offset
         ranges = list(segments(start, high - low))
         # Segments used whole stay in the kernel's pages; the rest is worth keeping here.
-        partial = any(part.stop - part.start < SEGMENT for part in ranges)
+        partial = any(part.stop - part.start < SEGMENT_BYTES for part in ranges)
         opened = await self._segments.open(
             extent.block, ranges[0].segment, len(ranges), keep=partial, deadline=deadline
         )

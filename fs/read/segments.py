@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from lucidnode.fs.errors import BlockError, FsError, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
-from lucidnode.fs.format.geometry import SEGMENT
+from lucidnode.fs.format.geometry import SEGMENT_BYTES
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher
 from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
@@ -113,7 +113,7 @@ class Segments:
     async def opens(self, name: BlockName) -> bool:
         """Tell whether all of a block can be had and opened now, however bad it was lately."""
         self._bad.ask_again(name.id)
-        count = -(-name.size // SEGMENT)
+        count = -(-name.size // SEGMENT_BYTES)
         try:
             await self.open(name, 0, count, keep=False, deadline=self.deadline())
         except FsError:

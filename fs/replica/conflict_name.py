@@ -6,7 +6,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from lucidnode.fs.replica.inode import MAX_NAME
+from lucidnode.fs.replica.inode import MAX_NAME_BYTES
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -27,7 +27,7 @@ def is_conflict_name(name: bytes) -> bool:
 def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
     """Yield `name (conflict, DEVICE, TIME).ext`, then the same numbered 2, 3 and so on.
 
-    TIME is UTC, to the second. Each is at most MAX_NAME bytes: the stem gives way first, and is
+    TIME is UTC, to the second. Each is at most MAX_NAME_BYTES bytes: the stem gives way first, and is
     not cut inside a UTF-8 character. A leading dot starts a stem, not an extension.
     """
     stem, dot, extension = name.rpartition(b".")
@@ -43,7 +43,7 @@ def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
     while True:
         which = f" (conflict, {who}, {when}{f', {number}' if number > 1 else ''})".encode()
         rest = which + dot + extension
-        yield _cut(stem, MAX_NAME - len(rest)) + rest
+        yield _cut(stem, MAX_NAME_BYTES - len(rest)) + rest
         number += 1
 
 

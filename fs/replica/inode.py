@@ -36,10 +36,10 @@ offsets and lengths stay far from 2**63, where SQLite's integers end."""
 MAX_DEPTH = 256
 """Directories in a row, the root among them, below which a directory can be moved."""
 
-MAX_NAME = 255
+MAX_NAME_BYTES = 255
 """Bytes in a name, as Linux has it."""
 
-MAX_TARGET = 4095
+MAX_TARGET_BYTES = 4095
 """Bytes in the target of a symbolic link, as Linux has it."""
 
 MAX_XATTR = 65536

@@ -18,7 +18,7 @@ from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
 from lucidnode.fs.replica.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
-from lucidnode.fs.replica.tree.operations import SLICE, Operations
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS, Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.watchers import Watchers
@@ -80,7 +80,9 @@ class LocalOperations:
         intent = self._aliases.redirected(intent)
         if isinstance(intent, intents.Truncate):
             # A huge file shrinks in steps, each small enough for one journal entry.
-            while (cut := self._content.cut_point(intent.ino, SLICE + 1)) > max(intent.size, 0):
+            while (cut := self._content.cut_point(intent.ino, SLICE_EXTENTS + 1)) > max(
+                intent.size, 0
+            ):
                 self._do(intents.Truncate(intent.ino, cut, intent.time_ns))
         replaced = self._replaced_by(intent)
         recorded = self._do_in_parts(intent, loose)
@@ -132,7 +134,7 @@ class LocalOperations:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
         if not isinstance(intent, intents.Write):
             return self._do(intent)
-        parts = self._content.parts(intent, SLICE)
+        parts = self._content.parts(intent, SLICE_EXTENTS)
         recorded = self._do(next(parts), loose)
         for part in parts:
             # All that comes after a part goes with it, so its blocks need not be named again.

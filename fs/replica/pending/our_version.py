@@ -18,7 +18,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 from lucidnode.fs.replica.intents import Create, Intent, NewExtent, Restore, SetAttributes, Write
-from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.node.client.ids import BlockId
 
@@ -81,8 +81,8 @@ class OurVersion:
             xattrs=self.xattrs,
         )
         # In slices, as everything that must fit a journal entry.
-        for start in range(0, len(self.extents), SLICE):
-            extents = self.extents[start : start + SLICE]
+        for start in range(0, len(self.extents), SLICE_EXTENTS):
+            extents = self.extents[start : start + SLICE_EXTENTS]
             blocks = list({extent.block: self.blocks[extent.block] for extent in extents}.values())
             yield Write(ino, extents, blocks, time_ns=0)
 

@@ -29,8 +29,8 @@ from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import (
     MAX_DEPTH,
     MAX_FILE_SIZE,
-    MAX_NAME,
-    MAX_TARGET,
+    MAX_NAME_BYTES,
+    MAX_TARGET_BYTES,
     MAX_XATTR,
     MAX_XATTR_BYTES,
     MAX_XATTRS,
@@ -42,7 +42,7 @@ from lucidnode.fs.replica.intents import Intent, OperationRecord
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.queries import Queries
 
-SLICE = 384
+SLICE_EXTENTS = 384
 """Extents that one operation may lay down, and drop. Each that is laid down may name a block and
 split another in two: five rows for each fit one entry."""
 
@@ -100,7 +100,7 @@ class Operations:
     # -- names -------------------------------------------------------------------------------
 
     def _create(self, intent: intents.Create, version: int) -> OperationRecord:
-        if len(intent.target) > MAX_TARGET:
+        if len(intent.target) > MAX_TARGET_BYTES:
             raise NameTooLong("target of a symbolic link")
         if b"\0" in intent.target or (intent.target and intent.kind is not Kind.SYMLINK):
             raise Invalid("target of a symbolic link")
@@ -267,7 +267,7 @@ class Operations:
     def _set_xattr(self, intent: intents.SetXattr, version: int) -> OperationRecord:
         if not intent.name or b"\0" in intent.name:
             raise Invalid("name of an extended attribute")
-        if len(intent.name) > MAX_NAME:
+        if len(intent.name) > MAX_NAME_BYTES:
             raise NameTooLong("extended attribute")
         if len(intent.value) > MAX_XATTR:
             raise AttributeTooBig("extended attribute")
@@ -323,7 +323,7 @@ class Operations:
         found = self._queries.attributes(intent.ino)
         if found is not None and found.nlink == 0:
             # A slice at a time, from the end; whoever asked goes on until the inode is gone.
-            start = self._content.cut_point(intent.ino, SLICE)
+            start = self._content.cut_point(intent.ino, SLICE_EXTENTS)
             self._content.clear(intent.ino, start)
             if start > 0:
                 return OperationRecord(intent, intent.ino, 0, version)
@@ -406,7 +406,7 @@ class Operations:
 
     def _release(self, found: Attributes, time_ns: int, *, keep: bool) -> None:
         """Take one link from a file; without links it goes, unless *keep* or too big for one go."""
-        if found.nlink > 1 or keep or self._content.cut_point(found.ino, SLICE + 1) > 0:
+        if found.nlink > 1 or keep or self._content.cut_point(found.ino, SLICE_EXTENTS + 1) > 0:
             self._count_link(found.ino, -1, time_ns)
             if found.nlink <= 1:
                 self._keep(found.ino)
@@ -430,5 +430,5 @@ def check_name(name: bytes) -> None:
 
 def check_length(name: bytes) -> None:
     """Raise NameTooLong if *name* is longer than any name: it is not missing, it cannot be."""
-    if len(name) > MAX_NAME:
+    if len(name) > MAX_NAME_BYTES:
         raise NameTooLong("name")

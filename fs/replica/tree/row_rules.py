@@ -17,8 +17,8 @@ from lucidnode.fs.replica.changesets import ChangesetUnfit, changes_in
 from lucidnode.fs.replica.inode import (
     MAX_FILE_SIZE,
     MAX_INO,
-    MAX_NAME,
-    MAX_TARGET,
+    MAX_NAME_BYTES,
+    MAX_TARGET_BYTES,
     MAX_XATTR,
     ROOT,
     Kind,
@@ -99,7 +99,7 @@ def _inode(old: _Columns | None, new: _Columns | None) -> None:
         raise ChangesetUnfit("a size that its kind of file does not have")
     if target and new[KIND_COLUMN] != Kind.SYMLINK:
         raise ChangesetUnfit("a target of what is no symbolic link")
-    if len(target) > MAX_TARGET or b"\0" in target:
+    if len(target) > MAX_TARGET_BYTES or b"\0" in target:
         raise ChangesetUnfit("a target that no symbolic link has")
 
 
@@ -109,7 +109,12 @@ def _name(old: _Columns | None, new: _Columns | None) -> None:
         return
     if not 1 <= parent <= MAX_INO or not ROOT < ino <= MAX_INO:
         raise ChangesetUnfit("a name of or in an impossible file")
-    if not 1 <= len(name) <= MAX_NAME or b"/" in name or b"\0" in name or name in {b".", b".."}:
+    if (
+        not 1 <= len(name) <= MAX_NAME_BYTES
+        or b"/" in name
+        or b"\0" in name
+        or name in {b".", b".."}
+    ):
         raise ChangesetUnfit("a name that no file can have")
 
 
@@ -145,7 +150,7 @@ def _xattr(old: _Columns | None, new: _Columns | None) -> None:
     ino, name, value = _merged(old, new)
     if new is None:
         return
-    if not 1 <= ino <= MAX_INO or not 1 <= len(name) <= MAX_NAME or b"\0" in name:
+    if not 1 <= ino <= MAX_INO or not 1 <= len(name) <= MAX_NAME_BYTES or b"\0" in name:
         raise ChangesetUnfit("an extended attribute that no file can have")
     if len(value) > MAX_XATTR:
         raise ChangesetUnfit("an extended attribute over the limit")

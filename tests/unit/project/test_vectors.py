@@ -25,9 +25,9 @@ from raw_changeset import RawChange, encoded
 from lucidnode.fs import errors
 from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
 from lucidnode.fs.format.geometry import (
-    HEADER,
-    SEGMENT,
-    TAG,
+    HEADER_BYTES,
+    SEGMENT_BYTES,
+    TAG_BYTES,
     cipher_size,
     padded_size,
     segment_count,
@@ -93,7 +93,10 @@ def edited(raw: bytes, edit: dict[str, Any]) -> bytes:
         changed[position] ^= 1 << bit
     if "swap_segments" in edit:
         one, two = (
-            slice(HEADER + index * (SEGMENT + TAG), HEADER + (index + 1) * (SEGMENT + TAG))
+            slice(
+                HEADER_BYTES + index * (SEGMENT_BYTES + TAG_BYTES),
+                HEADER_BYTES + (index + 1) * (SEGMENT_BYTES + TAG_BYTES),
+            )
             for index in edit["swap_segments"]
         )
         changed[one], changed[two] = changed[two], changed[one]
@@ -136,7 +139,7 @@ def test_blocks_are_sealed_and_opened_as_published(block: dict[str, Any]) -> Non
     if "ciphertext" in block:
         assert ciphertext.hex() == block["ciphertext"]
     else:
-        assert ciphertext[:HEADER].hex() == block["header"]
+        assert ciphertext[:HEADER_BYTES].hex() == block["header"]
         assert ciphertext[-32:].hex() == block["last_32_bytes"]
     opened = open_block(keys_of(BLOCKS, 2), name, ciphertext)
     assert opened == plaintext.ljust(name.size, b"\0")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.fs.read.read_ahead import (
-    LAST_FRAMES,
     LAST_WINDOW_BYTES,
+    MAX_FRAMES,
     MIB,
     Pattern,
     Range,
@@ -112,7 +112,7 @@ def test_frames_in_order_bring_the_next_frames_once_each() -> None:
             assert name in asked
         asked += sequences.observe(1, name)
     assert len(asked) == len(set(asked))
-    assert len(asked) <= 200 + LAST_FRAMES
+    assert len(asked) <= 200 + MAX_FRAMES
 
 
 def test_frames_may_be_played_backwards_or_skipped() -> None:

@@ -49,7 +49,7 @@ from lucidnode.fs.replica.intents import (
     Write,
 )
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import START, Place
 
 
@@ -372,11 +372,11 @@ def test_a_crash_forgets_what_was_kept(node: Node) -> None:
 def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) -> None:
     file = node.create(b"huge")
     block = node.blocks.seal(b"x")
-    count = 2 * SLICE + 100
-    for start in range(0, count, SLICE):
+    count = 2 * SLICE_EXTENTS + 100
+    for start in range(0, count, SLICE_EXTENTS):
         extents = [
             NewExtent(2 * place, 1, block.id, 0)
-            for place in range(start, min(start + SLICE, count))
+            for place in range(start, min(start + SLICE_EXTENTS, count))
         ]
         node.replica.apply(Write(file, extents, [block], node.time()))
     before = node.replica.pending.newest()
@@ -395,7 +395,9 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
     assert node.replica.pending.newest() - before >= 3
     left = node.rows()["extent"]
     assert len(left) == (2 if how == "truncate" else 0)
-    assert all(len(item.changes) <= SLICE + 8 for item in node.replica.pending._journal.waiting())
+    assert all(
+        len(item.changes) <= SLICE_EXTENTS + 8 for item in node.replica.pending._journal.waiting()
+    )
 
 
 # -- tails ---------------------------------------------------------------------------------------

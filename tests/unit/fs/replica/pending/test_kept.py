@@ -11,7 +11,7 @@ from replica_fixture import Blocks, Journal, Node
 from lucidnode.fs.errors import NoAttribute
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Forget, Link, NewExtent, Rename, Rmdir, Write
-from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 
 
 class Office:
@@ -98,7 +98,7 @@ def test_a_file_with_another_name_left_is_still_the_file(office: Office) -> None
 
 def test_a_large_file_that_goes_in_slices_is_whole_to_the_end(office: Office) -> None:
     ino = office.a.create(b"large")
-    pieces = [b"%08d" % number for number in range(2 * SLICE + 5)]
+    pieces = [b"%08d" % number for number in range(2 * SLICE_EXTENTS + 5)]
     blocks = [office.a.blocks.seal(piece) for piece in pieces]
     extents = [NewExtent(8 * at, 8, block.id, 0) for at, block in enumerate(blocks)]
     office.a.replica.apply(Write(ino, extents, blocks, office.a.time()))
@@ -107,8 +107,8 @@ def test_a_large_file_that_goes_in_slices_is_whole_to_the_end(office: Office) ->
     office.a.unlink(b"large")
     office.share()
     assert office.b.read(ino) == b"".join(pieces)
-    [part] = office.b.replica.tree.extents(ino, 8 * SLICE + 3, 2)
-    assert (part.offset, part.length, part.block_offset) == (8 * SLICE + 3, 2, 3)
+    [part] = office.b.replica.tree.extents(ino, 8 * SLICE_EXTENTS + 3, 2)
+    assert (part.offset, part.length, part.block_offset) == (8 * SLICE_EXTENTS + 3, 2, 3)
 
 
 def test_a_file_that_both_have_open_outlives_who_deleted_it(office: Office) -> None:
@@ -222,7 +222,7 @@ def test_a_large_file_that_is_replaced_here_is_whole_for_who_has_just_found_it(
     office: Office,
 ) -> None:
     ino = office.a.create(b"file")
-    pieces = [b"%08d" % number for number in range(2 * SLICE + 5)]
+    pieces = [b"%08d" % number for number in range(2 * SLICE_EXTENTS + 5)]
     blocks = [office.a.blocks.seal(piece) for piece in pieces]
     extents = [NewExtent(8 * at, 8, block.id, 0) for at, block in enumerate(blocks)]
     office.a.replica.apply(Write(ino, extents, blocks, office.a.time()))

@@ -22,7 +22,7 @@ from lucidnode.fs.replica.intents import (
     SetAttributes,
     Write,
 )
-from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.node.client.ids import Seq
 
 
@@ -318,15 +318,16 @@ def test_a_file_we_wrote_and_they_replaced_stands_beside_theirs(office: Office) 
 def test_a_huge_version_of_ours_is_restored_in_slices(office: Office) -> None:
     file = shared_file(office)
     block = office.b.blocks.seal(b"x")
-    for start in (0, SLICE):
-        extents = [NewExtent(2 * (start + at), 1, block.id, 0) for at in range(SLICE)]
+    for start in (0, SLICE_EXTENTS):
+        extents = [NewExtent(2 * (start + at), 1, block.id, 0) for at in range(SLICE_EXTENTS)]
         office.b.replica.apply(Write(file, extents, [block], office.b.time()))
     office.a.write(file, b"theirs")
     expected = office.b.read(file)
     copy = office.race().moved[file]
     assert office.b.read(copy) == expected
     assert all(
-        len(item.changes) <= SLICE + 8 for item in office.b.replica.pending._journal.waiting()
+        len(item.changes) <= SLICE_EXTENTS + 8
+        for item in office.b.replica.pending._journal.waiting()
     )
 
 

@@ -32,7 +32,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 from lucidnode.fs.replica.intents import NewExtent, Rename, SetXattr, Truncate, Write
-from lucidnode.fs.replica.tree.operations import SLICE
+from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 from lucidnode.node.client.ids import BlockId
 
@@ -253,15 +253,17 @@ def test_what_waits_for_long_is_cut_into_entries_that_others_take(office: Office
 
 def test_a_write_of_any_number_of_extents_fits_its_entries(office: Office) -> None:
     block = office.blocks.seal(bytes(range(256)) * 16)
-    pieces = [NewExtent(number * 7, 1, block.id, number % 4096) for number in range(5 * SLICE)]
+    pieces = [
+        NewExtent(number * 7, 1, block.id, number % 4096) for number in range(5 * SLICE_EXTENTS)
+    ]
     office.busy.replica.apply(Write(office.cut, pieces, [block], 1))
     assert max(batches(office, office.busy)) <= MAX_ROWS
     # And now one piece over all of them, which leaves only itself.
-    office.busy.write(office.cut, b"x" * (5 * SLICE * 7))
+    office.busy.write(office.cut, b"x" * (5 * SLICE_EXTENTS * 7))
     assert max(batches(office, office.busy)) <= MAX_ROWS
-    assert office.idle.content(b"cut", office.shots) == b"x" * (5 * SLICE * 7)
+    assert office.idle.content(b"cut", office.shots) == b"x" * (5 * SLICE_EXTENTS * 7)
     assert {row[3] for row in office.idle.rows()["extent"]} == {
-        office.blocks.seal(b"x" * (5 * SLICE * 7)).id
+        office.blocks.seal(b"x" * (5 * SLICE_EXTENTS * 7)).id
     }
 
 
@@ -269,10 +271,10 @@ def test_a_file_of_any_number_of_extents_is_cut_and_deleted_within_the_limits(
     office: Office,
 ) -> None:
     block = office.blocks.seal(b"x")
-    pieces = [NewExtent(number * 2, 1, block.id, 0) for number in range(7 * SLICE)]
+    pieces = [NewExtent(number * 2, 1, block.id, 0) for number in range(7 * SLICE_EXTENTS)]
     office.busy.replica.apply(Write(office.cut, pieces, [block], 1))
     batches(office, office.busy)
-    office.busy.truncate(office.cut, 2 * SLICE)
+    office.busy.truncate(office.cut, 2 * SLICE_EXTENTS)
     assert max(batches(office, office.busy)) <= MAX_ROWS
     office.busy.unlink(b"cut", office.shots)
     assert max(batches(office, office.busy)) <= MAX_ROWS
