@@ -231,12 +231,12 @@ def file_system(
     device: DeviceId,
     device_name: Callable[[DeviceId], str],
     touched: Callable[[Touched], None],
-    committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
+    commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     read_only: bool = False,
 ) -> FileSystem:
     """Build the file system over both paths, as *device*.
 
-    *touched* and *committed* are as `FileSystem` has them.
+    *touched* and *commit_wait* are as `FileSystem` has them.
     """
     return FileSystem(
         replica=ground.replica,
@@ -257,6 +257,6 @@ def file_system(
         clock=ground.clock,
         lifetimes=lifetimes,
         touched=touched,
-        committed=committed,
+        commit_wait=commit_wait,
         read_only=read_only,
     )

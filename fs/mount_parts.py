@@ -132,7 +132,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             device=device,
             device_name=access.device_name,
             touched=commit.changes.touched,
-            committed=commit.committer.flush if spec.durability in {"office", "cloud"} else None,
+            commit_wait=commit.committer.flush if spec.durability in {"office", "cloud"} else None,
             read_only=read_only,
         )
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
@@ -242,7 +242,7 @@ def _keep_uploads_sound(
         daemon=client,
         work=commit.committer,
         arrived=shipments.arrived,
-        durable=write.group_sync.now,
+        durability_wait=write.group_sync.now,
         writer=write.writer,
         stager=write.stager,
         announcer=write.announcer,

@@ -228,7 +228,7 @@ async def file_layer(
     *,
     staging_limit: int = 1 << 40,
     max_buffered: int = 64 * 1024 * 1024,
-    committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
+    commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     clock: QuickClock | None = None,
     relaxed: bool = False,
     looks_for_replica: bool = False,
@@ -287,7 +287,7 @@ async def file_layer(
                         device=DeviceId("d" * 32),
                         device_name=lambda device: "studio-a",
                         touched=effects.follow,
-                        committed=committed,
+                        commit_wait=commit_wait,
                     )
                     writer, group_sync = write.writer, write.group_sync
                     announcing = tasks.create_task(write.announcer.run())
@@ -340,7 +340,7 @@ async def file_layer(
                             daemon=daemon,
                             work=committer or _DeletedContents(replica),
                             arrived=arrived_in_bucket,
-                            durable=group_sync.now,
+                            durability_wait=group_sync.now,
                             writer=writer,
                             stager=write.stager,
                             announcer=write.announcer,

@@ -50,10 +50,10 @@ class Committer:
         alerts: Alerts,
         clock: Clock,
         shipping: Shipping | None = None,
-        durable: Callable[[], Awaitable[None]] | None = None,
+        durability_wait: Callable[[], Awaitable[None]] | None = None,
         arrived: asyncio.Event | None = None,
     ) -> None:
-        """Take the parts it works with. *durable* waits until all that was done survives a power cut.
+        """Take the parts it works with. *durability_wait* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
         only what depends on it, and is looked at again when *arrived* is set. Without, each entry
@@ -79,7 +79,7 @@ class Committer:
             project,
             codec,
             hooks.before_batch,
-            durable or replica.barrier,
+            durability_wait or replica.barrier,
             shipping,
             slots,
             own,

@@ -45,7 +45,7 @@ class Sender:
         project: ProjectId,
         codec: EntryCodec,
         before_batch: Callable[[], None],
-        durable: Callable[[], Awaitable[None]],
+        durability_wait: Callable[[], Awaitable[None]],
         shipping: Shipping | None,
         slots: SlotDecision,
         own: OwnEntries,
@@ -59,7 +59,7 @@ class Sender:
         self._project = project
         self._codec = codec
         self._before_batch = before_batch
-        self._durable = durable
+        self._durability_wait = durability_wait
         self._shipping = shipping
         self._slots = slots
         self._own = own
@@ -109,7 +109,7 @@ class Sender:
             return True
         # After a power cut we must know our own entry, or we would do its work a second time; and
         # nothing that lies below it may be taken back.
-        await self._durable()
+        await self._durability_wait()
         reply = await self._reply(flight)
         if reply.outcome == "unchained":
             await self._head.confirm()

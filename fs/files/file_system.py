@@ -67,7 +67,7 @@ class AttributeChanges(NamedTuple):
 class FileSystem:
     """One mounted project. Lives in one event loop.
 
-    *touched* is told what changes here without a request for it. *committed* waits until everything done so far is in the bucket, or what was done to one file;
+    *touched* is told what changes here without a request for it. *commit_wait* waits until everything done so far is in the bucket, or what was done to one file;
     it is None where an acknowledgement at level `local` is enough.
     """
 
@@ -85,7 +85,7 @@ class FileSystem:
         clock: Stamps,
         lifetimes: FileLifetimes,
         touched: Callable[[Touched], None],
-        committed: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
+        commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
         read_only: bool,
     ) -> None:
         self._replica = replica
@@ -96,7 +96,7 @@ class FileSystem:
         self._unfinished = unfinished
         self._open = open_files
         self._clock = clock
-        self._committed = committed
+        self._commit_wait = commit_wait
         self._shown = shown = ShownFiles(replica.tree, writer)
         self._changes = TreeChanges(replica, read_only=read_only)
         self.lifetimes = lifetimes
@@ -339,5 +339,5 @@ class FileSystem:
 
     async def _commit(self, ino: InodeNo | None, pid: int = 0) -> None:
         """Wait for the bucket, if this mount promises that, as long as *pid* does."""
-        if self._committed is not None:
-            await unless_killed(pid, self._committed(ino), self._clock)
+        if self._commit_wait is not None:
+            await unless_killed(pid, self._commit_wait(ino), self._clock)

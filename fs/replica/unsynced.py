@@ -41,6 +41,9 @@ KEYS = {
 
 _ID_SIZE = 32
 
+_PACK = 4
+"""The place of the pack in a row of `tail`."""
+
 Before = tuple[str, tuple[Any, ...] | None, tuple[Any, ...] | None]
 """(table, the row as it was, the key of the row as it is): None for what is not there."""
 
@@ -98,7 +101,9 @@ class Unsynced:
     def doomed(self, lost: Collection[BlockId]) -> tuple[int, frozenset[int]]:
         """Return the first transaction to undo since *lost* are gone, 0 if none has to be.
 
-        With it, the inodes whose content it or a later one changed.
+        With it, the inodes whose content may have been given by it or a later one: not by an entry
+        of the journal, which is read again, nor by a pack of what was there as tails, nor where
+        pending work ran again.
         """
         first, inodes = 0, set[int]()
         for number, blocks, raw in self._database.rows(
@@ -106,8 +111,8 @@ class Unsynced:
         ):
             if not first and not set(lost).isdisjoint(_split(blocks)):
                 first = number
-            if first:
-                inodes.update(*map(self._contents, _DECODER.decode(raw)))
+            if first and not _only_moves(changes := _DECODER.decode(raw)):
+                inodes.update(*map(self._contents, changes))
         return first, frozenset(inodes)
 
     def undo(self, first: int) -> None:
@@ -134,6 +139,21 @@ class Unsynced:
                 return {old[1]}
             case _:
                 return set()
+
+
+def _only_moves(changes: list[Before]) -> bool:
+    """Tell whether a transaction with these *changes* gave no file a content that was new here."""
+    deleted = {old[0] for table, old, key in changes if table == "pending" and old and not key}
+    for table, old, key in changes:
+        if table == "pending" and key is not None and key[0] in deleted:
+            return True  # pending work has run again
+        if table == "head":
+            return True
+        if table == "tail" and old is not None and key is None and old[_PACK] is not None:
+            return True  # a pack is staged
+        if table == "tail" and old is not None and key is not None and old[_PACK] is None:
+            return True  # a tail is given its place in a pack
+    return False
 
 
 def _split(raw: bytes) -> list[BlockId]:

@@ -9,6 +9,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.rows import Row
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.watchers import Watchers
@@ -54,13 +55,14 @@ class UnsyncedWork:
     def take_back(self, lost: Collection[BlockId]) -> list[str]:
         """Undo what names the blocks *lost*, and all that was done after it; see unsynced.py.
 
-        Returns the paths of the files whose content that was, as they were last called. To be
-        called before anybody uses this replica. Raises NoSpace.
+        Returns the paths of the files that have another content now, as they were last called. To
+        be called before anybody uses this replica. Raises NoSpace.
         """
         first, inodes = self._database.unsynced.doomed(lost)
         if not first:
             return []
         paths = self._paths(inodes)
+        before = {ino: self._content(ino) for ino in inodes}
         self._database.take_back(first)
         paths = self._paths(inodes) | paths
         self._journal.start_over()
@@ -69,7 +71,19 @@ class UnsyncedWork:
         self._watchers.on_content(None)
         self._tree.recount()
         self._local.forget_orphans()
-        return sorted(paths.values())
+        return sorted(path for ino, path in paths.items() if self._content(ino) != before[ino])
+
+    def _content(self, ino: int) -> tuple[list[Row], ...]:
+        """Return what the content of *ino* is made of; work that ran again leaves it alike."""
+        rows = self._database.rows
+        return (
+            rows("SELECT size FROM inode WHERE ino = ?", (ino,)),
+            rows("SELECT * FROM extent WHERE ino = ? ORDER BY offset", (ino,)),
+            rows(
+                "SELECT offset, data FROM tail WHERE ino = ? AND pack IS NULL ORDER BY offset",
+                (ino,),
+            ),
+        )
 
     def _paths(self, inodes: Iterable[int]) -> dict[int, str]:
         """Return the paths of those of *inodes* that have a name."""

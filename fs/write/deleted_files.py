@@ -55,7 +55,7 @@ class DeletedContents(Protocol):
 
 
 class DeletedFiles:
-    """The look-out of one mount. *durable* waits until all that was done survives a power cut."""
+    """The look-out of one mount. *durability_wait* waits until all that was done survives a power cut."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class DeletedFiles:
         daemon: UploadQueue,
         work: DeletedContents,
         arrived: Callable[[BlockId], bool],
-        durable: Callable[[], Awaitable[None]],
+        durability_wait: Callable[[], Awaitable[None]],
         writer: Writer,
         stager: Stager,
         announcer: StagingNotifier,
@@ -76,7 +76,7 @@ class DeletedFiles:
         self._daemon = daemon
         self._work = work
         self._arrived = arrived
-        self._durable = durable
+        self._durability_wait = durability_wait
         self._writer = writer
         self._stager = stager
         self._announcer = announcer
@@ -98,7 +98,7 @@ class DeletedFiles:
             self._deleted.add(self._writer.take_let_go())
             if not self._deleted.blocks():
                 return
-            await self._durable()
+            await self._durability_wait()
             blocks = self._deleted.blocks()
             for start in range(0, len(blocks), BLOCKS_AT_ONCE):
                 await self._delete(blocks[start : start + BLOCKS_AT_ONCE])

@@ -72,7 +72,7 @@ class UnsavedFile:
     dirty_since: float | None = None
     """Instant of `clock.boot()` of the oldest byte that a crash would lose; None if there is none."""
     staged: StagedExtents = field(default_factory=StagedExtents)
-    block_write: list[BlockWrite] = field(default_factory=list)
+    block_writes: list[BlockWrite] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever brings layers down, or cuts them (`UnsavedFiles.locked`). It is the only
     lock of the write path, so it has no order."""
@@ -88,24 +88,24 @@ class UnsavedFile:
 
     @property
     def empty(self) -> bool:
-        return not (self.dirty or self.block_write or self.staged)
+        return not (self.dirty or self.block_writes or self.staged)
 
     @property
     def end(self) -> int:
         """The least size of the file."""
-        ends = [piece.end for block_write in self.block_write for piece in block_write.pieces]
+        ends = [piece.end for block_write in self.block_writes for piece in block_write.pieces]
         return max([self.dirty.end, self.staged.end, *ends])
 
     @property
     def size(self) -> int:
         """Bytes in all layers together; one that lies in several counts several times."""
-        block_write = sum(block_write.size for block_write in self.block_write)
-        return self.dirty.size + block_write + sum(extent.length for extent in self.staged)
+        sealing = sum(block_write.size for block_write in self.block_writes)
+        return self.dirty.size + sealing + sum(extent.length for extent in self.staged)
 
     def within(self, offset: int, length: int) -> list[tuple[int, bytes]]:
         """Return copies of the bytes in memory of [offset, offset + length), to be laid in order."""
         found = []
-        for block_write in self.block_write:
+        for block_write in self.block_writes:
             for piece in block_write.pieces:
                 low = max(offset, piece.offset)
                 high = min(offset + length, piece.end)
@@ -118,7 +118,7 @@ class UnsavedFile:
         """Move all layers by as many bytes: the end that they were appended to has moved."""
         self.dirty.shift(by)
         self.staged.shift(by)
-        for block_write in self.block_write:
+        for block_write in self.block_writes:
             # In place: whoever brings them down looks at this list when he is done waiting.
             block_write.pieces[:] = [
                 piece._replace(offset=piece.offset + by) for piece in block_write.pieces
@@ -130,7 +130,7 @@ class UnsavedFile:
             start
             for start in self.dirty.whole_blocks(block_size, near)
             if not any(
-                block_write.overlaps(start, start + block_size) for block_write in self.block_write
+                block_write.overlaps(start, start + block_size) for block_write in self.block_writes
             )
         ]
 

@@ -329,7 +329,7 @@ class Writer:
         chosen = plan(pieces, self._block_size)
         started = [self._seal(file, pack) for pack in chosen.packs]
         resting = BlockWrite(chosen.tails)
-        file.block_write.append(resting)
+        file.block_writes.append(resting)
         try:
             for block_write in started:
                 await block_write.done.wait()
@@ -343,7 +343,7 @@ class Writer:
                 )
                 self._release(len(resting.pieces.pop(0).data))
         finally:
-            file.block_write.remove(resting)
+            file.block_writes.remove(resting)
             for piece in resting.pieces:
                 self._put_back(file, piece)
 
@@ -384,7 +384,7 @@ class Writer:
 
     def _seal(self, file: UnsavedFile, pieces: list[Piece]) -> BlockWrite:
         block_write = BlockWrite(pieces)
-        file.block_write.append(block_write)
+        file.block_writes.append(block_write)
         _ = self._tasks.create_task(self._settle(file, block_write))
         return block_write
 
@@ -395,7 +395,7 @@ class Writer:
             name = await self._stager.seal(b"".join(piece.data for piece in pieces))
         except (FsError, NodeError, OSError) as error:
             block_write.failed(error)
-            file.block_write.remove(block_write)
+            file.block_writes.remove(block_write)
             for piece in pieces:
                 self._put_back(file, piece)
         else:
@@ -410,7 +410,7 @@ class Writer:
                 file.blocks_before += 1
             else:
                 self._let_go.add(name.id)
-            file.block_write.remove(block_write)
+            file.block_writes.remove(block_write)
             self._release(block_write.size)
             if not file.lock.locked():
                 for piece in pieces:
@@ -457,7 +457,7 @@ class Writer:
         while self._buffered + size > self._max_buffered:
             moved = self._moved
             victim = max(self._files, key=lambda file: file.dirty.size, default=None)
-            if victim is not None and victim.dirty and not victim.block_write:
+            if victim is not None and victim.dirty and not victim.block_writes:
                 # A failed flush puts its bytes back, so only its error says that it is no use.
                 async with self._files.locked(victim.ino) as file:
                     await self._flush_file(file)
@@ -480,8 +480,8 @@ def _raise_first(ended: list[BlockWrite]) -> None:
 
 
 async def _all_done(file: UnsavedFile) -> None:
-    while file.block_write:
-        await file.block_write[0].done.wait()
+    while file.block_writes:
+        await file.block_writes[0].done.wait()
 
 
 def _extents(pieces: list[Piece], block: BlockId) -> dict[InodeNo, list[NewExtent]]:

@@ -335,7 +335,7 @@ async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: Record
             Hooks(),
             Alerts(layer.clock),
             layer.clock,
-            durable=layer.group_sync.before_sending,
+            durability_wait=layer.group_sync.before_sending,
         )
         running = asyncio.ensure_future(committer.run())
         async with asyncio.timeout(60):

@@ -115,7 +115,7 @@ async def test_the_end_may_move_while_lines_are_being_saved(tmp_path: Path) -> N
         await asyncio.sleep(0)
         file = studio.b.unsaved.get(studio.log)
         assert file is not None
-        assert any(block_write.pieces for block_write in file.block_write), "nothing is on its way"
+        assert any(block_write.pieces for block_write in file.block_writes), "nothing is on its way"
         studio.pull(studio.b)
         await saving
         await studio.settle()

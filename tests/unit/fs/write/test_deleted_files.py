@@ -138,7 +138,7 @@ async def test_nothing_is_deleted_that_a_power_cut_could_bring_back(tmp_path: Pa
         async def refused() -> None:
             raise Unavailable("the disk does not sync")
 
-        layer.deleted_files._durable = refused
+        layer.deleted_files._durability_wait = refused
         await layer.deleted_files.look()
         assert len(staged(tmp_path)) == 2
         assert layer.daemon.withdrawn == []

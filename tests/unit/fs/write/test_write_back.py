@@ -247,7 +247,7 @@ async def test_what_could_not_be_staged_lies_under_what_was_written_since(tmp_pa
     async with file_layer(tmp_path, staging_limit=0) as layer:
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"a" * BLOCK)
-        [block_write] = layer.unsaved.of(ino).block_write
+        [block_write] = layer.unsaved.of(ino).block_writes
         await layer.files.write(handle, 10, b"newer")
         await block_write.done.wait()
         assert isinstance(block_write.take_error(), NoSpace)
