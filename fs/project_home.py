@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.commit.repair import REPLICA_FILE
+from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.errors import AlreadyMounted, ReplicaBusy, ReplicaError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.group_sync import recover

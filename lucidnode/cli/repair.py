@@ -15,17 +15,11 @@ from lucidnode.cli.output import confirm
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.commit.repair import (
-    LOST_FILE,
-    Findings,
-    OtherVerdicts,
-    PutBack,
-    examine,
-    examine_verdicts,
-    has_leftovers,
-    put_back,
-    start_again,
-)
+from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
+from lucidnode.fs.commit.repair.put_back import PutBack, put_back
+from lucidnode.fs.commit.repair.replica_files import LOST_FILE
+from lucidnode.fs.commit.repair.start_again import start_again
+from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.project_home import open_replica, project_directory, take_back_lost

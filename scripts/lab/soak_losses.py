@@ -24,8 +24,12 @@ from lab.bucket_losses import Loss, lose
 from lab.soak_entries import QUIESCE_S, World
 from lab.soak_node import Daemon, Door, SoakNode
 from lab.virtual_loop import run_virtual
-from lucidnode.fs.commit import repair
 from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair.findings import examine
+from lucidnode.fs.commit.repair.put_back import put_back
+from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
+from lucidnode.fs.commit.repair.start_again import start_again
+from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.bucket.keys import roster_key
@@ -194,7 +198,7 @@ class LossyWorld(World):
         door = RepairDoor(node)
         access = SoakAccess(await ProjectAccess.open(door, node.membership, self.project))
         head = node.user.replica.pending.head()
-        found = await self._again(lambda: repair.examine(door, access, head))
+        found = await self._again(lambda: examine(door, access, head))
         lost = found.lost
         if found.stands:
             is_alarmed = _says(node, (f"history:{self.project}",))
@@ -209,9 +213,7 @@ class LossyWorld(World):
             return
         elif found.can_put_back and (found.gap or self.random.random() < 0.5):
             try:
-                await self._again(
-                    lambda: repair.put_back(door, access, node.user.replica, found.lost)
-                )
+                await self._again(lambda: put_back(door, access, node.user.replica, found.lost))
             except Refused:
                 self.hits["others had gone on"] += 1
                 if found.absent:
@@ -227,10 +229,10 @@ class LossyWorld(World):
 
     async def _verdicts(
         self, node: SoakNode, door: RepairDoor, access: SoakAccess, *, is_alarmed: bool
-    ) -> repair.OtherVerdicts | None:
+    ) -> OtherVerdicts | None:
         head = node.user.replica.pending.head()
         return await self._again(
-            lambda: repair.examine_verdicts(
+            lambda: examine_verdicts(
                 door, access, node.directory, head, self.clock, is_alarmed=is_alarmed
             )
         )
@@ -241,11 +243,11 @@ class LossyWorld(World):
         self._lives += 1
         directory = node.directory / f"home-{self._lives}"
         directory.mkdir()
-        place = directory / repair.REPLICA_FILE
+        place = directory / REPLICA_FILE
         node.user.replica.close()
         shutil.move(node.user.path, place)
         carried = await self._again(
-            lambda: repair.start_again(
+            lambda: start_again(
                 door, access, directory, Replica.open(place, KEY, node.name), lost, self.clock
             )
         )

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from committer_fixture import KEYS, PROJECT, Bucket, Daemon, Desk, VirtualClock
 
-from lucidnode.fs.commit import repair
+from lucidnode.fs.commit.repair.access import LOOKED_AT_ENTRIES
+from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
+from lucidnode.fs.commit.repair.put_back import PutBack, put_back
+from lucidnode.fs.commit.repair.replica_files import LOST_FILE, REPLICA_FILE
+from lucidnode.fs.commit.repair.start_again import start_again
+from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.replica.replica import Replica
@@ -113,17 +118,15 @@ class Office:
         for seq in numbers:
             del self.bucket.entries[seq]
 
-    async def examined(self, desk: Desk) -> repair.Findings:
-        return await repair.examine(
-            self.daemon(desk), Access(desk), desk.node.replica.pending.head()
-        )
+    async def examined(self, desk: Desk) -> Findings:
+        return await examine(self.daemon(desk), Access(desk), desk.node.replica.pending.head())
 
-    async def put_back(self, desk: Desk, lost: Sequence[Seq]) -> repair.PutBack:
-        return await repair.put_back(self.daemon(desk), Access(desk), desk.node.replica, lost)
+    async def put_back(self, desk: Desk, lost: Sequence[Seq]) -> PutBack:
+        return await put_back(self.daemon(desk), Access(desk), desk.node.replica, lost)
 
-    async def verdicts(self, desk: Desk) -> repair.OtherVerdicts | None:
+    async def verdicts(self, desk: Desk) -> OtherVerdicts | None:
         node = desk.node
-        return await repair.examine_verdicts(
+        return await examine_verdicts(
             self.daemon(desk),
             Access(desk),
             node.path.parent,
@@ -137,17 +140,17 @@ class Office:
         directory = node.path.parent / f"home of {node.name}"
         directory.mkdir(exist_ok=True)
         node.replica.close()
-        place = directory / repair.REPLICA_FILE
+        place = directory / REPLICA_FILE
         shutil.move(node.path, place)
         node.path = place
         try:
-            return await repair.start_again(
+            return await start_again(
                 self.daemon(desk), Access(desk), directory, node._open(), lost, self.clock
             )
         finally:
             desk.node.replica = (
                 Replica.open(place, KEYS.replica, node.name)
-                if (directory / repair.LOST_FILE).exists()
+                if (directory / LOST_FILE).exists()
                 else node._open()
             )
             desk.committer = desk._committer()
@@ -172,12 +175,12 @@ async def test_a_history_that_stands_needs_no_repair(office: Office) -> None:
 async def test_what_is_kept_of_a_history_that_stands_is_not_forgotten(office: Office) -> None:
     await office.commit(office.a, b"one", b"two")
     daemon, head = office.daemon(office.a), office.a.node.replica.pending.head()
-    assert not await repair.has_leftovers(daemon, PROJECT, head)
+    assert not await has_leftovers(daemon, PROJECT, head)
     daemon.seen[3] = daemon.seen[2]  # of a history that was left by a repair
-    assert await repair.has_leftovers(daemon, PROJECT, head)
+    assert await has_leftovers(daemon, PROJECT, head)
     del daemon.seen[3]
     daemon.seen[2] = daemon.seen[1]
-    assert await repair.has_leftovers(daemon, PROJECT, head)
+    assert await has_leftovers(daemon, PROJECT, head)
 
 
 async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: Office) -> None:
@@ -185,7 +188,7 @@ async def test_what_the_bucket_lost_is_found_and_put_back_for_everybody(office: 
     before = dict(office.bucket.entries)
     office.lose(3, 4)
     findings = await office.examined(office.a)
-    assert findings == repair.Findings(Seq(4), False, Seq(2), (Seq(3), Seq(4)), True)
+    assert findings == Findings(Seq(4), False, Seq(2), (Seq(3), Seq(4)), True)
     await office.put_back(office.a, findings.lost)
     assert office.bucket.entries == before
     assert (await office.examined(office.a)).stands
@@ -203,7 +206,7 @@ async def test_an_entry_is_put_back_after_its_blocks_and_names_files_that_lost_o
     office.lose(2, 3)
     daemon.held = {block_of[two]}
     done = await office.put_back(office.a, (Seq(2), Seq(3)))
-    assert done == repair.PutBack(1, frozenset({three}))
+    assert done == PutBack(1, frozenset({three}))
     assert daemon.order == [block_of[two], 2, block_of[three], 3]
     assert {2, 3} <= office.bucket.entries.keys()
 
@@ -213,7 +216,7 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
     before = dict(office.bucket.entries)
     office.lose(2, 3)
     findings = await office.examined(office.a)
-    assert findings == repair.Findings(
+    assert findings == Findings(
         Seq(5), False, Seq(1), (Seq(2), Seq(3)), can_put_back=True, gap=True, absent=True
     )
     await office.put_back(office.a, findings.lost)
@@ -222,7 +225,7 @@ async def test_a_gap_below_a_head_that_stands_is_found_and_put_back(office: Offi
 
 
 async def test_an_older_entry_that_the_daemon_knows_to_be_lost_is_put_back(office: Office) -> None:
-    names = [b"f%d" % number for number in range(repair._LOOKED_AT + 8)]
+    names = [b"f%d" % number for number in range(LOOKED_AT_ENTRIES + 8)]
     await office.commit(office.a, *names)
     before = dict(office.bucket.entries)
     office.lose(2, 3, 200)
@@ -240,7 +243,7 @@ async def test_entries_that_were_spoiled_below_a_head_that_stands_are_found(offi
     for number in (2, 4):
         body = office.bucket.entries[number]
         office.bucket.entries[number] = body[:-1] + bytes([body[-1] ^ 1])
-    assert await office.examined(office.a) == repair.Findings(
+    assert await office.examined(office.a) == Findings(
         Seq(5), False, Seq(1), (Seq(2), Seq(4)), can_put_back=True, gap=True
     )
 
@@ -377,7 +380,7 @@ async def test_who_judged_an_entry_otherwise_finds_it_and_starts_again_with_all_
     a.devices[b.daemon.device] = known
     assert await office.verdicts(b) is None, "b judged as everybody does"
     found = await office.verdicts(a)
-    assert found == repair.OtherVerdicts((Seq(3),))
+    assert found == OtherVerdicts((Seq(3),))
     assert not (a.node.path.parent / "replica.new.db").exists()
     assert await office.start_again(a, found.unheard) == ["of a"]
     await office.settle(a, b)
