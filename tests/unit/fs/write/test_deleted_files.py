@@ -103,10 +103,10 @@ async def test_a_block_that_is_written_again_while_it_is_let_go_stays_and_is_upl
 
         layer.daemon.withdraw = written_meanwhile  # type: ignore[method-assign]  # of this test
         await layer.deleted_files.look()
-        assert len(staged(tmp_path)) == 1
         assert layer.daemon.unneeded == []
         while staged(tmp_path):
             await layer.clock.sleep(1)  # it is announced again
+        assert len(list((tmp_path / "bucket").iterdir())) == 1
         await layer.files.flush(handles[0])
         found = layer.replica.tree.lookup(ROOT, b"again")
         assert found is not None
