@@ -22,7 +22,6 @@ from recording_disk import (
     laid_down,
     names_only,
     outcomes,
-    recording_disk,
     some,
 )
 from replica_fixture import KEY, Blocks, Node
@@ -55,18 +54,6 @@ from lucidnode.node.config import BUCKET_FILE, load_credentials, save_credential
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.secret_file import kept_secret
-
-
-@pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingDisk]:
-    with recording_disk(tmp_path_factory.mktemp("recorded")) as disk:
-        yield disk
-
-
-@pytest.fixture
-def disk(mounted: RecordingDisk) -> RecordingDisk:
-    mounted.fresh()
-    return mounted
 
 
 def remains(disk: RecordingDisk, at: str, by_chance: int = 4) -> Iterator[Path]:

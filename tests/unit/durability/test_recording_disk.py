@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,8 @@ from recording_disk import (
     names_only,
     nothing_loose,
     outcomes,
-    recording_disk,
     some,
 )
-
-
-@pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingDisk]:
-    with recording_disk(tmp_path_factory.mktemp("recorded")) as disk:
-        yield disk
-
-
-@pytest.fixture
-def disk(mounted: RecordingDisk) -> RecordingDisk:
-    mounted.fresh()
-    return mounted
 
 
 def found(tree: Tree) -> dict[str, bytes]:
