@@ -64,7 +64,7 @@ class KernelRequest:
             raise RequestRefused(errno.EINVAL)
 
     def fields(self, layout: struct.Struct) -> tuple[int, ...]:
-        """Return what *layout* finds at the start of the body."""
+        """Return what *layout* finds at the start of the body. Raises RequestRefused."""
         if len(self.body) < layout.size:
             raise RequestRefused(errno.EINVAL)
         return layout.unpack_from(self.body)
@@ -75,7 +75,7 @@ class KernelRequest:
         return handle, offset, size
 
     def written(self) -> tuple[int, int, memoryview]:
-        """Return handle, offset and bytes of a WRITE."""
+        """Return handle, offset and bytes of a WRITE. Raises RequestRefused."""
         handle, offset, size, *_ = self.fields(_WRITE)
         data = self.body[_WRITE.size :]
         if len(data) != size:
@@ -88,7 +88,7 @@ class KernelRequest:
         return handle, offset, whence
 
     def forgotten(self) -> list[tuple[int, int]]:
-        """Return inode and count of each entry of a BATCH_FORGET."""
+        """Return inode and count of each entry of a BATCH_FORGET. Raises RequestRefused."""
         count, _ = self.fields(_FORGETS)
         entries = self.body[_FORGETS.size :]
         if len(entries) != count * _FORGET.size:

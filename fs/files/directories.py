@@ -27,7 +27,7 @@ class Directories:
         self._listings = Listings(tree.names_in)
 
     def open(self, ino: InodeNo) -> int:
-        """Return a handle for listing *ino*."""
+        """Return a handle for listing *ino*. Raises FileMissing, NotDirectory."""
         if not self._shown.stored(ino).is_directory:
             raise NotDirectory("not a directory")
         return self._open.open_directory(ino)

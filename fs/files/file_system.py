@@ -107,7 +107,7 @@ class FileSystem:
     # -- attributes --------------------------------------------------------------------------
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes:
-        """Return what *name* in *parent* is."""
+        """Return what *name* in *parent* is. Raises FileMissing, NameTooLong."""
         if name in {b".", b".."}:
             return self.attributes(parent if name == b"." else self._shown.parent_of(parent))
         check_length(name)
@@ -129,7 +129,10 @@ class FileSystem:
     async def set_attributes(
         self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
     ) -> Attributes:
-        """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`."""
+        """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`.
+
+        Raises FileMissing, IsDirectory, another FileError, ReadOnly or NoSpace.
+        """
         if changes.size is not None:
             if self._shown.stored(ino).is_directory:
                 raise IsDirectory("a directory has no size")
@@ -174,7 +177,10 @@ class FileSystem:
         rdev: int = 0,
         target: bytes = b"",
     ) -> Attributes:
-        """Create the file, directory, link or node that the type bits of *mode* say."""
+        """Create the file, directory, link or node that the type bits of *mode* say.
+
+        Raises a FileError, ReadOnly or NoSpace.
+        """
         above = self._shown.stored(parent)
         kind = Kind(stat.S_IFMT(mode) >> 12)
         bits, gid = stat.S_IMODE(mode), caller.gid
@@ -192,12 +198,15 @@ class FileSystem:
         return made
 
     def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
-        """Give *ino* one more name."""
+        """Give *ino* one more name. Raises a FileError, ReadOnly or NoSpace."""
         self._changes.apply(Link(ino, parent, name, self._clock.wall_ns()))
         return self.attributes(ino)
 
     def unlink(self, parent: InodeNo, name: bytes) -> None:
-        """Take a name away. What is open stays readable and writable through its handles."""
+        """Take a name away. What is open stays readable and writable through its handles.
+
+        Raises a FileError, ReadOnly or NoSpace.
+        """
         found = self._replica.tree.lookup(parent, name)
         keep = found is not None and self._open.is_open(found.ino)
         self._changes.apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
@@ -205,13 +214,13 @@ class FileSystem:
             self.lifetimes.let_go(found.ino)
 
     def rmdir(self, parent: InodeNo, name: bytes) -> None:
-        """Remove an empty directory."""
+        """Remove an empty directory. Raises a FileError, ReadOnly or NoSpace."""
         self._changes.apply(Rmdir(parent, name, self._clock.wall_ns()))
 
     def rename(
         self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
     ) -> None:
-        """Move a name; *flags* as in renameat2(2)."""
+        """Move a name; *flags* as in renameat2(2). Raises a FileError, ReadOnly or NoSpace."""
         replaced = self._replica.tree.lookup(new_parent, new_name)
         keep = replaced is not None and self._open.is_open(replaced.ino)
         now = self._clock.wall_ns()
@@ -224,7 +233,10 @@ class FileSystem:
         return self._replica.tree.readlink(ino)
 
     async def sync_directory(self) -> None:
-        """Return once every change of names so far is durable, and acknowledged at this mount's level."""
+        """Return once every change of names so far is durable, and acknowledged at this mount's level.
+
+        Raises as `flush`.
+        """
         await self._group_sync.now()
         await self._commit(None)
 
@@ -235,6 +247,7 @@ class FileSystem:
 
         A file that another node has just deleted, or replaced, can be read as it was; who wants to
         write gets FileMissing, and finds what is in its place.
+        Raises FileMissing, IsDirectory, ReadOnly, NoSpace.
         """
         if self._shown.stored(ino).is_directory:
             raise IsDirectory("a directory cannot be opened as a file")
@@ -254,7 +267,10 @@ class FileSystem:
         return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged
 
     async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
-        """Return bytes of an open file: fewer than *length* only at its end."""
+        """Return bytes of an open file: fewer than *length* only at its end.
+
+        Raises FileMissing, Unreadable.
+        """
         return await self._reader.read(self._open.file(handle), offset, length)
 
     async def seek(self, handle: int, offset: int, whence: int) -> int:
@@ -262,6 +278,7 @@ class FileSystem:
 
         A file that somebody here may write to is all data: what was written through a map may be
         in the kernel's pages alone, and a copy must not take it for a hole.
+        Raises NoMoreData, Invalid, FileMissing.
         """
         ino = self._open.file(handle).ino
         if whence not in {os.SEEK_DATA, os.SEEK_HOLE}:
@@ -278,7 +295,7 @@ class FileSystem:
         """Take *data* at *offset*, or at the end of a file opened to append; return its length.
 
         The kernel appends where it believes the end to be, and does not know what other nodes
-        have appended since it last asked.
+        have appended since it last asked. Raises ReadOnly, FileTooBig, FileMissing, NoSpace.
         """
         self._changes.check_writable()
         file = self._open.file(handle)
@@ -290,14 +307,20 @@ class FileSystem:
         return len(data)
 
     async def flush(self, handle: int) -> None:
-        """Acknowledge at this mount's level what was written to the file of *handle*: `close`."""
+        """Acknowledge at this mount's level what was written to the file of *handle*: `close`.
+
+        Raises NoSpace, ReplicaError, ReadOnly, Interrupted.
+        """
         file = self._open.file(handle)
         if file.writable and self._has_name(file):
             await self._writer.flush(file.ino)
             await self._commit(file.ino, file.pid)
 
     async def sync(self, handle: int) -> None:
-        """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level."""
+        """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level.
+
+        Raises as `flush`.
+        """
         file = self._open.file(handle)
         await self._writer.sync(file.ino)
         self._unfinished.ended(file.ino)

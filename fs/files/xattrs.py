@@ -32,7 +32,10 @@ class Xattrs:
         self._clock = clock
 
     def get(self, ino: InodeNo, name: bytes) -> bytes:
-        """Return an extended attribute; those of our own tell how far the file is."""
+        """Return an extended attribute; those of our own tell how far the file is.
+
+        Raises FileMissing, NoAttribute.
+        """
         if name.startswith(XATTR_PREFIX):
             return self._states.value(self._shown.stored(ino).ino, name)
         return self._tree.xattr(ino, name)
@@ -45,7 +48,10 @@ class Xattrs:
         return self._tree.xattr_names(ino)
 
     def set(self, ino: InodeNo, name: bytes, value: bytes) -> None:
-        """Set an extended attribute."""
+        """Set an extended attribute.
+
+        Raises NotPermitted, Unsupported, another FileError, ReadOnly or NoSpace.
+        """
         _check_not_ours(name)
         if name.startswith(_ACL):
             # Kept, it would promise a protection that nobody gives.
@@ -53,7 +59,10 @@ class Xattrs:
         self._changes.apply(SetXattr(ino, name, value, self._clock.wall_ns()))
 
     def remove(self, ino: InodeNo, name: bytes) -> None:
-        """Remove an extended attribute."""
+        """Remove an extended attribute.
+
+        Raises NotPermitted, NoAttribute, another FileError, ReadOnly or NoSpace.
+        """
         _check_not_ours(name)
         self._changes.apply(RemoveXattr(ino, name, self._clock.wall_ns()))
 

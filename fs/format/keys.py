@@ -50,7 +50,10 @@ class ProjectKeys:
 
     @classmethod
     def of(cls, project: ProjectId, keys: Mapping[int, bytes]) -> ProjectKeys:
-        """Return the keys of *project* from one 32-byte key for each epoch, at least one."""
+        """Return the keys of *project* from one 32-byte key for each epoch, at least one.
+
+        Raises ValueError.
+        """
         if not keys or any(len(key) != KEY_SIZE for key in keys.values()):
             raise ValueError("a project needs a 32-byte key for each epoch")
         if not all(1 <= epoch <= MAX_EPOCH for epoch in keys):

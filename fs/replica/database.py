@@ -97,14 +97,17 @@ class Database:
     # -- statements --------------------------------------------------------------------------
 
     def rows(self, sql: str, bindings: Sequence[Binding] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows."""
+        """Run one statement and return all its rows. Raises NoSpace or a ReplicaError."""
         try:
             return self._connection.execute(sql, bindings).fetchall()
         except apsw.Error as error:
             raise mapped(error, self._connection) from error
 
     def stream(self, sql: str, bindings: Sequence[Binding] = ()) -> Iterator[tuple[Any, ...]]:
-        """Run one query and yield its rows as they are found; change nothing meanwhile."""
+        """Run one query and yield its rows as they are found; change nothing meanwhile.
+
+        Raises as `rows`.
+        """
         try:
             yield from self._connection.execute(sql, bindings)
         except apsw.Error as error:
@@ -116,7 +119,10 @@ class Database:
         return found[0] if found else None
 
     def change(self, sql: str, bindings: Sequence[Binding] = ()) -> int:
-        """Run one INSERT, UPDATE or DELETE and return how many rows it changed."""
+        """Run one INSERT, UPDATE or DELETE and return how many rows it changed.
+
+        Raises as `rows`.
+        """
         try:
             self._connection.execute(sql, bindings)
             return self._connection.changes()
@@ -198,7 +204,10 @@ class Database:
         return built_changeset(self._connection, changes)
 
     def undo(self, changes: Sequence[RowChange]) -> None:
-        """Take *changes* back; they must be the newest there are. A misfit is a broken replica."""
+        """Take *changes* back; they must be the newest there are. A misfit is a broken replica.
+
+        Raises ReplicaCorrupt then.
+        """
         if combined := self.changeset(changes):
             try:
                 self.apply(apsw.Changeset.invert(combined))

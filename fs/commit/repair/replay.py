@@ -25,7 +25,10 @@ async def caught_up(
     hooks: Bystander,
     last: Seq | None = None,
 ) -> None:
-    """Apply every entry of the bucket, up to *last*, to *replica*, judged as a mount does."""
+    """Apply every entry of the bucket, up to *last*, to *replica*, judged as a mount does.
+
+    Raises a NodeError or an FsError.
+    """
     async with asyncio.TaskGroup() as tasks:
         ahead = EntriesAhead(journal.entry, clock, tasks)
         committer = Committer(

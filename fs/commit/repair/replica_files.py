@@ -15,7 +15,10 @@ NEW_FILE = "replica.new.db"
 
 
 def swap(directory: Path) -> None:
-    """Put the new replica in the place of the old one, which stays beside it."""
+    """Put the new replica in the place of the old one, which stays beside it.
+
+    Raises ReplicaError, or OSError.
+    """
     for name in (REPLICA_FILE, NEW_FILE):
         log = directory / f"{name}-wal"
         if log.exists() and log.stat().st_size:

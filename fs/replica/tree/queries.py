@@ -263,7 +263,10 @@ def extents_of(
     offset: int,
     length: int,
 ) -> list[Extent]:
-    """Return what maps [offset, offset + length) in *table*, as `Queries.extents` does."""
+    """Return what maps [offset, offset + length) in *table*, as `Queries.extents` does.
+
+    Raises Unreadable if a block is not known.
+    """
     end = offset + length
     extents = []
     for start, size, block, epoch, nonce, block_size, block_offset in database.rows(
