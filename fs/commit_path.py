@@ -15,12 +15,12 @@ from lucidnode.fs.file_layer import Ground, ReadPath, WritePath
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.files.remote_effects import RemoteEffects
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel import kernel_cache
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.ids import DeviceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,11 @@ def commit_path(
     effects: RemoteEffects,
     client: DaemonClient,
     access: ProjectAccess,
-    device: DeviceId,
+    work: WorkHere,
     *,
     read_only: bool,
 ) -> CommitPath:
-    """Build the commit path of the mount that is *device*.
+    """Build the commit path of the mount whose files and device are those of *work*.
 
     Keep `committer.run` and `shipments.run` running, and `marks.run` unless *read_only*; enter
     `invalidation` while the kernel is served, and call `journal.stop_ahead` at the end.
@@ -56,7 +56,7 @@ def commit_path(
     project, replica, clock = ground.keys.project, ground.replica, ground.clock
     arrived = asyncio.Event()
     shipments = Shipments(project, replica, client, write.unfinished, clock, arrived.set)
-    marks = Marks(replica, shipments, write.unfinished, read.open_files.written, device, clock)
+    marks = Marks(replica, shipments, write.unfinished, read.open_files.written, work.device, clock)
 
     def before_batch() -> None:
         write.writer.pack_tails()
@@ -73,7 +73,7 @@ def commit_path(
         replica,
         journal,
         project,
-        EntryCodec(access.keys, device, access.writer_key, secrets.token_bytes),
+        EntryCodec(access.keys, work.device, access.writer_key, secrets.token_bytes),
         changes,
         ground.alerts,
         clock,
@@ -84,9 +84,7 @@ def commit_path(
     return CommitPath(
         shipments=shipments,
         marks=marks,
-        on_their_way=OnTheirWay(
-            replica, shipments, write.unfinished, read.open_files, device, access.device_name
-        ),
+        on_their_way=OnTheirWay(work, shipments),
         conflicts=conflicts,
         invalidation=invalidation,
         changes=changes,

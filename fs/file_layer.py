@@ -18,6 +18,7 @@ from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.states import FileStates
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
@@ -222,32 +223,35 @@ def remote_effects(ground: Ground, write: WritePath, read: ReadPath) -> RemoteEf
     return RemoteEffects(lifetimes, read.open_files, write.writer)
 
 
+def work_here(
+    ground: Ground,
+    write: WritePath,
+    read: ReadPath,
+    device: DeviceId,
+    device_name: Callable[[DeviceId], str],
+) -> WorkHere:
+    """Build what is asked about files under way, as *device*."""
+    return WorkHere(ground.replica, write.unfinished, read.open_files, device, device_name)
+
+
 def file_system(
     ground: Ground,
     write: WritePath,
     read: ReadPath,
     lifetimes: FileLifetimes,
+    work: WorkHere,
     *,
-    device: DeviceId,
-    device_name: Callable[[DeviceId], str],
     touched: Callable[[Touched], None],
     commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
     read_only: bool = False,
 ) -> FileSystem:
-    """Build the file system over both paths, as *device*.
+    """Build the file system over both paths, as the device of *work*.
 
     *touched* and *commit_wait* are as `FileSystem` has them.
     """
     return FileSystem(
         replica=ground.replica,
-        states=FileStates(
-            ground.replica,
-            write.writer.is_dirty,
-            write.unfinished,
-            read.open_files,
-            device,
-            device_name,
-        ),
+        states=FileStates(work, write.writer.is_dirty),
         reader=read.reader,
         writer=write.writer,
         group_sync=write.group_sync,

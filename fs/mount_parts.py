@@ -24,6 +24,7 @@ from lucidnode.fs.file_layer import (
     file_system,
     read_path,
     remote_effects,
+    work_here,
     write_path,
 )
 from lucidnode.fs.files.file_system import FileSystem
@@ -113,7 +114,6 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             clock=clock,
             tasks=tasks,
         )
-        device = DeviceId(link.welcome.device)
         read_only = spec.read_only or not access.may_write
         channel = spec.channel and built()
         write = write_path(ground, relaxed=spec.durability == "relaxed")
@@ -121,16 +121,16 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN_BLOCKS
         )
         effects = remote_effects(ground, write, read)
+        work = work_here(ground, write, read, DeviceId(link.welcome.device), access.device_name)
         commit = commit_path(
-            ground, write, read, effects, client, access, device, read_only=read_only
+            ground, write, read, effects, client, access, work, read_only=read_only
         )
         files = file_system(
             ground,
             write,
             read,
             effects.lifetimes,
-            device=device,
-            device_name=access.device_name,
+            work,
             touched=commit.changes.touched,
             commit_wait=commit.committer.flush if spec.durability in {"office", "cloud"} else None,
             read_only=read_only,

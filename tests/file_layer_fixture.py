@@ -14,7 +14,14 @@ from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
-from lucidnode.fs.file_layer import Ground, file_system, read_path, remote_effects, write_path
+from lucidnode.fs.file_layer import (
+    Ground,
+    file_system,
+    read_path,
+    remote_effects,
+    work_here,
+    write_path,
+)
 from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
@@ -284,8 +291,9 @@ async def file_layer(
                         write,
                         read,
                         effects.lifetimes,
-                        device=DeviceId("d" * 32),
-                        device_name=lambda device: "studio-a",
+                        work_here(
+                            ground, write, read, DeviceId("d" * 32), lambda device: "studio-a"
+                        ),
                         touched=effects.follow,
                         commit_wait=commit_wait,
                     )

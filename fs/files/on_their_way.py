@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
-from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client import wire
-from lucidnode.node.client.ids import BlockId, DeviceId
+from lucidnode.node.client.ids import BlockId
 
 MAX_FILES = 100
 """Files that are listed. Who copies ten thousand reads their sum."""
@@ -20,36 +18,24 @@ MAX_FILES = 100
 class OnTheirWay:
     """What people are told of one mount's files under way."""
 
-    def __init__(
-        self,
-        replica: Replica,
-        shipments: Shipments,
-        unfinished: Unfinished,
-        open_files: OpenFiles,
-        device: DeviceId,
-        device_name: Callable[[DeviceId], str],
-    ) -> None:
-        self._replica = replica
+    def __init__(self, work: WorkHere, shipments: Shipments) -> None:
+        self._work = work
         self._shipments = shipments
-        self._unfinished = unfinished
-        self._open_files = open_files
-        self._device = device
-        self._device_name = device_name
 
     def files(self) -> list[wire.FileOnItsWay]:
         """Return at most MAX_FILES of them, those of this workstation first."""
         found: list[wire.FileOnItsWay] = []
-        blocks = self._replica.pending.blocks_of_contents()
+        blocks = self._work.replica.pending.blocks_of_contents()
         for ino, mark in self._all():
-            attributes = self._replica.tree.attributes(ino)
+            attributes = self._work.replica.tree.attributes(ino)
             if attributes is None or attributes.nlink == 0:
                 continue
-            ours = mark.device == self._device
+            ours = mark.device == self._work.device
             found.append(
                 wire.FileOnItsWay(
-                    path=self._replica.tree.shown_path(ino),
+                    path=self._work.replica.tree.shown_path(ino),
                     state=mark.state,
-                    device="" if ours else self._device_name(mark.device),
+                    device="" if ours else self._work.device_name(mark.device),
                     bytes_left=self._left(attributes.size, blocks.get(ino)) if ours else None,
                 )
             )
@@ -58,13 +44,13 @@ class OnTheirWay:
         return found
 
     def _all(self) -> Iterator[tuple[InodeNo, OnItsWay]]:
-        contents = self._replica.pending.contents(self._shipments)
-        ours = under_way(contents, self._unfinished, self._open_files.written())
+        contents = self._work.replica.pending.contents(self._shipments)
+        ours = under_way(contents, self._work.unfinished, self._work.open_files.written())
         for ino, state in ours.items():
-            yield ino, OnItsWay(state, self._device)
-        for ino, value in self._replica.tree.marks():
+            yield ino, OnItsWay(state, self._work.device)
+        for ino, value in self._work.replica.tree.marks():
             mark = decoded_mark(value)
-            if mark is not None and mark.device != self._device and ino not in ours:
+            if mark is not None and mark.device != self._work.device and ino not in ours:
                 yield ino, mark
 
     def _left(self, size: int, blocks: set[BlockId] | None) -> int:

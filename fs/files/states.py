@@ -6,12 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from lucidnode.fs.errors import NoAttribute
-from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.marks import OnItsWay, decoded_mark
-from lucidnode.fs.write.unfinished import Unfinished
-from lucidnode.node.client.ids import DeviceId
 
 XATTR_PREFIX = b"user.lucid."
 
@@ -23,21 +20,9 @@ it is safe there, and on its way to the bucket. cloud: in the bucket, where ever
 class FileStates:
     """What the attributes say."""
 
-    def __init__(
-        self,
-        replica: Replica,
-        is_dirty: Callable[[InodeNo], bool],
-        unfinished: Unfinished,
-        open_files: OpenFiles,
-        device: DeviceId,
-        device_name: Callable[[DeviceId], str],
-    ) -> None:
-        self._replica = replica
+    def __init__(self, work: WorkHere, is_dirty: Callable[[InodeNo], bool]) -> None:
+        self._work = work
         self._is_dirty = is_dirty
-        self._unfinished = unfinished
-        self._open_files = open_files
-        self._device = device
-        self._device_name = device_name
 
     def value(self, ino: InodeNo, name: bytes) -> bytes:
         """Return the value of attribute *name*. Raises NoAttribute if there is none of that name."""
@@ -46,13 +31,17 @@ class FileStates:
             state: State = on_its_way.state if on_its_way else "cloud"
             return state.encode()
         if name == XATTR_PREFIX + b"device" and on_its_way is not None:
-            return self._device_name(on_its_way.device).encode()
+            return self._work.device_name(on_its_way.device).encode()
         raise NoAttribute(name.decode(errors="replace"))
 
     def _on_its_way(self, ino: InodeNo) -> OnItsWay | None:
-        if self._is_dirty(ino) or ino in self._unfinished or self._open_files.was_written(ino):
-            return OnItsWay("writing", self._device)
-        if self._replica.pending.is_pending(ino):
-            return OnItsWay("uploading", self._device)
-        mark = self._replica.tree.mark(ino)
+        if (
+            self._is_dirty(ino)
+            or ino in self._work.unfinished
+            or self._work.open_files.was_written(ino)
+        ):
+            return OnItsWay("writing", self._work.device)
+        if self._work.replica.pending.is_pending(ino):
+            return OnItsWay("uploading", self._work.device)
+        mark = self._work.replica.tree.mark(ino)
         return None if mark is None else decoded_mark(mark)
