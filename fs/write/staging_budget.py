@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lucidnode.fs.errors import NoSpace
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.disk_space import free_bytes
 from lucidnode.node.client.staging import gone
 
 MAX_WAIT_S = 15.0
@@ -91,12 +92,6 @@ class StagingBudget:
             return await asyncio.get_running_loop().run_in_executor(self._disk, look, self._dir)
         except FileNotFoundError:
             raise gone(self._dir) from None
-
-
-def free_bytes(directory: Path) -> int:
-    """Return the bytes that this process may still write to the disk of *directory*."""
-    disk = os.statvfs(directory)
-    return disk.f_bavail * disk.f_frsize
 
 
 def staged_bytes(staging_dir: Path) -> int:

@@ -21,6 +21,7 @@ from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.verified import verified
+from lucidnode.node.client.disk_space import free_bytes
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
@@ -222,8 +223,7 @@ class CacheDirectory:
 
     def free(self) -> int:
         """Return the bytes of disk this user can still fill."""
-        disk = os.statvfs(self._path)
-        return disk.f_bavail * disk.f_frsize
+        return free_bytes(self._path)
 
     def close(self, *, clean: bool) -> None:
         """Close the index and give the directory up; *clean* if all is settled."""

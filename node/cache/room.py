@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lucidnode.node.client.disk_space import free_bytes
+
 WORKING_ROOM_BYTES = 64 * 1024 * 1024
 """A few of the largest blocks on their way in and out; with less, nothing moves."""
 
@@ -62,4 +64,4 @@ def disk_of(directory: Path) -> DiskSize:
     """Return the disk that *directory* is on, or will be. Blocking; raises OSError."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     disk = os.statvfs(there)
-    return DiskSize(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
+    return DiskSize(disk.f_blocks * disk.f_frsize, free_bytes(there))
