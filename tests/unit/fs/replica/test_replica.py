@@ -1,14 +1,11 @@
-"""The replica as a file system on one node: Linux semantics, crashes, secrecy, tails, slices."""
+"""The replica as a file system on one node: Linux semantics, slices, what it counts."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from replica_fixture import KEY, Blocks, Journal, Node
+from replica_fixture import Blocks, Node
 
 from lucidnode.fs.errors import (
     Cycle,
@@ -19,25 +16,18 @@ from lucidnode.fs.errors import (
     NameTaken,
     NameTooLong,
     NoAttribute,
-    NoSpace,
     NotDirectory,
     NotEmpty,
     NotPermitted,
     ReadOnly,
-    ReplicaBusy,
-    ReplicaCorrupt,
-    ReplicaError,
-    ReplicaKeyWrong,
     Unreadable,
 )
-from lucidnode.fs.replica.connection import CHECKPOINT_PAGES
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
     XATTR_CREATE,
     XATTR_REPLACE,
-    Create,
     Forget,
     Link,
     NewExtent,
@@ -48,17 +38,8 @@ from lucidnode.fs.replica.intents import (
     SetXattr,
     Write,
 )
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import START, Place
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path / "replica.db", "desk", Blocks())
-    yield node
-    node.check()
-    node.close()
 
 
 def rename(node: Node, name: bytes, new_name: bytes, flags: int = 0, **at: InodeNo) -> None:
@@ -400,92 +381,7 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
     )
 
 
-# -- tails ---------------------------------------------------------------------------------------
-
-
-def test_a_tail_is_part_of_its_file_at_once(node: Node) -> None:
-    file = node.create(b"f")
-    node.write(file, b"a" * 10)
-    node.replica.tails.put(file, 8, b"tail", time_ns=4711)
-    found = node.found(b"f")
-    assert (found.size, found.mtime_ns) == (12, 4711)
-    assert node.replica.tree.list_names(ROOT)[0][1].size == 12
-    assert node.read(file) == b"a" * 8 + b"tail"
-
-
-def test_newer_tails_writes_and_truncations_cut_older_tails(node: Node) -> None:
-    file = node.create(b"f")
-    node.replica.tails.put(file, 0, b"abcdefghij", 0)
-    node.replica.tails.put(file, 2, b"XY", 0)
-    assert node.read(file) == b"abXYefghij"
-    node.write(file, b"12", offset=5)
-    assert node.read(file) == b"abXYe12hij"
-    node.truncate(file, 8)
-    assert node.read(file) == b"abXYe12h"
-    node.pack_tails()
-    assert node.read(file) == b"abXYe12h"
-    assert node.replica.tails.loose() == []
-
-
-def test_packing_changes_no_byte_and_survives_a_crash_before_staging(node: Node) -> None:
-    one, two = node.create(b"one"), node.create(b"two")
-    node.replica.tails.put(one, 0, b"first", 0)
-    node.replica.tails.put(two, 3, b"second", 0)
-    pack = node.blocks.seal(b"firstsecond")
-    tails = node.replica.tails.loose()
-    node.replica.tails.packed(
-        pack,
-        [(tails[0].row, 0), (tails[1].row, 5)],
-        [
-            Write(one, [NewExtent(0, 5, pack.id, 0)], [pack], 0),
-            Write(two, [NewExtent(3, 6, pack.id, 5)], [pack], 0),
-        ],
-    )
-    node.crash()
-    assert (node.read(one), node.read(two)) == (b"first", b"\0\0\0second")
-    (rows,) = node.replica.tails.packs().values()
-    assert b"".join(tail.data for tail in rows) == b"firstsecond"
-    node.replica.tails.release_pack(pack.id)
-    assert node.replica.tails.packs() == {}
-
-
-def test_tails_of_a_deleted_file_go_with_it(node: Node) -> None:
-    for name in (b"unlinked", b"replaced", b"kept"):
-        node.replica.tails.put(node.create(name), 0, b"bytes", 0)
-    kept = node.found(b"kept").ino
-    node.unlink(b"unlinked")
-    node.create(b"new")
-    rename(node, b"new", b"replaced")
-    node.unlink(b"kept", keep=True)
-    assert node.read(kept) == b"bytes"
-    node.replica.apply(Forget(kept))
-    assert node.replica.tails.loose() == []
-    assert node.names() == [b"replaced"]
-
-
-def test_a_tail_counts_as_work(node: Node) -> None:
-    file = node.create(b"f")
-    Journal().settle(node)
-    assert not node.replica.pending.has_work()
-    woken: list[int] = []
-    node.replica.watch(lambda: woken.append(1))
-    node.replica.tails.put(file, 0, b"x", 0)
-    assert node.replica.pending.has_work()
-    assert woken
-
-
-# -- crashes, barriers, secrecy ------------------------------------------------------------------
-
-
-def test_everything_applied_is_there_after_a_crash(node: Node) -> None:
-    directory = node.mkdir(b"d")
-    file = node.create(b"f", directory)
-    node.write(file, b"content")
-    node.replica.tails.put(file, 7, b" and tail", 0)
-    tree, pending = node.tree(), node.replica.pending.count()
-    node.crash()
-    assert node.tree() == tree
-    assert node.replica.pending.count() == pending
+# -- flights, stops, counts ----------------------------------------------------------------------
 
 
 def test_a_crash_keeps_what_is_in_flight_and_the_marks_go_on(node: Node) -> None:
@@ -502,122 +398,6 @@ def test_a_crash_keeps_what_is_in_flight_and_the_marks_go_on(node: Node) -> None
     assert node.replica.pending.in_flight() is None
     assert node.replica.pending.is_committed(batch.last)
     assert not node.replica.pending.is_committed(newest)
-
-
-async def test_barriers_are_shared(tmp_path: Path) -> None:
-    replica = Replica.open(tmp_path / "replica.db", KEY, "desk")
-    replica.apply(Create(ROOT, b"file", replica.new_ino(), Kind.FILE, 0o644, 0, 0, 1))
-    await asyncio.gather(*(replica.barrier() for _ in range(20)))  # noqa: TID251
-    assert replica._barrier._started <= 2
-    replica.close()
-
-
-def test_the_log_stays_short_whether_anybody_syncs_or_not(node: Node) -> None:
-    log = node.path.with_name(node.path.name + "-wal")
-    file = node.create(b"file")
-    longest = 0
-    written = 0
-    while written < 6 * CHECKPOINT_PAGES * 2048:
-        node.set_xattr(file, b"user.%d" % (written % 3), node._entropy.randbytes(60_000))
-        written += 3 * 60_000  # the value that was, the one that is, and how to undo it
-        longest = max(longest, log.stat().st_size)
-    assert longest < 5 * CHECKPOINT_PAGES * 2072
-    # At rest it is no longer than what is worth a checkpoint, whatever it was in between.
-    with node.replica._database._checkpoints._running:
-        node.set_xattr(file, b"user.last", b"")
-    assert log.stat().st_size < 1.1 * CHECKPOINT_PAGES * 2072
-
-
-def test_nothing_readable_lies_on_the_disk(node: Node) -> None:
-    phrase = b"PLUMAGE-OF-THE-KINGFISHER"
-    file = node.create(phrase)
-    node.replica.tails.put(file, 0, phrase, 0)
-    node.set_xattr(file, b"user." + phrase, phrase)
-    node.create(b"link", kind=Kind.SYMLINK, target=phrase)
-    files = list(node.path.parent.iterdir())
-    assert {path.name for path in files} >= {"replica.db", "replica.db-wal"}
-    node.replica._database._checkpoints._connection = None
-    node.replica._database._connection.wal_checkpoint()
-    for path in files:
-        raw = path.read_bytes()
-        assert phrase not in raw, path
-        assert b"SQLite format" not in raw, path
-        assert b"CREATE TABLE" not in raw, path
-        assert path.stat().st_mode & 0o077 == 0, path
-
-
-def test_another_key_opens_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "replica.db"
-    Replica.open(path, KEY, "desk").close()
-    with pytest.raises(ReplicaKeyWrong):
-        Replica.open(path, bytes(32), "desk")
-    Replica.open(path, KEY, "desk").close()
-
-
-def test_two_processes_do_not_share_a_replica(tmp_path: Path) -> None:
-    path = tmp_path / "replica.db"
-    first = Replica.open(path, KEY, "desk")
-    with pytest.raises(ReplicaBusy):
-        Replica.open(path, KEY, "desk")
-    first.close()
-    Replica.open(path, KEY, "desk").close()
-
-
-def test_a_flipped_bit_on_the_disk_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "replica.db"
-    node = Node(path, "desk", Blocks())
-    for number in range(200):
-        node.create(b"%d" % number)
-    node.close()
-    raw = bytearray(path.read_bytes())
-    for place in range(4096, len(raw), 2048):
-        raw[place + 1000] ^= 1
-    path.write_bytes(raw)
-    with pytest.raises(ReplicaCorrupt):
-        Node(path, "desk", Blocks()).tree()
-
-
-def test_a_full_disk_refuses_the_operation_and_keeps_the_rest(node: Node) -> None:
-    connection = node.replica._database._connection
-    node.create(b"before")
-    connection.pragma("max_page_count", connection.pragma("page_count"))
-    made = [b"before"]
-
-    def fill() -> None:
-        for number in range(1000):
-            node.create(b"%d" % number)
-            made.append(b"%d" % number)
-
-    with pytest.raises(NoSpace):
-        fill()
-    assert node.names() == sorted(made)
-    assert node.replica.pending.count() == len(made)
-    connection.pragma("max_page_count", 1_000_000)
-    node.create(b"after")
-
-
-def test_a_replica_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "replica.db"
-    replica = Replica.open(path, KEY, "desk")
-    replica._database._connection.pragma("user_version", 99)
-    replica.close()
-    with pytest.raises(ReplicaError, match="update"):
-        Replica.open(path, KEY, "desk")
-
-
-async def test_a_disk_that_failed_to_sync_is_never_believed_again(tmp_path: Path) -> None:
-    replica = Replica.open(tmp_path / "replica.db", KEY, "desk")
-    good = os.dup(replica._barrier._file)
-    end, other_end = os.pipe()
-    os.dup2(end, replica._barrier._file)  # fdatasync of a pipe fails
-    with pytest.raises(ReplicaError):
-        await replica.barrier()
-    os.dup2(good, replica._barrier._file)
-    with pytest.raises(ReplicaError):
-        await replica.barrier()
-    for file in (good, end, other_end):
-        os.close(file)
-    replica.close()
 
 
 def test_a_stopped_replica_answers_and_changes_nothing(node: Node) -> None:
