@@ -126,7 +126,20 @@ class TwoNodes:
         try:
             until(same, within=_PATIENCE_S, what="b does not show what a shows")
         except LabError as error:
-            raise LabError(f"{error}: " + "; ".join(last)) from None
+            raise LabError(f"{error}: " + "; ".join([*last, *self._said()])) from None
+
+    def _said(self) -> list[str]:
+        """Return what each node says of itself, in a line."""
+        lines = []
+        for station in (self.a, self.b):
+            status = station.facts("status")
+            waiting = [(mount["head"], mount["pending"]) for mount in status["mounts"]]
+            alerts = [alert["cause"] for alert in status["alerts"]]
+            lines.append(
+                f"{station.name}: head and pending {waiting}, uploads {status['uploads']}, "
+                f"on their way {status['on_their_way']}, alerts {alerts}"
+            )
+        return lines
 
     def _compare(self, folder: str, before: Tree, after: Tree) -> None:
         wrong = differences(before, after)
