@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lucidnode.fs.channel.device import runs
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 READ_AHEAD_KIB = 1024
 """What the kernel asks for at once from a sequential reader: 2.3 GB/s at 128 KiB, 3.3 at 1 MiB."""
 
+_NAMED = 4
+"""Names in one alert."""
+
 
 def check_mountpoint(mountpoint: Path, home: Path) -> None:
     """Raise a MountError, a sentence for a person, if nothing can be mounted there."""
@@ -38,7 +41,7 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
     has unmounted, and everything acknowledged is in staging and in the replica.
     """
     os.chdir("/")  # no working directory inside the mount
-    mountpoint = check(Path(spec.mountpoint), [Path(spec.home)])
+    mountpoint = check(Path(spec.mountpoint), [Path(spec.home)], may_hold_names=bool(came_back))
     async with mount_parts(spec) as parts:
         if came_back:
             parts.link.has_served = True
@@ -48,7 +51,15 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 "Programs that had files open in it must open them again.",
                 lasts_s=EVENT_S,
             )
-        clear(mountpoint)
+        if below := clear(mountpoint, may_hold_names=bool(came_back)):
+            # Better told and mounted over than a drive that stays away, and is written on below.
+            parts.alerts.begin(
+                "below",
+                f"While this mount was away programs wrote {_some(below)} into the directory below "
+                "it: on this disk, not in the project.",
+                f"Run `lucidnode umount {mountpoint}`, move what lies there to another place, mount "
+                "again, and copy it into the project.",
+            )
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
             contextlib.closing(
@@ -79,6 +90,12 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 parts.link.has_served = True
                 ready()
         await parts.drain.run(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return *names* for a sentence: at most a few."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _may_wait(mountpoint: Path) -> bool:

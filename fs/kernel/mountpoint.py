@@ -70,11 +70,11 @@ def mounted_at(directory: Path) -> Mounted | None:
     return found[-1] if found else None
 
 
-def check(directory: Path, keep_out: list[Path]) -> Path:
+def check(directory: Path, keep_out: list[Path], *, may_hold_names: bool = False) -> Path:
     """Return *directory* as an absolute path, fit to be mounted on; *keep_out* lie outside of it.
 
     A dead mount of ours there (its process was killed) is fit, as far as can be seen: `clear` takes
-    it away. Raises FuseMissing, MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence
+    it away. With *may_hold_names* it need not be empty. Raises FuseMissing, MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence
     for a person.
     """
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
@@ -82,6 +82,8 @@ def check(directory: Path, keep_out: list[Path]) -> Path:
     directory = _without_asking(directory)
     if not _is_dead(directory):
         _check_bare(directory)
+        if not may_hold_names:
+            _check_empty(directory)
     for path in keep_out:
         if path.resolve().is_relative_to(directory):
             raise CacheInsideMount(
@@ -90,15 +92,21 @@ def check(directory: Path, keep_out: list[Path]) -> Path:
     return directory
 
 
-def clear(directory: Path) -> None:
+def clear(directory: Path, *, may_hold_names: bool) -> list[str]:
     """Take dead mounts of ours away from *directory*, which `check` has returned.
 
     To be called at the last moment: until then a dead mount turns programs away, and after it they
-    could write into the bare directory. Raises as `check` does.
+    can write into the bare directory. Returns the names that they have written there, sorted, which
+    is no reason not to come back: without *may_hold_names* only if there was a dead mount. Raises
+    as `check` does.
     """
     while _is_dead(directory):
+        may_hold_names = True
         _detach(directory)
     _check_bare(directory)
+    if not may_hold_names:
+        _check_empty(directory)
+    return sorted(os.listdir(directory))
 
 
 def _check_bare(directory: Path) -> None:
@@ -109,6 +117,9 @@ def _check_bare(directory: Path) -> None:
         raise MountPointBusy(
             f"something is mounted at {directory} already ({other.kind}): choose another directory"
         )
+
+
+def _check_empty(directory: Path) -> None:
     if next(directory.iterdir(), None) is not None:
         raise MountPointBusy(
             f"{directory} is not empty: choose an empty directory, or move away what is in it "

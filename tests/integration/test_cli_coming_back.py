@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.server
 import json
@@ -143,6 +144,34 @@ def test_a_mount_that_meets_a_broken_invariant_unmounts_first_and_comes_back(
     assert not met.keys() - {errno.ENOENT, errno.ECONNABORTED, errno.ENOTCONN}
     assert ("came-back", str(drive)) in topics(station)
     assert "is unmounted" in station.ok("umount", drive).err
+
+
+def test_a_mount_comes_back_over_what_programs_wrote_below_it_meanwhile_and_tells_of_it(
+    station: Workstation, drive: Path
+) -> None:
+    synced(drive / "reel", b"in the project")
+    below = drive / "written while it was away"
+    device = drive.parent.stat().st_dev
+    os.kill(server(station, "mount-process"), signal.SIGUSR2)
+
+    def is_written_below() -> bool:
+        with contextlib.suppress(OSError):
+            if drive.stat().st_dev == device:
+                below.write_bytes(b"on this disk")
+                return True
+        return False
+
+    until(is_written_below, BACK_S)
+    until(lambda: readable(drive / "reel"), BACK_S)
+    told = [alert for alert in station.status()["alerts"] if alert["topic"] == "below"]
+    assert [below.name in alert["cause"] for alert in told] == [True]
+    assert not below.exists()
+    station.ok("umount", drive)
+    assert below.read_bytes() == b"on this disk"
+    # Mounted by hand it is refused as before: nobody shall lose sight of it.
+    refused = station.run("mount", "demo", drive, "--passphrase-file", station.words)
+    assert (refused.code, "not empty" in refused.err) == (Exit.MOUNT_POINT, True)
+    below.unlink()
 
 
 def test_a_daemon_that_meets_a_broken_invariant_comes_back_and_its_mounts_go_on(
