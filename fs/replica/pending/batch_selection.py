@@ -87,18 +87,19 @@ class Fences:
         kept: dict[InodeNo, int] = {}
         for ino, steps in waiting.items():
             last = self._last.get(ino)
+            is_known = ino != cut
             if last is None or steps[0].id > last:
                 if shipping.unfinished(ino):
                     found.unfinished.add(ino)
                     continue
                 last = steps[-1].id
+            elif is_known and not shipping.unfinished(ino) and _have_arrived(steps, line, shipping):
+                # All of it can go. What it was before might wait for what is behind the fence: a
+                # file of which others shall see nothing but its removal goes as a whole.
+                last = steps[-1].id
             kept[ino] = last
-            if ino != cut and all(
-                shipping.arrived(block) or not line.names(block)
-                for step in steps
-                if step.id <= last
-                for block in step.uses
-            ):
+            finished = [step for step in steps if step.id <= last]
+            if is_known and _have_arrived(finished, line, shipping):
                 found.ready[ino] = last
             else:
                 found.on_their_way.add(ino)
@@ -123,6 +124,13 @@ class Fences:
             elif ino in begun and step.id <= ends[ino]:
                 cut.add(ino)
         return cut
+
+
+def _have_arrived(steps: list[Step], line: WriteSetIndex, shipping: Shipping) -> bool:
+    """Tell whether the bucket has the blocks of *steps*, but for those that nothing names any more."""
+    return all(
+        shipping.arrived(block) or not line.names(block) for step in steps for block in step.uses
+    )
 
 
 class Versions:

@@ -183,6 +183,25 @@ def test_what_was_made_and_deleted_before_it_was_packed_holds_up_nothing(pair: P
     pair.agree()
 
 
+def test_a_file_that_goes_while_its_first_content_is_on_its_way_holds_up_nothing(
+    pair: Pair,
+) -> None:
+    """What it became after that content was finished can be committed with its removal alone."""
+    gone = pair.a.create(b"tmp")
+    pair.uplink.new.add(gone)
+    pair.a.write(gone, b"first")
+    assert not pair.commit()  # the name waits for what was finished by now
+    pair.a.truncate(gone, 2)
+    pair.a.replica.tails.put(gone, 0, b"never mind", pair.a.time())
+    pair.a.unlink(b"tmp")
+    pair.a.create(b"other")
+    pair.arrive(b"first")
+    pair.commit_all()
+    assert pair.b.names() == [b"other"]
+    assert not pair.a.replica.pending.has_work()
+    pair.agree()
+
+
 def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
     file = pair.a.create(b"doc")
     pair.a.write(file, b"old")
