@@ -106,7 +106,7 @@ def clear(directory: Path, *, may_hold_names: bool) -> list[str]:
     _check_bare(directory)
     if not may_hold_names:
         _check_empty(directory)
-    return sorted(os.listdir(directory))
+    return sorted(path.name for path in directory.iterdir())
 
 
 def _check_bare(directory: Path) -> None:
