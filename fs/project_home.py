@@ -6,11 +6,12 @@ from pathlib import Path
 
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
-from lucidnode.fs.errors import AlreadyMounted, ReplicaBusy, ReplicaError
+from lucidnode.fs.errors import AlreadyMounted, NoSpace, ReplicaBusy, ReplicaError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.group_sync import recover
 from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.durable import make_directory
+from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import ProjectId
 
 _MAX_NAMED = 10
@@ -40,6 +41,8 @@ def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> l
     """
     try:
         lost = recover(replica, staging_dir, project)
+    except DiskFull as error:
+        raise NoSpace(str(error)) from error
     except OSError as error:
         raise ReplicaError(f"what was saved last cannot be looked at: {said_by(error)}") from error
     return [*lost[:_MAX_NAMED], "…"] if len(lost) > _MAX_NAMED else lost

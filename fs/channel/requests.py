@@ -16,7 +16,7 @@ from lucidnode.fs.channel.device import AnsweredRead, KernelDevice
 
 Reply = bytes | bytearray | memoryview
 Handler = Callable[["KernelRequest"], Awaitable[Reply | None]]
-"""Returns the data of the reply, or None where the kernel expects no reply. Raises Refused."""
+"""Returns the data of the reply, or None where the kernel expects no reply. Raises RequestRefused."""
 
 
 class Opcode(IntEnum):
@@ -51,7 +51,7 @@ _FORGET = struct.Struct("=QQ")
 
 
 class KernelRequest:
-    """One message of the kernel: its header, and what follows it. Raises Refused if it is torn."""
+    """One message of the kernel: its header, and what follows it. Raises RequestRefused if it is torn."""
 
     __slots__ = ("body", "ino", "opcode", "unique")
 

@@ -50,7 +50,7 @@ def built_changeset(connection: apsw.Connection, changes: Sequence[RowChange]) -
 
 
 def changes_in(changeset: bytes, most: int) -> list[RowChange]:
-    """Return the changes in a *changeset* from outside; raises Unfit if it is none of ours.
+    """Return the changes in a *changeset* from outside; raises ChangesetUnfit if it is none of ours.
 
     No more than *most* rows are looked at: a changeset that has more is refused. Stricter than
     SQLite, which converts what it can and leaves out what it does not know: tables and keys are

@@ -215,7 +215,7 @@ class Database:
                 raise ReplicaCorrupt("pending operations do not fit their own undo") from error
 
     def apply(self, changeset: bytes) -> list[RowChange]:
-        """Apply *changeset* whole and return the rows it changed, or raise Unfit with none changed.
+        """Apply *changeset* whole and return the rows it changed, or raise ChangesetUnfit with none changed.
 
         One from outside has to pass `checked_changes` before, and `check_tree` behind.
         """

@@ -145,7 +145,7 @@ def recover(
 
     Returns the paths of the files that have lost a content. After `kill -9` that is none: in the
     same boot a block without a file is one that the bucket has. After a power cut it may be lost,
-    and nobody was promised it. *boot* is this one's. Blocking; raises NoSpace, OSError, and then
+    and nobody was promised it. *boot* is this one's. Blocking; raises NoSpace, DiskFull, OSError, and then
     nobody may use the replica: FileNotFoundError if all of staging is missing.
     """
     if not replica.unsynced.newest():

@@ -222,7 +222,8 @@ async def _unheard(
 
 
 async def _is_alarmed(client: DaemonClient, project: ProjectId) -> bool:
-    topics = {alert["topic"] for alert in (await client.facts("status"))["alerts"]}
+    # All of them: `status` shows only some of one kind.
+    topics = {alert["topic"] for alert in (await client.facts("alerts"))["alerts"]}
     return f"history:{project}" in topics
 
 

@@ -49,7 +49,7 @@ NEXT_COPY_S = 0.5
 PEERS_S = 40.0
 """How long a read waits for answers of peers in all. With the bucket away, MAX_BELIEVED_S,
 COPIES_AFTER_S and COPIES_S come one after the other: that is less, and both are less than the 45 s
-that a program waits (fs/read/segments.py)."""
+that a program waits (fs/read/block_fetcher.py)."""
 
 
 class HedgePolicy:

@@ -30,7 +30,7 @@ _CLEARING_S = 5.0
 async def probe(bucket: Bucket) -> None:
     """Return if *bucket* can carry a journal; everything written is deleted again.
 
-    Raises Unfit with the reason if it cannot, AccessDenied if we may not read, write and delete
+    Raises StoreUnfit with the reason if it cannot, AccessDenied if we may not read, write and delete
     in it, Unavailable if it did not answer well enough to tell.
     """
     folder = f"{FOLDER}/{secrets.token_hex(16)}"

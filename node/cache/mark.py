@@ -68,7 +68,7 @@ def read_mark(directory: Path) -> str | None:
 def take(directory: Path) -> str:
     """Return the id of *directory*, which is made and marked as far as that is to be done.
 
-    On disk on return. Blocking; raises NoSpace or another OSError.
+    On disk on return. Blocking; raises DiskFull, OSError.
     """
     known = read_mark(directory)
     if known is not None:

@@ -199,7 +199,7 @@ class Staging:
     async def prepare(self, project: ProjectId, request: bytes) -> None:
         """Keep the commit *request* of *project* durably, instead of any earlier one.
 
-        Raises NoSpace when the disk is full, Unavailable when it fails otherwise.
+        Raises DiskFull when the disk is full, Unavailable when it fails otherwise.
         """
         await self._run(self._prepare, project, request)
 

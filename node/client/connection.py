@@ -308,13 +308,13 @@ class DaemonClient:
     # -- facts for people --------------------------------------------------------------------
 
     async def facts(self, topic: str) -> dict[str, Any]:
-        """Return the daemon's facts on *topic*: status, peers, savings, cache or conflicts."""
+        """Return the daemon's facts on *topic*, one of those in `node/status/snapshot.py`."""
         async with self._request("GET", f"/v1/{topic}") as answer:
             facts: dict[str, Any] = msgspec.json.decode(await answer.read())
             return facts
 
     async def order(self, what: str) -> None:
-        """Have the daemon do *what*: `cache/clear` or `exit`."""
+        """Have the daemon do *what*: `cache/clear`, `credentials/renewed` or `exit`."""
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
 

@@ -71,7 +71,7 @@ def stage(staging_dir: Path, project: ProjectId, block: BlockId, ciphertext: byt
     """Write *ciphertext* durably under its name: file and directory are fsynced on return.
 
     Blocking; call it from a thread. Writing a block that is already staged is a no-op in effect.
-    Raises NoSpace when the disk is full, and leaves nothing behind then.
+    Raises DiskFull when the disk is full, and leaves nothing behind then.
     """
     make_room_for(staging_dir, project)
     replace_durably(staged_path(staging_dir, project, block), ciphertext, DURABLE)
@@ -95,7 +95,7 @@ def make_durable(staging_dir: Path, project: ProjectId, blocks: Iterable[BlockId
     """Return once all of *blocks* survive a power cut: each is fsynced, the directory once.
 
     One without a file has left staging, which happens to what the bucket has. Blocking. Raises
-    NoSpace, or another OSError that says why the disk refuses; blocks may then be durable or not.
+    DiskFull, or OSError that says why the disk refuses; blocks may then be durable or not.
     FileNotFoundError, in words, if all of staging is missing.
     """
     if not staging_dir.is_dir():

@@ -50,7 +50,7 @@ class RosterCopy:
         return reader
 
     def write(self, reader: RosterReader) -> None:
-        """Keep the log of *reader*, durably. Raises NoSpace and OSError."""
+        """Keep the log of *reader*, durably. Raises DiskFull, OSError."""
         write_durably(self._path, msgspec.msgpack.encode(wire.RosterLog(list(reader.log))))
 
     def _set_aside(self) -> str:

@@ -39,7 +39,7 @@ def fast_forward(
     """Apply the winner's *changeset* as if it had been before everything in *journal*.
 
     False, and nothing done, if that needs a rebase. *tails* are the files with bytes of ours that
-    are no operations yet; *on_base* is called when the tables are ready for the entry. Raises Unfit, with something done, if the entry does not fit the state it
+    are no operations yet; *on_base* is called when the tables are ready for the entry. Raises ChangesetUnfit, with something done, if the entry does not fit the state it
     claims to be made on, or breaks the tree. Inside the caller's transaction.
 
     Whether an entry counts is the same here as after a rebase, where our work is out of the way: no

@@ -99,7 +99,7 @@ class Rebase:
     ) -> RebaseResult:
         """Undo *waiting*, apply the winner's *changeset*, run *waiting* again.
 
-        *all_changes* is the transaction's growing list. Raises Unfit if the entry does not fit
+        *all_changes* is the transaction's growing list. Raises ChangesetUnfit if the entry does not fit
         the state it claims to be made on, or breaks the tree.
         """
         changes = [change for item in waiting for change in item.changes]

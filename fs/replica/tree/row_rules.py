@@ -57,7 +57,7 @@ _INODE_RANGES = (
 
 
 def checked_changes(changeset: bytes) -> list[RowChange]:
-    """Return the changes in a *changeset* from outside; raises Unfit if a rule forbids them.
+    """Return the changes in a *changeset* from outside; raises ChangesetUnfit if a rule forbids them.
 
     In an update, columns that stay are None, except for the key in the old row.
     """

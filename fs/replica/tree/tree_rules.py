@@ -2,7 +2,7 @@
 
 Format 1 (docs/format.md, "What an entry may change"). The state before the entry keeps these rules
 as well, so each question is about the rows that changed and their neighbours, and costs in
-proportion to the entry. The answer depends on nothing but the journal: see `slide_under` for why
+proportion to the entry. The answer depends on nothing but the journal: see `fast_forward` for why
 pending work of ours that stays in place cannot change it.
 """
 
@@ -68,7 +68,7 @@ _ABOVE = """
 
 
 def check_tree(database: Database, changes: list[RowChange]) -> None:
-    """Raise Unfit if *changes*, just made by an entry in *database*, break what a tree is.
+    """Raise ChangesetUnfit if *changes*, just made by an entry in *database*, break what a tree is.
 
     They are whole rows, each once. Inside the caller's transaction.
     """

@@ -11,11 +11,13 @@ from lab.places import REPOSITORY
 PAGES = [
     REPOSITORY / "README.md",
     REPOSITORY / "CHANGELOG.md",
+    REPOSITORY / "CONTRIBUTING.md",
     *sorted((REPOSITORY / "docs").rglob("*.md")),
 ]
 
 _SOURCE = re.compile(r"`((?:node|fs|discovery|lucidnode|scripts|tests|docs)/[\w./-]+)`")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+_BARE = re.compile(r"`(\w+\.py)\b")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
@@ -26,6 +28,13 @@ def test_every_file_a_page_names_exists(page: Path) -> None:
     linked = [page.parent / path for path in _LINK.findall(text)]
     missing = [str(path.relative_to(REPOSITORY)) for path in named + linked if not path.exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_module_a_page_names_exists(page: Path) -> None:
+    folders = ("node", "fs", "discovery", "lucidnode", "scripts", "tests")
+    modules = {path.name for folder in folders for path in (REPOSITORY / folder).rglob("*.py")}
+    assert not set(_BARE.findall(page.read_text("utf-8"))) - modules
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
