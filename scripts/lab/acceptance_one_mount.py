@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import stat
@@ -236,8 +237,8 @@ class OneMount(RuleBasedStateMachine):
     def write_mapped(self, slot: int, data: bytes) -> None:
         def act(_: Path, handles: dict[int, int]) -> int:
             size = min(os.fstat(handles[slot]).st_size, len(data))
-            if size == 0:
-                return 0
+            if size == 0 or fcntl.fcntl(handles[slot], fcntl.F_GETFL) & os.O_APPEND:
+                return 0  # what appends is not mapped (docs/semantics.md)
             with mmap.mmap(handles[slot], 0) as mapped:
                 mapped[:size] = data[:size]
                 mapped.flush()
