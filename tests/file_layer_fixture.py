@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -149,8 +150,14 @@ class FakeDaemon:
         if not self.keeps or as_bytes:
             return "bucket", stored.read_bytes()
         target = cached_path(self.blocks_dir, block)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(stored.read_bytes())
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(stored.read_bytes())
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            target.unlink(missing_ok=True)
+            return "bucket", stored.read_bytes()
         return "bucket", None
 
 

@@ -132,6 +132,9 @@ class DeletedWork:
     def _again(
         self, item: PendingOperation, gone: set[InodeNo], changes: list[RowChange]
     ) -> PendingOperation:
+        if not item.changes:
+            # It did nothing, and so may stand ahead of what it speaks of: a rename to the same name.
+            return item
         mark = len(changes)
         recorded = self._operations.run(item.recorded.intent, item.recorded.version)
         # Others shall not see a name of a file that has lost its bytes, unless what removes it comes too.

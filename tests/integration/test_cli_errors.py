@@ -199,7 +199,7 @@ def test_a_home_that_belongs_to_a_studio(station: Workstation) -> None:
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("/srv/x", "write s3://BUCKET/PREFIX or file:///PATH"),
+        ("/srv/x", "write s3://BUCKET/PREFIX, file:///PATH, az://CONTAINER/PREFIX or gs://"),
         ("s3://studio/../x", "the prefix"),
         ("file://srv/x", "three slashes"),
         ("http://example/x", "write s3://"),

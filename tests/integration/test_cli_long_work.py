@@ -83,7 +83,7 @@ def test_without_a_bucket_umount_and_exit_say_what_waits(
     said = station.ok("umount", mountpoint).err
     assert time.monotonic() - began < 2 * STANDSTILL_S, "what does not move is waited for once"
     assert len(said.splitlines()) == 1
-    assert re.search(r"is unmounted; the daemon still uploads 3\.\d MB in \d blocks", said)
+    assert re.search(r"is unmounted; 3\.\d MB in \d blocks wait on this disk", said)
     assert "changes wait for the next mount" in said
     said = station.ok("exit").err
     assert re.search(r"has stopped; 3\.\d MB in \d blocks are safe on this disk", said)

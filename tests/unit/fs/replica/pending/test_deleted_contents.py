@@ -255,3 +255,18 @@ def test_what_a_power_cut_may_take_back_is_not_let_go(pair: Pair) -> None:
     assert drop(pair) == []
     pair.a.replica.unsynced.synced(pair.a.replica.unsynced.newest())
     assert drop(pair) == [block_of(pair, b"gigabytes")]
+
+
+def test_what_did_nothing_may_stand_ahead_of_what_it_speaks_of(pair: Pair) -> None:
+    """A rename to the same name touches nothing, and overtakes what waits: it is not run again."""
+    pair.uplink.new.add(kept := pair.a.create(b"kept"))
+    pair.a.write(kept, b"on its way")
+    rename(pair, b"kept", b"kept")
+    pair.a.create(b"other")
+    pair.commit_all()
+    pair.a.write(pair.a.create(b"scratch"), b"gigabytes")
+    pair.a.unlink(b"scratch")
+    rename(pair, b"kept", b"kept")
+    pair.a.replica.pending.next_batch(pair.uplink)
+    assert drop(pair) == [block_of(pair, b"gigabytes")]
+    pair.agree()
