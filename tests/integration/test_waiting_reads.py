@@ -121,6 +121,20 @@ mmap.mmap(os.open("cold", os.O_RDONLY), 0, prot=mmap.PROT_READ)[0]
 """
 
 
+def ends(program: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of *program*, and return how it ended; else say what holds it up."""
+    try:
+        return program.wait(10)
+    except subprocess.TimeoutExpired:
+        threads = Path(f"/proc/{program.pid}/task").iterdir()
+        where = [
+            f"{file}: {(thread / file).read_text()}"
+            for thread in threads
+            for file in ("stack", "syscall")
+        ]
+        pytest.fail(f"it does not end: {where}")
+
+
 def test_a_signal_ends_a_program_that_waits_for_the_network_at_once(node: Workstation) -> None:
     make_cold(node, 1)
     programs = {
@@ -133,6 +147,6 @@ def test_a_signal_ends_a_program_that_waits_for_the_network_at_once(node: Workst
             with waiting(node, program) as [reader]:
                 began = time.monotonic()
                 reader.send_signal(number)
-                assert reader.wait(10) == -number, how
+                assert ends(reader) == -number, how
                 ended[f"{how}, {number.name}"] = time.monotonic() - began
     assert max(ended.values()) < 5, ended
