@@ -58,6 +58,8 @@ class Database:
         self._before: list[Before] | None = None
         self.on_commit: Callable[[], None] = _nobody
         """Called after every commit."""
+        self.on_rollback: Callable[[], None] = _nobody
+        """Called when a transaction has failed, and the tables are as before it."""
         self._checkpoints = Checkpoints(path, key)
         self.on_content: Callable[[int], None] | None = None
         """Told of each file of which a row that makes its content is changed, also in vain."""
@@ -151,6 +153,7 @@ class Database:
             # SQLite may have rolled back by itself when the disk was full.
             if self._connection.in_transaction:
                 self.rows("ROLLBACK")
+            self.on_rollback()
             raise
         finally:
             self._recorded = self._before = None

@@ -56,6 +56,7 @@ class PendingJournal:
         self._fences = Fences()
         self._line = WriteSetIndex()
         self.start_over()
+        database.on_rollback = self._take_back
 
     def start_over(self) -> None:
         """Know what the tables hold and no more: they are as they were at some time before."""
@@ -109,6 +110,11 @@ class PendingJournal:
         self._line = WriteSetIndex()
         for item in self.waiting():
             self._line.add(item)
+
+    def _take_back(self) -> None:
+        """Have `line` hold no operation whose transaction has failed."""
+        row = self._database.row("SELECT max(id) FROM pending")
+        self._line.take_back(0 if row is None or row[0] is None else row[0])
 
     def add(self, recorded: OperationRecord, changes: list[RowChange]) -> None:
         """Put an operation at the end of the line; raises FileTooBig if no entry can carry it."""

@@ -148,7 +148,7 @@ class Step(NamedTuple):
 class WriteSetIndex:
     """The footprints of all that waits, oldest first: one look tells whether an entry meets them.
 
-    It may know too much (an operation whose transaction failed, a collision), never too little.
+    It may know too much (a collision), never too little.
     """
 
     def __init__(self) -> None:
@@ -180,11 +180,18 @@ class WriteSetIndex:
     def drop(self, last: int) -> None:
         """Forget everything up to *last*: it waits no more."""
         while self._steps and self._steps[0].id <= last:
-            step = self._steps.popleft()
-            _uncount(self._rows, step.touches.rows)
-            _uncount(self._inodes, step.touches.inodes)
-            self._moves.discard(step.id)
-            self._removals.discard(step.id)
+            self._forget(self._steps.popleft())
+
+    def take_back(self, last: int) -> None:
+        """Forget everything behind *last*: its transaction has failed."""
+        while self._steps and self._steps[-1].id > last:
+            self._forget(self._steps.pop())
+
+    def _forget(self, step: Step) -> None:
+        _uncount(self._rows, step.touches.rows)
+        _uncount(self._inodes, step.touches.inodes)
+        self._moves.discard(step.id)
+        self._removals.discard(step.id)
 
     def reorder(self, steps: Iterable[Step]) -> None:
         """Stand in the order of *steps*: all that is here, some with other numbers."""
