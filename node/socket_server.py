@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -35,9 +34,8 @@ from lucidnode.node.client.ids import (
 )
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import Tasks
-from lucidnode.node.journal.service import JournalService
 from lucidnode.node.mounts import Mount, MountTable
-from lucidnode.node.roster.service import RosterService
+from lucidnode.node.socket_services import ServedBlocks, ServedJournal, ServedRoster
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +62,9 @@ class SocketServer:
         self,
         path: Path,
         *,
-        blocks: BlocksForMounts,
-        journal: JournalService,
-        roster: RosterService,
+        blocks: ServedBlocks,
+        journal: ServedJournal,
+        roster: ServedRoster,
         mounts: MountTable,
         welcome: Callable[[], Awaitable[wire.MountWelcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from disk_fixture import Told
@@ -26,7 +26,6 @@ from lucidnode.fs.format import sodium
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mount_spec import MountSpec
-from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
@@ -36,9 +35,7 @@ from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.journal.register import SlotContent
-from lucidnode.node.journal.service import JournalService
 from lucidnode.node.mounts import MountTable
-from lucidnode.node.roster.service import RosterService
 from lucidnode.node.socket_server import SocketServer
 
 BLOCK = 256 * 1024
@@ -147,9 +144,9 @@ class Workstation:
             supervised(alerts, clock) as tasks,
             SocketServer(
                 self.home / "daemon.sock",
-                blocks=cast("BlocksForMounts", self),
-                journal=cast("JournalService", _Journal(self)),
-                roster=cast("RosterService", _Roster(self._studio)),
+                blocks=self,
+                journal=_Journal(self),
+                roster=_Roster(self._studio),
                 mounts=self._mounts,
                 welcome=self._welcome,
                 topics={},
@@ -208,16 +205,24 @@ class Workstation:
         """Return nothing: this bucket looks after its blocks."""
         return []
 
-    def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
+    def withdraw(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Take note of nothing: their mount deletes the staged files."""
+
+    async def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Take note of nothing."""
+
+    async def put_back(self, project: ProjectId, blocks: list[BlockId]) -> wire.BlocksPutBack:
+        raise AssertionError("mounts ask for what is bad here, which is nothing")
 
     def _upload(self) -> None:
         """Move what is staged to the bucket and the cache."""
         if not self.uploads or self.bucket.cut:
             return
         for path in list((self.staging_dir / self.project).iterdir()):
-            if not path.name.startswith("."):
-                block = BlockId(bytes.fromhex(path.name))
+            if path.name.startswith("."):
+                continue
+            block = BlockId(bytes.fromhex(path.name))
+            with contextlib.suppress(FileNotFoundError):  # its mount has deleted it meanwhile
                 content = path.read_bytes()
                 _place(self.bucket.blocks / path.name, content)
                 _place(cached_path(self.blocks_dir, block), content)
@@ -366,6 +371,18 @@ class _Journal:
             return SlotContent.of((self._node.bucket.journal / f"{seq:016d}").read_bytes())
         except FileNotFoundError:
             raise NotThere("no such entry") from None
+
+    async def kept(self, project: ProjectId, seq: Seq) -> bytes:
+        raise AssertionError("only a repair asks for what is kept")
+
+    async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply:
+        raise AssertionError("only a repair puts back")
+
+    def lost(self, project: ProjectId) -> list[Seq]:
+        raise AssertionError("only a repair asks for what is lost")
+
+    async def forget(self, project: ProjectId) -> None:
+        raise AssertionError("only a repair forgets")
 
 
 class _Roster:
