@@ -326,8 +326,8 @@ async def _renewed(
 ) -> None:
     """Take over the credentials that lie in *home* now, and try at once what they kept back."""
     signed_with.use(await asyncio.to_thread(load_credentials, home))
-    health.flush_requested()
-    uploads.flush_requested()
+    health.hurry()
+    uploads.hurry()
 
 
 def _mdns(context: NodeContext, office: PeerNetwork, roster: RosterService) -> Mdns:

@@ -58,7 +58,7 @@ class BlocksForMounts:
 
     async def uploaded(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
         """Return those of *blocks* that are in the bucket. Raises Unavailable."""
-        return await self._uploads.arrived(project, blocks)
+        return await self._uploads.uploaded(project, blocks)
 
     async def gone(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]:
         """Return those of *blocks*, staged here once, that nobody has. Raises a NodeError."""

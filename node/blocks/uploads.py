@@ -1,7 +1,4 @@
-"""Staged blocks on their way into the bucket: small files first, until all are there.
-
-A film would hold up everything that is saved behind it. So most workers take the block with the
-lowest rank, and one the oldest, so that the film gets on as well.
+"""Staged blocks on their way into the bucket, until all are there.
 
 An outage never loses or skips a block; it waits in staging and is tried again, through restarts
 of the daemon and of the machine. A block is uploaded, then named by a committed journal entry,
@@ -11,19 +8,19 @@ then released from staging (docs/architecture.md, "One write").
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from cachetools import LRUCache
-
+from lucidnode.node.blocks.retries import Retries
+from lucidnode.node.blocks.staging_releases import StagingReleases
+from lucidnode.node.blocks.upload_queue import QueuedUpload, QueuedUploads, UploadKey
+from lucidnode.node.blocks.upload_rate import UploadRate
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.backoff import Backoff
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     Corrupt,
@@ -39,35 +36,15 @@ MAX_PARALLEL_UPLOADS = 6
 RANK_UNKNOWN = 8
 """The rank of blocks that nobody announced: as in the middle of a file of 256 MiB."""
 
-FIRST_PAUSE_S = 0.5
-MAX_PAUSE_S = 30.0
-"""Seconds before a failed upload is tried again, doubling from the first to the longest."""
-
-SHUTDOWN_GRACE_S = 10.0
-"""Seconds that an uploaded block waits for its commit before it is released all the same.
-
-The bucket has it, so nothing depends on this; a commit may never come when a mount died before
-it had one to make. It is less than the patience of a writer who finds staging full."""
-
 SWEEP_INTERVAL_S = 60.0
 """Seconds between looks for staged blocks that nobody announced: their mount died first."""
-
-RATE_OVER_S = 10.0
-"""Seconds over which the rate of uploads is taken."""
 
 MISSING_INTERVAL_S = 5.0
 """Seconds between looks for a staging directory that cannot be read."""
 
-_EXPIRE_INTERVAL_S = 1.0
-
 _UPLOADS, _STAGING = "uploads", "staging"
 """The topics of alerts about the way to the bucket, and about the disk where blocks wait."""
-_REMEMBERED = 65536
 
-_SENT = 4096
-"""Uploads that the rate is taken from, at most."""
-
-Key = tuple[ProjectId, BlockId]
 Offer = Callable[[ProjectId, BlockId, bytes], Awaitable[None]]
 """Hands a copy to the block's owners in the office. Ends within its own timeouts (node/peers/body_client.py) and never raises."""
 
@@ -83,7 +60,7 @@ class UploadTarget(Protocol):
 class PendingUploads:
     """What the bucket does not have yet. *failed* blocks are damaged and wait for nothing.
 
-    *bytes_per_second* is what got there in the last RATE_OVER_S.
+    *bytes_per_second* is what got there of late (node/blocks/upload_rate.py).
     """
 
     blocks: int
@@ -93,30 +70,8 @@ class PendingUploads:
     bytes_per_second: float
 
 
-@dataclass(slots=True)
-class _Upload:
-    size: int
-    since: float
-    """Boot clock, seconds; may be before the boot."""
-    ended: asyncio.Future[NodeError | None]
-    """None: the bucket has it. An error: it never will."""
-    begun: bool = False
-    offered: bool = False
-    releasing: bool = False
-    attempt: asyncio.Timeout | None = None
-    """What ends the attempt that is under way."""
-
-    @property
-    def uploaded(self) -> bool:
-        return self.ended.done() and self.ended.result() is None
-
-
 class Uploads:
-    """The queue of this node. `run` does the work; everything else may be called around it.
-
-    A staged block that is known here has one entry from when it is queued until it is released,
-    so it is uploaded once and released once, however often it is announced.
-    """
+    """Uploads what is queued. `run` does the work; everything else may be called around it."""
 
     def __init__(
         self,
@@ -127,7 +82,7 @@ class Uploads:
         on_uploaded: Callable[[ProjectId, Sequence[BlockId]], None],
         alerts: Alerts,
         clock: Clock,
-        jitter: Callable[[], float],
+        jitter: Jitter,
     ) -> None:
         """Take the parts it works with; *jitter* returns a random number from 0 up to 1."""
         self._staging = staging
@@ -136,33 +91,20 @@ class Uploads:
         self._on_uploaded = on_uploaded
         self._alerts = alerts
         self._clock = clock
-        self._jitter = jitter
-        self._known: dict[Key, _Upload] = {}
-        self._pending: dict[Key, _Upload] = {}  # those of the known that have not ended, in order
-        self._pending_bytes = 0
-        self._lost: set[Key] = set()  # those of the known that will never be uploaded
-        self._unneeded: set[Key] = set()  # staged, not known: their files are about to be deleted
-        # Each that waits is in both; who takes it second finds it begun.
-        self._by_rank: asyncio.PriorityQueue[tuple[int, int, Key]] = asyncio.PriorityQueue()
-        self._by_age: asyncio.Queue[Key] = asyncio.Queue()
-        self._queued = 0
-        self._uncommitted: deque[tuple[float, Key]] = deque()  # by the boot time of their upload
-        self._released: LRUCache[Key, None] = LRUCache(_REMEMBERED)
-        self._releases: asyncio.Queue[Key] = asyncio.Queue()
-        self._pauses: set[asyncio.Timeout] = set()
-        self._sent: deque[tuple[float, int]] = deque(
-            maxlen=_SENT
-        )  # boot time and bytes of the last uploads
+        self._queue = QueuedUploads(clock)
+        self._releases = StagingReleases(self._queue, staging, clock)
+        self._rate = UploadRate(clock)
+        self._unneeded: set[UploadKey] = set()  # staged, not queued: about to be deleted
+        self._retries = Retries(clock, jitter)
 
     def pending(self) -> PendingUploads:
         """Return how much is still on its way."""
-        oldest = next(iter(self._pending.values()), None)
         return PendingUploads(
-            blocks=len(self._pending),
-            bytes=self._pending_bytes,
-            oldest_seconds=self._clock.boot() - oldest.since if oldest else 0.0,
-            failed=len(self._lost),
-            bytes_per_second=self._rate(),
+            blocks=self._queue.blocks,
+            bytes=self._queue.bytes,
+            oldest_seconds=self._queue.oldest_s,
+            failed=self._queue.lost,
+            bytes_per_second=self._rate.bytes_per_second(),
         )
 
     async def add(
@@ -179,7 +121,7 @@ class Uploads:
             self._forget_loss((project, block))
             self._enqueue_needed(project, block, rank_of.get(block, RANK_UNKNOWN))
 
-    async def arrived(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
+    async def uploaded(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
         """Return those of *blocks* that are in the bucket. Raises Unavailable if that can't be seen."""
         unknown = [block for block in blocks if not self._remembers((project, block))]
         for block in await self._staging.note(project, unknown) if unknown else []:
@@ -187,7 +129,7 @@ class Uploads:
         for block in unknown:
             key = (project, block)
             if not self._remembers(key) and await self._bucket.size(block_key(*key)) is not None:
-                self._remember(key)
+                self._releases.remember(key)
         return [block for block in blocks if self._is_uploaded((project, block))]
 
     async def gone(self, project: ProjectId, blocks: Sequence[BlockId]) -> list[BlockId]:
@@ -213,9 +155,9 @@ class Uploads:
         """
         for block in blocks:
             key = (project, block)
-            if key in self._pending:
-                self._give_up(key)
-            if key not in self._known:
+            if (upload := self._queue.waiting(key)) is not None:
+                self._give_up(key, upload)
+            if key not in self._queue:
                 self._unneeded.add(key)
 
     async def given_up(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
@@ -228,8 +170,8 @@ class Uploads:
         for block in await self._staging.forget_deleted(project, blocks):
             key = (project, block)
             self._unneeded.discard(key)
-            if key in self._pending:
-                self._give_up(key)
+            if (upload := self._queue.waiting(key)) is not None:
+                self._give_up(key, upload)
 
     async def wait_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> None:
         """Return once all *blocks* are in the bucket, however long that takes.
@@ -239,11 +181,11 @@ class Uploads:
         """
         unknown = [block for block in blocks if not self._remembers((project, block))]
         if unknown:
-            await self._until(partial(self._try_to_look_for, project, unknown))
+            await self._retries.until(partial(self._try_to_look_for, project, unknown))
         for block in unknown:
             if not self._remembers((project, block)):
-                await self._until(partial(self._find_in_bucket, (project, block)))
-        uploads = [known for block in blocks if (known := self._known.get((project, block)))]
+                await self._retries.until(partial(self._find_in_bucket, (project, block)))
+        uploads = [known for block in blocks if (known := self._queue.get((project, block)))]
         if uploads:
             await asyncio.wait([upload.ended for upload in uploads])
         for upload in uploads:
@@ -254,23 +196,20 @@ class Uploads:
     def committed(self, project: ProjectId, blocks: Iterable[BlockId]) -> None:
         """Note that a committed journal entry names *blocks*: staging need not keep them."""
         for block in blocks:
-            self._let_go((project, block))
+            self._releases.release_soon((project, block))
 
-    def flush_requested(self) -> None:
+    def hurry(self) -> None:
         """Try again now what waits for another try: something was done about what kept it."""
-        now = asyncio.get_running_loop().time()
-        for pause in list(self._pauses):
-            pause.reschedule(now)
+        self._retries.hurry()
 
     async def run(self) -> None:
         """Upload until cancelled, beginning with what earlier daemons left in staging."""
         self._enqueue_found()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._upload(self._oldest))
+            tasks.create_task(self._upload(self._queue.next_by_age))
             for _ in range(MAX_PARALLEL_UPLOADS - 1):
-                tasks.create_task(self._upload(self._lowest))
-            tasks.create_task(self._release_let_go())
-            tasks.create_task(self._expire())
+                tasks.create_task(self._upload(self._queue.next_by_rank))
+            tasks.create_task(self._releases.run())
             tasks.create_task(self._sweep())
 
     # -- the queue ---------------------------------------------------------------------------------
@@ -293,68 +232,37 @@ class Uploads:
         self._enqueue(project, block, rank)
 
     def _enqueue(self, project: ProjectId, block: BlockId, rank: int = RANK_UNKNOWN) -> None:
-        """Queue *block* if it is staged and not known yet."""
-        key = (project, block)
+        """Queue *block* if it is staged."""
         staged = self._staging.held(project).get(block)
-        if staged is None or key in self._known:
-            return
-        age = max(0, self._clock.wall_ns() - staged.written_ns) / 1e9
-        ended = asyncio.get_running_loop().create_future()
-        upload = _Upload(staged.size, self._clock.boot() - age, ended)
-        self._known[key] = self._pending[key] = upload
-        self._pending_bytes += upload.size
-        self._queued += 1
-        self._by_rank.put_nowait((rank, self._queued, key))
-        self._by_age.put_nowait(key)
+        if staged is not None:
+            self._queue.add((project, block), staged, rank)
 
-    def _end(self, key: Key, failure: NodeError | None) -> None:
-        upload = self._pending.pop(key)
-        self._pending_bytes -= upload.size
-        upload.ended.set_result(failure)
-        if not self._pending:
+    def _end(self, key: UploadKey, failure: NodeError | None) -> None:
+        self._queue.end(key, failure)
+        self._end_alert_if_empty()
+
+    def _end_alert_if_empty(self) -> None:
+        if not self._queue.blocks:
             self._alerts.end(_UPLOADS)
 
-    def _give_up(self, key: Key) -> None:
+    def _give_up(self, key: UploadKey, upload: QueuedUpload) -> None:
         """Upload what waits, or is under way, no more."""
-        upload = self._pending[key]
         self._end(key, NotThere(f"nothing needs block {key[1].hex()} any more"))
-        del self._known[key]
+        self._queue.drop(key)
         if upload.attempt is not None:
             upload.attempt.reschedule(asyncio.get_running_loop().time())
 
-    def _forget_loss(self, key: Key) -> None:
-        if key in self._lost:
-            self._lost.remove(key)
-            del self._known[key]
+    def _forget_loss(self, key: UploadKey) -> None:
+        if self._queue.is_lost(key):
+            self._queue.drop(key)
             self._alerts.end(_lost_topic(key[1]))
 
-    def _rate(self) -> float:
-        """Return the bytes that were uploaded in a second, of late."""
-        now = self._clock.boot()
-        while self._sent and now - self._sent[0][0] > RATE_OVER_S:
-            self._sent.popleft()
-        if not self._sent:
-            return 0.0
-        return sum(size for _, size in self._sent) / max(now - self._sent[0][0], 1.0)
+    def _remembers(self, key: UploadKey) -> bool:
+        return key in self._queue or self._releases.remembers(key)
 
-    def _remembers(self, key: Key) -> bool:
-        return key in self._known or key in self._released
-
-    def _is_uploaded(self, key: Key) -> bool:
-        known = self._known.get(key)
-        return key in self._released if known is None else known.uploaded
-
-    async def _until(self, attempt: Callable[[], Awaitable[bool]]) -> None:
-        """Repeat *attempt*, with pauses, until it returns True."""
-        backoff = Backoff(self._jitter, FIRST_PAUSE_S, MAX_PAUSE_S)
-        while not await attempt():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as hurried:
-                    self._pauses.add(hurried)
-                    try:
-                        await self._clock.sleep(backoff.pause())
-                    finally:
-                        self._pauses.discard(hurried)
+    def _is_uploaded(self, key: UploadKey) -> bool:
+        upload = self._queue.get(key)
+        return self._releases.remembers(key) if upload is None else upload.is_uploaded
 
     async def _try_to_look_for(self, project: ProjectId, blocks: Sequence[BlockId]) -> bool:
         """Queue those of *blocks* that are staged, and return whether staging could be read."""
@@ -367,7 +275,7 @@ class Uploads:
         self._alerts.end(_STAGING)
         return True
 
-    async def _find_in_bucket(self, key: Key) -> bool:
+    async def _find_in_bucket(self, key: UploadKey) -> bool:
         project, block = key
         try:
             size = await self._bucket.size(block_key(project, block))
@@ -377,31 +285,25 @@ class Uploads:
         self._alerts.end(_UPLOADS)
         if size is None:
             raise NotThere(f"block {block.hex()} is neither staged here nor in the bucket")
-        self._remember(key)
+        self._releases.remember(key)
         return True
 
     # -- uploading ---------------------------------------------------------------------------------
 
-    async def _upload(self, take: Callable[[], Awaitable[Key]]) -> None:
+    async def _upload(self, take: Callable[[], Awaitable[UploadKey]]) -> None:
         while True:
             key = await take()
-            upload = self._pending.get(key)
+            upload = self._queue.waiting(key)
             if upload is not None and not upload.begun:
                 upload.begun = True
                 try:
                     async with asyncio.timeout(None) as upload.attempt:
-                        await self._until(partial(self._try_to_upload, key, upload))
+                        await self._retries.until(partial(self._try_to_upload, key, upload))
                 except TimeoutError:
-                    if self._pending.get(key) is upload:
+                    if self._queue.waiting(key) is upload:
                         raise  # not given up: a fault
 
-    async def _oldest(self) -> Key:
-        return await self._by_age.get()
-
-    async def _lowest(self) -> Key:
-        return (await self._by_rank.get())[2]
-
-    async def _try_to_upload(self, key: Key, upload: _Upload) -> bool:
+    async def _try_to_upload(self, key: UploadKey, upload: QueuedUpload) -> bool:
         """Make one attempt, and return whether it ended the upload, well or badly."""
         project, block = key
         try:
@@ -419,14 +321,14 @@ class Uploads:
         except NodeError as error:
             self._note_failure(error)
             return False
-        if self._pending.get(key) is not upload:
+        if self._queue.waiting(key) is not upload:
             return True  # it was given up just now
-        self._uncommitted.append((self._clock.boot(), key))
-        self._sent.append((self._clock.boot(), len(ciphertext)))
+        self._releases.expect_commit(key)
+        self._rate.count(len(ciphertext))
         self._succeeded(key)
         return True
 
-    async def _try_to_salvage(self, key: Key, upload: _Upload, loss: NodeError) -> bool:
+    async def _try_to_salvage(self, key: UploadKey, upload: QueuedUpload, loss: NodeError) -> bool:
         """End the upload of a block whose staged file is bad or gone: the bucket may have it."""
         project, block = key
         try:
@@ -440,14 +342,14 @@ class Uploads:
         )
         if torn or size is not None:
             await self._staging.discard(project, block)
-        if self._pending.get(key) is not upload:
+        if self._queue.waiting(key) is not upload:
             return True  # it was given up meanwhile
         if torn:
             self._end(key, loss)
-            del self._known[key]
+            self._queue.drop(key)
         elif size is None:
-            self._end(key, loss)
-            self._lost.add(key)
+            self._queue.lose(key, loss)
+            self._end_alert_if_empty()
             self._alerts.begin(
                 _lost_topic(block),
                 f"A block written here was lost before its upload: {loss}.",
@@ -455,10 +357,10 @@ class Uploads:
             )
         else:
             self._succeeded(key)
-            self._forget(key)
+            self._releases.released(key)
         return True
 
-    def _succeeded(self, key: Key) -> None:
+    def _succeeded(self, key: UploadKey) -> None:
         self._alerts.end(_UPLOADS)
         self._alerts.end(_STAGING)
         self._end(key, None)
@@ -481,37 +383,6 @@ class Uploads:
             "Look at the disk of the cache.",
         )
 
-    # -- releasing ---------------------------------------------------------------------------------
-
-    def _let_go(self, key: Key) -> None:
-        upload = self._known.get(key)
-        if upload is not None and upload.uploaded and not upload.releasing:
-            upload.releasing = True
-            self._releases.put_nowait(key)
-
-    async def _release_let_go(self) -> None:
-        while True:
-            key = await self._releases.get()
-            await self._staging.release(*key)
-            self._forget(key)
-
-    def _forget(self, key: Key) -> None:
-        """Drop the entry of a block that left staging, but remember that the bucket has it."""
-        del self._known[key]
-        self._remember(key)
-
-    def _remember(self, key: Key) -> None:
-        self._released[key] = None
-
-    async def _expire(self) -> None:
-        while True:
-            await self._clock.sleep(_EXPIRE_INTERVAL_S)
-            while (
-                self._uncommitted
-                and self._clock.boot() - self._uncommitted[0][0] >= SHUTDOWN_GRACE_S
-            ):
-                self._let_go(self._uncommitted.popleft()[1])
-
     async def _sweep(self) -> None:
         while True:
             if self._staging.scanned:
@@ -524,7 +395,7 @@ class Uploads:
             else:
                 self._alerts.end(_STAGING)
                 self._enqueue_found()
-                self.flush_requested()
+                self.hurry()
 
 
 def _lost_topic(block: BlockId) -> str:

@@ -123,7 +123,7 @@ class BucketHealth:
             self._answered()
         self._show()
 
-    def flush_requested(self) -> None:
+    def hurry(self) -> None:
         """Look now: something was done about what is amiss, and what failed before says nothing."""
         self._failing.clear()
         self._show()

@@ -12,12 +12,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, FastClock, ManualClock, Told, make_block, stage_early
 
-from lucidnode.node.blocks.uploads import (
-    MAX_PARALLEL_UPLOADS,
-    SHUTDOWN_GRACE_S,
-    SWEEP_INTERVAL_S,
-    Uploads,
-)
+from lucidnode.node.blocks.staging_releases import COMMIT_GRACE_S
+from lucidnode.node.blocks.uploads import MAX_PARALLEL_UPLOADS, SWEEP_INTERVAL_S, Uploads
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
@@ -176,7 +172,7 @@ async def test_an_uploaded_block_without_a_commit_is_released_after_a_grace(node
         await uploads.add(PROJECT, ids)
         while staging.held(PROJECT):
             await node.clock.sleep(0.2)
-        assert node.clock.boot() - began >= SHUTDOWN_GRACE_S
+        assert node.clock.boot() - began >= COMMIT_GRACE_S
         assert node.has_all(ids)
         assert all(map(cache.holds, ids))
 
@@ -237,13 +233,13 @@ async def test_what_has_arrived_is_known_of_blocks_of_every_past(node: Node) -> 
         node.bucket.open.clear()
         (under_way,) = await node.stages(1)
         never = make_block()[0]
-        assert await uploads.arrived(PROJECT, [never, under_way, now, earlier]) == [now, earlier]
+        assert await uploads.uploaded(PROJECT, [never, under_way, now, earlier]) == [now, earlier]
         node.bucket.open.set()
         await uploads.wait_for(PROJECT, [under_way])
-        assert await uploads.arrived(PROJECT, [under_way]) == [under_way], "looking queues it"
+        assert await uploads.uploaded(PROJECT, [under_way]) == [under_way], "looking queues it"
         node.bucket.fault = Unavailable("the bucket is away")
         with pytest.raises(Unavailable):
-            await uploads.arrived(PROJECT, [make_block()[0]])
+            await uploads.uploaded(PROJECT, [make_block()[0]])
 
 
 @pytest.mark.parametrize("fault", [Unavailable("the bucket is away"), AccessDenied("expired")])
@@ -288,7 +284,7 @@ async def test_uploads_that_wait_out_a_refusal_go_on_at_once_when_told_to_hurry(
         while len(node.bucket.puts) < MAX_PARALLEL_UPLOADS or node.bucket.at_once:
             await asyncio.sleep(0.01)
         node.bucket.fault = None
-        uploads.flush_requested()
+        uploads.hurry()
         await uploads.wait_for(PROJECT, ids)
 
 
@@ -498,7 +494,7 @@ async def test_a_lost_block_that_nobody_needs_any_more_is_no_alert(
         while not node.said():
             await node.clock.sleep(0.2)
         node.bucket.fault = None
-        uploads.flush_requested()
+        uploads.hurry()
         while not uploads.pending().failed:
             await node.clock.sleep(0.2)
         await uploads.given_up(PROJECT, [lost])
@@ -548,7 +544,7 @@ async def test_a_withdrawn_block_that_somebody_wants_again_is_uploaded(
             case "announced again":
                 await uploads.add(PROJECT, [block])
             case "asked for":
-                assert await uploads.arrived(PROJECT, [block]) == []
+                assert await uploads.uploaded(PROJECT, [block]) == []
             case _:
                 pass
         await uploads.wait_for(PROJECT, [block])
@@ -568,7 +564,7 @@ async def test_an_upload_whose_staged_file_is_lost_ends_when_nothing_needs_it(
         await uploads.given_up(PROJECT, [lost, staged])
         assert uploads.pending().blocks == 1
         node.bucket.fault = None
-        uploads.flush_requested()
+        uploads.hurry()
         await uploads.wait_for(PROJECT, [staged])
         assert uploads.pending().failed == 0
         assert node.said() == []

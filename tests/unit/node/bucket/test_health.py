@@ -340,7 +340,7 @@ def test_what_failed_before_it_was_mended_says_nothing_whatever_kind_it_was(
         await ward.try_to_put()
         await ward.until(is_on=True, most_s=5)
         ward.store.writes = ward.store.reads = None
-        ward.health.flush_requested()
+        ward.health.hurry()
         assert not ward.alerts.is_on("bucket")
         ward.store.reads = EXPIRED  # they are no better
         await ward.until(is_on=True, most_s=5)

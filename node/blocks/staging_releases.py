@@ -1,0 +1,77 @@
+"""Uploaded blocks on their way out of staging: each once a committed journal entry names it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from cachetools import LRUCache
+
+from lucidnode.node.blocks.upload_queue import QueuedUploads, UploadKey
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.clock import Clock
+
+COMMIT_GRACE_S = 10.0
+"""Seconds that an uploaded block waits for its commit before it is released all the same.
+
+The bucket has it, so nothing depends on this; a commit may never come when a mount died before
+it had one to make. It is less than a writer waits who finds staging full."""
+
+_EXPIRE_INTERVAL_S = 1.0
+_REMEMBERED = 65536
+
+
+class StagingReleases:
+    """Takes blocks out of staging, and remembers the last ones: the bucket has them."""
+
+    def __init__(self, queue: QueuedUploads, staging: Staging, clock: Clock) -> None:
+        self._queue = queue
+        self._staging = staging
+        self._clock = clock
+        self._uncommitted: deque[tuple[float, UploadKey]] = deque()  # by boot time of their upload
+        self._released: LRUCache[UploadKey, None] = LRUCache(_REMEMBERED)
+        self._due: asyncio.Queue[UploadKey] = asyncio.Queue()
+
+    def expect_commit(self, key: UploadKey) -> None:
+        """Note that *key* was uploaded: it is released once committed, or after COMMIT_GRACE_S."""
+        self._uncommitted.append((self._clock.boot(), key))
+
+    def release_soon(self, key: UploadKey) -> None:
+        """Have *key* taken out of staging, if it is uploaded."""
+        upload = self._queue.get(key)
+        if upload is not None and upload.is_uploaded and not upload.releasing:
+            upload.releasing = True
+            self._due.put_nowait(key)
+
+    def released(self, key: UploadKey) -> None:
+        """Drop the entry of *key*, which left staging, but remember that the bucket has it."""
+        self._queue.drop(key)
+        self.remember(key)
+
+    def remember(self, key: UploadKey) -> None:
+        """Remember that the bucket has *key*, which is not staged."""
+        self._released[key] = None
+
+    def remembers(self, key: UploadKey) -> bool:
+        """Return whether *key* is known to be in the bucket, and no longer staged."""
+        return key in self._released
+
+    async def run(self) -> None:
+        """Release what is due until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._release_due())
+            tasks.create_task(self._expire())
+
+    async def _release_due(self) -> None:
+        while True:
+            key = await self._due.get()
+            await self._staging.release(*key)
+            self.released(key)
+
+    async def _expire(self) -> None:
+        while True:
+            await self._clock.sleep(_EXPIRE_INTERVAL_S)
+            while (
+                self._uncommitted and self._clock.boot() - self._uncommitted[0][0] >= COMMIT_GRACE_S
+            ):
+                self.release_soon(self._uncommitted.popleft()[1])
