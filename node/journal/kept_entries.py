@@ -45,9 +45,9 @@ class KeptEntries:
         """Return entry *seq* as it was seen, or None."""
         return await asyncio.to_thread(self._read, project, seq)
 
-    async def drop(self, project: ProjectId) -> None:
-        """Keep nothing of *project* any more."""
-        await asyncio.to_thread(self._dropped, project)
+    async def drop(self, project: ProjectId, first: Seq) -> None:
+        """Keep nothing of *project* any more from entry *first* on."""
+        await asyncio.to_thread(self._dropped, project, first)
 
     async def sizes(self, project: ProjectId) -> dict[Seq, int]:
         """Return the bytes of each entry kept of *project*."""
@@ -76,12 +76,13 @@ class KeptEntries:
             except OSError as error:
                 log.info("a journal entry could not be kept: %s", error)
 
-    def _dropped(self, project: ProjectId) -> None:
+    def _dropped(self, project: ProjectId, first: Seq) -> None:
         with self._turn:
-            for seq in self._sizes_of(project):
+            sizes = self._sizes_of(project)
+            for seq in [seq for seq in sizes if seq >= first]:
                 with contextlib.suppress(OSError):
                     _path(self._directory / project, seq).unlink()
-            self._sizes[project] = {}
+                del sizes[seq]
 
     def _read(self, project: ProjectId, seq: Seq) -> bytes | None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
@@ -108,6 +109,8 @@ class JournalService:
         self._locks: dict[ProjectId, asyncio.Lock] = {}
         self._logs: dict[ProjectId, LogSlots] = {}
         self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
+        # So that what was read from `kept` before that raises no alarm after it.
+        self._times_forgotten = Counter[ProjectId]()
         self._lost = LostHistory(alerts)
         self._gaps = Gaps(bucket, self._log, writer_key, self._lost, clock)
         self._look_out = LookOut(self, bucket, kept, self._lost, self._gaps, clock)
@@ -155,8 +158,11 @@ class JournalService:
         """Return the hash of what this node saw in slot *seq* first, as far as it knows."""
         if (known := self.recent(project).get(seq)) is not None:
             return known
+        times = self._times_forgotten[project]
         kept = await self._kept.get(project, seq)
-        return None if kept is None else entry_hash(kept)
+        if kept is None or self._times_forgotten[project] != times:
+            return None
+        return entry_hash(kept)
 
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""
@@ -270,7 +276,8 @@ class JournalService:
         """Drop what was to be committed, and what was seen: the mount stands on the bucket's."""
         async with self._locks.setdefault(project, asyncio.Lock()):
             await self._staging.discard_prepared(project)
-            await self._kept.drop(project)
+            await self._kept.drop(project, Seq(1))
+            self._times_forgotten[project] += 1
             self._recent.pop(project, None)
             self._look_out.forget(project)
             self._gaps.forget(project)
@@ -329,7 +336,7 @@ class JournalService:
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
                 if seen.keys() - {seq} or seen.get(seq, entry_hash(body)) != entry_hash(body):
-                    self._give_up(project, seen)
+                    await self._give_up(project, seq, seen)
                 await self._noted(project, seq, SlotContent(entry_hash(body), body))
                 self._announce(project, seq)
                 return wire.CommitReply("committed", body)
@@ -395,16 +402,20 @@ class JournalService:
         if held.body is not None and not self._lost.knows(project, seq):
             await self._kept.keep(project, seq, held.body)
 
-    def _give_up(self, project: ProjectId, seen: Mapping[Seq, bytes]) -> None:
-        """Forget what was *seen* of a lost history: our mount has gone on without it.
+    async def _give_up(self, project: ProjectId, first: Seq, seen: Mapping[Seq, bytes]) -> None:
+        """Forget what was *seen* of a lost history: our mount has gone on without it from *first* on.
 
         The mount had not applied it, so this workstation has nothing to put right any more. Those
-        that have are told by their own daemons, and of here.
+        that have are told by their own daemons, and of here. Nor can it be put back from here, on
+        top of what is there now: kept any longer it would be missed again, with every word of a
+        peer that still has it.
         """
         log.warning(
             "project %s goes on without the lost journal entry %d, which was seen here",
             project, min(seen),
         )  # fmt: skip
+        await self._kept.drop(project, first)
+        self._times_forgotten[project] += 1
         known = self._recent.get(project, {})
         for seq, hash_ in seen.items():
             if known.get(seq) == hash_:

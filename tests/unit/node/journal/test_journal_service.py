@@ -217,6 +217,12 @@ async def test_a_lost_history_is_given_up_once_our_mount_has_gone_on_without_it(
     assert reply.outcome == "committed"
     assert node.alerts.current() == []
     assert node.journal.newest(8) == {PROJECT: [(Seq(1), before), (Seq(2), entry_hash(reply.body))]}
+    with pytest.raises(NotThere):  # a peer that has the lost one makes us look
+        await node.journal.proven(PROJECT, Seq(3))
+    assert node.alerts.current() == [], "nothing would ever end it"
+    assert await node.journal.kept(PROJECT, Seq(2)) == reply.body
+    with pytest.raises(NotThere):
+        await node.journal.kept(PROJECT, Seq(3))
 
 
 async def test_only_what_a_writer_signed_or_what_is_proven_is_remembered(node: Node) -> None:
