@@ -64,14 +64,22 @@ def written(lab: Lab, name: str, data: bytes) -> set[bytes]:
     return block_ids(bucket_keys(lab) - before)
 
 
-def owned_first(lab: Lab, reader: Workstation, owner: Workstation, blocks: set[bytes]) -> int:
-    """Return how many of *blocks* belong to *owner* on the ring that *reader* sees."""
+def owned_first(
+    lab: Lab, reader: Workstation, owner: Workstation, blocks: set[bytes]
+) -> set[bytes]:
+    """Return those of *blocks* that belong to *owner* on the ring that *reader* sees."""
     facts = reader.facts("peers")
     weights = {peer["device"]: peer["weight"] for peer in facts["peers"]}
     assert len(set(weights.values())) == 1, "all workstations of a lab weigh the same"
     ring = Ring.of({**weights, facts["device"]: next(iter(weights.values()))})
     device = owner.facts("status")["device"]
-    return sum(ring.owners(block, 1) == [device] for block in blocks)
+    return {block for block in blocks if ring.owners(block, 1) == [device]}
+
+
+def held(station: Workstation) -> set[bytes]:
+    """Return the ids of the blocks in the cache of *station*."""
+    files = (station.home / "cache" / "blocks").rglob("*")
+    return {bytes.fromhex(path.name) for path in files if path.is_file()}
 
 
 # -- reading what another wrote --------------------------------------------------------------
@@ -216,18 +224,18 @@ def test_file_is_read_right_while_the_owner_of_its_blocks_goes(office: Lab, faul
     a, b, _ = office.workstations.values()
     name, data = f"{fault.__name__}.mov", noise(96 * MIB)
     blocks = written(office, name, data)
-    assert owned_first(office, b, a, blocks) > 0
+    of_a = owned_first(office, b, a, blocks)
     clear_cache(office, *office.workstations.values())
-    failed = counted(office, b, "lucidnode_peer_failures_total")
     read = bytearray()
     with ExitStack() as until_the_end, (b.mount_point / name).open("rb", buffering=0) as file:
         while piece := file.read(MIB):
             read += piece
             if len(read) == len(data) // 4:
                 until_the_end.enter_context(fault(office, a))
+                # However long that took, what b reads ahead ends long before the file does. Whether
+                # it waits for a just now is left to chance; tests/integration/test_peers.py is sure.
+                assert of_a - held(b), "b has all that was a's to give"
         assert digest(read) == digest(data)
-        # b had asked a for blocks that a was still fetching, and had to ask elsewhere.
-        assert counted(office, b, "lucidnode_peer_failures_total") > failed
 
 
 @faults
@@ -242,7 +250,8 @@ def test_owner_that_went_costs_a_block_half_a_second_at_most(office: Lab, fault:
     for attempt in range(5):
         usual = longest_wait(b, spread(office, f"{fault.__name__} {attempt} before", 12))
         single_blocks = spread(office, f"{fault.__name__} {attempt} after", 24)
-        assert owned_first(office, b, a, single_blocks.blocks) > 0
+        if not owned_first(office, b, a, single_blocks.blocks):
+            continue  # one time in thousands
         failed = counted(office, b, "lucidnode_peer_failures_total")
         with fault(office, a):
             extra.append(longest_wait(b, single_blocks) - usual)
