@@ -22,7 +22,7 @@ from lucidnode.fs.replica.inode import (
     ROOT,
     Kind,
 )
-from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
+from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS, RowChange
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange
-from lucidnode.fs.replica.schema import REPLICATED
+from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS, RowChange
+from lucidnode.fs.replica.sqlite.schema import REPLICATED
 
 INSERT, UPDATE, DELETE = 18, 23, 9
 

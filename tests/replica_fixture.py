@@ -14,7 +14,7 @@ from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Create, NewExtent, SetXattr, Truncate, Unlink, Write
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.schema import REPLICATED
+from lucidnode.fs.replica.sqlite.schema import REPLICATED
 from lucidnode.node.client.ids import BlockId, Seq
 
 KEY = bytes(range(32))

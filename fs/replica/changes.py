@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.rows import VERSION_COLUMN, RowChange, net
+from lucidnode.fs.replica.sqlite.rows import VERSION_COLUMN, RowChange, net
 from lucidnode.node.client.ids import BlockId, Seq
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from lucidnode.fs.errors import ReplicaCorrupt
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.deleted_contents import Deletions, deletions
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFiles
 from lucidnode.fs.replica.pending.rebase import PendingOperation
-from lucidnode.fs.replica.rows import TIME_COLUMNS, RowChange, net
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import TIME_COLUMNS, RowChange, net
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries

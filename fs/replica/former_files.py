@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lucidnode.fs.replica.changes import Touched, touched_by
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers

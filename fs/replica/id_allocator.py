@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo, Version
+from lucidnode.fs.replica.sqlite.database import Database
 
 _RUN = 1 << 20
 """Numbers handed out one after the other from one random start: rows of one session lie together."""

@@ -8,14 +8,14 @@ import msgspec
 
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent, OperationRecord
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS, Operations

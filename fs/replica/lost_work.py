@@ -12,7 +12,6 @@ import msgspec
 from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import GivenUp, touched_by
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo, is_partial
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.journal import PendingJournal
@@ -20,7 +19,8 @@ from lucidnode.fs.replica.pending.kept import KeptFiles
 from lucidnode.fs.replica.pending.lost_contents import losses
 from lucidnode.fs.replica.pending.rebase import PendingOperation
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries

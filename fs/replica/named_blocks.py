@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lucidnode.fs.replica.changes import content_of
-from lucidnode.fs.replica.changesets import ChangesetUnfit
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.node.client.ids import BlockId
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.batch_selection import Contents, Shipping
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId, Seq

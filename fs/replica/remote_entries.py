@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from lucidnode.fs.replica.changes import Touched, touched_by
-from lucidnode.fs.replica.changesets import ChangesetUnfit
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.earlier import EarlierContents
@@ -16,7 +14,9 @@ from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
 from lucidnode.fs.replica.pending.rebase import Rebase, RebaseResult
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.row_rules import checked_changes

@@ -22,9 +22,7 @@ import secrets
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.changes import GivenUp
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.deleted_work import DeletedWork
 from lucidnode.fs.replica.former_files import FormerFiles
 from lucidnode.fs.replica.id_allocator import IdAllocator
@@ -38,6 +36,8 @@ from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.kept import KeptFiles
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.fs.replica.remote_entries import RemoteEntries
+from lucidnode.fs.replica.sqlite.barrier import Barrier
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.operations import Operations

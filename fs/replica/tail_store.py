@@ -9,9 +9,9 @@ import msgspec
 from lucidnode.fs.errors import FileTooBig
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
 from lucidnode.fs.replica.local_operations import LocalOperations
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
 from lucidnode.fs.replica.intents import OperationRecord
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.node.client.ids import BlockId
 
 _LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NULL"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.rows import Row
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.watchers import Watchers
@@ -53,7 +53,7 @@ class UnsyncedWork:
         self._database.synced(mark)
 
     def take_back(self, lost: Collection[BlockId]) -> list[str]:
-        """Undo what names the blocks *lost*, and all that was done after it; see unsynced.py.
+        """Undo what names the blocks *lost*, and all that was done after it; see sqlite/unsynced.py.
 
         Returns the paths of the files that have another content now, as they were last called. To
         be called before anybody uses this replica. Raises NoSpace.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lucidnode.fs.replica.rows import SIZE_COLUMN, RowChange
+from lucidnode.fs.replica.sqlite.rows import SIZE_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries
 
 _MAX_SIZE_BYTES = 2**63 - 1

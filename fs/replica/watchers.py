@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.usage import ProjectUsage
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex, row_of
-from lucidnode.fs.replica.rows import TIME_COLUMNS, VERSION_COLUMN, Row, RowChange
+from lucidnode.fs.replica.sqlite.rows import TIME_COLUMNS, VERSION_COLUMN, Row, RowChange
 from lucidnode.node.client.ids import BlockId
 
 WINDOW = 8192

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Version, is_partial
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
-from lucidnode.fs.replica.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
+from lucidnode.fs.replica.sqlite.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
 from lucidnode.fs.replica.tree.queries import Queries
 
 

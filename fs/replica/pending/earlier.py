@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import msgspec
 
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Version, is_partial
 from lucidnode.fs.replica.pending.our_version import OurVersion
-from lucidnode.fs.replica.rows import MTIME_COLUMN, VERSION_COLUMN, RowChange
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, VERSION_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries, extents_of
 from lucidnode.node.client.ids import BlockId
 

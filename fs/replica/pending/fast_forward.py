@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.write_set import footprint, needs_of
-from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
 from lucidnode.fs.replica.tree.tree_rules import check_tree
 
 

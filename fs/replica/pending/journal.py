@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lucidnode.fs.errors import ReplicaCorrupt
-from lucidnode.fs.replica import intents, rows
+from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
-from lucidnode.fs.replica.changesets import ChangesetUnfit
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import OperationRecord
 from lucidnode.fs.replica.pending.batch_selection import (
@@ -28,7 +26,10 @@ from lucidnode.fs.replica.pending.batch_selection import (
 )
 from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite import rows
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tree.row_rules import (
     MAX_BYTES,
     MAX_ROWS,

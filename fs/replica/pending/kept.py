@@ -20,7 +20,7 @@ from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.pending.places import Places
-from lucidnode.fs.replica.rows import KIND_COLUMN, LINKS_COLUMN, RowChange
+from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, LINKS_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries
 
 MOST_EXTENTS = 1_000_000

@@ -22,7 +22,6 @@ import msgspec
 
 from lucidnode.fs.errors import FileError, NoSpace
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind, is_partial
 from lucidnode.fs.replica.intents import Intent, OperationRecord
 from lucidnode.fs.replica.pending.claims import OurWork, Winner, claims_on
@@ -30,7 +29,8 @@ from lucidnode.fs.replica.pending.fitting import Fates, Fitting
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.pending.places import Places
 from lucidnode.fs.replica.pending.resurrections import Resurrections
-from lucidnode.fs.replica.rows import RowChange
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree.row_rules import encoded_operation

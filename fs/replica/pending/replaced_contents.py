@@ -11,10 +11,16 @@ from collections.abc import Collection
 
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import InodeNo, Version, is_partial
 from lucidnode.fs.replica.pending.earlier import MOST_EXTENTS
-from lucidnode.fs.replica.rows import MTIME_COLUMN, SIZE_COLUMN, VERSION_COLUMN, RowChange, net
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import (
+    MTIME_COLUMN,
+    SIZE_COLUMN,
+    VERSION_COLUMN,
+    RowChange,
+    net,
+)
 from lucidnode.node.client.ids import BlockId
 
 

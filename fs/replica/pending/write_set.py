@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.pending.rebase import PendingOperation
-from lucidnode.fs.replica.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange, key_of
+from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange, key_of
 from lucidnode.node.client.ids import BlockId
 
 T = TypeVar("T")

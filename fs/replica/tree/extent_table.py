@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from lucidnode.fs.format.block import BlockName
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Write
+from lucidnode.fs.replica.sqlite.database import Database
 
 _OVERLAPPING = """
     SELECT offset, length, block, block_offset FROM extent

@@ -25,7 +25,6 @@ from lucidnode.fs.errors import (
     NotPermitted,
 )
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import (
     MAX_DEPTH,
     MAX_FILE_SIZE,
@@ -39,6 +38,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 from lucidnode.fs.replica.intents import Intent, OperationRecord
+from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.queries import Queries
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.conflict_name import MARK
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import (
     MAX_DEPTH,
     NOT_COUNTED,
@@ -19,7 +18,8 @@ from lucidnode.fs.replica.inode import (
     Kind,
     Version,
 )
-from lucidnode.fs.replica.schema import IS_MARK
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.schema import IS_MARK
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))

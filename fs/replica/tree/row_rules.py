@@ -13,7 +13,6 @@ from typing import Any
 from lucidnode.fs.errors import BlockMisshapen, FileTooBig
 from lucidnode.fs.format.geometry import MAX_PLAIN_BYTES, cipher_size
 from lucidnode.fs.format.keys import MAX_EPOCH
-from lucidnode.fs.replica.changesets import ChangesetUnfit, changes_in
 from lucidnode.fs.replica.inode import (
     MAX_FILE_SIZE,
     MAX_INO,
@@ -23,7 +22,8 @@ from lucidnode.fs.replica.inode import (
     ROOT,
     Kind,
 )
-from lucidnode.fs.replica.rows import (
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit, changes_in
+from lucidnode.fs.replica.sqlite.rows import (
     KIND_COLUMN,
     SIZE_COLUMN,
     TARGET_COLUMN,

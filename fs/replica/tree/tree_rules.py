@@ -12,10 +12,10 @@ from collections import Counter
 
 import msgspec
 
-from lucidnode.fs.replica.changesets import ChangesetUnfit
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT, Kind
-from lucidnode.fs.replica.rows import KIND_COLUMN, LINKS_COLUMN, SIZE_COLUMN, RowChange
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, LINKS_COLUMN, SIZE_COLUMN, RowChange
 
 MAX_ANCESTORS = 16384
 """The directories that one entry moves, and all that lie above them where it puts them."""

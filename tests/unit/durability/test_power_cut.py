@@ -26,9 +26,9 @@ from recording_disk import (
 )
 from replica_fixture import KEY, Blocks, Node
 
-from lucidnode.fs.replica.barrier import Barrier
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.bucket.credentials import Credentials

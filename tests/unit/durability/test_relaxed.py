@@ -30,9 +30,9 @@ from recording_disk import (
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.replica.changes import Touched
-from lucidnode.fs.replica.database import Database
 from lucidnode.fs.replica.inode import ROOT
-from lucidnode.fs.replica.unsynced import KEYS, TABLE
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.unsynced import KEYS, TABLE
 from lucidnode.fs.write.group_sync import GATHER_S, GroupSync
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.durable import make_directory

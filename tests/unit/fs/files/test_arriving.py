@@ -13,7 +13,7 @@ from replica_fixture import Blocks, Node
 from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.rows import SIZE_COLUMN, VERSION_COLUMN
+from lucidnode.fs.replica.sqlite.rows import SIZE_COLUMN, VERSION_COLUMN
 from lucidnode.node.client.ids import Seq
 
 OLD, PART, NEW = 10, 20, 30

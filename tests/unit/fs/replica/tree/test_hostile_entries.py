@@ -22,7 +22,6 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.changes import Touched
-from lucidnode.fs.replica.changesets import changes_in
 from lucidnode.fs.replica.inode import (
     MAX_DEPTH,
     MAX_FILE_SIZE,
@@ -32,6 +31,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 from lucidnode.fs.replica.intents import NewExtent, Rename, SetXattr, Truncate, Write
+from lucidnode.fs.replica.sqlite.changesets import changes_in
 from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 from lucidnode.node.client.ids import BlockId

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from lucidnode.fs.errors import FsError
-from lucidnode.fs.replica.connection import CHECKPOINT_PAGES, connected
+from lucidnode.fs.replica.sqlite.connection import CHECKPOINT_PAGES, connected
 
 _BLOCKING_PAGES = 4 * CHECKPOINT_PAGES
 """Log pages after which a commit checkpoints by itself: writes outran the background for long. It

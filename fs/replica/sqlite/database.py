@@ -22,13 +22,13 @@ from lucidnode.fs.errors import (
     ReplicaCorrupt,
     ReplicaError,
 )
-from lucidnode.fs.replica.changesets import ChangesetUnfit, built_changeset
-from lucidnode.fs.replica.checkpoints import Checkpoints
-from lucidnode.fs.replica.connection import connected, locked
-from lucidnode.fs.replica.rows import RowChange
-from lucidnode.fs.replica.schema import ADDED, REPLICATED, SCHEMA, VERSION
-from lucidnode.fs.replica.sqlite_errors import mapped, mapped_errors
-from lucidnode.fs.replica.unsynced import Before, Unsynced, before
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit, built_changeset
+from lucidnode.fs.replica.sqlite.checkpoints import Checkpoints
+from lucidnode.fs.replica.sqlite.connection import connected, locked
+from lucidnode.fs.replica.sqlite.error_mapping import mapped, mapped_errors
+from lucidnode.fs.replica.sqlite.rows import RowChange
+from lucidnode.fs.replica.sqlite.schema import ADDED, REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.sqlite.unsynced import Before, Unsynced, before
 from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.durable import sync_directory
 from lucidnode.node.client.ids import BlockId

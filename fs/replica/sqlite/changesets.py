@@ -7,9 +7,9 @@ from typing import Any
 
 import apsw
 
-from lucidnode.fs.replica.rows import KEY_COLUMNS, RowChange, key_of
-from lucidnode.fs.replica.schema import REPLICATED
-from lucidnode.fs.replica.sqlite_errors import mapped_errors
+from lucidnode.fs.replica.sqlite.error_mapping import mapped_errors
+from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS, RowChange, key_of
+from lucidnode.fs.replica.sqlite.schema import REPLICATED
 
 _KEYS = {table: set(range(count)) for table, count in KEY_COLUMNS.items()}
 """The places of the key of each replicated table."""

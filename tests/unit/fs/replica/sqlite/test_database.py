@@ -16,12 +16,12 @@ from lucidnode.fs.errors import (
     ReplicaError,
     ReplicaKeyWrong,
 )
-from lucidnode.fs.replica.connection import CHECKPOINT_PAGES
 from lucidnode.fs.replica.inode import ROOT, Kind
 from lucidnode.fs.replica.intents import (
     Create,
 )
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.sqlite.connection import CHECKPOINT_PAGES
 
 
 def test_everything_applied_is_there_after_a_crash(node: Node) -> None:

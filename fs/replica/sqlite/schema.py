@@ -2,7 +2,7 @@
 
 The replicated tables are the project: equal on every node that stands on the same journal entry,
 row for row. Their columns are part of format 1 (docs/design/0001-metadata.md): an entry is an
-SQLite changeset over them. What it may change is for row_rules.py and tree_rules.py to say; STRICT
+SQLite changeset over them. What it may change is for tree/row_rules.py and tree/tree_rules.py to say; STRICT
 and CHECK are a second net. The local tables are this node's own and never leave it.
 """
 

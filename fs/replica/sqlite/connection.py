@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from lucidnode.fs.errors import ReplicaBusy
-from lucidnode.fs.replica.sqlite_errors import mapped
+from lucidnode.fs.replica.sqlite.error_mapping import mapped
 
 _PAGE_BYTES = 2048
 """A create dirties five pages wherever they lie: at 4096 its commit took half again."""
