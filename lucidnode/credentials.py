@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from lucidnode.node.bucket.counted import Request
+from lucidnode.direct_bucket import open_directly
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.fingerprint import fingerprint
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.open_bucket import open_bucket, prepare_bucket
+from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stores import parse_address
-from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
 from lucidnode.node.client.ids import Seq
@@ -75,8 +73,7 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
         raise Refused(f"these credentials ended at {given.expires}: fetch new ones")
     source = credential_source(given, network)
     found = await prepare_bucket(address, source, network, create=False)
-    jitter = secrets.SystemRandom().random
-    bucket = open_bucket(found, source, network, SystemClock(), jitter, _uncounted)
+    bucket = open_directly(found, given, network)
     try:
         first = await fingerprint(bucket, roster_key(Seq(1)))
     except NotThere:
@@ -99,7 +96,3 @@ def _keep(home: Path, given: Credentials, config: NodeConfig, changed: NodeConfi
     save_credentials(home, given)
     if changed != config:
         save_config(home, changed)
-
-
-def _uncounted(_request: Request) -> None:
-    """Count nothing: trying credentials is not part of any node's bandwidth."""

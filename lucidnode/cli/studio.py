@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from lucidnode import bootstrap as founding
-from lucidnode import membership
+from lucidnode import joining, membership, new_home, new_studio
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
@@ -99,8 +98,8 @@ def init_command(
       lucidnode init file:///srv/studio
       lucidnode init s3://studio --endpoint-url https://minio.example:9000
     """
-    local = founding.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
-    founding.check_fresh(home, local)
+    local = new_home.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    new_home.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     credentials = None
     of_aws = bucket_url.startswith("s3:")
@@ -109,15 +108,15 @@ def init_command(
     if of_aws:
         region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
-        place = founding.BucketSpec.parse(
+        place = new_studio.BucketSpec.parse(
             bucket_url, endpoint_url, region, credentials, given_network(ca_file)
         )
     except Malformed as error:
         raise click.UsageError(str(error)) from error
     # Before a passphrase is made up: most of what can go wrong is here.
-    asyncio.run(founding.check_bucket(home, place))
+    asyncio.run(new_studio.check_bucket(home, place))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.create_studio(home, place, local, words, label))
+    asyncio.run(new_studio.create_studio(home, place, local, words, label))
     _warn(credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
 
@@ -198,17 +197,17 @@ def join_command(
     Example:
       lucidnode join @ticket.txt
     """
-    local = founding.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
-    founding.check_fresh(home, local)
+    local = new_home.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
+    new_home.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     network = given_network(ca_file)
     text = _ticket_text(ticket)
     opened = _opened(text, code_file)
     # Before a passphrase is made up, as in `init`.
-    asyncio.run(founding.check_invited(opened, network))
+    asyncio.run(joining.check_invited(opened, network))
     words = passphrase(passphrase_file, new=True)
-    asyncio.run(founding.join_studio(home, opened, network, local, words, label))
-    _warn(founding.ticket_credentials(opened))
+    asyncio.run(joining.join_studio(home, opened, network, local, words, label))
+    _warn(joining.ticket_credentials(opened))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 
 

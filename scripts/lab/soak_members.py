@@ -22,13 +22,13 @@ from studio_fixture import Studio, claim
 from lab.hostile import CATALOGUE, LIES, METHODS, Hostility, Method, Rule
 from lab.hostile_bucket import HostileBucket
 from lab.virtual_loop import LoopClock, run_virtual
-from lucidnode import bootstrap as founding
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.membership.entries import invite_entry, project_entry
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket
+from lucidnode.joining import join_log
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.limited import LimitedBucket
@@ -195,9 +195,7 @@ class World:
             device = claim(self.studio.studio, who.keys, self.random.randbytes(32))
             for _ in range(10):  # a person tries again, with the keys of the first time
                 try:
-                    await founding._join_log(
-                        self.bucket_of("guest"), ticket, who, device, self.clock
-                    )
+                    await join_log(self.bucket_of("guest"), ticket, who, device, self.clock)
                 except (NodeError, FsError):
                     self.told["not joined yet"] += 1
                     await self._pause(10)
