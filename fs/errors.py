@@ -14,7 +14,10 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── Cycle                 EINVAL       a directory would move below itself
 │   ├── Invalid               EINVAL       arguments that mean nothing
 │   ├── NoMoreData            ENXIO        nothing but a hole from there on
-│   ├── Interrupted           EINTR        whoever asked is being killed
+│   ├── Interrupted           EINTR        whoever asked waits no longer
+│   ├── LockHeld              EAGAIN       somebody else has a lock there
+│   ├── Deadlock              EDEADLK      a wait for a lock that would not end
+│   ├── NoLocks               ENOLCK       a file has as many locks as we keep
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
 │   ├── FileTooBig            EFBIG
@@ -155,9 +158,27 @@ class NoMoreData(FileError):
 
 
 class Interrupted(FileError):
-    """Whoever asked is being killed, and waits no longer."""
+    """Whoever asked waits no longer: he is being killed, or has had a signal."""
 
     errno = errno.EINTR
+
+
+class LockHeld(FileError):
+    """Somebody else has a lock there, and whoever asked does not want to wait."""
+
+    errno = errno.EAGAIN
+
+
+class Deadlock(FileError):
+    """Whoever has the lock waits for one that the asker has."""
+
+    errno = errno.EDEADLK
+
+
+class NoLocks(FileError):
+    """A file has as many locks as we keep."""
+
+    errno = errno.ENOLCK
 
 
 class NotPermitted(FileError):

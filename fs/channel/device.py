@@ -79,9 +79,12 @@ def devices() -> set[int]:
 class KernelDevice:
     """The kernel's device, with the channel in its place for whoever has the descriptor *device*."""
 
-    def __init__(self, device: int, direct: frozenset[int], background: int, decrypt: int) -> None:
+    def __init__(
+        self, device: int, direct: frozenset[int], init_flags: int, background: int, decrypt: int
+    ) -> None:
         """Start the threads. *direct* are the opcodes that `arrived` yields. Raises OSError.
 
+        *init_flags* are added to those with which pyfuse3 answers the kernel's INIT.
         The kernel may have *background* reads under way, or as many as it gives our user.
         *decrypt* is the address of the function that opens segments, 0 to answer no read in C.
         """
@@ -89,7 +92,9 @@ class KernelDevice:
         self._kernel = os.dup(device)
         try:
             opcodes = sum(1 << opcode for opcode in direct)
-            inside, self.event = _channel.start(device, READERS, opcodes, 0, background, decrypt)
+            inside, self.event = _channel.start(
+                device, READERS, opcodes, init_flags, background, decrypt
+            )
         except BaseException:
             os.close(self._kernel)
             raise
@@ -143,7 +148,7 @@ def invalidate_entry(parent: int, name: bytes) -> None:
 
 
 def over(
-    before: set[int], direct: frozenset[int], background: int, decrypt: int
+    before: set[int], direct: frozenset[int], init_flags: int, background: int, decrypt: int
 ) -> KernelDevice | None:
     """Put the channel over the device that was opened since *before* was asked of `devices`.
 
@@ -156,7 +161,7 @@ def over(
         log.warning("no kernel channel: %d devices are open", len(opened))
         return None
     try:
-        return KernelDevice(opened.pop(), direct, background, decrypt)
+        return KernelDevice(opened.pop(), direct, init_flags, background, decrypt)
     except OSError as error:
         log.warning("no kernel channel: %s", error)
         return None

@@ -11,6 +11,7 @@ import errno
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import IntEnum
+from typing import NamedTuple
 
 from lucidnode.fs.channel.device import AnsweredRead, KernelDevice
 
@@ -24,8 +25,39 @@ class Opcode(IntEnum):
 
     READ = 15
     WRITE = 16
+    RELEASE = 18
+    FLUSH = 25
+    GETLK = 31
+    SETLK = 32
+    SETLKW = 33
+    INTERRUPT = 36
     BATCH_FORGET = 42
     LSEEK = 46
+
+
+INIT_POSIX_LOCKS = 1 << 1
+INIT_FLOCK_LOCKS = 1 << 10
+"""Flags of the reply to INIT: the kernel shall ask us for locks of `fcntl`, and of `flock`."""
+
+
+class LockType(IntEnum):
+    """F_RDLCK, F_WRLCK and F_UNLCK of fcntl(2)."""
+
+    SHARED = 0
+    EXCLUSIVE = 1
+    NONE = 2
+
+
+class AskedLock(NamedTuple):
+    """What a GETLK, SETLK or SETLKW is about: the bytes from *start* to *last*."""
+
+    handle: int
+    owner: int
+    start: int
+    last: int
+    kind: LockType
+    pid: int
+    is_flock: bool
 
 
 _TOLD_AFTER_S = 0.005
@@ -46,6 +78,14 @@ _WRITE = struct.Struct("=QQIIQII")
 _WRITTEN = struct.Struct("=II")
 _LSEEK = struct.Struct("=QQII")
 _PLACE = struct.Struct("=Q")
+_FLUSH = struct.Struct("=QIIQ")
+_RELEASE = struct.Struct("=QIIQ")
+_LOCK = struct.Struct("=QQQQIIII")
+_LOCK_IS_FLOCK = 1
+_LOCK_TYPES = frozenset(LockType)
+_MAX_OFFSET = 2**63 - 1
+_HELD = struct.Struct("=QQII")
+_INTERRUPTED = struct.Struct("=Q")
 _FORGETS = struct.Struct("=II")
 _FORGET = struct.Struct("=QQ")
 
@@ -87,6 +127,27 @@ class KernelRequest:
         handle, offset, whence, _ = self.fields(_LSEEK)
         return handle, offset, whence
 
+    def flushed(self) -> tuple[int, int]:
+        """Return handle and owner of a FLUSH: it is his locks of `fcntl` that end."""
+        handle, _, _, owner = self.fields(_FLUSH)
+        return handle, owner
+
+    def released(self) -> int:
+        """Return the handle of a RELEASE."""
+        return self.fields(_RELEASE)[0]
+
+    def interrupted(self) -> int:
+        """Return the number of the request that an INTERRUPT is about."""
+        return self.fields(_INTERRUPTED)[0]
+
+    def lock(self) -> AskedLock:
+        """Return what a GETLK, SETLK or SETLKW is about. Raises RequestRefused."""
+        handle, owner, start, last, kind, pid, flags, _ = self.fields(_LOCK)
+        if not start <= last <= _MAX_OFFSET or kind not in _LOCK_TYPES:
+            raise RequestRefused(errno.EINVAL)
+        is_flock = bool(flags & _LOCK_IS_FLOCK)
+        return AskedLock(handle, owner, start, last, LockType(kind), pid, is_flock)
+
     def forgotten(self) -> list[tuple[int, int]]:
         """Return inode and count of each entry of a BATCH_FORGET. Raises RequestRefused."""
         count, _ = self.fields(_FORGETS)
@@ -104,6 +165,11 @@ def written_reply(size: int) -> bytes:
 def place_reply(offset: int) -> bytes:
     """Return the data of the reply to an LSEEK."""
     return _PLACE.pack(offset)
+
+
+def lock_reply(start: int, last: int, kind: LockType, pid: int) -> bytes:
+    """Return the data of the reply to a GETLK."""
+    return _HELD.pack(start, last, kind, pid)
 
 
 class Requests:

@@ -19,6 +19,7 @@ from lucidnode.fs.errors import (
     NoMoreData,
 )
 from lucidnode.fs.files.directories import Directories
+from lucidnode.fs.files.file_locks import FileLocks
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.shown_files import ShownFiles
@@ -100,6 +101,7 @@ class FileSystem:
         self._shown = shown = ShownFiles(replica.tree, writer)
         self._changes = TreeChanges(replica, read_only=read_only)
         self.lifetimes = lifetimes
+        self.locks = FileLocks()
         self.directories = Directories(replica.tree, shown, writer, open_files)
         self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
         self._touched = touched

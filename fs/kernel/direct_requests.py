@@ -17,12 +17,13 @@ from lucidnode.fs.channel.requests import (
     written_reply,
 )
 from lucidnode.fs.kernel.fuse import FuseOperations
+from lucidnode.fs.kernel.lock_requests import LockRequests
 
 
-def direct_handlers(adapter: FuseOperations) -> dict[int, Handler]:
+def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, Handler]:
     """Return what answers the requests that come past pyfuse3.
 
-    Those that it does not know, and those that carry many bytes:
+    Those that it does not know, or does not know all of, and those that carry many bytes:
     pyfuse3's socket need not hold them then, and they are copied less often.
     """
 
@@ -38,12 +39,52 @@ def direct_handlers(adapter: FuseOperations) -> dict[int, Handler]:
         with _refusing():
             return place_reply(await adapter.lseek(*request.sought()))
 
+    async def flush(request: KernelRequest) -> Reply:
+        handle, owner = request.flushed()
+        with _refusing():
+            try:
+                await adapter.flush(handle)
+            finally:
+                # Behind it: who gets the lock next finds what was written under this one.
+                locks.flushed(request.ino, handle, owner)
+        return b""
+
+    async def release(request: KernelRequest) -> Reply:
+        handle = request.released()
+        locks.released(request.ino, handle)
+        with _refusing():
+            await adapter.release(handle)
+        return b""
+
+    async def set_lock(request: KernelRequest) -> Reply:
+        with _refusing():
+            await locks.set(request.ino, request.lock())
+        return b""
+
+    async def await_lock(request: KernelRequest) -> Reply:
+        with _refusing():
+            await locks.wait(request.ino, request.lock(), request.unique)
+        return b""
+
+    async def get_lock(request: KernelRequest) -> Reply:
+        with _refusing():
+            return locks.test(request.ino, request.lock())
+
+    async def interrupt(request: KernelRequest) -> None:
+        locks.interrupted(request.interrupted())
+
     async def batch_forget(request: KernelRequest) -> None:
         await adapter.forget(request.forgotten())
 
     return {
         Opcode.READ: read,
         Opcode.WRITE: write,
+        Opcode.RELEASE: release,
+        Opcode.FLUSH: flush,
+        Opcode.GETLK: get_lock,
+        Opcode.SETLK: set_lock,
+        Opcode.SETLKW: await_lock,
+        Opcode.INTERRUPT: interrupt,
         Opcode.BATCH_FORGET: batch_forget,
         Opcode.LSEEK: lseek,
     }

@@ -16,12 +16,13 @@ import pyfuse3
 import pyfuse3.asyncio
 
 from lucidnode.fs.channel import device
-from lucidnode.fs.channel.requests import Requests
+from lucidnode.fs.channel.requests import INIT_FLOCK_LOCKS, INIT_POSIX_LOCKS, Requests
 from lucidnode.fs.errors import FuseMissing
 from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
+from lucidnode.fs.kernel.lock_requests import LockRequests
 from lucidnode.fs.kernel.mountpoint import FSNAME
 from lucidnode.fs.kernel.overheard import Overheard
 from lucidnode.fs.kernel.spans import Spans
@@ -71,11 +72,13 @@ class FuseSession:
                 f"the kernel does not let us mount at {mountpoint}: {advice}"
             ) from error
 
-        handlers = direct_handlers(adapter)
+        self._locks = LockRequests(files.locks, spans)
+        handlers = direct_handlers(adapter, self._locks)
         self._device = (
             device.over(
                 before,
                 frozenset(handlers),
+                INIT_POSIX_LOCKS | INIT_FLOCK_LOCKS,
                 WORKERS,
                 0 if on_answered is None else aegis256_address(),
             )
@@ -96,6 +99,7 @@ class FuseSession:
         async with asyncio.TaskGroup() as tasks:
             with self._requests.served(tasks, self.stop):
                 await pyfuse3.main(min_tasks=4, max_tasks=WORKERS)
+            self._locks.stop()
 
     def stop(self) -> None:
         """Have `serve` return. To be called in the loop that serves."""

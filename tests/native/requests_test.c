@@ -65,6 +65,18 @@ static void opcodes_that_no_bit_stands_for_go_to_pyfuse3(void)
     CHECK(route(message, a_request(message, FUSE_INTERRUPT, 1, "", 0)) == ROUTE_NOBODY);
 }
 
+static void an_interrupt_is_for_python_if_it_wants_it_and_never_for_pyfuse3(void)
+{
+    uint8_t message[256];
+    struct fuse_interrupt_in body = {.unique = 10};
+    struct read_request read;
+    size_t length = a_request(message, FUSE_INTERRUPT, 11, &body, sizeof body);
+
+    CHECK(request_route(message, length, 1ull << FUSE_INTERRUPT, &read) == ROUTE_DIRECT);
+    CHECK(request_route(message, length, ~(1ull << FUSE_INTERRUPT), &read) == ROUTE_NOBODY);
+    CHECK(request_route(message, length - 1, ~0ull, &read) == ROUTE_NOBODY);
+}
+
 static void a_page_of_a_directory_fits_into_the_socket(void)
 {
     uint8_t message[256];
@@ -155,6 +167,7 @@ static void any_bytes_are_survived(long rounds)
         request_hide_max_pages(bytes, length);
         request_limit_listing(bytes, length);
         route(bytes, length);
+        request_route(bytes, length, ~0ull, &(struct read_request){0});
         reply_is_whole(bytes, length, &unique);
         reply_unique(bytes, length);
         reply_adjust_init(bytes, length, 256, 0, 4096);
@@ -170,6 +183,7 @@ int main(int count, char **arguments)
     a_torn_message_is_nobodys();
     a_read_that_is_too_short_too_far_or_too_long_is_for_python();
     opcodes_that_no_bit_stands_for_go_to_pyfuse3();
+    an_interrupt_is_for_python_if_it_wants_it_and_never_for_pyfuse3();
     a_page_of_a_directory_fits_into_the_socket();
     init_hides_the_length_of_requests_and_its_reply_brings_it_back();
     only_whole_replies_to_a_request_are_passed_on();

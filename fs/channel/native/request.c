@@ -21,12 +21,10 @@ enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
         return ROUTE_NOBODY;
     if (header.opcode == FUSE_INIT)
         return ROUTE_INIT;
-    /* Nobody here ends anything early, and libfuse, which does not know the requests that go past it,
-     * would ask for the interrupt again with each request that follows. */
-    if (header.opcode == FUSE_INTERRUPT)
-        return ROUTE_NOBODY;
     if (header.opcode >= 64 || !(direct >> header.opcode & 1))
-        return ROUTE_SESSION;
+        /* libfuse, which does not know the requests that go past it, would ask for the interrupt again
+         * with each request that follows. */
+        return header.opcode == FUSE_INTERRUPT ? ROUTE_NOBODY : ROUTE_SESSION;
     if (header.opcode != FUSE_READ || length < sizeof header + sizeof body)
         return ROUTE_DIRECT;
     memcpy(&body, message + sizeof header, sizeof body);

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.channel.requests import KernelRequest, Opcode, RequestRefused, written_reply
+from lucidnode.fs.channel.requests import (
+    KernelRequest,
+    LockType,
+    Opcode,
+    RequestRefused,
+    lock_reply,
+    written_reply,
+)
 
 _HEADER = struct.Struct("=IIQQIIIHH")
 
@@ -50,11 +57,46 @@ def test_what_is_forgotten_is_listed() -> None:
         KernelRequest(message(Opcode.BATCH_FORGET, struct.pack("=II", 2**32 - 1, 0))).forgotten()
 
 
+def lock_of(start: int, last: int, kind: int, flags: int = 0) -> KernelRequest:
+    body = struct.pack("=QQQQIIII", 3, 77, start, last, kind, 4711, flags, 0)
+    return KernelRequest(message(Opcode.SETLK, body))
+
+
+def test_a_lock_names_its_owner_and_its_bytes() -> None:
+    asked = lock_of(5, 2**63 - 1, 1).lock()
+    assert asked == (3, 77, 5, 2**63 - 1, LockType.EXCLUSIVE, 4711, False)
+    assert lock_of(0, 2**63 - 1, 0, 1).lock().is_flock
+    assert lock_reply(5, 9, LockType.SHARED, 12) == struct.pack("=QQII", 5, 9, 0, 12)
+
+
+@pytest.mark.parametrize(("start", "last", "kind"), [(6, 5, 0), (0, 2**63, 0), (0, 0, 3)])
+def test_a_lock_of_no_bytes_or_no_kind_is_refused(start: int, last: int, kind: int) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        lock_of(start, last, kind).lock()
+    assert refused.value.errno == errno.EINVAL
+
+
+def test_what_is_closed_and_what_is_interrupted_is_named() -> None:
+    body = struct.pack("=QIIQ", 3, 0, 0, 77)
+    assert KernelRequest(message(Opcode.FLUSH, body)).flushed() == (3, 77)
+    assert KernelRequest(message(Opcode.RELEASE, body)).released() == 3
+    assert KernelRequest(message(Opcode.INTERRUPT, struct.pack("=Q", 8))).interrupted() == 8
+
+
 @given(st.binary(max_size=200), st.sampled_from(Opcode))
 def test_any_bytes_are_parsed_or_refused(body: bytes, opcode: Opcode) -> None:
     for torn in (body, message(opcode, body), message(opcode, body, length=39)):
         with contextlib.suppress(RequestRefused):
             request = KernelRequest(torn)
-            for parse in (request.read_range, request.written, request.forgotten):
+            for parse in (
+                request.read_range,
+                request.written,
+                request.sought,
+                request.forgotten,
+                request.flushed,
+                request.released,
+                request.interrupted,
+                request.lock,
+            ):
                 with contextlib.suppress(RequestRefused):
                     parse()

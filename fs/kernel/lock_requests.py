@@ -1,0 +1,76 @@
+"""Locks that the kernel asks for: from its words into those of `FileLocks`. No logic."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+from lucidnode.fs.channel.requests import AskedLock, LockType, Reply, lock_reply
+from lucidnode.fs.files.file_locks import FileLocks, LockedFile
+from lucidnode.fs.files.lock_table import LockedRange
+from lucidnode.fs.kernel.interrupts import Interrupts
+from lucidnode.fs.kernel.reply import RequestReply
+from lucidnode.fs.kernel.spans import Span, Spans
+from lucidnode.fs.replica.inode import InodeNo
+
+
+class LockRequests:
+    """Answers GETLK, SETLK and SETLKW, and ends what was locked by what is closed."""
+
+    def __init__(self, locks: FileLocks, spans: Spans) -> None:
+        self._locks = locks
+        self._spans = spans
+        self._interrupts = Interrupts()
+        self.interrupted = self._interrupts.came
+        """Called with the number of a request that whoever asked has given up."""
+
+    def test(self, ino: int, asked: AskedLock) -> Reply:
+        """Return the reply that says which lock is in the way of *asked*."""
+        with self._replying("getlk", ino, asked):
+            found = self._locks.in_the_way(_file(ino, asked), asked.owner, _range(asked))
+            if found is None:
+                return lock_reply(asked.start, asked.last, LockType.NONE, 0)
+            kind = LockType.EXCLUSIVE if found.exclusive else LockType.SHARED
+            return lock_reply(found.start, found.last, kind, found.pid)
+
+    async def set(self, ino: int, asked: AskedLock) -> None:
+        """Lock or unlock now. Raises FUSEError: EAGAIN if somebody else is in the way."""
+        with self._replying("setlk", ino, asked):
+            await self._set(ino, asked, None)
+
+    async def wait(self, ino: int, asked: AskedLock, unique: int) -> None:
+        """Lock once it can be. Raises FUSEError: EINTR if request *unique* is given up meanwhile."""
+        with self._replying("setlkw", ino, asked), self._interrupts.of(unique) as given_up:
+            await self._set(ino, asked, given_up)
+
+    def flushed(self, ino: int, handle: int, owner: int) -> None:
+        """End the locks that end by a FLUSH."""
+        self._locks.flushed(InodeNo(ino), handle, owner)
+
+    def released(self, ino: int, handle: int) -> None:
+        """End the locks that end by a RELEASE."""
+        self._locks.released(InodeNo(ino), handle)
+
+    def stop(self) -> None:
+        """Let go of all who wait: the mount ends."""
+        self._locks.stop()
+
+    async def _set(self, ino: int, asked: AskedLock, given_up: asyncio.Future[None] | None) -> None:
+        file = _file(ino, asked)
+        if asked.kind is LockType.NONE:
+            self._locks.unlock(file, asked.owner, asked.start, asked.last)
+        else:
+            await self._locks.lock(file, asked.owner, _range(asked), asked.handle, given_up)
+
+    def _replying(self, operation: str, ino: int, asked: AskedLock) -> RequestReply:
+        span = Span(operation, ino, handle=asked.handle, offset=asked.start, pid=asked.pid)
+        return RequestReply(self._spans, span, errno.ESTALE)
+
+
+def _file(ino: int, asked: AskedLock) -> LockedFile:
+    return LockedFile(InodeNo(ino), whole=asked.is_flock)
+
+
+def _range(asked: AskedLock) -> LockedRange:
+    exclusive = asked.kind is LockType.EXCLUSIVE
+    return LockedRange(asked.start, asked.last, exclusive, asked.pid)
