@@ -59,7 +59,7 @@ def commit_path(
     marks = Marks(replica, shipments, write.unfinished, read.open_files.written, work.device, clock)
 
     def before_batch() -> None:
-        write.writer.pack_tails()
+        write.packer.pack()
         if not read_only:
             marks.renew()
 
@@ -68,7 +68,7 @@ def commit_path(
     changes = RemoteChanges(
         effects, read.open_files, invalidation, before_batch, access.refresh, conflicts
     )
-    journal = OrderedJournal(client, write.writer, write.announcer, clock, ground.tasks)
+    journal = OrderedJournal(client, write.packer, write.notifier, clock, ground.tasks)
     committer = Committer(
         replica,
         journal,

@@ -34,14 +34,17 @@ from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.whereabouts import Whereabouts
-from lucidnode.fs.write.flusher import Flusher
+from lucidnode.fs.write.file_saver import FileSaver
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.fs.write.staging_notifier import StagingNotifier, StagingService
+from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
-from lucidnode.fs.write.writer import MAX_BUFFERED_BYTES, Writer
+from lucidnode.fs.write.write_back import WriteBack
+from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES, WriteBuffer
+from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.guarded_disk import GuardedDisk
@@ -80,14 +83,16 @@ class Ground:
 class WritePath:
     """From a write to its bytes in staging and in the replica."""
 
-    announcer: StagingNotifier
+    notifier: StagingNotifier
     stager: Stager
     whereabouts: Whereabouts
     group_sync: GroupSync
     unsaved: UnsavedFiles
     unfinished: Unfinished
+    buffer: WriteBuffer
+    packer: TailPacker
     writer: Writer
-    flusher: Flusher
+    write_back: WriteBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +114,11 @@ def write_path(
 ) -> WritePath:
     """Build the write path. With *relaxed*, `close` does not wait for the disk.
 
-    Keep `announcer.run`, `flusher.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
-    `writer.resume` before the first write, and `writer.stop` at the end.
+    Keep `notifier.run`, `write_back.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
+    `packer.resume` before the first write, and `packer.stop` at the end.
     """
     replica, alerts, clock = ground.replica, ground.alerts, ground.clock
-    announcer = StagingNotifier(ground.keys.project, ground.daemon, clock)
+    notifier = StagingNotifier(ground.keys.project, ground.daemon, clock)
     room = StagingBudget(
         ground.staging_dir, ground.staging_limit, ground.min_free, clock, ground.disk
     )
@@ -122,30 +127,50 @@ def write_path(
     group_sync = GroupSync(replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed)
     unsaved = UnsavedFiles()
     unfinished = Unfinished(clock)
-    writer = Writer(
-        files=unsaved,
+    buffer = WriteBuffer(max_buffered)
+    packer = TailPacker(
+        replica=replica,
         keys=ground.keys,
         block_size=ground.block_size,
-        replica=replica,
-        unfinished=unfinished,
         stager=stager,
-        group_sync=group_sync,
-        announcer=announcer,
+        notifier=notifier,
+        buffer=buffer,
         alerts=alerts,
         clock=clock,
         tasks=ground.tasks,
-        max_buffered=max_buffered,
     )
-    replica.entries.set_dirty_source(writer.unsaved)
+    saver = FileSaver(
+        files=unsaved,
+        block_size=ground.block_size,
+        replica=replica,
+        stager=stager,
+        notifier=notifier,
+        buffer=buffer,
+        clock=clock,
+        tasks=ground.tasks,
+        relaxed=relaxed,
+    )
+    writer = Writer(
+        files=unsaved,
+        replica=replica,
+        unfinished=unfinished,
+        saver=saver,
+        group_sync=group_sync,
+        buffer=buffer,
+        clock=clock,
+    )
+    replica.entries.set_dirty_source(unsaved.appended_only)
     return WritePath(
-        announcer=announcer,
+        notifier=notifier,
         stager=stager,
         whereabouts=whereabouts,
         group_sync=group_sync,
         unsaved=unsaved,
         unfinished=unfinished,
+        buffer=buffer,
+        packer=packer,
         writer=writer,
-        flusher=Flusher(unsaved, writer.flush, clock, alerts),
+        write_back=WriteBack(unsaved, writer.flush, clock, alerts),
     )
 
 
@@ -177,7 +202,7 @@ def read_path(
     segments = Segments(
         keys=ground.keys,
         files=block_files,
-        unstaged=write.writer.packed_block,
+        unstaged=write.packer.plaintext_of,
         fetcher=fetcher,
         disk=ground.looks,
         memory=SegmentMemory(),
@@ -190,7 +215,7 @@ def read_path(
         open_files.watch(known.closed)
     reader = Reader(
         replica=replica,
-        writer=write.writer,
+        unsaved=write.unsaved,
         segments=segments,
         counts=counts,
         unreadable=unreadable,
@@ -251,11 +276,11 @@ def file_system(
     """
     return FileSystem(
         replica=ground.replica,
-        states=FileStates(work, write.writer.is_dirty),
+        states=FileStates(work, write.unsaved.is_dirty),
         reader=read.reader,
         writer=write.writer,
         group_sync=write.group_sync,
-        flusher=write.flusher,
+        flusher=write.write_back,
         unfinished=write.unfinished,
         open_files=read.open_files,
         clock=ground.clock,

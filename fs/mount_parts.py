@@ -148,9 +148,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             conflicts=commit.conflicts,
             raised=alerts,
         )
-        tasks.keep("telling the daemon of blocks", write.announcer.run)
+        tasks.keep("telling the daemon of blocks", write.notifier.run)
         tasks.keep("committing and following", commit.committer.run)
-        tasks.keep("saving old bytes", write.flusher.run)
+        tasks.keep("saving old bytes", write.write_back.run)
         tasks.keep("looking where the replica is", write.whereabouts.run)
         if write.group_sync.relaxed:
             tasks.keep("syncing what was closed", write.group_sync.run)
@@ -163,7 +163,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             "reporting what is read",
             partial(_report_touched, client, spec.project, read.block_files, clock),
         )
-        write.writer.resume()
+        write.packer.resume()
         await _caught_up(commit.journal, replica)
         try:
             yield MountParts(
@@ -183,7 +183,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                 ),
             )
         finally:
-            write.writer.stop()
+            write.packer.stop()
             read.reader.stop_ahead()
             commit.journal.stop_ahead()
 
@@ -243,9 +243,9 @@ def _keep_uploads_sound(
         work=commit.committer,
         arrived=shipments.arrived,
         durability_wait=write.group_sync.now,
-        writer=write.writer,
+        unsaved=write.unsaved,
         stager=write.stager,
-        announcer=write.announcer,
+        notifier=write.notifier,
         clock=ground.clock,
     )
     tasks.keep("sparing the uplink what was deleted", deleted_files.run)

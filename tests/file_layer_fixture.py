@@ -37,8 +37,10 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.group_sync import GroupSync, recover
 from lucidnode.fs.write.shipments import Shipments
+from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
+from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
@@ -206,6 +208,8 @@ class FileLayer:
 
     replica: Replica
     writer: Writer
+    packer: TailPacker
+    buffer: WriteBuffer
     reader: Reader
     files: FileSystem
     effects: RemoteEffects
@@ -304,9 +308,9 @@ async def file_layer(
                         touched=effects.follow,
                         commit_wait=commit_wait,
                     )
-                    writer, group_sync = write.writer, write.group_sync
-                    announcing = tasks.create_task(write.announcer.run())
-                    flushing = tasks.create_task(write.flusher.run())
+                    packer, group_sync = write.packer, write.group_sync
+                    notifying = tasks.create_task(write.notifier.run())
+                    saving = tasks.create_task(write.write_back.run())
                     if looks_for_replica:
                         tasks.keep("looking where the replica is", write.whereabouts.run)
                     committer: Committer | None = None
@@ -319,10 +323,10 @@ async def file_layer(
                         arrived_in_bucket = shipments.arrived
                         committer = Committer(
                             replica,
-                            OrderedJournal(commits.journal, writer, write.announcer, clock, tasks),
+                            OrderedJournal(commits.journal, packer, write.notifier, clock, tasks),
                             PROJECT,
                             EntryCodec(lambda: KEYS, commits.device, commits.key_of, random_bytes),
-                            _Hooks(effects, writer.pack_tails, commits.touched),
+                            _Hooks(effects, packer.pack, commits.touched),
                             alerts,
                             clock,
                             shipments,
@@ -333,10 +337,12 @@ async def file_layer(
                             tasks.keep("syncing what was closed", group_sync.run)
                         tasks.keep("committing and following", committer.run)
                         tasks.keep("asking for what has arrived", shipments.run)
-                    writer.resume()
+                    packer.resume()
                     yield FileLayer(
                         replica,
-                        writer,
+                        write.writer,
+                        packer,
+                        write.buffer,
                         read.reader,
                         files,
                         effects,
@@ -356,17 +362,17 @@ async def file_layer(
                             work=committer or _DeletedContents(replica),
                             arrived=arrived_in_bucket,
                             durability_wait=group_sync.now,
-                            writer=writer,
+                            unsaved=write.unsaved,
                             stager=write.stager,
-                            announcer=write.announcer,
+                            notifier=write.notifier,
                             clock=clock,
                         ),
                         taken_back,
                         committer,
                     )
-                    writer.stop()
+                    packer.stop()
                     read.reader.stop_ahead()
-                    announcing.cancel()
-                    flushing.cancel()
+                    notifying.cancel()
+                    saving.cancel()
     finally:
         replica.close()

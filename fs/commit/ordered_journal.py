@@ -16,8 +16,8 @@ from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
-class StagingOfBlocks(Protocol):
-    """What is asked of whoever lays blocks into staging (Writer)."""
+class PackStaging(Protocol):
+    """What is asked of whoever makes packs (TailPacker)."""
 
     async def staged(self, blocks: Sequence[BlockId]) -> None:
         """Return once none of *blocks* is still on its way into staging."""
@@ -32,22 +32,22 @@ class OrderedJournal:
     def __init__(
         self,
         daemon: JournalClient,
-        writer: StagingOfBlocks,
-        announcer: StagingNotifier,
+        packs: PackStaging,
+        notifier: StagingNotifier,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
         self._daemon = daemon
-        self._writer = writer
-        self._announcer = announcer
+        self._packs = packs
+        self._notifier = notifier
         self._ahead = EntriesAhead(daemon.entry, clock, tasks)
         self.asked = asyncio.Event()
         """Set once the end of the journal was seen, or could not be."""
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
-        """Commit once everything that *request* needs is staged and announced."""
-        await self._writer.staged([BlockId(block) for block in request.needs])
-        await self._announcer.deliver()
+        """Commit once everything that *request* needs is staged, and the daemon knows."""
+        await self._packs.staged([BlockId(block) for block in request.needs])
+        await self._notifier.deliver()
         return await self._daemon.commit(project, seq, request)
 
     async def proven(self, project: ProjectId, seq: Seq) -> Slot | None:

@@ -41,9 +41,9 @@ from lucidnode.fs.replica.intents import (
 )
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.operations import check_length
-from lucidnode.fs.write.flusher import Flusher
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.write_back import WriteBack
 from lucidnode.fs.write.writer import Writer
 
 
@@ -80,7 +80,7 @@ class FileSystem:
         reader: Reader,
         writer: Writer,
         group_sync: GroupSync,
-        flusher: Flusher,
+        flusher: WriteBack,
         unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
@@ -334,7 +334,7 @@ class FileSystem:
         if ino is not None:
             self.lifetimes.let_go(ino)
             # Bytes that came through a map after the last `flush`: no other call follows.
-            self._flusher.closed(ino)
+            self._flusher.save_soon(ino)
             if not self._writer.is_dirty(ino):
                 self._unfinished.ended(ino)
 

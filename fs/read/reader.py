@@ -19,7 +19,7 @@ from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.write.writer import Writer
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
 
@@ -50,7 +50,7 @@ class Reader:
         self,
         *,
         replica: Replica,
-        writer: Writer,
+        unsaved: UnsavedFiles,
         segments: Segments,
         counts: ReadCounts,
         unreadable: UnreadableFiles,
@@ -61,7 +61,7 @@ class Reader:
         self._open_files = open_files
         self._known = known
         self._replica = replica
-        self._writer = writer
+        self._unsaved = unsaved
         self._segments = segments
         self._counts = counts
         self._unreadable = unreadable
@@ -80,7 +80,7 @@ class Reader:
         if stored is None:
             raise FileMissing("the file was deleted")
         # One moment: size, extents and unsaved bytes belong together, so no await between them.
-        size = self._writer.with_pending_size(stored).size
+        size = self._unsaved.with_pending_size(stored).size
         length = max(min(length, size - offset), 0)
         shown = self._shown(file.ino, offset, length)
         self._look_ahead(file, offset, length)
@@ -138,12 +138,12 @@ class Reader:
             stored = self._replica.tree.attributes(ino)
             if stored is None:
                 raise FileMissing("the file was deleted")
-            size = self._writer.with_pending_size(stored).size
+            size = self._unsaved.with_pending_size(stored).size
             if offset >= size:
                 if data or offset > size:
                     raise NoMoreData("behind the end")
                 return size
-            if self._writer.is_dirty(ino):
+            if self._unsaved.is_dirty(ino):
                 return offset if data else size
             stop = min(offset + window, size)
             found = _first(self._stored_ranges(ino, offset, stop), offset, stop, data=data)
@@ -192,8 +192,8 @@ class Reader:
         stop = offset + length
         extents = self._replica.tree.extents(ino, offset, length)
         tails = [(tail.offset, tail.data) for tail in self._replica.tree.tails_of(ino)]
-        staged = self._writer.staged_extents(ino, offset, length)
-        memory = self._writer.within(ino, offset, length)
+        staged = self._unsaved.staged_extents(ino, offset, length)
+        memory = self._unsaved.within(ino, offset, length)
         layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
         layers += [Laid(at, at + len(data), (at, data)) for at, data in tails]
         layers += [Laid(e.offset, e.offset + e.length, e) for e in staged]
@@ -254,7 +254,7 @@ class Reader:
             return
         stored = self._replica.tree.attributes(file.ino)
         if stored is not None:
-            size = self._writer.with_pending_size(stored).size
+            size = self._unsaved.with_pending_size(stored).size
             for span in wanted:
                 here = Range(span.start, min(span.stop, size))
                 self._bring(stored, here)

@@ -7,7 +7,7 @@ what is left:
     2. That survives a power cut. Before, one could bring a file back whose blocks are deleted.
     3. The daemon hears that nothing needs the blocks: it uploads them no more.
     4. The staged files are deleted, but for blocks that something needs by now; no block is staged
-       meanwhile. Those are announced again, for the daemon has just heard otherwise.
+       meanwhile. The daemon is told of those again, for the daemon has just heard otherwise.
     5. The daemon hears of the deleted ones once more: one that began meanwhile has queued them.
     6. The replica forgets the blocks.
 """
@@ -21,7 +21,7 @@ from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.staging_notifier import StagingNotifier
-from lucidnode.fs.write.writer import Writer
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -66,9 +66,9 @@ class DeletedFiles:
         work: DeletedContents,
         arrived: Callable[[BlockId], bool],
         durability_wait: Callable[[], Awaitable[None]],
-        writer: Writer,
+        unsaved: UnsavedFiles,
         stager: Stager,
-        announcer: StagingNotifier,
+        notifier: StagingNotifier,
         clock: Clock,
     ) -> None:
         self._project = project
@@ -77,9 +77,9 @@ class DeletedFiles:
         self._work = work
         self._arrived = arrived
         self._durability_wait = durability_wait
-        self._writer = writer
+        self._unsaved = unsaved
         self._stager = stager
-        self._announcer = announcer
+        self._notifier = notifier
         self._clock = clock
 
     async def run(self) -> None:
@@ -95,7 +95,7 @@ class DeletedFiles:
         """Let go what nothing needs, as far as that can be done now."""
         try:
             await self._work.drop_deleted(self._arrived)
-            self._deleted.add(self._writer.take_let_go())
+            self._deleted.add(self._unsaved.take_let_go())
             if not self._deleted.blocks():
                 return
             await self._durability_wait()
@@ -109,9 +109,9 @@ class DeletedFiles:
         await self._daemon.withdraw(self._project, blocks)
         deleted = await self._stager.delete(blocks, self._needed)
         for block in set(blocks).difference(deleted):
-            self._announcer.announce(block)
+            self._notifier.notify(block)
         await self._daemon.given_up(self._project, deleted)
         self._deleted.settled(blocks)
 
     def _needed(self, blocks: Collection[BlockId]) -> set[BlockId]:
-        return self._deleted.needed(blocks) | self._writer.holds().intersection(blocks)
+        return self._deleted.needed(blocks) | self._unsaved.staged_blocks().intersection(blocks)

@@ -72,7 +72,7 @@ class GroupSync:
         """Return whether anything was done that no sync has begun to bring down."""
         return self._due.is_set()
 
-    async def closed(self) -> None:
+    async def acknowledge_close(self) -> None:
         """Return once what was done before is acknowledged as a `close` is at this mount."""
         # A disk that fails is no place to promise anything of.
         if not self.relaxed or self._failing:

@@ -38,7 +38,7 @@ class Stager:
         """Whether the directory was made durable. It is asked once: each time would be a sync for
         each block, where uploads keep pace and leave it empty."""
 
-    async def seal(self, plaintext: bytes) -> BlockName:
+    async def stage(self, plaintext: bytes) -> BlockName:
         """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
         async with self._turns:
             name, ciphertext = await self._sealed(plaintext)
@@ -49,12 +49,12 @@ class Stager:
             await self._put(stage_soon, name.id, ciphertext)
         return name
 
-    async def put_durably(
-        self, block: BlockId, plaintext: bytes, ciphertext: bytes | None = None
+    async def stage_durably(
+        self, block: BlockId, plaintext: bytes, ciphertext: bytes | None
     ) -> None:
         """Stage *block*; it survives a power cut on return. Raises NoSpace, OSError.
 
-        *ciphertext* is what it was sealed to; without, *plaintext* is sealed again.
+        *ciphertext* is what *plaintext* was sealed to; None has it sealed again.
         """
         async with self._turns:
             if ciphertext is None:

@@ -42,13 +42,13 @@ class StagingNotifier:
         self._waiting: dict[BlockId, int] = {}
         self._any = asyncio.Event()
 
-    def announce(self, block: BlockId, blocks_before: int = 0) -> None:
+    def notify(self, block: BlockId, blocks_before: int = 0) -> None:
         """Have the daemon told of *block*, soon; *blocks_before* it in its file are written."""
         self._waiting[block] = rank(blocks_before)
         self._any.set()
 
     async def deliver(self) -> None:
-        """Tell the daemon of everything announced so far, now. Raises a NodeError if it cannot."""
+        """Tell the daemon of everything noted so far, now. Raises a NodeError if it cannot."""
         batch, self._waiting = self._waiting, {}
         self._any.clear()
         if not batch:

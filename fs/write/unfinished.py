@@ -9,7 +9,7 @@ does not count. What is open for long, a log or a recorder, is shown every 30 se
 from __future__ import annotations
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.write.flusher import MAX_AGE_S
+from lucidnode.fs.write.write_back import MAX_AGE_S
 from lucidnode.node.client.clock import Clock
 
 

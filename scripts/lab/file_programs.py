@@ -164,7 +164,7 @@ class Running:
         await self._open_shared()
 
     async def _pack(self) -> None:
-        self._layer.writer.pack_tails()
+        self._layer.packer.pack()
 
     # -- the log -----------------------------------------------------------------------------
 

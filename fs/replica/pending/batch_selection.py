@@ -3,7 +3,7 @@
 An entry names only blocks that the bucket has, so a film that uploads for an hour would hold up
 every save behind it. But a save that touches nothing of what waits means the same before it as
 behind it. All that the two may share are the times of directories: what was done later shows, as it
-does where an entry of another node slides under our work (fs/replica/pending/fast_forward.py).
+does where an entry of another node is fast-forwarded under our work (fs/replica/pending/fast_forward.py).
 
 The content of a file goes into one entry, or into entries that follow each other, of which all but
 the last say so: none of the operations that make it is ready before all of them are, nor while a

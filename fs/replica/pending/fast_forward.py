@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.write_set import footprint, needs_of
+from lucidnode.fs.replica.pending.write_set import needs_of, write_set_of
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange
 from lucidnode.fs.replica.tree.tree_rules import check_tree
@@ -47,7 +47,7 @@ def fast_forward(
     there before our work and still is, at its old place. So all that `check_tree` asks about is as
     the journal has it.
     """
-    theirs = footprint(winner)
+    theirs = write_set_of(winner)
     shared = journal.line.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False

@@ -32,7 +32,7 @@ class WriteSet(NamedTuple):
     born_or_gone: tuple[InodeNo, ...] = ()
 
 
-def footprint(changes: list[RowChange]) -> WriteSet:
+def write_set_of(changes: list[RowChange]) -> WriteSet:
     """Return what *changes* touch. In updates, columns that stay may be None, except for the key."""
     rows: set[int] = set()
     inodes: set[InodeNo] = set()
@@ -119,7 +119,7 @@ class Step(NamedTuple):
     @classmethod
     def of(cls, item: PendingOperation) -> Step:
         """Return the step that *item* is."""
-        touches = footprint(item.changes)
+        touches = write_set_of(item.changes)
         intent = item.recorded.intent
         content = creates = None
         if isinstance(intent, intents.Write | intents.Truncate | intents.Restore):
@@ -146,7 +146,7 @@ class Step(NamedTuple):
 
 
 class WriteSetIndex:
-    """The footprints of all that waits, oldest first: one look tells whether an entry meets them.
+    """The write sets of all that waits, oldest first: one look tells whether an entry meets them.
 
     It may know too much (a collision), never too little.
     """

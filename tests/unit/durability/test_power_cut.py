@@ -451,7 +451,7 @@ async def test_what_a_second_fsync_acknowledged_is_there_whole(disk: RecordingDi
         _, handle = await layer.create(b"file")
         await layer.files.write(handle, 0, bytes(content))
         await layer.files.sync(handle)
-        layer.writer.pack_tails()
+        layer.packer.pack()
         for offset, size in ((BLOCK - 10, 100), (20, 3), (BLOCK + 4990, 20)):
             part = noise(size, offset)
             content[offset : offset + size] = part
@@ -472,10 +472,10 @@ async def test_what_was_acknowledged_as_tails_is_there_after_they_were_packed(
         ino, handle = await layer.create(b"file")
         await layer.files.write(handle, 0, b"acknowledged")
         await layer.files.sync(handle)
-        layer.writer.pack_tails()
+        layer.packer.pack()
         disk.mark("packed")
         [extent] = layer.replica.tree.extents(ino, 0, 100)
-        await layer.writer.staged([extent.block.id])
+        await layer.packer.staged([extent.block.id])
         assert layer.replica.tails.packs() == {}
         await layer.replica.barrier()
         disk.mark("released")
@@ -709,7 +709,7 @@ class Session:
                 layer.files.unlink(ROOT, name)
                 continue
             elif action == "p":
-                layer.writer.pack_tails()
+                layer.packer.pack()
             self._mark(names, contents, certain)
 
     def _mark(self, names: dict[bytes, int], contents: dict[int, bytes], certain: int) -> None:

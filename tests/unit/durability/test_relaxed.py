@@ -311,7 +311,7 @@ async def test_what_is_synced_survives_a_power_cut_with_all_that_was_closed_befo
 async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: RecordingDisk) -> None:
     class Hooks:
         def before_batch(self) -> None:
-            layer.writer.pack_tails()
+            layer.packer.pack()
 
         def touched(self, touched: Touched) -> None:
             pass
@@ -453,8 +453,8 @@ class Session:
                         layer, {each: at for each, at in self.states[-1].items() if each != name}
                     )
                 case "p":
-                    layer.writer.pack_tails()
-                    await layer.writer.staged([*layer.replica.tails.packs()])
+                    layer.packer.pack()
+                    await layer.packer.staged([*layer.replica.tails.packs()])
                 case _:
                     await layer.files.sync_directory()
                     self._done(layer, self.states[-1], certain=self.number)

@@ -24,7 +24,7 @@ class Office:
         self.a, self.b = self.layers = (a, b)
         self.journal = Journal()
         for layer in self.layers:
-            layer.replica.entries.set_dirty_source(layer.writer.unsaved)
+            layer.replica.entries.set_dirty_source(layer.unsaved.appended_only)
 
     async def begin(self) -> None:
         self.log, handle = await self.a.create(b"log")
@@ -47,12 +47,12 @@ class Office:
         """Have *layer* commit what it has in its replica, on top of what is there."""
         self.pull(layer)
         while layer.replica.pending.has_work():
-            layer.writer.pack_tails()
+            layer.packer.pack()
             batch = layer.replica.pending.next_batch()
             if batch is None:
                 return
             layer.replica.pending.set_in_flight(batch, batch.changeset)
-            await layer.writer.staged(batch.needs)
+            await layer.packer.staged(batch.needs)
             for block in batch.needs:
                 layer.daemon.upload(block)
             if self.journal.create(batch.seq, batch.changeset):
@@ -115,7 +115,7 @@ async def test_the_end_may_move_while_lines_are_being_saved(tmp_path: Path) -> N
         await asyncio.sleep(0)
         file = studio.b.unsaved.get(studio.log)
         assert file is not None
-        assert any(block_write.pieces for block_write in file.block_writes), "nothing is on its way"
+        assert any(block_write.pieces for block_write in file.in_flight), "nothing is on its way"
         studio.pull(studio.b)
         await saving
         await studio.settle()
@@ -137,7 +137,7 @@ async def test_lines_that_move_across_the_border_of_a_block_are_packed_whole(
         await studio.flush(studio.a)
         await studio.commit(studio.a)
         studio.pull(studio.b)
-        studio.b.writer.pack_tails()
+        studio.b.packer.pack()
         [[one, other]] = studio.b.replica.tails.packs().values()
         assert (one.pack_offset, other.pack_offset) == (0, len(one.data))
         await studio.settle()

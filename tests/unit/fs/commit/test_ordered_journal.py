@@ -56,10 +56,10 @@ class Writer:
 
 async def test_blocks_lie_in_staging_and_are_told_before_the_entry_that_names_them() -> None:
     daemon, clock = Daemon(), ManualClock()
-    announcer = StagingNotifier(PROJECT, daemon, clock)
+    notifier = StagingNotifier(PROJECT, daemon, clock)
     async with asyncio.TaskGroup() as tasks:
-        journal = OrderedJournal(daemon, Writer(daemon.did), announcer, clock, tasks)
-        announcer.announce(BLOCK)
+        journal = OrderedJournal(daemon, Writer(daemon.did), notifier, clock, tasks)
+        notifier.notify(BLOCK)
         await journal.commit(PROJECT, Seq(1), CommitRequest(b"", [bytes(BLOCK)]))
     assert daemon.did == ["block in staging", "told of the block", "entry"]
 
@@ -69,8 +69,8 @@ async def test_the_end_of_the_journal_counts_as_asked_once_it_was_seen_or_could_
     daemon.entries[1] = Slot(b"h" * 32, b"entry")
     async with asyncio.TaskGroup() as tasks:
         for is_away in (False, True):
-            announcer = StagingNotifier(PROJECT, daemon, clock)
-            journal = OrderedJournal(daemon, Writer(daemon.did), announcer, clock, tasks)
+            notifier = StagingNotifier(PROJECT, daemon, clock)
+            journal = OrderedJournal(daemon, Writer(daemon.did), notifier, clock, tasks)
             daemon.is_away = False
             assert await journal.entry(PROJECT, Seq(1)) is not None
             assert not journal.asked.is_set(), "there may be more"
@@ -86,7 +86,7 @@ async def test_the_end_of_the_journal_counts_as_asked_once_it_was_seen_or_could_
 async def test_a_proof_is_never_what_was_read_ahead() -> None:
     daemon, clock = Daemon(), ManualClock()
     async with asyncio.TaskGroup() as tasks:
-        announcer = StagingNotifier(PROJECT, daemon, clock)
-        journal = OrderedJournal(daemon, Writer(daemon.did), announcer, clock, tasks)
+        notifier = StagingNotifier(PROJECT, daemon, clock)
+        journal = OrderedJournal(daemon, Writer(daemon.did), notifier, clock, tasks)
         assert await journal.proven(PROJECT, Seq(1)) is None
     assert daemon.did == ["proof"]

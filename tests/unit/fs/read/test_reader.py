@@ -33,9 +33,9 @@ async def stored_file(
     ino, handle = await layer.create(name)
     await layer.files.write(handle, 0, noise(size, seed))
     await layer.files.flush(handle)
-    layer.writer.pack_tails()
+    layer.packer.pack()
     async with asyncio.timeout(10):
-        while layer.writer.buffered or any(layer.daemon.staging_dir.glob("*/*")):
+        while layer.buffer.size or any(layer.daemon.staging_dir.glob("*/*")):
             await asyncio.sleep(0.01)
     layer.files.release(handle)
     return ino

@@ -48,7 +48,7 @@ async def test_blocks_of_a_file_that_goes_before_it_is_saved_go_as_well(tmp_path
         layer.daemon.uploads = False
         ino, handle = await layer.create(b"scratch")
         await layer.files.write(handle, 0, os.urandom(4 * BLOCK))
-        while len(staged(tmp_path)) < 4 or layer.writer.unsaved_bytes(ino) > 4 * BLOCK:
+        while len(staged(tmp_path)) < 4 or layer.unsaved.size_of(ino) > 4 * BLOCK:
             await layer.clock.sleep(1)
         await layer.deleted_files.look()
         assert len(staged(tmp_path)) == 4, "a file that is open needs its blocks"
@@ -94,7 +94,7 @@ async def test_a_block_that_is_written_again_while_it_is_let_go_stays_and_is_upl
             await told(project, blocks)
             ino, handle = await layer.create(b"again")
             await layer.files.write(handle, 0, content)
-            while not layer.writer.staged_extents(ino, 0, BLOCK):
+            while not layer.unsaved.staged_extents(ino, 0, BLOCK):
                 await layer.clock.sleep(1)
             if named:
                 await layer.files.flush(handle)
@@ -151,7 +151,7 @@ async def test_a_block_that_is_on_its_way_into_staging_is_waited_for(tmp_path: P
         layer.daemon.uploads = False
         await saved(layer, b"scratch", content)
         layer.files.unlink(ROOT, b"scratch")
-        stager = layer.writer._stager
+        stager = layer.deleted_files._stager
         told = layer.daemon.withdraw
 
         async def staging_begins(project: ProjectId, blocks: Sequence[BlockId]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.write.flush_plan import MAX_TAIL_BYTES, Piece, packs, plan
+from lucidnode.fs.write.block_plan import MAX_TAIL_BYTES, Piece, packs, plan
 from lucidnode.fs.write.interval_buffer import IntervalBuffer
 
 SPACE = 96

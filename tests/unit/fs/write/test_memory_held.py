@@ -12,7 +12,7 @@ import pytest
 from file_layer_fixture import BLOCK, FileLayer, file_layer
 
 from lucidnode.fs.replica.inode import ROOT
-from lucidnode.fs.write.flush_plan import MAX_TAIL_BYTES
+from lucidnode.fs.write.block_plan import MAX_TAIL_BYTES
 from lucidnode.fs.write.stager import AT_ONCE
 
 FILES, BLOCKS, ROUNDS = 6, 4, 3
@@ -55,12 +55,12 @@ async def test_saves_that_fail_again_and_again_hold_their_bytes_once(tmp_path: P
                 await layer.files.write(handle, block * BLOCK, bytes([number + 1]) * BLOCK)
         for _ in range(ROUNDS):
             await failed_saves(layer, handles)
-        assert layer.writer.buffered == FILES * BLOCKS * BLOCK
-        assert held() - before < layer.writer.buffered + SPARE_BYTES
+        assert layer.buffer.size == FILES * BLOCKS * BLOCK
+        assert held() - before < layer.buffer.size + SPARE_BYTES
         for number, handle in enumerate(handles):
             layer.files.unlink(ROOT, b"file-%d" % number)
             layer.files.release(handle)
-        assert layer.writer.buffered == 0
+        assert layer.buffer.size == 0
         assert held() - before < SPARE_BYTES
         with contextlib.suppress(FileNotFoundError):
             (tmp_path / "away").rename(tmp_path / "staging")
@@ -77,12 +77,12 @@ async def test_packs_that_cannot_be_staged_hold_their_bytes_once(
         for number in range(PACKS):
             _, handle = await layer.create(b"small-%d" % number)
             await layer.files.write(handle, 0, bytes([number + 1]) * (TAIL))
-            layer.writer.pack_tails()
+            layer.packer.pack()
             await layer.files.flush(handle)
             layer.files.release(handle)
-            layer.writer.pack_tails()
+            layer.packer.pack()
         while sum(alert.count for alert in layer.alerts.current()) < ROUNDS * PACKS:
             await layer.clock.sleep(0.1)
-        assert layer.writer.buffered == PACKS * TAIL
-        assert held() - before < layer.writer.buffered + SPARE_BYTES
+        assert layer.buffer.size == PACKS * TAIL
+        assert held() - before < layer.buffer.size + SPARE_BYTES
         (tmp_path / "away").rename(tmp_path / "staging")

@@ -10,7 +10,7 @@ from file_layer_fixture import FileLayer, file_layer
 
 from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.write.flusher import MAX_AGE_S
+from lucidnode.fs.write.write_back import MAX_AGE_S
 
 
 async def saved(layer: FileLayer, name: bytes = b"doc") -> InodeNo:
@@ -83,6 +83,6 @@ async def test_what_is_left_after_the_last_close_ends_the_save_once_it_is_saved(
         await layer.files.write(handle, 0, b"through a map")
         layer.files.release(handle)
         assert ino in layer.unfinished
-        while layer.writer.is_dirty(ino):
+        while layer.unsaved.is_dirty(ino):
             await layer.clock.sleep(1)
         assert ino not in layer.unfinished

@@ -14,7 +14,7 @@ from file_layer_fixture import BLOCK, PROJECT, file_layer
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.files.file_system import AttributeChanges
 from lucidnode.fs.replica.inode import ROOT
-from lucidnode.fs.write.flusher import MAX_AGE_S
+from lucidnode.fs.write.write_back import MAX_AGE_S
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import is_promised
 
@@ -44,8 +44,8 @@ async def test_a_write_among_several_flushes_of_its_file_is_kept(tmp_path: Path)
             assert bytes(await layer.files.read(handle, 0, 1000)) == b"b" * 1000
         assert bytes(await layer.files.read(handle, 0, 1000)) == b"b" * 1000
         await layer.files.sync(handle)
-        layer.writer.pack_tails()
-        await until(lambda: layer.writer.buffered == 0)
+        layer.packer.pack()
+        await until(lambda: layer.buffer.size == 0)
     async with file_layer(tmp_path) as layer:
         assert (await layer.contents(ino))[:1000] == b"b" * 1000
 
@@ -78,8 +78,8 @@ async def test_one_writer_and_four_who_sync_lose_nothing(tmp_path: Path, seed: i
         await layer.files.sync(handle)
         size = layer.files.attributes(ino).size
         assert await layer.contents(ino) == bytes(reference[:size])
-        layer.writer.pack_tails()
-        await until(lambda: layer.writer.buffered == 0)
+        layer.packer.pack()
+        await until(lambda: layer.buffer.size == 0)
 
 
 async def test_what_is_dirty_for_long_is_saved_without_a_flush(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_what_is_dirty_for_long_is_saved_without_a_flush(tmp_path: Path) -
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"a line of a log\n")
         began = layer.clock.boot()
-        await until(lambda: not layer.writer.is_dirty(ino))
+        await until(lambda: not layer.unsaved.is_dirty(ino))
         assert layer.clock.boot() - began >= MAX_AGE_S
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == b"a line of a log\n"
@@ -103,7 +103,7 @@ async def test_what_came_after_the_last_flush_is_saved_at_the_last_release(
         await layer.files.write(handle, 0, b"through the map")
         began = layer.clock.boot()
         layer.files.release(handle)
-        await until(lambda: not layer.writer.is_dirty(ino))
+        await until(lambda: not layer.unsaved.is_dirty(ino))
         assert layer.clock.boot() - began < MAX_AGE_S / 2
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == b"through the map"
@@ -125,7 +125,7 @@ async def test_what_a_full_disk_turned_away_is_saved_once_there_is_room(
         layer.daemon.uploads = True
         for path in (layer.daemon.staging_dir / PROJECT).iterdir():
             layer.daemon.upload(BlockId(bytes.fromhex(path.name)))
-        await until(lambda: not layer.writer.is_dirty(ino))
+        await until(lambda: not layer.unsaved.is_dirty(ino))
         await until(lambda: not layer.alerts.is_on("unsaved"))
     async with file_layer(tmp_path) as layer:
         assert await layer.contents(ino) == data
@@ -247,7 +247,7 @@ async def test_what_could_not_be_staged_lies_under_what_was_written_since(tmp_pa
     async with file_layer(tmp_path, staging_limit=0) as layer:
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"a" * BLOCK)
-        [block_write] = layer.unsaved.of(ino).block_writes
+        [block_write] = layer.unsaved.of(ino).in_flight
         await layer.files.write(handle, 10, b"newer")
         await block_write.done.wait()
         assert isinstance(block_write.take_error(), NoSpace)
@@ -264,8 +264,8 @@ async def test_while_a_file_is_saved_its_bytes_are_never_in_neither_layer(tmp_pa
         while not saving.done():
             held = bytearray(size)
             lying = [
-                *((at, len(data)) for at, data in layer.writer.within(ino, 0, size)),
-                *((e.offset, e.length) for e in layer.writer.staged_extents(ino, 0, size)),
+                *((at, len(data)) for at, data in layer.unsaved.within(ino, 0, size)),
+                *((e.offset, e.length) for e in layer.unsaved.staged_extents(ino, 0, size)),
                 *((e.offset, e.length) for e in layer.replica.tree.extents(ino, 0, size)),
                 *((tail.offset, len(tail.data)) for tail in layer.replica.tree.tails_of(ino)),
             ]

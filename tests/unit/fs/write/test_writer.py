@@ -59,7 +59,7 @@ async def test_small_files_share_a_block_once_packed(tmp_path: Path) -> None:
             layer.files.release(handle)
             inodes.append(ino)
         assert not layer.daemon.asked
-        layer.writer.pack_tails()
+        layer.packer.pack()
         blocks = {layer.replica.tree.extents(ino, 0, 100)[0].block.id for ino in inodes}
         assert len(blocks) == 1
         for number, ino in enumerate(inodes):
@@ -73,14 +73,14 @@ async def test_a_crash_between_packing_and_staging_seals_the_same_block_again(
         ino, handle = await layer.create()
         await layer.files.write(handle, 0, b"acknowledged")
         await layer.files.flush(handle)
-        layer.writer.pack_tails()
+        layer.packer.pack()
         [before] = layer.replica.tree.extents(ino, 0, 100)
         assert await layer.contents(ino) == b"acknowledged"
     assert not list((tmp_path / "staging" / PROJECT).iterdir())
     async with file_layer(tmp_path) as layer:
         layer.daemon.uploads = False
         assert await layer.contents(ino) == b"acknowledged"
-        await layer.writer.staged([before.block.id])
+        await layer.packer.staged([before.block.id])
         assert staged_path(tmp_path / "staging", PROJECT, before.block.id).exists()
         assert layer.replica.tails.packs() == {}
         assert await layer.contents(ino) == b"acknowledged"
@@ -110,7 +110,7 @@ async def test_a_users_time_outlives_the_flush_of_earlier_bytes(tmp_path: Path) 
             before = layer.clock.wall_ns()
             await layer.files.set_attributes(ino, AttributeChanges(mtime_ns=1_000_000_007))
             await layer.files.flush(handle)
-            layer.writer.pack_tails()
+            layer.packer.pack()
             found = layer.files.attributes(ino)
             assert found.mtime_ns == 1_000_000_007
             assert found.ctime_ns >= before
@@ -176,19 +176,19 @@ async def test_memory_stays_within_its_budget(tmp_path: Path) -> None:
             piece = generator.randbytes(4096)
             data[offset : offset + 4096] = piece
             await layer.files.write(handle, offset, piece)
-            assert layer.writer.buffered <= budget
+            assert layer.buffer.size <= budget
         await layer.files.flush(handle)
         size = layer.files.attributes(ino).size
         assert await layer.contents(ino) == bytes(data[:size])
         assert not any(data[size:])
-        layer.writer.pack_tails()
+        layer.packer.pack()
         await drained(layer)
-        assert layer.writer.buffered == 0
+        assert layer.buffer.size == 0
 
 
 async def drained(layer: FileLayer) -> None:
     async with asyncio.timeout(10):
-        while layer.writer.buffered:
+        while layer.buffer.size:
             await asyncio.sleep(0.01)
 
 
@@ -205,7 +205,7 @@ async def test_a_file_without_a_name_lives_as_long_as_its_handle(tmp_path: Path)
         layer.files.release(handle)
         await drained(layer)
         assert layer.replica.tree.attributes(ino) is None
-        assert layer.writer.buffered == 0
+        assert layer.buffer.size == 0
 
 
 async def test_a_file_replaced_by_a_rename_lives_as_long_as_its_handle(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
         assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"writing", "it is open still"
         layer.files.release(handle)
         assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
-        layer.writer.pack_tails()
+        layer.packer.pack()
         assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
         batch = layer.replica.pending.next_batch()
         assert batch is not None
@@ -296,7 +296,7 @@ async def one_step(
         case "flush":
             await layer.files.flush(handle)
         case "pack":
-            layer.writer.pack_tails()
+            layer.packer.pack()
             if generator.random() < 0.3:
                 layer.daemon.evict()
         case _:
@@ -343,12 +343,12 @@ async def test_a_full_disk_when_a_pack_is_staged_delays_it_and_is_an_alert_until
         await layer.files.write(handle, 0, b"small")
         await layer.files.flush(handle)
         layer.replica.tails = Full(layer.replica.tails)  # type: ignore[assignment]  # behaves like them
-        layer.writer.pack_tails()
+        layer.packer.pack()
         [block] = layer.replica.tails.packs()
         async with asyncio.timeout(10):
             while not layer.alerts.is_on("packs"):
                 await asyncio.sleep(0)
-            await layer.writer.staged([block])
+            await layer.packer.staged([block])
         assert layer.replica.tails.packs() == {}
         assert not layer.alerts.is_on("packs")
         assert layer.alerts.current() == []

@@ -21,7 +21,7 @@ from lucidnode.fs.replica.pending.journal import PendingJournal as JournalTables
 from lucidnode.fs.replica.pending.rebase import Rebase
 from lucidnode.fs.replica.tails import Tails
 
-SLIDE = "lucidnode.fs.replica.remote_entries.fast_forward"
+FAST_FORWARD = "lucidnode.fs.replica.remote_entries.fast_forward"
 
 
 class Office:
@@ -175,7 +175,7 @@ def test_a_directory_that_goes_is_not_slid_under_what_we_put_there(
     assert office.b.names(office.plates) == [b"ours"]
 
 
-def test_a_directory_that_moves_is_not_slid_under_what_we_remove_in_it(
+def test_a_directory_that_moves_is_not_fast_forwarded_under_what_we_remove_in_it(
     office: Office, undone: list[Rebase]
 ) -> None:
     inner = office.a.mkdir(b"inner", office.plates)
@@ -239,8 +239,8 @@ def test_sliding_ends_where_a_rebase_ends(
     nodes = [SimulatedNode(tmp_path / f"{name}.db", name, blocks, seed) for name in ("x", "yy")]
 
     def noted(*arguments: object) -> bool:
-        how[slid := fast_forward(*arguments)] += 1  # type: ignore[arg-type]
-        return slid
+        how[done := fast_forward(*arguments)] += 1  # type: ignore[arg-type]
+        return done
 
     for _ in range(30):
         winner, other = random.sample(nodes, 2)
@@ -259,11 +259,11 @@ def test_sliding_ends_where_a_rebase_ends(
         other.open.clear()
         copy = twin(other, tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr(SLIDE, lambda *_: False)
+            patch.setattr(FAST_FORWARD, lambda *_: False)
             journal.pull_one(copy)
         before = how[True]
         with monkeypatch.context() as patch:
-            patch.setattr(SLIDE, noted)
+            patch.setattr(FAST_FORWARD, noted)
             journal.pull_one(other)
         if how[True] > before:
             assert other.rows() == copy.rows()

@@ -29,7 +29,7 @@ RETRY_S = 5.0
 TOPIC = "unsaved"
 
 
-class Flusher:
+class WriteBack:
     """Runs `flush` of the files that need it, in `run`. Lives in one event loop."""
 
     def __init__(
@@ -46,8 +46,8 @@ class Flusher:
         self._closed: set[InodeNo] = set()
         self._retry_at: dict[InodeNo, float] = {}
 
-    def closed(self, ino: InodeNo) -> None:
-        """Hear that the last handle of *ino* was closed: what is left of it is saved now."""
+    def save_soon(self, ino: InodeNo) -> None:
+        """Have saved what is left of *ino* at the next look: its last handle was closed."""
         if self._files.get(ino) is not None:
             self._closed.add(ino)
 

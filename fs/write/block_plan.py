@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import NewExtent
+from lucidnode.node.client.ids import BlockId
 
 MAX_TAIL_BYTES = 256 * 1024
 """Bytes. Less than this is not worth a block of its own: it waits to share one."""
@@ -23,7 +25,7 @@ class Piece(NamedTuple):
         return self.offset + len(self.data)
 
 
-class FlushPlan(NamedTuple):
+class BlockPlan(NamedTuple):
     """How pieces become durable: each pack as one block, the rest as tails of the replica."""
 
     packs: list[list[Piece]]
@@ -52,12 +54,32 @@ def shared(pieces: Iterable[Piece], block_size: int) -> list[list[Piece]]:
     return filled
 
 
-def plan(pieces: Iterable[Piece], block_size: int) -> FlushPlan:
+def plan(pieces: Iterable[Piece], block_size: int) -> BlockPlan:
     """Decide what gets a block now. Only a last pack smaller than MAX_TAIL_BYTES becomes tails."""
     filled = packs(pieces, block_size)
     if filled and sum(len(piece.data) for piece in filled[-1]) < MAX_TAIL_BYTES:
-        return FlushPlan(filled[:-1], filled[-1])
-    return FlushPlan(filled, [])
+        return BlockPlan(filled[:-1], filled[-1])
+    return BlockPlan(filled, [])
+
+
+def extents_of(pieces: Iterable[Piece], block: BlockId) -> dict[InodeNo, list[NewExtent]]:
+    """Return the extents of each file among *pieces*, which lie in *block* one after the other."""
+    extents: dict[InodeNo, list[NewExtent]] = {}
+    at = 0
+    for piece in pieces:
+        found = extents.setdefault(piece.ino, [])
+        last = found[-1] if found else None
+        size = len(piece.data)
+        if last and (last.offset, last.block_offset) == (
+            piece.offset - last.length,
+            at - last.length,
+        ):
+            # A log that was synced line by line is one extent in its pack, not a thousand.
+            found[-1] = NewExtent(last.offset, last.length + size, block, last.block_offset)
+        else:
+            found.append(NewExtent(piece.offset, size, block, at))
+        at += size
+    return extents
 
 
 def _aligned(piece: Piece, block_size: int) -> Iterator[Piece]:
