@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from zeroconf import Error, IPVersion, ServiceStateChange, Zeroconf
@@ -64,12 +64,10 @@ class Mdns:
         lan_key: bytes,
         own: Advert,
         listener: DiscoveryListener,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._lan_key = lan_key
         self._own = own
         self._listener = listener
-        self._sleep = sleep
         self.state = "starting"
         """For people: whether multicast works here, and why not."""
 
@@ -79,15 +77,13 @@ class Mdns:
             here = interfaces()
             if not here:
                 self._report("waiting: no network interface is up")
-                await self._sleep(BROWSE_INTERVAL_S)
+                await asyncio.sleep(BROWSE_INTERVAL_S)
                 continue
             try:
-                await _Session(self._lan_key, self._own, self._listener, here).run(
-                    self._sleep, self._report
-                )
+                await _Session(self._lan_key, self._own, self._listener, here).run(self._report)
             except* (OSError, Error, RuntimeError) as failed:
                 self._report(f"multicast does not work here: {failed.exceptions[0]!r}")
-                await self._sleep(RESTART_PAUSE_S)
+                await asyncio.sleep(RESTART_PAUSE_S)
 
     def _report(self, state: str) -> None:
         # Only changes are logged: a network that stays away would fill the log.
@@ -111,9 +107,7 @@ class _Session:
         self._known: dict[str, Candidate] = {}
         self._asking: set[str] = set()
 
-    async def run(
-        self, sleep: Callable[[float], Awaitable[None]], report: Callable[[str], None]
-    ) -> None:
+    async def run(self, report: Callable[[str], None]) -> None:
         """Stay until the interfaces change."""
         try:
             async with (
@@ -124,17 +118,15 @@ class _Session:
             ):
                 await (await service.async_register_service(self._service()))
                 report(f"announced on {len(self._here)} interface(s)")
-                await self._stay(service, sleep)
+                await self._stay(service)
         finally:
             for instance in self._known:
                 self._listener.gone(instance)
 
-    async def _stay(
-        self, service: AsyncZeroconf, sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
+    async def _stay(self, service: AsyncZeroconf) -> None:
         while True:
             for _ in range(round(ANNOUNCE_INTERVAL_S / BROWSE_INTERVAL_S)):
-                await sleep(BROWSE_INTERVAL_S)
+                await asyncio.sleep(BROWSE_INTERVAL_S)
                 if interfaces() != self._here:
                     return
             await (await service.async_update_service(self._service()))

@@ -58,7 +58,7 @@ class Mount:
             case wire.MountHello():
                 raise Refused("a mount introduces itself once")
 
-    async def describe(self, *, every_alert: bool = False) -> wire.StatusReply | None:
+    async def describe(self, *, every_alert: bool) -> wire.StatusReply | None:
         """Ask the mount to describe itself; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.

@@ -13,6 +13,7 @@ from aiohttp import web
 from office_fixture import LAN_KEY, Roll
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.entrance import admit
 from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
@@ -93,6 +94,7 @@ async def impostor(
                 UnauthenticatedLimit(),
                 tasks,
                 memory=MemoryBudget(),
+                most=MAX_CONNECTIONS,
                 secured=admitted,
             )
             listening = tasks.create_task(listener.run())

@@ -20,6 +20,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import Source
+from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
@@ -187,7 +188,12 @@ async def node(
         lan_key=LAN_KEY,
         members=roll,
         settings=PeerSettings(
-            weight=weight, host=host, control_port=control_port, offers_bytes=offers_bytes
+            weight=weight,
+            control_port=control_port,
+            body_port=0,
+            connections=MAX_CONNECTIONS,
+            offers_bytes=offers_bytes,
+            host=host,
         ),
         traffic=traffic,
         alerts=alerts,

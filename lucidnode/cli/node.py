@@ -61,7 +61,7 @@ def exit_command(home: Path) -> None:
         raise MountPointBusy(
             f"still mounted: {', '.join(where)}; run `lucidnode umount {where[0]}` first"
         )
-    asyncio.run(_order(home / SOCKET_FILE, "exit"))
+    asyncio.run(_ask_to_exit(home / SOCKET_FILE))
     with spinner("stopping the daemon…"):
         if not process.ends_within(_EXIT_S):
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
@@ -239,6 +239,6 @@ def _facts(home: Path, topic: str) -> dict[str, Any]:
     return asyncio.run(facts(home, topic))
 
 
-async def _order(socket: Path, what: str) -> None:
+async def _ask_to_exit(socket: Path) -> None:
     async with DaemonClient(socket) as client:
-        await client.order(what)
+        await client.order("exit")

@@ -146,14 +146,11 @@ class CloudBucket:
         place: CloudPlace,
         credentials: CredentialSource,
         network: Network,
-        answer_s: float = _ANSWER_S,
     ) -> None:
-        """*answer_s* bounds in seconds what an answer takes apart from its bytes."""
         self._place = place
         self._folder = f"{place.prefix}/" if place.prefix else ""
         self._credentials = credentials
         self._network = network
-        self._answer_s = answer_s
         self._opened: tuple[Credentials, ObjectStore] | None = None
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
@@ -351,7 +348,7 @@ class CloudBucket:
             ) from error
 
     def _deadline(self, size: int) -> float:
-        return self._answer_s + size / _SLOWEST_BYTES
+        return _ANSWER_S + size / _SLOWEST_BYTES
 
 
 def _client_options(endpoint: str, network: Network) -> dict[str, Any]:

@@ -17,17 +17,17 @@ _Result = TypeVar("_Result")
 
 
 class RetryingBucket:
-    """Repeats what is Unavailable, with back-off, until *patience* seconds have passed.
+    """Repeats what is Unavailable, with back-off, until *patience_s* seconds have passed.
 
     Never a create: a second one would meet what the first left behind. That is the register's.
     """
 
-    def __init__(self, inner: Bucket, clock: Clock, jitter: Jitter, patience: float) -> None:
-        """Start no try later than *patience* seconds after the call began."""
+    def __init__(self, inner: Bucket, clock: Clock, jitter: Jitter, patience_s: float) -> None:
+        """Start no try later than *patience_s* seconds after the call began."""
         self._inner = inner
         self._clock = clock
         self._jitter = jitter
-        self._patience = patience
+        self._patience_s = patience_s
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
         return await self._patiently(lambda: self._inner.get(key, span))
@@ -48,7 +48,7 @@ class RetryingBucket:
         await self._patiently(lambda: self._inner.delete(key))
 
     async def _patiently(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        end = self._clock.boot() + self._patience
+        end = self._clock.boot() + self._patience_s
         backoff = Backoff(self._jitter)
         denials = 0
         while True:

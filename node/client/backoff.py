@@ -16,9 +16,7 @@ class Backoff:
     for who waits for something of this machine alone, each pause is its ceiling.
     """
 
-    def __init__(
-        self, jitter: Jitter | None = None, first_s: float = 0.1, most_s: float = 5.0
-    ) -> None:
+    def __init__(self, jitter: Jitter | None, first_s: float = 0.1, most_s: float = 5.0) -> None:
         """Pauses are in seconds; the first lies in [first_s / 2, first_s]."""
         self._jitter = jitter
         self._first_s = first_s

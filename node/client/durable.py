@@ -11,7 +11,7 @@ from pathlib import Path
 from lucidnode.node.client.errors import DiskFull
 
 
-def write_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
+def write_durably(target: Path, content: bytes) -> None:
     """Replace *target* by *content*: file, name and new directories are on disk on return.
 
     Blocking. Raises DiskFull when the disk is full and leaves *target* as it was; other OSErrors
@@ -19,7 +19,7 @@ def write_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
     """
     if not target.parent.exists():
         make_directory(target.parent)
-    replace_durably(target, content, mode)
+    replace_durably(target, content)
 
 
 def replace_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
@@ -28,7 +28,7 @@ def replace_durably(target: Path, content: bytes, mode: int = 0o600) -> None:
     sync_directory(target.parent)
 
 
-def write_soon(target: Path, content: bytes, mode: int = 0o600) -> None:
+def write_soon(target: Path, content: bytes, mode: int) -> None:
     """Replace *target* by *content*, which survives this process but not a power cut yet.
 
     The disk begins to write at once, so that a later fsync has little left to wait for. Blocking;

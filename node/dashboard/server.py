@@ -21,7 +21,6 @@ from aiohttp import web
 from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import Supervisor
-from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
 from lucidnode.node.peers.memory_budget import MemoryBudget
@@ -69,7 +68,7 @@ class DashboardServer:
         clock: Clock,
         tasks: Supervisor,
         memory: MemoryBudget,
-        connections: int = MAX_CONNECTIONS,
+        connections: int,
     ) -> None:
         self._wanted_port = port
         self._last_port = last_port

@@ -22,7 +22,6 @@ from typing import NoReturn
 from aiohttp import web
 
 from lucidnode.node.client.supervision import Tasks, outside
-from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.peers.errors import PeerLost, PortTaken
 from lucidnode.node.peers.hosts import fact
 from lucidnode.node.peers.memory_budget import STREAM_BYTES, MemoryBudget
@@ -126,7 +125,7 @@ class LimitedListener:
         *,
         memory: MemoryBudget,
         each_bytes: int = STREAM_BYTES,
-        most: int = MAX_CONNECTIONS,
+        most: int,
         secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
     ) -> None:
         self._bound = bound

@@ -23,7 +23,6 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.supervision import Tasks, supervised
-from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.block_client import PeerBlockClient
 from lucidnode.node.peers.body_client import BodyClient
@@ -61,13 +60,13 @@ class PeerSettings:
     """How this node takes part. Port 0 lets the system choose; host None listens everywhere."""
 
     weight: int
-    control_port: int = 0
-    body_port: int = 0
-    host: str | None = None
-    connections: int = MAX_CONNECTIONS
+    control_port: int
+    body_port: int
+    connections: int
     """How many each port may have open."""
-    offers_bytes: int = 1024**3
+    offers_bytes: int
     """What one device may put into the cache here in an hour."""
+    host: str | None = None
 
 
 class PeerEvents(Protocol):

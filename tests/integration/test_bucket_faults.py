@@ -286,7 +286,7 @@ async def test_a_missing_bucket_takes_no_write_and_is_no_absence(site: Site) -> 
 
 
 async def test_what_passes_is_retried_and_every_try_is_a_request(site: Site) -> None:
-    patient = RetryingBucket(site.faulty, CLOCK, lambda: 0.0, patience=10)
+    patient = RetryingBucket(site.faulty, CLOCK, lambda: 0.0, patience_s=10)
     site.proxy.next("PUT", refuse(503, "SlowDown"), LoseAnswer(), FlipSent())
     await patient.put(KEY, b"here")
     assert site.proxy.requests == ["PUT"] * 4

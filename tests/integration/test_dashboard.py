@@ -262,6 +262,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             clock=SystemClock(),
             tasks=Supervisor(scene.alerts, SystemClock()),
             memory=MemoryBudget(),
+            connections=1,
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
             async with other.serving(scene.page_facts, scene.metrics.text):

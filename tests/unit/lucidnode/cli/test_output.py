@@ -34,7 +34,7 @@ def test_sizes_are_in_powers_of_ten_and_never_a_thousand_of_a_unit(count: int, s
 def test_one_is_singular_and_nothing_is_called_nothing() -> None:
     assert counted(1, "block") == "1 block"
     assert counted(0, "block") == "0 blocks"
-    assert counted(1234, "copy", "copies") == "1,234 copies"
+    assert counted(1234, "block") == "1,234 blocks"
     assert in_blocks(0, 0) == "nothing"
     assert in_blocks(1_500_000, 1) == "1.5 MB in 1 block"
 

@@ -70,7 +70,7 @@ class Flaky(MemoryBucket):
 class TestRetryingBucket(BucketContract):
     @pytest.fixture
     def bucket(self) -> Bucket:
-        return RetryingBucket(MemoryBucket(), SystemClock(), lambda: 0.5, patience=5)
+        return RetryingBucket(MemoryBucket(), SystemClock(), lambda: 0.5, patience_s=5)
 
 
 class TestLimitedBucket(BucketContract):
@@ -91,7 +91,7 @@ class TestCountedBucket(BucketContract):
 async def test_what_passes_within_its_patience_is_never_seen() -> None:
     clock, flaky = FakeClock(), Flaky(*[Unavailable("busy")] * 6)
     flaky.objects[KEY] = b"here"
-    patient = RetryingBucket(flaky, clock, lambda: 0.5, patience=20)
+    patient = RetryingBucket(flaky, clock, lambda: 0.5, patience_s=20)
     assert await patient.get(KEY) == b"here"
     assert flaky.calls == 7
 
@@ -109,17 +109,17 @@ def test_no_try_starts_after_the_patience_is_over(patience: float, seeded: Rando
 async def test_an_answer_is_not_asked_for_again(error: NodeError) -> None:
     clock, flaky = FakeClock(), Flaky(error)
     with pytest.raises(type(error)):
-        await RetryingBucket(flaky, clock, lambda: 0.5, patience=20).get(KEY)
+        await RetryingBucket(flaky, clock, lambda: 0.5, patience_s=20).get(KEY)
     assert flaky.calls == 1
 
 
 async def test_a_refusal_of_credentials_may_be_a_whim_but_three_are_not() -> None:
     clock, flaky = FakeClock(), Flaky(*[AccessDenied("no")] * 2)
-    await RetryingBucket(flaky, clock, lambda: 0.5, patience=20).put(KEY, b"x")
+    await RetryingBucket(flaky, clock, lambda: 0.5, patience_s=20).put(KEY, b"x")
     assert flaky.calls == 3
     flaky = Flaky(*[AccessDenied("no")] * 9)
     with pytest.raises(AccessDenied):
-        await RetryingBucket(flaky, clock, lambda: 0.5, patience=20).put(KEY, b"x")
+        await RetryingBucket(flaky, clock, lambda: 0.5, patience_s=20).put(KEY, b"x")
     assert flaky.calls == 3
 
 
@@ -127,7 +127,7 @@ async def test_a_refusal_of_credentials_may_be_a_whim_but_three_are_not() -> Non
 async def test_a_create_is_sent_once_whatever_becomes_of_it(error: NodeError) -> None:
     clock, flaky = FakeClock(), Flaky(error)
     with pytest.raises(type(error)):
-        await RetryingBucket(flaky, clock, lambda: 0.5, patience=20).create(KEY, b"x")
+        await RetryingBucket(flaky, clock, lambda: 0.5, patience_s=20).create(KEY, b"x")
     assert flaky.calls == 1
 
 
