@@ -157,7 +157,7 @@ class Person:
         self.node.replica.apply(Rmdir(*self.at(path), self.node.time()))
 
     def remove_tree(self, path: bytes) -> None:
-        for name, found in self.node.replica.tree.list_names(self.ino(path)):
+        for name, found in self.node.replica.tree.list_names(self.ino(path), None, 1000):
             below = path + b"/" + name
             if found.is_directory:
                 self.remove_tree(below)
@@ -187,7 +187,7 @@ class Person:
         found: dict[InodeNo, frozenset[InodeNo]] = {}
 
         def look(directory: InodeNo, above: frozenset[InodeNo]) -> None:
-            for _, attributes in self.node.replica.tree.list_names(directory):
+            for _, attributes in self.node.replica.tree.list_names(directory, None, 1000):
                 if attributes.is_directory:
                     found[attributes.ino] = above
                     look(attributes.ino, above | {attributes.ino})
@@ -201,7 +201,7 @@ class Person:
         directories: set[bytes] = set()
 
         def look(directory: InodeNo, prefix: bytes) -> None:
-            for name, attributes in self.node.replica.tree.list_names(directory):
+            for name, attributes in self.node.replica.tree.list_names(directory, None, 1000):
                 path, ino = prefix + name, attributes.ino
                 if attributes.is_directory:
                     directories.add(path)
@@ -479,7 +479,7 @@ def check_conflicts(persons: list[Person], *, most: int) -> None:
     seen: Counter[tuple[InodeNo, bytes]] = Counter()
 
     def look(directory: InodeNo) -> None:
-        for name, attributes in node.replica.tree.list_names(directory):
+        for name, attributes in node.replica.tree.list_names(directory, None, 1000):
             if is_conflict_name(name):
                 assert (directory, name) in told, f"nobody told of {name!r}"
                 stem = re.sub(rb" \(conflict, .*\)", b"", name)

@@ -142,7 +142,7 @@ class Node:
         return attributes
 
     def names(self, parent: InodeNo = ROOT) -> list[bytes]:
-        return [name for name, _ in self.replica.tree.list_names(parent)]
+        return [name for name, _ in self.replica.tree.list_names(parent, None, 1000)]
 
     def read(self, ino: InodeNo) -> bytes:
         attributes = self.replica.tree.attributes(ino)
@@ -161,7 +161,7 @@ class Node:
     def tree(self, directory: InodeNo = ROOT, prefix: bytes = b"") -> dict[bytes, Any]:
         """Return everything below *directory* by path, as a user can see it."""
         seen: dict[bytes, Any] = {}
-        for name, attributes in self.replica.tree.list_names(directory, limit=1_000_000):
+        for name, attributes in self.replica.tree.list_names(directory, None, 1_000_000):
             path = prefix + b"/" + name
             if attributes.is_directory:
                 seen[path] = "directory"

@@ -40,7 +40,7 @@ from lucidnode.fs.replica.intents import (
     Unlink,
 )
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.tree.operations import check_length
+from lucidnode.fs.replica.tree.name_table import check_length
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.write_back import WriteBack

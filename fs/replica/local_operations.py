@@ -17,8 +17,8 @@ from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tails import Tails
-from lucidnode.fs.replica.tree.extent_table import ExtentTable
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS, Operations
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS, ExtentTable
+from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.watchers import Watchers
@@ -134,7 +134,7 @@ class LocalOperations:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
         if not isinstance(intent, intents.Write):
             return self._do(intent)
-        parts = self._content.parts(intent, SLICE_EXTENTS)
+        parts = self._content.parts(intent)
         recorded = self._do(next(parts), loose)
         for part in parts:
             # All that comes after a part goes with it, so its blocks need not be named again.

@@ -14,7 +14,6 @@ from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
@@ -75,7 +74,7 @@ class TailStore:
             self._local.record(intents.NameBlocks([pack]), changes)
             for write in writes:
                 if self._queries.attributes(write.ino) is not None:
-                    for part in self._content.parts(write, SLICE_EXTENTS):
+                    for part in self._content.parts(write):
                         self._local.record(part, changes)
         self._tails.recount_all()
         self._watchers.changed(changes)

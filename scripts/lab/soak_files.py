@@ -280,7 +280,7 @@ class World:
     async def _ours(self, layer: FileLayer, programs: list[Program]) -> InodeNo:
         """Return the file with all that the programs have in `shared`: it, or a conflict copy."""
         whys = []
-        for name, attributes in layer.replica.tree.list_names(ROOT):
+        for name, attributes in layer.replica.tree.list_names(ROOT, None, 1000):
             if not name.startswith(b"shared"):
                 continue
             self.shared = attributes.ino  # an entry of others may move it while it is read

@@ -18,7 +18,7 @@ from lucidnode.fs.replica.inode import (
     Kind,
 )
 from lucidnode.fs.replica.intents import Create, Intent, NewExtent, Restore, SetAttributes, Write
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.node.client.ids import BlockId
 

@@ -11,6 +11,10 @@ from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.replica.sqlite.database import Database
 
+SLICE_EXTENTS = 384
+"""Extents that one operation may lay down, and drop. Each that is laid down may name a block and
+split another in two: five rows for each fit one entry."""
+
 _OVERLAPPING = """
     SELECT offset, length, block, block_offset FROM extent
     WHERE ino = ?1 AND offset < ?3 AND offset + length > ?2 AND offset >= coalesce(
@@ -57,13 +61,13 @@ class ExtentTable:
                 _INSERT, (ino, extent.offset, extent.length, extent.block, extent.block_offset)
             )
 
-    def parts(self, write: Write, most: int) -> Iterator[Write]:
-        """Yield *write* in parts that lay down and drop at most *most* extents each.
+    def parts(self, write: Write) -> Iterator[Write]:
+        """Yield *write* in parts that lay down and drop at most SLICE_EXTENTS each.
 
         Do each before asking for the next: what is still to be dropped is looked up then.
         """
         part: list[NewExtent] = []
-        room = most
+        room = SLICE_EXTENTS
         for extent in write.extents:
             start, end = extent.offset, extent.offset + extent.length
             while True:
@@ -74,10 +78,10 @@ class ExtentTable:
                     part.append(NewExtent(start, cut - start, extent.block, at))
                     room -= dropped
                     start = cut
-                if start == end and len(part) < most:
+                if start == end and len(part) < SLICE_EXTENTS:
                     break
                 yield _part(write, part)
-                part, room = [], most
+                part, room = [], SLICE_EXTENTS
                 if start == end:
                     break
         if part or not write.extents:

@@ -544,8 +544,8 @@ async def test_names_are_there_once_their_directory_was_synced(disk: RecordingDi
         disk.mark("acknowledged")
     for left in remains(disk, "acknowledged", by_chance=2):
         async with file_layer(left) as again:
-            root = [name for name, _ in again.replica.tree.list_names(ROOT)]
-            inside = [name for name, _ in again.replica.tree.list_names(folder.ino)]
+            root = [name for name, _ in again.replica.tree.list_names(ROOT, None, 1000)]
+            inside = [name for name, _ in again.replica.tree.list_names(folder.ino, None, 1000)]
         assert (root, inside) == ([b"folder", b"made"], [b"moved"])
 
 
@@ -724,7 +724,7 @@ class Session:
         certain, synced = self._acknowledged[passed]
         # One step beyond: it may have been under way.
         last = min(passed + 1, self.number)
-        names = {name: int(found.ino) for name, found in layer.replica.tree.list_names(ROOT)}
+        names = {name: int(found.ino) for name, found in layer.replica.tree.list_names(ROOT, None, 1000)}
         assert names in self._names[certain : last + 1]
         for ino in names.values():
             versions = [

@@ -129,7 +129,7 @@ async def test_whenever_the_power_is_cut_no_file_lacks_a_block_that_was_let_go(
     for left in poor(disk.up_to("synced"), "synced"):
         async with file_layer(left, relaxed=True, boot=AFTER) as again:
             assert again.taken_back == []
-            assert [name for name, _ in again.replica.tree.list_names(ROOT)] == [b"later"]
+            assert [name for name, _ in again.replica.tree.list_names(ROOT, None, 1000)] == [b"later"]
 
 
 # -- close -----------------------------------------------------------------------------------------
@@ -430,7 +430,7 @@ class Session:
     async def run(self, layer: FileLayer, steps: int) -> None:
         for _ in range(steps):
             name, other = self._chance.sample(self.NAMES, 2)
-            names = {each for each, _ in layer.replica.tree.list_names(ROOT)}
+            names = {each for each, _ in layer.replica.tree.list_names(ROOT, None, 1000)}
             match self._chance.choice("wwwwtrrups"):
                 case _ if name not in names:
                     layer.files.make(ROOT, name, 0o100644, ME)
@@ -482,7 +482,7 @@ class Session:
     async def check(self, layer: FileLayer, passed: int, certain: int) -> None:
         """Assert that *layer* is as it was at one moment from *certain* to just after *passed*."""
         found = {
-            name: await content_of(layer, name) for name, _ in layer.replica.tree.list_names(ROOT)
+            name: await content_of(layer, name) for name, _ in layer.replica.tree.list_names(ROOT, None, 1000)
         }
         last = min(passed + 1, self.number)
         assert found in self.states[certain : last + 1]

@@ -73,7 +73,7 @@ class Office:
             await self.commit(layer)
 
     def names(self) -> list[bytes]:
-        return [name for name, _ in self.b.replica.tree.list_names(ROOT)]
+        return [name for name, _ in self.b.replica.tree.list_names(ROOT, None, 1000)]
 
     async def read(self, layer: FileLayer) -> bytes:
         return await layer.contents(self.log)

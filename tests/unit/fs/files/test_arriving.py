@@ -70,7 +70,7 @@ class Arrival:
         """Return name, inode and size of what lies beside the file."""
         return [
             (name, found.ino, self.layer.files.attributes(found.ino).size)
-            for name, found in self.layer.replica.tree.list_names(ROOT)
+            for name, found in self.layer.replica.tree.list_names(ROOT, None, 1000)
             if name != b"film"
         ]
 
@@ -148,4 +148,4 @@ async def test_its_name_can_be_taken_away_and_given_to_another(arrival: Arrival)
     files.rename(ROOT, b"film", ROOT, b"moved", 0)
     assert files.lookup(ROOT, b"moved").size == OLD
     files.unlink(ROOT, b"moved")
-    assert arrival.layer.replica.tree.list_names(ROOT) == []
+    assert arrival.layer.replica.tree.list_names(ROOT, None, 1000) == []

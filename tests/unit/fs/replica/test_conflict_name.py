@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name, settled_names
-from lucidnode.fs.replica.tree.operations import check_name
+from lucidnode.fs.replica.tree.name_table import check_name
 
 TIME = 1_763_850_615_000_000_000  # 2025-11-22 22:30:15 UTC
 

@@ -38,7 +38,7 @@ from lucidnode.fs.replica.intents import (
     SetXattr,
     Write,
 )
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.queries import START, Place
 
 

@@ -11,7 +11,7 @@ from replica_fixture import Blocks, Journal, Node
 from lucidnode.fs.errors import NoAttribute
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Forget, Link, NewExtent, Rename, Rmdir, Write
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS
 
 
 class Office:

@@ -22,7 +22,7 @@ from lucidnode.fs.replica.intents import (
     SetAttributes,
     Write,
 )
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS
 from lucidnode.node.client.ids import Seq
 
 

@@ -32,7 +32,7 @@ from lucidnode.fs.replica.inode import (
 )
 from lucidnode.fs.replica.intents import NewExtent, Rename, SetXattr, Truncate, Write
 from lucidnode.fs.replica.sqlite.changesets import changes_in
-from lucidnode.fs.replica.tree.operations import SLICE_EXTENTS
+from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 from lucidnode.node.client.ids import BlockId
 
