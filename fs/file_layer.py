@@ -21,7 +21,7 @@ from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
-from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
+from lucidnode.fs.read.block_files import BlockFiles
 from lucidnode.fs.read.known_files import KnownFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
@@ -43,7 +43,7 @@ from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_back import WriteBack
-from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES, WriteBuffer
+from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
@@ -109,11 +109,10 @@ class ReadPath:
     reader: Reader
 
 
-def write_path(
-    ground: Ground, *, relaxed: bool = False, max_buffered: int = MAX_BUFFERED_BYTES
-) -> WritePath:
+def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath:
     """Build the write path. With *relaxed*, `close` does not wait for the disk.
 
+    *max_buffered* bytes of plaintext are in memory at most.
     Keep `notifier.run`, `write_back.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
     `packer.resume` before the first write, and `packer.stop` at the end.
     """
@@ -174,9 +173,7 @@ def write_path(
     )
 
 
-def read_path(
-    ground: Ground, write: WritePath, *, channel: bool = False, most_open: int = MAX_OPEN_BLOCKS
-) -> ReadPath:
+def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int) -> ReadPath:
     """Build the read path over what *write* holds; with *channel*, it tells the kernel channel.
 
     *most_open* block files are open at once. Keep `recovered.run` running, and call
@@ -267,8 +264,8 @@ def file_system(
     work: WorkHere,
     *,
     touched: Callable[[Touched], None],
-    commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None = None,
-    read_only: bool = False,
+    commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
+    read_only: bool,
 ) -> FileSystem:
     """Build the file system over both paths, as the device of *work*.
 

@@ -39,6 +39,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
+from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
@@ -116,7 +117,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         read_only = spec.read_only or not access.may_write
         channel = spec.channel and built()
-        write = write_path(ground, relaxed=spec.durability == "relaxed")
+        write = write_path(
+            ground, relaxed=spec.durability == "relaxed", max_buffered=MAX_BUFFERED_BYTES
+        )
         read = read_path(
             ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN_BLOCKS
         )

@@ -24,7 +24,7 @@ class MountSpec(msgspec.Struct, frozen=True):
     mountpoint: str
     membership: Membership
     project: ProjectId
-    durability: Durability = "local"
-    read_only: bool = False
-    allow_other: bool = False
+    durability: Durability
+    read_only: bool
+    allow_other: bool
     channel: bool = True

@@ -9,6 +9,7 @@ from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.errors import AlreadyMounted, NoSpace, ReplicaBusy, ReplicaError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.group_sync import recover
+from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import DiskFull
@@ -40,7 +41,7 @@ def take_back_lost(replica: Replica, staging_dir: Path, project: ProjectId) -> l
     Whoever opens a replica does this first. Raises NoSpace, ReplicaError.
     """
     try:
-        lost = recover(replica, staging_dir, project)
+        lost = recover(replica, staging_dir, project, boot_id())
     except DiskFull as error:
         raise NoSpace(str(error)) from error
     except OSError as error:

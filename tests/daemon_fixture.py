@@ -255,6 +255,7 @@ class Workstation:
             project=self.project,
             durability=durability,  # type: ignore[arg-type]  # one of its words
             read_only=read_only,
+            allow_other=False,
             channel=self.channel,
         )
         with (self.home / "mount.log").open("ab") as errors:

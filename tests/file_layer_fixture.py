@@ -27,6 +27,7 @@ from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.recovered_blocks import RecoveredBlocks
@@ -44,7 +45,7 @@ from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.clock import SystemClock, boot_id
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -271,7 +272,7 @@ async def file_layer(
     replica_path = replica_path or home / "replica.db"
     replica = Replica.open(replica_path, KEYS.replica, "studio-a", random_bytes)
     try:
-        taken_back = recover(replica, staging_dir, PROJECT, boot)
+        taken_back = recover(replica, staging_dir, PROJECT, boot or boot_id())
         with ThreadPoolExecutor(4) as disk:
             alerts = Alerts(clock)
             looks = GuardedDisk(
@@ -295,7 +296,7 @@ async def file_layer(
                         tasks=tasks,
                     )
                     write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
-                    read = read_path(ground, write)
+                    read = read_path(ground, write, channel=False, most_open=MAX_OPEN_BLOCKS)
                     effects = remote_effects(ground, write, read)
                     files = file_system(
                         ground,
@@ -307,6 +308,7 @@ async def file_layer(
                         ),
                         touched=effects.follow,
                         commit_wait=commit_wait,
+                        read_only=False,
                     )
                     packer, group_sync = write.packer, write.group_sync
                     notifying = tasks.create_task(write.notifier.run())

@@ -231,7 +231,7 @@ class Journal:
     def commit(self, node: Node) -> Touched | None:
         """Let *node* try once: None if it won or had nothing, else what the winner touched."""
         node.pack_tails()
-        batch = node.replica.pending.next_batch()
+        batch = node.replica.pending.next_batch(None)
         if batch is None:
             return None
         node.replica.pending.set_in_flight(batch, batch.changeset)

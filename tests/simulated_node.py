@@ -57,7 +57,11 @@ class SimulatedNode(Node):
     def directories(self) -> list[InodeNo]:
         found = [ROOT]
         for directory in found:
-            found += [a.ino for _, a in self.replica.tree.list_names(directory, None, 1000) if a.is_directory]
+            found += [
+                a.ino
+                for _, a in self.replica.tree.list_names(directory, None, 1000)
+                if a.is_directory
+            ]
         return found
 
     def act(self) -> None:

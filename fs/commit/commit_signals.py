@@ -8,14 +8,14 @@ from lucidnode.node.client.clock import Clock
 
 
 class CommitSignals:
-    """The events of one committer. With *arrived*, uploads say that an entry may be made by now."""
+    """The events of one committer. *sendable* is also set when uploads make it so."""
 
-    def __init__(self, arrived: asyncio.Event | None = None) -> None:
+    def __init__(self, sendable: asyncio.Event) -> None:
         self.work = asyncio.Event()
         """Something waits to be committed."""
         self.flush_requested = asyncio.Event()
         """Somebody waits for a commit: let no more work gather."""
-        self.sendable = arrived or asyncio.Event()
+        self.sendable = sendable
         """What could not be committed at the last look may be by now."""
         self.hinted = asyncio.Event()
         """Somebody says that there is an entry after our head."""

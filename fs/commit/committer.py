@@ -62,7 +62,7 @@ class Committer:
         self._pending = pending = replica.pending
         self._hooks = hooks
         self._clock = clock
-        self._signals = signals = CommitSignals(arrived)
+        self._signals = signals = CommitSignals(arrived or asyncio.Event())
         self._health = health = CommitHealth(replica, project, alerts, signals)
         head = HeadCheck(pending, journal, project, clock)
         verifier = EntryVerifier(journal, project, codec, hooks.refresh_roster, head, alerts)

@@ -23,7 +23,7 @@ DOT = 1
 DOT_DOT = 2
 """The cookies before everything, behind "." and behind ".."; no name has one of them."""
 
-_MAX_KNOWN_NAMES = 65536
+MAX_KNOWN_NAMES = 65536
 """Names whose cookie is remembered, over all directories: 20 MB."""
 
 
@@ -44,11 +44,9 @@ def cookie_of(name: bytes) -> int:
 class Listings:
     """Tells which name a cookie stands behind. *names* are all names in a directory now."""
 
-    def __init__(
-        self, names: Callable[[InodeNo], Iterator[bytes]], most_known: int = _MAX_KNOWN_NAMES
-    ) -> None:
+    def __init__(self, names: Callable[[InodeNo], Iterator[bytes]]) -> None:
         self._names = names
-        self._known: LRUCache[tuple[InodeNo, int], bytes] = LRUCache(most_known)
+        self._known: LRUCache[tuple[InodeNo, int], bytes] = LRUCache(MAX_KNOWN_NAMES)
 
     def hand_out(self, directory: InodeNo, name: bytes) -> int:
         """Return the cookie behind *name*, and remember it: the name may be gone when it is used."""

@@ -78,7 +78,7 @@ def unseal(magic: bytes, passphrase: str, sealed: bytes, most: PassphraseCost = 
         raise SealDamaged("sealed contents were altered") from error
 
 
-def inspect(magic: bytes, sealed: bytes, most: PassphraseCost = MOST) -> None:
+def inspect(magic: bytes, sealed: bytes, most: PassphraseCost) -> None:
     """Check everything that needs no passphrase; raises SealDamaged."""
     if len(sealed) < _FIELDS.size + AEGIS_TAG_SIZE + CHECK_SIZE:
         raise SealDamaged("cut short")

@@ -87,7 +87,7 @@ class OpenBlock(NamedTuple):
 
 
 class BlockFiles:
-    """The block files used last. Lives in one event loop; the files in it may go to threads."""
+    """The block files used last, *most_open* of them. Lives in one event loop; the files in it may go to threads."""
 
     def __init__(
         self,
@@ -95,7 +95,8 @@ class BlockFiles:
         blocks_dir: Path,
         staging_dir: Path,
         disk: GuardedDisk,
-        most_open: int = MAX_OPEN_BLOCKS,
+        *,
+        most_open: int,
     ) -> None:
         self._most_open = most_open
         self._keys = keys

@@ -42,8 +42,8 @@ _Source = Extent | tuple[int, bytes]
 class Reader:
     """Reads files of one mount. Lives in one event loop; *tasks* must outlive it.
 
-    *known* is told what the kernel channel may read by itself next time, and *open_files* says
-    whose habit it is that such reads follow.
+    *known* is told what the kernel channel may read by itself next time, None without a channel;
+    *open_files* says whose habit it is that such reads follow.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Reader:
         counts: ReadCounts,
         unreadable: UnreadableFiles,
         tasks: Tasks,
-        open_files: OpenFiles | None = None,
-        known: KnownFiles | None = None,
+        open_files: OpenFiles,
+        known: KnownFiles | None,
     ) -> None:
         self._open_files = open_files
         self._known = known
@@ -97,7 +97,6 @@ class Reader:
     def note_answered(self, reads: list[AnsweredRead]) -> None:
         """Count what the kernel channel has read by itself, and look ahead of it."""
         assert self._known is not None
-        assert self._open_files is not None
         for read in reads:
             block = self._known.block(read.block)
             if block is not None:
@@ -108,7 +107,7 @@ class Reader:
                 self._look_ahead(file, read.offset, read.length)
 
     def _is_open(self, file: OpenFile) -> bool:
-        return self._open_files is not None and self._open_files.get(file.handle) is file
+        return self._open_files.get(file.handle) is file
 
     async def _read(
         self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float

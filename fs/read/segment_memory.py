@@ -11,10 +11,9 @@ MAX_MEMORY_BYTES = 64 * 1024 * 1024
 
 
 class SegmentMemory:
-    """The segments used last, up to a limit in bytes."""
+    """The segments used last, up to MAX_MEMORY_BYTES."""
 
-    def __init__(self, limit: int = MAX_MEMORY_BYTES) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._held: OrderedDict[tuple[BlockId, int], bytes] = OrderedDict()
         self.size = 0
 
@@ -29,6 +28,6 @@ class SegmentMemory:
         """Hold a segment, and let go of those used longest ago."""
         if self._held.setdefault((block, index), segment) is segment:
             self.size += len(segment)
-        while self.size > self._limit:
+        while self.size > MAX_MEMORY_BYTES:
             _, dropped = self._held.popitem(last=False)
             self.size -= len(dropped)

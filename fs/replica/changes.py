@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.sqlite.rows import VERSION_COLUMN, RowChange, net
@@ -57,13 +57,13 @@ class Touched:
     names that a rebase had to invent. *refused* says why the entry counted as empty.
     """
 
-    inodes: frozenset[InodeNo] = frozenset()
-    content: frozenset[InodeNo] = frozenset()
-    names: frozenset[tuple[InodeNo, bytes]] = frozenset()
-    moved: dict[InodeNo, InodeNo] = field(default_factory=dict)
-    conflicts: tuple[tuple[InodeNo, bytes], ...] = ()
-    refused: str | None = None
-    shifted: dict[InodeNo, int] = field(default_factory=dict)
+    inodes: frozenset[InodeNo]
+    content: frozenset[InodeNo]
+    names: frozenset[tuple[InodeNo, bytes]]
+    moved: dict[InodeNo, InodeNo]
+    conflicts: tuple[tuple[InodeNo, bytes], ...]
+    refused: str | None
+    shifted: dict[InodeNo, int]
 
 
 @dataclass(frozen=True, slots=True)

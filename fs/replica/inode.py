@@ -114,7 +114,7 @@ class Tail(msgspec.Struct, frozen=True):
     ino: InodeNo
     offset: int
     data: bytes
-    pack_offset: int = 0
+    pack_offset: int
 
     @property
     def end(self) -> int:

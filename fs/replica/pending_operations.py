@@ -55,7 +55,7 @@ class PendingOperations:
         """Return a mark for everything done so far, for `is_committed`."""
         return self._journal.last
 
-    def is_committed(self, mark: int, ino: InodeNo | None = None) -> bool:
+    def is_committed(self, mark: int, ino: InodeNo | None) -> bool:
         """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
         if ino is not None:
             return not self._journal.line.touched(ino, mark)
@@ -89,7 +89,7 @@ class PendingOperations:
 
     # -- a commit ----------------------------------------------------------------------------
 
-    def next_batch(self, shipping: Shipping | None = None) -> Batch | None:
+    def next_batch(self, shipping: Shipping | None) -> Batch | None:
         """Return what the next entry should carry, or None. Operations that cancel out go.
 
         With *shipping*, that is what can be committed now, ahead of what has to wait; without, all

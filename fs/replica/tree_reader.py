@@ -54,7 +54,7 @@ class TreeReader:
         return None if found is None else self._shown(found)
 
     def list_names(
-        self, parent: InodeNo, after: bytes | None = None, limit: int = 1000
+        self, parent: InodeNo, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Attributes]]:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
         found = self._queries.list_names(self._aliases.now(parent), after, limit)

@@ -16,7 +16,7 @@ from typing import Protocol
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.clock import Clock, boot_id
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -138,9 +138,7 @@ class GroupSync:
                 self._alerts.end(TOPIC)
 
 
-def recover(
-    replica: Replica, staging_dir: Path, project: ProjectId, boot: str | None = None
-) -> list[str]:
+def recover(replica: Replica, staging_dir: Path, project: ProjectId, boot: str) -> list[str]:
     """Take back what a power cut has torn, and make the rest durable but for `barrier`.
 
     Returns the paths of the files that have lost a content. After `kill -9` that is none: in the
@@ -153,7 +151,7 @@ def recover(
     if not staging_dir.is_dir():
         raise gone(staging_dir)
     blocks = replica.unsynced.blocks()
-    of_before = replica.unsynced.blocks(but_of=boot or boot_id())
+    of_before = replica.unsynced.blocks(but_of=boot)
     lost = torn(staging_dir, project, blocks) | missing(staging_dir, project, of_before)
     paths = replica.unsynced.take_back(lost)
     make_durable(staging_dir, project, replica.unsynced.blocks())

@@ -213,7 +213,7 @@ class World:
         """Have *node* seal what waits there, for the next slot."""
         if node.replica.pending.in_flight() is None:
             node.pack_tails()
-            if (batch := node.replica.pending.next_batch()) is not None:
+            if (batch := node.replica.pending.next_batch(None)) is not None:
                 node.replica.pending.set_in_flight(
                     batch, self.journal.sealed(batch.changeset, batch.previous)
                 )

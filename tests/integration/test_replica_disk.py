@@ -40,7 +40,7 @@ def test_a_full_disk_is_called_full_whatever_sqlite_calls_it_and_passes(tmp_path
         assert sorted(node.names()) == sorted(names)
         fill.unlink()
         node.create(b"after")
-        assert node.replica.pending.next_batch() is not None
+        assert node.replica.pending.next_batch(None) is not None
         node.close()
 
 

@@ -40,7 +40,7 @@ async def examine_verdicts(
     head: Head,
     clock: Clock,
     *,
-    is_alarmed: bool = False,
+    is_alarmed: bool,
 ) -> OtherVerdicts | None:
     """Judge the journal up to *head*, which stands, anew if a sign says that it is worth it.
 

@@ -252,7 +252,7 @@ class PendingJournal:
         row = self._database.row("SELECT min(id) FROM pending WHERE id > ?", (last,))
         return None if row is None else row[0]
 
-    def batch(self, until: int | None = None) -> Batch | None:
+    def batch(self, until: int | None) -> Batch | None:
         """Return the next entry's contents, or None if nothing waits before number *until*.
 
         An empty changeset means that the operations cancel out: drop them without an entry.

@@ -28,8 +28,8 @@ class WriteSet(NamedTuple):
     rows: tuple[int, ...]
     inodes: tuple[InodeNo, ...]
     changed: tuple[InodeNo, ...]
-    reshaped: tuple[InodeNo, ...] = ()
-    born_or_gone: tuple[InodeNo, ...] = ()
+    reshaped: tuple[InodeNo, ...]
+    born_or_gone: tuple[InodeNo, ...]
 
 
 def write_set_of(changes: list[RowChange]) -> WriteSet:

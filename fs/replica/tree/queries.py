@@ -182,17 +182,15 @@ class Queries:
         row = self._database.row("SELECT epoch, nonce, size FROM block WHERE id = ?", (block,))
         return None if row is None else BlockName(block, *row)
 
-    def users(
-        self, block: BlockId, after: Place, most: int = EXTENTS_AT_ONCE
-    ) -> tuple[list[InodeNo], Place | None]:
-        """Return the inodes that lie in *block* among the *most* extents behind *after*.
+    def users(self, block: BlockId, after: Place) -> tuple[list[InodeNo], Place | None]:
+        """Return the inodes that lie in *block* among EXTENTS_AT_ONCE extents behind *after*.
 
         And from where to go on, None at the end: no index tells.
         """
         last: Place | None = self._database.row(
             f"SELECT ino, offset FROM extent WHERE {_BEHIND} "  # noqa: S608  # ours
             "ORDER BY ino, offset LIMIT 1 OFFSET ?",
-            (*after, most - 1),
+            (*after, EXTENTS_AT_ONCE - 1),
         )
         upto, bindings = ("AND (ino, offset) <= (?, ?)", last) if last else ("", ())
         found = self._database.rows(

@@ -724,7 +724,9 @@ class Session:
         certain, synced = self._acknowledged[passed]
         # One step beyond: it may have been under way.
         last = min(passed + 1, self.number)
-        names = {name: int(found.ino) for name, found in layer.replica.tree.list_names(ROOT, None, 1000)}
+        names = {
+            name: int(found.ino) for name, found in layer.replica.tree.list_names(ROOT, None, 1000)
+        }
         assert names in self._names[certain : last + 1]
         for ino in names.values():
             versions = [

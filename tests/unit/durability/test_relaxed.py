@@ -129,7 +129,9 @@ async def test_whenever_the_power_is_cut_no_file_lacks_a_block_that_was_let_go(
     for left in poor(disk.up_to("synced"), "synced"):
         async with file_layer(left, relaxed=True, boot=AFTER) as again:
             assert again.taken_back == []
-            assert [name for name, _ in again.replica.tree.list_names(ROOT, None, 1000)] == [b"later"]
+            assert [name for name, _ in again.replica.tree.list_names(ROOT, None, 1000)] == [
+                b"later"
+            ]
 
 
 # -- close -----------------------------------------------------------------------------------------
@@ -482,7 +484,8 @@ class Session:
     async def check(self, layer: FileLayer, passed: int, certain: int) -> None:
         """Assert that *layer* is as it was at one moment from *certain* to just after *passed*."""
         found = {
-            name: await content_of(layer, name) for name, _ in layer.replica.tree.list_names(ROOT, None, 1000)
+            name: await content_of(layer, name)
+            for name, _ in layer.replica.tree.list_names(ROOT, None, 1000)
         }
         last = min(passed + 1, self.number)
         assert found in self.states[certain : last + 1]

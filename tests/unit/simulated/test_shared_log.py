@@ -48,7 +48,7 @@ class Office:
         self.pull(layer)
         while layer.replica.pending.has_work():
             layer.packer.pack()
-            batch = layer.replica.pending.next_batch()
+            batch = layer.replica.pending.next_batch(None)
             if batch is None:
                 return
             layer.replica.pending.set_in_flight(batch, batch.changeset)

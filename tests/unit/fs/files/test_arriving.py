@@ -33,7 +33,7 @@ class Arrival:
         self._version = 0
 
     def _commit(self) -> None:
-        batch = self._other.replica.pending.next_batch()
+        batch = self._other.replica.pending.next_batch(None)
         assert batch is not None
         self._other.replica.pending.set_in_flight(batch, batch.changeset)
         self._take(batch.changeset)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.fs.errors import Invalid
-from lucidnode.fs.files.listing import DOT_DOT, Listings, cookie_of
+from lucidnode.fs.files.listing import DOT_DOT, MAX_KNOWN_NAMES, Listings, cookie_of
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 
 OTHER = InodeNo(77)
@@ -27,9 +27,10 @@ def test_a_cookie_outlives_its_name() -> None:
 
 
 def test_a_cookie_that_was_forgotten_is_found_by_its_name() -> None:
-    listings = Listings(lambda _: iter([b"a", b"b"]), most_known=1)
+    listings = Listings(lambda _: iter([b"a", b"b"]))
     first = listings.hand_out(ROOT, b"a")
-    listings.hand_out(ROOT, b"b")
+    for number in range(MAX_KNOWN_NAMES):
+        listings.hand_out(ROOT, b"%d" % number)
     assert listings.name_at(ROOT, first) == b"a"
 
 

@@ -170,7 +170,7 @@ async def test_what_is_written_between_open_and_close_becomes_one_change(tmp_pat
         assert layer.files.attributes(ino).size == len(data)
         await layer.files.flush(handle)
         assert layer.replica.pending.count() == before + 1
-        batch = layer.replica.pending.next_batch()
+        batch = layer.replica.pending.next_batch(None)
         assert batch is not None
         assert len(batch.needs) == 7
 

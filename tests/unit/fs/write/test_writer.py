@@ -247,7 +247,7 @@ async def test_the_state_of_a_file_is_told(tmp_path: Path) -> None:
         assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
         layer.packer.pack()
         assert layer.files.xattrs.get(ino, b"user.lucid.state") == b"uploading"
-        batch = layer.replica.pending.next_batch()
+        batch = layer.replica.pending.next_batch(None)
         assert batch is not None
         layer.replica.pending.set_in_flight(batch, b"entry")
         layer.replica.pending.mark_committed(batch.seq, bytes(32))

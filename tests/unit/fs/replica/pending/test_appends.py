@@ -135,7 +135,7 @@ def test_bytes_that_move_keep_their_blocks(office: Office) -> None:
     append(office.a, office.log, b"theirs\n")
     append(office.b, office.log, b"ours\n")
     office.race()
-    batch = office.b.replica.pending.next_batch()
+    batch = office.b.replica.pending.next_batch(None)
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"ours\n").id,)
 

@@ -337,14 +337,14 @@ def test_whoever_waits_for_a_number_is_never_told_too_early(pair: Pair) -> None:
     later = replica.pending.newest()
     pair.commit_all()
     assert b"note" in pair.b.names()
-    assert not replica.pending.is_committed(mark)
-    assert not replica.pending.is_committed(later)
+    assert not replica.pending.is_committed(mark, None)
+    assert not replica.pending.is_committed(later, None)
     assert not replica.pending.is_committed(mark, film)
     assert replica.pending.is_committed(later, note)
     assert replica.pending.is_pending(film)
     assert not replica.pending.is_pending(note)
     pair.agree()
-    assert replica.pending.is_committed(later)
+    assert replica.pending.is_committed(later, None)
 
 
 def test_a_number_never_grows(pair: Pair) -> None:
@@ -359,7 +359,7 @@ def test_a_number_never_grows(pair: Pair) -> None:
     pair.a.create(b"note")
     pair.arrive(b"reel")
     assert pair.a.replica.pending.next_batch(pair.uplink) is not None
-    assert not pair.a.replica.pending.is_committed(mark)
+    assert not pair.a.replica.pending.is_committed(mark, None)
     pair.agree()
 
 

@@ -136,7 +136,7 @@ def test_a_block_that_is_written_again_afterwards_is_needed(pair: Pair) -> None:
 def test_what_an_entry_in_flight_carries_stays(pair: Pair) -> None:
     file = pair.a.create(b"scratch")
     pair.a.write(file, b"sent")
-    batch = pair.a.replica.pending.next_batch()
+    batch = pair.a.replica.pending.next_batch(None)
     assert batch is not None
     pair.a.replica.pending.set_in_flight(batch, b"sealed")
     pair.a.write(file, b"not sent", 100)
@@ -221,7 +221,7 @@ def test_who_waits_for_a_deleted_file_is_answered(pair: Pair) -> None:
     drop(pair)
     pair.commit_all()
     assert pending.is_committed(mark, file)
-    assert pending.is_committed(mark)
+    assert pending.is_committed(mark, None)
 
 
 def test_directories_keep_their_times_where_others_have_overtaken(pair: Pair) -> None:

@@ -23,7 +23,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def commit(node: Node) -> None:
     """Have all that waits committed."""
-    while (batch := node.replica.pending.next_batch()) is not None:
+    while (batch := node.replica.pending.next_batch(None)) is not None:
         node.replica.pending.set_in_flight(batch, b"sealed")
         node.replica.pending.mark_committed(Seq(batch.seq), bytes([batch.seq]) * 32)
 
@@ -120,7 +120,7 @@ def test_who_removed_the_file_already_hears_nothing_of_it(node: Node) -> None:
     node.create(b"later")
     assert give_up(node, b"lost") == ()
     assert node.names() == [b"later"]
-    assert node.replica.pending.next_batch() is not None
+    assert node.replica.pending.next_batch(None) is not None
 
 
 def test_a_name_that_others_saw_without_its_content_goes(node: Node) -> None:
@@ -130,7 +130,7 @@ def test_a_name_that_others_saw_without_its_content_goes(node: Node) -> None:
     node.write(ino, b"lost")
     assert give_up(node, b"lost") == ("film",)
     assert node.names() == []
-    batch = node.replica.pending.next_batch()
+    batch = node.replica.pending.next_batch(None)
     assert batch is not None, "the others do not hear of it"
 
 
@@ -146,19 +146,19 @@ def test_an_empty_file_that_was_one_stays(node: Node) -> None:
 def test_an_entry_in_flight_that_needs_it_is_forgotten(node: Node) -> None:
     node.write(node.create(b"film"), b"lost")
     node.create(b"other")
-    batch = node.replica.pending.next_batch()
+    batch = node.replica.pending.next_batch(None)
     assert batch is not None
     node.replica.pending.set_in_flight(batch, b"sealed")
     give_up(node, b"lost")
     assert node.replica.pending.in_flight() is None
-    again = node.replica.pending.next_batch()
+    again = node.replica.pending.next_batch(None)
     assert again is not None
     assert again.needs == ()
 
 
 def test_an_entry_in_flight_that_does_not_need_it_stays(node: Node) -> None:
     node.create(b"other")
-    batch = node.replica.pending.next_batch()
+    batch = node.replica.pending.next_batch(None)
     assert batch is not None
     flight = node.replica.pending.set_in_flight(batch, b"sealed")
     node.write(node.create(b"film"), b"lost")

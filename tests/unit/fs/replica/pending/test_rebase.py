@@ -597,20 +597,20 @@ def test_what_cancels_out_needs_no_entry(office: Office) -> None:
     office.b.replica.apply(SetAttributes(file, time_ns=ctime, mode=0o600))
     office.b.replica.apply(SetAttributes(file, time_ns=ctime, mode=0o644))
     assert office.b.replica.pending.has_work()
-    assert office.b.replica.pending.next_batch() is None
+    assert office.b.replica.pending.next_batch(None) is None
     assert not office.b.replica.pending.has_work()
 
 
 def test_a_batch_needs_the_blocks_it_names_first(office: Office) -> None:
     file = office.b.create(b"f")
     office.b.write(file, b"one")
-    batch = office.b.replica.pending.next_batch()
+    batch = office.b.replica.pending.next_batch(None)
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"one").id,)
     office.share()
     office.b.write(file, b"two")
     office.b.write(file, b"one", offset=3)
-    batch = office.b.replica.pending.next_batch()
+    batch = office.b.replica.pending.next_batch(None)
     assert batch is not None
     assert batch.needs == (office.b.blocks.seal(b"two").id,)
 
@@ -618,7 +618,7 @@ def test_a_batch_needs_the_blocks_it_names_first(office: Office) -> None:
 def test_a_long_line_becomes_several_entries(office: Office) -> None:
     for number in range(1200):
         office.b.write(office.b.create(b"%d" % number), b"%d" % number)
-    batch = office.b.replica.pending.next_batch()
+    batch = office.b.replica.pending.next_batch(None)
     assert batch is not None
     assert len(batch.needs) <= 512
     assert batch.last < office.b.replica.pending.newest()
@@ -716,7 +716,7 @@ def test_entries_are_applied_in_order(office: Office) -> None:
 def test_a_replica_restored_from_an_old_copy_does_not_do_its_work_twice(office: Office) -> None:
     file = office.b.create(b"f", kind=Kind.FILE)
     office.b.write(file, b"content")
-    batch = office.b.replica.pending.next_batch()
+    batch = office.b.replica.pending.next_batch(None)
     assert batch is not None
     assert office.journal.create(batch.seq, batch.changeset)
     # The old copy knows of no entry in flight, and meets its own as if it were another's.

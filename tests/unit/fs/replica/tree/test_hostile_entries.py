@@ -350,7 +350,7 @@ def test_changes_of_ours_that_break_the_format_are_never_committed(office: Offic
     extent = NewExtent(0, 5, block.id, 0)
     office.busy.replica.apply(Write(office.cut, [extent], [block], office.busy.time()))
     with pytest.raises(ReplicaCorrupt, match="block"):
-        office.busy.replica.pending.next_batch()
+        office.busy.replica.pending.next_batch(None)
 
 
 # -- full disks ----------------------------------------------------------------------------------
