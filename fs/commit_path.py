@@ -54,8 +54,8 @@ def commit_path(
     `invalidation` while the kernel is served, and call `journal.stop_ahead` at the end.
     """
     project, replica, clock = ground.keys.project, ground.replica, ground.clock
-    arrived = asyncio.Event()
-    shipments = Shipments(project, replica, client, write.unfinished, clock, arrived.set)
+    sendable = asyncio.Event()
+    shipments = Shipments(project, replica, client, write.unfinished, clock, sendable.set)
     marks = Marks(replica, shipments, write.unfinished, read.open_files.written, work.device, clock)
 
     def before_batch() -> None:
@@ -79,7 +79,7 @@ def commit_path(
         clock,
         shipments,
         write.group_sync.before_sending,
-        arrived,
+        sendable,
     )
     return CommitPath(
         shipments=shipments,

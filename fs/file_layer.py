@@ -22,7 +22,7 @@ from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService
 from lucidnode.fs.read.block_files import BlockFiles
-from lucidnode.fs.read.known_files import KnownFiles
+from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
@@ -104,7 +104,7 @@ class ReadPath:
     block_files: BlockFiles
     segments: Segments
     recovered: RecoveredBlocks
-    known: KnownFiles | None
+    channel_files: ChannelFiles | None
     """What the kernel channel may answer by itself; None without the channel."""
     reader: Reader
 
@@ -199,17 +199,17 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
     segments = Segments(
         keys=ground.keys,
         files=block_files,
-        unstaged=write.packer.plaintext_of,
+        plaintext_of=write.packer.plaintext_of,
         fetcher=fetcher,
         disk=ground.looks,
         memory=SegmentMemory(),
         bad=bad,
     )
-    known = KnownFiles(replica, write.unsaved, block_files) if channel else None
-    if known is not None:
-        replica.watch_contents(known.changed)
-        write.unsaved.watch(known.changed)
-        open_files.watch(known.closed)
+    channel_files = ChannelFiles(replica, write.unsaved, block_files) if channel else None
+    if channel_files is not None:
+        replica.watch_contents(channel_files.changed)
+        write.unsaved.watch(channel_files.changed)
+        open_files.watch(channel_files.closed)
     reader = Reader(
         replica=replica,
         unsaved=write.unsaved,
@@ -218,7 +218,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
         unreadable=unreadable,
         tasks=ground.tasks,
         open_files=open_files,
-        known=known,
+        channel_files=channel_files,
     )
     return ReadPath(
         open_files=open_files,
@@ -234,7 +234,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
             ground.daemon,
             ground.clock,
         ),
-        known=known,
+        channel_files=channel_files,
         reader=reader,
     )
 

@@ -29,11 +29,11 @@ Left = tuple[int, int]
 
 
 async def sent(
-    flush: Callable[[], Awaitable[None]],
+    drain: Callable[[], Awaitable[None]],
     left: Callable[[], Awaitable[Left]],
     standstill_s: float,
 ) -> bool:
-    """Run *flush* for as long as less is *left* every *standstill_s* seconds; tell whether it ended.
+    """Run *drain* for as long as less is *left* every *standstill_s* seconds; tell whether it ended.
 
     That something is another number is no progress: packing makes two changes of one.
     """
@@ -41,7 +41,7 @@ async def sent(
     while True:
         try:
             async with asyncio.timeout(standstill_s):
-                await flush()
+                await drain()
         except TimeoutError:
             now = await left()
             if now[0] >= before[0] and now[1] >= before[1]:

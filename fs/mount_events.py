@@ -39,7 +39,7 @@ class MountEvents:
 
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
-        self.shipments.heard(blocks)
+        self.shipments.note_arrived(blocks)
 
     def stats(self) -> wire.MountStats:
         """Return the totals of this mount."""

@@ -135,7 +135,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             effects.lifetimes,
             work,
             touched=commit.changes.touched,
-            commit_wait=commit.committer.flush if spec.durability in {"office", "cloud"} else None,
+            commit_wait=commit.committer.until_committed
+            if spec.durability in {"office", "cloud"}
+            else None,
             read_only=read_only,
         )
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
@@ -172,7 +174,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             yield MountParts(
                 files=files,
                 spans=spans,
-                on_answered=None if read.known is None else read.reader.note_answered,
+                on_answered=None if read.channel_files is None else read.reader.note_answered,
                 invalidation=commit.invalidation,
                 link=link,
                 alerts=alerts,
@@ -233,8 +235,8 @@ def _keep_uploads_sound(
         ground.replica,
         client,
         commit.committer,
-        shipments.arrived,
-        shipments.unfinished,
+        shipments.has_arrived,
+        shipments.is_unfinished,
         ground.alerts,
         ground.clock,
     )
@@ -244,7 +246,7 @@ def _keep_uploads_sound(
         replica=ground.replica,
         daemon=client,
         work=commit.committer,
-        arrived=shipments.arrived,
+        has_arrived=shipments.has_arrived,
         durability_wait=write.group_sync.now,
         unsaved=write.unsaved,
         stager=write.stager,

@@ -199,8 +199,8 @@ class _DeletedContents:
 
     replica: Replica
 
-    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
-        self.replica.deleted.drop(arrived)
+    async def drop_deleted(self, has_arrived: Callable[[BlockId], bool]) -> None:
+        self.replica.deleted.drop(has_arrived)
 
 
 @dataclass
@@ -316,13 +316,13 @@ async def file_layer(
                     if looks_for_replica:
                         tasks.keep("looking where the replica is", write.whereabouts.run)
                     committer: Committer | None = None
-                    arrived_in_bucket: Callable[[BlockId], bool] = frozenset[BlockId]().__contains__
+                    has_arrived: Callable[[BlockId], bool] = frozenset[BlockId]().__contains__
                     if commits is not None:
-                        arrived = asyncio.Event()
+                        sendable = asyncio.Event()
                         shipments = Shipments(
-                            PROJECT, replica, daemon, write.unfinished, clock, arrived.set
+                            PROJECT, replica, daemon, write.unfinished, clock, sendable.set
                         )
-                        arrived_in_bucket = shipments.arrived
+                        has_arrived = shipments.has_arrived
                         committer = Committer(
                             replica,
                             OrderedJournal(commits.journal, packer, write.notifier, clock, tasks),
@@ -333,7 +333,7 @@ async def file_layer(
                             clock,
                             shipments,
                             group_sync.before_sending,
-                            arrived,
+                            sendable,
                         )
                         if relaxed:
                             tasks.keep("syncing what was closed", group_sync.run)
@@ -362,7 +362,7 @@ async def file_layer(
                             replica=replica,
                             daemon=daemon,
                             work=committer or _DeletedContents(replica),
-                            arrived=arrived_in_bucket,
+                            has_arrived=has_arrived,
                             durability_wait=group_sync.now,
                             unsaved=write.unsaved,
                             stager=write.stager,

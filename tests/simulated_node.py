@@ -30,15 +30,15 @@ class SlowShipping:
         self._random = random
         self.here: set[BlockId] = set()
 
-    def arrived(self, block: BlockId) -> bool:
+    def has_arrived(self, block: BlockId) -> bool:
         if self._random.random() < 0.3:
             self.here.add(block)
         return block in self.here
 
-    def unfinished(self, ino: InodeNo) -> bool:
+    def is_unfinished(self, ino: InodeNo) -> bool:
         return self._random.random() < 0.3
 
-    def young(self, ino: InodeNo) -> bool:
+    def is_young(self, ino: InodeNo) -> bool:
         return self._random.random() < 0.3
 
 

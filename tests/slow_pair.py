@@ -18,13 +18,13 @@ class Uplink:
         self.busy: set[InodeNo] = set()
         self.new: set[InodeNo] = set()
 
-    def arrived(self, block: BlockId) -> bool:
+    def has_arrived(self, block: BlockId) -> bool:
         return block in self.here
 
-    def unfinished(self, ino: InodeNo) -> bool:
+    def is_unfinished(self, ino: InodeNo) -> bool:
         return ino in self.busy
 
-    def young(self, ino: InodeNo) -> bool:
+    def is_young(self, ino: InodeNo) -> bool:
         return ino in self.new
 
 

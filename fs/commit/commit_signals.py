@@ -13,13 +13,13 @@ class CommitSignals:
     def __init__(self, sendable: asyncio.Event) -> None:
         self.work = asyncio.Event()
         """Something waits to be committed."""
-        self.flush_requested = asyncio.Event()
+        self.hurry = asyncio.Event()
         """Somebody waits for a commit: let no more work gather."""
         self.sendable = sendable
         """What could not be committed at the last look may be by now."""
         self.hinted = asyncio.Event()
         """Somebody says that there is an entry after our head."""
-        self.flushes = 0
+        self.waiters = 0
         """How many wait for a commit."""
         self._progress = asyncio.Event()
 
@@ -33,9 +33,9 @@ class CommitSignals:
         self.work.set()
         self.sendable.set()
 
-    def request_flush(self) -> None:
+    def ask_for_commit(self) -> None:
         """Have what waits committed now, as far as it can be."""
-        self.flush_requested.set()
+        self.hurry.set()
         self.sendable.set()
 
     def progressed(self) -> None:

@@ -51,18 +51,18 @@ class Committer:
         clock: Clock,
         shipping: Shipping | None = None,
         durability_wait: Callable[[], Awaitable[None]] | None = None,
-        arrived: asyncio.Event | None = None,
+        sendable: asyncio.Event | None = None,
     ) -> None:
         """Take the parts it works with. *durability_wait* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
-        only what depends on it, and is looked at again when *arrived* is set. Without, each entry
+        only what depends on it, and is looked at again when *sendable* is set. Without, each entry
         waits in the daemon for all that it needs.
         """
         self._pending = pending = replica.pending
         self._hooks = hooks
         self._clock = clock
-        self._signals = signals = CommitSignals(arrived or asyncio.Event())
+        self._signals = signals = CommitSignals(sendable or asyncio.Event())
         self._health = health = CommitHealth(replica, project, alerts, signals)
         head = HeadCheck(pending, journal, project, clock)
         verifier = EntryVerifier(journal, project, codec, hooks.refresh_roster, head, alerts)
@@ -112,30 +112,30 @@ class Committer:
         """
         return await self._follower.catch_up()
 
-    async def flush(self, ino: InodeNo | None = None) -> None:
-        """Return once everything done before this call is committed in the bucket, or *ino*'s part.
+    async def until_committed(self, ino: InodeNo | None) -> None:
+        """Return once everything done before this call is committed in the bucket, or *ino*'s part if it is not None.
 
         Waits as long as that takes; raises ReadOnly if it never will be, or NoSpace.
         """
         self._hooks.before_batch()
         mark = self._pending.newest()
-        self._signals.flushes += 1
-        self._signals.request_flush()
+        self._signals.waiters += 1
+        self._signals.ask_for_commit()
         try:
             while not self._pending.is_committed(mark, ino):
                 if self._health.stopped is not None:
                     raise ReadOnly(self._health.stopped)
                 await self._signals.progress.wait()
         finally:
-            self._signals.flushes -= 1
+            self._signals.waiters -= 1
 
     async def drain(self) -> None:
-        """Do as `flush`, at the end of a mount: entries are made though blocks are on their way.
+        """Do as `until_committed`, at the end of a mount: entries are made though blocks are on their way.
 
-        The daemon goes on with the last of them when the mount is gone. Raises as `flush`.
+        The daemon goes on with the last of them when the mount is gone. Raises as `until_committed`.
         """
         self._sender.send_everything()
-        await self.flush()
+        await self.until_committed(None)
 
     async def give_up(self, lost: Collection[BlockId]) -> tuple[str, ...]:
         """Go on without what needs a block that is *lost*; return the files that fell back.
@@ -144,9 +144,9 @@ class Committer:
         """
         return await self._slots.give_up(lost, self._clock.wall_ns())
 
-    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
-        """Go on without the contents of deleted files that have not *arrived* in the bucket.
+    async def drop_deleted(self, has_arrived: Callable[[BlockId], bool]) -> None:
+        """Go on without the contents of deleted files that have not arrived in the bucket.
 
         Raises NoSpace, or a ReplicaError.
         """
-        await self._slots.drop_deleted(arrived)
+        await self._slots.drop_deleted(has_arrived)

@@ -90,12 +90,12 @@ class Sender:
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""
         while not self._pending.has_work():
-            self._health.sent()  # others may have settled what could not be sent
+            self._health.sent()  # others may have decided what could not be sent
             self._signals.work.clear()
             await self._signals.work.wait()
-        self._signals.flush_requested.clear()
-        if not self._signals.flushes:
-            await set_within(self._signals.flush_requested, BATCH_INTERVAL_S, self._clock)
+        self._signals.hurry.clear()
+        if not self._signals.waiters:
+            await set_within(self._signals.hurry, BATCH_INTERVAL_S, self._clock)
 
     async def _send_once(self) -> bool:
         """Send one entry; tell whether its slot is decided."""

@@ -83,13 +83,13 @@ class SlotDecision:
         self._signals.worked()
         return given_up.files
 
-    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
-        """Go on without the contents of deleted files that have not *arrived* in the bucket.
+    async def drop_deleted(self, has_arrived: Callable[[BlockId], bool]) -> None:
+        """Go on without the contents of deleted files that have not arrived in the bucket.
 
         Raises NoSpace, or a ReplicaError.
         """
         async with self._order:
-            dropped = self._replica.deleted.drop(arrived)
+            dropped = self._replica.deleted.drop(has_arrived)
         if dropped:
             self._signals.progressed()
             self._signals.worked()

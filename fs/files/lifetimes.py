@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lucidnode.fs.files.known_inodes import KnownInodes
+from lucidnode.fs.files.lookup_counts import LookupCounts
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import Forget
@@ -17,10 +17,10 @@ class FileLifetimes:
         self._replica = replica
         self._open = open_files
         self._writer = writer
-        self._known = KnownInodes()
+        self._lookups = LookupCounts()
         self._unchanged: set[InodeNo] = set()
         """Files whose pages in the kernel are those of the content they have now."""
-        replica.former.keep(lambda ino: ino in self._known or open_files.is_open(ino))
+        replica.former.keep(lambda ino: ino in self._lookups or open_files.is_open(ino))
 
     def opened(self, ino: InodeNo) -> bool:
         """Note that *ino* is opened; tell whether the pages that the kernel holds are still right."""
@@ -35,12 +35,12 @@ class FileLifetimes:
     def told(self, found: Attributes) -> None:
         """Note that the kernel was told of a file by name, and may ask for it by number."""
         if found.kind is Kind.FILE:
-            self._known.told(found.ino)
+            self._lookups.add(found.ino)
 
     def forgotten(self, ino: InodeNo, count: int) -> None:
         """Note that the kernel lets go of *count* replies that named *ino*."""
-        self._known.forgotten(ino, count)
-        if ino not in self._known:
+        self._lookups.forget(ino, count)
+        if ino not in self._lookups:
             self._unchanged.discard(ino)
             self._let_go_of_kept(ino)
 
@@ -57,5 +57,5 @@ class FileLifetimes:
             self._replica.apply(Forget(ino))
 
     def _let_go_of_kept(self, ino: InodeNo) -> None:
-        if ino not in self._known and not self._open.is_open(ino):
+        if ino not in self._lookups and not self._open.is_open(ino):
             self._replica.former.let_go(ino)

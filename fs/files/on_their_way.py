@@ -57,5 +57,5 @@ class OnTheirWay:
         """Return how much of a file of *size* bytes has not arrived, by the share of its *blocks*."""
         if not blocks:
             return size
-        missing = sum(not self._shipments.arrived(block) for block in blocks)
+        missing = sum(not self._shipments.has_arrived(block) for block in blocks)
         return size * missing // len(blocks)

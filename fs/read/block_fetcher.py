@@ -47,7 +47,7 @@ _RETRY_S = 0.25
 _MAX_RETRY_S = 4.0
 """Between two such questions, doubling from the first to the last."""
 
-_MAX_UNKEPT_BLOCKS = 8
+_MAX_UNCACHED_BLOCKS = 8
 """Held in memory because the daemon's disk has no room for them."""
 
 
@@ -91,27 +91,27 @@ class BlockFetcher:
         self._given_up: OrderedDict[BlockId, float] = OrderedDict()
         """When blocks that nobody could be asked for are waited for in full again, soonest first."""
         self._waiting = 0
-        self._unkept: LRUCache[BlockId, bytes] = LRUCache(_MAX_UNKEPT_BLOCKS)
+        self._uncached: LRUCache[BlockId, bytes] = LRUCache(_MAX_UNCACHED_BLOCKS)
         """Ciphertext that the daemon could not keep, while a reader goes through it."""
 
     def deadline(self) -> float:
         """Return until when, on the boot clock, a read that begins now may wait for the network."""
         return self._clock.boot() + FETCH_TIMEOUT_S
 
-    def unkept(self, block: BlockId) -> bytes | None:
+    def uncached(self, block: BlockId) -> bytes | None:
         """Return the ciphertext of *block* if the daemon could not keep it."""
-        return self._unkept.get(block)
+        return self._uncached.get(block)
 
-    def drop_unkept(self, block: BlockId) -> None:
+    def drop_uncached(self, block: BlockId) -> None:
         """Let go of such ciphertext: it is bad."""
-        self._unkept.pop(block, None)
+        self._uncached.pop(block, None)
 
     def is_near(self, block: BlockId) -> bool:
         """Tell whether *block* is being fetched, or is here though the daemon could not keep it."""
         return (
             (block, False) in self._fetching
             or (block, True) in self._fetching
-            or block in self._unkept
+            or block in self._uncached
         )
 
     def is_worth_asking(self, block: BlockId) -> bool:
@@ -151,7 +151,7 @@ class BlockFetcher:
         self._given_up.pop(name.id, None)
         self._fetched(name, source)
         if ciphertext is not None:
-            self._unkept[name.id] = ciphertext
+            self._uncached[name.id] = ciphertext
 
     async def _answer(
         self, name: BlockName, deadline: float, *, as_bytes: bool

@@ -111,19 +111,19 @@ class BlockFiles:
         """Return whether the disk fails, so that no file is found on it now."""
         return self._disk.left_alone
 
-    def known(self, name: BlockName) -> OpenBlock | None:
-        """Return the block if its file is open already."""
-        known = self.peek(name)
-        if known is None:
+    def use(self, name: BlockName) -> OpenBlock | None:
+        """Return the block if its file is open already, and note that it was read."""
+        opened = self.peek(name)
+        if opened is None:
             return None
         self._open.move_to_end(name.id)
         self._touched.add(name.id)
-        return known
+        return opened
 
     def peek(self, name: BlockName) -> OpenBlock | None:
         """Return the block if its file is open already; that is no use of it."""
-        known = self._open.get(name.id)
-        return known if known is not None and known.opener.name == name else None
+        found = self._open.get(name.id)
+        return found if found is not None and found.opener.name == name else None
 
     def used(self, block: BlockId) -> None:
         """Note that *block* was read by others than those who asked here for it."""
@@ -133,9 +133,9 @@ class BlockFiles:
 
     async def open(self, name: BlockName) -> OpenBlock | None:
         """Return the block if it can be had from this disk, else None. Raises KeyMissing."""
-        known = self.known(name)
-        if known is not None:
-            return known
+        opened = self.use(name)
+        if opened is not None:
+            return opened
         file = await self._found(name.id)
         if file is None:
             return None

@@ -10,7 +10,7 @@ from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT_BYTES, segments
-from lucidnode.fs.read.known_files import KnownFiles
+from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.layers import Laid, visible
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
 from lucidnode.fs.read.read_ahead import Range, Sequences
@@ -42,7 +42,7 @@ _Source = Extent | tuple[int, bytes]
 class Reader:
     """Reads files of one mount. Lives in one event loop; *tasks* must outlive it.
 
-    *known* is told what the kernel channel may read by itself next time, None without a channel;
+    *channel_files* is told what the kernel channel may read by itself next time, None without a channel;
     *open_files* says whose habit it is that such reads follow.
     """
 
@@ -56,10 +56,10 @@ class Reader:
         unreadable: UnreadableFiles,
         tasks: Tasks,
         open_files: OpenFiles,
-        known: KnownFiles | None,
+        channel_files: ChannelFiles | None,
     ) -> None:
         self._open_files = open_files
-        self._known = known
+        self._channel_files = channel_files
         self._replica = replica
         self._unsaved = unsaved
         self._segments = segments
@@ -90,15 +90,15 @@ class Reader:
         except BlockAmiss as error:
             self._unreadable.tell(error.block, error.amiss, file.ino)
             raise
-        if self._known is not None and length and self._is_open(file):
-            self._known.show(file.handle, file.ino, offset, offset + length)
+        if self._channel_files is not None and length and self._is_open(file):
+            self._channel_files.show(file.handle, file.ino, offset, offset + length)
         return found
 
     def note_answered(self, reads: list[AnsweredRead]) -> None:
         """Count what the kernel channel has read by itself, and look ahead of it."""
-        assert self._known is not None
+        assert self._channel_files is not None
         for read in reads:
-            block = self._known.block(read.block)
+            block = self._channel_files.block(read.block)
             if block is not None:
                 self._counts.read(block, "disk", read.length)
                 self._segments.used(block)
@@ -177,7 +177,7 @@ class Reader:
         for frame in self._sequences.observe(parent, name):
             found = self._replica.tree.lookup(parent, frame)
             if found is not None:
-                self._bring(found, Range(0, FRAME_AHEAD_BYTES))
+                self._prefetch(found, Range(0, FRAME_AHEAD_BYTES))
 
     def stop_ahead(self) -> None:
         """Give up everything that is being fetched ahead."""
@@ -256,27 +256,27 @@ class Reader:
             size = self._unsaved.with_pending_size(stored).size
             for span in wanted:
                 here = Range(span.start, min(span.stop, size))
-                self._bring(stored, here)
-                if self._known is not None:
+                self._prefetch(stored, here)
+                if self._channel_files is not None:
                     _ = self._tasks.create_task(self._open_ahead(file, here), name="opening ahead")
 
     async def _open_ahead(self, file: OpenFile, span: Range) -> None:
         """Have the blocks of *span* that are on this disk open, for the kernel channel."""
-        assert self._known is not None
+        assert self._channel_files is not None
         if not self._is_open(file):
             return
-        for name in self._known.show(file.handle, file.ino, span.start, span.stop):
+        for name in self._channel_files.show(file.handle, file.ino, span.start, span.stop):
             await self._segments.open_ahead(name)
         if self._is_open(file):
-            self._known.show(file.handle, file.ino, span.start, span.stop)
+            self._channel_files.show(file.handle, file.ino, span.start, span.stop)
 
-    def _bring(self, stored: Attributes, span: Range) -> None:
+    def _prefetch(self, stored: Attributes, span: Range) -> None:
         stop = min(span.stop, stored.size)
         if span.start >= stop:
             return
         extents = self._replica.tree.extents(stored.ino, span.start, stop - span.start)
         for name in (extent.block for extent in extents):
-            if name.id not in self._ahead and not self._segments.near(name.id):
+            if name.id not in self._ahead and not self._segments.is_near(name.id):
                 self._ahead[name.id] = self._tasks.create_task(
                     self._fetch_ahead(name), name="reading ahead"
                 )

@@ -94,7 +94,7 @@ class RecoveredBlocks:
             return True
         # What the daemon knows to be bad it looks at by itself: no need to have it asked for.
         name = None if block in known else self._tree.block(block)
-        if name is not None and await self._segments.opens(name):
+        if name is not None and await self._segments.can_open(name):
             return True
         self._unreadable.tell_again(block)
         return False

@@ -43,7 +43,7 @@ class Segments:
         *,
         keys: ProjectKeys,
         files: BlockFiles,
-        unstaged: Callable[[BlockId], bytes | None],
+        plaintext_of: Callable[[BlockId], bytes | None],
         fetcher: BlockFetcher,
         disk: GuardedDisk,
         memory: SegmentMemory,
@@ -51,7 +51,7 @@ class Segments:
     ) -> None:
         self._keys = keys
         self._files = files
-        self._unstaged = unstaged
+        self._plaintext_of = plaintext_of
         self._fetcher = fetcher
         self._disk = disk
         self._memory = memory
@@ -73,7 +73,7 @@ class Segments:
         held = [self._memory.get(name.id, index) for index in range(first, first + count)]
         if all(segment is not None for segment in held):
             return FoundSegments([segment for segment in held if segment is not None], "memory")
-        plaintext = self._unstaged(name.id)
+        plaintext = self._plaintext_of(name.id)
         if plaintext is not None:
             return FoundSegments(cut(plaintext, first, count), "unsent")
         found = await self._from_block(name, first, count, deadline)
@@ -82,17 +82,17 @@ class Segments:
                 self._memory.put(name.id, index, segment)
         return found
 
-    def near(self, block: BlockId) -> bool:
+    def is_near(self, block: BlockId) -> bool:
         """Return whether *block* is known to need no fetching, or is being fetched."""
         return (
             self._fetcher.is_near(block)
-            or self._unstaged(block) is not None
+            or self._plaintext_of(block) is not None
             or self._files.is_open(block)
         )
 
     async def prefetch(self, name: BlockName) -> bool:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
-        if self.near(name.id) or await self._files.holds(name.id):
+        if self.is_near(name.id) or await self._files.holds(name.id):
             return False
         if not self._fetcher.is_worth_asking(name.id):
             return False
@@ -110,7 +110,7 @@ class Segments:
             if opened is not None:
                 opened.file.come_into_memory()
 
-    async def opens(self, name: BlockName) -> bool:
+    async def can_open(self, name: BlockName) -> bool:
         """Tell whether all of a block can be had and opened now, however bad it was lately."""
         self._bad.ask_again(name.id)
         count = -(-name.size // SEGMENT_BYTES)
@@ -129,21 +129,21 @@ class Segments:
     ) -> FoundSegments:
         for attempt in range(_ATTEMPTS):
             opened = None
-            if self._fetcher.unkept(name.id) is None:
+            if self._fetcher.uncached(name.id) is None:
                 opened = await self._files.open(name)
-            if opened is None and self._fetcher.unkept(name.id) is None:
+            if opened is None and self._fetcher.uncached(name.id) is None:
                 # After a first question in vain its answer was a file that we cannot open.
                 await self._fetcher.fetch(
                     name, deadline, as_bytes=attempt > 0 or self._files.left_alone
                 )
-                if self._fetcher.unkept(name.id) is None:
+                if self._fetcher.uncached(name.id) is None:
                     opened = await self._files.open(name)
             try:
                 plain = await self._decrypted(name, opened, first, count)
             except (BlockError, OSError) as error:
                 # A bad copy. The daemon verifies what it has, drops it and fetches another.
                 self._files.close(name.id)
-                self._fetcher.drop_unkept(name.id)
+                self._fetcher.drop_uncached(name.id)
                 if attempt + 1 == _ATTEMPTS and isinstance(error, BlockError):
                     raise self._fetcher.amiss(name.id, "damaged", "does not open") from error
                 await self._fetcher.fetch(name, deadline, as_bytes=True)
@@ -158,7 +158,7 @@ class Segments:
     ) -> list[bytes] | None:
         if opened is not None:
             return await self._from_file(opened, first, count)
-        ciphertext = self._fetcher.unkept(name.id)
+        ciphertext = self._fetcher.uncached(name.id)
         if ciphertext is not None:
             return decrypted(BlockOpener(self._keys, name), ciphertext, first, count)
         return None

@@ -49,8 +49,8 @@ class DeletedWork:
         self._kept = kept
         self._watchers = watchers
 
-    def drop(self, arrived: Callable[[BlockId], bool]) -> bool:
-        """Drop the contents of files that are gone and have not *arrived*; tell whether any were.
+    def drop(self, has_arrived: Callable[[BlockId], bool]) -> bool:
+        """Drop the contents of files that are gone and have not arrived, as *has_arrived* tells; tell whether any were.
 
         No content that an entry in flight may carry, or that somebody here may still read. What
         anybody sees stays as it is. Raises NoSpace.
@@ -61,7 +61,7 @@ class DeletedWork:
         worth = {
             ino
             for ino, blocks in line.contents_deleted(behind=last).items()
-            if not all(arrived(block) for block in blocks)
+            if not all(has_arrived(block) for block in blocks)
             and self._queries.attributes(ino) is None
             and self._kept.get(ino) is None
         }

@@ -50,8 +50,8 @@ class UploadQueue(Protocol):
 class DeletedContents(Protocol):
     """What can go on without them (Committer)."""
 
-    async def drop_deleted(self, arrived: Callable[[BlockId], bool]) -> None:
-        """Drop the contents of deleted files that have not *arrived*. Raises a ReplicaError, NoSpace."""
+    async def drop_deleted(self, has_arrived: Callable[[BlockId], bool]) -> None:
+        """Drop the contents of deleted files that have not arrived. Raises a ReplicaError, NoSpace."""
 
 
 class DeletedFiles:
@@ -64,7 +64,7 @@ class DeletedFiles:
         replica: Replica,
         daemon: UploadQueue,
         work: DeletedContents,
-        arrived: Callable[[BlockId], bool],
+        has_arrived: Callable[[BlockId], bool],
         durability_wait: Callable[[], Awaitable[None]],
         unsaved: UnsavedFiles,
         stager: Stager,
@@ -75,7 +75,7 @@ class DeletedFiles:
         self._deleted = replica.deleted
         self._daemon = daemon
         self._work = work
-        self._arrived = arrived
+        self._has_arrived = has_arrived
         self._durability_wait = durability_wait
         self._unsaved = unsaved
         self._stager = stager
@@ -94,7 +94,7 @@ class DeletedFiles:
     async def look(self) -> None:
         """Let go what nothing needs, as far as that can be done now."""
         try:
-            await self._work.drop_deleted(self._arrived)
+            await self._work.drop_deleted(self._has_arrived)
             self._deleted.add(self._unsaved.take_let_go())
             if not self._deleted.blocks():
                 return

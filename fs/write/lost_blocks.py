@@ -47,7 +47,7 @@ class PendingWork(Protocol):
 
 
 class LostBlocks:
-    """The look-out of one mount. *unfinished* tells of files that a program is writing: they wait."""
+    """The look-out of one mount. *is_unfinished* tells of files that a program is writing: they wait."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class LostBlocks:
         replica: Replica,
         daemon: BlockHolder,
         work: PendingWork,
-        arrived: Callable[[BlockId], bool],
-        unfinished: Callable[[InodeNo], bool],
+        has_arrived: Callable[[BlockId], bool],
+        is_unfinished: Callable[[InodeNo], bool],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
@@ -64,8 +64,8 @@ class LostBlocks:
         self._replica = replica
         self._daemon = daemon
         self._work = work
-        self._arrived = arrived
-        self._unfinished = unfinished
+        self._has_arrived = has_arrived
+        self._is_unfinished = is_unfinished
         self._alerts = alerts
         self._clock = clock
         self._suspects: set[BlockId] = set()
@@ -102,9 +102,9 @@ class LostBlocks:
         waiting = {
             block
             for ino, blocks in self._replica.pending.blocks_of_contents().items()
-            if not self._unfinished(ino)
+            if not self._is_unfinished(ino)
             for block in blocks
-            if block not in packs and not self._arrived(block)
+            if block not in packs and not self._has_arrived(block)
         }
         in_order = sorted(waiting)
         if self._from >= len(in_order):

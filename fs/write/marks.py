@@ -105,7 +105,7 @@ class Marks:
         self._marked = any(mark and mark.device == self._device for mark in marked.values())
         for ino, state in wanted.items():
             mark = OnItsWay(state, self._device)
-            if marked.get(ino) != mark and not self._shipments.young(ino):
+            if marked.get(ino) != mark and not self._shipments.is_young(ino):
                 self._set(ino, mark)
         for ino, found in marked.items():
             ours = found is None or found.device == self._device or ino in contents.ready

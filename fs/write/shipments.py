@@ -61,15 +61,15 @@ class Shipments:
         self._asked: dict[InodeNo, tuple[float, float]] = {}
         """When was it first asked how old the save of a file is, and when last."""
 
-    def arrived(self, block: BlockId) -> bool:
+    def has_arrived(self, block: BlockId) -> bool:
         """Tell whether the bucket has *block*, as far as this mount has heard."""
         return block in self._arrived
 
-    def unfinished(self, ino: InodeNo) -> bool:
+    def is_unfinished(self, ino: InodeNo) -> bool:
         """Tell whether a program is in the middle of writing *ino*."""
         return ino in self._unfinished
 
-    def young(self, ino: InodeNo) -> bool:
+    def is_young(self, ino: InodeNo) -> bool:
         """Tell whether others need not hear of the save of *ino* yet.
 
         It counts from the first time that this is asked, and anew after a pause.
@@ -85,7 +85,7 @@ class Shipments:
             }
         return now - first < YOUNG_S
 
-    def heard(self, blocks: Iterable[BlockId]) -> None:
+    def note_arrived(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
         self._arrived.update(dict.fromkeys(blocks))
         if len(self._arrived) > self._most:
@@ -111,7 +111,7 @@ class Shipments:
         except NodeError:
             return False  # what keeps blocks from the bucket is the daemon's to tell
         if there:
-            self.heard(there)
+            self.note_arrived(there)
         return bool(there)
 
     def _forget(self) -> None:

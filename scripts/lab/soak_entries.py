@@ -237,7 +237,7 @@ class World:
     async def _flush(self, node: SoakNode) -> None:
         assert node.mount is not None
         with contextlib.suppress(ReadOnly):
-            await node.mount.committer.flush()
+            await node.mount.committer.until_committed(None)
             self._say(node.name, f"flushed at {node.user.replica.pending.head().seq}")
 
     # -- the office ---------------------------------------------------------------------------

@@ -31,13 +31,13 @@ for some of them. A look takes time in which the mount answers nobody."""
 class Shipping(Protocol):
     """What is known of the way to the bucket."""
 
-    def arrived(self, block: BlockId) -> bool:
+    def has_arrived(self, block: BlockId) -> bool:
         """Tell whether the bucket has *block*."""
 
-    def unfinished(self, ino: InodeNo) -> bool:
+    def is_unfinished(self, ino: InodeNo) -> bool:
         """Tell whether a program has changed *ino*, and neither closed nor synced it yet."""
 
-    def young(self, ino: InodeNo) -> bool:
+    def is_young(self, ino: InodeNo) -> bool:
         """Tell whether the name of the new file *ino* may still wait for its content."""
 
 
@@ -89,11 +89,15 @@ class Fences:
             last = self._last.get(ino)
             is_known = ino != cut
             if last is None or steps[0].id > last:
-                if shipping.unfinished(ino):
+                if shipping.is_unfinished(ino):
                     found.unfinished.add(ino)
                     continue
                 last = steps[-1].id
-            elif is_known and not shipping.unfinished(ino) and _have_arrived(steps, line, shipping):
+            elif (
+                is_known
+                and not shipping.is_unfinished(ino)
+                and _have_arrived(steps, line, shipping)
+            ):
                 # All of it can go. What it was before might wait for what is behind the fence: a
                 # file of which others shall see nothing but its removal goes as a whole.
                 last = steps[-1].id
@@ -129,7 +133,9 @@ class Fences:
 def _have_arrived(steps: list[Step], line: WriteSetIndex, shipping: Shipping) -> bool:
     """Tell whether the bucket has the blocks of *steps*, but for those that nothing names any more."""
     return all(
-        shipping.arrived(block) or not line.names(block) for step in steps for block in step.uses
+        shipping.has_arrived(block) or not line.names(block)
+        for step in steps
+        for block in step.uses
     )
 
 
@@ -260,12 +266,12 @@ def _is_free(step: Step, contents: Contents, shipping: Shipping, waiting: set[In
         if ino in waiting:
             return False
         is_whole = ino in contents.ready or (
-            ino not in contents.on_their_way and not shipping.unfinished(ino)
+            ino not in contents.on_their_way and not shipping.is_unfinished(ino)
         )
-        return is_whole or not shipping.young(ino)
+        return is_whole or not shipping.is_young(ino)
     if step.behind in contents.on_their_way or step.behind in contents.unfinished:
         return step.mark
-    return all(shipping.arrived(block) for block in step.blocks)
+    return all(shipping.has_arrived(block) for block in step.blocks)
 
 
 class _Held:

@@ -341,7 +341,7 @@ async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: Record
         )
         running = asyncio.ensure_future(committer.run())
         async with asyncio.timeout(60):
-            await committer.flush()
+            await committer.until_committed(None)
         running.cancel()
     [(seq, request), *_] = daemon.requests
     for left in poor(disk.up_to("sent"), "sent"):

@@ -98,7 +98,7 @@ async def test_a_flush_does_not_wait_for_more_to_gather(office: Office) -> None:
     async with office.running(office.a):
         await asyncio.sleep(0.01)
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         assert office.clock.now == 1000
     assert len(office.bucket.entries) == 1
 
@@ -107,7 +107,7 @@ async def test_a_flush_packs_and_commits_tails(office: Office) -> None:
     async with office.running(office.a):
         file = office.a.node.create(b"f")
         office.a.node.replica.tails.put(file, 0, b"tail", 0)
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         assert office.a.node.replica.tails.loose() == []
         await office.settled(office.a)
     ((_, request),) = office.a.daemon.requests
@@ -243,7 +243,7 @@ async def test_a_hint_has_the_entry_read_from_the_bucket_at_once(office: Office)
         await office.clock.until(lambda: office.b.daemon.reads > 0)
         async with office.running(office.a):
             office.a.node.create(b"f")
-            await office.a.committer.flush()
+            await office.a.committer.until_committed(None)
         office.b.committer.hinted(Seq(1))
         await office.clock.until(lambda: bool(office.b.seen), seconds=0)
         assert office.b.node.names() == [b"f"]
@@ -255,11 +255,11 @@ async def test_what_one_member_says_stops_nobody(office: Office) -> None:
         office.b.committer.hinted(Seq(2**40))
         await asyncio.sleep(0.01)
         office.b.node.create(b"f")
-        await office.b.committer.flush()
+        await office.b.committer.until_committed(None)
     office.b.crash()
     async with office.running(office.b):
         office.b.node.create(b"g")
-        await office.b.committer.flush()
+        await office.b.committer.until_committed(None)
     assert len(office.bucket.entries) == 2
     assert office.b.causes() == ""
 
@@ -295,7 +295,7 @@ async def test_an_entry_of_a_stranger_counts_as_empty_after_the_roster_was_read(
     stranger = office.desk("stranger")
     async with office.running(stranger):
         stranger.node.create(b"theirs")
-        await stranger.committer.flush()
+        await stranger.committer.until_committed(None)
     stranger.node.close()
     async with office.running(office.b):
         await office.clock.until(office.b.caught_up)
@@ -307,7 +307,7 @@ async def test_a_device_that_just_joined_is_found_in_the_roster(office: Office) 
     newcomer = office.desk("newcomer")
     async with office.running(newcomer):
         newcomer.node.create(b"theirs")
-        await newcomer.committer.flush()
+        await newcomer.committer.until_committed(None)
     newcomer.node.close()
     office.b.unread[newcomer.daemon.device] = newcomer.daemon.public
     async with office.running(office.b):
@@ -324,7 +324,7 @@ async def test_a_device_nobody_accepts_stops_instead_of_filling_the_journal(
     async with office.running(office.a):
         office.a.node.create(b"f")
         with pytest.raises(ReadOnly):
-            await office.a.committer.flush()
+            await office.a.committer.until_committed(None)
     assert len(office.bucket.entries) == 1
     assert office.a.committer.stopped is not None
 
@@ -366,7 +366,7 @@ async def refused(office: Office) -> None:
 
 async def _refused(desk: Desk) -> None:
     with pytest.raises(ReadOnly):
-        await desk.committer.flush()
+        await desk.committer.until_committed(None)
 
 
 @pytest.mark.parametrize("next_writer", ["a", "b"])
@@ -396,7 +396,7 @@ async def test_a_head_that_is_missing_for_a_while_keeps_nobody_from_working(
     expected_warnings.append("no longer has journal entry")
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         lost = office.bucket.entries.pop(1)
         await office.clock.until(lambda: "no longer has journal entry 1" in office.a.causes())
         office.a.node.create(b"g")
@@ -416,7 +416,7 @@ async def test_the_time_a_head_must_be_missing_begins_anew_once_it_was_seen(
     async with office.running(a):
         for name in (b"f", b"g"):
             a.node.create(name)
-            await a.committer.flush()
+            await a.committer.until_committed(None)
             head = len(office.bucket.entries)
             for _ in range(2):
                 lost = office.bucket.entries.pop(head)
@@ -437,7 +437,7 @@ async def test_the_time_a_head_must_be_missing_is_not_counted_from_another_that_
     a, b = office.a, office.b
     async with office.running(a):
         a.node.create(b"f")
-        await a.committer.flush()
+        await a.committer.until_committed(None)
     async with office.running(b):
         b.node.create(b"g")
         await office.settled(b)
@@ -461,7 +461,7 @@ async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
     expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         lost = office.bucket.entries.pop(1)
         await office.clock.until(lambda: office.a.committer.stopped is not None)
         [alert] = office.a.alerts.current()
@@ -472,7 +472,7 @@ async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
         await office.clock.until(lambda: office.a.committer.stopped is None)
         assert office.a.causes() == ""
         office.a.node.create(b"g")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
     assert len(office.bucket.entries) == 2
 
 
@@ -485,12 +485,12 @@ async def test_one_flipped_bit_parts_nobody_from_the_others(office: Office) -> N
 
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
     office.b.daemon.glances[1] = flipped
     async with office.running(office.b):
         await office.clock.until(office.b.caught_up)
         office.b.node.create(b"g")
-        await office.b.committer.flush()
+        await office.b.committer.until_committed(None)
         office.b.daemon.glances[2] = flipped  # and on the way to our own head
         await office.clock.pass_by(FRESH_S + 10)
         assert office.b.daemon.glances == {}
@@ -506,7 +506,7 @@ async def test_two_who_judged_an_entry_differently_notice_at_the_next(
     newcomer = office.desk("newcomer")
     async with office.running(newcomer):
         newcomer.node.create(b"theirs")
-        await newcomer.committer.flush()
+        await newcomer.committer.until_committed(None)
     newcomer.node.close()
     office.b.devices[newcomer.daemon.device] = newcomer.daemon.public
     async with office.running(office.a, office.b):
@@ -523,7 +523,7 @@ async def test_a_head_that_vanished_stops_the_mount_at_its_start(
     expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
     office.a.crash()
     office.bucket.entries.clear()
     office.a.node.create(b"g")
@@ -538,7 +538,7 @@ async def test_a_desk_that_slept_too_long_confirms_its_head_before_it_writes(
     expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         await asyncio.sleep(0.01)
         office.clock.now += FRESH_S + 1
         # While it slept, entries came and were collected behind a checkpoint.
@@ -555,14 +555,14 @@ async def test_a_reply_that_took_too_long_is_confirmed(
     expected_warnings += ["read-only here", "no longer has journal entry"]
     async with office.running(office.a):
         office.a.node.create(b"f")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
 
         def suspend() -> None:
             office.clock.now += FRESH_S + 1
 
         office.a.daemon.before_answer = suspend
         office.a.node.create(b"g")
-        await office.a.committer.flush()
+        await office.a.committer.until_committed(None)
         assert office.a.node.replica.pending.head().seq == 2
 
         def suspend_and_collect() -> None:

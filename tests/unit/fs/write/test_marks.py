@@ -74,7 +74,7 @@ def test_a_file_is_marked_while_it_is_written_and_while_it_is_uploaded(scene: Sc
     scene.unfinished.ended(scene.file)
     scene.marks.renew()
     assert scene.mark() == OnItsWay("uploading", HERE)
-    scene.shipments.heard([scene.node.blocks.seal(b"reel").id])
+    scene.shipments.note_arrived([scene.node.blocks.seal(b"reel").id])
     scene.marks.renew()
     assert scene.mark() is None
 
@@ -108,7 +108,7 @@ def test_who_saves_a_file_anew_takes_back_what_others_said_of_it(scene: Scene) -
     scene.node.write(scene.file, b"anew")
     scene.marks.renew()
     assert scene.mark() == OnItsWay("writing", ELSEWHERE)
-    scene.shipments.heard([scene.node.blocks.seal(b"anew").id])
+    scene.shipments.note_arrived([scene.node.blocks.seal(b"anew").id])
     scene.marks.renew()
     assert scene.mark() is None
 

@@ -64,10 +64,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def test_a_film_of_more_blocks_than_are_remembered_arrives(scene: Scene) -> None:
     film = scene.film(1000)
-    scene.shipments.heard(film)
+    scene.shipments.note_arrived(film)
     for first in range(0, 4 * _REMEMBERED, 5000):
-        scene.shipments.heard(BlockId(number.to_bytes(32)) for number in range(first, first + 5000))
-    assert all(map(scene.shipments.arrived, film)), "what is waited for was forgotten"
+        scene.shipments.note_arrived(
+            BlockId(number.to_bytes(32)) for number in range(first, first + 5000)
+        )
+    assert all(map(scene.shipments.has_arrived, film)), "what is waited for was forgotten"
     assert len(scene.shipments._arrived) <= 3 * _REMEMBERED
     assert scene.node.replica.pending.next_batch(scene.shipments) is not None
 
@@ -82,7 +84,7 @@ async def test_what_arrived_before_anybody_listened_is_asked_for_until_all_is_kn
     scene.daemon.there = set(film[1:])
     while await scene.shipments.ask():
         pass
-    assert [block for block in film if not scene.shipments.arrived(block)] == film[:1]
+    assert [block for block in film if not scene.shipments.has_arrived(block)] == film[:1]
     assert scene.moved == 4
     scene.daemon.there = set(film)
     assert await scene.shipments.ask()
@@ -93,8 +95,8 @@ async def test_what_arrived_before_anybody_listened_is_asked_for_until_all_is_kn
 
 def test_a_save_is_young_for_a_second_and_the_next_one_is_again(scene: Scene) -> None:
     file = scene.node.create(b"doc")
-    assert scene.shipments.young(file)
+    assert scene.shipments.is_young(file)
     scene.clock.now += YOUNG_S
-    assert not scene.shipments.young(file)
+    assert not scene.shipments.is_young(file)
     scene.clock.now += 4 * YOUNG_S
-    assert scene.shipments.young(file)
+    assert scene.shipments.is_young(file)

@@ -488,7 +488,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             segments = Segments(
                 keys=ProjectKeys.of(PROJECT, {1: b"K" * 32}),
                 files=files,
-                unstaged=lambda _block: None,
+                plaintext_of=lambda _block: None,
                 fetcher=BlockFetcher(
                     PROJECT, files, Daemon(), clock, lambda _name, _source: None, bad, tasks
                 ),

@@ -28,7 +28,7 @@ def block_of(pair: Pair, data: bytes) -> BlockId:
 def drop(pair: Pair) -> list[BlockId]:
     """Drop what can go, and return the blocks that are let go; the tree stays as it is."""
     before = pair.a.rows()
-    pair.a.replica.deleted.drop(pair.uplink.arrived)
+    pair.a.replica.deleted.drop(pair.uplink.has_arrived)
     after = pair.a.rows()
     assert {**before, "block": []} == {**after, "block": []}
     pair.a.check()

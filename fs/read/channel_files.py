@@ -32,7 +32,7 @@ _MAX_KNOWN_BLOCKS = 65536
 """Blocks whose number is remembered until what was read of them is heard of."""
 
 
-class KnownFiles:
+class ChannelFiles:
     """Publishes to the channel, and withdraws. Lives in one event loop."""
 
     def __init__(self, replica: Replica, unsaved: UnsavedFiles, blocks: BlockFiles) -> None:
