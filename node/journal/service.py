@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
@@ -19,7 +18,6 @@ import msgspec
 
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.keys import journal_key, journal_prefix
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
@@ -43,12 +41,14 @@ from lucidnode.node.client.journal import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.journal import register
 from lucidnode.node.journal.gaps import Gaps
+from lucidnode.node.journal.journal_logs import JournalLogs
 from lucidnode.node.journal.kept_entries import KeptEntries
-from lucidnode.node.journal.log_slots import LogNames, LogSlots, Unchained
+from lucidnode.node.journal.log_slots import LogSlots, Unchained
 from lucidnode.node.journal.look_out import REMEMBERED, LookOut
 from lucidnode.node.journal.lost_history import LostHistory
-from lucidnode.node.journal.object_shape import journal_shape
 from lucidnode.node.journal.register import SlotContent
+from lucidnode.node.journal.restored_entries import RestoredEntries
+from lucidnode.node.journal.seen_entries import SeenEntries
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,6 @@ COMMIT_S = 60.0
 
 _TOLD_FOREIGN = 2
 """Entries that count as empty here of which peers are told besides the newest ones."""
-
-_RECENT = 256
-"""Entries of a project whose hashes are remembered, to compare with what peers have."""
 
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
@@ -94,25 +91,22 @@ class JournalService:
         clock: Clock,
         jitter: Jitter,
     ) -> None:
-        self._bucket = bucket
         self._staging = staging
         self._uploads = uploads
+        self._kept = kept
         self._sign = sign
         self._writer_key = writer_key
         self._device_key = device_key
         self._announce = announce
-        self._is_witnessed = is_witnessed
-        self._kept = kept
-        self._alerts = alerts
         self._clock = clock
-        self._jitter = jitter
         self._locks: dict[ProjectId, asyncio.Lock] = {}
-        self._logs: dict[ProjectId, LogSlots] = {}
-        self._recent: dict[ProjectId, dict[Seq, bytes]] = {}
-        # So that what was read from `kept` before that raises no alarm after it.
-        self._times_forgotten = Counter[ProjectId]()
+        self._logs = JournalLogs(bucket, alerts, clock, jitter, is_witnessed)
         self._lost = LostHistory(alerts)
-        self._gaps = Gaps(bucket, self._log, writer_key, self._lost, clock)
+        self._seen = SeenEntries(kept, self._lost)
+        self._restored = RestoredEntries(
+            bucket, self._logs, self._seen, writer_key, device_key, clock
+        )
+        self._gaps = Gaps(bucket, self._logs.of, writer_key, self._lost, clock)
         self._look_out = LookOut(self, bucket, kept, self._lost, self._gaps, clock)
 
     async def commit(
@@ -125,15 +119,15 @@ class JournalService:
         header = EntryHeader.parse(request.unsigned)
         if header.seq != seq or header.project != project:
             raise Refused(f"the entry is not number {seq} of this project")
-        async with self._locks.setdefault(project, asyncio.Lock()):
+        async with self._lock(project):
             await self._staging.prepare(project, msgspec.msgpack.encode(request))
             return await self._finish(project, seq, request)
 
     async def entry(self, project: ProjectId, seq: Seq) -> SlotContent:
         """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
-        held = await self._log(project).read(seq)
+        held = await self._logs.of(project).read(seq)
         if held.body is None or is_sound(project, seq, held.body, self._writer_key):
-            await self._noted(project, seq, held)
+            await self._seen.note(project, seq, held)
         return held
 
     async def proven(self, project: ProjectId, seq: Seq) -> SlotContent:
@@ -142,39 +136,30 @@ class JournalService:
         What no device of the studio made may be a damaged answer: it is proven once it lasts.
         """
         try:
-            held = await self._log(project).prove(seq, partial(self._is_by_somebody, project, seq))
+            held = await self._logs.of(project).prove(
+                seq, partial(self._is_by_somebody, project, seq)
+            )
         except NotThere:
-            if (first := await self._first_seen(project, seq)) is not None:
+            if (first := await self._seen.first(project, seq)) is not None:
                 self._lost.report(project, seq, first.__eq__)
             raise
-        first = await self._first_seen(project, seq)
+        first = await self._seen.first(project, seq)
         if first is None or first == held.hash:
-            await self._noted(project, seq, held)
+            await self._seen.note(project, seq, held)
         else:
             self._lost.report(project, seq, first.__eq__)
         return held
 
-    async def _first_seen(self, project: ProjectId, seq: Seq) -> bytes | None:
-        """Return the hash of what this node saw in slot *seq* first, as far as it knows."""
-        if (known := self.recent(project).get(seq)) is not None:
-            return known
-        times = self._times_forgotten[project]
-        kept = await self._kept.get(project, seq)
-        if kept is None or self._times_forgotten[project] != times:
-            return None
-        return entry_hash(kept)
-
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""
-        return await self._log(project).stands(seq, hash_.__eq__)
+        return await self._logs.of(project).stands(seq, hash_.__eq__)
 
     async def resume(self) -> None:
         """Remember what an earlier daemon saw, and finish what it was asked to commit.
 
         Outcomes are found by the mounts.
         """
-        for project, known in (await self._kept.newest(REMEMBERED)).items():
-            self._recent[project] = {**known, **self._recent.get(project, {})}
+        await self._seen.load(REMEMBERED)
         for project, raw in (await self._staging.prepared()).items():
             try:
                 request = decoded(_REQUEST, raw)
@@ -185,7 +170,7 @@ class JournalService:
                 )
                 await self._staging.discard_prepared(project)
                 continue
-            async with self._locks.setdefault(project, asyncio.Lock()):
+            async with self._lock(project):
                 try:
                     await self._finish(project, seq, request)
                 except NodeError as error:
@@ -195,6 +180,12 @@ class JournalService:
     async def look_for_lost(self) -> None:
         """Look for gaps, for what is not as it was, and for what was lost, until cancelled."""
         await self._look_out.run()
+
+    def _lock(self, project: ProjectId) -> asyncio.Lock:
+        return self._locks.setdefault(project, asyncio.Lock())
+
+    def _is_by_somebody(self, project: ProjectId, seq: Seq, entry: bytes) -> bool:
+        return is_sound(project, seq, entry, self._device_key)
 
     # -- repair ------------------------------------------------------------------------------
 
@@ -216,69 +207,14 @@ class JournalService:
         gone on from that. Raises NotThere if it is not kept here, and Unavailable.
         """
         entry = await self.kept(project, seq)
-        fits = partial(follows, EntryHeader.parse(entry).previous)
-        async with self._locks.setdefault(project, asyncio.Lock()):
-            if await self._is_spoiled(project, seq, entry_hash(entry)):
-                if not await self._log(project).stands(Seq(seq - 1), fits):
-                    return wire.CommitReply("unchained", b"")
-                # Not deleted and created: nobody shall find the slot free meanwhile, and take it.
-                await self._bucket.put(journal_key(project, seq), entry)
-                await self._log(project).prove(seq)
-            deadline = self._clock.boot() + COMMIT_S
-            match await self._log(project).take(seq, entry, fits, deadline):
-                case register.Committed():
-                    await self._noted(project, seq, SlotContent(entry_hash(entry), entry))
-                    return wire.CommitReply("committed", entry)
-                case register.Lost(held=held):
-                    return wire.CommitReply("lost", held.body or b"")
-                case register.Unknown(cause=cause):
-                    return wire.CommitReply("unknown", b"", str(cause))
-                case Unchained():
-                    return wire.CommitReply("unchained", b"")
-
-    async def _is_spoiled(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
-        """Tell whether slot *seq* held the entry of this hash, and holds what nobody has built on."""
-        try:
-            held = await self._log(project).prove(seq, partial(self._is_by_somebody, project, seq))
-        except NotThere:
-            return False
-        if held.hash == hash_ or (
-            held.body is not None and self._is_by_somebody(project, seq, held.body)
-        ):
-            return False
-        return not await self._is_passed_over(project, seq, hash_)
-
-    async def _is_passed_over(self, project: ProjectId, seq: Seq, wanted: bytes) -> bool:
-        """Tell whether others have gone on from what is in slot *seq* now, as from an empty one.
-
-        If what follows was spoiled as well, the first sound entry behind it tells.
-        """
-        spoiled: bytes | None = None
-        for number in range(seq + 1, seq + _RECENT):
-            try:
-                above = await self._log(project).read(Seq(number))
-            except NotThere:
-                return False
-            if above.body is not None and is_sound(
-                project, Seq(number), above.body, self._writer_key
-            ):
-                previous = EntryHeader.parse(above.body).previous
-                if spoiled is None:
-                    return not follows(previous, wanted)
-                return follows(previous, spoiled)
-            spoiled = above.hash
-        return False
-
-    def _is_by_somebody(self, project: ProjectId, seq: Seq, entry: bytes) -> bool:
-        return is_sound(project, seq, entry, self._device_key)
+        async with self._lock(project):
+            return await self._restored.put_back(project, seq, entry)
 
     async def forget(self, project: ProjectId) -> None:
         """Drop what was to be committed, and what was seen: the mount stands on the bucket's."""
-        async with self._locks.setdefault(project, asyncio.Lock()):
+        async with self._lock(project):
             await self._staging.discard_prepared(project)
-            await self._kept.drop(project, Seq(1))
-            self._times_forgotten[project] += 1
-            self._recent.pop(project, None)
+            await self._seen.forget(project)
             self._look_out.forget(project)
             self._gaps.forget(project)
             self._lost.end(project)
@@ -287,15 +223,15 @@ class JournalService:
 
     def recent(self, project: ProjectId) -> Mapping[Seq, bytes]:
         """Return the hashes of the entries that this node saw in the bucket, the highest ones."""
-        return self._recent.get(project, {})
+        return self._seen.recent(project)
 
     def projects(self) -> list[ProjectId]:
         """Return the projects of which entries were seen."""
-        return list(self._recent)
+        return self._seen.projects()
 
     def logs(self) -> list[LogSlots]:
         """Return the logs that were asked for anything."""
-        return list(self._logs.values())
+        return self._logs.all()
 
     def newest(self, most: int) -> dict[ProjectId, list[tuple[Seq, bytes]]]:
         """Return *most* entries (number, hash) seen of each project: the highest, highest last.
@@ -303,20 +239,21 @@ class JournalService:
         A few that count as empty here are among them: who has seen an entry there hears of it.
         """
         return {
-            project: self._told(project, known, most) for project, known in self._recent.items()
+            project: self._told(project, self._seen.recent(project), most)
+            for project in self._seen.projects()
         }
 
     def _told(
         self, project: ProjectId, known: Mapping[Seq, bytes], most: int
     ) -> list[tuple[Seq, bytes]]:
-        foreign = [seq for seq in self._log(project).foreign() if seq in known][:_TOLD_FOREIGN]
+        foreign = [seq for seq in self._logs.of(project).foreign() if seq in known][:_TOLD_FOREIGN]
         highest = sorted(known.keys() - set(foreign))[-(most - len(foreign)) :]
         return [(seq, known[seq]) for seq in sorted({*foreign, *highest})]
 
     async def _finish(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply:
-        log = self._log(project)
+        log = self._logs.of(project)
         fits = partial(follows, EntryHeader.parse(request.unsigned).previous)
         async with asyncio.TaskGroup() as group:
             # The order is a promise: no entry names a block that is not in the bucket.
@@ -336,15 +273,15 @@ class JournalService:
                 await self._staging.discard_prepared(project)
                 self._uploads.committed(project, [BlockId(b) for b in request.needs])
                 if seen.keys() - {seq} or seen.get(seq, entry_hash(body)) != entry_hash(body):
-                    await self._give_up(project, seq, seen)
-                await self._noted(project, seq, SlotContent(entry_hash(body), body))
+                    await self._seen.give_up(project, seq, seen)
+                await self._seen.note(project, seq, SlotContent(entry_hash(body), body))
                 self._announce(project, seq)
                 return wire.CommitReply("committed", body)
             case register.Lost(held=held):
                 await self._staging.discard_prepared(project)
                 # One look, perhaps at bytes that were damaged on their way; the mount proves it.
                 if held.body is None or is_sound(project, seq, held.body, self._writer_key):
-                    await self._noted(project, seq, held)
+                    await self._seen.note(project, seq, held)
                 return wire.CommitReply("lost", held.body or b"")
             case register.Unknown(cause=cause):
                 return wire.CommitReply("unknown", b"", str(cause))
@@ -366,61 +303,6 @@ class JournalService:
         except NodeError as error:
             return error
         return None
-
-    def _log(self, project: ProjectId) -> LogSlots:
-        log = self._logs.get(project)
-        if log is None:
-            log = self._logs[project] = LogSlots(
-                bucket=self._bucket,
-                names=LogNames(
-                    folder=journal_prefix(project),
-                    key=partial(journal_key, project),
-                    called="journal entry",
-                    topic=f"journal:{project}",
-                ),
-                shape_of=partial(journal_shape, project),
-                alerts=self._alerts,
-                clock=self._clock,
-                jitter=self._jitter,
-                is_witnessed=self._is_witnessed,
-            )
-        return log
-
-    async def _noted(self, project: ProjectId, seq: Seq, held: SlotContent) -> None:
-        """Remember what lies in a slot. What was there first is remembered until `forget`.
-
-        A slot takes one object: another one later means that the bucket was put back or tampered
-        with, and what this node has seen is what it tells the others.
-        """
-        self._lost.shown(project, seq, held.hash)
-        known = self._recent.setdefault(project, {})
-        if seq in known:
-            return
-        known[seq] = held.hash
-        if len(known) > _RECENT:
-            del known[min(known)]
-        if held.body is not None and not self._lost.knows(project, seq):
-            await self._kept.keep(project, seq, held.body)
-
-    async def _give_up(self, project: ProjectId, first: Seq, seen: Mapping[Seq, bytes]) -> None:
-        """Forget what was *seen* of a lost history: our mount has gone on without it from *first* on.
-
-        The mount had not applied it, so this workstation has nothing to put right any more. Those
-        that have are told by their own daemons, and of here. Nor can it be put back from here, on
-        top of what is there now: kept any longer it would be missed again, with every word of a
-        peer that still has it.
-        """
-        log.warning(
-            "project %s goes on without the lost journal entry %d, which was seen here",
-            project, min(seen),
-        )  # fmt: skip
-        await self._kept.drop(project, first)
-        self._times_forgotten[project] += 1
-        known = self._recent.get(project, {})
-        for seq, hash_ in seen.items():
-            if known.get(seq) == hash_:
-                del known[seq]
-        self._lost.give_up(project, seen)
 
 
 async def _looked(log: LogSlots, seq: Seq, fits: Callable[[bytes], bool]) -> None:
