@@ -11,7 +11,8 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.journal.log_slots import LogNames, LogSlots
+from lucidnode.node.journal.log_names import LogNames
+from lucidnode.node.journal.log_slots import LogSlots
 from lucidnode.node.journal.object_shape import journal_shape
 
 

@@ -21,14 +21,13 @@ from typing import TypeVar
 from blake3 import blake3
 
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.errors import Oversize
-from lucidnode.node.bucket.fingerprint import START, oversize_fingerprint
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.backoff import Backoff, Jitter
+from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.journal.foreign_slots import ForeignSlots
+from lucidnode.node.journal.log_names import LogNames
 from lucidnode.node.journal.object_shape import ObjectShape
 from lucidnode.node.journal.register import (
     CommitOutcome,
@@ -37,6 +36,8 @@ from lucidnode.node.journal.register import (
     Unknown,
     commit_by,
 )
+from lucidnode.node.journal.slot_look import SlotLook, SlotReader
+from lucidnode.node.journal.wrong_answers import WrongAnswers
 
 AGAIN_S = 1.0
 """Seconds between the two reads of a proof: longer than most faults of one connection."""
@@ -46,9 +47,6 @@ LASTING_S = 60.0
 
 FRESH_S = 2.0
 """Seconds for which a slot that was seen to stand counts as standing."""
-
-_ASK_S = (0.5, 10.0)
-"""Pauses before a log is asked again after something else answered: the first and the last."""
 
 _CONTROLS = 4
 """Slots that showed an entry last, and slots before one in doubt, that are asked beside it."""
@@ -78,29 +76,6 @@ ShapeOf = Callable[[Seq, bytes], ObjectShape]
 
 IsSound = Callable[[bytes], bool]
 """Tells whether a device or member that is known made the entry: that it is none that was damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogNames:
-    """Where a log is kept, and what it is called.
-
-    *folder* is the prefix of all its keys, *key* gives the one of an entry. *called* is for people:
-    "journal entry". *topic* is that of its alerts.
-    """
-
-    folder: str
-    key: Callable[[Seq], str]
-    called: str
-    topic: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One look at a slot. *body* is None for what is larger than any object of ours."""
-
-    size: int
-    hash: bytes
-    body: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +109,14 @@ class LogSlots:
         self._bucket = bucket
         self._names = names
         self._shape_of = shape_of
-        self._alerts = alerts
         self._clock = clock
         self._jitter = jitter
+        self._wrong = WrongAnswers(names, alerts, clock, jitter)
+        self._slot = SlotReader(bucket, names, self._wrong.note)
         self._foreign = ForeignSlots(names.called, names.topic, alerts)
         self._entries: dict[Seq, None] = {}
         self._doubts: dict[Seq, _Doubt] = {}
         self._standing: tuple[Seq, bytes, float] | None = None
-        self._pauses = Backoff(jitter, *_ASK_S)
-        self._closed_until = 0.0
 
     async def read(self, seq: Seq) -> SlotContent:
         """Return what lies in slot *seq*, as one look shows it if that has an entry's shape.
@@ -150,20 +124,20 @@ class LogSlots:
         What has another shape is returned only once it is proven to lie there. Raises NotThere, or
         Unavailable: also when something else than the bucket answers, and then for a while.
         """
-        self._ask()
+        self._wrong.require_pause()
         if (known := self._foreign.get(seq)) is not None:
-            seen = await self._look(seq)
+            seen = await self._slot.look(seq)
             if seen is not None and seen.hash == known.hash:
                 return known  # or else somebody has put back what was spoiled
         try:
             body = await self._bucket.get(self._names.key(seq))
         except NotThere:
-            self._answered()
+            self._wrong.over()
             raise
         except Corrupt:
             return await self.prove(seq)
         if self._shape_of(seq, body) is ObjectShape.ENTRY:
-            self._answered()
+            self._wrong.over()
             self._note_entry(seq)
             return SlotContent.of(body)
         return await self.prove(seq)
@@ -174,22 +148,22 @@ class LogSlots:
         Raises NotThere if that is what is proven, and Unavailable if they do not agree, or if what
         they show belongs elsewhere or may be a damaged entry, and has not lasted yet.
         """
-        self._ask()
-        first = await self._look(seq)
+        self._wrong.require_pause()
+        first = await self._slot.look(seq)
         async with asyncio.TaskGroup() as group:
-            listing = group.create_task(_or_cause(self._listed_size(seq)))
+            listing = group.create_task(_or_cause(self._slot.listed_size(seq)))
             await self._clock.sleep(AGAIN_S)
-            second = await _or_cause(self._look(seq))
+            second = await _or_cause(self._slot.look(seq))
             if not listing.done() and self._is_amiss(seq, second):
-                self._tell()  # a listing that is tried again and again may take long
+                self._wrong.tell()  # a listing that is tried again and again may take long
         listed = listing.result()
         for answer in (second, listed):
             if isinstance(answer, NodeError):
-                raise self._no_answer() if self._is_amiss(seq, first) else answer
+                raise self._wrong.note() if self._is_amiss(seq, first) else answer
         if first != second or listed != (None if first is None else first.size):
-            raise self._no_answer()
+            raise self._wrong.note()
         if first is None:
-            self._answered()
+            self._wrong.over()
             self._foreign.over(seq)
             raise NotThere(f"there is no {self._names.called} {seq}")
         shape = self._shape(seq, first)
@@ -199,13 +173,13 @@ class LogSlots:
             else:
                 await self._doubt(seq, first)
                 self._require_lasting(seq, first)
-            self._answered()
+            self._wrong.over()
             self._note_entry(seq)
             return SlotContent(first.hash, first.body)
         await self._doubt(seq, first)
         if shape is not ObjectShape.FOREIGN:
             self._require_lasting(seq, first)
-        self._answered()
+        self._wrong.over()
         held = SlotContent(first.hash, None)
         self._foreign.note(seq, held)
         return held
@@ -245,7 +219,7 @@ class LogSlots:
         asked_at = self._clock.boot()
         seen: SlotContent | None
         try:
-            self._ask()
+            self._wrong.require_pause()
             body = await self._bucket.get(self._names.key(seq))
             seen = SlotContent.of(body)
         except (NotThere, Corrupt):
@@ -300,29 +274,29 @@ class LogSlots:
         if not below.result():
             return Unchained(Seq(seq - 1))
         if ours.result() != len(body):
-            return Unknown(self._no_answer())
+            return Unknown(self._wrong.note())
         self._standing = (seq, blake3(body).digest(), self._clock.boot())
         self._note_entry(seq)
         return Committed()
 
     # -- doubt -------------------------------------------------------------------------------
 
-    async def _doubt(self, seq: Seq, seen: _Seen) -> None:
+    async def _doubt(self, seq: Seq, seen: SlotLook) -> None:
         """See once more that no entry lies in *seq*, while the slots around show what they hold.
 
         Sizes do not tell: entries are padded, so a store that swaps answers passes the listing.
         """
         honest = await self._shows_others(seq)
         await self._clock.sleep(AGAIN_S)
-        if not honest or await self._look(seq) != seen or not await self._shows_others(seq):
-            raise self._no_answer()
+        if not honest or await self._slot.look(seq) != seen or not await self._shows_others(seq):
+            raise self._wrong.note()
 
     async def _shows_others(self, seq: Seq) -> bool:
         """Tell whether one of the slots before *seq*, or of those seen last, shows what it holds."""
         below = range(max(1, seq - _CONTROLS), seq)
         others = {*(Seq(number) for number in below), *self._entries} - {seq}
         for other in sorted(others, reverse=True):
-            seen = await self._look(other)
+            seen = await self._slot.look(other)
             if seen is None:
                 return True  # honest too; what was lost is another matter
             if self._shape(other, seen) is ObjectShape.ENTRY:
@@ -332,7 +306,7 @@ class LogSlots:
         # All of a log may have been spoiled in a bucket that is honest.
         return not others or await self._is_witnessed()
 
-    def _require_lasting(self, seq: Seq, seen: _Seen) -> None:
+    def _require_lasting(self, seq: Seq, seen: SlotLook) -> None:
         """Raise Unavailable until *seen* was all that was seen in *seq* for LASTING_S."""
         now = self._clock.boot()
         doubt = self._doubts.get(seq)
@@ -342,8 +316,7 @@ class LogSlots:
                 del self._doubts[next(iter(self._doubts))]
         if now - doubt.since < LASTING_S:
             # It is the bucket that answers, so other slots may be asked meanwhile.
-            self._tell()
-            raise Unavailable(self._sentence())
+            raise self._wrong.tell()
 
     def _note_entry(self, seq: Seq) -> None:
         self._foreign.over(seq)
@@ -352,75 +325,18 @@ class LogSlots:
         if len(self._entries) > _CONTROLS:
             del self._entries[next(iter(self._entries))]
 
-    def _is_amiss(self, seq: Seq, seen: _Seen | NodeError | None) -> bool:
+    def _is_amiss(self, seq: Seq, seen: SlotLook | NodeError | None) -> bool:
         """Tell whether *seen* is an answer, and shows something that is not the entry."""
-        return isinstance(seen, _Seen) and self._shape(seq, seen) is not ObjectShape.ENTRY
+        return isinstance(seen, SlotLook) and self._shape(seq, seen) is not ObjectShape.ENTRY
 
-    def _shape(self, seq: Seq, seen: _Seen) -> ObjectShape:
+    def _shape(self, seq: Seq, seen: SlotLook) -> ObjectShape:
         return ObjectShape.FOREIGN if seen.body is None else self._shape_of(seq, seen.body)
-
-    # -- one look ----------------------------------------------------------------------------
-
-    async def _look(self, seq: Seq) -> _Seen | None:
-        key = self._names.key(seq)
-        try:
-            body = await self._bucket.get(key)
-        except NotThere:
-            return None
-        except Oversize as over:
-            found = oversize_fingerprint(over.size, await self._start(key))
-            return _Seen(found.size, found.hash, None)
-        except Corrupt as error:
-            raise self._no_answer() from error
-        return _Seen(len(body), blake3(body).digest(), body)
-
-    async def _start(self, key: str) -> bytes:
-        try:
-            return await self._bucket.get(key, (0, START))
-        except (NotThere, Corrupt) as error:
-            raise self._no_answer() from error
-
-    async def _listed_size(self, seq: Seq) -> int | None:
-        key = self._names.key(seq)
-        after = self._names.key(Seq(seq - 1))
-        listed = await self._bucket.list(self._names.folder, after, 1)
-        return listed[0].size if listed and listed[0].key == key else None
 
     def _stood_just_now(self, seq: Seq, fits: Callable[[bytes], bool]) -> bool:
         if self._standing is None:
             return False
         number, hash_, at = self._standing
         return number == seq and fits(hash_) and self._clock.boot() - at < FRESH_S
-
-    # -- what a person hears -----------------------------------------------------------------
-
-    def _ask(self) -> None:
-        """Raise Unavailable while it is too soon to ask again."""
-        if self._clock.boot() < self._closed_until:
-            raise Unavailable(self._sentence())
-
-    def _answered(self) -> None:
-        self._closed_until = 0.0
-        self._pauses = Backoff(self._jitter, *_ASK_S)
-        self._alerts.end(self._names.topic)
-
-    def _no_answer(self) -> Unavailable:
-        self._closed_until = self._clock.boot() + self._pauses.pause()
-        self._tell()
-        return Unavailable(self._sentence())
-
-    def _tell(self) -> None:
-        self._alerts.begin(
-            self._names.topic,
-            self._sentence(),
-            "Look for the login page of a network, a proxy or a VPN; it is asked again by itself.",
-        )
-
-    def _sentence(self) -> str:
-        return (
-            "Something between here and the bucket answers in its place, or mixes its answers up: "
-            f"what came is not the {self._names.called} that was asked for."
-        )
 
 
 async def _or_cause(answer: Awaitable[T]) -> T | Unavailable | Corrupt:

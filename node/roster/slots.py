@@ -23,7 +23,8 @@ from lucidnode.node.client.roster_entry import (
     stand_in,
 )
 from lucidnode.node.client.roster_rules import RosterReader, Void
-from lucidnode.node.journal.log_slots import LogNames, LogSlots
+from lucidnode.node.journal.log_names import LogNames
+from lucidnode.node.journal.log_slots import LogSlots
 from lucidnode.node.journal.object_shape import roster_shape
 from lucidnode.node.journal.register import SlotContent
 

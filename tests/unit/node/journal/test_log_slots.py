@@ -14,14 +14,8 @@ from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.journal.log_slots import (
-    AGAIN_S,
-    FRESH_S,
-    LASTING_S,
-    LogNames,
-    LogSlots,
-    Unchained,
-)
+from lucidnode.node.journal.log_names import LogNames
+from lucidnode.node.journal.log_slots import AGAIN_S, FRESH_S, LASTING_S, LogSlots, Unchained
 from lucidnode.node.journal.object_shape import ObjectShape
 from lucidnode.node.journal.register import Committed, Lost, SlotContent, Unknown
 
