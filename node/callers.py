@@ -1,4 +1,4 @@
-"""What strangers who call our ports learn of us, and make us log: next to nothing."""
+"""HTTP servers for our ports: they tell callers no versions, and log each kind of nonsense once a minute."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(home: Path) -> NodeConfig:
-    """Read the settings in *home*. Raises NoStudio when there are none."""
+    """Read the settings in *home*. Raises NoStudio when there are none, Refused for damaged ones."""
     try:
         raw = (home / NODE_FILE).read_bytes()
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def load_config(home: Path) -> NodeConfig:
 
 
 def save_config(home: Path, config: NodeConfig) -> None:
-    """Write the settings into *home*, whole or not at all."""
+    """Write the settings into *home*, whole or not at all. Raises DiskFull, OSError."""
     write_durably(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
 
 
@@ -106,5 +106,5 @@ def load_credentials(home: Path) -> Credentials | None:
 
 
 def save_credentials(home: Path, credentials: Credentials) -> None:
-    """Write *credentials* into *home*, mode 0600, whole or not at all."""
+    """Write *credentials* into *home*, mode 0600, whole or not at all. Raises DiskFull, OSError."""
     write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))

@@ -42,7 +42,7 @@ class Mount:
             self.outbox.put_nowait(message)
 
     def heard(self, message: wire.FromMount) -> None:
-        """Take in what the mount said."""
+        """Take in what the mount said. Raises Refused for what a mount does not say."""
         match message:
             case wire.MountStats():
                 self.stats = message

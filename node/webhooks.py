@@ -1,8 +1,8 @@
 """Tells pipelines of committed changes: a signed POST to each configured URL (docs/webhooks.md).
 
 The daemon knows no names, so the message is the project's id and the entry's number; a pipeline
-that has the project mounted looks there. Deliveries are tried a few times and then let go: the
-journal in the bucket is the record, a webhook is a nudge.
+that has the project mounted looks there. A delivery is tried ATTEMPTS times and then dropped: whoever
+must miss nothing reads the journal in the bucket.
 """
 
 from __future__ import annotations

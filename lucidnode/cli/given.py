@@ -30,7 +30,10 @@ credentials_file_option = click.option(
 
 
 def given_network(ca_file: Path | None, remembered: str | None = None) -> Network:
-    """Return how this machine reaches the store: its environment, and *ca_file* or *remembered*."""
+    """Return how this machine reaches the store: its environment, and *ca_file* or *remembered*.
+
+    Raises UsageError.
+    """
     try:
         return Network.of(os.environ, read_authorities(ca_file) if ca_file else remembered)
     except Malformed as error:
@@ -42,7 +45,8 @@ def given_network(ca_file: Path | None, remembered: str | None = None) -> Networ
 def given_credentials(file: Path | None, *, of_aws: bool) -> Credentials | None:
     """Return explicit credentials; None leaves it to the machine's own AWS profile or role.
 
-    Those that the environment has are *of_aws*: no other kind of store gets to see them.
+    Those that the environment has are *of_aws*: no other kind of store gets to see them. Raises
+    UsageError.
     """
     found: Credentials | None = None
     if file is not None:

@@ -119,7 +119,7 @@ async def _repair(
                 access,
                 home,
                 replica.pending.head(),
-                is_alarmed=await _is_alarmed(client, project),
+                has_alert=await _has_alert(client, project),
             )
             click.echo(_judged(access.name, findings) if others else _said(access.name, findings))
             if others is not None:
@@ -204,12 +204,12 @@ def _list(what: str, paths: Sequence[str]) -> None:
 
 
 async def _verdicts(
-    client: DaemonClient, access: ProjectAccess, home: Path, head: Head, *, is_alarmed: bool
+    client: DaemonClient, access: ProjectAccess, home: Path, head: Head, *, has_alert: bool
 ) -> OtherVerdicts | None:
     directory = project_directory(home, access.keys().project)
     return await _patiently(
         lambda: examine_verdicts(
-            client, access, directory, head, SystemClock(), is_alarmed=is_alarmed
+            client, access, directory, head, SystemClock(), has_alert=has_alert
         )
     )
 
@@ -217,11 +217,11 @@ async def _verdicts(
 async def _unheard(
     client: DaemonClient, access: ProjectAccess, home: Path, head: Head
 ) -> tuple[Seq, ...]:
-    verdicts = await _verdicts(client, access, home, head, is_alarmed=True)
+    verdicts = await _verdicts(client, access, home, head, has_alert=True)
     return verdicts.unheard if verdicts else ()
 
 
-async def _is_alarmed(client: DaemonClient, project: ProjectId) -> bool:
+async def _has_alert(client: DaemonClient, project: ProjectId) -> bool:
     # All of them: `status` shows only some of one kind.
     topics = {alert["topic"] for alert in (await client.facts("alerts"))["alerts"]}
     return f"history:{project}" in topics

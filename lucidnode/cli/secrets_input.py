@@ -39,7 +39,7 @@ def _asked(new: bool) -> str:
 
 
 def one_time_code(file: Path | None) -> str:
-    """Return the code of a ticket from *file*, or ask on the terminal."""
+    """Return the code of a ticket from *file*, or ask on the terminal. Raises UsageError."""
     if file is not None:
         return _first_line(file, "code")
     if not sys.stdin.isatty():

@@ -37,7 +37,10 @@ class BlocksForMounts:
     async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
     ) -> tuple[wire.Source, bytes | None]:
-        """Bring *block* here; see DaemonClient.block for what is returned and raised."""
+        """Bring *block* here; see DaemonClient.block for what is returned and raised.
+
+        Refused instead of NotThere while the disk is missing on which it may be staged.
+        """
         try:
             async with asyncio.timeout(patience_s):
                 fetched = await self._source.fetch(project, block)

@@ -1,4 +1,4 @@
-"""How the bucket does, told to people: an alert that begins within five seconds, and ends.
+"""Whether the bucket answers as it should: an alert begins within five seconds, and ends with it.
 
 Every request tells something when it ends. When nothing has told anything for a while, and a
 person works here, one small object is looked at: at most 1,200 requests an hour, and none while

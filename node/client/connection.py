@@ -97,8 +97,9 @@ class DaemonEvents:
 class DaemonClient:
     """Speaks to the daemon listening at *socket*. Use it as an async context manager.
 
-    Every method raises DaemonUnreachable when nobody answers, and otherwise the error that the
-    daemon's status stands for (ERROR_OF_STATUS).
+    Every method raises DaemonUnreachable when nobody answers, the error that the daemon's status
+    stands for (ERROR_OF_STATUS), Unavailable when its answer does not come in time or breaks off,
+    and Malformed for an answer of another shape.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -135,7 +136,7 @@ class DaemonClient:
 
         With None the block is a file in the cache directory now (it may be evicted again later);
         with *as_bytes* its bytes come in any case. Raises NotThere if the bucket says it does not
-        exist, Unavailable, after *patience_s* seconds as well, Corrupt.
+        exist, Unavailable, after *patience_s* seconds as well, Corrupt; and as every method.
         """
         async with self._request(
             "GET",
@@ -270,7 +271,11 @@ class DaemonClient:
     async def events(
         self, project: ProjectId, hello: wire.MountHello
     ) -> AsyncIterator[DaemonEvents]:
-        """Register this process as a mount of *project* and exchange events with the daemon."""
+        """Register this process as a mount of *project* and exchange events with the daemon.
+
+        Raises the error that the daemon gives for turning this mount away (ERROR_OF_STATUS),
+        DaemonUnreachable, and Malformed if what answers is no daemon.
+        """
         try:
             async with self._opened.ws_connect(
                 f"http://daemon/v1/p/{project}/events",

@@ -42,7 +42,7 @@ class Gaps:
     async def is_gap(self, project: ProjectId, seq: Seq) -> bool:
         """Tell whether slot *seq* is empty though others have built on it.
 
-        Then that is an alarm. Raises Unavailable. Asks at most every _GAP_S.
+        Then that is an alert. Raises Unavailable. Asks at most every _GAP_S.
         """
         now = self._clock.boot()
         if now < self._none_until.get(project, now):

@@ -1,13 +1,18 @@
 """A log whose entries are names in the bucket that can be written once: 1, 2, 3 and so on.
 
 The journal and the roster are such logs; this file knows neither. What it adds to the bucket is
-that nothing is decided for good on one look. A gateway's page in the place of an answer is no
-answer. What lies in a slot is proven by reads at different times that gave the same bytes, by a
-listing that shows the name with that size, and, if it is no entry, by slots that did hold one and
-still show theirs, or by a witness, an object of ours outside the log: who answers with anything for everything does not pass. An entry of another
-number, or of another log, proves nothing however long it lasts: answers are mixed up. What looks
-like the entry and is by nobody, or has its size, may have been damaged on its way: it must last. A slot is taken
-only on top of the one before as it stood here, which is seen again once it is taken.
+that nothing is decided for good on one look:
+
+- What has not the shape of an entry, such as a gateway's page, is no answer until it is proven.
+- What lies in a slot is proven by two reads at different times that gave the same bytes, and by a
+  listing that shows the name with that size.
+- That it is no entry is proven only if slots that did hold an entry still show theirs, or a
+  witness, an object of ours outside the log, does: a store that mixes up its answers, or gives one
+  for all, does not pass.
+- An entry of another number or log may be a mixed-up answer, and what looks like the entry but is
+  by nobody, or has its size, a damaged one: it counts as lying there once it has been all that was
+  seen there for LASTING_S.
+- A slot is taken only on top of the one before as it stood here, which is seen again afterwards.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class SeenJournals(Protocol):
         """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
 
     async def proven(self, project: ProjectId, seq: Seq) -> SlotContent:
-        """Return what is proven to lie there, after the alarm if that is not what was."""
+        """Return what is proven to lie there, after the alert if that is not what was."""
 
 
 class LookOut:
@@ -106,7 +106,7 @@ class LookOut:
     async def _look_for_gap(self, project: ProjectId) -> None:
         """See by a listing that the newest entries are there, also those that others built on.
 
-        Raises NotThere, after the alarm, for the first that is not, and Unavailable.
+        Raises NotThere, after the alert, for the first that is not, and Unavailable.
         """
         known = sorted(self._journal.recent(project))[-REMEMBERED:]
         before = journal_key(project, Seq(known[0] - 1))
@@ -167,5 +167,5 @@ class LookOut:
             if entry_hash(await self._bucket.get(journal_key(project, seq))) == hash_:
                 return True
         with contextlib.suppress(NotThere):
-            await self._journal.proven(project, seq)  # raises the alarm
+            await self._journal.proven(project, seq)  # raises the alert
         return True

@@ -1,4 +1,4 @@
-"""What the bucket has lost of journals, as people are told of it: one alarm for each project."""
+"""What the bucket has lost of journals, as people are told of it: one alert for each project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KNOWN = 1024
 class LostHistory:
     """The entries of each project that are known to be lost.
 
-    The alarm names the lowest: it explains those above, so it does not change its words with every
+    The alert names the lowest: it explains those above, so it does not change its words with every
     entry that is missed.
     """
 
@@ -59,7 +59,7 @@ class LostHistory:
         self._note(project, _Lost(seq, lambda _hash: True, was_seen=False))
 
     def shown(self, project: ProjectId, seq: Seq, hash_: bytes) -> None:
-        """Note that slot *seq* holds what has this hash; the last that is lost ends the alarm."""
+        """Note that slot *seq* holds what has this hash; the last that is lost ends the alert."""
         lost = self._lost.get(project, {}).get(seq)
         if lost is not None and lost.fits(hash_):
             self.give_up(project, [seq])
@@ -76,7 +76,7 @@ class LostHistory:
             self._tell(project)
 
     def end(self, project: ProjectId) -> None:
-        """End the alarm of *project*."""
+        """End the alert of *project*."""
         self._lost.pop(project, None)
         self._alerts.end(f"history:{project}")
 

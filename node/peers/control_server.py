@@ -43,7 +43,7 @@ class Incoming(Protocol):
         """Hear of a peer's link. False turns it away."""
 
     def heard(self, link: PeerLink, message: Message) -> None:
-        """Hear what the peer says."""
+        """Hear what the peer says. Malformed, raised here, ends the link."""
 
     def left(self, link: PeerLink) -> None:
         """Hear that a link has ended that had arrived."""

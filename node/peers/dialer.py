@@ -1,4 +1,4 @@
-"""Where peers may be, and the unending effort to have a link with each."""
+"""The addresses at which peers may be, each dialled again, with back-off, until it is dropped."""
 
 from __future__ import annotations
 

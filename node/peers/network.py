@@ -257,7 +257,7 @@ class PeerNetwork:
         self._tell_all(Push(project, seq))
 
     def heard(self, link: PeerLink, message: Message) -> None:
-        """Pass on what a peer says."""
+        """Pass on what a peer says. Raises Malformed for what belongs to the handshake."""
         if self._events is None:
             return  # on the way out
         match message:

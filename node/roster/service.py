@@ -46,8 +46,7 @@ _FIRST_LOOK_S = 60.0
 """How long somebody who asks for the log waits for news: if it is known at all, and if not."""
 
 _REST_S = 1.0
-"""Least time between two looks, however many hints there are: a flood of hints from the LAN shall
-not become a flood of requests."""
+"""Least time between two looks, however many hints come from the LAN: each look is requests."""
 
 _APPEND_S = 20.0
 """How long one entry is tried before its outcome counts as unknown: a person waits for it."""

@@ -187,7 +187,7 @@ class LossyWorld(World):
         return bool(loss.seqs) and node.user.replica.pending.head().seq >= loss.seqs[0]
 
     def _restore_members(self, loss: Loss) -> None:
-        """Do what the alarm says whoever runs the bucket has to do: restore it from a copy."""
+        """Do what the alert says whoever runs the bucket has to do: restore it from a copy."""
         for seq in loss.roster:
             self.store.objects[roster_key(seq)] = self._before[roster_key(seq)]
 
@@ -201,8 +201,8 @@ class LossyWorld(World):
         found = await self._again(lambda: examine(door, access, head))
         lost = found.lost
         if found.stands:
-            is_alarmed = _says(node, (f"history:{self.project}",))
-            verdicts = await self._verdicts(node, door, access, is_alarmed=is_alarmed)
+            has_alert = _says(node, (f"history:{self.project}",))
+            verdicts = await self._verdicts(node, door, access, has_alert=has_alert)
             if verdicts is None:
                 self.hits["nothing to repair"] += 1
                 return
@@ -219,7 +219,7 @@ class LossyWorld(World):
                 if found.absent:
                     return
                 if found.gap:
-                    verdicts = await self._verdicts(node, door, access, is_alarmed=True)
+                    verdicts = await self._verdicts(node, door, access, has_alert=True)
                     lost = (*lost, *(verdicts.unheard if verdicts else ()))
             else:
                 self.hits["put back"] += 1
@@ -228,12 +228,12 @@ class LossyWorld(World):
         await self._start_again(node, door, access, lost)
 
     async def _verdicts(
-        self, node: SoakNode, door: RepairDoor, access: SoakAccess, *, is_alarmed: bool
+        self, node: SoakNode, door: RepairDoor, access: SoakAccess, *, has_alert: bool
     ) -> OtherVerdicts | None:
         head = node.user.replica.pending.head()
         return await self._again(
             lambda: examine_verdicts(
-                door, access, node.directory, head, self.clock, is_alarmed=is_alarmed
+                door, access, node.directory, head, self.clock, has_alert=has_alert
             )
         )
 

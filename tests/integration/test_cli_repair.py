@@ -1,4 +1,4 @@
-"""A bucket that lost its newest journal entries: alarms on all, and two ways out by command."""
+"""A bucket that lost its newest journal entries: alerts on all, and two ways out by command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOLD_S = 90.0
 """An idle workstation looks at its head in the bucket once a minute."""
 
 
-def alarm(station: Workstation, words: str) -> str:
+def alert(station: Workstation, words: str) -> str:
     """Return what helps against the alert with these words, or nothing if there is none."""
     alerts = station.status()["alerts"]
     return next((alert["remedy"] for alert in alerts if words in alert["cause"]), "")
@@ -83,9 +83,9 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         b.unlocked("mount", "demo", at_b, "--durability", "cloud")
         (at_b / "two").write_text("of b")
         until(
-            lambda: "lucidnode repair" in alarm(a, "The bucket no longer has journal entry"), TOLD_S
+            lambda: "lucidnode repair" in alert(a, "The bucket no longer has journal entry"), TOLD_S
         )
-        until(lambda: "lucidnode repair" in alarm(b, "Device "), TOLD_S)
+        until(lambda: "lucidnode repair" in alert(b, "Device "), TOLD_S)
         assert (at_a / "two").read_text() == "two", "what is here can still be read"
         a.ok("umount", at_a)
         refused = a.run("repair", "demo", "--put-back", "--yes", "--passphrase-file", a.words)

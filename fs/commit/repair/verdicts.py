@@ -40,25 +40,25 @@ async def examine_verdicts(
     head: Head,
     clock: Clock,
     *,
-    is_alarmed: bool,
+    has_alert: bool,
 ) -> OtherVerdicts | None:
     """Judge the journal up to *head*, which stands, anew if a sign says that it is worth it.
 
     Returns None if the verdicts are the same. The sign is an entry by a device of the studio that
     counts as empty here, or that follows *head* as judged otherwise: each entry says what its
-    author made of the one before. Another is that the daemon *is_alarmed*: the bucket shows another
+    author made of the one before. Another is that the daemon *has_alert*: the bucket shows another
     entry than this workstation has read, one that was put back after it had counted as empty, and
     no chain tells what was made of it. *directory* is the project's. Raises a NodeError or FsError.
     """
     await access.refresh()
-    if not is_alarmed and not await _is_contradicted(journal, access, head):
+    if not has_alert and not await _is_contradicted(journal, access, head):
         return None
     remove(directory / NEW_FILE)
     new = Replica.open(directory / NEW_FILE, access.keys().replica, access.workstation)
     judged = JudgedEntries(access, new)
     try:
         await caught_up(journal, access, new, clock, judged, last=head.seq)
-        if new.pending.head() == head and not is_alarmed:
+        if new.pending.head() == head and not has_alert:
             return None
     finally:
         new.close()

@@ -63,7 +63,7 @@ class Listening:
     async def told(self) -> wire.FromDaemon:
         return await asyncio.wait_for(self.mount.outbox.get(), 5)
 
-    async def alarm(self, about: str) -> str:
+    async def alert(self, about: str) -> str:
         """Return the remedy of the alert with these words, once there is one."""
         async with asyncio.timeout(5):
             while True:
@@ -120,7 +120,7 @@ async def test_an_entry_that_came_meanwhile_is_not_looked_for(listening: Listeni
     assert listening.mount.outbox.empty()
 
 
-async def test_a_device_on_another_history_than_the_bucket_is_an_alarm_until_it_agrees(
+async def test_a_device_on_another_history_than_the_bucket_is_an_alert_until_it_agrees(
     listening: Listening, expected_warnings: list[str]
 ) -> None:
     expected_warnings.append("has another journal entry 1")
@@ -129,7 +129,7 @@ async def test_a_device_on_another_history_than_the_bucket_is_an_alarm_until_it_
     # Ours is the bucket's, and theirs is ahead by entries that we never saw.
     claims = [(Seq(1), secrets.token_bytes(32)), (Seq(8), secrets.token_bytes(32))]
     listening.news.heads(PEER, {PROJECT: claims})
-    assert "lucidnode repair" in await listening.alarm("than the bucket")
+    assert "lucidnode repair" in await listening.alert("than the bucket")
     assert await listening.told() == wire.Look(1), "and the mount sees that its own head stands"
     listening.news.heads(PEER, {PROJECT: [(Seq(1), ours), (Seq(2), second)]})
     assert listening.alerts.current() == []
@@ -143,11 +143,11 @@ async def test_what_was_said_before_we_knew_better_is_weighed_again(
     listening.news.heads(PEER, {PROJECT: [(Seq(2), HASH)]})
     weighing = asyncio.create_task(listening.news.run())  # noqa: TID251
     await listening.read(1, 2)
-    await listening.alarm("than the bucket")
+    await listening.alert("than the bucket")
     weighing.cancel()
 
 
-async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alarm(
+async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alert(
     listening: Listening, expected_warnings: list[str]
 ) -> None:
     expected_warnings.append("the bucket has not")
@@ -155,7 +155,7 @@ async def test_an_entry_that_a_device_has_and_the_bucket_lost_is_an_alarm(
     await listening.read(1)
     claims = [(Seq(7), secrets.token_bytes(32)), (Seq(8), secrets.token_bytes(32))]
     listening.news.heads(PEER, {PROJECT: claims})
-    assert "--put-back" in await listening.alarm("has journal entry 8")
+    assert "--put-back" in await listening.alert("has journal entry 8")
     listening.news.heads(PEER, {PROJECT: [(Seq(1), first)]})
     assert listening.alerts.current() == []
 

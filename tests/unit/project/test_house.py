@@ -35,6 +35,51 @@ def test_no_two_public_classes_share_a_name() -> None:
     assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
 
 
+DOORS = {
+    "aiohttp": (
+        "node/bucket/http.py",
+        "node/callers.py",
+        "node/client/connection.py",
+        "node/dashboard/",
+        "node/peers/",
+        "node/socket_server.py",
+        "node/webhooks.py",
+    ),
+    "apsw": ("fs/replica/sqlite/",),
+    "boto3": ("node/bucket/session.py",),
+    "botocore": ("node/bucket/session.py",),
+    "cryptography": ("node/client/public_keys.py", "node/identity.py"),
+    "nacl": ("fs/format/sodium.py",),
+    "obstore": ("node/bucket/cloud_objects.py",),
+    "prometheus_client": ("node/status/metrics.py",),
+    "psutil": ("discovery/interfaces.py",),
+    "pyfuse3": ("fs/kernel/",),
+    "zeroconf": ("discovery/mdns.py",),
+}
+"""Where each library that does I/O or cryptography may be imported."""
+
+
+def imported(path: Path) -> set[str]:
+    """Return the first names of all that *path* imports, wherever in it that is."""
+    names: set[str] = set()
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in item.names}
+        elif isinstance(item, ast.ImportFrom) and item.module:
+            names.add(item.module.partition(".")[0])
+    return names
+
+
+def test_a_library_comes_in_by_its_door() -> None:
+    elsewhere = [
+        (str(path.relative_to(REPOSITORY)), library)
+        for path in sources()
+        for library in imported(path) & DOORS.keys()
+        if not str(path.relative_to(REPOSITORY)).startswith(DOORS[library])
+    ]
+    assert elsewhere == []
+
+
 UNITS = re.compile(r"_?[KMG]IB$|GIGABYTE$")
 """Constants that are a unit themselves."""
 

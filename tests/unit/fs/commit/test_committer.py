@@ -455,7 +455,7 @@ async def test_the_time_a_head_must_be_missing_is_not_counted_from_another_that_
         assert a.committer.stopped is None
 
 
-async def test_a_head_that_is_there_again_ends_the_alarm_and_work_goes_on(
+async def test_a_head_that_is_there_again_ends_the_alert_and_work_goes_on(
     office: Office, expected_warnings: list[str]
 ) -> None:
     expected_warnings += ["read-only here", "no longer has journal entry"]

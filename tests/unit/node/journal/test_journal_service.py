@@ -140,7 +140,7 @@ async def test_what_was_seen_last_can_be_told(node: Node) -> None:
     assert [seq for seq, _ in node.journal.newest(2)[PROJECT]] == [2, 3]
 
 
-async def test_an_alarm_for_a_lost_entry_ends_once_the_bucket_shows_it_again(
+async def test_an_alert_for_a_lost_entry_ends_once_the_bucket_shows_it_again(
     node: Node, expected_warnings: list[str]
 ) -> None:
     """Whether or not anybody asks: a store that denied what it has may be well by now."""
@@ -160,7 +160,7 @@ async def test_an_alarm_for_a_lost_entry_ends_once_the_bucket_shows_it_again(
     looking.cancel()
 
 
-async def test_a_gap_that_others_have_built_on_is_an_alarm(
+async def test_a_gap_that_others_have_built_on_is_an_alert(
     node: Node, expected_warnings: list[str]
 ) -> None:
     expected_warnings.append("no longer has journal entry 2")
@@ -292,7 +292,7 @@ async def test_nothing_is_put_back_over_what_others_have_committed_since(node: N
     ],
     ids=["replaced", "damaged"],
 )
-async def test_an_entry_that_was_spoiled_after_others_built_on_it_is_an_alarm(
+async def test_an_entry_that_was_spoiled_after_others_built_on_it_is_an_alert(
     node: Node, spoiled: Callable[[bytes], bytes], warning: str, expected_warnings: list[str]
 ) -> None:
     """A listing does not tell, and nobody who has an entry needs it from the bucket again."""
@@ -332,7 +332,7 @@ async def test_what_is_no_entry_is_looked_at_again_however_old_it_is(
 
 
 @pytest.mark.parametrize("how", ["gone", "replaced", "of the same size"])
-async def test_an_older_entry_that_is_lost_is_an_alarm_until_it_is_back(
+async def test_an_older_entry_that_is_lost_is_an_alert_until_it_is_back(
     tmp_path: Path, how: str, expected_warnings: list[str]
 ) -> None:
     """Before somebody joins and needs it, and perhaps no workstation has it any more."""
@@ -444,7 +444,7 @@ async def test_an_entry_of_the_studio_is_never_written_over(node: Node) -> None:
     assert node.bucket.objects == theirs
 
 
-async def test_a_gap_that_was_never_read_here_is_not_taken_and_is_an_alarm(
+async def test_a_gap_that_was_never_read_here_is_not_taken_and_is_an_alert(
     node: Node, expected_warnings: list[str]
 ) -> None:
     """A workstation that was away while the bucket lost an entry would commit in its place."""

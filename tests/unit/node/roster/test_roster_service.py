@@ -548,7 +548,7 @@ async def test_an_emptied_bucket_is_not_filled_again(
     expected_warnings.append("The bucket shows another log")
 
 
-async def test_an_exchanged_entry_is_an_alarm_and_changes_nothing_here(
+async def test_an_exchanged_entry_is_an_alert_and_changes_nothing_here(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
     """The newest entry is deleted, and a used ticket joins again in its place."""
@@ -618,7 +618,7 @@ async def test_peers_with_the_same_log_agree_whoever_is_ahead(scene: Scene) -> N
     assert not scene.topics()
 
 
-async def test_a_peer_that_was_shown_another_log_is_an_alarm_until_it_is_over(
+async def test_a_peer_that_was_shown_another_log_is_an_alert_until_it_is_over(
     scene: Scene, expected_warnings: list[str]
 ) -> None:
     scene.studio.join()

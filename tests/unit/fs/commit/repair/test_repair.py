@@ -132,7 +132,7 @@ class Office:
             node.path.parent,
             node.replica.pending.head(),
             self.clock,
-            is_alarmed=False,
+            has_alert=False,
         )
 
     async def start_again(self, desk: Desk, lost: tuple[Seq, ...] = ()) -> list[str]:
