@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import SplitResult
 
-from lucidnode.node.bucket.address import parse_bucket_name, parse_prefix
+from lucidnode.node.bucket.cloud_address import CloudAddress
 from lucidnode.node.bucket.cloud_objects import (
     CloudPlace,
     Dialect,
     cloud_store,
-    parse_cloud_endpoint,
 )
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.client.errors import Malformed
 
 _PUBLIC = "https://blob.core.windows.net"
 """Stands for the account's own host, where a proxy is decided on."""
@@ -27,29 +24,12 @@ _DIALECT = Dialect("BlobNotFound", "ContainerNotFound", "BlobAlreadyExists", "In
 
 
 @dataclass(frozen=True, slots=True)
-class AzureAddress:
-    """A container, and the folder in it that is ours, as in `S3Address`."""
+class AzureAddress(CloudAddress):
+    """A container. An emulator's *endpoint* has the account in its path: the host does not name it."""
 
     scheme: ClassVar[str] = "az"
-    takes_credentials: ClassVar[bool] = True
-    region: ClassVar[None] = None
-
-    container: str
-    prefix: str = ""
-    endpoint: str | None = None
-    """With the account in its path, where the host does not name it: an emulator's."""
-
-    def __str__(self) -> str:
-        """Return it as a person would say it."""
-        return f"container '{self.container}' at {self.endpoint or 'Azure'}"
-
-
-def _parse(parts: SplitResult, endpoint: str | None, region: str | None) -> AzureAddress:
-    if region:
-        raise Malformed("An az:// bucket takes no region.")
-    return AzureAddress(
-        parse_bucket_name(parts.netloc), parse_prefix(parts.path), parse_cloud_endpoint(endpoint)
-    )
+    noun: ClassVar[str] = "container"
+    service: ClassVar[str] = "Azure"
 
 
 def _place(address: AzureAddress) -> CloudPlace:
@@ -66,7 +46,7 @@ def _place(address: AzureAddress) -> CloudPlace:
 
     return CloudPlace(
         name=str(address),
-        url=f"az://{address.container}",
+        url=f"az://{address.bucket}",
         prefix=address.prefix,
         endpoint=address.endpoint or _PUBLIC,
         dialect=_DIALECT,
@@ -74,4 +54,4 @@ def _place(address: AzureAddress) -> CloudPlace:
     )
 
 
-STORE = cloud_store("az://CONTAINER/PREFIX", _parse, _place)
+STORE = cloud_store("az://CONTAINER/PREFIX", AzureAddress.parse, _place)

@@ -12,16 +12,15 @@ reach a person, since they may hold names and signatures.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
-from lucidnode.node.bucket.address import BucketAddress, parse_endpoint
+from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES, Engine, Listed
 from lucidnode.node.bucket.credentials import Credentials, CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Oversize, Unreachable, Unsettled, WrongBucket
@@ -32,7 +31,6 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
     AccessDenied,
     Corrupt,
-    Malformed,
     NodeError,
     NotThere,
     Refused,
@@ -90,25 +88,6 @@ class CloudPlace:
 
 
 _Address = TypeVar("_Address", bound=BucketAddress)
-
-
-def parse_cloud_endpoint(url: str | None) -> str | None:
-    """Return *url* as `parse_endpoint` does. Raises Malformed also for one without TLS.
-
-    obstore follows redirects, so what answers has to be proven the store. An emulator on this
-    machine is let be.
-    """
-    endpoint = parse_endpoint(url)
-    if endpoint is None or endpoint.startswith("https://") or _is_here(endpoint):
-        return endpoint
-    raise Malformed(f"'{url}' is without TLS, which this kind of store needs: write https://HOST.")
-
-
-def _is_here(endpoint: str) -> bool:
-    try:
-        return ipaddress.ip_address(urlsplit(endpoint).hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 def cloud_store(

@@ -8,45 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import SplitResult
 
-from lucidnode.node.bucket.address import parse_bucket_name, parse_prefix
+from lucidnode.node.bucket.cloud_address import CloudAddress
 from lucidnode.node.bucket.cloud_objects import (
     CloudPlace,
     Dialect,
     cloud_store,
-    parse_cloud_endpoint,
 )
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.client.errors import Malformed
 
 _PUBLIC = "https://storage.googleapis.com"
 _DIALECT = Dialect("NoSuchKey", "NoSuchBucket", "PreconditionFailed", "InvalidRange")
 
 
 @dataclass(frozen=True, slots=True)
-class GcsAddress:
-    """A bucket, and the folder in it that is ours, as in `S3Address`."""
+class GcsAddress(CloudAddress):
+    """A bucket of Google's."""
 
     scheme: ClassVar[str] = "gs"
-    takes_credentials: ClassVar[bool] = True
-    region: ClassVar[None] = None
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str | None = None
-
-    def __str__(self) -> str:
-        """Return it as a person would say it."""
-        return f"bucket '{self.bucket}' at {self.endpoint or 'Google Cloud Storage'}"
-
-
-def _parse(parts: SplitResult, endpoint: str | None, region: str | None) -> GcsAddress:
-    if region:
-        raise Malformed("A gs:// bucket takes no region.")
-    return GcsAddress(
-        parse_bucket_name(parts.netloc), parse_prefix(parts.path), parse_cloud_endpoint(endpoint)
-    )
+    noun: ClassVar[str] = "bucket"
+    service: ClassVar[str] = "Google Cloud Storage"
 
 
 def _place(address: GcsAddress) -> CloudPlace:
@@ -69,4 +50,4 @@ def _place(address: GcsAddress) -> CloudPlace:
     )
 
 
-STORE = cloud_store("gs://BUCKET/PREFIX", _parse, _place)
+STORE = cloud_store("gs://BUCKET/PREFIX", GcsAddress.parse, _place)
