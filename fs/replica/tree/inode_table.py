@@ -63,6 +63,9 @@ class InodeTable:
         self._database.change("INSERT OR IGNORE INTO orphan VALUES (?)", (ino,))
 
     def delete(self, ino: InodeNo) -> None:
-        """Remove an inode with its extents and extended attributes."""
-        for table in ("extent", "xattr", "inode"):
+        """Remove an inode with its extents and extended attributes, and nothing to be forgotten later.
+
+        One without a name may have been given one by another node: then it goes like any other.
+        """
+        for table in ("extent", "xattr", "orphan", "inode"):
             self._database.change(f"DELETE FROM {table} WHERE ino = ?", (ino,))  # noqa: S608  # ours

@@ -198,6 +198,32 @@ def test_a_block_that_only_our_waiting_work_made_is_unknown_to_others_entries(
     office.refuses(edit)
 
 
+def test_a_file_that_we_kept_without_a_name_and_got_one_from_others_can_be_removed(
+    office: Office,
+) -> None:
+    """Nothing of it is left that is looked for when another moves something."""
+
+    def names_it(now: Tables) -> None:
+        row = now["inode"][(office.cut,)]
+        put(now, "inode", *row[:6], 1, *row[7:])
+        put(now, "name", ROOT, b"again", office.cut)
+
+    def moves_another(now: Tables) -> None:
+        now["name"].pop((ROOT, b"old"))
+        put(now, "name", ROOT, b"new", other)
+
+    other = office.idle.create(b"old")
+    office.journal.settle(office.idle, office.busy)
+    office.busy.unlink(b"cut", office.shots, keep=True)
+    office.journal.settle(office.busy, office.idle)
+    assert {one.refused for one in office.hostile(names_it)} == {None}
+    office.busy.unlink(b"again")
+    office.busy.create(b"new")  # so that our work is run again
+    assert {one.refused for one in office.hostile(moves_another)} == {None}
+    office.agree()
+    assert b"again" not in office.busy.names()
+
+
 def test_a_directory_that_only_our_waiting_work_made_is_unknown_to_others_entries(
     office: Office,
 ) -> None:
