@@ -112,7 +112,7 @@ class SimulatedNode(Node):
         candidates = self.replica.deleted.blocks()
         let_go = set(candidates) - self.replica.deleted.needed(candidates)
         self.unstaged |= let_go - self.shipping.here
-        self.replica.deleted.settled(candidates)
+        self.replica.deleted.forget(candidates)
         return dropped
 
     def write(self, ino: InodeNo, data: bytes, offset: int = 0) -> None:

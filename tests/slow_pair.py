@@ -37,6 +37,13 @@ class Pair:
         self.uplink = Uplink()
         self.journal = Journal()
 
+    def old_doc(self) -> InodeNo:
+        """Return the file `doc`, which both have with the content `old`."""
+        doc = self.a.create(b"doc")
+        self.a.write(doc, b"old")
+        self.agree()
+        return doc
+
     def commit(self) -> bool:
         """Let one entry of a be committed and read; tell whether there was one."""
         self.a.pack_tails_unsent()
@@ -51,7 +58,9 @@ class Pair:
         self.b.check()
         return True
 
-    def commit_all(self) -> None:
+    def commit_all(self, *arrived: bytes) -> None:
+        """Have the blocks with these contents in the bucket, and commit all that may be then."""
+        self.arrive(*arrived)
         while self.commit():
             pass
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
+from lucidnode.fs.commit.commit_ground import CommitGround
 from lucidnode.fs.commit.commit_health import CommitHealth
 from lucidnode.fs.commit.commit_signals import CommitSignals
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -30,7 +31,7 @@ from lucidnode.fs.commit.sender import Sender
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.batch_selection import Shipping
+from lucidnode.fs.replica.pending.whole_contents import Shipping
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -70,23 +71,20 @@ class Committer:
         if (flight := pending.in_flight()) is not None:
             own.made(flight.unsigned)
         self._slots = slots = SlotDecision(replica, verifier, own, head, hooks, health, signals)
-        self._follower = JournalFollower(
-            pending, journal, project, slots, own, head, health, signals, clock
+        ground = CommitGround(
+            project=project,
+            pending=pending,
+            journal=journal,
+            slots=slots,
+            own=own,
+            head=head,
+            health=health,
+            signals=signals,
+            clock=clock,
         )
+        self._follower = JournalFollower(ground)
         self._sender = Sender(
-            pending,
-            journal,
-            project,
-            codec,
-            hooks.before_batch,
-            durability_wait or replica.barrier,
-            shipping,
-            slots,
-            own,
-            head,
-            health,
-            signals,
-            clock,
+            ground, codec, hooks.before_batch, durability_wait or replica.barrier, shipping
         )
         replica.watch(signals.worked)
 

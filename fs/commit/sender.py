@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from lucidnode.fs.commit.commit_health import SEND, CommitHealth
-from lucidnode.fs.commit.commit_signals import CommitSignals, set_within
+from lucidnode.fs.commit.commit_ground import CommitGround
+from lucidnode.fs.commit.commit_health import SEND
+from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.entry_codec import EntryCodec
-from lucidnode.fs.commit.head_check import HeadCheck
-from lucidnode.fs.commit.journal_client import JournalClient
-from lucidnode.fs.commit.own_entries import OwnEntries
-from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.replica.changes import InFlight
-from lucidnode.fs.replica.pending.batch_selection import Shipping
-from lucidnode.fs.replica.pending_operations import PendingOperations
+from lucidnode.fs.replica.pending.whole_contents import Shipping
 from lucidnode.node.client.backoff import Backoff
-from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
@@ -36,96 +31,80 @@ _UNKNOWN = CommitReply("unknown", b"")
 
 
 class Sender:
-    """The loop that commits the work of one replica, with *pending*."""
+    """The loop that commits the work of one replica. *shipping* and *durability_wait*: see Committer."""
 
     def __init__(
         self,
-        pending: PendingOperations,
-        journal: JournalClient,
-        project: ProjectId,
+        ground: CommitGround,
         codec: EntryCodec,
         before_batch: Callable[[], None],
         durability_wait: Callable[[], Awaitable[None]],
         shipping: Shipping | None,
-        slots: SlotDecision,
-        own: OwnEntries,
-        head: HeadCheck,
-        health: CommitHealth,
-        signals: CommitSignals,
-        clock: Clock,
     ) -> None:
-        self._pending = pending
-        self._journal = journal
-        self._project = project
+        self._ground = ground
         self._codec = codec
         self._before_batch = before_batch
         self._durability_wait = durability_wait
         self._shipping = shipping
-        self._slots = slots
-        self._own = own
-        self._head = head
-        self._health = health
-        self._signals = signals
-        self._clock = clock
 
     def send_everything(self) -> None:
         """Make entries of all that waits from now on, though its blocks are on their way."""
         self._shipping = None
-        self._signals.sendable.set()
+        self._ground.signals.sendable.set()
 
     async def run(self) -> None:
         """Send until cancelled, or until this mount can never go on."""
         backoff = Backoff(None, _MIN_RETRY_S, _MAX_RETRY_S)
-        while not self._health.ended:
-            if self._health.stopped is not None:
-                await self._signals.progress.wait()
+        while not self._ground.health.ended:
+            if self._ground.health.stopped is not None:
+                await self._ground.signals.progress.wait()
                 continue
-            if self._pending.in_flight() is None:
+            if self._ground.pending.in_flight() is None:
                 await self._gathered()
-            if await self._health.attempt(SEND, self._send_once()):
+            if await self._ground.health.attempt(SEND, self._send_once()):
                 backoff.reset()
             else:
-                await set_within(self._signals.progress, backoff.pause(), self._clock)
+                await set_within(self._ground.signals.progress, backoff.pause(), self._ground.clock)
 
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""
-        while not self._pending.has_work():
-            self._health.sent()  # others may have decided what could not be sent
-            self._signals.work.clear()
-            await self._signals.work.wait()
-        self._signals.hurry.clear()
-        if not self._signals.waiters:
-            await set_within(self._signals.hurry, BATCH_INTERVAL_S, self._clock)
+        while not self._ground.pending.has_work():
+            self._ground.health.sent()  # others may have decided what could not be sent
+            self._ground.signals.work.clear()
+            await self._ground.signals.work.wait()
+        self._ground.signals.hurry.clear()
+        if not self._ground.signals.waiters:
+            await set_within(self._ground.signals.hurry, BATCH_INTERVAL_S, self._ground.clock)
 
     async def _send_once(self) -> bool:
         """Send one entry; tell whether its slot is decided."""
-        await self._head.ensure_fresh()
-        self._signals.sendable.clear()
-        flight = self._pending.in_flight() or self._prepared()
+        await self._ground.head.ensure_fresh()
+        self._ground.signals.sendable.clear()
+        flight = self._ground.pending.in_flight() or self._prepared()
         if flight is None:
-            self._signals.progressed()
-            if self._pending.has_work():
-                await set_within(self._signals.sendable, POLL_INTERVAL_S, self._clock)
+            self._ground.signals.progressed()
+            if self._ground.pending.has_work():
+                await set_within(self._ground.signals.sendable, POLL_INTERVAL_S, self._ground.clock)
             return True
         # After a power cut we must know our own entry, or we would do its work a second time; and
         # nothing that lies below it may be taken back.
         await self._durability_wait()
         reply = await self._reply(flight)
         if reply.outcome == "unchained":
-            await self._head.confirm()
+            await self._ground.head.confirm()
         elif reply.body:
-            await self._slots.decide(flight.seq, Slot(entry_hash(reply.body), reply.body))
-        return self._pending.head().seq >= flight.seq
+            await self._ground.slots.decide(flight.seq, Slot(entry_hash(reply.body), reply.body))
+        return self._ground.pending.head().seq >= flight.seq
 
     def _prepared(self) -> InFlight | None:
         # No await in here: what is packed, batched and sealed is one state.
         self._before_batch()
-        batch = self._pending.next_batch(self._shipping)
+        batch = self._ground.pending.next_batch(self._shipping)
         if batch is None:
             return None
-        unsigned = self._codec.seal(batch, self._clock.wall_ns())
-        self._own.made(unsigned)
-        return self._pending.set_in_flight(batch, unsigned)
+        unsigned = self._codec.seal(batch, self._ground.clock.wall_ns())
+        self._ground.own.made(unsigned)
+        return self._ground.pending.set_in_flight(batch, unsigned)
 
     async def _reply(self, flight: InFlight) -> CommitReply:
         """Return the daemon's reply, or "unknown" once the follower has decided the slot.
@@ -144,14 +123,14 @@ class Sender:
 
     async def _asked(self, seq: Seq, request: CommitRequest) -> CommitReply:
         try:
-            reply = await self._journal.commit(self._project, seq, request)
+            reply = await self._ground.journal.commit(self._ground.project, seq, request)
         except NodeError as error:
-            self._health.tell(SEND, error)
+            self._ground.health.tell(SEND, error)
             return _UNKNOWN
         if reply.why:
-            self._health.tell(SEND, Unavailable(reply.why))
+            self._ground.health.tell(SEND, Unavailable(reply.why))
         return reply
 
     async def _until_decided(self, seq: Seq) -> None:
-        while self._pending.head().seq < seq and self._health.stopped is None:
-            await self._signals.progress.wait()
+        while self._ground.pending.head().seq < seq and self._ground.health.stopped is None:
+            await self._ground.signals.progress.wait()

@@ -1,7 +1,7 @@
 """member.json: what makes a person a member, sealed under a passphrase.
 
 The file is JSON, {"format": 1, "sealed": base64}, so that people recognise it and backups carry
-it; the contents are a passphrase seal (lucidnode.fs.membership.passphrase) of a Membership.
+it; the contents are a passphrase seal (lucidnode.fs.membership.passphrase_seal) of a Membership.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from lucidnode.fs.errors import NewerFormat, SealDamaged
 from lucidnode.fs.format.sodium import KEY_SIZE, PassphraseCost
-from lucidnode.fs.membership import passphrase as seals
+from lucidnode.fs.membership import passphrase_seal as seals
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.msgpack import decoded

@@ -14,7 +14,7 @@ import msgspec
 
 from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost, random_bytes
-from lucidnode.fs.membership import passphrase as seals
+from lucidnode.fs.membership import passphrase_seal as seals
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.msgpack import decoded
@@ -23,7 +23,7 @@ from lucidnode.node.client.roster_entry import HASH_SIZE, STUDIO_SIZE
 
 _MAGIC = b"LNT1"
 _PREFIX = "lucid1"
-_MOST = PassphraseCost(passes=4, kibibytes=256 * 1024)
+_MAX_COST = PassphraseCost(passes=4, kibibytes=256 * 1024)
 """What a ticket may ask of the machine that opens it: it is somebody else's, and comes by mail."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -69,7 +69,7 @@ def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODE
 
 def check_ticket(text: str) -> None:
     """Raise SealDamaged unless *text* is an undamaged ticket. Needs no code and is fast."""
-    seals.inspect(_MAGIC, _sealed_bytes(text), _MOST)
+    seals.inspect(_MAGIC, _sealed_bytes(text), _MAX_COST)
 
 
 def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
@@ -79,7 +79,7 @@ def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
     past its time at *wall_ns*.
     """
     try:
-        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text), _MOST)
+        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text), _MAX_COST)
     except WrongPassphrase:
         raise WrongPassphrase("that is not the code of this ticket") from None
     try:

@@ -47,7 +47,7 @@ def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
         number += 1
 
 
-def settled_names(name: bytes) -> Iterator[bytes]:
+def version_names(name: bytes) -> Iterator[bytes]:
     """Yield names for the conflict copy *name* once a person keeps it as a version of its own."""
     stem, _, which = name.rpartition(MARK)
     place, _, rest = which.rpartition(b")")

@@ -24,7 +24,7 @@ from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
-MOST_ROWS = 262_144
+MAX_RERUN_ROWS = 262_144
 """Rows that are written again at most: more take seconds in which the mount answers nobody, and what
 is deleted is uploaded then."""
 
@@ -55,12 +55,11 @@ class DeletedWork:
         No content that an entry in flight may carry, or that somebody here may still read. What
         anybody sees stays as it is. Raises NoSpace.
         """
-        line = self._journal.line
         flight = self._journal.in_flight()
         last = 0 if flight is None else flight.last
         worth = {
             ino
-            for ino, blocks in line.contents_deleted(behind=last).items()
+            for ino, blocks in self._journal.write_sets.contents_deleted(behind=last).items()
             if not all(has_arrived(block) for block in blocks)
             and self._queries.attributes(ino) is None
             and self._kept.get(ino) is None
@@ -72,7 +71,10 @@ class DeletedWork:
         if found is None:
             return False
         again = [item for item in waiting if item.id >= found.first]
-        if sum(len(item.changes) for item in again if item.id not in found.dropped) > MOST_ROWS:
+        if (
+            sum(len(item.changes) for item in again if item.id not in found.dropped)
+            > MAX_RERUN_ROWS
+        ):
             return False
         with self._database.transaction() as changes:
             self._database.undo([change for item in again for change in item.changes])
@@ -110,7 +112,7 @@ class DeletedWork:
             with self._database.transaction():
                 self._insert(blocks)
 
-    def settled(self, blocks: Sequence[BlockId]) -> None:
+    def forget(self, blocks: Sequence[BlockId]) -> None:
         """Forget *blocks*: they are needed after all, or their staged files are deleted.
 
         Raises NoSpace.

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.batch_selection import Contents, Shipping
 from lucidnode.fs.replica.pending.earlier import EarlierContents
 from lucidnode.fs.replica.pending.journal import PendingJournal
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
+from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tails import Tails
 from lucidnode.fs.replica.watchers import Watchers
@@ -58,13 +58,13 @@ class PendingOperations:
     def is_committed(self, mark: int, ino: InodeNo | None) -> bool:
         """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
         if ino is not None:
-            return not self._journal.line.touched(ino, mark)
+            return not self._journal.write_sets.touched(ino, mark)
         oldest = self._journal.oldest()
         return oldest is None or oldest > mark
 
     def is_pending(self, ino: InodeNo) -> bool:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
-        return ino in self._tails.ends or self._journal.line.touches(ino)
+        return ino in self._tails.ends or self._journal.write_sets.touches(ino)
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""
@@ -72,12 +72,12 @@ class PendingOperations:
 
     def blocks_waited_for(self) -> Iterator[BlockId]:
         """Yield the blocks that pending work needs in the bucket, oldest first."""
-        return (block for step in self._journal.line for block in step.blocks)
+        return (block for step in self._journal.write_sets for block in step.blocks)
 
     def blocks_of_contents(self) -> dict[InodeNo, set[BlockId]]:
         """Return the blocks that the content of each file lies in, as far as it is not committed."""
         blocks: dict[InodeNo, set[BlockId]] = {}
-        for step in self._journal.line:
+        for step in self._journal.write_sets:
             if step.content is not None:
                 blocks.setdefault(step.content, set()).update(step.uses)
         return blocks
@@ -102,13 +102,13 @@ class PendingOperations:
                 if not choice.ready:
                     return None
                 with self._database.transaction():
-                    line = self._journal.give_way(choice)
-                self._journal.line.reorder(line)
+                    order = self._journal.give_way(choice)
+                self._journal.write_sets.reorder(order)
                 first_held = choice.held[0].id
         while (batch := self._journal.batch(first_held)) is not None and not batch.changeset:
             with self._database.transaction():
                 self._journal.drop_committed(batch.last)
-            self._journal.line.drop(batch.last)
+            self._journal.write_sets.drop(batch.last)
         if batch is not None and (cut := self._journal.cut_by(batch.last)):
             with self._database.transaction():
                 if not cut <= self._replaced.files():
@@ -145,11 +145,11 @@ class PendingOperations:
                 self._earlier.forget_gone()
         self._earlier.reload()
         self._watchers.on_content(None)
-        self._journal.line.drop(flight.last)
+        self._journal.write_sets.drop(flight.last)
 
     def _forget_replaced(self, last: int) -> None:
         """Forget what files were before contents that are committed to their end, up to *last*."""
         if replaced := self._replaced.files():
-            waiting = {step.content for step in self._journal.line if step.id > last}
+            waiting = {step.content for step in self._journal.write_sets if step.id > last}
             for ino in replaced - waiting:
                 self._replaced.forget(ino)

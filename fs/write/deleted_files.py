@@ -111,7 +111,7 @@ class DeletedFiles:
         for block in set(blocks).difference(deleted):
             self._notifier.notify(block)
         await self._daemon.given_up(self._project, deleted)
-        self._deleted.settled(blocks)
+        self._deleted.forget(blocks)
 
     def _needed(self, blocks: Collection[BlockId]) -> set[BlockId]:
         return self._deleted.needed(blocks) | self._unsaved.staged_blocks().intersection(blocks)

@@ -17,7 +17,7 @@ import msgspec
 from lucidnode.fs.errors import FileError
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import Mark
-from lucidnode.fs.replica.pending.batch_selection import Contents
+from lucidnode.fs.replica.pending.whole_contents import Contents
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.shipments import YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished

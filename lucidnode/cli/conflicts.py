@@ -10,7 +10,7 @@ import click
 from lucidnode.cli.background import facts
 from lucidnode.cli.output import as_json, counted, show_json
 from lucidnode.fs.errors import MountPointMissing
-from lucidnode.fs.replica.conflict_name import is_conflict_name, settled_names
+from lucidnode.fs.replica.conflict_name import is_conflict_name, version_names
 from lucidnode.node.config import load_config
 
 
@@ -75,7 +75,7 @@ def conflicts_dismiss(files: tuple[Path, ...]) -> None:
         if not is_conflict_name(file.name.encode(errors="surrogateescape")):
             raise click.BadParameter(f"{file} is no conflict copy", param_hint="FILES")
     for file in files:
-        names = settled_names(file.name.encode(errors="surrogateescape"))
+        names = version_names(file.name.encode(errors="surrogateescape"))
         free = (file.with_name(name.decode(errors="surrogateescape")) for name in names)
         file.rename(next(path for path in free if not path.exists()))
     click.echo(f"{counted(len(files), 'conflict')} settled", err=True)

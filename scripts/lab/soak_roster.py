@@ -19,7 +19,7 @@ from studio_fixture import EXPIRES, NOW, Studio, claim
 
 from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.format import sodium
-from lucidnode.fs.membership import passphrase
+from lucidnode.fs.membership import passphrase_seal
 from lucidnode.fs.membership.member import (
     Label,
     MemberKeys,
@@ -282,7 +282,7 @@ def _tickets(chance: random.Random) -> Counter[str]:
         if chance.random() < 0.5:
             contents = bytearray(packed)
             contents[chance.randrange(len(contents))] = chance.randrange(256)
-            sealed = passphrase.seal(b"LNT1", CODE.replace("-", ""), bytes(contents), CHEAP)
+            sealed = passphrase_seal.seal(b"LNT1", CODE.replace("-", ""), bytes(contents), CHEAP)
             made = _as_text(sealed)
         else:
             letters = list(text)

@@ -48,13 +48,13 @@ def fast_forward(
     the journal has it.
     """
     theirs = write_set_of(winner)
-    shared = journal.line.shared(theirs, needs_of(winner))
+    shared = journal.write_sets.shared(theirs, needs_of(winner))
     if shared is None or not tails.isdisjoint(theirs.inodes):
         return False
-    if journal.line.removes() and _moves_directory(database, winner):
+    if journal.write_sets.removes() and _moves_directory(database, winner):
         return False  # what we remove may lie in it, at any depth
     rows = {(old or new or ())[0]: (old, new) for table, old, new in winner if table == "inode"}
-    firsts = journal.line.first_changes_of(shared)
+    firsts = journal.write_sets.first_changes_of(shared)
     directories: list[_Shared] = []
     changes: dict[int, list[RowChange]] = {}  # of our operations, on top of the winner's entry
     for ino in shared:

@@ -12,19 +12,11 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import OperationRecord
-from lucidnode.fs.replica.pending.batch_selection import (
-    Choice,
-    Contents,
-    Fences,
-    Shipping,
-    Versions,
-    choose,
-    laid_again,
-    renumbered,
-    row_met,
-    shared_times,
-)
+from lucidnode.fs.replica.pending.batch_selection import Choice, choose
+from lucidnode.fs.replica.pending.overtaking import laid_again, renumbered, row_met, shared_times
+from lucidnode.fs.replica.pending.partial_versions import PartialVersions
 from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
+from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping, WholeContents
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
 from lucidnode.fs.replica.sqlite import rows
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
@@ -54,8 +46,8 @@ class PendingJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last = 0
-        self._fences = Fences()
-        self._line = WriteSetIndex()
+        self._contents = WholeContents()
+        self._write_sets = WriteSetIndex()
         self.start_over()
         database.on_rollback = self._take_back
 
@@ -67,7 +59,7 @@ class PendingJournal:
         )
         assert row is not None
         self._last = max(row[0], _FIRST)
-        self._fences = Fences()
+        self._contents = WholeContents()
         self.reload()
 
     # -- where we stand ----------------------------------------------------------------------
@@ -102,27 +94,27 @@ class PendingJournal:
         return int(row[0])
 
     @property
-    def line(self) -> WriteSetIndex:
+    def write_sets(self) -> WriteSetIndex:
         """What all that waits touches."""
-        return self._line
+        return self._write_sets
 
     def reload(self) -> None:
-        """Make `line` anew, after `replace`: once it is committed, and what is dropped is gone."""
-        self._line = WriteSetIndex()
+        """Make `write_sets` anew, after `replace`: once it is committed, and what is dropped is gone."""
+        self._write_sets = WriteSetIndex()
         for item in self.waiting():
-            self._line.add(item)
+            self._write_sets.add(item)
 
     def _take_back(self) -> None:
-        """Have `line` hold no operation whose transaction has failed."""
+        """Have `write_sets` hold no operation whose transaction has failed."""
         row = self._database.row("SELECT max(id) FROM pending")
-        self._line.take_back(0 if row is None or row[0] is None else row[0])
+        self._write_sets.take_back(0 if row is None or row[0] is None else row[0])
 
     def add(self, recorded: OperationRecord, changes: list[RowChange]) -> None:
-        """Put an operation at the end of the line; raises FileTooBig if no entry can carry it."""
+        """Put an operation behind all that waits; raises FileTooBig if no entry can carry it."""
         encoded = encoded_operation(changes)
         # Counted in memory, not AUTOINCREMENT: its bookkeeping table costs a page for each commit.
         self._last += 1
-        self._line.add(PendingOperation(self._last, recorded, changes))
+        self._write_sets.add(PendingOperation(self._last, recorded, changes))
         self._database.change(
             "INSERT INTO pending VALUES (?, ?, ?)",
             (self._last, intents.encode(recorded), encoded),
@@ -162,7 +154,7 @@ class PendingJournal:
     def drop_committed(self, last: int) -> None:
         """Drop what waited up to row *last*: it is committed, or has no effect.
 
-        Call `line.drop` once the transaction is through.
+        Call `write_sets.drop` once the transaction is through.
         """
         self._database.change("DELETE FROM pending WHERE id <= ?", (last,))
 
@@ -181,22 +173,22 @@ class PendingJournal:
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that wait. Nothing is decided by the question."""
-        return self._fences.contents(self._line, shipping, decides=False)
+        return self._contents.contents(self._write_sets, shipping, decides=False)
 
     def choose(self, shipping: Shipping) -> Choice:
         """Return what the next entry may carry, and what has to wait for *shipping*."""
-        contents = self._fences.contents(self._line, shipping, decides=True)
-        return choose(self._line, contents, shipping, MAX_ROWS)
+        contents = self._contents.contents(self._write_sets, shipping, decides=True)
+        return choose(self._write_sets, contents, shipping, MAX_ROWS)
 
     def give_way(self, choice: Choice) -> list[Step]:
-        """Let the ready of *choice* overtake the held; return the line as it stands then.
+        """Let the ready of *choice* overtake the held; return all that waits as it stands then.
 
-        Hand it to `line.reorder` once the transaction is through.
+        Hand it to `write_sets.reorder` once the transaction is through.
         """
-        line = list(self._line)
-        rest = line[len(choice.ready) + len(choice.held) :]
+        waiting = list(self._write_sets)
+        rest = waiting[len(choice.ready) + len(choice.held) :]
         if not choice.held or not any(step.id > choice.held[0].id for step in choice.ready):
-            return line
+            return waiting
         for ino in shared_times(choice):
             self._lay_again(ino, choice)
         order = renumbered(choice)
@@ -224,15 +216,17 @@ class PendingJournal:
 
     def cut_by(self, last: int) -> set[InodeNo]:
         """Return the files of whose content a part stands up to number *last*, and a part behind."""
-        return self._fences.cut_by(self._line, last)
+        return self._contents.cut_by(self._write_sets, last)
 
     def say_that_more_follows(self, inos: Iterable[InodeNo], last: int) -> None:
         """Have the operations up to number *last* leave each of *inos* with a version that says so."""
         for ino in inos:
             steps = [
-                step for step in self._line if ino in step.touches.changed or step.content == ino
+                step
+                for step in self._write_sets
+                if ino in step.touches.changed or step.content == ino
             ]
-            versions = Versions(ino)
+            versions = PartialVersions(ino)
             for step in reversed([step for step in steps if step.id <= last]):
                 changes = self.changes_of(step.id)
                 if versions.leave_partial(changes):
@@ -295,7 +289,7 @@ class PendingJournal:
             changes = rows.decode(raw)
             size += len(raw)
             count += len(changes)
-            moves += self._line.moves_directory(number)
+            moves += self._write_sets.moves_directory(number)
             if size > MAX_BYTES or count > MAX_ROWS or moves > _BATCH_MOVES:
                 return  # alone, each operation fits
             yield number, changes

@@ -100,7 +100,7 @@ class Step(NamedTuple):
     """What one pending operation touches, and waits for.
 
     *content* is the file whose content it changes, *creates* the one it makes, *behind* the one with
-    bytes that became a content later in the line but were there before this. *blocks* are those that must be in the bucket
+    bytes that became a content later but were there before this. *blocks* are those that must be in the bucket
     before an entry may name them, *uses* those that its extents lie in. A *mark* may
     come before the content it speaks of.
     """

@@ -9,7 +9,7 @@ import pytest
 
 from lucidnode.fs.errors import NewerFormat, SealDamaged, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost
-from lucidnode.fs.membership import passphrase
+from lucidnode.fs.membership import passphrase_seal
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership, seal_membership
 
@@ -28,7 +28,7 @@ def sealed_bytes(raw: bytes) -> bytes:
 
 
 def checked(body: bytes) -> bytes:
-    return body + passphrase._check(body)
+    return body + passphrase_seal._check(body)
 
 
 def test_a_member_file_opens_with_its_passphrase() -> None:
@@ -39,7 +39,7 @@ def test_a_member_file_opens_with_its_passphrase() -> None:
 def test_the_cost_for_people_is_the_default_and_works() -> None:
     raw = seal_membership(MEMBERSHIP, "correct horse")
     assert open_membership(raw, "correct horse") == MEMBERSHIP
-    _, passes, kibibytes, *_ = passphrase._FIELDS.unpack_from(sealed_bytes(raw))
+    _, passes, kibibytes, *_ = passphrase_seal._FIELDS.unpack_from(sealed_bytes(raw))
     assert (passes, kibibytes) == (3, 262_144)
 
 
@@ -126,10 +126,10 @@ def test_what_is_no_member_file_is_damage(raw: bytes) -> None:
 def test_a_seal_made_for_something_else_is_refused() -> None:
     raw = seal_membership(MEMBERSHIP, "p", CHEAP)
     for contents in (b"\xc1", msgspec.msgpack.encode({"studio": b""})):
-        sealed = passphrase.seal(b"LNM1", "p", contents, CHEAP)
+        sealed = passphrase_seal.seal(b"LNM1", "p", contents, CHEAP)
         with pytest.raises(SealDamaged):
             open_membership(resealed(raw, sealed), "p")
-    ticket = passphrase.seal(b"LNT1", "p", msgspec.msgpack.encode(MEMBERSHIP), CHEAP)
+    ticket = passphrase_seal.seal(b"LNT1", "p", msgspec.msgpack.encode(MEMBERSHIP), CHEAP)
     with pytest.raises(SealDamaged):
         open_membership(resealed(raw, ticket), "p")
     short = msgspec.structs.replace(MEMBERSHIP, genesis=b"g" * 31)

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost
-from lucidnode.fs.membership import passphrase, ticket
+from lucidnode.fs.membership import passphrase_seal, ticket
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.ticket import (
     Ticket,
@@ -128,7 +128,7 @@ def test_a_ticket_past_its_time_is_spent(text: str) -> None:
 
 def test_a_seal_that_holds_no_ticket_is_damage() -> None:
     for contents in (b"\xc1", msgspec.msgpack.encode({"bucket": "s3://x"})):
-        sealed = passphrase.seal(b"LNT1", ticket._plain_code(CODE), contents, CHEAP)
+        sealed = passphrase_seal.seal(b"LNT1", ticket._plain_code(CODE), contents, CHEAP)
         text = "lucid1" + base64.b32encode(sealed).decode().rstrip("=").lower()
         check_ticket(text)
         with pytest.raises(SealDamaged):
@@ -157,7 +157,7 @@ def test_a_ticket_whose_parts_have_other_sizes_is_none(part: str) -> None:
 
 
 def test_a_ticket_that_asks_for_too_much_work_is_refused_before_it_is_done() -> None:
-    sealed = bytearray(passphrase.seal(b"LNT1", CODE.replace("-", ""), b"contents", CHEAP))
+    sealed = bytearray(passphrase_seal.seal(b"LNT1", CODE.replace("-", ""), b"contents", CHEAP))
     for asked in ((5, 8), (1, 256 * 1024 + 1)):
         sealed[4:12] = struct.pack(">II", *asked)
         sealed[-8:] = blake3(bytes(sealed[:-8])).digest(length=8)

@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name, settled_names
+from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name, version_names
 from lucidnode.fs.replica.tree.name_table import check_name
 
 TIME = 1_763_850_615_000_000_000  # 2025-11-22 22:30:15 UTC
@@ -52,7 +52,7 @@ def test_long_utf8_names_are_cut_between_characters(name: str) -> None:
 
 
 def test_a_settled_conflict_has_a_name_that_says_whose_version_it_is() -> None:
-    one, two = islice(settled_names(first(b"shot.mov")), 2)
+    one, two = islice(version_names(first(b"shot.mov")), 2)
     assert one == b"shot (version, edit-2, 2025-11-22 22-30-15).mov"
     assert two == b"shot (version, edit-2, 2025-11-22 22-30-15, 2).mov"
     assert not is_conflict_name(one)

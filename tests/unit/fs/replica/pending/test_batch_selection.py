@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 from slow_pair import Pair
@@ -13,23 +11,13 @@ from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import MARK, Link, Mark, Rename, Rmdir, SetAttributes
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    pair = Pair(tmp_path)
-    yield pair
-    pair.a.close()
-    pair.b.close()
-
-
 def test_a_small_save_overtakes_a_film(pair: Pair) -> None:
     pair.a.write(pair.a.create(b"film"), b"reel")
     pair.a.write(pair.a.create(b"note"), b"text")
-    pair.arrive(b"text")
-    pair.commit_all()
+    pair.commit_all(b"text")
     assert pair.b.names() == [b"film", b"note"]
     assert (pair.b.content(b"film"), pair.b.content(b"note")) == (b"", b"text")
-    pair.arrive(b"reel")
-    pair.commit_all()
+    pair.commit_all(b"reel")
     assert pair.b.content(b"film") == b"reel"
     pair.agree()
 
@@ -51,8 +39,7 @@ def test_a_content_of_several_operations_comes_whole(pair: Pair) -> None:
     file = pair.a.create(b"film")
     for number in range(3):
         pair.a.write(file, b"reel %d" % number, 100 * number)
-    pair.arrive(b"reel 0", b"reel 2")
-    pair.commit_all()
+    pair.commit_all(b"reel 0", b"reel 2")
     assert pair.b.content(b"film") == b""
     pair.arrive(b"reel 1")
     assert pair.commit()
@@ -67,16 +54,13 @@ def test_what_is_written_after_a_content_was_finished_does_not_hold_it_up(pair: 
     pair.commit_all()
     pair.a.write(file, b"later", 100)
     pair.uplink.busy.add(file)
-    pair.arrive(b"first")
-    pair.commit_all()
+    pair.commit_all(b"first")
     assert pair.b.content(b"log") == b"first"
     pair.agree()
 
 
 def test_a_file_that_is_being_written_is_seen_as_it_was(pair: Pair) -> None:
-    file = pair.a.create(b"doc")
-    pair.a.write(file, b"old")
-    pair.agree()
+    file = pair.old_doc()
     pair.uplink.busy.add(file)
     pair.a.truncate(file, 0)
     pair.a.create(b"other")
@@ -93,8 +77,7 @@ def test_a_file_that_is_being_written_is_seen_as_it_was(pair: Pair) -> None:
 
 @pytest.mark.parametrize("as_tail", [False, True])
 def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tail: bool) -> None:
-    pair.a.write(pair.a.create(b"doc"), b"old")
-    pair.agree()
+    pair.old_doc()
     saved = pair.a.create(b"tmp")
     if as_tail:
         pair.a.replica.tails.put(saved, 0, b"new", pair.a.time())
@@ -105,8 +88,7 @@ def test_a_rename_over_a_file_waits_for_the_content_it_brings(pair: Pair, as_tai
     pair.commit_all()
     assert pair.b.content(b"doc") == b"old"
     assert b"other" in pair.b.names()
-    pair.arrive(b"new")
-    pair.commit_all()
+    pair.commit_all(b"new")
     assert pair.b.content(b"doc") == b"new"
     assert b"tmp" not in pair.b.names()
     pair.agree()
@@ -124,50 +106,43 @@ def _saved(pair: Pair, text: bytes) -> InodeNo:
 def test_a_save_that_the_next_one_replaced_before_it_was_packed_is_never_seen(
     pair: Pair, saves: int
 ) -> None:
-    pair.a.write(pair.a.create(b"doc"), b"old")
-    pair.agree()
+    pair.old_doc()
     for number in range(saves):
         _saved(pair, b"save %d" % number)
     pair.a.create(b"other")
     pair.commit_all()
     assert pair.b.content(b"doc") == b"old"
     assert pair.b.names() == [b"doc", b"other"]
-    pair.arrive(b"save %d" % (saves - 1))
-    pair.commit_all()
+    pair.commit_all(b"save %d" % (saves - 1))
     assert pair.b.content(b"doc") == b"save %d" % (saves - 1)
     assert not pair.a.replica.pending.has_work()
     pair.agree()
 
 
 def test_who_saves_without_a_pause_is_followed(pair: Pair) -> None:
-    pair.a.write(pair.a.create(b"doc"), b"old")
-    pair.agree()
+    pair.old_doc()
     for number in range(10):
         for part in range(3):
             _saved(pair, b"save %d.%d" % (number, part))
         pair.commit_all()
         assert pair.b.content(b"doc") == (b"on %d" % (number - 1) if number else b"old")
         _saved(pair, b"on %d" % number)
-        pair.arrive(b"save %d.2" % number)
-        pair.commit_all()
+        pair.commit_all(b"save %d.2" % number)
         assert pair.b.content(b"doc") == b"save %d.2" % number
         pair.arrive(b"on %d" % number)
     pair.agree()
 
 
 def test_a_save_of_which_only_a_part_was_packed_is_never_seen(pair: Pair) -> None:
-    pair.a.write(pair.a.create(b"doc"), b"old")
-    pair.agree()
+    pair.old_doc()
     first = pair.a.create(b"tmp")
     pair.a.write(first, b"a part")
     pair.a.replica.tails.put(first, 6, b" and the rest", pair.a.time())
     pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
     _saved(pair, b"second")
-    pair.arrive(b"a part")
-    pair.commit_all()
+    pair.commit_all(b"a part")
     assert pair.b.content(b"doc") == b"old"
-    pair.arrive(b"second")
-    pair.commit_all()
+    pair.commit_all(b"second")
     assert pair.b.content(b"doc") == b"second"
     pair.agree()
 
@@ -195,17 +170,14 @@ def test_a_file_that_goes_while_its_first_content_is_on_its_way_holds_up_nothing
     pair.a.replica.tails.put(gone, 0, b"never mind", pair.a.time())
     pair.a.unlink(b"tmp")
     pair.a.create(b"other")
-    pair.arrive(b"first")
-    pair.commit_all()
+    pair.commit_all(b"first")
     assert pair.b.names() == [b"other"]
     assert not pair.a.replica.pending.has_work()
     pair.agree()
 
 
 def test_times_of_a_tail_wait_for_its_bytes(pair: Pair) -> None:
-    file = pair.a.create(b"doc")
-    pair.a.write(file, b"old")
-    pair.agree()
+    file = pair.old_doc()
     before = pair.b.found(b"doc").mtime_ns
     pair.a.replica.tails.put(file, 0, b"new", pair.a.time())
     pair.commit_all()
@@ -218,8 +190,7 @@ def test_files_that_share_a_pack_do_not_wait_for_each_other(pair: Pair) -> None:
     pair.a.write(film, b"reel")
     pair.a.replica.tails.put(film, 100, b"end", pair.a.time())
     pair.a.replica.tails.put(note, 0, b"text", pair.a.time())
-    pair.arrive(b"endtext")
-    pair.commit_all()
+    pair.commit_all(b"endtext")
     assert pair.b.content(b"note") == b"text"
     assert pair.b.content(b"film") == b""
     pair.agree()
@@ -231,11 +202,9 @@ def test_a_content_waits_for_the_one_that_names_its_block(pair: Pair) -> None:
     pair.a.write(film, b"reel")
     pair.a.write(film, b"more", 100)
     pair.a.write(copy, b"reel")
-    pair.arrive(b"reel")
-    pair.commit_all()
+    pair.commit_all(b"reel")
     assert pair.b.content(b"copy") == b""
-    pair.arrive(b"more")
-    pair.commit_all()
+    pair.commit_all(b"more")
     assert pair.b.content(b"copy") == b"reel"
     pair.agree()
 
@@ -365,9 +334,7 @@ def test_a_number_never_grows(pair: Pair) -> None:
 
 def test_a_question_between_a_save_and_its_packing_does_not_part_it(pair: Pair) -> None:
     """`status`, and the marks, look at any moment; a save by truncating may be a tail then."""
-    file = pair.a.create(b"doc")
-    pair.a.write(file, b"old")
-    pair.agree()
+    file = pair.old_doc()
     pair.a.truncate(file, 0)
     pair.a.replica.tails.put(file, 0, b"new", pair.a.time())
     pair.a.replica.pending.contents(pair.uplink)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from slow_pair import Pair
 
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Forget, Link, Rename
 from lucidnode.node.client.ids import BlockId
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    pair = Pair(tmp_path)
-    yield pair
-    pair.a.close()
-    pair.b.close()
 
 
 def block_of(pair: Pair, data: bytes) -> BlockId:
@@ -67,8 +55,7 @@ def test_what_was_done_before_and_after_it_stands(pair: Pair) -> None:
     pair.a.write(pair.a.create(b"after", folder), b"2")
     drop(pair)
     assert waits_for(pair) == {block_of(pair, b"1"), block_of(pair, b"2")}
-    pair.arrive(b"1", b"2")
-    pair.commit_all()
+    pair.commit_all(b"1", b"2")
     assert pair.b.names(folder) == [b"after", b"before"]
     pair.agree()
 
@@ -119,8 +106,7 @@ def test_a_block_that_another_file_holds_stays(pair: Pair) -> None:
     pair.a.unlink(b"scratch")
     assert drop(pair) == []
     assert waits_for(pair) == {block_of(pair, b"the same")}
-    pair.arrive(b"the same")
-    pair.commit_all()
+    pair.commit_all(b"the same")
     assert pair.b.content(b"kept") == b"the same"
 
 
@@ -151,11 +137,9 @@ def test_of_saves_that_replace_each_other_the_oldest_and_the_newest_are_seen(pai
         save_over(pair, b"doc", content)
     assert set(drop(pair)) == {block_of(pair, b"second"), block_of(pair, b"third")}
     assert waits_for(pair) == {block_of(pair, b"first"), block_of(pair, b"fourth")}
-    pair.arrive(b"first")
-    pair.commit_all()
+    pair.commit_all(b"first")
     assert pair.b.content(b"doc") == b"first", "nobody sees a save without its bytes"
-    pair.arrive(b"fourth")
-    pair.commit_all()
+    pair.commit_all(b"fourth")
     assert pair.b.content(b"doc") == b"fourth"
     pair.agree()
 
@@ -169,8 +153,7 @@ def test_saves_of_a_file_that_is_deleted_in_the_end_all_go(pair: Pair) -> None:
 
 def test_nobody_sees_an_old_file_replaced_by_one_without_its_bytes(pair: Pair) -> None:
     """What removes it has to wait for something else."""
-    pair.a.write(pair.a.create(b"doc"), b"old")
-    pair.agree()
+    pair.old_doc()
     pair.a.write(pair.a.create(b"film"), b"reel")
     rename(pair, b"film", b"archive")
     rename(pair, b"archive", b"film")
@@ -180,8 +163,7 @@ def test_nobody_sees_an_old_file_replaced_by_one_without_its_bytes(pair: Pair) -
     assert drop(pair) == [block_of(pair, b"new")]
     pair.commit_all()
     assert pair.b.content(b"doc") == b"old"
-    pair.arrive(b"reel")
-    pair.commit_all()
+    pair.commit_all(b"reel")
     assert pair.b.names() == [b"film"]
     pair.agree()
 
@@ -244,7 +226,7 @@ def test_a_crash_leaves_all_of_it_or_nothing(pair: Pair) -> None:
     pair.a.crash()
     assert pair.a.replica.deleted.blocks() == [block]
     assert waits_for(pair) == set()
-    pair.a.replica.deleted.settled([block])
+    pair.a.replica.deleted.forget([block])
     assert pair.a.replica.deleted.blocks() == []
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from replica_fixture import Node
 from slow_pair import Pair
@@ -17,14 +14,6 @@ BLOCKS = 2000
 """Blocks of a content that takes three entries."""
 
 MORE_BLOCKS = 3000
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    pair = Pair(tmp_path)
-    yield pair
-    pair.a.close()
-    pair.b.close()
 
 
 def _content(what: str, blocks: int = BLOCKS) -> bytes:

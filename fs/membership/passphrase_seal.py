@@ -1,4 +1,4 @@
-"""Bytes sealed under a passphrase or a ticket's code. Format 1 (docs/format.md, "Passphrase seal").
+"""Locks keys under a passphrase or a ticket's code, and unlocks them. Format 1 (docs/format.md, "Passphrase seal").
 
     offset  bytes
          0      4  magic, one for each use
@@ -43,7 +43,7 @@ FOR_PEOPLE = PassphraseCost(passes=3, kibibytes=256 * 1024)
 FOR_CODES = PassphraseCost(passes=2, kibibytes=64 * 1024)
 """For codes of 80 random bits, where the cost only adds to what is out of reach already."""
 
-MOST = PassphraseCost(passes=64, kibibytes=1024 * 1024)
+MAX_COST = PassphraseCost(passes=64, kibibytes=1024 * 1024)
 """A seal that asks for more is refused."""
 
 _FIELDS = struct.Struct(f">{MAGIC_SIZE}sII{SALT_SIZE}s{KEY_SIZE}s{AEGIS_NONCE_SIZE}s")
@@ -60,7 +60,7 @@ def seal(magic: bytes, passphrase: str, contents: bytes, cost: PassphraseCost) -
     return body + _check(body)
 
 
-def unseal(magic: bytes, passphrase: str, sealed: bytes, most: PassphraseCost = MOST) -> bytes:
+def unseal(magic: bytes, passphrase: str, sealed: bytes, most: PassphraseCost = MAX_COST) -> bytes:
     """Return the contents. Slow by design; call it from a thread.
 
     Raises SealDamaged if bytes changed or it would cost more than *most*, WrongPassphrase if only

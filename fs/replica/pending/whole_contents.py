@@ -1,0 +1,124 @@
+"""The content of a file is committed as a whole: which operations make it, and whether it may go.
+
+It goes into one entry, or into entries that follow each other, of which all but the last say so
+(partial_versions.py): none of the operations that make it is ready before all of them are, nor
+while a program is at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import NamedTuple, Protocol
+
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
+from lucidnode.node.client.ids import BlockId
+
+WINDOW = 8192
+"""How many operations are looked at for one entry: what is ready behind as many that are not waits
+for some of them. A look takes time in which the mount answers nobody."""
+
+
+class Shipping(Protocol):
+    """What is known of the way to the bucket."""
+
+    def has_arrived(self, block: BlockId) -> bool:
+        """Tell whether the bucket has *block*."""
+
+    def is_unfinished(self, ino: InodeNo) -> bool:
+        """Tell whether a program has changed *ino*, and neither closed nor synced it yet."""
+
+    def is_young(self, ino: InodeNo) -> bool:
+        """Tell whether the name of the new file *ino* may still wait for its content."""
+
+
+class Contents(NamedTuple):
+    """The contents that wait: *ready* files up to this operation, and the files that are not.
+
+    Those *on_their_way* are finished here; their blocks have not all arrived.
+    """
+
+    ready: dict[InodeNo, int]
+    on_their_way: set[InodeNo]
+    unfinished: set[InodeNo]
+
+
+class WholeContents:
+    """Which operations make a content together: those that waited when it was finished.
+
+    Later changes of a file are a content of their own, so that one which grows for hours is seen to
+    grow.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[InodeNo, int] = {}
+
+    def contents(self, waiting: WriteSetIndex, shipping: Shipping, *, decides: bool) -> Contents:
+        """Return how far the contents among *waiting* are.
+
+        Who *decides* has packed all tails before: what waits is then all there is of the
+        contents that are finished, and stays together.
+        """
+        by_file: dict[InodeNo, list[Step]] = {}
+        cut: InodeNo | None = None
+        for place, step in enumerate(waiting):
+            if place == WINDOW:
+                cut = step.content  # of which more may follow
+                break
+            if step.content is not None:
+                by_file.setdefault(step.content, []).append(step)
+        found = Contents({}, set(), set())
+        kept: dict[InodeNo, int] = {}
+        for ino, steps in by_file.items():
+            last = self._last.get(ino)
+            is_all = ino != cut
+            if last is None or steps[0].id > last:
+                if shipping.is_unfinished(ino):
+                    found.unfinished.add(ino)
+                    continue
+                last = steps[-1].id
+            elif (
+                is_all
+                and not shipping.is_unfinished(ino)
+                and _have_arrived(steps, waiting, shipping)
+            ):
+                # All of it can go. What it was before might wait for what is behind the fence: a
+                # file of which others shall see nothing but its removal goes as a whole.
+                last = steps[-1].id
+            kept[ino] = last
+            finished = [step for step in steps if step.id <= last]
+            if is_all and _have_arrived(finished, waiting, shipping):
+                found.ready[ino] = last
+            else:
+                found.on_their_way.add(ino)
+        if decides:
+            self._last = kept
+        return found
+
+    def cut_by(self, waiting: Iterable[Step], last: int) -> set[InodeNo]:
+        """Return the files of whose content a part of *waiting* stands up to *last*, and a part behind."""
+        ends: dict[InodeNo, float] = {}
+        begun: set[InodeNo] = set()
+        cut: set[InodeNo] = set()
+        for step in waiting:
+            ino = step.content
+            if ino is None:
+                continue
+            if ino not in ends:
+                end = self._last.get(ino, 0)
+                ends[ino] = end if step.id <= end else inf
+            if step.id <= last:
+                begun.add(ino)
+            elif ino in begun and step.id <= ends[ino]:
+                cut.add(ino)
+        return cut
+
+
+def _have_arrived(steps: list[Step], waiting: WriteSetIndex, shipping: Shipping) -> bool:
+    """Tell whether the bucket has the blocks of *steps*, but for those that nothing names any more."""
+    return all(
+        shipping.has_arrived(block) or not waiting.names(block)
+        for step in steps
+        for block in step.uses
+    )
