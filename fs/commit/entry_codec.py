@@ -28,7 +28,7 @@ class EntryCodec:
     random_bytes: Callable[[int], bytes]
 
     def seal(self, batch: Batch, wall_ns: int) -> bytes:
-        """Return an unsigned entry with a fresh attempt id that carries *batch*."""
+        """Return an unsigned entry with a fresh attempt id that carries *batch*. Raises KeyMissing."""
         return seal_entry(
             self.keys(),
             batch.seq,

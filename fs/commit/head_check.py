@@ -55,7 +55,7 @@ class HeadCheck:
         self._seen_at = None
 
     async def ensure_fresh(self) -> None:
-        """Do as `confirm`, unless it is fresh."""
+        """Do as `confirm`, and raise as it does, unless it is fresh."""
         if not self.is_fresh():
             await self.confirm()
 

@@ -27,6 +27,7 @@ class OrderedJournal:
     """Wraps *daemon*, for one project.
 
     Entries are read ahead, and what a new one needs lies in staging before the daemon looks there.
+    Every question raises NodeError.
     """
 
     def __init__(

@@ -38,14 +38,14 @@ class FileLifetimes:
             self._lookups.add(found.ino)
 
     def forgotten(self, ino: InodeNo, count: int) -> None:
-        """Note that the kernel lets go of *count* replies that named *ino*."""
+        """Note that the kernel lets go of *count* replies that named *ino*. Raises NoSpace."""
         self._lookups.forget(ino, count)
         if ino not in self._lookups:
             self._unchanged.discard(ino)
             self._let_go_of_kept(ino)
 
     def let_go(self, ino: InodeNo) -> None:
-        """Drop what is left of a file that has no name and no handle."""
+        """Drop what is left of a file that has no name and no handle. Raises ReadOnly, NoSpace."""
         if self._open.is_open(ino):
             return
         self._let_go_of_kept(ino)

@@ -52,7 +52,7 @@ def seal_membership(
 def open_membership(raw: bytes, passphrase: str) -> Membership:
     """Return what member.json holds. Slow by design; call it from a thread.
 
-    Raises WrongPassphrase, and as `sealed_in` does.
+    Raises WrongPassphrase, SealDamaged, and as `sealed_in` does.
     """
     contents = seals.unseal(_MAGIC, passphrase, sealed_in(raw))
     try:

@@ -47,7 +47,7 @@ class ChannelFiles:
         """Publish the bytes around [start, stop) whose block files are open.
 
         Returns the blocks there that are not open. Nothing of a file that holds more than its
-        extents say.
+        extents say. Raises Unreadable if an extent names a block that nobody described.
         """
         if self._unsaved.get(ino) is not None or self._replica.former.is_former(ino):
             return []

@@ -20,7 +20,10 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 
 class PendingOperations:
-    """The work of one replica that waits for its commit (`Replica.pending`)."""
+    """The work of one replica that waits for its commit (`Replica.pending`).
+
+    Raises as `Database.rows`.
+    """
 
     def __init__(
         self,

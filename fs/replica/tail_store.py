@@ -20,7 +20,10 @@ from lucidnode.node.client.ids import BlockId
 
 
 class TailStore:
-    """Puts tails into the replica and packs them (`Replica.tails`), a transaction each."""
+    """Puts tails into the replica and packs them (`Replica.tails`), a transaction each.
+
+    Raises as `Database.rows`, and what each says.
+    """
 
     def __init__(
         self, database: Database, tails: Tails, local: LocalOperations, watchers: Watchers

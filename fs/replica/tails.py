@@ -22,7 +22,7 @@ class Tails:
     """The tails in *database*. Changes run inside the caller's transaction.
 
     *ends* says for each file with loose tails where the last of them ends; the caller has it
-    renewed by `recount` once the transaction is committed.
+    renewed by `recount` once the transaction is committed. Raises as `Database.rows`.
     """
 
     def __init__(self, database: Database) -> None:

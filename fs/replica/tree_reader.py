@@ -27,7 +27,10 @@ _MAX_COUNTED_FILES = 4096
 
 
 class TreeReader:
-    """Answers every question about the tree of one replica (`Replica.tree`)."""
+    """Answers every question about the tree of one replica (`Replica.tree`).
+
+    All raise as `Database.rows`: a ReplicaError where the file cannot be read.
+    """
 
     def __init__(
         self,
@@ -125,7 +128,8 @@ class TreeReader:
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Return what maps [offset, offset + length), in order and cut to it; holes are absent.
 
-        The loose tails of the file lie over this: see `tails_of`.
+        The loose tails of the file lie over this: see `tails_of`. Raises Unreadable if an extent
+        names a block that nobody described.
         """
         if (kept := self._kept.get(ino)) is not None:
             return kept.within(offset, length)

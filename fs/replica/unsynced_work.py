@@ -17,7 +17,10 @@ from lucidnode.node.client.ids import BlockId
 
 
 class UnsyncedWork:
-    """The work of one replica that names blocks which may not be on the disk (`Replica.unsynced`)."""
+    """The work of one replica that names blocks which may not be on the disk (`Replica.unsynced`).
+
+    Raises as `Database.rows`.
+    """
 
     def __init__(
         self,

@@ -73,7 +73,10 @@ class GroupSync:
         return self._due.is_set()
 
     async def acknowledge_close(self) -> None:
-        """Return once what was done before is acknowledged as a `close` is at this mount."""
+        """Return once what was done before is acknowledged as a `close` is at this mount.
+
+        Raises as `now`.
+        """
         # A disk that fails is no place to promise anything of.
         if not self.relaxed or self._failing:
             await self.now()

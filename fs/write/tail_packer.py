@@ -70,7 +70,8 @@ class TailPacker:
     def resume(self) -> None:
         """Stage the packs that an earlier run did not get to.
 
-        A pack is sealed again from its rows: the same bytes give the same block.
+        A pack is sealed again from its rows: the same bytes give the same block. Raises a
+        ReplicaError.
         """
         for rows in self._replica.tails.packs().values():
             plaintext = b"".join(row.data for row in rows)
@@ -81,7 +82,8 @@ class TailPacker:
         """Turn all tails into extents of shared blocks, in the replica at once.
 
         Called before a journal entry is made: what it names must exist. Staging follows in the
-        background; `staged` waits for it. Takes about a millisecond for 1 MiB of tails.
+        background; `staged` waits for it. Takes about a millisecond for 1 MiB of tails. Raises
+        NoSpace, or a ReplicaError.
         """
         rows = self._replica.tails.loose()
         pieces = [Piece(row.ino, row.offset, row.data) for row in rows]

@@ -93,7 +93,10 @@ class Writer:
             await self._wait_for_room(size)
 
     async def truncate(self, ino: InodeNo, size: int) -> None:
-        """Set the file's size, saved and unsaved bytes alike."""
+        """Set the file's size, saved and unsaved bytes alike.
+
+        Raises as `Replica.apply`: a FileError, ReadOnly, or NoSpace.
+        """
         async with self._files.locked(ino) as file:
             await file.landed()
             self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))

@@ -25,7 +25,7 @@ mount answers nobody. A larger one is shown as it is, part by part, with its mar
 class EarlierContents:
     """The earlier contents in *database*. Changes run inside the caller's transaction.
 
-    `reload` has to be called once it is committed, or undone.
+    `reload` has to be called once it is committed, or undone. Raises as `Database.rows`.
     """
 
     def __init__(self, database: Database, queries: Queries) -> None:
@@ -51,7 +51,7 @@ class EarlierContents:
         )
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
-        """Do as `Queries.extents`, with the content as it was."""
+        """Do as `Queries.extents`, with the content as it was. Raises Unreadable."""
         return extents_of(self._database, "earlier_extent", ino, offset, length)
 
     def uses(self, block: BlockId) -> bool:
@@ -68,7 +68,7 @@ class EarlierContents:
         return int(row[0])
 
     def version(self, now: Attributes) -> OurVersion:
-        """Return the file with the attributes *now* as it is shown, whole."""
+        """Return the file with the attributes *now* as it is shown, whole. Raises Unreadable."""
         if now.ino not in self._files:
             return OurVersion.of(self._queries, now)
         size = self._files[now.ino][0]

@@ -41,7 +41,7 @@ _FIRST = 2**40
 
 
 class PendingJournal:
-    """The tables `pending`, `inflight` and `head` in *database*."""
+    """The tables `pending`, `inflight` and `head` in *database*. Raises as `Database.rows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -43,7 +43,7 @@ class OurVersion:
     ) -> OurVersion:
         """Return the file with *attributes*, as it is now. Its tails stay where they are.
 
-        *extents* are for one that is shown with another content than it has.
+        *extents* are for one that is shown with another content than it has. Raises Unreadable.
         """
         ino = attributes.ino
         if extents is None:

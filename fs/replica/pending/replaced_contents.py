@@ -25,7 +25,10 @@ from lucidnode.node.client.ids import BlockId
 
 
 class ReplacedContents:
-    """The replaced contents in *database*. Changes run inside the caller's transaction."""
+    """The replaced contents in *database*. Changes run inside the caller's transaction.
+
+    Raises as `Database.rows`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

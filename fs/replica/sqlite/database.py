@@ -68,7 +68,10 @@ class Database:
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
-        """Open the replica at *path* under the 32-byte *key*; an absent one is created."""
+        """Open the replica at *path* under the 32-byte *key*; an absent one is created.
+
+        Raises as the class does, or another OSError.
+        """
         with contextlib.ExitStack() as undo, mapped_errors():
             lock = locked(path.with_name(path.name + "-lock"))
             undo.callback(os.close, lock)
@@ -116,7 +119,7 @@ class Database:
             raise mapped(error, self._connection) from error
 
     def row(self, sql: str, bindings: Sequence[Binding] = ()) -> tuple[Any, ...] | None:
-        """Run one statement and return its first row, or None if there is none."""
+        """Run one statement and return its first row, or None if there is none. Raises as `rows`."""
         found = self.rows(sql, bindings)
         return found[0] if found else None
 
@@ -135,7 +138,8 @@ class Database:
     def transaction(self, loose: Collection[BlockId] = ()) -> Iterator[list[RowChange]]:
         """All or nothing; yields the growing list of changes to replicated rows.
 
-        It may name the blocks *loose*, which a power cut may take until `synced`.
+        It may name the blocks *loose*, which a power cut may take until `synced`. Raises NoSpace, or
+        a ReplicaError, and what is raised within; nothing has changed then.
         """
         assert self._recorded is None, "transactions do not nest"
         self.rows("BEGIN IMMEDIATE")
@@ -159,12 +163,12 @@ class Database:
             self._recorded = self._before = None
 
     def synced(self, mark: int) -> None:
-        """Note that the blocks of all that is unsynced up to *mark* are on the disk."""
+        """Note that the blocks of all that is unsynced up to *mark* are on the disk. Raises NoSpace."""
         with self._unrecorded():
             self.unsynced.forget(mark)
 
     def take_back(self, first: int) -> None:
-        """Undo the transaction *first* of those unsynced, and all after it."""
+        """Undo the transaction *first* of those unsynced, and all after it. Raises NoSpace."""
         with self._unrecorded():
             self.unsynced.undo(first)
 
@@ -203,7 +207,10 @@ class Database:
     # -- changesets --------------------------------------------------------------------------
 
     def changeset(self, changes: Sequence[RowChange]) -> bytes:
-        """Return *changes*, in order, as one SQLite changeset; empty if they cancel out."""
+        """Return *changes*, in order, as one SQLite changeset; empty if they cancel out.
+
+        Raises NoSpace, or a ReplicaError.
+        """
         return built_changeset(self._connection, changes)
 
     def undo(self, changes: Sequence[RowChange]) -> None:

@@ -25,7 +25,7 @@ _IS_FULL = "the disk that holds the replica is full"
 
 @contextlib.contextmanager
 def mapped_errors(connection: apsw.Connection | None = None) -> Iterator[None]:
-    """Raise the errors of SQLite and of the disk within as errors of our own: see `mapped`."""
+    """Raise the errors of SQLite within as `mapped` has them, and those of a full disk as NoSpace."""
     try:
         yield
     except apsw.Error as error:

@@ -68,7 +68,10 @@ def before(table: str, old: tuple[Any, ...] | None, new: tuple[Any, ...] | None)
 
 
 class Unsynced:
-    """The table `unsynced` of *database*. Every change runs inside the caller's transaction."""
+    """The table `unsynced` of *database*. Every change runs inside the caller's transaction.
+
+    Raises as `Database.rows`.
+    """
 
     def __init__(self, database: Statements) -> None:
         self._database = database

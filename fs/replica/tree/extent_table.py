@@ -34,7 +34,10 @@ def _part(write: Write, extents: list[NewExtent]) -> Write:
 
 
 class ExtentTable:
-    """The extents in *database*; every method runs inside the caller's transaction."""
+    """The extents in *database*; every method runs inside the caller's transaction.
+
+    Raises as `Database.rows`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -14,7 +14,10 @@ _INSERT = "INSERT INTO inode VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class InodeTable:
-    """The inodes in *database*; every method runs inside the caller's transaction."""
+    """The inodes in *database*; every method runs inside the caller's transaction.
+
+    Raises as `Database.rows`, and what each says.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -88,7 +88,7 @@ class NameOperations:
         return OperationRecord(intent, intent.ino, 0, version)
 
     def link(self, intent: intents.Link, version: int) -> OperationRecord:
-        """Give a file one more name. Raises NotPermitted for a directory, else as `create`."""
+        """Give a file one more name. Raises FileMissing, NotPermitted for a directory, or as `create`."""
         found = self._queries.existing(intent.ino)
         if found.is_directory:
             raise NotPermitted("a hard link to a directory")

@@ -15,7 +15,10 @@ _TOUCH_PARENT = (
 
 
 class NameTable:
-    """The names in *database*; every method runs inside the caller's transaction."""
+    """The names in *database*; every method runs inside the caller's transaction.
+
+    Raises as `Database.rows`, and what each says.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

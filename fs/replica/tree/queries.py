@@ -69,7 +69,7 @@ START: Place = (InodeNo(0), 0)
 
 
 class Queries:
-    """Questions to the tree that lies in *database*."""
+    """Questions to the tree that lies in *database*. All raise as `Database.rows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
