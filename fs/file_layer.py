@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import BlockFetcher, BlockService

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lucidnode.fs.errors import EntryAstray, EntryMisplaced
-from lucidnode.fs.format.journal import EntryBody, open_entry, seal_entry
+from lucidnode.fs.format.journal_entry import EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.changes import Batch
 from lucidnode.node.client.errors import Malformed

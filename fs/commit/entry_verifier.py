@@ -14,7 +14,7 @@ from lucidnode.fs.errors import (
     EntryUnauthorised,
     KeyMissing,
 )
-from lucidnode.fs.format.journal import EntryBody
+from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq

@@ -11,7 +11,7 @@ from lucidnode.fs.commit.entry_verifier import EntryVerifier
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
 from lucidnode.fs.commit.own_entries import OwnEntries
-from lucidnode.fs.format.journal import EntryBody
+from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import SIGNATURE_SIZE

@@ -20,11 +20,11 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.files.directories import Directories
 from lucidnode.fs.files.file_locks import FileLocks
+from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import FileStates
 from lucidnode.fs.files.tree_changes import TreeChanges
 from lucidnode.fs.files.xattrs import Xattrs
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles

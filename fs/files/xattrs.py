@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lucidnode.fs.errors import NotPermitted, Unsupported
+from lucidnode.fs.files.file_states import XATTR_PREFIX, FileStates
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
-from lucidnode.fs.files.states import XATTR_PREFIX, FileStates
 from lucidnode.fs.files.tree_changes import TreeChanges
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import RemoveXattr, SetXattr

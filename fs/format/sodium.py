@@ -1,4 +1,4 @@
-"""The door to PyNaCl: the only module that imports it, and where its exceptions end.
+"""The door to PyNaCl: the only module that imports it, and maps its exceptions.
 
 Every function checks sizes itself, because bytes that reach it may come from outside. The calls
 release the interpreter's lock while they work, so they may run in threads.
@@ -70,7 +70,7 @@ def sign(seed: bytes, message: bytes) -> bytes:
     return nacl.bindings.crypto_sign(message, secret)[:SIGNATURE_SIZE]
 
 
-# -- sealed boxes: to one key, from nobody in particular -----------------------------------------
+# -- sealed boxes: anonymous encryption to one public key ----------------------------------------
 
 
 def box_public(secret: bytes) -> bytes:

@@ -13,12 +13,12 @@ import msgspec
 from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.deleted_contents import Deletions, deletions
-from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.pending.kept_files import KeptFiles
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.rebase import PendingOperation
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import TIME_COLUMNS, RowChange, net
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers
@@ -37,7 +37,7 @@ class DeletedWork:
         database: Database,
         operations: Operations,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         kept: KeptFiles,
         watchers: Watchers,
     ) -> None:

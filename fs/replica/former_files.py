@@ -7,10 +7,10 @@ from collections.abc import Callable
 from lucidnode.fs.replica.changes import Touched, touched_by
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.earlier import EarlierContents
-from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
+from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers
 
@@ -21,7 +21,7 @@ class FormerFiles:
     def __init__(
         self,
         database: Database,
-        tails: Tails,
+        tails: TailTable,
         earlier: EarlierContents,
         kept: KeptFiles,
         local: LocalOperations,

@@ -149,7 +149,7 @@ class NameBlocks(msgspec.Struct, frozen=True, tag="blocks"):
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
-    """Say, or with None take back, where the content of a file on its way stays: fs/files/states.py.
+    """Say, or with None take back, where the content of a file on its way stays: fs/files/file_states.py.
 
     An extended attribute that leaves the times alone.
     """

@@ -12,11 +12,11 @@ from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent, OperationRecord
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.kept_files import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS, ExtentTable
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
@@ -34,7 +34,7 @@ class LocalOperations:
         operations: Operations,
         numbers: IdAllocator,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         tree: TreeReader,
         kept: KeptFiles,
         aliases: InodeAliases,

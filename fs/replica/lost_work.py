@@ -14,14 +14,14 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import GivenUp, touched_by
 from lucidnode.fs.replica.inode import InodeNo, is_partial
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.pending.lost_contents import losses
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.rebase import PendingOperation
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
@@ -37,7 +37,7 @@ class LostWork:
         database: Database,
         operations: Operations,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         tree: TreeReader,
         kept: KeptFiles,
         local: LocalOperations,

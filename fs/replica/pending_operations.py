@@ -1,6 +1,6 @@
 """What this node did and no journal entry has carried yet, as the committer asks for it.
 
-The tables are those of pending/journal.py; here each step is one transaction.
+The tables are those of pending/pending_journal.py; here each step is one transaction.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.earlier import EarlierContents
-from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId, Seq
 
@@ -29,7 +29,7 @@ class PendingOperations:
         self,
         database: Database,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         earlier: EarlierContents,
         watchers: Watchers,
     ) -> None:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from lucidnode.fs.replica.changes import Touched, touched_by
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.fast_forward import fast_forward
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.kept import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.kept_files import KeptFile, KeptFiles
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.rebase import Rebase, RebaseResult
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.watchers import Watchers
@@ -36,7 +36,7 @@ class RemoteEntries:
         operations: Operations,
         numbers: IdAllocator,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         earlier: EarlierContents,
         kept: KeptFiles,
         aliases: InodeAliases,

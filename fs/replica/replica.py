@@ -30,16 +30,16 @@ from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.lost_work import LostWork
-from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.journal import PendingJournal
-from lucidnode.fs.replica.pending.kept import KeptFiles
+from lucidnode.fs.replica.pending.kept_files import KeptFiles
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.fs.replica.remote_entries import RemoteEntries
 from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tail_store import TailStore
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
@@ -58,7 +58,7 @@ class Replica:
         queries = Queries(database)
         operations = Operations(database)
         journal = PendingJournal(database)
-        tails = Tails(database)
+        tails = TailTable(database)
         usage = ProjectUsage(queries)
         watchers = self._watchers = Watchers(usage)
         aliases = InodeAliases()

@@ -12,7 +12,7 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.watchers import Watchers
@@ -26,7 +26,7 @@ class TailStore:
     """
 
     def __init__(
-        self, database: Database, tails: Tails, local: LocalOperations, watchers: Watchers
+        self, database: Database, tails: TailTable, local: LocalOperations, watchers: Watchers
     ) -> None:
         self._database = database
         self._queries = Queries(database)

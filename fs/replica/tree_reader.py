@@ -1,7 +1,7 @@
 """The project's tree as programs see it: the tables, with what lies over them on this node.
 
-Over the tables lie the loose tails (tails.py), files kept for those who use them (pending/kept.py),
-contents of which a part is still to come (pending/earlier.py), and directories that became one with
+Over the tables lie the loose tails (tail_table.py), files kept for those who use them (pending/kept_files.py),
+contents of which a part is still to come (pending/earlier_contents.py), and directories that became one with
 another node's (pending/inode_aliases.py). Nothing here changes anything.
 """
 
@@ -14,10 +14,10 @@ import msgspec
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Tail, Version
-from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.kept import KeptFiles
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.pending.kept_files import KeptFiles
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.queries import Place, Queries
 from lucidnode.fs.replica.usage import ProjectUsage
 from lucidnode.node.client.ids import BlockId
@@ -35,7 +35,7 @@ class TreeReader:
     def __init__(
         self,
         queries: Queries,
-        tails: Tails,
+        tails: TailTable,
         earlier: EarlierContents,
         kept: KeptFiles,
         aliases: InodeAliases,

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.earlier import EarlierContents
-from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import Row
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
@@ -26,7 +26,7 @@ class UnsyncedWork:
         self,
         database: Database,
         journal: PendingJournal,
-        tails: Tails,
+        tails: TailTable,
         earlier: EarlierContents,
         tree: TreeReader,
         local: LocalOperations,

@@ -1,4 +1,4 @@
-"""Tells the daemon what lies in staging. The files themselves are the record; this is the nudge."""
+"""Tells the daemon what lies in staging. A hint: it finds the files by itself, but later."""
 
 from __future__ import annotations
 

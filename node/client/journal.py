@@ -12,7 +12,7 @@ An entry is a frame around a sealed body. All integers are big-endian.
         76      4  epoch of the key that seals the body
         80     16  device id of the signer
         96     32  nonce
-       128      n  body and its tag (lucidnode.fs.format.journal)
+       128      n  body and its tag (lucidnode.fs.format.journal_entry)
      128+n     64  Ed25519 signature by the device over `signing_message`
 
 The frame (everything but the body) is the same in every later format, so that a reader can tell

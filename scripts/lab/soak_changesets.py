@@ -20,7 +20,7 @@ from replica_fixture import Blocks, Node
 from simulated_node import SimulatedNode
 
 from lucidnode.fs.errors import BadEntry, EntryMisshapen
-from lucidnode.fs.format.journal import MAX_CONTENT_BYTES, EntryBody, open_entry, seal_entry
+from lucidnode.fs.format.journal_entry import MAX_CONTENT_BYTES, EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo, Kind
-from lucidnode.fs.replica.pending.journal import PendingJournal
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.write_set import needs_of, write_set_of
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange

@@ -1,7 +1,7 @@
 """What files were before a content of ours began to replace them part by part.
 
 A content that takes several entries may lose a block when the first of them is committed already
-(fs/replica/pending/lost_contents.py). Others still show what the file was before (earlier.py); here
+(fs/replica/pending/lost_contents.py). Others still show what the file was before (earlier_contents.py); here
 it is kept as well, to be laid there again.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Version, is_partial
-from lucidnode.fs.replica.pending.earlier import MOST_EXTENTS
+from lucidnode.fs.replica.pending.earlier_contents import MOST_EXTENTS
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import (
     MTIME_COLUMN,

@@ -32,7 +32,7 @@ from lucidnode.fs.format.geometry import (
     padded_size,
     segment_count,
 )
-from lucidnode.fs.format.journal import open_entry
+from lucidnode.fs.format.journal_entry import open_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.sodium import sign, signing_public
 from lucidnode.fs.membership.member import Label, MemberKeys

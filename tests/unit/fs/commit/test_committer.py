@@ -15,7 +15,7 @@ from committer_fixture import KEYS, Bucket, Desk, Fault, VirtualClock
 from lucidnode.fs.commit.head_check import FRESH_S, MISSING_S
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.format import sodium
-from lucidnode.fs.format.journal import EntryBody, seal_entry
+from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import entry_hash, signed, signing_message

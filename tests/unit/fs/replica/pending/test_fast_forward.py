@@ -17,9 +17,9 @@ from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Rename, Rmdir, SetAttributes
 from lucidnode.fs.replica.pending.fast_forward import fast_forward
-from lucidnode.fs.replica.pending.journal import PendingJournal as JournalTables
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal as JournalTables
 from lucidnode.fs.replica.pending.rebase import Rebase
-from lucidnode.fs.replica.tails import Tails
+from lucidnode.fs.replica.tail_table import TailTable
 
 FAST_FORWARD = "lucidnode.fs.replica.remote_entries.fast_forward"
 
@@ -197,7 +197,7 @@ def test_an_operation_that_failed_to_be_recorded_is_in_nobody_s_way(
         raise NoSpace("the disk that holds the replica is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tails, "cover", full)
+        patch.setattr(TailTable, "cover", full)
         office.b.replica.tails.put(office.b.found(b"cut", office.shots).ino, 0, b"tail", 0)
         with pytest.raises(NoSpace):
             office.b.create(b"not to be", office.shots)

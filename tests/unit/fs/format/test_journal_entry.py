@@ -21,8 +21,8 @@ from lucidnode.fs.errors import (
     Forged,
     KeyMissing,
 )
-from lucidnode.fs.format import journal
-from lucidnode.fs.format.journal import MAX_CONTENT_BYTES, EntryBody, open_entry, seal_entry
+from lucidnode.fs.format import journal_entry
+from lucidnode.fs.format.journal_entry import MAX_CONTENT_BYTES, EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded
 from lucidnode.fs.format.sodium import aegis256_seal, sign, signing_public
@@ -371,4 +371,4 @@ def test_an_entry_over_the_limit_is_refused_by_its_size_alone() -> None:
 
 def test_seal_levels_and_windows_stay_within_what_readers_accept() -> None:
     frame = packed(bytes(MAX_CONTENT_BYTES))
-    assert zstandard.get_frame_parameters(frame).window_size <= journal._WINDOW
+    assert zstandard.get_frame_parameters(frame).window_size <= journal_entry._WINDOW

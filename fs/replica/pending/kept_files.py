@@ -17,7 +17,7 @@ import msgspec
 from lucidnode.fs.errors import NoAttribute, Unreadable
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind, Tail
 from lucidnode.fs.replica.intents import Intent
-from lucidnode.fs.replica.pending.earlier import EarlierContents
+from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.pending.places import Places
 from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, LINKS_COLUMN, RowChange

@@ -18,7 +18,7 @@ from lucidnode.node.client.ids import BlockId
 _LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NULL"
 
 
-class Tails:
+class TailTable:
     """The tails in *database*. Changes run inside the caller's transaction.
 
     *ends* says for each file with loose tails where the last of them ends; the caller has it
