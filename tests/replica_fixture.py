@@ -112,7 +112,7 @@ class Node:
 
     def oldest(self) -> int | None:
         """Return the number of the operation that is first in the line."""
-        return self.replica.pending._journal.oldest()
+        return self.replica.pending._ground.journal.oldest()
 
     def pack_tails(self) -> None:
         """Do what the writer does before a batch; the block counts as staged at once."""

@@ -13,15 +13,10 @@ import msgspec
 from lucidnode.fs.errors import ReplicaCorrupt
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.deleted_contents import Deletions, deletions
-from lucidnode.fs.replica.pending.kept_files import KeptFiles
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.rebase import PendingOperation
-from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import TIME_COLUMNS, RowChange, net
-from lucidnode.fs.replica.tail_table import TailTable
-from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
 MAX_RERUN_ROWS = 262_144
@@ -32,22 +27,9 @@ is deleted is uploaded then."""
 class DeletedWork:
     """Drops what one replica need not send of files that are gone (`Replica.deleted`)."""
 
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        journal: PendingJournal,
-        tails: TailTable,
-        kept: KeptFiles,
-        watchers: Watchers,
-    ) -> None:
-        self._database = database
-        self._queries = Queries(database)
-        self._operations = operations
-        self._journal = journal
-        self._tails = tails
-        self._kept = kept
-        self._watchers = watchers
+    def __init__(self, ground: ReplicaGround) -> None:
+        self._ground = ground
+        self._queries = Queries(ground.database)
 
     def drop(self, has_arrived: Callable[[BlockId], bool]) -> bool:
         """Drop the contents of files that are gone and have not arrived, as *has_arrived* tells; tell whether any were.
@@ -55,19 +37,19 @@ class DeletedWork:
         No content that an entry in flight may carry, or that somebody here may still read. What
         anybody sees stays as it is. Raises NoSpace.
         """
-        flight = self._journal.in_flight()
+        flight = self._ground.journal.in_flight()
         last = 0 if flight is None else flight.last
         worth = {
             ino
-            for ino, blocks in self._journal.write_sets.contents_deleted(behind=last).items()
+            for ino, blocks in self._ground.journal.write_sets.contents_deleted(behind=last).items()
             if not all(has_arrived(block) for block in blocks)
             and self._queries.attributes(ino) is None
-            and self._kept.get(ino) is None
+            and self._ground.kept.get(ino) is None
         }
         if not worth:
             return False
-        waiting = [item for item in self._journal.waiting() if item.id > last]
-        found = deletions(waiting, worth, self._tails.pack_ids(), self._is_there)
+        waiting = [item for item in self._ground.journal.waiting() if item.id > last]
+        found = deletions(waiting, worth, self._ground.tails.pack_ids(), self._is_there)
         if found is None:
             return False
         again = [item for item in waiting if item.id >= found.first]
@@ -76,16 +58,16 @@ class DeletedWork:
             > MAX_RERUN_ROWS
         ):
             return False
-        with self._database.transaction() as changes:
-            self._database.undo([change for item in again for change in item.changes])
+        with self._ground.database.transaction() as changes:
+            self._ground.database.undo([change for item in again for change in item.changes])
             standing = [
                 self._again(item, worth, changes) for item in again if item.id not in found.dropped
             ]
             self._keep_times(standing, changes)
-            self._journal.replace_from(found.first, standing)
+            self._ground.journal.replace_from(found.first, standing)
             self._remember(found)
-        self._journal.reload()
-        self._watchers.changed(changes)
+        self._ground.journal.reload()
+        self._ground.watchers.changed(changes)
         return True
 
     def blocks(self) -> list[BlockId]:
@@ -93,23 +75,24 @@ class DeletedWork:
 
         A power cut takes work back that names these. Of the others, `needed` tells at any time.
         """
-        found = self._database.rows("SELECT id FROM unneeded")
-        unsynced = set(self._database.unsynced.blocks()) if found else set()
+        found = self._ground.database.rows("SELECT id FROM unneeded")
+        unsynced = set(self._ground.database.unsynced.blocks()) if found else set()
         return [BlockId(block) for (block,) in found if BlockId(block) not in unsynced]
 
     def needed(self, blocks: Iterable[BlockId]) -> set[BlockId]:
         """Return those of *blocks* that anything here names: what is committed, or what waits."""
-        packs = self._tails.pack_ids()
+        packs = self._ground.tails.pack_ids()
         return {
             block
             for block in blocks
-            if block in packs or self._database.row("SELECT 1 FROM block WHERE id = ?", (block,))
+            if block in packs
+            or self._ground.database.row("SELECT 1 FROM block WHERE id = ?", (block,))
         }
 
     def add(self, blocks: Collection[BlockId]) -> None:
         """Remember *blocks*, which may not be needed any more. Raises NoSpace."""
         if blocks:
-            with self._database.transaction():
+            with self._ground.database.transaction():
                 self._insert(blocks)
 
     def forget(self, blocks: Sequence[BlockId]) -> None:
@@ -117,9 +100,9 @@ class DeletedWork:
 
         Raises NoSpace.
         """
-        with self._database.transaction():
+        with self._ground.database.transaction():
             for block in blocks:
-                self._database.change("DELETE FROM unneeded WHERE id = ?", (block,))
+                self._ground.database.change("DELETE FROM unneeded WHERE id = ?", (block,))
 
     def _is_there(self, parent: InodeNo, name: bytes) -> bool:
         return self._queries.lookup(parent, name) is not None
@@ -129,7 +112,7 @@ class DeletedWork:
 
     def _insert(self, blocks: Iterable[BlockId]) -> None:
         for block in blocks:
-            self._database.change("INSERT OR IGNORE INTO unneeded VALUES (?)", (block,))
+            self._ground.database.change("INSERT OR IGNORE INTO unneeded VALUES (?)", (block,))
 
     def _again(
         self, item: PendingOperation, gone: set[InodeNo], changes: list[RowChange]
@@ -138,7 +121,7 @@ class DeletedWork:
             # It did nothing, and so may stand ahead of what it speaks of: a rename to the same name.
             return item
         mark = len(changes)
-        recorded = self._operations.run(item.recorded.intent, item.recorded.version)
+        recorded = self._ground.operations.run(item.recorded.intent, item.recorded.version)
         # Others shall not see a name of a file that has lost its bytes, unless what removes it comes too.
         behind = item.recorded.behind_tails or item.recorded.ino in gone
         recorded = msgspec.structs.replace(recorded, behind_tails=behind)
@@ -160,7 +143,7 @@ class DeletedWork:
                 raise ReplicaCorrupt("pending operations run again leave another tree")
             mtime_ns, ctime_ns = (old[column] for column in TIME_COLUMNS)
             mark = len(changes)
-            self._database.change(
+            self._ground.database.change(
                 "UPDATE inode SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?",
                 (mtime_ns, ctime_ns, old[0]),
             )

@@ -7,54 +7,36 @@ from collections.abc import Callable
 from lucidnode.fs.replica.changes import Touched, touched_by
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
-from lucidnode.fs.replica.pending.kept_files import KeptFiles
-from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tail_table import TailTable
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.tree.queries import Queries
-from lucidnode.fs.replica.watchers import Watchers
 
 
 class FormerFiles:
     """Keeps files for those who use them (`Replica.former`), and makes them anew for who writes."""
 
-    def __init__(
-        self,
-        database: Database,
-        tails: TailTable,
-        earlier: EarlierContents,
-        kept: KeptFiles,
-        local: LocalOperations,
-        watchers: Watchers,
-        device_name: str,
-    ) -> None:
-        self._database = database
-        self._queries = Queries(database)
-        self._tails = tails
-        self._earlier = earlier
-        self._kept = kept
+    def __init__(self, ground: ReplicaGround, local: LocalOperations) -> None:
+        self._ground = ground
+        self._queries = Queries(ground.database)
         self._local = local
-        self._watchers = watchers
-        self._device_name = device_name
 
     def keep(self, in_use: Callable[[InodeNo], bool]) -> None:
         """Keep files readable that others delete while *in_use* tells that somebody needs them."""
-        self._kept.in_use = in_use
+        self._ground.kept.in_use = in_use
 
     def is_kept(self, ino: InodeNo) -> bool:
         """Tell whether *ino* is no more, and is kept for those who use it."""
-        return self._kept.get(ino) is not None
+        return self._ground.kept.get(ino) is not None
 
     def is_former(self, ino: InodeNo) -> bool:
         """Tell whether *ino* is shown as it was: it is no more, or a new content is arriving.
 
         What is written goes to a file of its own then: see `bring_back`.
         """
-        return ino in self._earlier or self._kept.get(ino) is not None
+        return ino in self._ground.earlier or self._ground.kept.get(ino) is not None
 
     def let_go(self, ino: InodeNo) -> None:
         """Keep *ino* no longer: nobody can ask for it any more."""
-        self._kept.forget(ino)
+        self._ground.kept.forget(ino)
 
     def bring_back(self, ino: InodeNo, time_ns: int) -> Touched:
         """Make *ino* anew as it is shown, beside what has its name now: a program goes on with it.
@@ -63,18 +45,18 @@ class FormerFiles:
         exists. Raises ReadOnly, NoSpace.
         """
         self._local.check_running()
-        kept = self._kept.get(ino) or self._kept.snapshot(self._queries.existing(ino))
+        kept = self._ground.kept.get(ino) or self._ground.kept.snapshot(self._queries.existing(ino))
         new = ino if self._queries.attributes(ino) is None else self._local.new_ino()
-        made, conflicts = self._kept.back(kept, new, self._device_name, time_ns)
-        with self._database.transaction() as changes:
+        made, conflicts = self._ground.kept.back(kept, new, self._ground.device_name, time_ns)
+        with self._ground.database.transaction() as changes:
             for intent in made:
                 self._local.record(intent, changes)
             for tail in kept.tails:
-                self._tails.put(new, tail.offset, tail.data)
-        self._tails.recount(new)
+                self._ground.tails.put(new, tail.offset, tail.data)
+        self._ground.tails.recount(new)
         if new == ino:
-            self._kept.forget(ino)
-        self._watchers.changed(changes)
+            self._ground.kept.forget(ino)
+        self._ground.watchers.changed(changes)
         return touched_by(
             changes,
             moved={} if new == ino else {ino: new},

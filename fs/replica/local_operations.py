@@ -8,49 +8,25 @@ import msgspec
 
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent, OperationRecord
-from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.kept_files import KeptFile, KeptFiles
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
-from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.pending.kept_files import KeptFile
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.extent_table import SLICE_EXTENTS, ExtentTable
-from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
 
 class LocalOperations:
     """Runs and records the operations of this node (`Replica.apply`)."""
 
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        numbers: IdAllocator,
-        journal: PendingJournal,
-        tails: TailTable,
-        tree: TreeReader,
-        kept: KeptFiles,
-        aliases: InodeAliases,
-        watchers: Watchers,
-    ) -> None:
-        self._database = database
-        self._queries = Queries(database)
-        self._content = ExtentTable(database)
-        self._operations = operations
-        self._numbers = numbers
-        self._journal = journal
-        self._tails = tails
+    def __init__(self, ground: ReplicaGround, tree: TreeReader) -> None:
+        self._ground = ground
+        self._queries = Queries(ground.database)
+        self._content = ExtentTable(ground.database)
         self._tree = tree
-        self._kept = kept
-        self._aliases = aliases
-        self._watchers = watchers
         self._stopped: str | None = None
 
     def stop(self, reason: str) -> None:
@@ -68,7 +44,7 @@ class LocalOperations:
 
     def new_ino(self) -> InodeNo:
         """Return an inode number for a file to be created."""
-        return self._numbers.ino()
+        return self._ground.numbers.ino()
 
     def apply(self, intent: Intent, loose: Collection[BlockId] = ()) -> Attributes | None:
         """Do *intent*, and have it committed later. Of its blocks, *loose* are not durable yet.
@@ -77,7 +53,7 @@ class LocalOperations:
         FileError that the operation meets, ReadOnly after `stop`, or NoSpace on a full disk;
         nothing has changed then.
         """
-        intent = self._aliases.redirected(intent)
+        intent = self._ground.aliases.redirected(intent)
         if isinstance(intent, intents.Truncate):
             # A huge file shrinks in steps, each small enough for one journal entry.
             while (cut := self._content.cut_point(intent.ino, SLICE_EXTENTS + 1)) > max(
@@ -95,7 +71,7 @@ class LocalOperations:
                 found = self._queries.attributes(intent.ino)
         elif isinstance(intent, intents.Unlink | intents.Rename) and not intent.keep:
             self._reap(InodeNo(recorded.replaced or recorded.ino))
-            self._kept.keep(replaced, [])
+            self._ground.kept.keep(replaced, [])
         return found
 
     def record(
@@ -106,10 +82,10 @@ class LocalOperations:
         Raises a FileError, or NoSpace.
         """
         mark = len(changes)
-        recorded = self._operations.run(intent, self._numbers.version())
-        if behind_tails or recorded.ino in self._tails.ends:
+        recorded = self._ground.operations.run(intent, self._ground.numbers.version())
+        if behind_tails or recorded.ino in self._ground.tails.ends:
             recorded = msgspec.structs.replace(recorded, behind_tails=True)
-        self._journal.add(recorded, changes[mark:])
+        self._ground.journal.add(recorded, changes[mark:])
         return recorded
 
     def forget_orphans(self) -> None:
@@ -117,17 +93,17 @@ class LocalOperations:
 
         Raises NoSpace.
         """
-        for (ino,) in self._database.rows("SELECT ino FROM orphan"):
+        for (ino,) in self._ground.database.rows("SELECT ino FROM orphan"):
             self.apply(intents.Forget(InodeNo(ino)))
 
     def _do(self, intent: Intent, loose: Collection[BlockId] = ()) -> OperationRecord:
         self.check_running()
-        with self._database.transaction(loose) as changes:
+        with self._ground.database.transaction(loose) as changes:
             recorded = self.record(intent, changes)
-            touched = self._tails.cover(recorded)
+            touched = self._ground.tails.cover(recorded)
         for ino in touched:
-            self._tails.recount(ino)
-        self._watchers.changed(changes)
+            self._ground.tails.recount(ino)
+        self._ground.watchers.changed(changes)
         return recorded
 
     def _do_in_parts(self, intent: Intent, loose: Collection[BlockId]) -> OperationRecord:
@@ -146,7 +122,7 @@ class LocalOperations:
         if not isinstance(intent, intents.Rename) or intent.keep:
             return []
         found = self._queries.lookup(intent.new_parent, intent.new_name)
-        return [] if found is None else self._kept.as_it_is(found.ino)
+        return [] if found is None else self._ground.kept.as_it_is(found.ino)
 
     def _reap(self, ino: InodeNo) -> None:
         """Delete a file without names that was too big to go with its last name."""

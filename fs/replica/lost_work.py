@@ -14,45 +14,25 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import GivenUp, touched_by
 from lucidnode.fs.replica.inode import InodeNo, is_partial
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.pending.lost_contents import losses
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.rebase import PendingOperation
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
-from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tail_table import TailTable
-from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.queries import Queries
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
 
 class LostWork:
     """Gives up the contents of one replica that nobody has any more (`Replica.give_up`)."""
 
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        journal: PendingJournal,
-        tails: TailTable,
-        tree: TreeReader,
-        kept: KeptFiles,
-        local: LocalOperations,
-        watchers: Watchers,
-    ) -> None:
-        self._database = database
-        self._replaced = ReplacedContents(database)
-        self._queries = Queries(database)
-        self._operations = operations
-        self._journal = journal
-        self._tails = tails
+    def __init__(self, ground: ReplicaGround, tree: TreeReader, local: LocalOperations) -> None:
+        self._ground = ground
+        self._replaced = ReplacedContents(ground.database)
+        self._queries = Queries(ground.database)
         self._tree = tree
-        self._kept = kept
         self._local = local
-        self._watchers = watchers
 
     def give_up(self, lost: Collection[BlockId], time_ns: int) -> GivenUp:
         """Go on without the contents of which a block is *lost*: nobody has it any more.
@@ -61,28 +41,30 @@ class LostWork:
         that others saw ahead of its content goes. An entry in flight that needs one of *lost*
         cannot be in the bucket, and is forgotten; what another one carries stays. Raises NoSpace.
         """
-        flight = self._journal.in_flight()
+        flight = self._ground.journal.in_flight()
         is_sent = flight is not None and set(lost).isdisjoint(flight.needs)
         last = flight.last if flight is not None and is_sent else None
-        waiting = [item for item in self._journal.waiting() if last is None or item.id > last]
+        waiting = [
+            item for item in self._ground.journal.waiting() if last is None or item.id > last
+        ]
         gone = losses(waiting, lost)
         paths = {ino: self._queries.shown_path(ino) for ino in gone.files if self._has_name(ino)}
-        with self._database.transaction() as changes:
-            self._database.undo([change for item in waiting for change in item.changes])
+        with self._ground.database.transaction() as changes:
+            self._ground.database.undo([change for item in waiting for change in item.changes])
             standing = [
                 again
                 for item in waiting
                 if item.id not in gone.dropped and (again := self._again(item, changes))
             ]
             if waiting:
-                self._journal.replace_from(waiting[0].id, standing)
+                self._ground.journal.replace_from(waiting[0].id, standing)
             for ino in gone.bare:
-                self._tails.drop(ino)
+                self._ground.tails.drop(ino)
             if not is_sent:
-                self._journal.forget_in_flight()
-        self._journal.reload()
-        self._tails.recount_all()
-        self._watchers.changed(changes)
+                self._ground.journal.forget_in_flight()
+        self._ground.journal.reload()
+        self._ground.tails.recount_all()
+        self._ground.watchers.changed(changes)
         touched = touched_by(changes, moved={}, conflicts=(), refused=None)
         for ino in gone.files:
             if ino in gone.bare:
@@ -94,8 +76,8 @@ class LostWork:
         """Run an operation of ours again; None if it needs what is no more. Raises NoSpace."""
         mark = len(changes)
         try:
-            with self._database.attempt():
-                recorded = self._operations.run(item.recorded.intent, item.recorded.version)
+            with self._ground.database.attempt():
+                recorded = self._ground.operations.run(item.recorded.intent, item.recorded.version)
         except NoSpace:
             raise
         except FileError:
@@ -118,7 +100,7 @@ class LostWork:
         else:
             for parent, name in self._queries.names_of(ino):
                 self._local.apply(
-                    intents.Unlink(parent, name, time_ns, keep=self._kept.in_use(ino))
+                    intents.Unlink(parent, name, time_ns, keep=self._ground.kept.in_use(ino))
                 )
 
     def _remove_if_never_whole(self, ino: InodeNo, time_ns: int) -> None:
@@ -127,4 +109,6 @@ class LostWork:
         if found is None or found.size or self._queries.mark(ino) is None:
             return
         for parent, name in self._queries.names_of(ino):
-            self._local.apply(intents.Unlink(parent, name, time_ns, keep=self._kept.in_use(ino)))
+            self._local.apply(
+                intents.Unlink(parent, name, time_ns, keep=self._ground.kept.in_use(ino))
+            )

@@ -9,13 +9,9 @@ from collections.abc import Iterator
 
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
-from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tail_table import TailTable
-from lucidnode.fs.replica.watchers import Watchers
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.node.client.ids import BlockId, Seq
 
 
@@ -25,70 +21,59 @@ class PendingOperations:
     Raises as `Database.rows`.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        journal: PendingJournal,
-        tails: TailTable,
-        earlier: EarlierContents,
-        watchers: Watchers,
-    ) -> None:
-        self._database = database
-        self._replaced = ReplacedContents(database)
-        self._journal = journal
-        self._tails = tails
-        self._earlier = earlier
-        self._watchers = watchers
+    def __init__(self, ground: ReplicaGround) -> None:
+        self._ground = ground
+        self._replaced = ReplacedContents(ground.database)
 
     # -- questions ---------------------------------------------------------------------------
 
     def head(self) -> Head:
         """Return the journal entry this replica stands on."""
-        return self._journal.head()
+        return self._ground.journal.head()
 
     def count(self) -> int:
         """Return how many operations are not committed yet; tails are not counted."""
-        return self._journal.count()
+        return self._ground.journal.count()
 
     def has_work(self) -> bool:
         """Tell whether anything waits for a commit, tails included."""
-        return bool(self._tails.ends) or self._journal.oldest() is not None
+        return bool(self._ground.tails.ends) or self._ground.journal.oldest() is not None
 
     def newest(self) -> int:
         """Return a mark for everything done so far, for `is_committed`."""
-        return self._journal.last
+        return self._ground.journal.last
 
     def is_committed(self, mark: int, ino: InodeNo | None) -> bool:
         """Tell whether everything up to *mark* is committed, or all that touches *ino* of it."""
         if ino is not None:
-            return not self._journal.write_sets.touched(ino, mark)
-        oldest = self._journal.oldest()
+            return not self._ground.journal.write_sets.touched(ino, mark)
+        oldest = self._ground.journal.oldest()
         return oldest is None or oldest > mark
 
     def is_pending(self, ino: InodeNo) -> bool:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
-        return ino in self._tails.ends or self._journal.write_sets.touches(ino)
+        return ino in self._ground.tails.ends or self._ground.journal.write_sets.touches(ino)
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""
-        return self._journal.contents(shipping)
+        return self._ground.journal.contents(shipping)
 
     def blocks_waited_for(self) -> Iterator[BlockId]:
         """Yield the blocks that pending work needs in the bucket, oldest first."""
-        return (block for step in self._journal.write_sets for block in step.blocks)
+        return (block for step in self._ground.journal.write_sets for block in step.blocks)
 
     def blocks_of_contents(self) -> dict[InodeNo, set[BlockId]]:
         """Return the blocks that the content of each file lies in, as far as it is not committed."""
         blocks: dict[InodeNo, set[BlockId]] = {}
-        for step in self._journal.write_sets:
+        for step in self._ground.journal.write_sets:
             if step.content is not None:
                 blocks.setdefault(step.content, set()).update(step.uses)
         return blocks
 
     def unsent_files(self) -> frozenset[InodeNo]:
         """Return the files whose content, or part of it, no entry has carried yet."""
-        changes = [change for item in self._journal.waiting() for change in item.changes]
-        return content_of(changes) | frozenset(self._tails.ends)
+        changes = [change for item in self._ground.journal.waiting() for change in item.changes]
+        return content_of(changes) | frozenset(self._ground.tails.ends)
 
     # -- a commit ----------------------------------------------------------------------------
 
@@ -100,30 +85,32 @@ class PendingOperations:
         """
         first_held = None
         if shipping is not None:
-            choice = self._journal.choose(shipping)
+            choice = self._ground.journal.choose(shipping)
             if choice.held:
                 if not choice.ready:
                     return None
-                with self._database.transaction():
-                    order = self._journal.give_way(choice)
-                self._journal.write_sets.reorder(order)
+                with self._ground.database.transaction():
+                    order = self._ground.journal.give_way(choice)
+                self._ground.journal.write_sets.reorder(order)
                 first_held = choice.held[0].id
-        while (batch := self._journal.batch(first_held)) is not None and not batch.changeset:
-            with self._database.transaction():
-                self._journal.drop_committed(batch.last)
-            self._journal.write_sets.drop(batch.last)
-        if batch is not None and (cut := self._journal.cut_by(batch.last)):
-            with self._database.transaction():
+        while (batch := self._ground.journal.batch(first_held)) is not None and not batch.changeset:
+            with self._ground.database.transaction():
+                self._ground.journal.drop_committed(batch.last)
+            self._ground.journal.write_sets.drop(batch.last)
+        if batch is not None and (cut := self._ground.journal.cut_by(batch.last)):
+            with self._ground.database.transaction():
                 if not cut <= self._replaced.files():
-                    waiting = [each for item in self._journal.waiting() for each in item.changes]
+                    waiting = [
+                        each for item in self._ground.journal.waiting() for each in item.changes
+                    ]
                     self._replaced.keep(cut, waiting)
-                self._journal.say_that_more_follows(cut, batch.last)
-            batch = self._journal.batch(self._journal.after(batch.last))
+                self._ground.journal.say_that_more_follows(cut, batch.last)
+            batch = self._ground.journal.batch(self._ground.journal.after(batch.last))
         return batch
 
     def in_flight(self) -> InFlight | None:
         """Return the entry that may exist in the bucket already, or None."""
-        return self._journal.in_flight()
+        return self._ground.journal.in_flight()
 
     def set_in_flight(self, batch: Batch, unsigned: bytes) -> InFlight:
         """Remember that *batch*, sealed as *unsigned*, is about to be sent. Raises NoSpace.
@@ -131,8 +118,8 @@ class PendingOperations:
         Wait for `Replica.barrier` before sending: after a power cut we must know our own entry.
         """
         flight = InFlight(batch.seq, unsigned, batch.needs, batch.last)
-        with self._database.transaction():
-            self._journal.set_in_flight(flight)
+        with self._ground.database.transaction():
+            self._ground.journal.set_in_flight(flight)
         return flight
 
     def mark_committed(self, seq: Seq, entry_hash: bytes) -> None:
@@ -140,19 +127,19 @@ class PendingOperations:
         flight = self.in_flight()
         assert flight is not None
         assert flight.seq == seq
-        with self._database.transaction():
-            self._journal.drop_committed(flight.last)
-            self._journal.set_head(seq, entry_hash)
+        with self._ground.database.transaction():
+            self._ground.journal.drop_committed(flight.last)
+            self._ground.journal.set_head(seq, entry_hash)
             self._forget_replaced(flight.last)
-            if self._earlier and self._journal.oldest() is None:
-                self._earlier.forget_gone()
-        self._earlier.reload()
-        self._watchers.on_content(None)
-        self._journal.write_sets.drop(flight.last)
+            if self._ground.earlier and self._ground.journal.oldest() is None:
+                self._ground.earlier.forget_gone()
+        self._ground.earlier.reload()
+        self._ground.watchers.on_content(None)
+        self._ground.journal.write_sets.drop(flight.last)
 
     def _forget_replaced(self, last: int) -> None:
         """Forget what files were before contents that are committed to their end, up to *last*."""
         if replaced := self._replaced.files():
-            waiting = {step.content for step in self._journal.write_sets if step.id > last}
+            waiting = {step.content for step in self._ground.journal.write_sets if step.id > last}
             for ino in replaced - waiting:
                 self._replaced.forget(ino)

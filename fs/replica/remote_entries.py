@@ -6,21 +6,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from lucidnode.fs.replica.changes import Touched, touched_by
-from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.fast_forward import fast_forward
-from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
-from lucidnode.fs.replica.pending.kept_files import KeptFile, KeptFiles
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
+from lucidnode.fs.replica.pending.kept_files import KeptFile
 from lucidnode.fs.replica.pending.rebase import Rebase, RebaseResult
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
-from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
-from lucidnode.fs.replica.tail_table import TailTable
-from lucidnode.fs.replica.tree.operations import Operations
 from lucidnode.fs.replica.tree.row_rules import checked_changes
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import empty_link
 
@@ -30,29 +23,8 @@ log = logging.getLogger(__name__)
 class RemoteEntries:
     """Takes the entries of others into one replica (`Replica.entries`), in order."""
 
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        numbers: IdAllocator,
-        journal: PendingJournal,
-        tails: TailTable,
-        earlier: EarlierContents,
-        kept: KeptFiles,
-        aliases: InodeAliases,
-        watchers: Watchers,
-        device_name: str,
-    ) -> None:
-        self._database = database
-        self._operations = operations
-        self._numbers = numbers
-        self._journal = journal
-        self._tails = tails
-        self._earlier = earlier
-        self._kept = kept
-        self._aliases = aliases
-        self._watchers = watchers
-        self._device_name = device_name
+    def __init__(self, ground: ReplicaGround) -> None:
+        self._ground = ground
         self._unsaved: Callable[[], Mapping[InodeNo, bool]] = dict
 
     def set_dirty_source(self, unsaved: Callable[[], Mapping[InodeNo, bool]]) -> None:
@@ -71,34 +43,34 @@ class RemoteEntries:
         does not fit, on every node alike since all stand on the same state; `refused` says why.
         Raises NoSpace, or ReplicaCorrupt if pending work does not fit its own undo.
         """
-        assert seq == self._journal.head().seq + 1, "entries are applied in order"
+        assert seq == self._ground.journal.head().seq + 1, "entries are applied in order"
         refused = rebased = None
         leaving: list[KeptFile] = []
-        with self._database.transaction() as changes:
+        with self._ground.database.transaction() as changes:
             if changeset:
                 try:
-                    with self._database.attempt():
+                    with self._ground.database.attempt():
                         winner = checked_changes(changeset)
-                        leaving = self._kept.leaving(winner)
+                        leaving = self._ground.kept.leaving(winner)
                         rebased = self._apply_winner(changeset, winner, changes)
                 except ChangesetUnfit as error:
                     refused = str(error)
             outcome = rebased or RebaseResult()
             for old, new in outcome.moved.items():
-                self._tails.move(old, new)
+                self._ground.tails.move(old, new)
             for ino, by in outcome.shifted.items():
-                self._tails.shift(ino, by)
+                self._ground.tails.shift(ino, by)
             empty = changeset is None or refused is not None
-            self._journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
+            self._ground.journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
         if rebased is not None:
-            self._journal.reload()
-        self._tails.recount_all()
-        self._earlier.reload()
-        self._watchers.on_content(None)
-        self._kept.keep(leaving, changes)
-        self._aliases.forget(_inserted(changes))
-        self._aliases.add(outcome.merged)
-        self._watchers.changed(changes)
+            self._ground.journal.reload()
+        self._ground.tails.recount_all()
+        self._ground.earlier.reload()
+        self._ground.watchers.on_content(None)
+        self._ground.kept.keep(leaving, changes)
+        self._ground.aliases.forget(_inserted(changes))
+        self._ground.aliases.add(outcome.merged)
+        self._ground.watchers.changed(changes)
         return touched_by(
             changes,
             moved={**outcome.merged, **outcome.moved},
@@ -112,28 +84,32 @@ class RemoteEntries:
     ) -> RebaseResult | None:
         """Apply the winner's *changeset*; return how our work was rebased, or None if it was not."""
         unsaved = self._unsaved()
-        ours = {*self._tails.ends, *unsaved}
+        ours = {*self._ground.tails.ends, *unsaved}
 
         def on_base() -> None:
-            self._earlier.note(winner)
+            self._ground.earlier.note(winner)
 
-        if fast_forward(self._database, self._journal, changeset, winner, ours, on_base):
+        if fast_forward(
+            self._ground.database, self._ground.journal, changeset, winner, ours, on_base
+        ):
             log.debug("fast-forward: %d rows under our pending work", len(winner))
             return None
         rebase = Rebase(
-            self._database,
-            self._operations,
-            device_name=self._device_name,
-            new_ino=self._numbers.ino,
+            self._ground.database,
+            self._ground.operations,
+            device_name=self._ground.device_name,
+            new_ino=self._ground.numbers.ino,
             tails=ours,
             appending={
-                ino for ino in ours if unsaved.get(ino, True) and self._tails.only_appended(ino)
+                ino
+                for ino in ours
+                if unsaved.get(ino, True) and self._ground.tails.only_appended(ino)
             },
-            version_of=self._earlier.version,
+            version_of=self._ground.earlier.version,
             on_base=on_base,
         )
-        outcome = rebase.run(self._journal.waiting(), changeset, winner, changes)
-        self._journal.replace(outcome)
+        outcome = rebase.run(self._ground.journal.waiting(), changeset, winner, changes)
+        self._ground.journal.replace(outcome)
         log.debug(
             "rebase: %d rows came first; %d operations of ours stand, %d are new, %d conflicts",
             len(winner),

@@ -36,6 +36,7 @@ from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.fs.replica.remote_entries import RemoteEntries
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tail_store import TailStore
@@ -56,38 +57,31 @@ class Replica:
         self._database = database
         self._barrier = Barrier(database.log_path)
         queries = Queries(database)
-        operations = Operations(database)
-        journal = PendingJournal(database)
-        tails = TailTable(database)
         usage = ProjectUsage(queries)
-        watchers = self._watchers = Watchers(usage)
-        aliases = InodeAliases()
+        tails = TailTable(database)
         earlier = EarlierContents(database, queries)
-        kept = KeptFiles(queries, tails.of, earlier)
-        self.tree = TreeReader(queries, tails, earlier, kept, aliases, usage)
-        local = self._local = LocalOperations(
-            database, operations, numbers, journal, tails, self.tree, kept, aliases, watchers
+        self._watchers = Watchers(usage)
+        ground = ReplicaGround(
+            database=database,
+            operations=Operations(database),
+            numbers=numbers,
+            journal=PendingJournal(database),
+            tails=tails,
+            earlier=earlier,
+            kept=KeptFiles(queries, tails.of, earlier),
+            aliases=InodeAliases(),
+            watchers=self._watchers,
+            device_name=device_name,
         )
-        self.tails = TailStore(database, tails, local, watchers)
-        self.former = FormerFiles(database, tails, earlier, kept, local, watchers, device_name)
-        self.pending = PendingOperations(database, journal, tails, earlier, watchers)
-        self.entries = RemoteEntries(
-            database,
-            operations,
-            numbers,
-            journal,
-            tails,
-            earlier,
-            kept,
-            aliases,
-            watchers,
-            device_name,
-        )
-        self._lost = LostWork(
-            database, operations, journal, tails, self.tree, kept, local, watchers
-        )
-        self.deleted = DeletedWork(database, operations, journal, tails, kept, watchers)
-        self.unsynced = UnsyncedWork(database, journal, tails, earlier, self.tree, local, watchers)
+        self.tree = TreeReader(queries, tails, earlier, ground.kept, ground.aliases, usage)
+        self._local = LocalOperations(ground, self.tree)
+        self.tails = TailStore(ground, self._local)
+        self.former = FormerFiles(ground, self._local)
+        self.pending = PendingOperations(ground)
+        self.entries = RemoteEntries(ground)
+        self._lost = LostWork(ground, self.tree, self._local)
+        self.deleted = DeletedWork(ground)
+        self.unsynced = UnsyncedWork(ground, self.tree, self._local)
 
     @classmethod
     def open(

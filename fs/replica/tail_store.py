@@ -11,11 +11,9 @@ from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo, Tail
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.tail_table import TailTable
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.tree.extent_table import ExtentTable
 from lucidnode.fs.replica.tree.queries import Queries
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
 
@@ -25,15 +23,11 @@ class TailStore:
     Raises as `Database.rows`, and what each says.
     """
 
-    def __init__(
-        self, database: Database, tails: TailTable, local: LocalOperations, watchers: Watchers
-    ) -> None:
-        self._database = database
-        self._queries = Queries(database)
-        self._content = ExtentTable(database)
-        self._tails = tails
+    def __init__(self, ground: ReplicaGround, local: LocalOperations) -> None:
+        self._ground = ground
+        self._queries = Queries(ground.database)
+        self._content = ExtentTable(ground.database)
         self._local = local
-        self._watchers = watchers
 
     def put(
         self, ino: InodeNo, offset: int, data: bytes, time_ns: int, *, appended: bool = False
@@ -48,17 +42,17 @@ class TailStore:
         if offset + len(data) > MAX_FILE_SIZE:
             raise FileTooBig("write")
         self._queries.existing(ino)
-        with self._database.transaction() as changes:
+        with self._ground.database.transaction() as changes:
             if time_ns:
                 times = intents.SetAttributes(ino, time_ns=time_ns, mtime_ns=time_ns)
                 self._local.record(times, changes, behind_tails=True)
-            self._tails.put(ino, offset, data, appended=appended)
-        self._tails.recount(ino)
-        self._watchers.on_work()
+            self._ground.tails.put(ino, offset, data, appended=appended)
+        self._ground.tails.recount(ino)
+        self._ground.watchers.on_work()
 
     def loose(self) -> list[Tail]:
         """Return every loose tail, oldest first."""
-        return self._tails.loose()
+        return self._ground.tails.loose()
 
     def packed(
         self, pack: BlockName, places: Iterable[tuple[int, int]], writes: Iterable[intents.Write]
@@ -68,29 +62,29 @@ class TailStore:
         The writes carry time 0, since `put` accounted for the times. Tails of files that are gone
         are simply in the pack. Raises NoSpace.
         """
-        with self._database.transaction() as changes:
+        with self._ground.database.transaction() as changes:
             writes = [
-                msgspec.structs.replace(write, appended=self._tails.only_appended(write.ino))
+                msgspec.structs.replace(write, appended=self._ground.tails.only_appended(write.ino))
                 for write in writes
             ]
-            self._tails.assign(pack.id, places)
+            self._ground.tails.assign(pack.id, places)
             self._local.record(intents.NameBlocks([pack]), changes)
             for write in writes:
                 if self._queries.attributes(write.ino) is not None:
                     for part in self._content.parts(write):
                         self._local.record(part, changes)
-        self._tails.recount_all()
-        self._watchers.changed(changes)
+        self._ground.tails.recount_all()
+        self._ground.watchers.changed(changes)
 
     def packs(self) -> dict[BlockId, list[Tail]]:
         """Return the packs not released, with their tails in order: to be sealed and staged."""
-        return self._tails.packs()
+        return self._ground.tails.packs()
 
     def pack_ids(self) -> set[BlockId]:
         """Return the packs not released: their bytes are in the replica."""
-        return self._tails.pack_ids()
+        return self._ground.tails.pack_ids()
 
     def release_pack(self, pack: BlockId) -> None:
         """Forget the tails of *pack*, now that its block is durably staged. Raises NoSpace."""
-        with self._database.transaction():
-            self._tails.release(pack)
+        with self._ground.database.transaction():
+            self._ground.tails.release(pack)

@@ -6,13 +6,9 @@ from collections.abc import Collection, Iterable
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.local_operations import LocalOperations
-from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
-from lucidnode.fs.replica.pending.pending_journal import PendingJournal
-from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import Row
-from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.replica.watchers import Watchers
 from lucidnode.node.client.ids import BlockId
 
 
@@ -22,38 +18,25 @@ class UnsyncedWork:
     Raises as `Database.rows`.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        journal: PendingJournal,
-        tails: TailTable,
-        earlier: EarlierContents,
-        tree: TreeReader,
-        local: LocalOperations,
-        watchers: Watchers,
-    ) -> None:
-        self._database = database
-        self._journal = journal
-        self._tails = tails
-        self._earlier = earlier
+    def __init__(self, ground: ReplicaGround, tree: TreeReader, local: LocalOperations) -> None:
+        self._ground = ground
         self._tree = tree
         self._local = local
-        self._watchers = watchers
 
     def newest(self) -> int:
         """Return a mark for all that names blocks which may not be on the disk, 0 if none does."""
-        return self._database.unsynced.newest()
+        return self._ground.database.unsynced.newest()
 
     def blocks(self, *, but_of: str = "") -> list[BlockId]:
         """Return the blocks that may not be on the disk; not those of the boot *but_of*."""
-        return self._database.unsynced.blocks(but_of=but_of)
+        return self._ground.database.unsynced.blocks(but_of=but_of)
 
     def synced(self, mark: int) -> None:
         """Note that the blocks of all that was unsynced up to *mark* are on the disk.
 
         True after a power cut once `Replica.barrier` has returned. Raises NoSpace.
         """
-        self._database.synced(mark)
+        self._ground.database.synced(mark)
 
     def take_back(self, lost: Collection[BlockId]) -> list[str]:
         """Undo what names the blocks *lost*, and all that was done after it; see sqlite/unsynced.py.
@@ -61,24 +44,24 @@ class UnsyncedWork:
         Returns the paths of the files that have another content now, as they were last called. To
         be called before anybody uses this replica. Raises NoSpace.
         """
-        first, inodes = self._database.unsynced.doomed(lost)
+        first, inodes = self._ground.database.unsynced.doomed(lost)
         if not first:
             return []
         paths = self._paths(inodes)
         before = {ino: self._content(ino) for ino in inodes}
-        self._database.take_back(first)
+        self._ground.database.take_back(first)
         paths = self._paths(inodes) | paths
-        self._journal.start_over()
-        self._tails.recount_all()
-        self._earlier.reload()
-        self._watchers.on_content(None)
+        self._ground.journal.start_over()
+        self._ground.tails.recount_all()
+        self._ground.earlier.reload()
+        self._ground.watchers.on_content(None)
         self._tree.recount()
         self._local.forget_orphans()
         return sorted(path for ino, path in paths.items() if self._content(ino) != before[ino])
 
     def _content(self, ino: int) -> tuple[list[Row], ...]:
         """Return what the content of *ino* is made of; work that ran again leaves it alike."""
-        rows = self._database.rows
+        rows = self._ground.database.rows
         return (
             rows("SELECT size FROM inode WHERE ino = ?", (ino,)),
             rows("SELECT * FROM extent WHERE ino = ? ORDER BY offset", (ino,)),

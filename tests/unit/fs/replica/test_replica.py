@@ -377,7 +377,8 @@ def test_a_huge_file_goes_in_steps_that_each_fit_an_entry(node: Node, how: str) 
     left = node.rows()["extent"]
     assert len(left) == (2 if how == "truncate" else 0)
     assert all(
-        len(item.changes) <= SLICE_EXTENTS + 8 for item in node.replica.pending._journal.waiting()
+        len(item.changes) <= SLICE_EXTENTS + 8
+        for item in node.replica.pending._ground.journal.waiting()
     )
 
 

@@ -178,7 +178,7 @@ def test_a_lost_pack_takes_all_files_in_it_and_no_other(node: Node) -> None:
     assert node.names() == [b"other"]
     assert all(
         pack not in (block.id for block in item.recorded.intent.blocks)
-        for item in node.replica.pending._journal.waiting()
+        for item in node.replica.pending._ground.journal.waiting()
         if isinstance(item.recorded.intent, intents.NameBlocks)
     )
 

@@ -327,7 +327,7 @@ def test_a_huge_version_of_ours_is_restored_in_slices(office: Office) -> None:
     assert office.b.read(copy) == expected
     assert all(
         len(item.changes) <= SLICE_EXTENTS + 8
-        for item in office.b.replica.pending._journal.waiting()
+        for item in office.b.replica.pending._ground.journal.waiting()
     )
 
 
