@@ -14,7 +14,7 @@ from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
 from lucidnode.node.client.journal import SIGNATURE_SIZE, EntryHeader
 
-_REMEMBERED = 64
+_REMEMBERED_ENTRIES = 64
 """Entries made here whose slots may be decided late: one is in flight, and what it needs may be given up."""
 
 
@@ -30,7 +30,7 @@ class OwnEntries:
         self._device = device
         self._alerts = alerts
         self._began_ns = clock.wall_ns()
-        self._made: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._made: deque[bytes] = deque(maxlen=_REMEMBERED_ENTRIES)
         self._has_caught_up = False
 
     def made(self, unsigned: bytes) -> None:

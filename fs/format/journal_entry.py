@@ -45,8 +45,8 @@ from lucidnode.node.client.public_keys import verify
 MAX_CONTENT_BYTES = 8 * 1024 * 1024
 """Bytes of MessagePack that an entry may unpack to."""
 
-_LEVEL = 3
-_WINDOW = MAX_CONTENT_BYTES
+_ZSTD_LEVEL = 3
+_MAX_WINDOW_BYTES = MAX_CONTENT_BYTES
 """Bytes that zstd looks back at most; a frame that wants more is refused, not allocated."""
 
 
@@ -146,7 +146,7 @@ def _packed(change: EntryBody) -> bytes:
     content = msgspec.msgpack.encode(change)
     if len(content) > MAX_CONTENT_BYTES:
         raise EntryMisshapen(f"a change of {len(content)} bytes is over the limit")
-    return padded(zstandard.ZstdCompressor(level=_LEVEL).compress(content), PADDING)
+    return padded(zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content), PADDING)
 
 
 def _unpacked(body: bytes) -> EntryBody:
@@ -158,7 +158,7 @@ def _unpacked(body: bytes) -> EntryBody:
     if not 0 < frame.content_size <= MAX_CONTENT_BYTES:
         raise EntryMisshapen("contents over the limit")
     # Unpacking in one go takes no window, so the library lets any pass that it could have.
-    if frame.window_size > _WINDOW:
+    if frame.window_size > _MAX_WINDOW_BYTES:
         raise EntryMisshapen("a window over the limit")
     content = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     return decoded(_CHANGE, content)

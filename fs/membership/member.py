@@ -17,7 +17,7 @@ from lucidnode.node.client.msgpack import decoded
 _PADDING_BYTES = 64
 """Names are padded to a multiple of this, so that their length says little."""
 
-_LONGEST_NAME = 255
+_MAX_NAME_BYTES = 255
 """Bytes of UTF-8, as of a file name: projects and members are shown as such."""
 
 
@@ -85,8 +85,8 @@ def spelled(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if not name or name != name.strip() or not name.isprintable() or "/" in name:
         raise Invalid("a name needs visible characters, no '/', and no spaces around it")
-    if len(name.encode()) > _LONGEST_NAME:
-        raise Invalid(f"a name has at most {_LONGEST_NAME} bytes")
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise Invalid(f"a name has at most {_MAX_NAME_BYTES} bytes")
     return name
 
 
@@ -95,9 +95,9 @@ def shown(name: str) -> str:
 
     What `spelled` lets pass stays as it is.
     """
-    name = unicodedata.normalize("NFC", name[:_LONGEST_NAME])
+    name = unicodedata.normalize("NFC", name[:_MAX_NAME_BYTES])
     visible = "".join(c if c.isprintable() and c != "/" else _UNSEEN for c in name).strip()
-    cut = visible.encode()[:_LONGEST_NAME].decode(errors="ignore").strip()
+    cut = visible.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip()
     return cut or _UNSEEN
 
 
@@ -117,7 +117,7 @@ def open_secret(keys: MemberKeys, project: ProjectId, sealed: bytes) -> ProjectS
         raise FormatError("a project secret belongs to another project")
     if len(secret.key) != sodium.KEY_SIZE or not 1 <= secret.epoch <= MAX_EPOCH:
         raise FormatError("a project secret has no usable key")
-    if len(secret.name.encode()) > _LONGEST_NAME:
+    if len(secret.name.encode()) > _MAX_NAME_BYTES:
         raise FormatError("a project secret has a name that is too long")
     return secret
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lucidnode.fs.replica.inode import InodeNo, Version
 from lucidnode.fs.replica.sqlite.database import Database
 
-_RUN = 1 << 20
+_RUN_NUMBERS = 1 << 20
 """Numbers handed out one after the other from one random start: rows of one session lie together."""
 
 
@@ -28,9 +28,10 @@ class IdAllocator:
         while self._next_ino == self._end:
             start = self._start()
             if not self._database.row(
-                "SELECT 1 FROM inode WHERE ino >= ? AND ino < ? LIMIT 1", (start, start + _RUN)
+                "SELECT 1 FROM inode WHERE ino >= ? AND ino < ? LIMIT 1",
+                (start, start + _RUN_NUMBERS),
             ):
-                self._next_ino, self._end = start, start + _RUN
+                self._next_ino, self._end = start, start + _RUN_NUMBERS
         self._next_ino += 1
         return InodeNo(self._next_ino - 1)
 
@@ -42,4 +43,4 @@ class IdAllocator:
     def _start(self) -> int:
         # Aligned runs cannot overlap by halves; run 0 belongs to the root.
         run = int.from_bytes(self._random_bytes(6)) >> 6
-        return (run or 1) * _RUN
+        return (run or 1) * _RUN_NUMBERS

@@ -21,7 +21,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.supervision import Tasks
 
-MAX_RECORDED = 8192
+MAX_EXTENTS_RECORDED = 8192
 """Extents named in the replica by one operation, which must fit in one journal entry."""
 
 
@@ -100,8 +100,8 @@ class FileSaver:
             await self._stager.make_durable([block.id for block in file.staged.blocks()])
         # No await from here on: a read finds an extent here or in the replica, never in neither.
         extents = list(file.staged)
-        for at in range(0, len(extents), MAX_RECORDED):
-            part = extents[at : at + MAX_RECORDED]
+        for at in range(0, len(extents), MAX_EXTENTS_RECORDED):
+            part = extents[at : at + MAX_EXTENTS_RECORDED]
             blocks = list({extent.block.id: extent.block for extent in part}.values())
             new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in part]
             self._replica.apply(

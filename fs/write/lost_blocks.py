@@ -25,7 +25,7 @@ BLOCKS_A_LOOK = 4096
 
 _BLOCKS_A_QUESTION = 256
 
-_NAMED = 8
+_FILES_NAMED = 8
 """Files that the alert names."""
 
 
@@ -121,8 +121,8 @@ class LostBlocks:
             self._suspects |= lost  # a full disk: at the next look
             return
         if files:
-            names = ", ".join(sorted(files)[:_NAMED])
-            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+            names = ", ".join(sorted(files)[:_FILES_NAMED])
+            more = f" and {len(files) - _FILES_NAMED} more" if len(files) > _FILES_NAMED else ""
             self._alerts.begin(
                 f"lost:{min(lost).hex()[:16]}",
                 f"Saves that had not reached the bucket are lost with the disk that they lay on: "

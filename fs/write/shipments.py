@@ -16,9 +16,9 @@ ASK_EVERY_S = 5.0
 """Seconds between two questions for blocks of which nothing was heard. Events come at once; this
 is for what arrived before this mount, or its connection, was there."""
 
-ASKED_AT_ONCE = 256
+BLOCKS_A_QUESTION = 256
 
-_REMEMBERED = 65_536
+_REMEMBERED_BLOCKS = 65_536
 """Blocks that are known to have arrived though no operation waits for them: of files that are being
 written, and those that an entry has named."""
 
@@ -26,7 +26,7 @@ YOUNG_S = 1.0
 """Seconds for which others need not hear of a save: of a new file's name before its content, or of
 a file on its way. Most saves are over by then, in one entry."""
 
-_ASKED = 4096
+_REMEMBERED_FILES = 4096
 """Files whose age is remembered before those that nobody asks for are dropped."""
 
 
@@ -56,7 +56,7 @@ class Shipments:
         self._clock = clock
         self._moved = moved
         self._arrived: dict[BlockId, None] = {}
-        self._most = 2 * _REMEMBERED
+        self._most = 2 * _REMEMBERED_BLOCKS
         """How many may be known before those that nobody waits for are forgotten."""
         self._asked: dict[InodeNo, tuple[float, float]] = {}
         """When was it first asked how old the save of a file is, and when last."""
@@ -79,7 +79,7 @@ class Shipments:
         if now - last > 3 * YOUNG_S:
             first = now
         self._asked[ino] = first, now
-        if len(self._asked) > _ASKED:
+        if len(self._asked) > _REMEMBERED_FILES:
             self._asked = {
                 ino: times for ino, times in self._asked.items() if now - times[1] <= 3 * YOUNG_S
             }
@@ -105,7 +105,7 @@ class Shipments:
             block
             for block in self._replica.pending.blocks_waited_for()
             if block not in self._arrived
-        ][:ASKED_AT_ONCE]
+        ][:BLOCKS_A_QUESTION]
         try:
             there = await self._daemon.uploaded(self._project, waiting) if waiting else []
         except NodeError:
@@ -117,7 +117,7 @@ class Shipments:
     def _forget(self) -> None:
         """Forget what nobody waits for. A film waits for all of its blocks, however many."""
         waited_for = set(self._replica.pending.blocks_waited_for())
-        newest = list(self._arrived)[-_REMEMBERED:]
+        newest = list(self._arrived)[-_REMEMBERED_BLOCKS:]
         kept = [block for block in self._arrived if block in waited_for]
         self._arrived = dict.fromkeys([*kept, *newest])
-        self._most = len(self._arrived) + _REMEMBERED
+        self._most = len(self._arrived) + _REMEMBERED_BLOCKS

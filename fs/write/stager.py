@@ -15,7 +15,7 @@ from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.staging import make_durable, make_room_for, stage, stage_soon, unstage
 
-AT_ONCE = 16
+MAX_BLOCKS_AT_ONCE = 16
 """Blocks that are sealed and on their way to the disk at once, so that it never waits for a cipher.
 Until their turn comes others are held as plaintext alone, which the writer counts; a disk that
 hangs would have all of them twice in memory."""
@@ -32,7 +32,7 @@ class Stager:
         self._room = room
         self._disk = disk
         self._under_way: dict[BlockId, asyncio.Event] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(MAX_BLOCKS_AT_ONCE)
         self._making_room = asyncio.Lock()
         self._has_room = False
         """Whether the directory was made durable. It is asked once: each time would be a sync for

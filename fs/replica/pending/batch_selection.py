@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.whole_contents import WINDOW, Contents, Shipping
+from lucidnode.fs.replica.pending.whole_contents import WINDOW_OPERATIONS, Contents, Shipping
 from lucidnode.fs.replica.pending.write_set import Step, row_of
 
 
@@ -31,7 +31,7 @@ def choose(
     waiting: Iterable[Step], contents: Contents, shipping: Shipping, most_rows: int
 ) -> Choice:
     """Choose for an entry of about *most_rows* rows."""
-    steps = list(islice(waiting, WINDOW))
+    steps = list(islice(waiting, WINDOW_OPERATIONS))
     lost = _lost(steps)
     unseen = _not_to_be_seen(lost, contents, shipping)
     while True:

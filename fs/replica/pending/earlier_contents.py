@@ -17,7 +17,7 @@ from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, VERSION_COLUMN, RowCh
 from lucidnode.fs.replica.tree.queries import Queries, extents_of
 from lucidnode.node.client.ids import BlockId
 
-MOST_EXTENTS = 65_536
+MAX_EXTENTS = 65_536
 """Extents of the largest file that is shown as it was: to keep them takes some 0.3 s, in which the
 mount answers nobody. A larger one is shown as it is, part by part, with its mark."""
 
@@ -115,7 +115,7 @@ class EarlierContents:
         now = self._queries.attributes(ino)
         if now is not None and is_partial(now.version):
             return  # it was too large before its first part came
-        if self._queries.count_extents(ino) > MOST_EXTENTS:
+        if self._queries.count_extents(ino) > MAX_EXTENTS:
             return
         row = (0, 0, made_ns) if now is None else (now.size, now.version, now.mtime_ns)
         self._database.change("INSERT INTO earlier VALUES (?, ?, ?, ?)", (ino, *row))

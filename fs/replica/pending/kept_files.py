@@ -23,7 +23,7 @@ from lucidnode.fs.replica.pending.places import Places
 from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, LINKS_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries
 
-MOST_EXTENTS = 1_000_000
+MAX_EXTENTS = 1_000_000
 """Extents kept at once, of all files together: 250 MB. A file that does not fit is not kept, and
 whoever has it open is told ESTALE; it would take a member who deletes terabytes that are in use."""
 
@@ -109,7 +109,7 @@ class KeptFiles:
         now = self._queries.attributes(ino)
         if now is None or now.kind is not Kind.FILE:
             return []
-        if self._extents + self._queries.count_extents(ino) > MOST_EXTENTS:
+        if self._extents + self._queries.count_extents(ino) > MAX_EXTENTS:
             return []
         try:
             return [self.snapshot(now)]

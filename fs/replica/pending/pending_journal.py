@@ -36,7 +36,7 @@ _BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
 
 _ID_SIZE = 32
 
-_FIRST = 2**40
+_FIRST_NUMBER = 2**40
 """The number of the first operation of a replica. Those that overtake others count down."""
 
 
@@ -58,7 +58,7 @@ class PendingJournal:
             " coalesce((SELECT last FROM inflight), 0))"
         )
         assert row is not None
-        self._last = max(row[0], _FIRST)
+        self._last = max(row[0], _FIRST_NUMBER)
         self._contents = WholeContents()
         self.reload()
 

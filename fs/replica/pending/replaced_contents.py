@@ -12,7 +12,7 @@ from collections.abc import Collection
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Version, is_partial
-from lucidnode.fs.replica.pending.earlier_contents import MOST_EXTENTS
+from lucidnode.fs.replica.pending.earlier_contents import MAX_EXTENTS
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import (
     MTIME_COLUMN,
@@ -86,7 +86,7 @@ class ReplacedContents:
                     extents.pop(int(new[1]), None)
                 if table == "extent" and old is not None:
                     extents[int(old[1])] = old
-        if len(extents) > MOST_EXTENTS:
+        if len(extents) > MAX_EXTENTS:
             return
         self._database.change(
             "INSERT INTO replaced VALUES (?, ?, ?, ?)",

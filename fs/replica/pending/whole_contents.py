@@ -15,7 +15,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
 from lucidnode.node.client.ids import BlockId
 
-WINDOW = 8192
+WINDOW_OPERATIONS = 8192
 """How many operations are looked at for one entry: what is ready behind as many that are not waits
 for some of them. A look takes time in which the mount answers nobody."""
 
@@ -63,7 +63,7 @@ class WholeContents:
         by_file: dict[InodeNo, list[Step]] = {}
         cut: InodeNo | None = None
         for place, step in enumerate(waiting):
-            if place == WINDOW:
+            if place == WINDOW_OPERATIONS:
                 cut = step.content  # of which more may follow
                 break
             if step.content is not None:

@@ -371,4 +371,4 @@ def test_an_entry_over_the_limit_is_refused_by_its_size_alone() -> None:
 
 def test_seal_levels_and_windows_stay_within_what_readers_accept() -> None:
     frame = packed(bytes(MAX_CONTENT_BYTES))
-    assert zstandard.get_frame_parameters(frame).window_size <= journal_entry._WINDOW
+    assert zstandard.get_frame_parameters(frame).window_size <= journal_entry._MAX_WINDOW_BYTES

@@ -13,12 +13,12 @@ from file_layer_fixture import BLOCK, FileLayer, file_layer
 
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.write.block_plan import MAX_TAIL_BYTES
-from lucidnode.fs.write.stager import AT_ONCE
+from lucidnode.fs.write.stager import MAX_BLOCKS_AT_ONCE
 
 FILES, BLOCKS, ROUNDS = 6, 4, 3
 PACKS = 48
 TAIL = MAX_TAIL_BYTES - 1
-SPARE_BYTES = (AT_ONCE + 6) * BLOCK
+SPARE_BYTES = (MAX_BLOCKS_AT_ONCE + 6) * BLOCK
 """What is sealed at this moment, and rows, tasks, frames: all that is no content."""
 
 

@@ -10,7 +10,7 @@ from committer_fixture import PROJECT, VirtualClock
 from replica_fixture import Blocks, Node
 
 from lucidnode.fs.replica.intents import NewExtent, Write
-from lucidnode.fs.write.shipments import _REMEMBERED, ASKED_AT_ONCE, YOUNG_S, Shipments
+from lucidnode.fs.write.shipments import _REMEMBERED_BLOCKS, BLOCKS_A_QUESTION, YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import BlockId
@@ -26,7 +26,7 @@ class Daemon:
 
     async def uploaded(self, project: object, blocks: Sequence[BlockId]) -> list[BlockId]:
         self.asked += 1
-        assert len(blocks) <= ASKED_AT_ONCE
+        assert len(blocks) <= BLOCKS_A_QUESTION
         if self.is_away:
             raise Unavailable("no daemon")
         return [block for block in blocks if block in self.there]
@@ -65,19 +65,19 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_film_of_more_blocks_than_are_remembered_arrives(scene: Scene) -> None:
     film = scene.film(1000)
     scene.shipments.note_arrived(film)
-    for first in range(0, 4 * _REMEMBERED, 5000):
+    for first in range(0, 4 * _REMEMBERED_BLOCKS, 5000):
         scene.shipments.note_arrived(
             BlockId(number.to_bytes(32)) for number in range(first, first + 5000)
         )
     assert all(map(scene.shipments.has_arrived, film)), "what is waited for was forgotten"
-    assert len(scene.shipments._arrived) <= 3 * _REMEMBERED
+    assert len(scene.shipments._arrived) <= 3 * _REMEMBERED_BLOCKS
     assert scene.node.replica.pending.next_batch(scene.shipments) is not None
 
 
 async def test_what_arrived_before_anybody_listened_is_asked_for_until_all_is_known(
     scene: Scene,
 ) -> None:
-    film = scene.film(3 * ASKED_AT_ONCE)
+    film = scene.film(3 * BLOCKS_A_QUESTION)
     scene.daemon.is_away = True
     assert not await scene.shipments.ask()
     scene.daemon.is_away = False
