@@ -7,17 +7,25 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lucidnode.fs.channel.device import runs
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
-from lucidnode.fs.kernel.mountpoint import check, clear, raise_read_ahead
+from lucidnode.fs.kernel.left_mount import MountKeeper
+from lucidnode.fs.kernel.mountpoint import (
+    check,
+    clear,
+    detach,
+    is_left,
+    mounted_at,
+    raise_read_ahead,
+)
 from lucidnode.fs.kernel.read_queue import raise_background
 from lucidnode.fs.kernel.session import WORKERS, FuseSession
-from lucidnode.fs.mount_parts import mount_parts
+from lucidnode.fs.mount_parts import MountParts, mount_parts
 from lucidnode.fs.mount_spec import MountSpec
-from lucidnode.node.client.alerts import EVENT_S
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +41,23 @@ def check_mountpoint(mountpoint: Path, home: Path) -> None:
     check(mountpoint, [home])
 
 
-async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -> None:
+async def run(
+    spec: MountSpec,
+    ready: Callable[[], None],
+    came_back: str = "",
+    keeper: MountKeeper | None = None,
+) -> None:
     """Mount, call *ready*, and serve until unmounted or told to end by SIGTERM or SIGINT.
 
-    *came_back* says how the process before this one ended, if that was not in order.
+    *came_back* says how the process before this one ended, if that was not in order. *keeper* keeps
+    what such a process leaves until ours is in its place.
     Raises a MountError, another FsError or a NodeError if the mount cannot start. Returning, it
     has unmounted, and everything acknowledged is in staging and in the replica.
     """
     os.chdir("/")  # no working directory inside the mount
-    mountpoint = check(Path(spec.mountpoint), [Path(spec.home)], may_hold_names=bool(came_back))
+    mountpoint = Path(spec.mountpoint)
+    if not came_back:  # else it was looked at, and what is held there now answers nobody
+        mountpoint = check(mountpoint, [Path(spec.home)])
     async with mount_parts(spec) as parts:
         if came_back:
             parts.link.has_served = True
@@ -51,27 +67,9 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                 "Programs that had files open in it must open them again.",
                 lasts_s=EVENT_S,
             )
-        if below := clear(mountpoint, may_hold_names=bool(came_back)):
-            # Better told and mounted over than a drive that stays away, and is written on below.
-            parts.alerts.begin(
-                "below",
-                f"While this mount was away programs wrote {_some(below)} into the directory below "
-                "it: on this disk, not in the project.",
-                f"Run `lucidnode umount {mountpoint}`, move what lies there to another place, mount "
-                "again, and copy it into the project.",
-            )
         # The kernel is told nothing once the session is closed: pyfuse3 would use it all the same.
         with (
-            contextlib.closing(
-                FuseSession(
-                    parts.files,
-                    parts.spans,
-                    mountpoint,
-                    allow_other=spec.allow_other,
-                    channel=spec.channel,
-                    on_answered=parts.on_answered,
-                )
-            ) as session,
+            _mounted(spec, parts, mountpoint, keeper, came_back=bool(came_back)) as session,
             parts.invalidation,
         ):
             _stop_on_signals(session)
@@ -87,9 +85,92 @@ async def run(spec: MountSpec, ready: Callable[[], None], came_back: str = "") -
                         "a dozen reads that wait for the network hold up all others here: %s",
                         "mount fusectl at /sys/fs/fuse/connections, as systemd does",
                     )
+                if keeper is not None and (mounted := mounted_at(mountpoint)) is not None:
+                    session.held_by(keeper, mounted.device)
                 parts.link.has_served = True
                 ready()
         await parts.drain.run(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
+
+
+@contextlib.contextmanager
+def _mounted(
+    spec: MountSpec,
+    parts: MountParts,
+    mountpoint: Path,
+    keeper: MountKeeper | None,
+    *,
+    came_back: bool,
+) -> Iterator[FuseSession]:
+    """Be mounted at *mountpoint*, and unmount; if the block fails a *keeper* keeps it for the next.
+
+    What the process before us has left there is exchanged for ours in one step, if that can be.
+    """
+
+    def session_at(place: Path) -> FuseSession:
+        return FuseSession(
+            parts.files,
+            parts.spans,
+            place,
+            allow_other=spec.allow_other,
+            channel=spec.channel,
+            on_answered=parts.on_answered,
+        )
+
+    beside = None
+    if keeper is not None and is_left(mountpoint, keeper.left()):
+        beside = keeper.aside(mountpoint)
+    if keeper is not None and beside is not None:
+        session = session_at(beside)
+        _exchange(beside, keeper, session, parts.alerts)
+    else:
+        if keeper is not None:
+            keeper.let_go()
+        if below := clear(mountpoint, may_hold_names=came_back):
+            _tell_of(
+                below,
+                f"Run `lucidnode umount {mountpoint}`, move what lies there to another place, mount "
+                "again, and copy it into the project.",
+                parts.alerts,
+            )
+        if keeper is not None:
+            keeper.bare(mountpoint)
+        session = session_at(mountpoint)
+    there = mounted_at(mountpoint)
+    try:
+        yield session
+    except BaseException:
+        session.close(unmount=keeper is None)
+        raise
+    if beside is not None and there is not None and there == mounted_at(mountpoint):
+        detach(mountpoint)  # the kernel library knows another name of it
+    session.close(unmount=beside is None)
+
+
+def _exchange(beside: Path, keeper: MountKeeper, session: FuseSession, alerts: Alerts) -> None:
+    """Put *session*, which is mounted *beside*, in the place of what was left. Raises OSError."""
+    try:
+        kept = keeper.exchange()
+    except OSError:
+        session.close()
+        beside.rmdir()
+        raise
+    if kept is not None:
+        detach(kept)
+        _tell_of(
+            sorted(path.name for path in kept.iterdir()),
+            f"Move what lies in {kept} to another place, and copy it into the project.",
+            alerts,
+        )
+
+
+def _tell_of(below: Sequence[str], remedy: str, alerts: Alerts) -> None:
+    """Tell of names *below* the mount: better than a drive that stays away and is written on."""
+    alerts.begin(
+        "below",
+        f"While this mount was away programs wrote {_some(below)} into the directory below "
+        "it: on this disk, not in the project.",
+        remedy,
+    )
 
 
 def _some(names: Sequence[str]) -> str:

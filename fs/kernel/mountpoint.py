@@ -70,11 +70,11 @@ def mounted_at(directory: Path) -> Mounted | None:
     return found[-1] if found else None
 
 
-def check(directory: Path, keep_out: list[Path], *, may_hold_names: bool = False) -> Path:
+def check(directory: Path, keep_out: list[Path]) -> Path:
     """Return *directory* as an absolute path, fit to be mounted on; *keep_out* lie outside of it.
 
     A dead mount of ours there (its process was killed) is fit, as far as can be seen: `clear` takes
-    it away. With *may_hold_names* it need not be empty. Raises FuseMissing, MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence
+    it away. Raises FuseMissing, MountPointMissing, MountPointBusy, CacheInsideMount: each a sentence
     for a person.
     """
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
@@ -82,8 +82,7 @@ def check(directory: Path, keep_out: list[Path], *, may_hold_names: bool = False
     directory = _without_asking(directory)
     if not _is_dead(directory):
         _check_bare(directory)
-        if not may_hold_names:
-            _check_empty(directory)
+        _check_empty(directory)
     for path in keep_out:
         if path.resolve().is_relative_to(directory):
             raise CacheInsideMount(
@@ -102,11 +101,22 @@ def clear(directory: Path, *, may_hold_names: bool) -> list[str]:
     """
     while _is_dead(directory):
         may_hold_names = True
-        _detach(directory)
+        detach(directory)
     _check_bare(directory)
     if not may_hold_names:
         _check_empty(directory)
     return sorted(path.name for path in directory.iterdir())
+
+
+def is_left(directory: Path, held: str | None) -> bool:
+    """Tell whether what is seen at *directory* is a mount of ours whose process has died.
+
+    *held* is the number of one that a keeper holds: it is not asked, for it answers nobody.
+    """
+    if held is None:
+        return _is_dead(directory)
+    found = mounted_at(directory)
+    return found is not None and found.is_ours and found.device == held
 
 
 def _check_bare(directory: Path) -> None:
@@ -127,6 +137,21 @@ def _check_empty(directory: Path) -> None:
         )
 
 
+def detach(directory: Path) -> None:
+    """Take what is mounted at *directory* away, whoever still uses it. Raises FuseMissing, MountPointBusy."""
+    name = "umount" if os.geteuid() == 0 else "fusermount3"
+    tool = shutil.which(name)
+    if tool is None:
+        raise FuseMissing(f"{name} is missing: install FUSE 3")
+    lazily = "-l" if name == "umount" else "-uz"
+    done = subprocess.run(  # noqa: S603  # A fixed tool, and a path after `--`.
+        [tool, lazily, "--", str(directory)], capture_output=True, check=False
+    )
+    if done.returncode != 0 and mounted_at(directory) is not None:
+        said = done.stderr.decode(errors="replace").strip()
+        raise MountPointBusy(f"the mount at {directory} cannot be taken away: {said}")
+
+
 def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
     """Let the kernel read *kibibytes* ahead on the mount; False if we may not, which is no harm."""
     found = mounted_at(directory)
@@ -139,20 +164,6 @@ def raise_read_ahead(directory: Path, kibibytes: int) -> bool:
     return True
 
 
-def _detach(directory: Path) -> None:
-    name = "umount" if os.geteuid() == 0 else "fusermount3"
-    tool = shutil.which(name)
-    if tool is None:
-        raise FuseMissing(f"{name} is missing: install FUSE 3")
-    lazily = "-l" if name == "umount" else "-uz"
-    done = subprocess.run(  # noqa: S603  # A fixed tool, and a path after `--`.
-        [tool, lazily, "--", str(directory)], capture_output=True, check=False
-    )
-    if done.returncode != 0 and mounted_at(directory) is not None:
-        said = done.stderr.decode(errors="replace").strip()
-        raise MountPointBusy(f"the dead mount at {directory} cannot be taken away: {said}")
-
-
 def _is_dead(directory: Path) -> bool:
     """Return whether the uppermost mount at *directory* is ours and nobody serves it any more."""
     found = mounted_at(directory)
@@ -162,8 +173,9 @@ def _is_dead(directory: Path) -> bool:
         # Not `stat`: the kernel answers that from its cache for a while.
         os.statvfs(directory)
     except OSError as error:
-        # ENOTCONN: the process that served it is gone, and nobody else can take its place.
-        return error.errno == errno.ENOTCONN
+        # The process that served it is gone, and nobody else can take its place: since before we
+        # asked, or since then.
+        return error.errno in {errno.ENOTCONN, errno.ECONNABORTED}
     return False
 
 

@@ -22,6 +22,7 @@ from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
+from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.lock_requests import LockRequests
 from lucidnode.fs.kernel.mountpoint import FSNAME
 from lucidnode.fs.kernel.overheard import Overheard
@@ -72,6 +73,8 @@ class FuseSession:
                 f"the kernel does not let us mount at {mountpoint}: {advice}"
             ) from error
 
+        self._opened = [os.dup(opened) for opened in device.devices() - before]
+        before.update(self._opened)
         self._locks = LockRequests(files.locks, spans)
         handlers = direct_handlers(adapter, self._locks)
         self._device = (
@@ -111,11 +114,18 @@ class FuseSession:
         with contextlib.suppress(asyncio.InvalidStateError):
             pyfuse3.terminate()
 
-    def close(self) -> None:
-        """Unmount, if it still is mounted."""
+    def held_by(self, keeper: MountKeeper, mount: str) -> None:
+        """Have *keeper* keep our *mount* alive if this process dies."""
+        if len(self._opened) == 1:
+            keeper.hold(self._opened[0], mount)
+
+    def close(self, *, unmount: bool = True) -> None:
+        """Unmount, if it still is mounted; without *unmount* leave that to somebody else."""
         if self._device is not None:
             self._device.close()
-        pyfuse3.close(unmount=True)
+        pyfuse3.close(unmount=unmount)
+        while self._opened:
+            os.close(self._opened.pop())
 
 
 def _owner_shown(allow_other: bool) -> Caller | None:

@@ -1,8 +1,8 @@
 """The parent of a daemon or a mount, which starts it again when it dies.
 
 It holds what was handed over on standard input (the keys of a mount) for as long as it lives, and
-does nothing but wait: no network, no file but its lock. That of a mount sees to it as well that
-there is a daemon (daemon_watch.py). A server that ends in order, or that can not be started for a
+does nothing but wait: no network, no file but its lock. That of a mount holds the kernel's device as
+well (held_device.py), and sees to it that there is a daemon (daemon_watch.py). A server that ends in order, or that can not be started for a
 reason that stays, ends its keeper as well.
 """
 
@@ -29,6 +29,7 @@ from lucidnode.cli import confinement
 from lucidnode.cli.child import READY, log_to_stderr, say_ready
 from lucidnode.cli.daemon_watch import LOOK_EVERY_S, DaemonWatch
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.held_device import KEEPER_LINE, HeldDevice
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.fs.errors import AlreadyMounted
 from lucidnode.node.client.backoff import Backoff
@@ -122,6 +123,7 @@ class Keeper:
         watch: DaemonWatch | None = None,
     ) -> None:
         self._watch = watch
+        self._held = HeldDevice()
         self._name = name
         self._command = command
         self._given = given
@@ -149,21 +151,34 @@ class Keeper:
             log.warning("the %s %s; it is started again in %.1f s", self._name, how, pause)
             if self._watch is not None:
                 self._watch.look()
-            if select.select([self._asked], [], [], pause)[0]:
+            if self._is_ended_within(pause):
                 return 0
             # What has failed to begin since then is not what programs lost their files by.
             lost = how if self._served_well else lost
             again = ["--came-back", lost]
 
+    def _is_ended_within(self, pause_s: float) -> bool:
+        """Pause, and tell whether we were told to end meanwhile."""
+        end = time.monotonic() + pause_s
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._asked], [], [], self._held.look_in_s(left))[0]:
+                return True
+            self._held.look()
+        return False
+
     def _served(self, again: list[str]) -> tuple[int, bool]:
         """Run one server to its end; returns its code, and whether we were told to end it."""
         self._served_well = False
-        with subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [*self._command, *again],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=self._environment,
-        ) as server:
+        with contextlib.ExitStack() as begun:
+            line = begun.enter_context(self._held.begins()).fileno()
+            server = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                [*self._command, *again],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**self._environment, KEEPER_LINE: str(line)},
+                pass_fds=[line],
+            )
+        with server:
             assert server.stdin is not None
             assert server.stdout is not None
             with contextlib.suppress(BrokenPipeError), server.stdin as pipe:
@@ -173,6 +188,7 @@ class Keeper:
                 asked = self._watched(server, ended)
             finally:
                 os.close(ended)
+            self._held.died()
             return server.wait(), asked
 
     def _watched(self, server: subprocess.Popen[bytes], ended: int) -> bool:
@@ -182,9 +198,12 @@ class Keeper:
         said = server.stdout.fileno()
         waiting = {ended, self._asked, said}
         while True:
-            found = select.select(waiting, [], [], every_s)[0]
+            found = select.select(
+                waiting.union(self._held.waits_for), [], [], self._held.look_in_s(every_s)
+            )[0]
             if self._watch is not None and not found:
                 self._watch.look()
+            self._held.look()
             if said in found:
                 waiting.remove(said)
                 if server.stdout.readline().strip() == READY:

@@ -18,6 +18,7 @@ from lucidnode import membership
 from lucidnode.cli import confinement
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
+from lucidnode.cli.held_device import mount_keeper
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.project import passphrase_file
@@ -114,7 +115,7 @@ def mount_command(
 
             uvloop.run(run(spec, ready))
             return
-        lock = mount_keeper(home, found.id)
+        lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         start(
             home,
@@ -143,9 +144,10 @@ def mount_process_command(came_back: str) -> None:
       lucidnode mount-process < spec
     """
     log_to_stderr()
+    keeper = mount_keeper()
     confinement.confine(confinement.of_a_mount(os.environ))
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_ready, came_back))
+    uvloop.run(run(spec, say_ready, came_back, keeper))
 
 
 def mount_path(directory: Path) -> Path:
@@ -162,7 +164,7 @@ def mount_log(home: Path, project: str) -> Path:
     return directory / "mount.log"
 
 
-def mount_keeper(home: Path, project: str) -> Path:
+def keeper_file(home: Path, project: str) -> Path:
     """Return the file that tells who keeps the mount of *project*."""
     return home / "projects" / project / KEEPER_FILE
 

@@ -9,9 +9,11 @@ import json
 import os
 import signal
 import socketserver
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,7 @@ def readable(path: Path) -> bool:
 
 def server(station: Workstation, kind: str) -> int:
     """Return the process that serves; its keeper comes before it."""
-    _, serving = station.processes(kind)
-    return serving
+    return station.processes(kind)[-1]
 
 
 def gone(pid: int) -> bool:
@@ -86,9 +87,10 @@ def test_a_mount_that_is_killed_comes_back_with_what_was_synced(
 ) -> None:
     synced(drive / "take", b"first")
     held = os.open(drive / "take", os.O_RDWR)
-    os.kill(server(station, "mount-process"), signal.SIGKILL)
-    until(lambda: readable(drive / "take"), BACK_S)
-    assert (drive / "take").read_bytes() == b"first"
+    ended = server(station, "mount-process")
+    os.kill(ended, signal.SIGKILL)
+    until(lambda: gone(ended))
+    assert (drive / "take").read_bytes() == b"first"  # who asks meanwhile waits
     with pytest.raises(OSError, match="not connected"):
         os.write(held, b"into a mount that is gone")
     with pytest.raises(OSError, match="not connected"):
@@ -118,32 +120,73 @@ def test_a_daemon_that_is_killed_comes_back_and_its_mounts_go_on(
     until(lambda: not station.processes())
 
 
-def test_a_mount_that_meets_a_broken_invariant_unmounts_first_and_comes_back(
+LOST_ITS_SERVER = {errno.ECONNABORTED, errno.ENOTCONN, errno.ESTALE}
+"""What a program may be told while a mount comes back: never that a name is not there."""
+
+
+@contextlib.contextmanager
+def takes_made_in(drive: Path) -> Iterator[tuple[list[Path], Counter[int | None]]]:
+    """Make file after file in *drive*; yield which were made and synced, and what went wrong."""
+    made: list[Path] = []
+    failed: Counter[int | None] = Counter()
+    is_over = threading.Event()
+    synced(drive / "reel", b"was there before")
+
+    def make() -> None:
+        while not is_over.is_set():
+            take = drive / f"take {len(made) + sum(failed.values())}"
+            try:
+                synced(take, b"a take")
+                made.append(take)
+                (drive / "reel").stat()
+            except OSError as error:
+                failed[error.errno] += 1
+
+    program = threading.Thread(target=make)
+    program.start()
+    try:
+        yield made, failed
+    finally:
+        is_over.set()
+        program.join()
+
+
+def test_the_directory_below_never_shows_while_a_mount_comes_back(
     station: Workstation, drive: Path
 ) -> None:
-    synced(drive / "rushes", b"before")
-    held = os.open(drive / "rushes", os.O_RDONLY)  # which keeps it from nothing
-    broken = server(station, "mount-process")
-    os.kill(broken, signal.SIGUSR2)
-    met: Counter[int | None] = Counter()
+    with takes_made_in(drive) as (made, failed):
 
-    def is_back() -> bool:
-        try:
-            return (drive / "rushes").read_bytes() == b"before" and gone(broken)
-        except OSError as error:
-            met[error.errno] += 1
-            return False
+        def goes_on() -> None:
+            enough = len(made) + 20
+            until(lambda: len(made) >= enough, BACK_S)
 
-    until(is_back, BACK_S)
-    with pytest.raises(OSError, match="not connected"):
-        os.close(held)
-    # For as long as nobody serves there is an empty directory, and no mount that nobody answers.
-    assert met[errno.ENOENT], "it was never seen unmounted"
-    # Asked in the moment between its end and its unmounting, the kernel says that nobody answers.
-    assert met[errno.ECONNABORTED] + met[errno.ENOTCONN] <= 2
-    assert not met.keys() - {errno.ENOENT, errno.ECONNABORTED, errno.ENOTCONN}
+        # The second takes the place of one that has taken a place.
+        for end in (signal.SIGKILL, signal.SIGUSR2):
+            goes_on()
+            ending = server(station, "mount-process")
+            os.kill(ending, end)
+            until(partial(gone, ending), BACK_S)
+            goes_on()
+    assert not failed.keys() - LOST_ITS_SERVER
+    assert [take for take in made if take.read_bytes() != b"a take"] == []
     assert ("came-back", str(drive)) in topics(station)
     assert "is unmounted" in station.ok("umount", drive).err
+    assert mounted_at(drive) is None
+    assert list(drive.iterdir()) == []
+    assert not list(drive.parent.glob(".*lucidnode*"))
+
+
+def test_a_mount_comes_back_where_the_system_exchanges_nothing(
+    station: Workstation, drive: Path
+) -> None:
+    station.ok("umount", drive)
+    long = station.folder / ("a" * 255)  # no name beside it fits
+    station.unlocked("mount", "demo", long)
+    synced(long / "reel", b"kept")
+    os.kill(server(station, "mount-process"), signal.SIGKILL)
+    until(lambda: readable(long / "reel"), BACK_S)
+    station.ok("umount", long)
+    assert mounted_at(long) is None
 
 
 def test_a_mount_comes_back_over_what_programs_wrote_below_it_meanwhile_and_tells_of_it(
@@ -151,17 +194,12 @@ def test_a_mount_comes_back_over_what_programs_wrote_below_it_meanwhile_and_tell
 ) -> None:
     synced(drive / "reel", b"in the project")
     below = drive / "written while it was away"
-    device = drive.parent.stat().st_dev
-    os.kill(server(station, "mount-process"), signal.SIGUSR2)
-
-    def is_written_below() -> bool:
-        with contextlib.suppress(OSError):
-            if drive.stat().st_dev == device:
-                below.write_bytes(b"on this disk")
-                return True
-        return False
-
-    until(is_written_below, BACK_S)
+    keeper, serving = station.processes("mount-process")[0], server(station, "mount-process")
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(serving, signal.SIGKILL)
+    subprocess.run(["umount", "--lazy", drive], check=True)
+    below.write_bytes(b"on this disk")
+    os.kill(keeper, signal.SIGCONT)
     until(lambda: readable(drive / "reel"), BACK_S)
     told = [alert for alert in station.status()["alerts"] if alert["topic"] == "below"]
     assert [below.name in alert["cause"] for alert in told] == [True]

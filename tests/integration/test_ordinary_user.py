@@ -62,13 +62,23 @@ chgrp {user} reel/notes
 rm -r copy repository
 cd /
 
-# The mount process dies, and is back by itself.
+# The mount process dies, and is back by itself. Nothing is written below it meanwhile.
+trap 'touch "$HOME/enough"' EXIT
+while test ! -e "$HOME/enough"; do
+    made=$((${{made:-0}} + 1))
+    echo a take >"$HOME/drive/take $made" || true
+    sleep 0.02
+done &
 pid=$(lucidnode status --json | sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p')
 if cat "/proc/$pid/environ"; then exit 1; fi
 kill -9 "$pid"
-until ls "$HOME/drive/reel"; do sleep 0.1; done
+while test -e "/proc/$pid"; do sleep 0.1; done
+ls "$HOME/drive/reel"
+touch "$HOME/enough"
+wait
 cat "$HOME/drive/reel/newer"
 lucidnode umount "$HOME/drive"
+test -z "$(ls -A "$HOME/drive")"
 lucidnode exit
 """
 
