@@ -251,6 +251,7 @@ async def file_layer(
     clock: QuickClock | None = None,
     relaxed: bool = False,
     looks_for_replica: bool = False,
+    saves_by_age: bool = True,
     boot: str | None = None,
     bucket: Path | None = None,
     replica_path: Path | None = None,
@@ -259,7 +260,8 @@ async def file_layer(
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
-    *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
+    Without *saves_by_age* nothing is saved or tried again unless a program asks for it, however
+    slow the machine is. *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
     blocks are, and *replica_path* the database; both lie in *home* if nothing is said. With
     *commits* it commits and follows meanwhile.
     """
@@ -311,8 +313,9 @@ async def file_layer(
                         read_only=False,
                     )
                     packer, group_sync = write.packer, write.group_sync
-                    notifying = tasks.create_task(write.notifier.run())
-                    saving = tasks.create_task(write.write_back.run())
+                    running = [tasks.create_task(write.notifier.run())]
+                    if saves_by_age:
+                        running.append(tasks.create_task(write.write_back.run()))
                     if looks_for_replica:
                         tasks.keep("looking where the replica is", write.whereabouts.run)
                     committer: Committer | None = None
@@ -374,7 +377,7 @@ async def file_layer(
                     )
                     packer.stop()
                     read.reader.stop_ahead()
-                    notifying.cancel()
-                    saving.cancel()
+                    for task in running:
+                        task.cancel()
     finally:
         replica.close()

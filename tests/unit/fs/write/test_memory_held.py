@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_layer_fixture import BLOCK, FileLayer, QuickClock, file_layer
+from file_layer_fixture import BLOCK, FileLayer, file_layer
 
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.write.block_plan import MAX_TAIL_BYTES
@@ -20,13 +20,6 @@ PACKS = 48
 TAIL = MAX_TAIL_BYTES - 1
 SPARE_BYTES = (MAX_BLOCKS_AT_ONCE + 6) * BLOCK
 """What is sealed at this moment, and rows, tasks, frames: all that is no content."""
-
-
-class AgelessClock(QuickClock):
-    """Nothing gets old enough to be saved without a flush, however slow the machine is."""
-
-    def boot(self) -> float:
-        return 0.0
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ async def failed_saves(layer: FileLayer, handles: list[int]) -> None:
 
 @pytest.mark.usefixtures("uncollected")
 async def test_saves_that_fail_again_and_again_hold_their_bytes_once(tmp_path: Path) -> None:
-    async with file_layer(tmp_path, clock=AgelessClock()) as layer:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
         opened = [await layer.create(b"file-%d" % number) for number in range(FILES)]
         handles = [handle for _, handle in opened]
         (tmp_path / "staging").rename(tmp_path / "away")

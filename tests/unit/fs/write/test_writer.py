@@ -127,7 +127,7 @@ async def test_a_write_is_newer_than_an_earlier_time(tmp_path: Path) -> None:
 
 
 async def test_full_staging_is_an_error_before_the_acknowledgement(tmp_path: Path) -> None:
-    async with file_layer(tmp_path, staging_limit=2 * BLOCK) as layer:
+    async with file_layer(tmp_path, staging_limit=2 * BLOCK, saves_by_age=False) as layer:
         layer.daemon.uploads = False
         ino, handle = await layer.create()
         data = noise(6 * BLOCK)
