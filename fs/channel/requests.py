@@ -32,7 +32,20 @@ class Opcode(IntEnum):
     SETLKW = 33
     INTERRUPT = 36
     BATCH_FORGET = 42
+    FALLOCATE = 43
     LSEEK = 46
+    COPY_FILE_RANGE = 47
+    COPY_FILE_RANGE_64 = 53
+
+
+class AskedCopy(NamedTuple):
+    """What a COPY_FILE_RANGE, of either length, is about."""
+
+    source: int
+    start: int
+    target: int
+    at: int
+    length: int
 
 
 INIT_POSIX_LOCKS = 1 << 1
@@ -77,6 +90,9 @@ _READ = struct.Struct("=QQIIQII")
 _WRITE = struct.Struct("=QQIIQII")
 _WRITTEN = struct.Struct("=II")
 _LSEEK = struct.Struct("=QQII")
+_COPY = struct.Struct("=QQQQQQQ")
+_COPIED = struct.Struct("=Q")
+_FALLOCATE = struct.Struct("=QQQII")
 _PLACE = struct.Struct("=Q")
 _FLUSH = struct.Struct("=QIIQ")
 _RELEASE = struct.Struct("=QIIQ")
@@ -148,6 +164,20 @@ class KernelRequest:
         is_flock = bool(flags & _LOCK_IS_FLOCK)
         return AskedLock(handle, owner, start, last, LockType(kind), pid, is_flock)
 
+    def copy(self) -> AskedCopy:
+        """Return what a COPY_FILE_RANGE is about. Raises RequestRefused."""
+        source, start, _, target, at, length, flags = self.fields(_COPY)
+        if flags or max(start, at, length) > _MAX_OFFSET:
+            raise RequestRefused(errno.EINVAL)
+        return AskedCopy(source, start, target, at, length)
+
+    def allocated(self) -> tuple[int, int, int, int]:
+        """Return handle, offset, length and mode of a FALLOCATE. Raises RequestRefused."""
+        handle, offset, length, mode, _ = self.fields(_FALLOCATE)
+        if max(offset, length) > _MAX_OFFSET:
+            raise RequestRefused(errno.EINVAL)
+        return handle, offset, length, mode
+
     def forgotten(self) -> list[tuple[int, int]]:
         """Return inode and count of each entry of a BATCH_FORGET. Raises RequestRefused."""
         count, _ = self.fields(_FORGETS)
@@ -160,6 +190,11 @@ class KernelRequest:
 def written_reply(size: int) -> bytes:
     """Return the data of the reply to a WRITE."""
     return _WRITTEN.pack(size, 0)
+
+
+def copied_reply(size: int) -> bytes:
+    """Return the data of the reply to a COPY_FILE_RANGE_64."""
+    return _COPIED.pack(size)
 
 
 def place_reply(offset: int) -> bytes:

@@ -23,6 +23,7 @@ from lucidnode.fs.files.file_locks import FileLocks
 from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.range_changes import RangeChanges
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.tree_changes import TreeChanges
@@ -104,6 +105,17 @@ class FileSystem:
         self.locks = FileLocks()
         self.directories = Directories(replica.tree, shown, writer, open_files)
         self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
+        self.ranges = RangeChanges(
+            tree=replica.tree,
+            shown=shown,
+            changes=self._changes,
+            reader=reader,
+            writer=writer,
+            unfinished=unfinished,
+            open_files=open_files,
+            clock=clock,
+            brought_back=self._brought_back,
+        )
         self._touched = touched
 
     # -- attributes --------------------------------------------------------------------------

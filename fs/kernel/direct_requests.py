@@ -13,11 +13,15 @@ from lucidnode.fs.channel.requests import (
     Opcode,
     Reply,
     RequestRefused,
+    copied_reply,
     place_reply,
     written_reply,
 )
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.lock_requests import LockRequests
+
+MAX_COPY_BYTES = 2**31
+"""Of a COPY_FILE_RANGE whose reply has 32 bits for what was copied."""
 
 
 def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, Handler]:
@@ -73,6 +77,21 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
     async def interrupt(request: KernelRequest) -> None:
         locks.interrupted(request.interrupted())
 
+    async def copy_file_range(request: KernelRequest) -> Reply:
+        with _refusing():
+            asked = request.copy()
+            short = asked._replace(length=min(asked.length, MAX_COPY_BYTES))
+            return written_reply(await adapter.copy_range(short))
+
+    async def copy_file_range_64(request: KernelRequest) -> Reply:
+        with _refusing():
+            return copied_reply(await adapter.copy_range(request.copy()))
+
+    async def fallocate(request: KernelRequest) -> Reply:
+        with _refusing():
+            await adapter.fallocate(*request.allocated())
+        return b""
+
     async def batch_forget(request: KernelRequest) -> None:
         await adapter.forget(request.forgotten())
 
@@ -86,7 +105,10 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
         Opcode.SETLKW: await_lock,
         Opcode.INTERRUPT: interrupt,
         Opcode.BATCH_FORGET: batch_forget,
+        Opcode.FALLOCATE: fallocate,
         Opcode.LSEEK: lseek,
+        Opcode.COPY_FILE_RANGE: copy_file_range,
+        Opcode.COPY_FILE_RANGE_64: copy_file_range_64,
     }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 
+from lucidnode.fs.channel.requests import AskedCopy
 from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.kernel.reply import RequestReply
@@ -212,6 +213,18 @@ class FuseOperations(pyfuse3.Operations):
         """Answer a request that pyfuse3 does not know."""
         with self._replying(Span("lseek", handle=fh, offset=off), gone=errno.ESTALE):
             return await self._files.seek(fh, off, whence)
+
+    async def copy_range(self, asked: AskedCopy) -> int:
+        """Answer a request that pyfuse3 does not know."""
+        span = Span("copy_file_range", handle=asked.target, offset=asked.at, size=asked.length)
+        with self._replying(span, gone=errno.ESTALE):
+            return await self._files.ranges.copy(*asked)
+
+    async def fallocate(self, fh: int, off: int, length: int, mode: int) -> None:
+        """Answer a request that pyfuse3 does not know."""
+        span = Span("fallocate", handle=fh, offset=off, size=length)
+        with self._replying(span, gone=errno.ESTALE):
+            await self._files.ranges.allocate(fh, off, length, mode)
 
     async def flush(self, fh: int) -> None:
         with self._replying(Span("flush", handle=fh), gone=errno.ESTALE):

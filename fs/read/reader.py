@@ -82,7 +82,7 @@ class Reader:
         # One moment: size, extents and unsaved bytes belong together, so no await between them.
         size = self._unsaved.with_pending_size(stored).size
         length = max(min(length, size - offset), 0)
-        shown = self._shown(file.ino, offset, length)
+        shown = self.shown(file.ino, offset, length)
         self._look_ahead(file, offset, length)
         deadline = self._segments.deadline()
         try:
@@ -184,8 +184,11 @@ class Reader:
         for task in list(self._ahead.values()):
             task.cancel()
 
-    def _shown(self, ino: InodeNo, offset: int, length: int) -> list[Laid[_Source]]:
-        """Return what a read of [offset, offset + length) sees of each layer of the file."""
+    def shown(self, ino: InodeNo, offset: int, length: int) -> list[Laid[_Source]]:
+        """Return what a read of [offset, offset + length) sees of each layer of the file.
+
+        In order; holes are absent. Bytes come with the offset of the first. Raises Unreadable.
+        """
         if not length:
             return []
         stop = offset + length

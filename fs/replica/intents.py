@@ -100,6 +100,15 @@ class Truncate(msgspec.Struct, frozen=True, tag="truncate"):
     time_ns: int
 
 
+class Punch(msgspec.Struct, frozen=True, tag="punch"):
+    """Make bytes [offset, offset + length) of a file a hole; its size stays."""
+
+    ino: InodeNo
+    offset: int
+    length: int
+    time_ns: int
+
+
 class NewExtent(msgspec.Struct, frozen=True, array_like=True):
     """Bytes [offset, offset + length) of a file now come from *block* at *block_offset*."""
 
@@ -122,6 +131,10 @@ class Write(msgspec.Struct, frozen=True, tag="write"):
     time_ns: int
     size_at_least: int = 0
     appended: bool = False
+
+
+CONTENT_CHANGES = Write | Truncate | Punch
+"""What changes the content of a file that is there."""
 
 
 class SetXattr(msgspec.Struct, frozen=True, tag="setxattr"):
@@ -196,6 +209,7 @@ Intent = (
     | Rename
     | SetAttributes
     | Truncate
+    | Punch
     | Write
     | SetXattr
     | RemoveXattr

@@ -108,6 +108,8 @@ class LocalOperations:
 
     def _do_in_parts(self, intent: Intent, loose: Collection[BlockId]) -> OperationRecord:
         """Do *intent*, a huge write in parts that each fit one journal entry; return the last."""
+        if isinstance(intent, intents.Punch) and intent.length > 0:
+            return self._punch(intent)
         if not isinstance(intent, intents.Write):
             return self._do(intent)
         parts = self._content.parts(intent)
@@ -116,6 +118,13 @@ class LocalOperations:
             # All that comes after a part goes with it, so its blocks need not be named again.
             recorded = self._do(part)
         return recorded
+
+    def _punch(self, punch: intents.Punch) -> OperationRecord:
+        end = self._ground.tails.ends.get(punch.ino, 0)
+        if end > self._queries.existing(punch.ino).size:
+            # A tail that goes may be all that makes the file as long as it is.
+            self._do(intents.Write(punch.ino, [], [], punch.time_ns, size_at_least=end))
+        return [self._do(part) for part in self._content.hole_parts(punch)][-1]
 
     def _replaced_by(self, intent: Intent) -> list[KeptFile]:
         """Return the file that *intent* takes away, if somebody may be about to open it."""

@@ -84,6 +84,9 @@ class TailTable:
                 for extent in extents:
                     self.clear(ino, extent.offset, extent.offset + extent.length)
                 return (ino,)
+            case intents.Punch(ino=ino, offset=offset, length=length):
+                self.clear(ino, offset, offset + length)
+                return (ino,)
             case intents.Truncate(ino=ino, size=size):
                 self.clear(ino, size, MAX_FILE_SIZE)
                 return (ino,)

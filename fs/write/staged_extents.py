@@ -44,10 +44,9 @@ class StagedExtents:
         moved = [replace(extent, offset=extent.offset + by) for extent in self]
         self._extents = SortedDict({extent.offset: extent for extent in moved})
 
-    def cut(self, size: int) -> None:
-        """Forget everything at *size* and after it."""
-        if self.end > size:
-            self._clear(size, self.end)
+    def cut(self, start: int, stop: int) -> None:
+        """Forget everything in [start, stop)."""
+        self._clear(start, min(stop, self.end))
 
     def forget(self) -> None:
         """Forget everything."""
@@ -55,7 +54,7 @@ class StagedExtents:
 
     def within(self, offset: int, length: int) -> list[Extent]:
         """Return the extents with bytes of [offset, offset + length), whole, in order."""
-        if not length:
+        if length <= 0:
             return []
         stop = offset + length
         first = max(self._extents.bisect_right(offset) - 1, 0)

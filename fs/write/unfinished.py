@@ -20,6 +20,7 @@ class Unfinished:
         self._clock = clock
         self._since: dict[InodeNo, float] = {}
         """Instants of `boot`."""
+        self._recorded: set[InodeNo] = set()
 
     def __contains__(self, ino: InodeNo) -> bool:
         since = self._since.get(ino)
@@ -33,11 +34,25 @@ class Unfinished:
         """Note that a program has cut *ino* or written to it."""
         self._since.setdefault(ino, self._clock.boot())
 
+    def recorded(self, ino: InodeNo) -> None:
+        """Note that a program has given *ino* bytes that are in the replica by now, as a copy's are."""
+        self.began(ino)
+        self._recorded.add(ino)
+
+    def closed(self, ino: InodeNo) -> None:
+        """Hear of a `close` before which nothing was left to be saved."""
+        if ino in self._recorded:
+            self.ended(ino)
+
     def ended(self, ino: InodeNo) -> None:
         """Note that *ino* is whole as it is: what was written is saved, or nobody has it open."""
         self._since.pop(ino, None)
+        self._recorded.discard(ino)
 
     def redirect(self, ino: InodeNo, copy: InodeNo) -> None:
         """Follow our version of *ino* into its conflict copy."""
         if (since := self._since.pop(ino, None)) is not None:
             self._since[copy] = since
+        if ino in self._recorded:
+            self._recorded.remove(ino)
+            self._recorded.add(copy)

@@ -6,6 +6,9 @@ saved (file_saver.py), and one barrier makes all of it durable (group_sync.py).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from lucidnode.fs.errors import FileMissing, FileTooBig, FsError
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, InodeNo
 from lucidnode.fs.replica.intents import Truncate
@@ -13,10 +16,12 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.file_saver import FileSaver
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_file import UnsavedFile
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import BlockId
 
 
 class Writer:
@@ -57,6 +62,10 @@ class Writer:
         """Return whether *ino* has bytes that a crash would lose."""
         return self._files.is_dirty(ino)
 
+    def staged_blocks(self) -> set[BlockId]:
+        """Return the staged blocks that files lie in and the replica does not name yet."""
+        return self._files.staged_blocks()
+
     # -- changes -----------------------------------------------------------------------------
 
     async def write(self, ino: InodeNo, offset: int | None, data: bytes | memoryview) -> None:
@@ -67,6 +76,11 @@ class Writer:
         """
         await self.room_for(len(data))
         # No await from here on: two who append at once must not find the same end.
+        self.lay(ino, offset, data)
+        self.written += len(data)
+
+    def lay(self, ino: InodeNo, offset: int | None, data: bytes | memoryview) -> None:
+        """Do as `write`, for whom there is room. Raises FileMissing, FileTooBig."""
         appends = offset is None
         if offset is None:
             offset = self._end(ino)
@@ -80,7 +94,6 @@ class Writer:
         self._saver.note_dirty(file)
         self._unfinished.began(ino)
         self._buffer.take(file.dirty.size - before)
-        self.written += len(data)
         if not file.lock.locked():
             self._saver.stage_whole_blocks(file, offset)
 
@@ -97,16 +110,30 @@ class Writer:
 
         Raises as `Replica.apply`: a FileError, ReadOnly, or NoSpace.
         """
+        async with self.still(ino) as file:
+            self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
+            self.forget(file, size, MAX_FILE_SIZE)
+
+    @contextlib.asynccontextmanager
+    async def still(self, ino: InodeNo) -> AsyncIterator[UnsavedFile]:
+        """Yield what is unsaved of *ino* while nothing of it is on its way into blocks.
+
+        A content of its own can be put into the replica then, below what is unsaved: `forget` that
+        where it shall show, without an await in between.
+        """
         async with self._files.locked(ino) as file:
             await file.landed()
-            self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
-            before = file.dirty.size
-            staged = {block.id for block in file.staged.blocks()}
-            file.dirty.cut(size)
-            file.staged.cut(size)
-            self._files.let_go(staged - {block.id for block in file.staged.blocks()})
-            self._buffer.release(before - file.dirty.size)
-            file.time_ns = 0
+            yield file
+
+    def forget(self, file: UnsavedFile, start: int, stop: int) -> None:
+        """Forget what is unsaved in [start, stop) of *file*, which is still."""
+        before = file.dirty.size
+        staged = {block.id for block in file.staged.blocks()}
+        file.dirty.take(start, stop)
+        file.staged.cut(start, stop)
+        self._files.let_go(staged - {block.id for block in file.staged.blocks()})
+        self._buffer.release(before - file.dirty.size)
+        file.time_ns = 0
 
     def time_was_set(self, ino: InodeNo) -> None:
         """Note that a user set the mtime: bytes written before must not change it later."""
@@ -127,12 +154,23 @@ class Writer:
         await self._save(ino)
         await self._group_sync.now()
 
-    async def _save(self, ino: InodeNo) -> None:
+    async def bring_down(self, ino: InodeNo) -> None:
+        """Return once what was written to *ino* is in blocks, or in tails: that ends no save.
+
+        Raises what prevents it.
+        """
         if self._files.get(ino) is not None:
             async with self._files.locked(ino) as file:
                 await self._saver.save(file)
-                if file.empty:
-                    self._unfinished.ended(file.ino)
+
+    async def _save(self, ino: InodeNo) -> None:
+        if self._files.get(ino) is None:
+            self._unfinished.closed(ino)
+            return
+        async with self._files.locked(ino) as file:
+            await self._saver.save(file)
+            if file.empty:
+                self._unfinished.ended(file.ino)
 
     async def flush_all(self) -> None:
         """Flush every file. Raises the first error after trying all."""

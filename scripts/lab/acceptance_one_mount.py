@@ -39,6 +39,7 @@ _LENGTHS = (0, 1, 100, 4_096, 70_000, 300_000)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 NOREPLACE, EXCHANGE = 1, 2
+KEEP_SIZE, PUNCH_HOLE = 1, 2
 
 _names = st.sampled_from(_NAMES)
 _places = st.sampled_from(_PLACES)
@@ -53,6 +54,12 @@ def rename(source: Path, target: Path, flags: int = 0) -> None:
     """Rename with *flags* of renameat2(2). Raises OSError."""
     if _LIBC.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags):
         raise OSError(ctypes.get_errno(), "renameat2")
+
+
+def fallocate(handle: int, mode: int, offset: int, length: int) -> None:
+    """Give *handle* room, or a hole, by the system call of that name. Raises OSError."""
+    if _LIBC.fallocate(handle, mode, ctypes.c_long(offset), ctypes.c_long(length)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def without_times(found: Tree) -> Tree:
@@ -224,6 +231,28 @@ class OneMount(RuleBasedStateMachine):
     @rule(slot=_slots, size=_places)
     def truncate_held(self, slot: int, size: int) -> None:
         self.both(lambda _, handles: os.ftruncate(handles[slot], size))
+
+    @rule(
+        slot=_slots,
+        at=_places,
+        length=st.sampled_from(_LENGTHS),
+        mode=st.sampled_from([0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE]),
+    )
+    def allocate_held(self, slot: int, at: int, length: int, mode: int) -> None:
+        self.both(lambda _, handles: fallocate(handles[slot], mode, at, length))
+
+    @rule(slot=_slots, start=_places, to=_slots, at=_places, length=st.sampled_from(_LENGTHS))
+    def copy_held(self, slot: int, start: int, to: int, at: int, length: int) -> None:
+        def act(_: Path, handles: dict[int, int]) -> int:
+            copied = 0
+            # It may be less at once than was asked for.
+            while more := os.copy_file_range(
+                handles[slot], handles[to], length - copied, start + copied, at + copied
+            ):
+                copied += more
+            return copied
+
+        self.both(act)
 
     @rule(slot=_slots)
     def look_held(self, slot: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import re
 import subprocess
@@ -12,6 +14,7 @@ from random import Random  # noqa: TID251 - seeded
 
 import pytest
 from daemon_fixture import BLOCK, Workstation, eventually, workstations
+from lab.acceptance_one_mount import KEEP_SIZE, PUNCH_HOLE, fallocate
 
 from lucidnode.fs.kernel.mountpoint import mounted_at
 
@@ -54,7 +57,16 @@ def test_a_mount_works_alike_with_the_channel_and_without(
         open_file.seek(BLOCK - 3)
         open_file.write(b"middle")
         open_file.truncate(2 * BLOCK)
-    assert file.read_bytes() == content[: BLOCK - 3] + b"middle" + content[BLOCK + 3 : 2 * BLOCK]
+    expected = content[: BLOCK - 3] + b"middle" + content[BLOCK + 3 : 2 * BLOCK]
+    assert file.read_bytes() == expected
+    subprocess.run(["cp", file, node.mountpoint / "copy"], check=True)
+    assert (node.mountpoint / "copy").read_bytes() == expected
+    with file.open("r+b") as open_file:
+        refused = contextlib.nullcontext() if channel else pytest.raises(OSError, match="supported")
+        for mode in (0, KEEP_SIZE, KEEP_SIZE | PUNCH_HOLE):
+            with refused:
+                fallocate(open_file.fileno(), mode, 2 * BLOCK, BLOCK)
+    assert file.stat().st_size == (3 if channel else 2) * BLOCK
 
 
 def test_requests_are_as_long_as_the_kernel_lets_them_be(node: Workstation) -> None:
@@ -290,3 +302,58 @@ def test_holes_are_found_and_what_may_be_written_is_all_data(node: Workstation) 
         assert copy.read(BLOCK) == bytes(range(256)) * 1024
         copy.seek(far)
         assert copy.read(3) == b"end"
+
+
+def asked(node: Workstation, operation: str) -> int:
+    """Return how many requests of one kind the mount has answered."""
+    times = node.stats().requests.get(operation)
+    return 0 if times is None else sum(times.counts)
+
+
+def test_cp_shares_the_blocks_of_a_large_file(node: Workstation) -> None:
+    node.mount()
+    content = Random(5).randbytes(40 * BLOCK + 99)
+    file, copy = node.mountpoint / "file", node.mountpoint / "copy"
+    file.write_bytes(content)
+    # What is counted here is told a second later: up to the end of this file.
+    eventually(lambda: asked(node, "flush") == 1)
+    before = {operation: asked(node, operation) for operation in ("read", "write")}
+    subprocess.run(["cp", "--reflink=auto", "--sparse=auto", file, copy], check=True)
+    eventually(lambda: asked(node, "flush") == 3)
+    assert asked(node, "copy_file_range") <= 4
+    assert {operation: asked(node, operation) for operation in ("read", "write")} == before
+    assert copy.read_bytes() == content
+    with copy.open("r+b") as open_file:
+        open_file.seek(BLOCK)
+        open_file.write(b"only here")
+    assert file.read_bytes() == content
+    eventually(lambda: os.getxattr(copy, "user.lucid.state") == b"cloud")
+    node.remount_empty()
+    changed = content[:BLOCK] + b"only here" + content[BLOCK + 9 :]
+    assert (file.read_bytes(), copy.read_bytes()) == (content, changed)
+
+
+def test_fallocate_makes_files_longer_and_holes(node: Workstation) -> None:
+    node.mount()
+    file = node.mountpoint / "file"
+    file.write_bytes(b"x" * (4 * BLOCK))
+    handle = os.open(file, os.O_RDWR)
+    with mmap.mmap(handle, 0) as mapped:
+        mapped[BLOCK : BLOCK + 5] = b"dirty"
+        fallocate(handle, KEEP_SIZE | PUNCH_HOLE, BLOCK + 2, 2 * BLOCK)
+        assert mapped[BLOCK : BLOCK + 5] == b"di\0\0\0"
+    os.posix_fallocate(handle, 4 * BLOCK, 1 << 40)
+    assert os.fstat(handle).st_size == 4 * BLOCK + (1 << 40)
+    fallocate(handle, KEEP_SIZE, 0, 1 << 50)
+    os.ftruncate(handle, 4 * BLOCK)
+    # FUSE knows no more modes than these.
+    for mode in (0x08, 0x20):
+        with pytest.raises(OSError, match="not supported"):
+            fallocate(handle, mode, 0, BLOCK)
+    with pytest.raises(OSError, match="too large"):
+        fallocate(handle, 0, 1 << 53, 1)
+    os.close(handle)
+    expected = b"x" * BLOCK + b"di" + bytes(2 * BLOCK) + b"x" * (BLOCK - 2)
+    assert file.read_bytes() == expected
+    assert regions(file) == [(0, BLOCK + 2), (3 * BLOCK + 2, 4 * BLOCK)]
+    eventually(lambda: file.stat().st_blocks * 512 <= 2 * BLOCK + 512)

@@ -75,7 +75,7 @@ def _carried(
 
 def _content_of(item: PendingOperation) -> InodeNo | None:
     match item.recorded.intent:
-        case intents.Write(ino=ino) | intents.Truncate(ino=ino):
+        case intents.Write(ino=ino) | intents.Truncate(ino=ino) | intents.Punch(ino=ino):
             return ino
         case _:
             return None

@@ -102,7 +102,7 @@ class Fitting:
                 return intent
             case intents.Write() as intent if intent.ino in self._fates.appended:
                 return _shifted(intent, self._fates.appended[intent.ino])
-            case intents.Write() | intents.Truncate() as intent:
+            case intents.Write() | intents.Truncate() | intents.Punch() as intent:
                 # Never onto the winner's content: our version is kept whole, elsewhere.
                 return None if self._fates.keeps_content(intent.ino) else intent
             case intent:

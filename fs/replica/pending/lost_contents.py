@@ -36,7 +36,7 @@ def losses(waiting: Sequence[PendingOperation], lost: Collection[BlockId]) -> Lo
     dropped: set[int] = set()
     for item in waiting:
         match item.recorded.intent:
-            case intents.Write(ino=ino) | intents.Truncate(ino=ino):
+            case intents.Write(ino=ino) | intents.Truncate(ino=ino) | intents.Punch(ino=ino):
                 of_files.setdefault(ino, []).append(item)
             case intents.Create() | intents.Restore():
                 creations.setdefault(InodeNo(item.recorded.ino), []).append(item.id)

@@ -270,7 +270,7 @@ def _written_by(waiting: Iterable[PendingOperation]) -> set[InodeNo]:
     return {
         item.recorded.intent.ino
         for item in waiting
-        if isinstance(item.recorded.intent, intents.Write | intents.Truncate | intents.Restore)
+        if isinstance(item.recorded.intent, intents.CONTENT_CHANGES | intents.Restore)
     }
 
 

@@ -122,7 +122,7 @@ class Step(NamedTuple):
         touches = write_set_of(item.changes)
         intent = item.recorded.intent
         content = creates = None
-        if isinstance(intent, intents.Write | intents.Truncate | intents.Restore):
+        if isinstance(intent, intents.CONTENT_CHANGES | intents.Restore):
             content = intent.ino
         elif isinstance(intent, intents.Create) and intent.kind is Kind.FILE:
             creates = intent.ino

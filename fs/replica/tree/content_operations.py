@@ -40,6 +40,15 @@ class ContentOperations:
         self._database.change(_SET_CONTENT, (intent.ino, intent.size, version, intent.time_ns))
         return OperationRecord(intent, intent.ino, 0, version)
 
+    def punch(self, intent: intents.Punch, version: int) -> OperationRecord:
+        """Make a part of a file a hole. Raises FileMissing, IsDirectory, Invalid."""
+        size = self._inodes.file(intent.ino).size
+        if intent.offset < 0 or intent.length <= 0:
+            raise Invalid("hole")
+        self._content.clear(intent.ino, intent.offset, intent.offset + intent.length)
+        self._database.change(_SET_CONTENT, (intent.ino, size, version, intent.time_ns))
+        return OperationRecord(intent, intent.ino, 0, version)
+
     def write(self, intent: intents.Write, version: int) -> OperationRecord:
         """Lay extents over a file. Raises FileMissing, IsDirectory, Invalid, FileTooBig."""
         size = max(self._inodes.file(intent.ino).size, intent.size_at_least)

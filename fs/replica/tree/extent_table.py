@@ -8,7 +8,7 @@ import msgspec
 
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
-from lucidnode.fs.replica.intents import NewExtent, Write
+from lucidnode.fs.replica.intents import NewExtent, Punch, Write
 from lucidnode.fs.replica.sqlite.database import Database
 
 SLICE_EXTENTS = 384
@@ -89,6 +89,14 @@ class ExtentTable:
                     break
         if part or not write.extents:
             yield _part(write, part)
+
+    def hole_parts(self, punch: Punch) -> Iterator[Punch]:
+        """Yield *punch* in parts that drop SLICE_EXTENTS at most; do each before the next."""
+        start, end = punch.offset, punch.offset + punch.length
+        while start < end:
+            cut, _ = self._cut(punch.ino, start, end, SLICE_EXTENTS)
+            yield msgspec.structs.replace(punch, offset=start, length=cut - start)
+            start = cut
 
     def _cut(self, ino: InodeNo, start: int, end: int, room: int) -> tuple[int, int]:
         """Return where [start, end) has to be cut so as to drop *room* extents, and how many."""

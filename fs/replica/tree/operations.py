@@ -39,6 +39,7 @@ class Operations:
             intents.RemoveXattr: attributes.remove_xattr,
             intents.Mark: attributes.mark,
             intents.Truncate: contents.truncate,
+            intents.Punch: contents.punch,
             intents.Write: contents.write,
             intents.NameBlocks: contents.name_blocks,
             intents.Forget: contents.forget,

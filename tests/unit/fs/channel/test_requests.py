@@ -15,6 +15,7 @@ from lucidnode.fs.channel.requests import (
     LockType,
     Opcode,
     RequestRefused,
+    copied_reply,
     lock_reply,
     written_reply,
 )
@@ -57,6 +58,32 @@ def test_what_is_forgotten_is_listed() -> None:
         KernelRequest(message(Opcode.BATCH_FORGET, struct.pack("=II", 2**32 - 1, 0))).forgotten()
 
 
+def copy_of(start: int, length: int, flags: int = 0) -> KernelRequest:
+    body = struct.pack("=QQQQQQQ", 3, start, 99, 4, 8192, length, flags)
+    return KernelRequest(message(Opcode.COPY_FILE_RANGE_64, body))
+
+
+def test_a_copy_names_both_handles() -> None:
+    assert copy_of(4096, 2**62).copy() == (3, 4096, 4, 8192, 2**62)
+    assert copied_reply(2**40) == struct.pack("=Q", 2**40)
+
+
+@pytest.mark.parametrize(("start", "length", "flags"), [(2**63, 1, 0), (0, 2**63, 0), (0, 1, 1)])
+def test_a_copy_from_nowhere_or_of_another_kind_is_refused(
+    start: int, length: int, flags: int
+) -> None:
+    with pytest.raises(RequestRefused):
+        copy_of(start, length, flags).copy()
+
+
+def test_what_is_allocated_is_named() -> None:
+    body = struct.pack("=QQQII", 3, 4096, 8192, 3, 0)
+    assert KernelRequest(message(Opcode.FALLOCATE, body)).allocated() == (3, 4096, 8192, 3)
+    body = struct.pack("=QQQII", 3, 2**63, 8192, 3, 0)
+    with pytest.raises(RequestRefused):
+        KernelRequest(message(Opcode.FALLOCATE, body)).allocated()
+
+
 def lock_of(start: int, last: int, kind: int, flags: int = 0) -> KernelRequest:
     body = struct.pack("=QQQQIIII", 3, 77, start, last, kind, 4711, flags, 0)
     return KernelRequest(message(Opcode.SETLK, body))
@@ -97,6 +124,8 @@ def test_any_bytes_are_parsed_or_refused(body: bytes, opcode: Opcode) -> None:
                 request.released,
                 request.interrupted,
                 request.lock,
+                request.copy,
+                request.allocated,
             ):
                 with contextlib.suppress(RequestRefused):
                     parse()

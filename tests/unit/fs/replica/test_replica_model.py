@@ -22,6 +22,7 @@ from lucidnode.fs.replica.intents import (
     Intent,
     Link,
     NewExtent,
+    Punch,
     RemoveXattr,
     Rename,
     Rmdir,
@@ -78,7 +79,7 @@ class Model:
                 self._drop(intent.parent, intent.name)
             case Rename():
                 self._rename(intent)
-            case Write() | Truncate() | SetXattr() | RemoveXattr():
+            case Write() | Truncate() | Punch() | SetXattr() | RemoveXattr():
                 self._change(self._file(intent.ino), intent)
             case _:
                 raise AssertionError(intent)
@@ -112,7 +113,9 @@ class Model:
         del self.names[old]
         self.names[new] = ino
 
-    def _change(self, file: ModelFile, intent: Write | Truncate | SetXattr | RemoveXattr) -> None:
+    def _change(
+        self, file: ModelFile, intent: Write | Truncate | Punch | SetXattr | RemoveXattr
+    ) -> None:
         match intent:
             case SetXattr():
                 file.xattrs[intent.name] = intent.value
@@ -123,6 +126,11 @@ class Model:
                 raise Refused(errno.EISDIR)
             case Truncate():
                 file.data = file.data[: intent.size].ljust(intent.size, b"\0")
+            case Punch(offset=offset, length=length):
+                if length == 0:
+                    raise Refused(errno.EINVAL)
+                zeros = bytes(len(file.data[offset : offset + length]))
+                file.data = file.data[:offset] + zeros + file.data[offset + length :]
             case Write():
                 raise AssertionError("overlay brings the data")
 
@@ -290,6 +298,10 @@ class ReplicaMatchesModel(RuleBasedStateMachine):
     @rule(of=PICKS, size=OFFSETS)
     def truncate(self, of: int, size: int) -> None:
         self.do(Truncate(self.pick(of), size, self.node.time()))
+
+    @rule(of=PICKS, offset=OFFSETS, length=st.integers(0, 20))
+    def punch(self, of: int, offset: int, length: int) -> None:
+        self.do(Punch(self.pick(of), offset, length, self.node.time()))
 
     @rule(of=PICKS, name=st.sampled_from([b"user.a", b"user.b"]), value=DATA)
     def set_xattr(self, of: int, name: bytes, value: bytes) -> None:

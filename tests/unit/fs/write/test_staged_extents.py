@@ -22,7 +22,9 @@ steps = st.lists(
         st.tuples(
             st.just("lay"), st.integers(0, SPACE - 1), st.integers(1, 24), st.integers(0, 40)
         ),
-        st.tuples(st.just("cut"), st.integers(0, SPACE), st.just(0), st.just(0)),
+        st.tuples(
+            st.just("cut"), st.integers(0, SPACE), st.sampled_from([0, 9, 2 * SPACE]), st.just(0)
+        ),
     ),
     max_size=12,
 )
@@ -39,8 +41,8 @@ def test_what_is_laid_down_last_wins(
             staged.lay([Extent(at, size, name(number), block_offset)])
             cells[at : at + size] = [(number, block_offset + i) for i in range(size)]
         else:
-            staged.cut(at)
-            cells[at:] = [None] * (len(cells) - at)
+            staged.cut(at, at + size)
+            cells[at : at + size] = [None] * len(cells[at : at + size])
     held = {
         extent.offset + i: (extent.block.id[0], extent.block_offset + i)
         for extent in staged
