@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,69 +19,48 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.candidate import parse_peer
-from lucidnode.discovery.mdns import Mdns
-from lucidnode.discovery.ring import weight_of
-from lucidnode.node import descriptors
-from lucidnode.node.blocks.for_mounts import BlocksForMounts
-from lucidnode.node.blocks.restored_blocks import RestoredBlocks
-from lucidnode.node.blocks.uploads import Uploads
-from lucidnode.node.bucket.fitness import Fitness
-from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
-from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
-from lucidnode.node.cache.mark import CacheMark, take
-from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.cache.staging import Staging
-from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import EVENT_S, Alerts
-from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.errors import Malformed, NodeError, Refused
-from lucidnode.node.client.supervision import Supervisor, supervised
+from lucidnode.node.client.alerts import EVENT_S
+from lucidnode.node.client.errors import NodeError, Refused
+from lucidnode.node.client.supervision import supervised
 from lucidnode.node.config import (
-    DEVICE_FILE,
     LOCK_FILE,
     SOCKET_FILE,
     NodeConfig,
-    cache_directory,
     load_config,
     load_credentials,
-    save_config,
 )
-from lucidnode.node.dashboard.last_port import PORT_FILE, last_port, note_port
-from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
-from lucidnode.node.identity import DeviceIdentity
-from lucidnode.node.mounts import MountTable
+from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
+from lucidnode.node.node_context import node_context
+from lucidnode.node.orders import Orders
 from lucidnode.node.parts import (
-    NodeContext,
     bad_objects,
     block_source,
     block_uploads,
+    blocks_for_mounts,
+    dashboard_server,
     export_figures,
+    find_peers,
     journal_service,
+    mount_welcome,
     open_store,
     peer_network,
     roster_service,
     status_snapshot,
+    topics,
 )
-from lucidnode.node.peer_events import Announcements, PeerEventHandlers
-from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
-from lucidnode.node.peers.network import PeerNetwork
-from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.socket_server import SocketServer
-from lucidnode.node.status.metrics import Metrics
 from lucidnode.node.webhooks import SECRET_FILE, Webhooks
 
 log = logging.getLogger(__name__)
-
-DOORS = 3
-"""Ports that others can open connections to: control, bodies, dashboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +111,7 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
 async def _serving(
     home: Path, config: NodeConfig, came_back: str, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    context = await _context(home, config)
+    context = await node_context(home, config)
     clock, alerts, mounts, metrics = context.clock, context.alerts, context.mounts, context.metrics
     if came_back:
         alerts.begin(
@@ -179,7 +157,7 @@ async def _serving(
         events = PeerEventHandlers(
             mounts, journal, tasks, roster.projects, roster.heard, alerts, clock
         )
-        dashboard = await _dashboard(context, tasks)
+        dashboard = await dashboard_server(context, tasks)
         facts = status_snapshot(context, store, cache, uploads, office, dashboard)
         export_figures(context, facts, cache, uploads, office, tasks)
         await stack.enter_async_context(dashboard.serving(facts.page, metrics.text))
@@ -189,7 +167,7 @@ async def _serving(
             office.open(
                 source,
                 events=events,
-                heads=lambda: journal.newest(MAX_CLAIMS),
+                heads=partial(journal.newest, MAX_CLAIMS),
                 totals=lambda: msgspec.structs.asdict(facts.totals()),
             )
         )
@@ -210,149 +188,31 @@ async def _serving(
         for name, work in works.items():
             tasks.keep(name, work)
         if config.mdns:
-            tasks.keep("finding peers", lambda: _mdns(context, office, roster).run())
-        welcome = wire.MountWelcome(
-            device=context.identity.id,
-            blocks_dir=str(cache.blocks_dir),
-            staging_dir=str(staging.directory),
-            staging_limit=config.staging_limit,
-            min_free=context.room.left_alone,
+            tasks.keep("finding peers", partial(find_peers, context, office, roster))
+        orders = Orders(
+            home=home,
+            cache=cache,
+            uploads=uploads,
+            mounts=mounts,
+            signed_with=signed_with,
+            health=store.health,
+            stop=stop.set,
         )
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
-                blocks=BlocksForMounts(
-                    source,
-                    cache,
-                    staging,
-                    uploads,
-                    RestoredBlocks(source, store.bucket, objects, alerts),
-                    objects,
-                ),
+                blocks=blocks_for_mounts(context, store, objects, source, cache, staging, uploads),
                 journal=journal,
                 roster=roster,
                 mounts=mounts,
-                welcome=partial(_welcome, store.fitness, welcome),
-                topics={
-                    "status": facts.status,
-                    "peers": facts.peers,
-                    "savings": facts.savings,
-                    "cache": facts.cache,
-                    "stats": facts.stats,
-                    "conflicts": facts.conflicts,
-                    "alerts": facts.alerts,
-                    "dashboard": partial(_way_in, dashboard),
-                },
-                orders={
-                    "cache/clear": partial(_clear, cache),
-                    "credentials/renewed": partial(
-                        _renewed, home, signed_with, store.health, uploads
-                    ),
-                    "exit": partial(_exit, mounts, stop),
-                },
+                welcome=mount_welcome(context, store, cache, staging),
+                topics=topics(facts, dashboard),
+                orders=orders.by_word(),
                 tasks=tasks,
                 alerts=alerts,
             )
         )
         yield
-
-
-async def _context(home: Path, config: NodeConfig) -> NodeContext:
-    clock = SystemClock()
-    alerts = Alerts(clock)
-    return NodeContext(
-        home=home,
-        config=config,
-        identity=await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE),
-        network=_network(config, alerts),
-        cache_mark=await asyncio.to_thread(_cache_mark, home),
-        room=await asyncio.to_thread(
-            CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
-        ),
-        connections=descriptors.share(descriptors.raised(), DOORS),
-        clock=clock,
-        jitter=secrets.SystemRandom().random,
-        alerts=alerts,
-        metrics=Metrics(),
-        mounts=MountTable(),
-        memory=MemoryBudget(),
-    )
-
-
-async def _dashboard(context: NodeContext, tasks: Supervisor) -> DashboardServer:
-    return DashboardServer(
-        context.config.dashboard_port,
-        last_port=await asyncio.to_thread(last_port, context.home / PORT_FILE),
-        token=await asyncio.to_thread(kept_secret, context.home / TOKEN_FILE),
-        clock=context.clock,
-        tasks=tasks,
-        memory=context.memory,
-        connections=context.connections,
-    )
-
-
-def _network(config: NodeConfig, alerts: Alerts) -> Network:
-    """Return the way to the store; a proxy that cannot be used keeps nobody from cached files."""
-    try:
-        return Network.of(os.environ, config.authorities)
-    except Malformed as error:
-        alerts.begin("proxy", str(error), "Change it, and start the daemon again; it is left out.")
-        return Network.of({}, config.authorities)
-
-
-def _cache_mark(home: Path) -> CacheMark:
-    """Return what the cache directory must carry; the first start makes it and remembers it."""
-    config = load_config(home)  # as it is on disk, without what is for this run alone
-    directory = cache_directory(home, config)
-    if config.cache_id is not None:
-        return CacheMark(directory, config.cache_id)
-    try:
-        taken = take(directory)
-        save_config(home, msgspec.structs.replace(config, cache_id=taken))
-    except (OSError, NodeError) as error:
-        log.warning("the cache directory %s is not marked yet: %s", directory, error)
-        return CacheMark(directory, None)
-    return CacheMark(directory, taken)
-
-
-async def _welcome(fitness: Fitness, welcome: wire.MountWelcome) -> wire.MountWelcome:
-    """Let a mount in, whatever the bucket says: what is cached and what is unsent is here."""
-    await fitness.check()
-    return welcome
-
-
-async def _renewed(
-    home: Path, signed_with: CurrentCredentials, health: BucketHealth, uploads: Uploads
-) -> None:
-    """Take over the credentials that lie in *home* now, and try at once what they kept back."""
-    signed_with.use(await asyncio.to_thread(load_credentials, home))
-    health.hurry()
-    uploads.hurry()
-
-
-def _mdns(context: NodeContext, office: PeerNetwork, roster: RosterService) -> Mdns:
-    own = Advert(
-        device=context.identity.id,
-        control_port=office.control_port,
-        weight=weight_of(context.room.limit),
-    )
-    listener = Announcements(office, roster)
-    return Mdns(lan_key=bytes.fromhex(context.config.lan_key), own=own, listener=listener)
-
-
-async def _way_in(dashboard: DashboardServer) -> dict[str, str]:
-    return {"url": dashboard.way_in}
-
-
-async def _clear(cache: DiskCache) -> None:
-    await cache.clear()
-
-
-async def _exit(mounts: MountTable, stop: asyncio.Event) -> None:
-    mounted = [mount.hello.mountpoint for mount in mounts]
-    if mounted:
-        raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
-    stop.set()
 
 
 def _first_cause(error: BaseException) -> BaseException:

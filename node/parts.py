@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+from lucidnode.discovery.advert import Advert
+from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import CountedBucket, Request
@@ -16,53 +21,26 @@ from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import block_key
-from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
-from lucidnode.node.cache.mark import CacheMark
-from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.backoff import Jitter
-from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor
-from lucidnode.node.config import NodeConfig
-from lucidnode.node.dashboard.server import DashboardServer
-from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
+from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.service import JournalService
-from lucidnode.node.mounts import MountTable
-from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.node_context import NodeContext
+from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.roster.service import RosterService
-from lucidnode.node.status.metrics import Metrics
+from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
 
 ROSTER_FILE = "roster.bin"
 ENTRIES_DIR = "entries"
-
-
-@dataclass(frozen=True, slots=True)
-class NodeContext:
-    """What all parts are built from: settings, identity, clock, and who counts and tells."""
-
-    home: Path
-    config: NodeConfig
-    identity: DeviceIdentity
-    network: Network
-    cache_mark: CacheMark
-    room: CacheRoom
-    connections: int
-    """How many each port may have open."""
-    clock: Clock
-    jitter: Jitter
-    alerts: Alerts
-    metrics: Metrics
-    mounts: MountTable
-    memory: MemoryBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +175,8 @@ def journal_service(
         staging=staging,
         uploads=uploads,
         sign=context.identity.sign,
-        writer_key=lambda device: roster.current.writer_key(device),  # noqa: PLW0108  # it grows
-        device_key=lambda device: roster.current.device_key(device),  # noqa: PLW0108  # it grows
+        writer_key=roster.writer_key,
+        device_key=roster.device_key,
         announce=announce,
         is_witnessed=roster.is_shown,
         kept=KeptEntries(context.home / ENTRIES_DIR),
@@ -275,3 +253,80 @@ def export_figures(
         ),
     ):
         metrics.watch(name, meaning, read)
+
+
+async def dashboard_server(context: NodeContext, tasks: Supervisor) -> DashboardServer:
+    """Return who serves the dashboard, once it is asked to."""
+    return DashboardServer(
+        context.config.dashboard_port,
+        last_port=await asyncio.to_thread(last_port, context.home / PORT_FILE),
+        token=await asyncio.to_thread(kept_secret, context.home / TOKEN_FILE),
+        clock=context.clock,
+        tasks=tasks,
+        memory=context.memory,
+        connections=context.connections,
+    )
+
+
+def topics(
+    facts: StatusSnapshot, dashboard: DashboardServer
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Return what commands may ask for, each by the word that `DaemonClient.facts` sends for it."""
+
+    async def way_in() -> dict[str, str]:
+        return {"url": dashboard.way_in}
+
+    return {
+        "status": facts.status,
+        "peers": facts.peers,
+        "savings": facts.savings,
+        "cache": facts.cache,
+        "stats": facts.stats,
+        "conflicts": facts.conflicts,
+        "alerts": facts.alerts,
+        "dashboard": way_in,
+    }
+
+
+def blocks_for_mounts(
+    context: NodeContext,
+    store: StudioBucket,
+    objects: BadObjects,
+    source: BlockSource,
+    cache: DiskCache,
+    staging: Staging,
+    uploads: Uploads,
+) -> BlocksForMounts:
+    """Return who answers mounts about blocks."""
+    restored = RestoredBlocks(source, store.bucket, objects, context.alerts)
+    return BlocksForMounts(source, cache, staging, uploads, restored, objects)
+
+
+def mount_welcome(
+    context: NodeContext, store: StudioBucket, cache: DiskCache, staging: Staging
+) -> Callable[[], Awaitable[wire.MountWelcome]]:
+    """Return what lets a mount in, whatever the bucket says: what is cached and unsent is here."""
+    welcome = wire.MountWelcome(
+        device=context.identity.id,
+        blocks_dir=str(cache.blocks_dir),
+        staging_dir=str(staging.directory),
+        staging_limit=context.config.staging_limit,
+        min_free=context.room.left_alone,
+    )
+
+    async def let_in() -> wire.MountWelcome:
+        await store.fitness.check()
+        return welcome
+
+    return let_in
+
+
+async def find_peers(context: NodeContext, office: PeerNetwork, roster: RosterService) -> None:
+    """Announce this node on the LAN and dial others of the studio, until cancelled."""
+    own = Advert(
+        device=context.identity.id,
+        control_port=office.control_port,
+        weight=weight_of(context.room.limit),
+    )
+    listener = Announcements(office, roster)
+    await Mdns(lan_key=bytes.fromhex(context.config.lan_key), own=own, listener=listener).run()

@@ -112,6 +112,14 @@ class RosterService:
         """Return the certificate (DER) of every device that may take part."""
         return {device.id: device.certificate for device in self.current.devices.values()}
 
+    def device_key(self, device: DeviceId) -> bytes | None:
+        """Return what `Roster.device_key` of the current roster does."""
+        return self.current.device_key(device)
+
+    def writer_key(self, device: DeviceId) -> bytes | None:
+        """Return what `Roster.writer_key` of the current roster does."""
+        return self.current.writer_key(device)
+
     def projects(self) -> list[ProjectId]:
         """Return the projects of the studio."""
         return list(self.current.projects)

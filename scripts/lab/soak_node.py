@@ -177,8 +177,8 @@ class Daemon(Process):
                 staging=staging,
                 uploads=self.uploads,
                 sign=lambda message: sodium.sign(node.seed, message),
-                writer_key=lambda device: self.roster.current.writer_key(device),  # noqa: PLW0108  # it grows
-                device_key=lambda device: self.roster.current.device_key(device),  # noqa: PLW0108  # it grows
+                writer_key=self.roster.writer_key,
+                device_key=self.roster.device_key,
                 announce=node.announce,
                 is_witnessed=self.roster.is_shown,
                 kept=KeptEntries(node.directory / "entries"),

@@ -1,0 +1,104 @@
+"""What all parts of a daemon are built from: settings, identity, clock, and who counts and tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.node import descriptors
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.cache.mark import CacheMark, take
+from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.backoff import Jitter
+from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.errors import Malformed, NodeError
+from lucidnode.node.config import (
+    DEVICE_FILE,
+    NodeConfig,
+    cache_directory,
+    load_config,
+    save_config,
+)
+from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.status.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+PORTS = 3
+"""Ports that others can open connections to: control, bodies, dashboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """Made once, by `node_context`."""
+
+    home: Path
+    config: NodeConfig
+    identity: DeviceIdentity
+    network: Network
+    cache_mark: CacheMark
+    room: CacheRoom
+    connections: int
+    """How many each port may have open."""
+    clock: Clock
+    jitter: Jitter
+    alerts: Alerts
+    metrics: Metrics
+    mounts: MountTable
+    memory: MemoryBudget
+
+
+async def node_context(home: Path, config: NodeConfig) -> NodeContext:
+    """Read what lies in *home* and look at its disks. Raises Refused, NoStudio, OSError."""
+    clock = SystemClock()
+    alerts = Alerts(clock)
+    return NodeContext(
+        home=home,
+        config=config,
+        identity=await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE),
+        network=_network(config, alerts),
+        cache_mark=await asyncio.to_thread(_cache_mark, home),
+        room=await asyncio.to_thread(
+            CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
+        ),
+        connections=descriptors.share(descriptors.raised(), PORTS),
+        clock=clock,
+        jitter=secrets.SystemRandom().random,
+        alerts=alerts,
+        metrics=Metrics(),
+        mounts=MountTable(),
+        memory=MemoryBudget(),
+    )
+
+
+def _network(config: NodeConfig, alerts: Alerts) -> Network:
+    """Return the way to the store; a proxy that cannot be used keeps nobody from cached files."""
+    try:
+        return Network.of(os.environ, config.authorities)
+    except Malformed as error:
+        alerts.begin("proxy", str(error), "Change it, and start the daemon again; it is left out.")
+        return Network.of({}, config.authorities)
+
+
+def _cache_mark(home: Path) -> CacheMark:
+    """Return what the cache directory must carry; the first start makes it and remembers it."""
+    config = load_config(home)  # as it is on disk, without what is for this run alone
+    directory = cache_directory(home, config)
+    if config.cache_id is not None:
+        return CacheMark(directory, config.cache_id)
+    try:
+        taken = take(directory)
+        save_config(home, msgspec.structs.replace(config, cache_id=taken))
+    except (OSError, NodeError) as error:
+        log.warning("the cache directory %s is not marked yet: %s", directory, error)
+        return CacheMark(directory, None)
+    return CacheMark(directory, taken)

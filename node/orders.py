@@ -1,0 +1,66 @@
+"""What commands have the daemon do, beyond answering: each order by the word that is sent for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.bucket.health import BucketHealth
+from lucidnode.node.bucket.session import CurrentCredentials
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.config import load_credentials
+from lucidnode.node.mounts import MountTable
+
+
+class Orders:
+    """Carries out orders. *stop* ends the daemon."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        cache: DiskCache,
+        uploads: Uploads,
+        mounts: MountTable,
+        signed_with: CurrentCredentials,
+        health: BucketHealth,
+        stop: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._cache = cache
+        self._uploads = uploads
+        self._mounts = mounts
+        self._signed_with = signed_with
+        self._health = health
+        self._stop = stop
+
+    def by_word(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return each order by what `DaemonClient.order` sends for it."""
+        return {
+            "cache/clear": self.clear_cache,
+            "credentials/renewed": self.use_new_credentials,
+            "exit": self.exit,
+        }
+
+    async def clear_cache(self) -> None:
+        """Drop every cached block."""
+        await self._cache.clear()
+
+    async def use_new_credentials(self) -> None:
+        """Take over the credentials that lie in the home now, and try at once what they kept back.
+
+        Raises Refused if they are damaged.
+        """
+        self._signed_with.use(await asyncio.to_thread(load_credentials, self._home))
+        self._health.hurry()
+        self._uploads.hurry()
+
+    async def exit(self) -> None:
+        """End the daemon. Raises Refused while a project is mounted."""
+        mounted = [mount.hello.mountpoint for mount in self._mounts]
+        if mounted:
+            raise Refused(f"still mounted: {', '.join(mounted)}; run `lucidnode umount` first")
+        self._stop()
