@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lucidnode.fs.channel.device import runs
 from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
+from lucidnode.fs.kernel.background_limit import raise_background
 from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.mountpoint import (
     check,
@@ -21,7 +22,6 @@ from lucidnode.fs.kernel.mountpoint import (
     mounted_at,
     raise_read_ahead,
 )
-from lucidnode.fs.kernel.read_queue import raise_background
 from lucidnode.fs.kernel.session import WORKERS, FuseSession
 from lucidnode.fs.mount_parts import MountParts, mount_parts
 from lucidnode.fs.mount_spec import MountSpec

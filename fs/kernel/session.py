@@ -46,7 +46,7 @@ class FuseSession:
         *,
         allow_other: bool,
         channel: bool,
-        on_answered: Callable[[list[device.AnsweredRead]], None] | None = None,
+        on_answered: Callable[[list[device.AnsweredRead]], None] | None,
     ) -> None:
         """Mount at *mountpoint*, with the kernel channel if *channel*.
 
