@@ -40,7 +40,8 @@ def dialable(host: str, here: Iterable[Interface]) -> bool:
     """Return whether an announced address may be dialled: only one on a link of ours.
 
     Multicast does not leave the link, so neither does a true announcement; one that names another
-    network would make this node call hosts its sender cannot reach, or should not. Our own addresses lead nowhere else, though others may have them too: on their container bridges.
+    network would make this node call hosts its sender cannot reach, or should not. Our own addresses
+    lead nowhere else, though others may have them too: on their container bridges.
     """
     try:
         address = ipaddress.ip_address(host)

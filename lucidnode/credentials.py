@@ -37,7 +37,10 @@ _RENEW = "give new ones with `lucidnode credentials set`"
 
 
 def summary(home: Path) -> dict[str, str | None]:
-    """Return kind, access key and end of the credentials in *home*; nothing of it is secret."""
+    """Return kind, access key and end of the credentials in *home*; nothing of it is secret.
+
+    Raises NoStudio, and Refused or Malformed for damaged settings.
+    """
     config = load_config(home)
     if not parse_address(config.bucket_url).takes_credentials:
         return {"kind": "none", "access_key": None, "expires": None}

@@ -55,7 +55,7 @@ class StudioBucket:
 
 
 def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBucket:
-    """Return the bucket of the settings. Nothing is asked of it yet."""
+    """Return the bucket of the settings. Nothing is asked of it yet. Raises Malformed."""
     config, clock, alerts = context.config, context.clock, context.alerts
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
     engine = open_engine(address, credentials, context.network, clock)

@@ -15,7 +15,7 @@ def kept_secret(path: Path) -> str:
     """Return the secret in the file *path*, made on the first call. Blocking.
 
     It stays the same, so that whoever is given it keeps it. A damaged file is made anew; only its
-    owner can read it.
+    owner can read it. Raises DiskFull, OSError.
     """
     try:
         secret = path.read_text("ascii").strip()

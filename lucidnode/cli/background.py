@@ -153,7 +153,8 @@ def ensure_daemon(home: Path) -> Path:
 def start_daemon(home: Path, options: list[str]) -> int | None:
     """Start the daemon of *home* with *options* and return its pid; None if one answers already.
 
-    One that died starts as it was started before, unless there are *options*.
+    One that died starts as it was started before, unless there are *options*. Raises ChildFailed,
+    NoStudio, and Refused for damaged settings.
     """
     load_config(home)
     with _starting(home):

@@ -89,7 +89,7 @@ class SignedRequests:
             yield answer
 
     async def refusal(self, answer: HttpAnswer) -> Refusal:
-        """Return what *answer*, one outside 2xx, says."""
+        """Return what *answer*, one outside 2xx, says. Raises Unavailable for one that is cut."""
         return Refusal.of(
             answer.status, answer.headers, await answer.body(MAX_ERROR_BYTES), self.skew_s
         )

@@ -86,17 +86,17 @@ class CacheDirectory:
         for scratch in self._incoming.iterdir():
             scratch.unlink()
         if self._index.trusted:
-            settled, doubtful = self._index.settled(), self._index.doubtful()
+            recorded, doubtful = self._index.recorded(), self._index.doubtful()
         else:
-            settled, doubtful = [], self._listed_or_present()
+            recorded, doubtful = [], self._listed_or_present()
         present = [(block, size) for block, size in doubtful if self._keep_if_whole(block, size)]
-        self._index.settle(present)
+        self._index.record(present)
         self._index.forget(block for block, _ in set(doubtful) - set(present))
-        self.found = settled + present
+        self.found = recorded + present
 
     def _listed_or_present(self) -> list[tuple[BlockId, int]]:
         """Return all rows, in order of use, after all files that have no row."""
-        listed = dict(self._index.doubtful() + self._index.settled())
+        listed = dict(self._index.doubtful() + self._index.recorded())
         unlisted = [
             (block, size) for block, size in _block_files(self._blocks) if block not in listed
         ]
@@ -192,14 +192,14 @@ class CacheDirectory:
                 self._index.forget([insertion.block])
             raise
 
-    def settle(self, blocks: Sequence[tuple[BlockId, int]]) -> int:
+    def record_uses(self, blocks: Sequence[tuple[BlockId, int]]) -> int:
         """Record that *blocks* (id, size) have their files and were used, in this order.
 
         Returns the bytes of disk that are free. Raises OSError, ESTALE if the directory is gone.
         """
         self._lock.check()
         if blocks:
-            self._index.settle(blocks)
+            self._index.record(blocks)
         return self.free()
 
     def probe_reading(self) -> None:
@@ -222,11 +222,11 @@ class CacheDirectory:
             scratch.unlink(missing_ok=True)
 
     def free(self) -> int:
-        """Return the bytes of disk this user can still fill."""
+        """Return the bytes of disk this user can still fill. Raises OSError."""
         return free_bytes(self._path)
 
     def close(self, *, clean: bool) -> None:
-        """Close the index and give the directory up; *clean* if all is settled."""
+        """Close the index and give the directory up; *clean* if every file is recorded."""
         try:
             self._index.close(clean=clean)
         finally:

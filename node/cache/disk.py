@@ -229,7 +229,7 @@ class DiskCache:
         elif self._writing.due or self._reading.due:
             await self._probe(directory)
         elif not self._writing.left_alone:
-            await self._flush(directory)
+            await self._record_uses(directory)
             await self._evict_to_min_free(directory)
 
     # -- reading -----------------------------------------------------------------------------------
@@ -337,11 +337,11 @@ class DiskCache:
 
     # -- faults and recovery -----------------------------------------------------------------------
 
-    async def _flush(self, directory: CacheDirectory) -> None:
+    async def _record_uses(self, directory: CacheDirectory) -> None:
         """Tell the index what was used, and look how much disk is free."""
         used = self._accounting.drain_used()
         try:
-            self._free = await self._writing.begin(partial(directory.settle, used))
+            self._free = await self._writing.begin(partial(directory.record_uses, used))
         except OSError as fault:
             self._writing.failed(fault)
 
@@ -385,7 +385,7 @@ class DiskCache:
                 reason = f"the cache directory {self._path} cannot be used: {said_by(fault)}"
                 raise Refused(reason) from fault
             return
-        await self._flush(opening.result())
+        await self._record_uses(opening.result())
 
     def _opened(self, opening: asyncio.Future[CacheDirectory]) -> None:
         self._work.discard(opening)
@@ -414,7 +414,7 @@ class DiskCache:
                 while self._work:
                     await asyncio.wait(self._work)
                 if self._directory is not None:
-                    await self._flush(self._directory)
+                    await self._record_uses(self._directory)
                     with contextlib.suppress(OSError):
                         clean = not self._writing.left_alone
                         await self._writing.begin(partial(self._directory.close, clean=clean))

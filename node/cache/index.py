@@ -54,14 +54,17 @@ class Index:
     def __init__(self, database: sqlite3.Connection, *, trusted: bool) -> None:
         self._database = database
         self.trusted = trusted
-        """Whether the settled rows can be believed without a look at the disk."""
+        """Whether the recorded rows can be believed without a look at the disk."""
         with _as_oserror():
             (newest,) = database.execute("SELECT coalesce(max(used), 0) FROM block").fetchone()
         self._newest: int = newest
 
     @classmethod
     def open(cls, path: Path, boot: str) -> Self:
-        """Open the index at *path*; *boot* is the kernel's boot id. An unusable one starts empty."""
+        """Open the index at *path*; *boot* is the kernel's boot id. An unusable one starts empty.
+
+        Raises OSError.
+        """
         with _as_oserror():
             try:
                 return cls._open(path, boot)
@@ -109,7 +112,7 @@ class Index:
         was_boot, clean = database.execute("SELECT boot, clean FROM state").fetchone()
         return bool(clean) or was_boot == boot
 
-    def settled(self) -> list[tuple[BlockId, int]]:
+    def recorded(self) -> list[tuple[BlockId, int]]:
         """Return id and size of every row not in doubt, in the order of their last use."""
         return self._rows("SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used")
 
@@ -122,7 +125,7 @@ class Index:
         with self._transaction():
             self._database.executemany("REPLACE INTO block VALUES (?, ?, NULL)", blocks)
 
-    def settle(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
+    def record(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
         """Record *blocks*, whose files are in place, as used just now in the order given."""
         with self._transaction():
             for block, size in blocks:
@@ -139,7 +142,7 @@ class Index:
             )
 
     def close(self, *, clean: bool) -> None:
-        """Close; *clean* says that every file on disk has its settled row."""
+        """Close; *clean* says that every file on disk has its recorded row. Raises OSError."""
         with _as_oserror():
             try:
                 if clean:

@@ -85,7 +85,10 @@ or Corrupt."""
 async def commit(
     bucket: Bucket, key: str, body: bytes, clock: Clock, deadline: float, jitter: Jitter
 ) -> CommitOutcome:
-    """Create *key* as `commit_by` does, believing one plain read of what lies there."""
+    """Create *key* as `commit_by` does, believing one plain read of what lies there.
+
+    Raises nothing of NodeError.
+    """
 
     async def look() -> SlotContent:
         return SlotContent.of(await bucket.get(key))

@@ -157,7 +157,7 @@ class JournalService:
     async def resume(self) -> None:
         """Remember what an earlier daemon saw, and finish what it was asked to commit.
 
-        Outcomes are found by the mounts.
+        Outcomes are found by the mounts. Raises Unavailable if staging cannot be read.
         """
         await self._seen.load(REMEMBERED)
         for project, raw in (await self._staging.prepared()).items():
@@ -211,7 +211,10 @@ class JournalService:
             return await self._restored.put_back(project, seq, entry)
 
     async def forget(self, project: ProjectId) -> None:
-        """Drop what was to be committed, and what was seen: the mount stands on the bucket's."""
+        """Drop what was to be committed, and what was seen: the mount stands on the bucket's.
+
+        Raises Unavailable if staging cannot be written.
+        """
         async with self._lock(project):
             await self._staging.discard_prepared(project)
             await self._seen.forget(project)

@@ -112,8 +112,9 @@ class UnauthenticatedLimit:
 class LimitedListener:
     """Feeds the connections of one listening socket to *server*, *most* proven ones at a time.
 
-    Each takes *each_bytes* of *memory*; one that does not fit is turned away. With *secured* it speaks TLS, under the context that *secured* returns for each connection once
-    its caller has said what is to be said before; it may raise. The socket is the caller's to close.
+    Each takes *each_bytes* of *memory*; one that does not fit is turned away. With *secured*
+    it speaks TLS, under the context that *secured* returns for each connection once its caller has
+    said what is to be said before; it may raise. The socket is the caller's to close.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ def rows(count: int) -> list[Row]:
 
 def reopened(path: Path, boot: str = BOOT) -> tuple[bool, list[Row], list[Row]]:
     index = Index.open(path, boot)
-    found = index.trusted, index.settled(), index.doubtful()
+    found = index.trusted, index.recorded(), index.doubtful()
     index.close(clean=False)
     return found
 
@@ -31,8 +31,8 @@ def reopened(path: Path, boot: str = BOOT) -> tuple[bool, list[Row], list[Row]]:
 def test_rows_come_back_in_the_order_of_use(tmp_path: Path) -> None:
     a, b, c = rows(3)
     index = Index.open(tmp_path / "index.db", BOOT)
-    index.settle([a, b, c])
-    index.settle([a])
+    index.record([a, b, c])
+    index.record([a])
     index.close(clean=True)
     assert reopened(tmp_path / "index.db") == (True, [b, c, a], [])
 
@@ -40,11 +40,11 @@ def test_rows_come_back_in_the_order_of_use(tmp_path: Path) -> None:
 def test_a_row_is_in_doubt_until_it_is_settled_or_forgotten(tmp_path: Path) -> None:
     a, b, c = rows(3)
     index = Index.open(tmp_path / "index.db", BOOT)
-    index.settle([a])
+    index.record([a])
     index.doubt([a, b, c])
-    assert index.settled() == []
+    assert index.recorded() == []
     assert sorted(index.doubtful()) == sorted([a, b, c])
-    index.settle([b])
+    index.record([b])
     index.forget([a[0]])
     index.close(clean=False)
     assert reopened(tmp_path / "index.db") == (True, [b], [c])
@@ -63,7 +63,7 @@ def test_after_a_clean_close_the_index_is_trusted_in_another_boot(tmp_path: Path
 def test_after_a_power_cut_the_index_is_not_trusted_and_keeps_its_rows(tmp_path: Path) -> None:
     row = rows(1)[0]
     index = Index.open(tmp_path / "index.db", BOOT)
-    index.settle([row])
+    index.record([row])
     index.close(clean=False)
     assert reopened(tmp_path / "index.db", NEXT_BOOT) == (False, [row], [])
 
@@ -76,7 +76,7 @@ def test_a_new_index_is_not_trusted(tmp_path: Path) -> None:
 def test_a_damaged_index_starts_empty_and_untrusted(tmp_path: Path, offset: int) -> None:
     path = tmp_path / "index.db"
     index = Index.open(path, BOOT)
-    index.settle(rows(500))
+    index.record(rows(500))
     index.close(clean=True)
     damaged = bytearray(path.read_bytes())
     assert len(damaged) > offset + 64
@@ -88,7 +88,7 @@ def test_a_damaged_index_starts_empty_and_untrusted(tmp_path: Path, offset: int)
 def test_an_index_of_another_version_starts_empty(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     index = Index.open(path, BOOT)
-    index.settle(rows(1))
+    index.record(rows(1))
     index.close(clean=True)
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
@@ -102,4 +102,4 @@ def test_its_errors_are_those_of_a_disk(tmp_path: Path) -> None:
     index = Index.open(tmp_path / "index.db", BOOT)
     index.close(clean=True)
     with pytest.raises(OSError, match="cache index"):
-        index.settled()
+        index.recorded()
