@@ -38,6 +38,15 @@ class Opcode(IntEnum):
     COPY_FILE_RANGE_64 = 53
 
 
+class AskedWrite(NamedTuple):
+    """What a WRITE is about. *mapped*: a page of a map, and any handle of the file."""
+
+    handle: int
+    offset: int
+    data: memoryview
+    mapped: bool
+
+
 class AskedCopy(NamedTuple):
     """What a COPY_FILE_RANGE, of either length, is about."""
 
@@ -51,6 +60,9 @@ class AskedCopy(NamedTuple):
 INIT_POSIX_LOCKS = 1 << 1
 INIT_FLOCK_LOCKS = 1 << 10
 """Flags of the reply to INIT: the kernel shall ask us for locks of `fcntl`, and of `flock`."""
+
+INIT_DIRECT_IO_ALLOW_MMAP = 1 << 36
+"""Flag of the reply to INIT: what is opened without pages in the kernel, to append, can be mapped."""
 
 
 class LockType(IntEnum):
@@ -88,6 +100,7 @@ class RequestRefused(Exception):
 _HEADER = struct.Struct("=IIQQIIIHH")
 _READ = struct.Struct("=QQIIQII")
 _WRITE = struct.Struct("=QQIIQII")
+_WRITE_CACHE = 1
 _WRITTEN = struct.Struct("=II")
 _LSEEK = struct.Struct("=QQII")
 _COPY = struct.Struct("=QQQQQQQ")
@@ -130,13 +143,13 @@ class KernelRequest:
         handle, offset, size, *_ = self.fields(_READ)
         return handle, offset, size
 
-    def written(self) -> tuple[int, int, memoryview]:
-        """Return handle, offset and bytes of a WRITE. Raises RequestRefused."""
-        handle, offset, size, *_ = self.fields(_WRITE)
+    def written(self) -> AskedWrite:
+        """Return what a WRITE is about. Raises RequestRefused."""
+        handle, offset, size, flags, *_ = self.fields(_WRITE)
         data = self.body[_WRITE.size :]
         if len(data) != size:
             raise RequestRefused(errno.EINVAL)
-        return handle, offset, data
+        return AskedWrite(handle, offset, data, bool(flags & _WRITE_CACHE))
 
     def sought(self) -> tuple[int, int, int]:
         """Return handle, offset and whence of an LSEEK."""

@@ -305,8 +305,12 @@ class FileSystem:
             return offset if data else size
         return await self._reader.seek(ino, offset, data=data)
 
-    async def write(self, handle: int, offset: int, data: bytes | memoryview) -> int:
+    async def write(
+        self, handle: int, offset: int, data: bytes | memoryview, *, mapped: bool = False
+    ) -> int:
         """Take *data* at *offset*, or at the end of a file opened to append; return its length.
+
+        What was *mapped* stays where it is, whatever handle the kernel has chosen for it.
 
         The kernel appends where it believes the end to be, and does not know what other nodes
         have appended since it last asked. Raises ReadOnly, FileTooBig, FileMissing, NoSpace.
@@ -317,7 +321,8 @@ class FileSystem:
         # That may take a while, and a conflict move the handle: which file it is is asked after it.
         await self._writer.room_for(len(data))
         self._brought_back(file.ino)
-        await self._writer.write(file.ino, None if file.appends else offset, data)
+        appends = file.appends and not mapped
+        await self._writer.write(file.ino, None if appends else offset, data)
         return len(data)
 
     async def flush(self, handle: int) -> None:

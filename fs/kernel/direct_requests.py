@@ -37,7 +37,7 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
 
     async def write(request: KernelRequest) -> Reply:
         with _refusing():
-            return written_reply(await adapter.write(*request.written()))
+            return written_reply(await adapter.write_asked(request.written()))
 
     async def lseek(request: KernelRequest) -> Reply:
         with _refusing():

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 
-from lucidnode.fs.channel.requests import AskedCopy
+from lucidnode.fs.channel.requests import AskedCopy, AskedWrite
 from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.kernel.reply import RequestReply
@@ -208,6 +208,13 @@ class FuseOperations(pyfuse3.Operations):
     async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
         with self._replying(Span("write", handle=fh, offset=off, size=len(buf)), gone=errno.ESTALE):
             return await self._files.write(fh, off, buf)
+
+    async def write_asked(self, asked: AskedWrite) -> int:
+        """Answer a WRITE of which more is known than pyfuse3 passes on."""
+        handle, offset, data, mapped = asked
+        span = Span("write", handle=handle, offset=offset, size=len(data))
+        with self._replying(span, gone=errno.ESTALE):
+            return await self._files.write(handle, offset, data, mapped=mapped)
 
     async def lseek(self, fh: int, off: int, whence: int) -> int:
         """Answer a request that pyfuse3 does not know."""

@@ -16,7 +16,12 @@ import pyfuse3
 import pyfuse3.asyncio
 
 from lucidnode.fs.channel import device
-from lucidnode.fs.channel.requests import INIT_FLOCK_LOCKS, INIT_POSIX_LOCKS, Requests
+from lucidnode.fs.channel.requests import (
+    INIT_DIRECT_IO_ALLOW_MMAP,
+    INIT_FLOCK_LOCKS,
+    INIT_POSIX_LOCKS,
+    Requests,
+)
 from lucidnode.fs.errors import FuseMissing
 from lucidnode.fs.files.file_system import Caller, FileSystem
 from lucidnode.fs.format.sodium import aegis256_address
@@ -81,7 +86,7 @@ class FuseSession:
             device.over(
                 before,
                 frozenset(handlers),
-                INIT_POSIX_LOCKS | INIT_FLOCK_LOCKS,
+                INIT_POSIX_LOCKS | INIT_FLOCK_LOCKS | INIT_DIRECT_IO_ALLOW_MMAP,
                 WORKERS,
                 0 if on_answered is None else aegis256_address(),
             )

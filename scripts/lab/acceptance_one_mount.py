@@ -267,7 +267,7 @@ class OneMount(RuleBasedStateMachine):
         def act(_: Path, handles: dict[int, int]) -> int:
             size = min(os.fstat(handles[slot]).st_size, len(data))
             if size == 0 or fcntl.fcntl(handles[slot], fcntl.F_GETFL) & os.O_APPEND:
-                return 0  # what appends is not mapped (docs/semantics.md)
+                return 0  # what appends is not mapped everywhere (docs/semantics.md)
             with mmap.mmap(handles[slot], 0) as mapped:
                 mapped[:size] = data[:size]
                 mapped.flush()

@@ -304,6 +304,33 @@ def test_holes_are_found_and_what_may_be_written_is_all_data(node: Workstation) 
         assert copy.read(3) == b"end"
 
 
+def kernel_release() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(re.sub(r"\D.*", "", minor))
+
+
+def test_what_is_opened_to_append_is_mapped_and_written_in_place(node: Workstation) -> None:
+    node.mount()
+    file = node.mountpoint / "file"
+    file.write_bytes(b"a" * 10_000)
+    handle = os.open(file, os.O_RDWR | os.O_APPEND)
+    if kernel_release() < (6, 6):
+        with pytest.raises(OSError, match="No such device"):
+            mmap.mmap(handle, 0)
+        return
+    with mmap.mmap(handle, 0) as mapped:
+        mapped[5000:5003] = b"map"
+        os.write(handle, b"end")
+        mapped.flush()
+        mapped[0:3] = b"map"
+        mapped.flush()
+        os.fsync(handle)
+    expected = b"map" + b"a" * 4997 + b"map" + b"a" * 4997 + b"end"
+    assert os.pread(handle, 20_000, 0) == expected
+    os.close(handle)
+    assert file.read_bytes() == expected
+
+
 def asked(node: Workstation, operation: str) -> int:
     """Return how many requests of one kind the mount has answered."""
     times = node.stats().requests.get(operation)

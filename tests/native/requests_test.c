@@ -118,6 +118,12 @@ static void init_hides_the_length_of_requests_and_its_reply_brings_it_back(void)
     CHECK(reply.body.max_write == DATA_BYTES && reply.body.max_pages == 256);
     CHECK(reply.body.flags == (FUSE_FLOCK_LOCKS | FUSE_MAX_PAGES));
     CHECK(reply.body.max_background == 4096 && reply.body.congestion_threshold == 4096);
+    reply_adjust_init(bytes, sizeof bytes, 0, 1ull << 36, 0);
+    memcpy(&reply, bytes, sizeof reply);
+    CHECK(reply.body.flags == (FUSE_FLOCK_LOCKS | FUSE_MAX_PAGES | 1u << 30));
+    CHECK(bytes[sizeof reply.header + 32] == 1 << 4 && bytes[sizeof reply.header + 33] == 0);
+    reply_adjust_init(bytes, sizeof bytes, 0, 1ull << 32, 0);
+    CHECK(bytes[sizeof reply.header + 32] == (1 << 4 | 1));
     reply_adjust_init(bytes, sizeof bytes, 256, 0, 12);
     memcpy(&reply, bytes, sizeof reply);
     CHECK(reply.body.max_background == 4096 && reply.body.congestion_threshold == 4096);
@@ -170,7 +176,7 @@ static void any_bytes_are_survived(long rounds)
         request_route(bytes, length, ~0ull, &(struct read_request){0});
         reply_is_whole(bytes, length, &unique);
         reply_unique(bytes, length);
-        reply_adjust_init(bytes, length, 256, 0, 4096);
+        reply_adjust_init(bytes, length, 256, ~0ull, 4096);
         free(bytes);
     }
 }

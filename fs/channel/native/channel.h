@@ -30,7 +30,7 @@ struct channel {
     int inside; /* our end of the socket pair whose other end pyfuse3 takes for the device */
     int event;  /* an eventfd: something is in *direct*, or the kernel has unmounted */
     uint64_t direct_opcodes;
-    uint32_t init_flags;
+    uint64_t init_flags;
     uint16_t max_pages;
     uint16_t background; /* reads under way in the kernel at most */
     read_answerer *answerer;

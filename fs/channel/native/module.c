@@ -34,7 +34,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
 {
     unsigned long long direct;
     unsigned long long decrypt;
-    unsigned int flags;
+    unsigned long long flags;
     unsigned short background;
     int device;
     int readers;
@@ -42,7 +42,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     int error;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiKIHK:start", &device, &readers, &direct, &flags, &background,
+    if (!PyArg_ParseTuple(arguments, "iiKKHK:start", &device, &readers, &direct, &flags, &background,
                           &decrypt))
         return NULL;
     if (running || readers < 1) {

@@ -3,6 +3,11 @@
 #include <linux/fuse.h>
 #include <string.h>
 
+/* Newer than the headers of some systems we are built on. Kernels that do not know it look at neither
+ * the flag nor the field behind `map_alignment`. */
+#define INIT_EXT (1u << 30)
+#define FLAGS2_AT 32
+
 static bool header_of(const uint8_t *message, size_t length, struct fuse_in_header *header)
 {
     if (length < sizeof *header)
@@ -80,11 +85,12 @@ bool request_hide_max_pages(uint8_t *message, size_t length)
     return offered;
 }
 
-void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint32_t flags,
+void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint64_t flags,
                        uint16_t background)
 {
     struct fuse_out_header header;
     struct fuse_init_out body;
+    uint32_t flags2 = (uint32_t)(flags >> 32);
 
     if (length < sizeof header + sizeof body)
         return;
@@ -92,7 +98,15 @@ void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint
     if (header.error)
         return;
     memcpy(&body, message + sizeof header, sizeof body);
-    body.flags |= flags;
+    body.flags |= (uint32_t)flags;
+    if (flags2) {
+        uint32_t there;
+
+        body.flags |= INIT_EXT;
+        memcpy(&there, (uint8_t *)&body + FLAGS2_AT, sizeof there);
+        flags2 |= there;
+        memcpy((uint8_t *)&body + FLAGS2_AT, &flags2, sizeof flags2);
+    }
     if (body.max_background < background)
         body.max_background = background;
     if (body.congestion_threshold < background)

@@ -52,9 +52,9 @@ void request_limit_listing(uint8_t *message, size_t length);
 bool request_hide_max_pages(uint8_t *message, size_t length);
 
 /* Adjust pyfuse3's reply to INIT, of *length* bytes: *max_pages* pages, DATA_BYTES in all, for each
- * READ and WRITE unless it is 0. *flags* are INIT flags of the first 32 to be added. The kernel may
+ * READ and WRITE unless it is 0. *flags* are INIT flags to be added. The kernel may
  * have *background* reads under way; it takes no more from an ordinary user than it gives one. */
-void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint32_t flags,
+void reply_adjust_init(uint8_t *message, size_t length, uint16_t max_pages, uint64_t flags,
                        uint16_t background);
 
 /* Return the number of the request that is replied to, 0 if the reply is too short to say. */

@@ -40,8 +40,10 @@ def test_a_read_names_handle_place_and_size() -> None:
 
 
 def test_a_write_carries_as_many_bytes_as_it_says() -> None:
-    handle, offset, data = KernelRequest(write_of(b"bytes", 5)).written()
-    assert (handle, offset, bytes(data)) == (3, 4096, b"bytes")
+    handle, offset, data, mapped = KernelRequest(write_of(b"bytes", 5)).written()
+    assert (handle, offset, bytes(data), mapped) == (3, 4096, b"bytes", False)
+    page = struct.pack("=QQIIQII", 3, 4096, 1, 1, 0, 0, 0) + b"x"
+    assert KernelRequest(message(Opcode.WRITE, page)).written().mapped
     assert written_reply(5) == struct.pack("=II", 5, 0)
     for claimed in (4, 6):
         with pytest.raises(RequestRefused) as refused:
