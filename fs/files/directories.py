@@ -8,7 +8,7 @@ from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.write.writer import Writer
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 
 PAGE_OF_NAMES = 256
 """Names read from the replica at once for a directory listing."""
@@ -18,11 +18,11 @@ class Directories:
     """The listings of one mount, by handle."""
 
     def __init__(
-        self, tree: TreeReader, shown: ShownFiles, writer: Writer, open_files: OpenFiles
+        self, tree: TreeReader, shown: ShownFiles, unsaved: UnsavedFiles, open_files: OpenFiles
     ) -> None:
         self._tree = tree
         self._shown = shown
-        self._writer = writer
+        self._unsaved = unsaved
         self._open = open_files
         self._listings = Listings(tree.names_in)
 
@@ -54,7 +54,9 @@ class Directories:
             after = directory.page.get(cookie) or self._listings.name_at(ino, cookie)
         page = [
             Entry(
-                name, self._writer.with_pending_size(attributes), self._listings.hand_out(ino, name)
+                name,
+                self._unsaved.with_pending_size(attributes),
+                self._listings.hand_out(ino, name),
             )
             for name, attributes in self._tree.list_names(ino, after, PAGE_OF_NAMES)
         ]

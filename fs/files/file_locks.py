@@ -88,7 +88,7 @@ class FileLocks:
     conflict copy keep the locks that the kernel has asked for.
     """
 
-    def __init__(self, max_locks: int = MAX_LOCKS) -> None:
+    def __init__(self, max_locks: int) -> None:
         self._max_locks = max_locks
         self._files: dict[LockedFile, _Locks] = {}
         self._closing: set[int] = set()

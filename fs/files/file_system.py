@@ -19,7 +19,7 @@ from lucidnode.fs.errors import (
     NoMoreData,
 )
 from lucidnode.fs.files.directories import Directories
-from lucidnode.fs.files.file_locks import FileLocks
+from lucidnode.fs.files.file_locks import MAX_LOCKS, FileLocks
 from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
@@ -44,6 +44,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.tree.name_table import check_length
 from lucidnode.fs.write.group_sync import GroupSync
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_back import WriteBack
 from lucidnode.fs.write.writer import Writer
 
@@ -81,7 +82,8 @@ class FileSystem:
         reader: Reader,
         writer: Writer,
         group_sync: GroupSync,
-        flusher: WriteBack,
+        unsaved: UnsavedFiles,
+        write_back: WriteBack,
         unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
@@ -94,16 +96,17 @@ class FileSystem:
         self._reader = reader
         self._writer = writer
         self._group_sync = group_sync
-        self._flusher = flusher
+        self._unsaved = unsaved
+        self._write_back = write_back
         self._unfinished = unfinished
         self._open = open_files
         self._clock = clock
         self._commit_wait = commit_wait
-        self._shown = shown = ShownFiles(replica.tree, writer)
+        self._shown = shown = ShownFiles(replica.tree, unsaved)
         self._changes = TreeChanges(replica, read_only=read_only)
         self.lifetimes = lifetimes
-        self.locks = FileLocks()
-        self.directories = Directories(replica.tree, shown, writer, open_files)
+        self.locks = FileLocks(MAX_LOCKS)
+        self.directories = Directories(replica.tree, shown, unsaved, open_files)
         self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
         self.ranges = RangeChanges(
             tree=replica.tree,
@@ -111,6 +114,7 @@ class FileSystem:
             changes=self._changes,
             reader=reader,
             writer=writer,
+            unsaved=unsaved,
             unfinished=unfinished,
             open_files=open_files,
             clock=clock,
@@ -130,7 +134,7 @@ class FileSystem:
             raise FileMissing(name.decode(errors="replace"))
         if found.kind is Kind.FILE:
             self._reader.note_place(found.ino, parent, name)
-        return self._writer.with_pending_size(found)
+        return self._unsaved.with_pending_size(found)
 
     def attributes(self, ino: InodeNo) -> Attributes:
         """Return the attributes of *ino*, with what is not saved yet. Raises FileMissing."""
@@ -141,9 +145,11 @@ class FileSystem:
         return self._shown.occupied(attributes)
 
     async def set_attributes(
-        self, ino: InodeNo, changes: AttributeChanges, handle: int | None = None
+        self, ino: InodeNo, changes: AttributeChanges, handle: int | None
     ) -> Attributes:
-        """Change attributes; *size* first, for it sets the times too. *handle* as for `ftruncate`.
+        """Change attributes; *size* first, for it sets the times too.
+
+        *handle* is the one of `ftruncate`, None without.
 
         Raises FileMissing, IsDirectory, another FileError, ReadOnly or NoSpace.
         """
@@ -243,7 +249,7 @@ class FileSystem:
             self.lifetimes.let_go(replaced.ino)
 
     def readlink(self, ino: InodeNo) -> bytes:
-        """Return where a symbolic link points."""
+        """Return where a symbolic link points. Raises FileMissing."""
         return self._replica.tree.readlink(ino)
 
     async def sync_directory(self) -> None:
@@ -346,13 +352,16 @@ class FileSystem:
         await self._commit(file.ino, file.pid)
 
     def release(self, handle: int) -> None:
-        """Close *handle*. With the last one, what its file has unsaved is saved soon."""
+        """Close *handle*. With the last one, what its file has unsaved is saved soon.
+
+        Raises ReadOnly or NoSpace if a file without a name cannot be forgotten.
+        """
         ino = self._open.release(handle)
         if ino is not None:
             self.lifetimes.let_go(ino)
             # Bytes that came through a map after the last `flush`: no other call follows.
-            self._flusher.save_soon(ino)
-            if not self._writer.is_dirty(ino):
+            self._write_back.save_soon(ino)
+            if not self._unsaved.is_dirty(ino):
                 self._unfinished.ended(ino)
 
     # ----------------------------------------------------------------------------------------

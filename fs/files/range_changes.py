@@ -23,6 +23,7 @@ from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.intents import Punch, Write
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import Writer
 
 KEEP_SIZE = 1
@@ -47,6 +48,7 @@ class RangeChanges:
         changes: TreeChanges,
         reader: Reader,
         writer: Writer,
+        unsaved: UnsavedFiles,
         unfinished: Unfinished,
         open_files: OpenFiles,
         clock: Stamps,
@@ -57,6 +59,7 @@ class RangeChanges:
         self._changes = changes
         self._reader = reader
         self._writer = writer
+        self._unsaved = unsaved
         self._unfinished = unfinished
         self._open = open_files
         self._clock = clock
@@ -127,7 +130,7 @@ class RangeChanges:
 
     def _found(self, taken: OpenFile, start: int, stop: int, at: int) -> SharedRange:
         shown = self._reader.shown(taken.ino, start, stop - start)
-        return shared_range(shown, start, stop, at, self._writer.staged_blocks())
+        return shared_range(shown, start, stop, at, self._unsaved.staged_blocks())
 
     def _record(self, ino: InodeNo, at: int, found: SharedRange) -> None:
         now = self._clock.wall_ns()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from lucidnode.fs.errors import FileMissing
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.write.writer import Writer
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
 
 
 class ShownFiles:
     """The files of one mount by their numbers."""
 
-    def __init__(self, tree: TreeReader, writer: Writer) -> None:
+    def __init__(self, tree: TreeReader, unsaved: UnsavedFiles) -> None:
         self._tree = tree
-        self._writer = writer
+        self._unsaved = unsaved
 
     def stored(self, ino: InodeNo) -> Attributes:
         """Return the attributes of *ino* as the replica has them. Raises FileMissing."""
@@ -24,7 +24,7 @@ class ShownFiles:
 
     def attributes(self, ino: InodeNo) -> Attributes:
         """Return the attributes of *ino*, with what is not saved yet. Raises FileMissing."""
-        return self._writer.with_pending_size(self.stored(ino))
+        return self._unsaved.with_pending_size(self.stored(ino))
 
     def occupied(self, attributes: Attributes) -> int:
         """Return the bytes that are stored of a file; its holes take none.
@@ -35,7 +35,7 @@ class ShownFiles:
         if attributes.kind is not Kind.FILE:
             return 0
         ino = attributes.ino
-        stored = self._tree.stored_bytes(attributes) + self._writer.unsaved_bytes(ino)
+        stored = self._tree.stored_bytes(attributes) + self._unsaved.size_of(ino)
         return min(stored, attributes.size)
 
     def parent_of(self, directory: InodeNo) -> InodeNo:

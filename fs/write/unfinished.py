@@ -39,7 +39,7 @@ class Unfinished:
         self.began(ino)
         self._recorded.add(ino)
 
-    def closed(self, ino: InodeNo) -> None:
+    def note_close(self, ino: InodeNo) -> None:
         """Hear of a `close` before which nothing was left to be saved."""
         if ino in self._recorded:
             self.ended(ino)

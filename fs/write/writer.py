@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from lucidnode.fs.errors import FileMissing, FileTooBig, FsError
-from lucidnode.fs.replica.inode import MAX_FILE_SIZE, Attributes, InodeNo
+from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.intents import Truncate
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.file_saver import FileSaver
@@ -21,7 +21,6 @@ from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_buffer import WriteBuffer
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.client.ids import BlockId
 
 
 class Writer:
@@ -47,26 +46,6 @@ class Writer:
         self._clock = clock
         self.written = 0
         """Bytes taken from applications since the mount started."""
-
-    # -- what the file system asks ---------------------------------------------------------
-
-    def with_pending_size(self, attributes: Attributes) -> Attributes:
-        """Return *attributes* of the replica as they are with what is unsaved."""
-        return self._files.with_pending_size(attributes)
-
-    def unsaved_bytes(self, ino: InodeNo) -> int:
-        """Return how many bytes of *ino* lie above the replica, in all layers together."""
-        return self._files.size_of(ino)
-
-    def is_dirty(self, ino: InodeNo) -> bool:
-        """Return whether *ino* has bytes that a crash would lose."""
-        return self._files.is_dirty(ino)
-
-    def staged_blocks(self) -> set[BlockId]:
-        """Return the staged blocks that files lie in and the replica does not name yet."""
-        return self._files.staged_blocks()
-
-    # -- changes -----------------------------------------------------------------------------
 
     async def write(self, ino: InodeNo, offset: int | None, data: bytes | memoryview) -> None:
         """Take *data* at *offset*, None for the end of the file as this node knows it.
@@ -165,7 +144,7 @@ class Writer:
 
     async def _save(self, ino: InodeNo) -> None:
         if self._files.get(ino) is None:
-            self._unfinished.closed(ino)
+            self._unfinished.note_close(ino)
             return
         async with self._files.locked(ino) as file:
             await self._saver.save(file)

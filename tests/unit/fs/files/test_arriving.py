@@ -136,7 +136,7 @@ async def test_who_empties_it_to_save_anew_saves_beside_it(arrival: Arrival) -> 
 async def test_who_cuts_it_by_its_path_cuts_a_copy(arrival: Arrival) -> None:
     files = arrival.layer.files
     arrival.part()
-    await files.set_attributes(arrival.ino, AttributeChanges(size=3))
+    await files.set_attributes(arrival.ino, AttributeChanges(size=3), None)
     assert files.attributes(arrival.ino).size == OLD
     [(_, _, size)] = arrival.copies()
     assert size == 3

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 import pytest
 
 from lucidnode.fs.errors import Deadlock, FileError, Interrupted, LockHeld, NoLocks
-from lucidnode.fs.files.file_locks import FileLocks, LockedFile
+from lucidnode.fs.files.file_locks import MAX_LOCKS, FileLocks, LockedFile
 from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
 from lucidnode.fs.replica.inode import InodeNo
 
@@ -51,7 +51,7 @@ async def _settled() -> None:
 
 
 async def test_who_waits_comes_in_order_and_shared_locks_together() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two, three, four = (Locker(locks, number, tasks) for number in range(1, 5))
         await one.now(exclusive=True)
@@ -77,7 +77,7 @@ async def test_who_waits_comes_in_order_and_shared_locks_together() -> None:
 
 
 async def test_a_lock_that_becomes_shared_lets_others_in() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two = Locker(locks, 1, tasks), Locker(locks, 2, tasks)
         await one.now(exclusive=True, last=9)
@@ -95,7 +95,7 @@ async def test_a_lock_that_becomes_shared_lets_others_in() -> None:
 
 
 async def test_a_flock_of_the_other_kind_is_not_kept_until_the_new_one_is_there() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two, three = (Locker(locks, number, tasks) for number in range(1, 4))
         await one.now(exclusive=False, file=FLOCK)
@@ -111,7 +111,7 @@ async def test_a_flock_of_the_other_kind_is_not_kept_until_the_new_one_is_there(
 
 
 async def test_who_gives_up_waits_no_longer_and_is_in_nobodys_way() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two, three = (Locker(locks, number, tasks) for number in range(1, 4))
         await one.now(exclusive=True)
@@ -126,7 +126,7 @@ async def test_who_gives_up_waits_no_longer_and_is_in_nobodys_way() -> None:
 
 
 async def test_a_circle_is_refused_over_any_files() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two, three = (Locker(locks, number, tasks) for number in range(1, 4))
         await one.now(exclusive=True, last=9)
@@ -147,7 +147,7 @@ async def test_a_circle_is_refused_over_any_files() -> None:
 
 
 async def test_locks_of_an_open_file_end_with_its_handle() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     await locks.lock(POSIX, 77, LockedRange(0, 9, True, 1), 1, None)
     # Another descriptor of the program is closed: that ends the locks of the program alone.
     locks.flushed(INO, 1, 500)
@@ -157,7 +157,7 @@ async def test_locks_of_an_open_file_end_with_its_handle() -> None:
 
 
 async def test_who_does_not_wait_waits_for_a_close_that_is_under_way() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two = Locker(locks, 1, tasks), Locker(locks, 2, tasks)
         await one.now(exclusive=True, file=FLOCK)
@@ -170,7 +170,7 @@ async def test_who_does_not_wait_waits_for_a_close_that_is_under_way() -> None:
 
 
 async def test_who_does_not_wait_is_refused_soon_if_it_was_not_the_last_close() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two = Locker(locks, 1, tasks), Locker(locks, 2, tasks)
         await one.now(exclusive=True, file=FLOCK)
@@ -192,7 +192,7 @@ async def _outcome(work: Awaitable[None]) -> FileError | None:
 
 
 async def test_the_end_of_a_mount_lets_all_go_who_wait() -> None:
-    locks = FileLocks()
+    locks = FileLocks(MAX_LOCKS)
     async with asyncio.TaskGroup() as tasks:
         one, two = Locker(locks, 1, tasks), Locker(locks, 2, tasks)
         await one.now(exclusive=True)

@@ -211,7 +211,7 @@ async def test_any_mixture_of_changes_is_that_of_byte_strings(tmp_path: Path, se
                     await layer.files.ranges.allocate(handle, at, size, 0)
                     _lay(model[of], at + size, b"")
                 case "cut":
-                    await layer.files.set_attributes(files[of][0], AttributeChanges(size=at))
+                    await layer.files.set_attributes(files[of][0], AttributeChanges(size=at), None)
                     model[of] = model[of][:at].ljust(at, b"\0")
                 case "save":
                     await layer.files.flush(handle)

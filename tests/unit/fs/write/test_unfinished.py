@@ -51,7 +51,7 @@ async def test_a_sync_ends_a_save(tmp_path: Path, wrote: bool) -> None:
     async with file_layer(tmp_path) as layer:
         ino = await saved(layer)
         handle, _ = await layer.files.open(ino, os.O_WRONLY)
-        await layer.files.set_attributes(ino, AttributeChanges(size=0))
+        await layer.files.set_attributes(ino, AttributeChanges(size=0), None)
         if wrote:
             await layer.files.write(handle, 0, b"new")
         assert ino in layer.unfinished
@@ -62,7 +62,7 @@ async def test_a_sync_ends_a_save(tmp_path: Path, wrote: bool) -> None:
 async def test_a_cut_by_nobody_who_has_it_open_is_whole_at_once(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino = await saved(layer)
-        await layer.files.set_attributes(ino, AttributeChanges(size=1))
+        await layer.files.set_attributes(ino, AttributeChanges(size=1), None)
         assert ino not in layer.unfinished
 
 

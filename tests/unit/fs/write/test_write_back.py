@@ -217,7 +217,7 @@ async def test_a_rewrite_of_staged_bytes_shows_and_is_the_one_that_is_named(
             data[offset : offset + size] = piece
             await layer.files.write(handle, offset, piece)
             assert await layer.contents(ino) == data
-        await layer.files.set_attributes(ino, AttributeChanges(size=BLOCK + 77))
+        await layer.files.set_attributes(ino, AttributeChanges(size=BLOCK + 77), None)
         del data[BLOCK + 77 :]
         assert await layer.contents(ino) == data
         await layer.files.flush(handle)

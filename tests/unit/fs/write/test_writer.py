@@ -95,7 +95,7 @@ async def test_truncate_reaches_every_layer(tmp_path: Path) -> None:
         await layer.files.write(handle, len(data), b"x" * 5000)
         data += b"x" * 5000
         for size in (len(data) - 2500, BLOCK + 100, 10, 0, BLOCK):
-            await layer.files.set_attributes(ino, AttributeChanges(size=size))
+            await layer.files.set_attributes(ino, AttributeChanges(size=size), None)
             assert layer.files.attributes(ino).size == size
             data = data[:size].ljust(size, b"\0")
             assert await layer.contents(ino) == data
@@ -108,7 +108,7 @@ async def test_a_users_time_outlives_the_flush_of_earlier_bytes(tmp_path: Path) 
             ino, handle = await layer.create(b"file-%d" % size)
             await layer.files.write(handle, 0, noise(size))
             before = layer.clock.wall_ns()
-            await layer.files.set_attributes(ino, AttributeChanges(mtime_ns=1_000_000_007))
+            await layer.files.set_attributes(ino, AttributeChanges(mtime_ns=1_000_000_007), None)
             await layer.files.flush(handle)
             layer.packer.pack()
             found = layer.files.attributes(ino)
@@ -119,7 +119,7 @@ async def test_a_users_time_outlives_the_flush_of_earlier_bytes(tmp_path: Path) 
 async def test_a_write_is_newer_than_an_earlier_time(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()
-        await layer.files.set_attributes(ino, AttributeChanges(mtime_ns=1_000_000_007))
+        await layer.files.set_attributes(ino, AttributeChanges(mtime_ns=1_000_000_007), None)
         await layer.files.write(handle, 0, b"later")
         assert layer.files.attributes(ino).mtime_ns > 1_000_000_007
         await layer.files.flush(handle)
@@ -292,7 +292,7 @@ async def one_step(
             size = generator.randrange(limit)
             del reference[size:]
             reference.extend(bytes(size - len(reference)))
-            await layer.files.set_attributes(ino, AttributeChanges(size=size))
+            await layer.files.set_attributes(ino, AttributeChanges(size=size), None)
         case "flush":
             await layer.files.flush(handle)
         case "pack":
