@@ -22,6 +22,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.client.clock import SystemClock
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
@@ -38,7 +39,10 @@ def ceph() -> Iterator[Seaweed]:
         for bucket in ("contract", "studio"):
             asyncio.run(
                 prepare_bucket(
-                    store.address(bucket), credential_source(keys), Network(), create=True
+                    store.address(bucket),
+                    credential_source(keys, Network()),
+                    Network(),
+                    create=True,
                 )
             )
         yield store
@@ -48,7 +52,9 @@ class TestCeph(BucketContract):
     @pytest.fixture
     def bucket(self, ceph: Seaweed) -> Bucket:
         address = ceph.address("contract", f"studio/{next(_number)}")
-        return ObjectBucket(address, credential_source(ceph.owner))
+        return ObjectBucket(
+            address, credential_source(ceph.owner, Network()), Network(), SystemClock()
+        )
 
 
 def test_a_studio_works_on_it_and_an_empty_cache_shows_the_same(

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.client.clock import SystemClock
 
 CLOSE = "close"
 FOREVER = "forever"
@@ -100,5 +102,11 @@ class RawStore:
 
 def bucket_at(endpoint: str, answer_s: float = 5.0) -> ObjectBucket:
     """Return a client of the store; its keys are `AK` and `secret`."""
-    keys = credential_source(Credentials("AK", "secret"))
-    return ObjectBucket(S3Address("studio", "", endpoint, "us-east-1"), keys, answer_s=answer_s)
+    keys = credential_source(Credentials("AK", "secret"), Network())
+    return ObjectBucket(
+        S3Address("studio", "", endpoint, "us-east-1"),
+        keys,
+        Network(),
+        SystemClock(),
+        answer_s=answer_s,
+    )

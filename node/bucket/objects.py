@@ -57,15 +57,15 @@ class ObjectBucket:
         self,
         address: S3Address,
         credentials: CredentialSource,
-        network: Network | None = None,
+        network: Network,
+        clock: Clock,
         answer_s: float = _ANSWER_S,
-        clock: Clock | None = None,
     ) -> None:
         """*answer_s* bounds in seconds what an answer takes apart from its bytes."""
         self._answer_s = answer_s
         self._name = str(address)
         self._folder = f"{address.prefix}/" if address.prefix else ""
-        self._requests = SignedRequests(address, credentials, network or Network(), clock)
+        self._requests = SignedRequests(address, credentials, network, clock)
 
     @property
     def skew_s(self) -> float | None:

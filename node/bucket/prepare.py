@@ -14,6 +14,7 @@ from lucidnode.node.bucket.listing import MAX_PAGE_BYTES, parse_page
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import Refusal
 from lucidnode.node.bucket.requests import DEFAULT_REGION, SignedRequests
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Malformed, Unavailable
 
 _ANSWER_S = 20.0
@@ -42,7 +43,7 @@ async def prepare_s3(
 async def _entered(
     address: S3Address, credentials: CredentialSource, network: Network, *, create: bool
 ) -> S3Address:
-    requests = SignedRequests(address, credentials, network)
+    requests = SignedRequests(address, credentials, network, SystemClock())
     prefix = (("prefix", f"{address.prefix}/"),) if address.prefix else ()
     # Not HEAD: its answer has no body to say why. Rights may end at our own folder.
     query = (("list-type", "2"), ("max-keys", "1"), *prefix)

@@ -16,7 +16,7 @@ from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal, skew_of
 from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
-from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.clock import Clock
 
 DEFAULT_REGION = "us-east-1"
 
@@ -39,7 +39,7 @@ class SignedRequests:
         address: S3Address,
         credentials: CredentialSource,
         network: Network,
-        clock: Clock | None = None,
+        clock: Clock,
     ) -> None:
         self.name = str(address)
         self.region = address.region or DEFAULT_REGION
@@ -51,7 +51,7 @@ class SignedRequests:
             self._host = endpoint.netloc.removesuffix(f":{port}")
         self._path = f"{quote(unquote(endpoint.path))}/{address.bucket}"
         self._credentials = credentials
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._http = Http(network, base)
         self.skew_s: float | None = None
         """By how many seconds the store's clock was ahead of ours at its last answer."""

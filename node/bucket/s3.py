@@ -15,7 +15,7 @@ from lucidnode.node.client.clock import Clock
 def _engine(
     address: S3Address, credentials: CredentialSource, network: Network, clock: Clock
 ) -> Engine:
-    return ObjectBucket(address, credentials, network, clock=clock)
+    return ObjectBucket(address, credentials, network, clock)
 
 
 STORE = Store("s3://BUCKET/PREFIX", parse_s3, prepare_s3, _engine)

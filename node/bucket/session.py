@@ -21,16 +21,14 @@ _ISSUER = "https://sts.amazonaws.com"
 _HINT = "give an access key and its secret"
 
 
-def credential_source(
-    credentials: Credentials | None, network: Network | None = None
-) -> CredentialSource:
+def credential_source(credentials: Credentials | None, network: Network) -> CredentialSource:
     """Return what is asked for credentials before every request.
 
     None stands for those of the machine: environment, profile, container or instance. They are
     looked for when first needed, so a missing one shows as AccessDenied of a request.
     """
     if credentials is None:
-        return AmbientCredentials(network or Network())
+        return AmbientCredentials(network)
     return FixedCredentials(credentials)
 
 

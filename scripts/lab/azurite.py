@@ -95,7 +95,7 @@ def endpoint() -> Iterator[str]:
 
 def _engine(endpoint: str, container: str, credentials: Credentials = ACCOUNT) -> Engine:
     address = parse_address(f"az://{container}/office", endpoint)
-    return open_engine(address, credential_source(credentials), Network(), SystemClock())
+    return open_engine(address, credential_source(credentials, Network()), Network(), SystemClock())
 
 
 class TestAzurite(BucketContract):
@@ -113,7 +113,7 @@ async def test_a_container_that_is_missing_is_told_to_who_prepares_it(endpoint: 
     """The store's own code, as Azurite sends it."""
     address = parse_address("az://missing", endpoint)
     with pytest.raises(WrongBucket, match="There is no container 'missing'"):
-        await prepare_bucket(address, credential_source(ACCOUNT), Network(), create=True)
+        await prepare_bucket(address, credential_source(ACCOUNT, Network()), Network(), create=True)
 
 
 async def test_a_wrong_key_is_access_denied(endpoint: str) -> None:

@@ -35,7 +35,10 @@ def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as server:
         asyncio.run(
             prepare_bucket(
-                server.address("faults"), credential_source(server.owner), Network(), create=True
+                server.address("faults"),
+                credential_source(server.owner, Network()),
+                Network(),
+                create=True,
             )
         )
         yield server
@@ -57,12 +60,12 @@ class Site:
 @pytest.fixture
 async def site(seaweed: Seaweed) -> AsyncIterator[Site]:
     address = seaweed.address("faults", f"studio/{next(_number)}")
-    credentials = credential_source(seaweed.owner)
+    credentials = credential_source(seaweed.owner, Network())
     proxy = FaultProxy(seaweed.endpoint)
     async with proxy.running(address) as through:
         yield Site(
-            ObjectBucket(address, credentials),
-            ObjectBucket(through, credentials, answer_s=0.5),
+            ObjectBucket(address, credentials, Network(), SystemClock()),
+            ObjectBucket(through, credentials, Network(), SystemClock(), answer_s=0.5),
             proxy,
         )
 

@@ -31,7 +31,7 @@ from lucidnode.node.client.errors import (
 )
 
 KEY = "p/0123/journal/0000000000000001"
-KEYS = credential_source(Credentials("AK", "secret"))
+KEYS = credential_source(Credentials("AK", "secret"), Network())
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
@@ -49,7 +49,7 @@ async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIt
 
 
 def bucket_at(address: S3Address, network: Network | None = None) -> ObjectBucket:
-    return ObjectBucket(address, KEYS, network, answer_s=5)
+    return ObjectBucket(address, KEYS, network or Network(), SystemClock(), answer_s=5)
 
 
 async def ask_all(bucket: ObjectBucket) -> list[NodeError]:
@@ -165,7 +165,7 @@ async def test_a_clock_that_is_off_is_told_with_the_difference() -> None:
             return super().wall_ns() - 47 * 60 * 1_000_000_000
 
     async with served(saying(403, error("RequestTimeTooSkewed"))) as address:
-        bucket = ObjectBucket(address, KEYS, clock=Late())
+        bucket = ObjectBucket(address, KEYS, Network(), clock=Late())
         with pytest.raises(AccessDenied, match="is 47 minutes behind the store's"):
             await bucket.get(KEY)
     assert bucket.skew_s == pytest.approx(47 * 60, abs=3)
@@ -232,7 +232,7 @@ async def test_a_body_that_drips_or_never_ends_costs_its_deadline_and_no_memory(
         return web.Response()
 
     async with served(drip) as address:
-        bucket = ObjectBucket(address, KEYS, answer_s=0.3)
+        bucket = ObjectBucket(address, KEYS, Network(), SystemClock(), answer_s=0.3)
         with pytest.raises(Unavailable, match="does not end"):
             await bucket.get("p/endless")
         with pytest.raises(Unreachable, match="in time"):

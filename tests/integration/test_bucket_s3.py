@@ -15,6 +15,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.client.clock import SystemClock
 
 _number = itertools.count()
 
@@ -24,7 +25,10 @@ def seaweed() -> Iterator[Seaweed]:
     with running_seaweed() as server:
         asyncio.run(
             prepare_bucket(
-                server.address("contract"), credential_source(server.owner), Network(), create=True
+                server.address("contract"),
+                credential_source(server.owner, Network()),
+                Network(),
+                create=True,
             )
         )
         yield server
@@ -40,4 +44,6 @@ class TestSeaweed(BucketContract):
     @pytest.fixture
     def bucket(self, seaweed: Seaweed, folder: str) -> Bucket:
         address = seaweed.address("contract", folder)
-        return ObjectBucket(address, credential_source(seaweed.owner))
+        return ObjectBucket(
+            address, credential_source(seaweed.owner, Network()), Network(), SystemClock()
+        )

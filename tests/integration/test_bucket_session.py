@@ -52,7 +52,9 @@ async def sentence(
 ) -> str:
     """Return what a person reads; it is one sentence, and tells no secret."""
     with pytest.raises(NodeError) as refusal:
-        await prepare_bucket(address, credential_source(credentials), Network(), create=create)
+        await prepare_bucket(
+            address, credential_source(credentials, Network()), Network(), create=create
+        )
     assert type(refusal.value) is kind
     text = str(refusal.value)
     assert re.fullmatch(r"[A-Z][^\n]*\.", text)
@@ -64,18 +66,26 @@ async def sentence(
 async def test_a_missing_bucket_is_made_for_init_and_found_again(seaweed: Seaweed) -> None:
     address = seaweed.address("made-by-init")
     assert (
-        await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=True)
+        await prepare_bucket(
+            address, credential_source(seaweed.owner, Network()), Network(), create=True
+        )
         == address
     )
     assert (
-        await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=True)
+        await prepare_bucket(
+            address, credential_source(seaweed.owner, Network()), Network(), create=True
+        )
         == address
     )
     assert (
-        await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=False)
+        await prepare_bucket(
+            address, credential_source(seaweed.owner, Network()), Network(), create=False
+        )
         == address
     )
-    await probe(ObjectBucket(address, credential_source(seaweed.owner)))
+    await probe(
+        ObjectBucket(address, credential_source(seaweed.owner, Network()), Network(), SystemClock())
+    )
 
 
 async def test_a_missing_bucket_is_the_wrong_one_for_join(seaweed: Seaweed) -> None:
@@ -95,7 +105,10 @@ async def test_a_name_the_store_does_not_allow_is_the_wrong_bucket(seaweed: Seaw
 
 async def test_credentials_are_refused_with_what_is_wrong_with_them(seaweed: Seaweed) -> None:
     await prepare_bucket(
-        seaweed.address("there"), credential_source(seaweed.owner), Network(), create=True
+        seaweed.address("there"),
+        credential_source(seaweed.owner, Network()),
+        Network(),
+        create=True,
     )
     stranger = Credentials("AKSTRANGER", "stranger-secret-0123456789")
     mistyped = Credentials(seaweed.owner.access_key, "mistyped-secret-0123456789")
@@ -110,10 +123,18 @@ async def test_credentials_are_refused_with_what_is_wrong_with_them(seaweed: Sea
 
 async def test_rights_that_do_not_suffice_show_in_the_probe(seaweed: Seaweed) -> None:
     address = seaweed.address("readable")
-    await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=True)
-    await prepare_bucket(address, credential_source(seaweed.guest), Network(), create=False)
+    await prepare_bucket(
+        address, credential_source(seaweed.owner, Network()), Network(), create=True
+    )
+    await prepare_bucket(
+        address, credential_source(seaweed.guest, Network()), Network(), create=False
+    )
     with pytest.raises(AccessDenied, match="no right to do this"):
-        await probe(ObjectBucket(address, credential_source(seaweed.guest)))
+        await probe(
+            ObjectBucket(
+                address, credential_source(seaweed.guest, Network()), Network(), SystemClock()
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +216,10 @@ async def test_a_bucket_made_by_another_init_meanwhile_is_ours() -> None:
     made = 409, error("BucketAlreadyOwnedByYou")
     async with answering(get=(404, error("NoSuchBucket")), put=made) as address:
         await prepare_bucket(
-            address, credential_source(Credentials("AK", "secret")), Network(), create=True
+            address,
+            credential_source(Credentials("AK", "secret"), Network()),
+            Network(),
+            create=True,
         )
 
 
@@ -208,7 +232,9 @@ async def test_a_store_in_trouble_is_unavailable_and_its_bucket_not_wrong() -> N
 async def test_without_any_credentials_it_says_so(seaweed: Seaweed) -> None:
     text = await sentence(AccessDenied, seaweed.address("there"), None)
     assert "no credentials" in text
-    bucket = ObjectBucket(seaweed.address("there"), credential_source(None))
+    bucket = ObjectBucket(
+        seaweed.address("there"), credential_source(None, Network()), Network(), SystemClock()
+    )
     with pytest.raises(AccessDenied, match="no credentials"):
         await bucket.get("studio")
 
@@ -217,7 +243,9 @@ async def test_credentials_of_the_machine_are_used_and_followed_when_they_rotate
     seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address = seaweed.address("rotating")
-    await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=True)
+    await prepare_bucket(
+        address, credential_source(seaweed.owner, Network()), Network(), create=True
+    )
     secret = tmp_path / "secret"
     tool = tmp_path / "tool.py"
     tool.write_text(
@@ -233,11 +261,12 @@ async def test_credentials_of_the_machine_are_used_and_followed_when_they_rotate
 
     secret.write_text(seaweed.owner.secret_key)
     assert (
-        await prepare_bucket(address, credential_source(None), Network(), create=False) == address
+        await prepare_bucket(address, credential_source(None, Network()), Network(), create=False)
+        == address
     )
     bucket = open_bucket(
         address,
-        credential_source(None),
+        credential_source(None, Network()),
         Network(),
         SystemClock(),
         lambda: 0.1,
@@ -261,10 +290,14 @@ async def test_the_environment_does_not_lead_to_another_store(
     monkeypatch.setenv("AWS_BUCKET", "another")
     monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
     assert (
-        await prepare_bucket(address, credential_source(seaweed.owner), Network(), create=True)
+        await prepare_bucket(
+            address, credential_source(seaweed.owner, Network()), Network(), create=True
+        )
         == address
     )
-    bucket = ObjectBucket(address, credential_source(seaweed.owner))
+    bucket = ObjectBucket(
+        address, credential_source(seaweed.owner, Network()), Network(), SystemClock()
+    )
     await bucket.put("studio", b"here")
     assert await bucket.get("studio") == b"here"
 
@@ -277,4 +310,4 @@ async def test_a_program_for_credentials_that_fails_is_named_and_no_crash(
     for program in ("/no/such/program", "/bin/echo no JSON", "/bin/false"):
         config.write_text(f"[default]\ncredential_process = {program}\n")
         with pytest.raises(AccessDenied, match="credentials of this machine cannot be had"):
-            await credential_source(None)()
+            await credential_source(None, Network())()

@@ -13,8 +13,10 @@ from cli_fixture import until
 from seats_fixture import Seat, two_seats
 from seaweed_fixture import Seaweed, running_seaweed
 
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.client.clock import SystemClock
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -40,7 +42,12 @@ def seats(
 
 def committed_slots(seaweed: Seaweed, project: str) -> list[int]:
     """Return the numbers of the journal entries that the bucket holds."""
-    bucket = ObjectBucket(seaweed.address("studio", "hostile"), credential_source(seaweed.owner))
+    bucket = ObjectBucket(
+        seaweed.address("studio", "hostile"),
+        credential_source(seaweed.owner, Network()),
+        Network(),
+        SystemClock(),
+    )
     listed = asyncio.run(bucket.list(f"p/{project}/journal"))
     return [int(each.key.rpartition("/")[2]) for each in listed]
 

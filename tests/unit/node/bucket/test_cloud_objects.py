@@ -42,7 +42,7 @@ async def endpoint(store: StandIn) -> AsyncIterator[str]:
 
 def engine_at(endpoint: str, credentials: Credentials | None = KEY) -> Engine:
     address = parse_address(f"gs://{BUCKET}/office", endpoint)
-    return open_engine(address, credential_source(credentials), Network(), SystemClock())
+    return open_engine(address, credential_source(credentials, Network()), Network(), SystemClock())
 
 
 class TestGoogle(BucketContract):
@@ -100,9 +100,12 @@ async def test_who_answers_nothing_is_unreachable() -> None:
 async def test_a_bucket_that_is_missing_is_told_to_who_prepares_it(endpoint: str) -> None:
     address = parse_address("gs://another", endpoint)
     with pytest.raises(WrongBucket, match=r"There is no bucket 'another' at .*: create it first"):
-        await prepare_bucket(address, credential_source(KEY), Network(), create=True)
+        await prepare_bucket(address, credential_source(KEY, Network()), Network(), create=True)
     there = parse_address(f"gs://{BUCKET}", endpoint)
-    assert await prepare_bucket(there, credential_source(KEY), Network(), create=False) == there
+    assert (
+        await prepare_bucket(there, credential_source(KEY, Network()), Network(), create=False)
+        == there
+    )
 
 
 async def test_credentials_of_another_kind_are_named_and_never_sent(
@@ -130,7 +133,7 @@ async def test_new_credentials_count_from_the_next_request(endpoint: str) -> Non
 async def test_a_proxy_is_taken_as_our_one_rule_says(store: StandIn, endpoint: str) -> None:
     network = Network(Proxies({"http": endpoint}))
     address = GcsAddress(BUCKET, "", "http://192.0.2.1")
-    bucket = open_engine(address, credential_source(KEY), network, SystemClock())
+    bucket = open_engine(address, credential_source(KEY, Network()), network, SystemClock())
     with pytest.raises(NotThere):
         await bucket.get(OBJECT)
     assert store.requests
@@ -141,10 +144,12 @@ async def test_who_is_trusted_is_what_a_person_gave(store: StandIn, tmp_path: Pa
     async with served(store, authority.server_context()) as url:
         address = parse_address(f"gs://{BUCKET}", url)
         with pytest.raises(Unreachable):
-            await prepare_bucket(address, credential_source(KEY), Network(), create=False)
+            await prepare_bucket(
+                address, credential_source(KEY, Network()), Network(), create=False
+            )
         assert store.requests == []
         ours = Network.of({}, read_authorities(authority.ca_file))
-        await prepare_bucket(address, credential_source(KEY), ours, create=False)
+        await prepare_bucket(address, credential_source(KEY, Network()), ours, create=False)
         assert store.requests
 
 

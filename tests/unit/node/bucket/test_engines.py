@@ -36,12 +36,14 @@ class TestStack(BucketContract):
     async def bucket(self, tmp_path: Path) -> Bucket:
         address = DirectoryAddress(tmp_path / "bucket")
         assert (
-            await prepare_bucket(address, credential_source(None), Network(), create=True)
+            await prepare_bucket(
+                address, credential_source(None, Network()), Network(), create=True
+            )
             == address
         )
         return open_bucket(
             address,
-            credential_source(None),
+            credential_source(None, Network()),
             Network(),
             SystemClock(),
             lambda: 0.5,

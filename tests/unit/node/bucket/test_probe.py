@@ -15,6 +15,7 @@ from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import AccessDenied, Unavailable
 
 KEYS = Credentials("AK", "secret")
@@ -36,11 +37,15 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
     store = CarelessStore(manner)
     async with running(store) as address:
         assert (
-            await prepare_bucket(address, credential_source(KEYS), Network(), create=True)
+            await prepare_bucket(
+                address, credential_source(KEYS, Network()), Network(), create=True
+            )
             == address
         )
         with pytest.raises(StoreUnfit, match=reason) as refusal:
-            await probe(ObjectBucket(address, credential_source(KEYS)))
+            await probe(
+                ObjectBucket(address, credential_source(KEYS, Network()), Network(), SystemClock())
+            )
     assert store.conditions > 0
     assert store.objects == {}
     assert str(refusal.value).endswith(".")
@@ -50,7 +55,9 @@ async def test_a_store_without_atomic_create_is_refused_with_the_reason(
 async def test_a_store_that_hides_absence_is_refused_as_a_matter_of_rights() -> None:
     async with running(CarelessStore("hides absence")) as address:
         with pytest.raises(AccessDenied, match="rights to get and to list"):
-            await probe(ObjectBucket(address, credential_source(KEYS)))
+            await probe(
+                ObjectBucket(address, credential_source(KEYS, Network()), Network(), SystemClock())
+            )
 
 
 class Forgetful(MemoryBucket):
