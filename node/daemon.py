@@ -36,6 +36,7 @@ from lucidnode.node.config import (
     load_credentials,
 )
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
+from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
 from lucidnode.node.orders import Orders
 from lucidnode.node.parts import (
@@ -182,6 +183,7 @@ async def _serving(
             "following the roster": roster.run,
             "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,
+            "looking for lost mounts": LostMounts(home, mounts, alerts, clock).run,
             "looking at the bucket": partial(store.health.run, partial(store.once.get, STUDIO)),
             "probing an unfit bucket": store.fitness.run,
         }

@@ -22,6 +22,11 @@ _UNREAD = 256
 """Messages that wait for somebody who follows a mount."""
 
 
+def lost_topic(project: ProjectId) -> str:
+    """Return the topic of the alert that the mount of *project* has lost its process."""
+    return f"mount-lost:{project}"
+
+
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
 

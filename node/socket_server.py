@@ -34,7 +34,7 @@ from lucidnode.node.client.ids import (
 )
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import Tasks
-from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.mounts import Mount, MountTable, lost_topic
 from lucidnode.node.socket_services import ServedBlocks, ServedJournal, ServedRoster
 
 log = logging.getLogger(__name__)
@@ -261,7 +261,7 @@ class SocketServer:
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
         self._mounts.add(mount)
-        self._alerts.end(_lost(mount))
+        self._alerts.end(lost_topic(mount.project))
         mount.tell(welcome)
         sender = asyncio.ensure_future(_send_all(stream, mount))
         try:
@@ -271,9 +271,9 @@ class SocketServer:
             if not mount.has_ended:
                 where = mount.hello.mountpoint
                 self._alerts.begin(
-                    _lost(mount),
+                    lost_topic(mount.project),
                     f"The mount at {where} has lost its process.",
-                    f"It comes back by itself; if it does not, mount {where} again.",
+                    f"If it is not back within half a minute, mount it again at {where}.",
                     lasts_s=EVENT_S,
                 )
         finally:
@@ -314,10 +314,6 @@ class SocketServer:
             raise web.HTTPNotFound(text="no such order")
         await order()
         return web.Response(status=204)
-
-
-def _lost(mount: Mount) -> str:
-    return f"mount-lost:{mount.project}"
 
 
 async def _send_all(stream: web.WebSocketResponse, mount: Mount) -> None:

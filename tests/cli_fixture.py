@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from lab.daemon_socket import ask
 
-from lucidnode.fs.kernel.mountpoint import mounts
+from lucidnode.node.client.mountinfo import mounts
 
 LUCIDNODE = str(Path(sys.executable).with_name("lucidnode"))
 PASSPHRASE = "correct horse battery"

@@ -29,9 +29,9 @@ from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.lock_requests import LockRequests
-from lucidnode.fs.kernel.mountpoint import FSNAME
 from lucidnode.fs.kernel.overheard import Overheard
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.node.client.mountinfo import FSNAME
 
 WORKERS = 4096
 """Requests under way at the same time. A read that waits for the network holds one, a coroutine and

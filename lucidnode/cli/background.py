@@ -24,7 +24,6 @@ import msgspec
 from lucidnode.cli.child import READY
 from lucidnode.cli.daemon_watch import has_died
 from lucidnode.cli.keeper import (
-    DAEMON_KEEPER_FILE,
     HandedOver,
     end_keeper,
     environment_of,
@@ -34,6 +33,7 @@ from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
+from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, is_held, mount_keepers
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
 _LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
@@ -129,8 +129,16 @@ async def facts(home: Path, topic: str) -> dict[str, Any]:
             return await client.facts(topic)
     except DaemonUnreachable as error:
         raise DaemonUnreachable(
-            f"no daemon runs for {home}: start it with `lucidnode daemon`, or mount a project"
+            f"the daemon of {home} has died and is being started again: try again in some seconds"
+            if _comes_back(home)
+            else f"no daemon runs for {home}: start it with `lucidnode daemon`, or mount a project"
         ) from error
+
+
+def _comes_back(home: Path) -> bool:
+    """Tell whether a keeper is there, its own or that of a mount, that starts a dead daemon again."""
+    keepers = [home / DAEMON_KEEPER_FILE, *mount_keepers(home)]
+    return has_died(home) and any(is_held(keeper) for keeper in keepers)
 
 
 async def facts_if_running(home: Path, topic: str) -> dict[str, Any] | None:
@@ -150,11 +158,11 @@ def ensure_daemon(home: Path) -> Path:
     return home / SOCKET_FILE
 
 
-def start_daemon(home: Path, options: list[str]) -> int | None:
+def start_daemon(home: Path, options: list[str], came_back: str = "") -> int | None:
     """Start the daemon of *home* with *options* and return its pid; None if one answers already.
 
-    One that died starts as it was started before, unless there are *options*. Raises ChildFailed,
-    NoStudio, and Refused for damaged settings.
+    One that died starts as it was started before, unless there are *options*; *came_back* says how
+    it ended. Raises ChildFailed, NoStudio, and Refused for damaged settings.
     """
     load_config(home)
     with _starting(home):
@@ -164,10 +172,11 @@ def start_daemon(home: Path, options: list[str]) -> int | None:
         keeper = home / DAEMON_KEEPER_FILE
         if not options and has_died(home):
             options = served_by(keeper).split()
+        how = ["--came-back", came_back] if came_back else []
         return start(
             home,
             keeper,
-            ["daemon", "--foreground", *options],
+            ["daemon", "--foreground", *options, *how],
             home / LOG_FILE,
             "starting the daemon…",
             serves=" ".join(options),

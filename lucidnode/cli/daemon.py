@@ -73,7 +73,7 @@ def daemon_command(
     arguments = [part for peer in peers for part in ("--peer", peer)]
     arguments += ["--no-mdns"] if no_mdns else []
     arguments += ["--port", str(port)] if port else []
-    pid = start_daemon(home, arguments)
+    pid = start_daemon(home, arguments, came_back)
     if pid is not None:
         click.echo(f"daemon started, process {pid}; its log is {home / LOG_FILE}", err=True)
     elif arguments:

@@ -26,6 +26,10 @@ LOOK_EVERY_S = 2.0
 _DEAD_S = 5.0
 """Seconds for which a daemon must be dead without a keeper: a service manager may bring it back."""
 
+_LUCIDNODE = [sys.executable, "-P", "-m", "lucidnode"]
+
+_HOW = "was ended together with its keeper"
+
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 5.0, 60.0
 """Between two tries to start one, doubling from the first to the last."""
 
@@ -84,7 +88,7 @@ class DaemonWatch:
     def _start(self) -> None:
         with contextlib.suppress(OSError):  # no process, no memory: later
             self._starting = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-P", "-m", "lucidnode", "--home", str(self._home), "daemon"],
+                [*_LUCIDNODE, "--home", str(self._home), "daemon", "--came-back", _HOW],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lucidnode.fs.kernel.mountpoint import mounts
+from lucidnode.node.client.mountinfo import mounts
 
 _NAMED = 4
 """More names do not help to find the window that is to be closed."""

@@ -14,7 +14,6 @@ import logging
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -33,11 +32,9 @@ from lucidnode.cli.held_device import KEEPER_LINE, HeldDevice
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.fs.errors import AlreadyMounted
 from lucidnode.node.client.backoff import Backoff
+from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held
 
 log = logging.getLogger(__name__)
-
-DAEMON_KEEPER_FILE = "daemon.keeper"
-"""In the home directory: tells who keeps the daemon, and with which options it was started."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 30.0
 """Before a server is started again, doubling from the first to the last."""
@@ -46,9 +43,6 @@ _HEALTHY_S = 60.0
 """A server that lived as long is started again after the first pause."""
 
 _END_S = 60.0
-
-_FLOCK = struct.Struct("hhqqi4x")
-"""struct flock of 64-bit Linux, fcntl(2): kind, whence, start, length, process."""
 
 _FINAL = frozenset(
     {
@@ -90,7 +84,7 @@ def keep_command(
     _hold(lock, serves, "the daemon" if server == "daemon" else serves)
     watch = None
     if handed.daemon is not None:
-        kept = partial(_is_held, home / DAEMON_KEEPER_FILE)
+        kept = partial(is_held, home / DAEMON_KEEPER_FILE)
         watch = DaemonWatch(home, handed.daemon, kept)
     sys.exit(Keeper(server, command, handed.given, environment, watch).run())
 
@@ -243,7 +237,7 @@ def end_keeper(lock: Path, serves: str | None = None) -> bool:
 
     With *serves* only one that serves this. Returns when it has ended.
     """
-    pid, served = _holder(lock)
+    pid, served = holder(lock)
     if pid is None or serves not in {None, served}:
         return False
     with OtherProcess(pid) as keeper:
@@ -254,22 +248,4 @@ def end_keeper(lock: Path, serves: str | None = None) -> bool:
 
 def served_by(lock: Path) -> str:
     """Return what the last keeper that held *lock* served; an empty string if there was none."""
-    return _holder(lock)[1]
-
-
-def _is_held(lock: Path) -> bool:
-    return _holder(lock)[0] is not None
-
-
-def _holder(lock: Path) -> tuple[int | None, str]:
-    """Return the process that holds *lock*, if one does, and what was written there."""
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None, ""
-    with os.fdopen(descriptor, "rb") as file:
-        # The kernel says who holds it: a number in a file could be that of somebody else by now.
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-        served = os.fsdecode(file.read())
-    return (None if kind == fcntl.F_UNLCK or pid <= 0 else pid), served
+    return holder(lock)[1]

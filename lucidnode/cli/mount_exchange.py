@@ -27,7 +27,7 @@ from lucidnode.fs.kernel.left_mount import (
     received,
     said,
 )
-from lucidnode.fs.kernel.mountpoint import mounts
+from lucidnode.node.client.mountinfo import mounts
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_REC, _MS_PRIVATE, _MNT_DETACH = 1 << 14, 1 << 18, 2

@@ -35,10 +35,8 @@ from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.mount import check_mountpoint, run
 from lucidnode.fs.mount_spec import Durability, MountSpec
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
+from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
 from lucidnode.node.config import cache_directory, load_config
-
-KEEPER_FILE = "mount.keeper"
-"""In the directory of a project: tells who keeps its mount."""
 
 
 @click.command("mount", short_help="Mount a project.")
@@ -105,7 +103,10 @@ def mount_command(
             read_only=read_only,
             allow_other=allow_other,
         )
+        lock = keeper_file(home, found.id)
+        end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         if foreground:
+            lock.unlink(missing_ok=True)  # this one has no keeper
             log_to_stderr()
             confinement.confine(confinement.of_a_mount(os.environ))
 
@@ -115,8 +116,6 @@ def mount_command(
 
             uvloop.run(run(spec, ready))
             return
-        lock = keeper_file(home, found.id)
-        end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         start(
             home,
             lock,
@@ -166,7 +165,7 @@ def mount_log(home: Path, project: str) -> Path:
 
 def keeper_file(home: Path, project: str) -> Path:
     """Return the file that tells who keeps the mount of *project*."""
-    return home / "projects" / project / KEEPER_FILE
+    return home / "projects" / project / MOUNT_KEEPER_FILE
 
 
 @contextlib.contextmanager

@@ -15,13 +15,14 @@ import click
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
-from lucidnode.cli.mounting import KEEPER_FILE, mount_log, mount_path
+from lucidnode.cli.mounting import mount_log, mount_path
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.output import in_blocks, is_bucket_amiss, is_cache_missing
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.fs.errors import FuseMissing, MountPointBusy, MountPointMissing
 from lucidnode.fs.hand_over import STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.mountpoint import mounted_at
+from lucidnode.node.client.kept import mount_keepers
 
 _LOOK_INTERVAL_S = 0.25
 _REPORT_INTERVAL_S = 1.25
@@ -96,8 +97,7 @@ def _cut_off(holders: list[str]) -> str:
 
 def _end_kept(home: Path, mountpoint: Path) -> bool:
     """Have nobody bring back the mount at *mountpoint*; tell whether somebody would have."""
-    keepers = (home / "projects").glob(f"*/{KEEPER_FILE}")
-    return sum(end_keeper(lock, str(mountpoint)) for lock in keepers) > 0
+    return sum(end_keeper(lock, str(mountpoint)) for lock in mount_keepers(home)) > 0
 
 
 def _unmount(mountpoint: Path) -> None:

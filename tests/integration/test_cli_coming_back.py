@@ -261,6 +261,11 @@ def test_what_died_with_its_keeper_is_cleared_by_the_next_mount(
     until(lambda: not station.processes())
     station.unlocked("mount", "demo", drive)
     assert (drive / "clip").read_bytes() == b"kept"
+    for pid in station.processes("mount-process"):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: "has lost its process and its keeper" in station.ok("status").out)
+    station.ok("umount", drive)
+    until(lambda: "has lost its process" not in station.ok("status").out)
 
 
 def test_umount_leaves_nobody_who_would_bring_a_dead_mount_back(
@@ -285,9 +290,14 @@ def test_a_daemon_that_died_with_its_keeper_is_there_again_while_a_project_is_mo
     station.ok("cache", "clear")
     for pid in station.processes("daemon"):
         os.kill(pid, signal.SIGKILL)
+    keeper = station.processes("mount-process")[0]
+    os.kill(keeper, signal.SIGSTOP)  # who would start it
+    assert "is being started again" in station.run("status").err
+    os.kill(keeper, signal.SIGCONT)
     until(lambda: readable(drive / "clip"), BACK_S + 20)
     assert (drive / "clip").read_bytes() == b"kept" * 100_000
     until(lambda: len(station.processes("daemon")) == len(("keeper", "daemon")))  # who started ends
+    assert ("came-back", None) in topics(station)
     for pid in station.processes("daemon"):
         started = Path(f"/proc/{pid}")
         assert b"--no-mdns" in (started / "cmdline").read_bytes().split(b"\0")

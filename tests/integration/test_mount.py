@@ -19,7 +19,8 @@ from random import Random  # noqa: TID251 - seeded
 import pytest
 from daemon_fixture import BLOCK, MountFailed, Workstation, eventually, workstations
 
-from lucidnode.fs.kernel.mountpoint import mounted_at, mounts
+from lucidnode.fs.kernel.mountpoint import mounted_at
+from lucidnode.node.client.mountinfo import mounts
 
 pytestmark = pytest.mark.fuse
 

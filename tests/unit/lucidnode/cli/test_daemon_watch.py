@@ -66,7 +66,8 @@ def test_a_dead_daemon_is_started_after_a_while_and_tried_again_more_and_more_se
     expected_warnings.append("the daemon died with its keeper")
     assert home.looks(4) == 0
     assert home.looks(6) == 1
-    assert (home.folder / "mark").read_text() == f"--home {home.folder} daemon\n"
+    how = "was ended together with its keeper"
+    assert (home.folder / "mark").read_text() == f"--home {home.folder} daemon --came-back {how}\n"
     assert 5 <= home.looks(200) <= 8
 
 
