@@ -32,12 +32,12 @@ class FileLifetimes:
         """Note what another node changed: pages held of it are not kept at the next open."""
         self._unchanged -= inodes
 
-    def told(self, found: Attributes) -> None:
-        """Note that the kernel was told of a file by name, and may ask for it by number."""
+    def count_lookup(self, found: Attributes) -> None:
+        """Count a reply that named a file: the kernel may ask for it by number now."""
         if found.kind is Kind.FILE:
             self._lookups.add(found.ino)
 
-    def forgotten(self, ino: InodeNo, count: int) -> None:
+    def forget_lookups(self, ino: InodeNo, count: int) -> None:
         """Note that the kernel lets go of *count* replies that named *ino*. Raises NoSpace."""
         self._lookups.forget(ino, count)
         if ino not in self._lookups:

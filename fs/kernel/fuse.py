@@ -142,7 +142,7 @@ class FuseOperations(pyfuse3.Operations):
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
-            self._files.lifetimes.forgotten(InodeNo(inode), count)
+            self._files.lifetimes.forget_lookups(InodeNo(inode), count)
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         with self._replying(Span("statfs", pid=ctx.pid)):
@@ -171,7 +171,7 @@ class FuseOperations(pyfuse3.Operations):
                     if not pyfuse3.readdir_reply(token, name, self._entry(attributes), cookie):
                         return
                     if name not in {b".", b".."}:
-                        self._files.lifetimes.told(attributes)
+                        self._files.lifetimes.count_lookup(attributes)
                     start_id = cookie
 
     async def releasedir(self, fh: int) -> None:
@@ -278,7 +278,7 @@ class FuseOperations(pyfuse3.Operations):
 
     def _named(self, file: Attributes) -> pyfuse3.EntryAttributes:
         """Return a reply by which the kernel learns the number of *file*."""
-        self._files.lifetimes.told(file)
+        self._files.lifetimes.count_lookup(file)
         return self._entry(file)
 
     def _entry(self, file: Attributes) -> pyfuse3.EntryAttributes:

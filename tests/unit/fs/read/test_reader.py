@@ -435,16 +435,16 @@ async def test_who_found_a_file_by_path_reads_it_though_it_was_replaced_meanwhil
 ) -> None:
     async with file_layer(tmp_path) as layer:
         ino = await stored_file(layer)
-        layer.files.lifetimes.told(layer.files.lookup(ROOT, b"file"))
-        layer.files.lifetimes.told(layer.files.attributes(ino))
+        layer.files.lifetimes.count_lookup(layer.files.lookup(ROOT, b"file"))
+        layer.files.lifetimes.count_lookup(layer.files.attributes(ino))
         layer.files.make(ROOT, b"next", 0o100644, ME)
         layer.files.rename(ROOT, b"next", ROOT, b"file", 0)
         assert await layer.contents(ino) == noise(SIZE)
         with pytest.raises(FileMissing):
             await layer.files.open(ino, os.O_RDWR)
-        layer.files.lifetimes.forgotten(ino, 1)
+        layer.files.lifetimes.forget_lookups(ino, 1)
         assert await layer.contents(ino) == noise(SIZE)
-        layer.files.lifetimes.forgotten(ino, 1)
+        layer.files.lifetimes.forget_lookups(ino, 1)
         with pytest.raises(FileMissing):
             await layer.files.open(ino, os.O_RDONLY)
 
@@ -454,11 +454,11 @@ async def test_a_file_that_the_kernel_forgets_is_kept_for_a_handle_that_is_still
 ) -> None:
     async with file_layer(tmp_path) as layer:
         ino = await stored_file(layer)
-        layer.files.lifetimes.told(layer.files.lookup(ROOT, b"file"))
+        layer.files.lifetimes.count_lookup(layer.files.lookup(ROOT, b"file"))
         layer.files.make(ROOT, b"next", 0o100644, ME)
         layer.files.rename(ROOT, b"next", ROOT, b"file", 0)
         handle, _ = await layer.files.open(ino, os.O_RDONLY)
-        layer.files.lifetimes.forgotten(ino, 1)
+        layer.files.lifetimes.forget_lookups(ino, 1)
         assert bytes(await layer.files.read(handle, 0, 10)) == noise(SIZE)[:10]
         layer.files.release(handle)
         with pytest.raises(FileMissing):
@@ -472,5 +472,5 @@ async def test_pages_are_kept_until_another_node_changes_the_file(tmp_path: Path
         layer.files.lifetimes.content_changed(frozenset({ino}))
         assert not (await layer.files.open(ino, 0))[1]
         assert (await layer.files.open(ino, 0))[1]
-        layer.files.lifetimes.forgotten(ino, 1)
+        layer.files.lifetimes.forget_lookups(ino, 1)
         assert not (await layer.files.open(ino, 0))[1]
