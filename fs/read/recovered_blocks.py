@@ -14,6 +14,7 @@ from typing import Protocol
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
+from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree.queries import START, Place
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.bad_blocks import LOOK_EVERY_S, BadBlocks
@@ -96,8 +97,21 @@ class RecoveredBlocks:
         name = None if block in known else self._tree.block(block)
         if name is not None and await self._segments.can_open(name):
             return True
+        if not self._unreadable.is_complete(block):
+            await self._complete(block)
         self._unreadable.tell_again(block)
         return False
+
+    async def _complete(self, block: BlockId) -> None:
+        """Have all files told of that lie in *block*, not only those that a program has read."""
+        files: set[InodeNo] = set()
+        place: Place | None = START
+        with contextlib.suppress(FsError):  # the replica cannot tell now: in its next turn
+            while place is not None:
+                found, place = self._tree.users(block, place)
+                files.update(found)
+                await asyncio.sleep(0)  # others shall have their turn
+            self._unreadable.complete(block, sorted(files))
 
     async def _is_needed(self, block: BlockId) -> bool:
         """Tell whether a file with a name lies in *block*; if not, the daemon hears of it."""

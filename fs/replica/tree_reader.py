@@ -151,9 +151,16 @@ class TreeReader:
 
         And from where to go on, None at the end. What is pending here counts.
         """
+        users, last = self.users(block, after)
+        return bool(users) or self._earlier.uses(block), last
+
+    def users(self, block: BlockId, after: Place) -> tuple[list[InodeNo], Place | None]:
+        """Return the files that have a name and lie in *block*, by a few extents behind *after*.
+
+        And from where to go on, None at the end.
+        """
         users, last = self._queries.users(block, after)
-        named = any(self._queries.names_of(ino) for ino in users) or self._earlier.uses(block)
-        return named, last
+        return [ino for ino in users if self._queries.names_of(ino)], last
 
     def stored_bytes(self, found: Attributes) -> int:
         """Return how many bytes extents and tails hold of the file with the attributes *found*."""

@@ -106,7 +106,7 @@ async def test_what_no_source_gives_right_is_an_error_and_named_and_not_fetched_
         layer.daemon.evict()
     [stored] = (tmp_path / "bucket").iterdir()
     right = stored.read_bytes()
-    told = f"The file file cannot be read in part: its block {stored.name[:16]} is {amiss} in"
+    told = f"The file file cannot be read in part: block {stored.name[:16]} is {amiss} in"
     expected_warnings.append(told)
     spoil(stored, amiss)
     async with file_layer(tmp_path, clock=StillClock()) as layer:
@@ -168,6 +168,35 @@ async def test_what_was_put_back_is_over_though_no_program_reads_it(
         assert not layer.daemon.asked, "nothing is looked at while nothing is bad"
         for name, ino in files.items():
             assert await layer.contents(ino) == noise(BLOCK, name[0])
+
+
+async def test_all_files_that_lie_in_a_bad_block_are_told_of_and_not_those_read_alone(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be read in part")
+    async with file_layer(tmp_path) as layer:
+        made = [await layer.create(b"note %d" % number) for number in range(5)]
+        for _, handle in made:
+            await layer.files.write(handle, 0, b"a few words")
+            await layer.files.flush(handle)
+        layer.packer.pack()
+        async with asyncio.timeout(10):
+            while layer.buffer.size or any(layer.daemon.staging_dir.glob("*/*")):
+                await asyncio.sleep(0.01)
+        for _, handle in made:
+            layer.files.release(handle)
+        layer.daemon.evict()
+    [stored] = (tmp_path / "bucket").iterdir()
+    spoil(stored, "damaged")
+    async with file_layer(tmp_path, clock=StillClock()) as layer:
+        for ino, _ in (made[4], made[2]):
+            with pytest.raises(BlockAmiss):
+                await layer.contents(ino)
+        [alert] = layer.alerts.current()
+        assert alert.cause.startswith("The files note 4, note 2 cannot be read")
+        await layer.recovered.look()
+        [alert] = layer.alerts.current()
+        assert alert.cause.startswith("The files note 4, note 2, note 0 and 2 more cannot be read")
 
 
 async def test_what_the_daemon_looks_at_by_itself_is_not_asked_for(
