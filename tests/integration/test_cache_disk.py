@@ -28,7 +28,8 @@ from disk_fixture import (
 
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.keys import block_key
-from lucidnode.node.cache.disk import TIMEOUT_S, DiskCache
+from lucidnode.node.cache.attachment import TIMEOUT_S
+from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.cache.verified import verified
