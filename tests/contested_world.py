@@ -22,9 +22,12 @@ from lucidnode.fs.replica.intents import (
     RENAME_EXCHANGE,
     Forget,
     Link,
+    NewExtent,
+    Punch,
     Rename,
     Rmdir,
     SetAttributes,
+    Write,
 )
 
 BASE = {
@@ -124,6 +127,16 @@ class Person:
 
     def cut(self, path: bytes) -> None:
         self.node.truncate(self.ino(path), 3 + len(self.node.name))
+
+    def punch(self, path: bytes) -> None:
+        self.node.replica.apply(Punch(self.ino(path), 1, 2, self.node.time()))
+
+    def copy_over(self, source: bytes, path: bytes) -> None:
+        """Have the file at *path* begin with the blocks of another."""
+        extents = self.node.replica.tree.extents(self.ino(source), 0, 1 << 30)
+        new = [NewExtent(e.offset, e.length, e.block.id, e.block_offset) for e in extents]
+        blocks = list({e.block.id: e.block for e in extents}.values())
+        self.node.replica.apply(Write(self.ino(path), new, blocks, self.node.time()))
 
     def unlink(self, path: bytes) -> None:
         parent, name = self.at(path)
@@ -238,6 +251,9 @@ OPERATIONS: dict[str, Operation] = {
     "append": (("append", b"f"),),
     "save by truncating": (("save_by_truncating", b"f"),),
     "cut": (("cut", b"f"),),
+    "punch": (("punch", b"f"),),
+    "copy over": (("copy_over", b"one", b"f"),),
+    "create and copy over": (("create", b"n"), ("copy_over", b"f", b"n")),
     "unlink": (("unlink", b"f"),),
     "unlink in a directory": (("unlink", b"d/x"),),
     "unlink one of two links": (("unlink", b"one"),),

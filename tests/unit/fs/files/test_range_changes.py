@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
@@ -91,6 +92,18 @@ async def test_a_file_copied_in_small_pieces_has_few_extents(tmp_path: Path) -> 
         assert await layer.contents(target) == data
 
 
+async def test_a_copy_that_goes_on_leaves_what_was_written_before_it(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        data = noise(BLOCK)
+        _, reader = await saved(layer, b"source", data)
+        target, writer = await layer.create(b"target")
+        await layer.files.ranges.copy(reader, 0, writer, 0, 4096)
+        await layer.files.write(writer, 10, b"a tail")
+        await layer.files.flush(writer)
+        await layer.files.ranges.copy(reader, 4096, writer, 4096, 4096)
+        assert await layer.contents(target) == data[:10] + b"a tail" + data[16:8192]
+
+
 async def test_a_copy_lives_on_when_its_source_is_deleted_before_it_is_uploaded(
     tmp_path: Path,
 ) -> None:
@@ -176,6 +189,18 @@ async def test_a_copy_of_what_cannot_be_saved_says_so(tmp_path: Path) -> None:
         await layer.files.write(reader, 0, noise(2 * BLOCK))
         with pytest.raises(NoSpace):
             await layer.files.ranges.copy(reader, 0, writer, 0, BLOCK)
+
+
+async def test_a_mapped_page_stays_in_its_place_whatever_handle_it_comes_through(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino, handle = await saved(layer, b"file", b"a" * 9000)
+        appending, _ = await layer.files.open(ino, os.O_RDWR | os.O_APPEND)
+        await layer.files.write(appending, 0, b"end")
+        await layer.files.write(appending, 0, b"page", mapped=True)
+        assert await layer.contents(ino) == b"page" + b"a" * 8996 + b"end"
+        layer.files.release(handle)
 
 
 @pytest.mark.parametrize("seed", range(2))
