@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
@@ -16,6 +16,9 @@ from lucidnode.node.client.journal import SIGNATURE_SIZE, EntryHeader
 
 _REMEMBERED_ENTRIES = 64
 """Entries made here whose slots may be decided late: one is in flight, and what it needs may be given up."""
+
+COPY_SEEN_S = 3600.0
+"""Seconds for which a copied home is an alert after its last entry: nothing else tells that it is over."""
 
 
 class OwnEntries:
@@ -56,5 +59,5 @@ class OwnEntries:
                 f"Somebody else works as this workstation: journal entry {seq} bears its signature "
                 "and was not made here. Its home directory was copied, and the copy is in use.",
                 "Unmount one of the two, and join it anew with a ticket of its own.",
-                lasts_s=EVENT_S,
+                lasts_s=COPY_SEEN_S,
             )

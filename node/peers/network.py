@@ -18,7 +18,7 @@ from typing import NoReturn, Protocol
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import FetchAttempt
 from lucidnode.node.blocks.traffic import Traffic
-from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -50,6 +50,9 @@ from lucidnode.node.peers.tls import Tls
 
 MAX_INCOMING_LINKS = 2
 """Links that one device may have to us: the one it has, and the one that takes its place."""
+
+COPY_MET_S = 60.0
+"""Seconds for which a daemon with our own key is an alert after it was met. It is dialled every five."""
 
 ROUND_INTERVAL_S = 1.0
 """Seconds between looks at what has changed: absences, heads, counters."""
@@ -114,7 +117,7 @@ class PeerNetwork:
         self._alerts = alerts
         self._clock = clock
         self._instance = secrets.token_bytes(16)
-        self._duplicates: set[bytes] = set()
+        self._copies_met = 0
         self._told: tuple[Heads, PeerTotals] = (Heads({}), PeerTotals({}))
         self._peers = PeerTable(identity.id, settings.weight)
         self._tls = Tls(identity, members)
@@ -131,7 +134,7 @@ class PeerNetwork:
         )
         self._dialer = PeerDialer(
             me=identity.id,
-            dial=self._link_dialer.dial,
+            dial=self._dial,
             worth_dialling=self._worth_dialling,
             clock=clock,
             jitter=jitter,
@@ -341,15 +344,21 @@ class PeerNetwork:
     def _is_myself(self, link: PeerLink) -> bool:
         if link.device != self._me:
             return False
-        if link.instance != self._instance and link.instance not in self._duplicates:
-            self._duplicates.add(link.instance)
+        if link.instance != self._instance:
+            self._copies_met += 1
             self._alerts.begin(
                 "identity",
                 f"Another daemon, at {link.host}, uses this workstation's device key.",
                 "A home directory was copied: join the copy anew.",
-                lasts_s=EVENT_S,
+                lasts_s=COPY_MET_S,
             )
         return True
+
+    async def _dial(self, candidate: Candidate) -> DeviceId | None:
+        met = self._copies_met
+        answered = await self._link_dialer.dial(candidate)
+        # Our own address is left alone. A copy is met again and again, or its alert would never end.
+        return None if self._copies_met != met else answered
 
     def _worth_dialling(self, expected: DeviceId | None) -> bool:
         if expected is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from disk_fixture import ManualClock
 
-from lucidnode.fs.commit.own_entries import OwnEntries
+from lucidnode.fs.commit.own_entries import COPY_SEEN_S, OwnEntries
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import (
@@ -55,6 +55,20 @@ def test_what_others_make_in_our_name_is_told(scene: Scene, expected_warnings: l
     assert not scene.sees(unsigned(OTHER), scene.later_ns)
     assert scene.sees(unsigned(ME), scene.later_ns)
     assert "join it anew" in scene.alerts.current()[0].remedy
+
+
+def test_it_is_over_an_hour_after_the_last_of_them(
+    scene: Scene, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("Somebody else works as this workstation")
+    scene.own.caught_up()
+    assert scene.sees(unsigned(ME, 1), scene.later_ns)
+    scene.clock.now += COPY_SEEN_S - 1
+    assert scene.sees(unsigned(ME, 2), scene.later_ns)
+    scene.clock.now += COPY_SEEN_S - 1
+    assert scene.alerts.is_on("twin")
+    scene.clock.now += 1
+    assert not scene.alerts.is_on("twin")
 
 
 def test_what_was_made_here_and_given_up_is_ours_if_it_lands_all_the_same(scene: Scene) -> None:
