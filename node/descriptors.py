@@ -5,14 +5,14 @@ from __future__ import annotations
 import resource
 
 MAX_LIMIT = 65_536
-"""Descriptors we ask for: more than all doors together may use."""
+"""Descriptors we ask for: more than all ports together may use."""
 
 RESERVED_DESCRIPTORS = 832
 """Descriptors that no proven connection may take: files, the bucket's connections, mounts, and what
-three doors let callers have who have not proven themselves yet (node/peers/listener.py)."""
+three ports let callers have who have not proven themselves yet (node/peers/listener.py)."""
 
 MAX_CONNECTIONS = 512
-"""Connections of one door, however many descriptors there are."""
+"""Connections of one port, however many descriptors there are."""
 
 
 def raised() -> int:
@@ -25,6 +25,6 @@ def raised() -> int:
     return MAX_LIMIT if soft == resource.RLIM_INFINITY else soft
 
 
-def share(limit: int, doors: int) -> int:
-    """Return how many connections each of *doors* may have open under *limit* descriptors."""
-    return max(16, min(MAX_CONNECTIONS, (limit - RESERVED_DESCRIPTORS) // doors))
+def share(limit: int, ports: int) -> int:
+    """Return how many connections each of *ports* may have open under *limit* descriptors."""
+    return max(16, min(MAX_CONNECTIONS, (limit - RESERVED_DESCRIPTORS) // ports))

@@ -1,7 +1,7 @@
-"""The books of the cache: what is held, on its way in, on its way out. Pure: no disk, no clock.
+"""The accounting of the cache: what is held, on its way in, on its way out. Pure: no disk, no clock.
 
 A change is entered twice: when it begins and when it ended. Between the two its blocks are
-*moving*: neither held nor to be chosen by another change. So whoever looks meanwhile sees books
+*moving*: neither held nor to be chosen by another change. So whoever looks meanwhile sees figures
 that are right, and the sum of held and arriving never passes the limit.
 
 Blocks that came for other workstations are *guests*. What members make this one read or offer to it

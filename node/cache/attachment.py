@@ -1,7 +1,7 @@
-"""The cache directory that is open now, and the books of what is in it.
+"""The cache directory that is open now, and the accounting of what is in it.
 
 They go together: when the directory was removed, or its disk comes back, both are replaced. The
-books are kept on the event loop and follow each change to its end, whoever still waits for it.
+accounting is kept on the event loop and follows each change to its end, whoever still waits for it.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 A cache has misses, not errors. Whatever the disk does (full, read-only, hanging, damaged,
 removed), a get is a block or nothing, a put is kept or not kept, and reads go on elsewhere.
 
-The books are kept on the event loop. Disk work runs in threads of this cache's own, so that a
+The accounting is kept on the event loop. Disk work runs in threads of this cache's own, so that a
 hanging disk holds up nobody else's: reads in a few, changes in a single one, in order. Callers
-wait a bounded time for a thread and may be cancelled; the books follow the thread to its end.
+wait a bounded time for a thread and may be cancelled; the accounting follows the thread to its end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
 
 MAINTENANCE_INTERVAL_S = 1.0
-"""Seconds between rounds of upkeep, and so the most that the index is behind."""
+"""Seconds between rounds of maintenance, and so the most that the index is behind."""
 
 _CLEAR_BATCH = 256
 _NO_FAULT_OF_A_BLOCK = {
@@ -96,7 +96,7 @@ class DiskCache:
     ) -> AsyncIterator[Self]:
         """Open the cache directory of *mark* for this process alone.
 
-        It holds at most *limit* bytes, and gives way while less disk is free than *min_free*
+        It holds at most *limit* bytes, and evicts while less disk is free than *min_free*
         bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
         *policy* says which blocks go first (node/cache/eviction.py).
 
@@ -193,13 +193,13 @@ class DiskCache:
         )
 
     async def maintain(self) -> None:
-        """Run until cancelled: record uses, give way on a filling disk, probe a failed one."""
+        """Run until cancelled: record uses, evict on a filling disk, probe a failed one."""
         while True:
             await self._clock.sleep(MAINTENANCE_INTERVAL_S)
             await self.maintain_once()
 
     async def maintain_once(self) -> None:
-        """Do one round of upkeep."""
+        """Do one round of maintenance."""
         directory = self._disk.directory
         if directory is None:
             if self._disk.writing.due:

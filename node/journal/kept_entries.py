@@ -34,7 +34,7 @@ class KeptEntries:
         self._directory = directory
         self._limit = limit
         self._sizes: dict[ProjectId, dict[Seq, int]] = {}
-        # Only threads touch the books and the files, one at a time.
+        # Only threads touch the sizes and the files, one at a time.
         self._turn = threading.Lock()
 
     async def keep(self, project: ProjectId, seq: Seq, entry: bytes) -> None:

@@ -96,11 +96,11 @@ class BodyClient:
         bytes that are not the block.
         """
         path = f"/b/{access.session_pseudonym(project)}/{block.hex()}?fetch={int(through)}"
-        pulse = KeepAlive(timeout_s)
+        keep_alive = KeepAlive(timeout_s)
         probe = self._knocks.setdefault(access, ReachabilityProbe(access.host, access.port))
 
         async def alive() -> bool:
-            return wanted() and pulse.silence < HUNG_TIMEOUT_S and await probe.answered()
+            return wanted() and keep_alive.silence < HUNG_TIMEOUT_S and await probe.answered()
 
         async def answer() -> bytes | None:
             async with self._request(access, "GET", path) as response:
@@ -108,10 +108,10 @@ class BodyClient:
                     return None  # it has not heard of a new project yet
                 _expect(response, 200)
                 fetching = READ_THROUGH_TIMEOUT_S if through else LOOKUP_TIMEOUT_S
-                size = await self._size(response.content, pulse, fetching, answered, wanted)
+                size = await self._size(response.content, keep_alive, fetching, answered, wanted)
                 if size is None:
                     return None
-                body = await self._body(response.content, pulse, size)
+                body = await self._body(response.content, keep_alive, size)
             try:
                 return verified(block, body)
             except Corrupt:
@@ -119,7 +119,7 @@ class BodyClient:
                 raise
 
         try:
-            return await watch(answer(), pulse, timeout_s, alive)
+            return await watch(answer(), keep_alive, timeout_s, alive)
         except TimeoutError as error:
             raise PeerSilent("no sign of life") from error
 
@@ -156,7 +156,7 @@ class BodyClient:
     async def _size(
         self,
         content: aiohttp.StreamReader,
-        pulse: KeepAlive,
+        keep_alive: KeepAlive,
         fetching: float,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
@@ -167,7 +167,7 @@ class BodyClient:
             frame = await content.readexactly(1)
             if not signs:
                 answered()
-            pulse.beat(MAX_FRAME_GAP_S)
+            keep_alive.beat(MAX_FRAME_GAP_S)
             match frame:
                 case frames.FOUND:
                     size = int.from_bytes(await content.readexactly(4))
@@ -185,10 +185,10 @@ class BodyClient:
                     raise PeerLied(f"sent frame {frame.hex()}")
         raise PeerLied("sent signs of life without end")
 
-    async def _body(self, content: aiohttp.StreamReader, pulse: KeepAlive, size: int) -> bytes:
+    async def _body(self, content: aiohttp.StreamReader, keep_alive: KeepAlive, size: int) -> bytes:
         pieces: list[bytes] = []
         try:
-            await self._read(content, pulse, size, pieces)
+            await self._read(content, keep_alive, size, pieces)
         except BaseException:
             # Whatever ends it, a cancellation by a quicker source included: these are lost.
             self._traffic.wasted("unfinished", sum(map(len, pieces)))
@@ -196,7 +196,7 @@ class BodyClient:
         return b"".join(pieces)
 
     async def _read(
-        self, content: aiohttp.StreamReader, pulse: KeepAlive, size: int, pieces: list[bytes]
+        self, content: aiohttp.StreamReader, keep_alive: KeepAlive, size: int, pieces: list[bytes]
     ) -> None:
         """Read exactly *size* bytes into *pieces*, and that nothing follows."""
         loop = asyncio.get_running_loop()
@@ -210,7 +210,7 @@ class BodyClient:
                 raise PeerLied("sent more than it announced")
             if missing and loop.time() > until:
                 raise PeerSlow(f"{missing} of {size} bytes missing")
-            pulse.beat(MAX_FRAME_GAP_S)
+            keep_alive.beat(MAX_FRAME_GAP_S)
         if missing:
             raise PeerLost("the body broke off")
 

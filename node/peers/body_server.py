@@ -84,7 +84,7 @@ class BodyServer:
     def __init__(
         self,
         *,
-        grants: SessionTable,
+        sessions: SessionTable,
         members: Members,
         provider: BlockProvider,
         traffic: Traffic,
@@ -93,7 +93,7 @@ class BodyServer:
         offers_bytes: int,
         memory: MemoryBudget,
     ) -> None:
-        self._grants = grants
+        self._sessions = sessions
         self._members = members
         self._provider = provider
         self._traffic = traffic
@@ -109,10 +109,10 @@ class BodyServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        grant = self._grants.admit(
+        session = self._sessions.admit(
             request.method, request.raw_path, request.headers.get("Authorization", "")
         )
-        if grant is None:
+        if session is None:
             return _final(401)
         self._mark_authenticated(request)
         if request.raw_path == "/alive":
@@ -120,15 +120,15 @@ class BodyServer:
         match = _BLOCK.fullmatch(request.raw_path)
         if match is None:
             return _final(404)
-        project = grant.project(match[1], self._members.projects())
+        project = session.project(match[1], self._members.projects())
         if project is None:
             return _final(404)
         block = parse_block_id(match[2])
         if request.method == "GET" and match[3] is not None:
-            find = self._find_for(grant.device, project, block, through=match[3] == "1")
-            return await self._give(request, grant.device, find)
+            find = self._find_for(session.device, project, block, through=match[3] == "1")
+            return await self._give(request, session.device, find)
         if request.method == "PUT" and match[3] is None:
-            return await self._take(request, grant.device, block)
+            return await self._take(request, session.device, block)
         return _final(405)
 
     # -- giving ------------------------------------------------------------------------------

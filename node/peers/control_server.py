@@ -55,7 +55,7 @@ class ControlServer:
     def __init__(
         self,
         *,
-        grants: SessionTable,
+        sessions: SessionTable,
         members: Members,
         incoming: Incoming,
         instance: bytes,
@@ -63,7 +63,7 @@ class ControlServer:
         body_port: int,
         mark_authenticated: Callable[[web.BaseRequest], None],
     ) -> None:
-        self._grants = grants
+        self._sessions = sessions
         self._members = members
         self._incoming = incoming
         self._instance = instance
@@ -102,14 +102,14 @@ class ControlServer:
         self, socket: web.WebSocketResponse, device: DeviceId, hello: HandshakeRequest, host: str
     ) -> None:
         link = PeerLink(socket, device, hello.instance, host)
-        grant = self._grants.give(device)
+        session = self._sessions.give(device)
         welcome = HandshakeResponse(
             protocol=PROTOCOL,
             instance=self._instance,
             weight=self._weight,
             body_port=self._body_port,
-            session=grant.session,
-            secret=grant.secret,
+            session=session.id,
+            secret=session.secret,
         )
         try:
             with outside(PeerLost):
@@ -123,4 +123,4 @@ class ControlServer:
             pass  # it left during the introduction
         finally:
             # What was granted to a link ends with it: a device that is revoked, or gone, asks in vain.
-            self._grants.revoke(grant)
+            self._sessions.revoke(session)

@@ -43,7 +43,7 @@ class KeepAlive:
 
 async def watch(
     work: Coroutine[Any, Any, T],
-    pulse: KeepAlive,
+    keep_alive: KeepAlive,
     timeout_s: float,
     alive: Callable[[], Awaitable[bool]],
 ) -> T:
@@ -56,14 +56,14 @@ async def watch(
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(_outcome(work))
         while not working.done():
-            await asyncio.wait({working}, timeout=max(0.0, pulse.due))
-            if not working.done() and pulse.due <= 0:
+            await asyncio.wait({working}, timeout=max(0.0, keep_alive.due))
+            if not working.done() and keep_alive.due <= 0:
                 there = await alive()
-                if not working.done() and pulse.due <= 0:
+                if not working.done() and keep_alive.due <= 0:
                     if not there:
                         working.cancel()
                         break
-                    pulse.wait(timeout_s)
+                    keep_alive.wait(timeout_s)
     # Out here, for a group would wrap what is raised inside it.
     if working.cancelled():
         raise TimeoutError

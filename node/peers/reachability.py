@@ -13,11 +13,11 @@ CONNECT_TIMEOUT_S = 0.15
 """Seconds for a connection on a LAN."""
 
 FRESH_S = 0.2
-"""Seconds for which an answer holds, so that many waiting requests knock once."""
+"""Seconds for which an answer holds, so that many waiting requests probe once."""
 
 
 class ReachabilityProbe:
-    """Knocks at one port of one host."""
+    """Tells, by connecting, whether one port of one host answers."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host

@@ -78,13 +78,13 @@ class PeerServer:
 
         See the two servers for the other parameters; handshakes run in *tasks*.
         """
-        grants, of_bodies, of_control = (
+        sessions, of_bodies, of_control = (
             SessionTable(),
             UnauthenticatedLimit(),
             UnauthenticatedLimit(),
         )
         bodies = BodyServer(
-            grants=grants,
+            sessions=sessions,
             members=members,
             provider=provider,
             traffic=traffic,
@@ -94,7 +94,7 @@ class PeerServer:
             memory=memory,
         )
         control = ControlServer(
-            grants=grants,
+            sessions=sessions,
             members=members,
             incoming=incoming,
             instance=instance,

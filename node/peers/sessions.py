@@ -65,7 +65,7 @@ class ServerSession:
     """The answering side of a session."""
 
     device: DeviceId
-    session: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _highest: int = 0
     _taken: set[int] = field(default_factory=set)
@@ -96,31 +96,31 @@ class SessionTable:
     """The sessions this node has granted, by session id."""
 
     def __init__(self) -> None:
-        self._grants: dict[bytes, ServerSession] = {}
+        self._sessions: dict[bytes, ServerSession] = {}
 
     def give(self, device: DeviceId) -> ServerSession:
         """Begin a session with *device*."""
-        grant = ServerSession(device)
-        self._grants[grant.session] = grant
-        return grant
+        session = ServerSession(device)
+        self._sessions[session.id] = session
+        return session
 
-    def revoke(self, grant: ServerSession) -> None:
+    def revoke(self, session: ServerSession) -> None:
         """End a session: no later request is admitted."""
-        self._grants.pop(grant.session, None)
+        self._sessions.pop(session.id, None)
 
     def admit(self, method: str, path: str, header: str) -> ServerSession | None:
-        """Return the grant under which a request comes, or None: then it gets nothing at all."""
+        """Return the session under which a request comes, or None: then it gets nothing at all."""
         match = _HEADER.fullmatch(header)
         if match is None:
             return None
-        grant = self._grants.get(bytes.fromhex(match[1]))
-        if grant is None:
+        session = self._sessions.get(bytes.fromhex(match[1]))
+        if session is None:
             return None
         number = int(match[2])
         # The code first: a number must not be used up by one who cannot compute it.
-        if not hmac.compare_digest(match[3], _code(grant.secret, method, path, number)):
+        if not hmac.compare_digest(match[3], _code(session.secret, method, path, number)):
             return None
-        return grant if grant.take(number) else None
+        return session if session.take(number) else None
 
 
 def _code(secret: bytes, method: str, path: str, number: int) -> str:

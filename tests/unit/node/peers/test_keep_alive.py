@@ -33,15 +33,15 @@ async def test_silence_ends_in_a_timeout_on_time() -> None:
 
 
 async def test_signs_of_life_ask_for_no_doubt() -> None:
-    pulse = KeepAlive(0.1)
+    keep_alive = KeepAlive(0.1)
 
     async def lively() -> str:
         for _ in range(5):
             await asyncio.sleep(0.05)
-            pulse.beat(0.1)
+            keep_alive.beat(0.1)
         return "done"
 
-    assert await watch(lively(), pulse, 0.1, says()) == "done"
+    assert await watch(lively(), keep_alive, 0.1, says()) == "done"
 
 
 async def test_one_that_is_there_is_given_more_time_each_time() -> None:
