@@ -84,7 +84,7 @@ def commit_path(
     return CommitPath(
         shipments=shipments,
         marks=marks,
-        on_their_way=OnTheirWay(work, shipments),
+        on_their_way=OnTheirWay(work, shipments, write.unsaved.is_dirty),
         conflicts=conflicts,
         invalidation=invalidation,
         changes=changes,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.pending.whole_contents import Contents
 from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.node.client import wire
@@ -18,15 +19,21 @@ MAX_FILES = 100
 class OnTheirWay:
     """What people are told of one mount's files under way."""
 
-    def __init__(self, work: WorkHere, shipments: Shipments) -> None:
+    def __init__(
+        self, work: WorkHere, shipments: Shipments, is_dirty: Callable[[InodeNo], bool]
+    ) -> None:
+        """*is_dirty* tells whether a file has bytes that are in no block yet."""
         self._work = work
         self._shipments = shipments
+        self._is_dirty = is_dirty
 
     def files(self) -> list[wire.FileOnItsWay]:
         """Return at most MAX_FILES of them, those of this workstation first."""
         found: list[wire.FileOnItsWay] = []
         blocks = self._work.replica.pending.blocks_of_contents()
-        for ino, mark in self._all():
+        contents = self._work.replica.pending.contents(self._shipments)
+        waiting = contents.ready.keys() | contents.on_their_way | contents.unfinished
+        for ino, mark in self._all(contents):
             attributes = self._work.replica.tree.attributes(ino)
             if attributes is None or attributes.nlink == 0:
                 continue
@@ -36,15 +43,20 @@ class OnTheirWay:
                     path=self._work.replica.tree.shown_path(ino),
                     state=mark.state,
                     device="" if ours else self._work.device_name(mark.device),
-                    bytes_left=self._left(attributes.size, blocks.get(ino)) if ours else None,
+                    bytes_left=(
+                        None
+                        if not ours
+                        else self._left(attributes.size, blocks.get(ino))
+                        if ino in waiting or self._is_dirty(ino)
+                        else 0  # it is whole in the bucket as it is, and still open
+                    ),
                 )
             )
             if len(found) == MAX_FILES:
                 break
         return found
 
-    def _all(self) -> Iterator[tuple[InodeNo, OnItsWay]]:
-        contents = self._work.replica.pending.contents(self._shipments)
+    def _all(self, contents: Contents) -> Iterator[tuple[InodeNo, OnItsWay]]:
         ours = under_way(contents, self._work.unfinished, self._work.open_files.written())
         for ino, state in ours.items():
             yield ino, OnItsWay(state, self._work.device)

@@ -1,0 +1,65 @@
+"""How much of a file has not got to the bucket yet, as people are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from committer_fixture import PROJECT, VirtualClock
+from replica_fixture import Blocks, Journal, Node
+
+from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.files.work_here import WorkHere
+from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.write.shipments import Shipments
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.node.client.ids import BlockId, DeviceId
+
+REEL = b"reel" * 1000
+
+
+class Daemon:
+    async def uploaded(self, project: object, blocks: Sequence[BlockId]) -> list[BlockId]:
+        return []
+
+
+class Scene:
+    """A mount with one file that a program has open, and has written to."""
+
+    def __init__(self, path: Path) -> None:
+        self.node = Node(path / "a.db", "a", Blocks())
+        clock = VirtualClock()
+        unfinished, open_files = Unfinished(clock), OpenFiles()
+        self.dirty: set[InodeNo] = set()
+        self.shipments = Shipments(
+            PROJECT, self.node.replica, Daemon(), unfinished, clock, lambda: None
+        )
+        work = WorkHere(
+            self.node.replica, unfinished, open_files, DeviceId("a" * 32), lambda _: "a"
+        )
+        self.on_their_way = OnTheirWay(work, self.shipments, self.dirty.__contains__)
+        self.file = self.node.create(b"file")
+        open_files.file(open_files.open(self.file, writable=True)).wrote = True
+
+    @property
+    def left(self) -> list[tuple[str, int | None]]:
+        return [(file.state, file.bytes_left) for file in self.on_their_way.files()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.node.close()
+
+
+def test_nothing_is_left_of_an_open_file_that_is_whole_in_the_bucket(scene: Scene) -> None:
+    scene.node.write(scene.file, REEL)
+    assert scene.left == [("writing", len(REEL))]
+    scene.shipments.note_arrived([scene.node.blocks.seal(REEL).id])
+    Journal().commit(scene.node)
+    assert scene.left == [("writing", 0)]
+    scene.dirty.add(scene.file)
+    assert scene.left == [("writing", len(REEL))]
