@@ -22,7 +22,9 @@ _MAX_LOG_BYTES = CHECKPOINT_PAGES * _PAGE_BYTES
 
 _CACHE_KIB = 32 * 1024
 
-_BUSY_TIMEOUT_MS = 5000
+_BUSY_TIMEOUT_MS = 60_000
+"""No other process has the file, so who waits is waiting for our own checkpoint, and for the disk:
+an error instead would be one of a program that did nothing wrong."""
 
 
 def connected(path: Path, key: bytes) -> apsw.Connection:
