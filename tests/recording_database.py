@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
-from disk_record import ROOT, Cut, Inode, Make, Step, Sync, Tree, Unlink, Write
+from disk_record import ROOT, Cut, Inode, Make, Sync, Tree, Unlink, Write
 from recording_disk import RecordingDisk
 
 _DIRECTORY = 1 << 32
@@ -54,9 +54,9 @@ class RecordingDatabase:
         for name, ino in inodes[highest.names[self.NAME]].names.items():
             path = self.directory / os.fsdecode(name)
             path.write_bytes(inodes[ino].data)
-            self.opened(path)
-            self.wrote(path, 0, bytes(inodes[ino].data))
-            self.synced(path)
+            self.opened(path.name)
+            self.wrote(path.name, 0, bytes(inodes[ino].data))
+            self.synced(path.name)
 
     def _note_directory(self) -> None:
         self._disk.note(Make(ROOT, self.NAME, _DIRECTORY, 0o040700))
@@ -68,30 +68,28 @@ class RecordingDatabase:
         """Tell whether *path* is recorded here."""
         return Path(path).parent == self.directory and not path.endswith(_SHARED_MEMORY)
 
-    def opened(self, path: Path) -> None:
-        if path.name not in self._inodes:
+    def opened(self, name: str) -> None:
+        if name not in self._inodes:
             self._last += 1
-            self._inodes[path.name] = self._last
-            self._disk.note(Make(_DIRECTORY, os.fsencode(path.name), self._last, 0o100600))
+            self._inodes[name] = self._last
+            self._disk.note(Make(_DIRECTORY, os.fsencode(name), self._last, 0o100600))
             self._disk.note(Sync(_DIRECTORY, data_only=False))
 
-    def wrote(self, path: Path, offset: int, data: bytes) -> None:
-        self._note(path, lambda ino: Write(ino, offset, data))
+    def wrote(self, name: str, offset: int, data: bytes) -> None:
+        if (ino := self._inodes.get(name)) is not None:
+            self._disk.note(Write(ino, offset, data))
 
-    def cut(self, path: Path, size: int) -> None:
-        self._note(path, lambda ino: Cut(ino, size))
+    def cut(self, name: str, size: int) -> None:
+        if (ino := self._inodes.get(name)) is not None:
+            self._disk.note(Cut(ino, size))
 
-    def synced(self, path: Path) -> None:
-        self._note(path, lambda ino: Sync(ino, data_only=True))
+    def synced(self, name: str) -> None:
+        if (ino := self._inodes.get(name)) is not None:
+            self._disk.note(Sync(ino, data_only=True))
 
-    def deleted(self, path: Path) -> None:
-        if self._inodes.pop(path.name, None) is not None:
-            self._disk.note(Unlink(_DIRECTORY, os.fsencode(path.name)))
-
-    def _note(self, path: Path, step: Callable[[int], Step]) -> None:
-        ino = self._inodes.get(path.name)
-        if ino is not None:
-            self._disk.note(step(ino))
+    def deleted(self, name: str) -> None:
+        if self._inodes.pop(name, None) is not None:
+            self._disk.note(Unlink(_DIRECTORY, os.fsencode(name)))
 
 
 class _File(apsw.VFSFile):
@@ -107,27 +105,28 @@ class _File(apsw.VFSFile):
         super().__init__(below, name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._record = record if path and record.holds(path) else None
-        self._path = Path(path or "")
-        if self._record is not None:
-            self._raw = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            self._record.opened(self._path)
+        self._name = ""
+        if self._record is not None and path:
+            self._name = Path(path).name
+            self._raw = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._record.opened(self._name)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  # SQLite's name
         if self._record is not None and self._record.is_full:
             raise apsw.FullError("no space left on the device")
         super().xWrite(data, offset)
         if self._record is not None:
-            self._record.wrote(self._path, offset, os.pread(self._raw, len(data), offset))
+            self._record.wrote(self._name, offset, os.pread(self._raw, len(data), offset))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         super().xTruncate(newsize)
         if self._record is not None:
-            self._record.cut(self._path, newsize)
+            self._record.cut(self._name, newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         super().xSync(flags)
         if self._record is not None:
-            self._record.synced(self._path)
+            self._record.synced(self._name)
 
     def xClose(self) -> None:  # noqa: N802
         if self._record is not None:
@@ -151,7 +150,7 @@ class _Files(apsw.VFS):
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
         super().xDelete(filename, syncdir)
         if self._record.holds(filename):
-            self._record.deleted(Path(filename))
+            self._record.deleted(Path(filename).name)
 
 
 @contextlib.contextmanager
@@ -168,7 +167,7 @@ def recording_database(directory: Path, disk: RecordingDisk) -> Iterator[Recordi
         kernel(file)
         path = f"/proc/self/fd/{file}"
         if record.holds(name := str(Path(path).readlink())):
-            record.synced(Path(name))
+            record.synced(Path(name).name)
 
     os.fdatasync = fdatasync  # type: ignore[assignment]  # takes what we give it
     try:

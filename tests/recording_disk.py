@@ -13,15 +13,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a failure can be repeated
-from typing import BinaryIO
 
 import msgspec
 from disk_record import Disk, Mark, Step, Tree, Write, sectors
 
 _ENDS_S = 10.0
+
+_STEP = msgspec.msgpack.Decoder(Step)
 
 
 @dataclass
@@ -31,7 +32,8 @@ class RecordingDisk:
     path: Path
     record: Path
     is_full: bool = False
-    _beside: BinaryIO | None = None
+    _beside: list[tuple[int, Step]] = field(default_factory=list)
+    """What was done beside this disk, and how long the record was then."""
 
     def fresh(self) -> None:
         """Empty the disk and forget what was done to it, for another test."""
@@ -41,6 +43,7 @@ class RecordingDisk:
             else:
                 path.unlink()
         os.truncate(self.record, 0)
+        self._beside.clear()
 
     def lay_down(self, tree: Tree) -> None:
         """Have the disk hold *tree*, all of it for certain, and nothing else."""
@@ -61,11 +64,11 @@ class RecordingDisk:
         os.setxattr(self.path, b"user.mark", text.encode())
 
     def note(self, step: Step) -> None:
-        """Record *step*, which was done beside this disk, after everything before."""
-        if self._beside is None:
-            self._beside = self.record.open("ab", buffering=0)
-        raw = msgspec.msgpack.encode(step)
-        self._beside.write(len(raw).to_bytes(4, "big") + raw)
+        """Record *step*, which was done beside this disk, after everything before.
+
+        Here, for there are many, and all that the record holds is there before its doer goes on.
+        """
+        self._beside.append((self.record.stat().st_size, step))
 
     def fail_next_sync(self) -> None:
         """Have the next sync of a file with anything to bring down end in EIO, once."""
@@ -87,11 +90,17 @@ class RecordingDisk:
 
     def steps(self) -> list[Step]:
         """Return everything so far, in order."""
-        raw, at, found = self.record.read_bytes(), 0, []
-        while at < len(raw):
-            end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
-            found.append(msgspec.msgpack.decode(raw[at + 4 : end], type=Step))
-            at = end
+        raw, at, found = self.record.read_bytes(), 0, list[Step]()
+        beside = iter(self._beside)
+        place, other = next(beside, (len(raw), None))
+        while at < len(raw) or other is not None:
+            while other is not None and place <= at:
+                found.append(other)
+                place, other = next(beside, (len(raw), None))
+            if at < len(raw):
+                end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+                found.append(_STEP.decode(raw[at + 4 : end]))
+                at = end
         return found
 
     def up_to(self, text: str) -> Disk:
@@ -192,5 +201,3 @@ def recording_disk(home: Path) -> Iterator[RecordingDisk]:
             server.kill()
             server.wait()
         server.stdout.close()
-        if disk._beside is not None:
-            disk._beside.close()

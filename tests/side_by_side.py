@@ -2,6 +2,7 @@
 
 A module stays whole: what its tests share is made once. Modules share nothing but the machine, on
 which every lab, workstation and server has names and ports of its own. The longest begin first.
+What computes all the time is shared out test by test, and begins between those that mostly wait.
 What measures time by the clock on the wall runs last and alone.
 """
 
@@ -24,15 +25,22 @@ LONGEST = (
     "test_leaks.py",
     "test_mdns.py",
     "test_cli_credentials.py",
-    "test_replica_simulator.py",
     "test_hostile_roster.py",
     "test_cli_secrets.py",
     "test_ordinary_user.py",
     "test_cli_quick_start.py",
     "test_dashboard_live.py",
-    "test_fast_forward.py",
 )
 """Half a minute and more each, so that none is left over with one process at the end."""
+
+COMPUTING = (
+    "test_soak_files.py",
+    "test_soak_entries.py",
+    "test_soak_changesets.py",
+    "test_replica_simulator.py",
+    "test_fast_forward.py",
+)
+"""Their tests share nothing, know no clock on the wall, and wait for nobody."""
 
 ALONE = (
     "test_peers.py",  # what is hedged depends on which answer is first
@@ -41,10 +49,6 @@ ALONE = (
     "test_fetch.py",
     "test_uploads.py",  # a clock that runs faster than the one on the wall
     "test_lab_network.py",  # rate and latency of a line
-    "test_soak_changesets.py",  # how long an entry stops a mount
-    "test_soak_entries.py",  # on all processors
-    "test_soak_files.py",  # on all processors
-    "test_soak_peers.py",  # how long a message stops a node
 )
 
 TIMES = 3
@@ -60,6 +64,8 @@ class Pieces(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no 
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
+        if module.endswith(COMPUTING):
+            return nodeid
         return "alone" if module.endswith(ALONE) else module
 
     def _reschedule(self, node: WorkerController) -> None:
@@ -77,9 +83,15 @@ class Pieces(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no 
 
 def arrange(items: list[pytest.Item]) -> None:
     """Put *items*, all of the suite, into the order in which they begin, and give them more time."""
-    rank = {name: number for number, name in enumerate(LONGEST)}
-    rank |= dict.fromkeys(ALONE, len(rank) + 1)
-    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+    rank: dict[str, float] = {name: number for number, name in enumerate(LONGEST)}
+    rank |= dict.fromkeys(ALONE, len(LONGEST) + 1)
+    computing = [item for name in COMPUTING for item in items if item.path.name == name]
+    rank_of_test = {
+        item: min(number, len(LONGEST) - 1) + 0.5 for number, item in enumerate(computing)
+    }
+    items.sort(
+        key=lambda item: rank_of_test.get(item, rank.get(item.path.name, float(len(LONGEST))))
+    )
     for item in items:
         limit = item.get_closest_marker("timeout")
         seconds = limit.args[0] if limit else float(item.config.getini("timeout"))
