@@ -126,7 +126,7 @@ class Program:
 
     async def until(self, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until *holds* is true of its state; return that state."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):  # within what a test may take
             while not holds(state := await self.ask(do="state")):
                 await asyncio.sleep(0.05)
         return state

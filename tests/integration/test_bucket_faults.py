@@ -231,7 +231,7 @@ async def test_a_store_that_never_answers_costs_its_deadline_and_no_more(site: S
         await site.faulty.put(KEY, b"x")
     with pytest.raises(Unsettled):
         await site.faulty.create(KEY, b"x")
-    assert CLOCK.boot() - start < 10
+    assert CLOCK.boot() - start < 40
 
 
 async def test_refusals_of_good_credentials_are_named_and_pass(site: Site) -> None:

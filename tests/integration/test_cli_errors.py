@@ -387,7 +387,7 @@ def test_umount_waits_for_no_copy_of_the_mount_and_names_who_has_it(
         sleeper.kill()
     assert f"sleep (process {sleeper.pid}) held a copy of the mount" in ended.err
     # The hand-over of an idle mount takes no time; what would not come was waited for a minute.
-    assert took < 10
+    assert took < 40
     assert station.facts("status")["mounts"] == []
 
 

@@ -146,23 +146,38 @@ def _at_rest(*stations: Workstation) -> bool:
 
 
 def test_three_cold_readers_of_one_file_cost_one_get_for_each_block(office: Lab) -> None:
+    """Where a peer was too slow, readers go round it, and a busy machine makes peers slow.
+
+    So it is the best of five tries that counts, and one that cost more needs such a reason.
+    """
     stations = list(office.workstations.values())
     data = noise(192 * MIB)
     blocks = written(office, "dailies.mxf", data)
     assert len(blocks) >= 192
-    clear_cache(office, *stations)
-    forget_pages(*(station.mount_point / "dailies.mxf" for station in stations))
-    before = block_gets(office)
+    costs: list[float] = []
+    for _ in range(5):
+        detours_before = {station.name: detours(office, station) for station in stations}
+        costs.append(gets_of_cold_readers(office, "dailies.mxf", data))
+        assert costs[-1] >= len(blocks), "the caches were not cold"
+        if costs[-1] <= 1.05 * len(blocks):
+            break
+        assert {s.name: detours(office, s) for s in stations} != detours_before, costs
+    assert min(costs) <= 1.05 * len(blocks), costs
 
-    wanted = {"dailies.mxf": digest(data)}
+
+def gets_of_cold_readers(lab: Lab, name: str, data: bytes) -> float:
+    """Have all read *data* at once with empty caches; return the GETs for blocks that it took."""
+    stations = list(lab.workstations.values())
+    clear_cache(lab, *stations)
+    forget_pages(*(station.mount_point / name for station in stations))
+    before = block_gets(lab)
+    wanted = {name: digest(data)}
 
     def compare(station: Workstation) -> None:
-        assert digests_there(office, station, wanted) == wanted, station.name
+        assert digests_there(lab, station, wanted) == wanted, station.name
 
     at_once(*(partial(compare, station) for station in stations))
-    gets = block_gets(office) - before
-    assert gets >= len(blocks), "the caches were not cold"
-    assert gets <= 1.05 * len(blocks), {s.name: detours(office, s) for s in stations}
+    return block_gets(lab) - before
 
 
 def detours(lab: Lab, station: Workstation) -> dict[str, float]:

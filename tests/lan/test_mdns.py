@@ -110,20 +110,33 @@ async def test_a_changed_address_and_a_pulled_cable_end_in_a_link_again(
 
 
 async def test_an_owner_cut_off_without_a_word_delays_one_read_by_half_a_second_at_most(
-    lan: Switch, tmp_path: Path
+    lan: Switch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    office = Office(tmp_path, 2)
-    async with office.at(lan.plug()) as a, office.at(lan.plug()) as b:
+    """A busy machine makes a read longer, never shorter: it is the best of a few tries that counts."""
+    waits: list[tuple[float, float]] = []
+    for _ in range(5):
+        waits.append(await waits_for_one_cut_off(lan, tmp_path_factory.mktemp("office")))
+        first, later = waits[-1]
+        assert first > 0.09, "nobody was asked who could not answer"
+        if first < 0.6 and later < 0.09:  # who is silent is asked once
+            return
+    pytest.fail(f"in no try was it so, first and later: {waits}")
+
+
+async def waits_for_one_cut_off(lan: Switch, directory: Path) -> tuple[float, float]:
+    """Return what the slowest read took after the owner had been cut off, and of those afterwards."""
+    office = Office(directory, 2)
+    own, other = lan.plug(), lan.plug()
+    async with office.at(own) as a, office.at(other) as b:
         await a.linked(1)
         await b.linked(1)
         before = await a.ask(do="read", count=5)
         assert set(before["sources"]) == {"peer"}
-        lan.stations[1].cut()
+        other.cut()
         after = await a.ask(do="read", count=20)
         assert set(after["sources"]) == {"bucket"}
-        assert 0.09 < after["longest"] < 0.6  # its patience, and a tenth for a busy machine
         again = await a.ask(do="read", count=5)
-        assert again["longest"] < 0.09
+        return after["longest"], again["longest"]
 
 
 async def test_a_daemon_that_ends_says_goodbye(lan: Switch, tmp_path: Path) -> None:
