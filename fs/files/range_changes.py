@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lucidnode.fs.errors import FileTooBig, Invalid, Unsupported
 from lucidnode.fs.files.shared_range import (
     MAX_COPIED_BYTES,
+    MAX_SHARED_EXTENTS,
     SharedRange,
     grown_leftwards,
     shared_range,
@@ -30,6 +31,11 @@ KEEP_SIZE = 1
 PUNCH_HOLE = 2
 ZERO_RANGE = 16
 """Flags of fallocate(2)."""
+
+_FIRST_LOOKED_AT_BYTES = 384 * 1024 * 1024
+"""Of a source at once; where that is few extents, sixteen times as many: it may be one huge hole."""
+
+_ENOUGH = MAX_SHARED_EXTENTS // 4
 
 _KNOWN_MODES = frozenset({0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE})
 
@@ -129,8 +135,15 @@ class RangeChanges:
             self._changes.apply(Write(ino, [], [], self._clock.wall_ns(), size_at_least=size))
 
     def _found(self, taken: OpenFile, start: int, stop: int, at: int) -> SharedRange:
-        shown = self._reader.shown(taken.ino, start, stop - start)
-        return shared_range(shown, start, stop, at, self._unsaved.staged_blocks())
+        staged = self._unsaved.staged_blocks()
+        window = _FIRST_LOOKED_AT_BYTES
+        while True:
+            here = min(start + window, stop)
+            shown = self._reader.shown(taken.ino, start, here - start)
+            found = shared_range(shown, start, here, at, staged)
+            if here == stop or found.length < here - start or len(found.extents) >= _ENOUGH:
+                return found
+            window *= 16
 
     def _record(self, ino: InodeNo, at: int, found: SharedRange) -> None:
         now = self._clock.wall_ns()

@@ -11,8 +11,8 @@ from lucidnode.fs.replica.inode import Extent
 from lucidnode.fs.replica.intents import NewExtent
 from lucidnode.node.client.ids import BlockId
 
-MAX_SHARED_EXTENTS = 2048
-"""Of one copy: it takes some 50 ms, in which the mount answers nobody."""
+MAX_SHARED_EXTENTS = 384
+"""Of one copy, which is one operation of the replica then: the mount answers nobody meanwhile."""
 
 MAX_COPIED_BYTES = 1024 * 1024
 """Of one copy: bytes that are in no block yet."""

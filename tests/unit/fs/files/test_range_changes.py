@@ -92,6 +92,21 @@ async def test_a_file_copied_in_small_pieces_has_few_extents(tmp_path: Path) -> 
         assert await layer.contents(target) == data
 
 
+async def test_a_file_of_terabytes_is_copied_in_few_steps(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        _, reader = await saved(layer, b"source", b"begins")
+        _, writer = await layer.create(b"target")
+        far = 1 << 44
+        await layer.files.write(reader, far, b"ends")
+        steps = 0
+        at = 0
+        while more := await layer.files.ranges.copy(reader, at, writer, at, 1 << 50):
+            at, steps = at + more, steps + 1
+        assert (at, steps) == (far + 4, 1)
+        assert await layer.files.read(writer, 0, 8) == b"begins\0\0"
+        assert await layer.files.read(writer, far - 4, 8) == b"\0\0\0\0ends"
+
+
 async def test_a_copy_that_goes_on_leaves_what_was_written_before_it(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         data = noise(BLOCK)
