@@ -41,8 +41,8 @@ def check_for_writing(directory: Path, limit: int, left_alone: int | None, cache
     """
     disk = disk_of(directory)
     advice = (
-        "make room there, mount with --read-only, or set a smaller `cache_limit` in node.json and "
-        "start the daemon again"
+        "make room there, mount with --read-only, or run `lucidnode exit` and then `lucidnode cache "
+        "limit` with less"
     )
     _check(directory, disk, CacheRoom.of(limit, left_alone, disk.size), advice, cached)
 

@@ -18,12 +18,15 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import cache_directory, load_config, save_config
 
+LEAST_CACHE_MIB = 64
+"""Holds what a mount works with, and little else."""
+
 _LOOK_INTERVAL_S = 0.25
 
 
-@click.group("cache", short_help="Look at the block cache, empty it, or move it.")
+@click.group("cache", short_help="Look at the block cache, empty it, limit it, or move it.")
 def cache_command() -> None:
-    """Look at the block cache of this workstation, empty it, or keep it elsewhere.
+    """Look at the block cache of this workstation, empty it, limit it, or keep it elsewhere.
 
     \b
     Example:
@@ -90,6 +93,31 @@ async def _order_clear(socket: Path) -> None:
         await client.order("cache/clear")
 
 
+@cache_command.command("limit")
+@click.argument("mib", metavar="MIB", type=click.IntRange(min=LEAST_CACHE_MIB))
+@click.pass_obj
+def cache_limit(home: Path, mib: int) -> None:
+    """Hold at most MIB mebibytes from the next start of the daemon on. It must not run.
+
+    What is too much then is evicted, what was read longest ago first. On a disk that has less room
+    the cache holds less.
+
+    \b
+    Example:
+      lucidnode exit && lucidnode cache limit 51200
+    """
+    config = load_config(home)
+    _refuse_while_used(home)
+    save_config(home, msgspec.structs.replace(config, cache_limit=mib << 20))
+    click.echo(f"the cache holds at most {size(mib << 20)} from now on", err=True)
+
+
+def _refuse_while_used(home: Path) -> None:
+    if asyncio.run(facts_if_running(home, "status")) is not None:
+        raise Refused("the daemon uses the cache: run `lucidnode exit` first")
+    end_daemon_keeper(home)  # it would start a daemon that died
+
+
 @cache_command.command("adopt")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Begin anew without asking.")
@@ -106,9 +134,7 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
       lucidnode exit && lucidnode cache adopt /mnt/nvme/lucidnode
     """
     config = load_config(home)
-    if asyncio.run(facts_if_running(home, "status")) is not None:
-        raise Refused("the daemon uses the cache: run `lucidnode exit` first")
-    end_daemon_keeper(home)  # it would start a daemon that died
+    _refuse_while_used(home)
     old, new = cache_directory(home, config), directory.expanduser().absolute()
     check_fit(new)
     check_for_adopting(new, config.cache_limit, config.min_free)

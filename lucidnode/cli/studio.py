@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lucidnode import joining, membership, new_home, new_studio
+from lucidnode.cli.cache import LEAST_CACHE_MIB
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
@@ -56,7 +57,7 @@ _local = [
     ),
     click.option(
         "--cache-limit",
-        type=click.IntRange(min=64),
+        type=click.IntRange(min=LEAST_CACHE_MIB),
         metavar="MIB",
         help="Most the cache may hold, in MiB. [default: 102400]",
     ),
