@@ -176,10 +176,7 @@ def test_the_directory_below_never_shows_while_a_mount_comes_back(
     assert not list(drive.parent.glob(".*lucidnode*"))
 
 
-def test_a_mount_comes_back_where_the_system_exchanges_nothing(
-    station: Workstation, drive: Path
-) -> None:
-    station.ok("umount", drive)
+def test_a_mount_comes_back_where_the_system_exchanges_nothing(station: Workstation) -> None:
     long = station.folder / ("a" * 255)  # no name beside it fits
     station.unlocked("mount", "demo", long)
     synced(long / "reel", b"kept")
