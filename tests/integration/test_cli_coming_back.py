@@ -71,6 +71,16 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Have a process do nothing for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def synced(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
@@ -192,11 +202,10 @@ def test_a_mount_comes_back_over_what_programs_wrote_below_it_meanwhile_and_tell
     synced(drive / "reel", b"in the project")
     below = drive / "written while it was away"
     keeper, serving = station.processes("mount-process")[0], server(station, "mount-process")
-    os.kill(keeper, signal.SIGSTOP)
-    os.kill(serving, signal.SIGKILL)
-    subprocess.run(["umount", "--lazy", drive], check=True)
-    below.write_bytes(b"on this disk")
-    os.kill(keeper, signal.SIGCONT)
+    with stopped(keeper):
+        os.kill(serving, signal.SIGKILL)
+        subprocess.run(["umount", "--lazy", drive], check=True)
+        below.write_bytes(b"on this disk")
     until(lambda: readable(drive / "reel"), BACK_S)
     told = [alert for alert in station.status()["alerts"] if alert["topic"] == "below"]
     assert [below.name in alert["cause"] for alert in told] == [True]
@@ -287,10 +296,8 @@ def test_a_daemon_that_died_with_its_keeper_is_there_again_while_a_project_is_mo
     station.ok("cache", "clear")
     for pid in station.processes("daemon"):
         os.kill(pid, signal.SIGKILL)
-    keeper = station.processes("mount-process")[0]
-    os.kill(keeper, signal.SIGSTOP)  # who would start it
-    assert "is being started again" in station.run("status").err
-    os.kill(keeper, signal.SIGCONT)
+    with stopped(station.processes("mount-process")[0]):  # who would start it
+        assert "is being started again" in station.run("status").err
     until(lambda: readable(drive / "clip"), BACK_S + 20)
     assert (drive / "clip").read_bytes() == b"kept" * 100_000
     until(lambda: len(station.processes("daemon")) == len(("keeper", "daemon")))  # who started ends
