@@ -149,7 +149,7 @@ class GuardedDisk:
         return asyncio.get_running_loop().run_in_executor(self._threads, self._in_thread, work)
 
     async def answer(self, looking: asyncio.Future[T]) -> T:
-        """Return what *looking* ends with; if that takes too long it hangs, and is ETIMEDOUT."""
+        """Return what *looking* ends with, or raise that: OSError (ETIMEDOUT) if it takes too long."""
         await asyncio.wait({looking}, timeout=self._deadline_s)
         if not looking.done():
             hanging = OSError(errno.ETIMEDOUT, f"no answer for {self._deadline_s:g} s")
