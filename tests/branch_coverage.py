@@ -1,10 +1,11 @@
 """Which branches `tests/unit` takes, counted while the suite runs, and the floor under that.
 
-`-p branch_coverage` loads it. Each process of pytest-xdist counts by itself, and only while a test of
-`tests/unit` runs that is small: what integration tests start are other processes, and counting takes
-twice the processor time, which is too much for what computes for minutes and takes the same branches
-again and again. What looks at the clock on the wall is not counted either. In the end the counts are
-added up, and the run fails if their sum is below `fail_under` in pyproject.toml.
+`scripts/test` without arguments loads it (`-p branch_coverage`), and so does `scripts/coverage`. Each
+process of pytest-xdist counts by itself, and only while a test of `tests/unit` runs that is small: what
+integration tests start are other processes, and counting takes nearly twice the processor time, too
+much for what computes for minutes and takes the same branches again and again. What looks at the clock
+on the wall is not counted either. In the end the counts are added up, and the run fails if their sum
+is below `fail_under` in pyproject.toml.
 """
 
 from __future__ import annotations
