@@ -130,6 +130,10 @@ class Keeper:
         """Serve until that ends in order or for good; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._ask, b"."))
+        with contextlib.closing(self._held):
+            return self._kept()
+
+    def _kept(self) -> int:
         backoff = Backoff(None, _FIRST_PAUSE_S, _MAX_PAUSE_S)
         lost = ""
         again: list[str] = []
