@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -71,15 +70,7 @@ class Scene:
 
         Tells *waiting* the bytes that still have to be uploaded.
         """
-        left = list(paths)
-
-        def done() -> bool:
-            waiting(station.facts("status")["uploads"]["bytes"])
-            while left and os.getxattr(left[-1], "user.lucid.state") == b"cloud":
-                left.pop()
-            return not left
-
-        until(done, within=600, what=f"what {station.name} wrote is not in the cloud")
+        station.await_cloud(paths, waiting)
 
     def await_file(self, path: Path, size: int) -> None:
         """Return once *path* is there in its full size."""

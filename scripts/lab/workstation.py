@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,23 @@ class Workstation:
     def talks_to(self, others: int) -> bool:
         """Return whether this one is linked with at least so many *others*."""
         return int(self.facts("status")["peers"]) >= others
+
+    def await_cloud(
+        self, paths: Iterable[Path], waiting: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Return once *paths*, written here, are in the cloud and visible to all.
+
+        Tells *waiting* the bytes that still have to be uploaded.
+        """
+        left = list(paths)
+
+        def done() -> bool:
+            waiting(self.facts("status")["uploads"]["bytes"])
+            while left and os.getxattr(left[-1], "user.lucid.state") == b"cloud":
+                left.pop()
+            return not left
+
+        until(done, within=600, what=f"what {self.name} wrote is not in the cloud")
 
     def status(self) -> NodeStatus:
         """Return the node's line in `status --json`."""
