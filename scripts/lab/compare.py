@@ -122,6 +122,8 @@ def _measured(
                     system.stop()
     finally:
         unmount_all(lab)
+        for system in systems:
+            system.close()
     return found
 
 
