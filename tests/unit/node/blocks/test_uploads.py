@@ -560,6 +560,8 @@ async def test_an_upload_whose_staged_file_is_lost_ends_when_nothing_needs_it(
     async with node.running() as (uploads, _, _):
         lost, staged = await node.stages(2)
         await uploads.add(PROJECT, [lost, staged])
+        while not node.said():
+            await node.clock.sleep(0.1)
         await asyncio.to_thread(node.file(lost).unlink)
         await uploads.given_up(PROJECT, [lost, staged])
         assert uploads.pending().blocks == 1
