@@ -88,6 +88,12 @@ class Scene:
         self.await_calm(stations)
         for station in stations:
             self._run_on(station, "lucidnode", "cache", "clear")
+        for station in stations:
+            until(
+                partial(_has_let_go, station),
+                within=60,
+                what=f"the mount of {station.name} did not let go of its blocks",
+            )
 
     def forget_pages(self, stations: Sequence[Workstation], paths: Sequence[Path]) -> None:
         """Have the kernel forget *paths* below the mounts of *stations*; their caches stay."""
@@ -122,3 +128,7 @@ def _has_size(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except FileNotFoundError:
         return False
+
+
+def _has_let_go(station: Workstation) -> bool:
+    return not station.reads_dropped_blocks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -192,6 +193,19 @@ class Workstation:
             return not left
 
         until(done, within=600, what=f"what {self.name} wrote is not in the cloud")
+
+    def reads_dropped_blocks(self) -> bool:
+        """Tell whether the mount still has block files open that its cache has dropped."""
+        mount = self.record.mount
+        if mount is None or not mount.alive():
+            return False
+        blocks = str(self.home / "cache" / "blocks")
+        for entry in Path(f"/proc/{mount.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                target = str(entry.readlink())
+                if target.startswith(blocks) and target.endswith(" (deleted)"):
+                    return True
+        return False
 
     def status(self) -> NodeStatus:
         """Return the node's line in `status --json`."""
