@@ -1,6 +1,7 @@
 """The door to pyfuse3: kernel requests in, `FileSystem` calls out, errors as errno. No logic.
 
-Who serves them is kernel/session.py, and what an error becomes is decided in kernel/reply.py.
+Who serves them is kernel/session.py, and what an error becomes is decided in kernel/reply.py. What
+pyfuse3 does not know, or carries badly, comes by kernel/direct_requests.py.
 """
 # ruff: noqa: ARG002  # The signatures are pyfuse3's.
 

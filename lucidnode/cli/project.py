@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from lucidnode import membership
+from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.membership.member import spelled
 
 _KIB = 1024

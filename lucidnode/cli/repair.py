@@ -11,9 +11,9 @@ from typing import TypeVar
 import click
 
 from lucidnode import membership
+from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import confirm
 from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.unlocking import unlocked
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
 from lucidnode.fs.commit.repair.put_back import PutBack, put_back

@@ -19,11 +19,11 @@ from lucidnode.cli.given import (
     given_credentials,
     given_network,
 )
+from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import one_time_code, passphrase
-from lucidnode.cli.unlocking import unlocked
 from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.member import Label, spelled

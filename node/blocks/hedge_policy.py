@@ -2,6 +2,7 @@
 
 Hedging trades bandwidth for the slowest reads. The budget keeps the trade small: in an outage
 every request is slow, and hedging each of them would double the load at the worst moment.
+The race itself is run by `BlockSource` in fetch.py.
 """
 
 from __future__ import annotations

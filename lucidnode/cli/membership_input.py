@@ -1,4 +1,8 @@
-"""Unlocking this workstation. What can fail without the passphrase fails before it is asked for."""
+"""The membership of this workstation, for commands that need its keys: asks for the passphrase.
+
+What can fail without the passphrase fails before it is asked for. What it opens is
+fs/membership/passphrase_seal.py.
+"""
 
 from __future__ import annotations
 
