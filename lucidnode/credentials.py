@@ -24,10 +24,9 @@ from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Refused
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.config import (
     SOCKET_FILE,
-    NodeConfig,
+    change_config,
     load_config,
     load_credentials,
-    save_config,
     save_credentials,
 )
 
@@ -84,10 +83,8 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
     if first is None or first.hash.hex() != config.genesis:
         raise WrongBucket("with these credentials the bucket shows another studio or none")
     await probe(bucket)
-    changed = msgspec.structs.replace(
-        config, authorities=network.authorities or None, region=region or config.region
-    )
-    await asyncio.to_thread(_keep, home, given, config, changed)
+    changes = {"authorities": network.authorities or None, "region": region or config.region}
+    await asyncio.to_thread(_keep, home, given, changes)
     with contextlib.suppress(DaemonUnreachable):
         async with DaemonClient(home / SOCKET_FILE) as client:
             await client.order(_RENEWED)
@@ -95,7 +92,6 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
     return False
 
 
-def _keep(home: Path, given: Credentials, config: NodeConfig, changed: NodeConfig) -> None:
+def _keep(home: Path, given: Credentials, changes: dict[str, str | None]) -> None:
     save_credentials(home, given)
-    if changed != config:
-        save_config(home, changed)
+    change_config(home, lambda config: msgspec.structs.replace(config, **changes))

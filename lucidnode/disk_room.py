@@ -41,8 +41,8 @@ def check_for_writing(directory: Path, limit: int, left_alone: int | None, cache
     """
     disk = disk_of(directory)
     advice = (
-        "make room there, mount with --read-only, or run `lucidnode exit` and then `lucidnode cache "
-        "limit` with less"
+        "make room there, mount with --read-only, or let the cache hold less with `lucidnode config "
+        "set cache.limit`"
     )
     _check(directory, disk, CacheRoom.of(limit, left_alone, disk.size), advice, cached)
 

@@ -6,6 +6,9 @@ so that one can be rotated without the other.
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +27,8 @@ DEVICE_FILE = "device.pem"
 MEMBER_FILE = "member.json"
 SOCKET_FILE = "daemon.sock"
 LOCK_FILE = "daemon.lock"
+CHANGING_FILE = "node.lock"
+"""Held by who changes the settings."""
 LOG_FILE = "daemon.log"
 
 
@@ -86,6 +91,24 @@ def load_config(home: Path) -> NodeConfig:
 def save_config(home: Path, config: NodeConfig) -> None:
     """Write the settings into *home*, whole or not at all. Raises DiskFull, OSError."""
     write_durably(home / NODE_FILE, msgspec.json.format(msgspec.json.encode(config)))
+
+
+def change_config(home: Path, change: Callable[[NodeConfig], NodeConfig]) -> NodeConfig:
+    """Replace the settings in *home* by what *change* makes of them; returns these.
+
+    Commands and the daemon may change different settings at once, and none is lost. Blocking.
+    Raises as `load_config` and `save_config`, and what *change* raises; then nothing is written.
+    """
+    descriptor = os.open(home / CHANGING_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = load_config(home)
+        after = change(before)
+        if after != before:
+            save_config(home, after)
+        return after
+    finally:
+        os.close(descriptor)
 
 
 def cache_directory(home: Path, config: NodeConfig) -> Path:

@@ -32,9 +32,9 @@ from lucidnode.node.config import (
     LOCK_FILE,
     SOCKET_FILE,
     NodeConfig,
-    load_config,
     load_credentials,
 )
+from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
@@ -89,14 +89,14 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
 
     Raises Refused, Unavailable and the like with a sentence when it cannot start.
     """
-    config = options.applied(load_config(home))
+    settings = CurrentSettings(home, options.applied)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
         with _locked(home):
-            async with _serving(home, config, options.came_back, stop):
+            async with _serving(home, settings, options.came_back, stop):
                 ready()
                 await stop.wait()
                 log.info("stopping")
@@ -110,9 +110,10 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
 
 @contextlib.asynccontextmanager
 async def _serving(
-    home: Path, config: NodeConfig, came_back: str, stop: asyncio.Event
+    home: Path, settings: CurrentSettings, came_back: str, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    context = await node_context(home, config)
+    context = await node_context(home, settings)
+    config = context.config
     clock, alerts, mounts, metrics = context.clock, context.alerts, context.mounts, context.metrics
     if came_back:
         alerts.begin(
@@ -172,8 +173,7 @@ async def _serving(
                 totals=lambda: msgspec.structs.asdict(facts.totals()),
             )
         )
-        for peer in config.peers:
-            office.add_peer(parse_peer(peer))
+        office.name_peers(map(parse_peer, config.peers))
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "keeping the cache in order": cache.maintain,
             "uploading": uploads.run,
@@ -193,6 +193,8 @@ async def _serving(
             tasks.keep("finding peers", partial(find_peers, context, office, roster))
         orders = Orders(
             home=home,
+            settings=settings,
+            office=office,
             cache=cache,
             uploads=uploads,
             mounts=mounts,

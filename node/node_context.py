@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,9 +24,10 @@ from lucidnode.node.config import (
     DEVICE_FILE,
     NodeConfig,
     cache_directory,
+    change_config,
     load_config,
-    save_config,
 )
+from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.peers.memory_budget import MemoryBudget
@@ -42,7 +44,9 @@ class NodeContext:
     """Made once, by `node_context`."""
 
     home: Path
+    settings: CurrentSettings
     config: NodeConfig
+    """The settings and the room for the cache as they were at the start."""
     identity: DeviceIdentity
     network: Network
     cache_mark: CacheMark
@@ -57,19 +61,19 @@ class NodeContext:
     memory: MemoryBudget
 
 
-async def node_context(home: Path, config: NodeConfig) -> NodeContext:
+async def node_context(home: Path, settings: CurrentSettings) -> NodeContext:
     """Read what lies in *home* and look at its disks. Raises Refused, NoStudio, OSError."""
     clock = SystemClock()
     alerts = Alerts(clock)
+    config = settings.config
     return NodeContext(
         home=home,
+        settings=settings,
         config=config,
         identity=await asyncio.to_thread(DeviceIdentity.load, home / DEVICE_FILE),
         network=_network(config, alerts),
         cache_mark=await asyncio.to_thread(_cache_mark, home),
-        room=await asyncio.to_thread(
-            CacheRoom.on, cache_directory(home, config), config.cache_limit, config.min_free
-        ),
+        room=settings.room,
         connections=descriptors.share(descriptors.raised(), PORTS),
         clock=clock,
         jitter=secrets.SystemRandom().random,
@@ -97,7 +101,7 @@ def _cache_mark(home: Path) -> CacheMark:
         return CacheMark(directory, config.cache_id)
     try:
         taken = take(directory)
-        save_config(home, msgspec.structs.replace(config, cache_id=taken))
+        change_config(home, partial(msgspec.structs.replace, cache_id=taken))
     except (OSError, NodeError) as error:
         log.warning("the cache directory %s is not marked yet: %s", directory, error)
         return CacheMark(directory, None)

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from lucidnode.discovery.candidate import parse_peer
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import load_credentials
+from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.mounts import MountTable
+from lucidnode.node.peers.network import PeerNetwork
+from lucidnode.node.settings import SETTINGS_CHANGED
 
 
 class Orders:
@@ -22,6 +26,8 @@ class Orders:
         self,
         *,
         home: Path,
+        settings: CurrentSettings,
+        office: PeerNetwork,
         cache: DiskCache,
         uploads: Uploads,
         mounts: MountTable,
@@ -30,6 +36,8 @@ class Orders:
         stop: Callable[[], None],
     ) -> None:
         self._home = home
+        self._settings = settings
+        self._office = office
         self._cache = cache
         self._uploads = uploads
         self._mounts = mounts
@@ -43,6 +51,7 @@ class Orders:
             "cache/clear": self.clear_cache,
             "credentials/renewed": self.use_new_credentials,
             "exit": self.exit,
+            SETTINGS_CHANGED: self.use_new_settings,
         }
 
     async def clear_cache(self) -> None:
@@ -57,6 +66,16 @@ class Orders:
         self._signed_with.use(await asyncio.to_thread(load_credentials, self._home))
         self._health.hurry()
         self._uploads.hurry()
+
+    async def use_new_settings(self) -> None:
+        """Go by the settings that lie in the home now, as far as they count at once.
+
+        Raises Refused if they are damaged, OSError if the disk cannot be read.
+        """
+        await asyncio.to_thread(self._settings.renew)
+        room = self._settings.room
+        self._cache.resize(room.limit, room.left_alone)
+        self._office.name_peers(map(parse_peer, self._settings.config.peers))
 
     async def exit(self) -> None:
         """End the daemon. Raises Refused while a project is mounted."""

@@ -198,7 +198,7 @@ def status_snapshot(
     return StatusSnapshot(
         device=context.identity.id,
         bucket=store.name,
-        price_per_gb=context.config.price_per_gb,
+        price_per_gb=lambda: context.settings.config.price_per_gb,
         moved=context.metrics.moved,
         mounts=context.mounts,
         office=office,
@@ -306,17 +306,16 @@ def mount_welcome(
     context: NodeContext, store: StudioBucket, cache: DiskCache, staging: Staging
 ) -> Callable[[], Awaitable[wire.MountWelcome]]:
     """Return what lets a mount in, whatever the bucket says: what is cached and unsent is here."""
-    welcome = wire.MountWelcome(
-        device=context.identity.id,
-        blocks_dir=str(cache.blocks_dir),
-        staging_dir=str(staging.directory),
-        staging_limit=context.config.staging_limit,
-        min_free=context.room.left_alone,
-    )
 
     async def let_in() -> wire.MountWelcome:
         await store.fitness.check()
-        return welcome
+        return wire.MountWelcome(
+            device=context.identity.id,
+            blocks_dir=str(cache.blocks_dir),
+            staging_dir=str(staging.directory),
+            staging_limit=context.settings.config.staging_limit,
+            min_free=context.settings.room.left_alone,
+        )
 
     return let_in
 

@@ -211,8 +211,7 @@ async def node(
             clock=SystemClock(),
             tasks=tasks,
         )
-        for peer in peers:
-            office.add_peer(peer)
+        office.name_peers(peers)
         async with office.open(source, events=heard, heads=lambda: heads, totals=lambda: totals):
             yield Node(identity, office, source, cache, traffic, heard, heads, totals, alerts.told)
 

@@ -40,6 +40,7 @@ _COMMANDS = {
     "savings": "node",
     "conflicts": "conflicts",
     "cache": "cache",
+    "config": "config",
     "dashboard": "node",
 }
 """In which module of this package each command is. Only that one is imported: a daemon's worth of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,16 @@ from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Refused
-from lucidnode.node.config import cache_directory, load_config, save_config
-
-LEAST_CACHE_MIB = 64
-"""Holds what a mount works with, and little else."""
+from lucidnode.node.config import cache_directory, change_config, load_config
 
 _LOOK_INTERVAL_S = 0.25
 
 
-@click.group("cache", short_help="Look at the block cache, empty it, limit it, or move it.")
+@click.group("cache", short_help="Look at the block cache, empty it, or move it.")
 def cache_command() -> None:
-    """Look at the block cache of this workstation, empty it, limit it, or keep it elsewhere.
+    """Look at the block cache of this workstation, empty it, or keep it elsewhere.
+
+    How much it holds is a setting: `lucidnode config set cache.limit 50GiB`.
 
     \b
     Example:
@@ -93,25 +93,6 @@ async def _order_clear(socket: Path) -> None:
         await client.order("cache/clear")
 
 
-@cache_command.command("limit")
-@click.argument("mib", metavar="MIB", type=click.IntRange(min=LEAST_CACHE_MIB))
-@click.pass_obj
-def cache_limit(home: Path, mib: int) -> None:
-    """Hold at most MIB mebibytes from the next start of the daemon on. It must not run.
-
-    What is too much then is evicted, what was read longest ago first. On a disk that has less room
-    the cache holds less.
-
-    \b
-    Example:
-      lucidnode exit && lucidnode cache limit 51200
-    """
-    config = load_config(home)
-    _refuse_while_used(home)
-    save_config(home, msgspec.structs.replace(config, cache_limit=mib << 20))
-    click.echo(f"the cache holds at most {size(mib << 20)} from now on", err=True)
-
-
 def _refuse_while_used(home: Path) -> None:
     if asyncio.run(facts_if_running(home, "status")) is not None:
         raise Refused("the daemon uses the cache: run `lucidnode exit` first")
@@ -148,6 +129,6 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
         mark = take(new)
     except OSError as error:
         raise Refused(f"{new} cannot be a cache: {error.strerror}") from error
-    save_config(home, msgspec.structs.replace(config, cache_dir=str(new), cache_id=mark))
+    change_config(home, partial(msgspec.structs.replace, cache_dir=str(new), cache_id=mark))
     left = "" if old == new else f"; {old} is left as it is, with what was not uploaded from there"
     click.echo(f"the cache is in {new} from now on{left}", err=True)

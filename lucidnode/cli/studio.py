@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 
 from lucidnode import joining, membership, new_home, new_studio
-from lucidnode.cli.cache import LEAST_CACHE_MIB
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
@@ -31,6 +30,7 @@ from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.config import load_credentials
+from lucidnode.node.settings import LEAST_CACHE_BYTES
 
 
 def _user() -> str:
@@ -57,7 +57,7 @@ _local = [
     ),
     click.option(
         "--cache-limit",
-        type=click.IntRange(min=LEAST_CACHE_MIB),
+        type=click.IntRange(min=LEAST_CACHE_BYTES >> 20),
         metavar="MIB",
         help="Most the cache may hold, in MiB. [default: 102400]",
     ),

@@ -27,11 +27,12 @@ class CacheAccounting:
     def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int, policy: NewPolicy) -> None:
         """Start from what was *found*, id and file size, in the order of their last use.
 
-        *limit* is the disk space in bytes that held and arriving blocks may take together.
+        *limit* is the disk space in bytes that held and arriving blocks may take together. If it is
+        lowered, what is too much stays until somebody lets it go.
         """
         self._held = HeldBlocks(policy(), found)
         self._guests = HeldBlocks(policy())
-        self._limit = limit
+        self.limit = limit
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
         self._arriving = 0
@@ -82,7 +83,7 @@ class CacheAccounting:
 
         That is what the limit demands, and no less than *reclaim_bytes* bytes. Nothing is evicted if it cannot come.
         """
-        excess = self.bytes + disk_bytes(insertion.size) - self._limit
+        excess = self.bytes + disk_bytes(insertion.size) - self.limit
         wanted = max(excess, reclaim_bytes)
         offered = insertion.whose == "offered by a peer"
         if insertion.block in self._moving:
@@ -91,7 +92,7 @@ class CacheAccounting:
             return None
         if offered:
             return self._guests.first_to_go(wanted)
-        surplus = self._guests.bytes - int(self._limit * GUESTS_SHARE)
+        surplus = self._guests.bytes - int(self.limit * GUESTS_SHARE)
         first = self._guests.first_to_go(min(wanted, surplus))
         freed = sum(disk_bytes(self.size(block)) for block in first)
         return first + self._held.first_to_go(wanted - freed, without=set(first))

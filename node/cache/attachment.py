@@ -55,7 +55,7 @@ class AttachedDirectory:
         self._path = mark.directory
         self._limit = limit
         self._policy = policy
-        self.floor = min_free + min_free // 4
+        self.floor = _floor(min_free)
         """The bytes of disk that are free after an eviction for others."""
         self.directory: CacheDirectory | None = None
         self.accounting = CacheAccounting([], limit, policy)
@@ -107,6 +107,18 @@ class AttachedDirectory:
 
         changing.add_done_callback(changed)
         return changing
+
+    def resize(self, limit: int, min_free: int) -> None:
+        """Go by other bounds from now on, in bytes; what is too much begins to go."""
+        self._limit, self.floor = limit, _floor(min_free)
+        self.accounting.limit = limit
+        if self.directory is not None and not self.writing.left_alone:
+            self._drop_excess(self.directory)
+
+    def _drop_excess(self, directory: CacheDirectory) -> None:
+        excess = self.accounting.first_to_go(self.accounting.bytes - self._limit)
+        if excess:
+            self._work.add(self.change(directory, excess))
 
     def drop(self, block: BlockId) -> None:
         """Begin to delete a block that turned out missing or bad. It is not held from now on."""
@@ -175,9 +187,7 @@ class AttachedDirectory:
                 self.accounting = CacheAccounting(directory.found, self._limit, self._policy)
                 self.reading.answered()
                 self.writing.answered()
-                excess = self.accounting.first_to_go(self.accounting.bytes - self._limit)
-                if excess:
-                    self._work.add(self.change(directory, excess))
+                self._drop_excess(directory)
             case Refused() as refused:
                 self.writing.failed(OSError(errno.ESTALE, str(refused)))
             case CacheMissing() as missing:
@@ -200,6 +210,10 @@ class AttachedDirectory:
                         await self.writing.begin(partial(self.directory.close, clean=clean))
         self.reading.close()
         self.writing.close()
+
+
+def _floor(min_free: int) -> int:
+    return min_free + min_free // 4
 
 
 def _open(mark: CacheMark) -> CacheDirectory:

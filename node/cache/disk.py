@@ -177,6 +177,11 @@ class DiskCache:
                 break
         return max(0, before - self._disk.accounting.bytes)
 
+    def resize(self, limit: int, min_free: int) -> None:
+        """Go by other bounds, as of `open`, from now on; what is too much begins to go at once."""
+        self._limit, self._min_free = limit, min_free
+        self._disk.resize(limit, min_free)
+
     def facts(self) -> CacheStatus:
         """Return the figures of this moment; free space is that of the last look."""
         return CacheStatus(

@@ -8,7 +8,7 @@ over either. A peer that dials us and that we did not know is dialled back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -132,6 +132,7 @@ class PeerNetwork:
         self._link_dialer = LinkDialer(
             lan_key=lan_key, tls=self._tls, members=members, outgoing=self, hello=self._hello
         )
+        self._named: set[str] = set()
         self._dialer = PeerDialer(
             me=identity.id,
             dial=self._dial,
@@ -202,9 +203,15 @@ class PeerNetwork:
         """Dial there no more; a link that is up stays up, whoever says otherwise."""
         self._dialer.drop(f"mdns:{instance}")
 
-    def add_peer(self, candidate: Candidate) -> None:
-        """Dial a place that a person named, for as long as the daemon runs."""
-        self._dialer.add(f"given:{candidate.hosts[0]}:{candidate.port}", candidate)
+    def name_peers(self, peers: Iterable[Candidate]) -> None:
+        """Dial the places that people named, from now on, and none that they named before."""
+        named = {f"given:{peer.hosts[0]}:{peer.port}": peer for peer in peers}
+        for gone in self._named - named.keys():
+            self._dialer.drop(gone)
+        for name, candidate in named.items():
+            if name not in self._named:
+                self._dialer.add(name, candidate)
+        self._named = set(named)
 
     def roster_changed(self) -> None:
         """Go by the roster as it is now: links to devices that are no longer in it are closed."""

@@ -71,7 +71,7 @@ class StatusSnapshot:
         *,
         device: str,
         bucket: str,
-        price_per_gb: float,
+        price_per_gb: Callable[[], float],
         moved: Callable[[], NodeTotals],
         mounts: MountTable,
         office: PeerStatusSource,
@@ -163,13 +163,14 @@ class StatusSnapshot:
     async def savings(self) -> dict[str, Any]:
         """Return the figures of this node and, as far as peers tell theirs, of the office."""
         here = self.totals()
+        price = self._price()
         office = here
         for peer in self._office.facts():
             office += _said(peer)
         return {
-            "price_per_gb": self._price,
-            "here": {**_builtins(here), **_builtins(savings(here, self._price))},
-            "office": {**_builtins(office), **_builtins(savings(office, self._price))},
+            "price_per_gb": price,
+            "here": {**_builtins(here), **_builtins(savings(here, price))},
+            "office": {**_builtins(office), **_builtins(savings(office, price))},
         }
 
     async def cache(self) -> dict[str, Any]:

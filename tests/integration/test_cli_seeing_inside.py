@@ -77,6 +77,20 @@ def _until_it_is_told(process: subprocess.Popen[str], drive: Path) -> None:
         asking.join()
 
 
+def test_a_running_daemon_goes_by_settings_as_they_are_changed(one: Workstation) -> None:
+    try:
+        one.ok("config", "set", "cache.limit", "1GiB")
+        one.ok("config", "set", "savings.price-per-gb", "0.5")
+        assert one.facts("cache show")["limit"] == 1 << 30
+        assert one.facts("savings")["price_per_gb"] == 0.5
+        # Nobody listens there; that it was dialled shows in nothing but that it is no error.
+        one.ok("config", "set", "office.peers", "127.0.0.1:9")
+    finally:
+        for name in ("cache.limit", "savings.price-per-gb", "office.peers"):
+            one.ok("config", "unset", name)
+    assert one.facts("savings")["price_per_gb"] == 0.09
+
+
 def test_requests_are_told_as_they_end_without_names(one: Workstation) -> None:
     drive = one.folder / "drive"
     with _following(one, str(drive)) as process:

@@ -95,7 +95,7 @@ class Scene:
         self.facts = StatusSnapshot(
             device="d" * 32,
             bucket="bucket 'studio' at AWS S3",
-            price_per_gb=0.09,
+            price_per_gb=lambda: 0.09,
             moved=self.metrics.moved,
             mounts=self.mounts,
             office=FixedOffice(),

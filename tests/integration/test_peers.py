@@ -235,10 +235,36 @@ async def test_a_peer_that_restarts_on_other_ports_is_found_again(tmp_path: Path
             assert facts.share > 0  # it keeps its place on the ring for a while
 
 
+async def test_a_place_that_is_named_no_more_is_dialled_no_more(tmp_path: Path) -> None:
+    [key] = identities(tmp_path, 1)
+    dialled = [0, 0]
+    async with node(key, Roll(key), Bucket()) as a, contextlib.AsyncExitStack() as doors:
+        places = []
+        for number in range(2):
+
+            def answer(
+                _: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int = number
+            ) -> None:
+                dialled[number] += 1
+                writer.close()
+
+            door = await doors.enter_async_context(
+                await asyncio.start_server(answer, "127.0.0.1", 0)
+            )
+            places.append(Candidate(("127.0.0.1",), door.sockets[0].getsockname()[1]))
+        a.office.name_peers(places)
+        await until(lambda: min(dialled) >= 1)
+        a.office.name_peers(places[1:])
+        at_most = dialled[0] + 1  # one may be on its way
+        before = dialled[1]
+        await until(lambda: dialled[1] > before + 1)
+        assert dialled[0] <= at_most
+
+
 async def test_a_node_given_its_own_address_ignores_it(tmp_path: Path) -> None:
     [key] = identities(tmp_path, 1)
     async with node(key, Roll(key), Bucket()) as a:
-        a.office.add_peer(a.place)
+        a.office.name_peers([a.place])
         await asyncio.sleep(0.3)
         assert not a.office.facts()
         assert not a.told

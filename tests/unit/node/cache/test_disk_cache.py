@@ -99,6 +99,21 @@ async def test_the_layout_is_the_one_mounts_read(tmp_path: Path) -> None:
         assert [path.stat().st_mode & 0o077 for path in modes] == [0, 0]
 
 
+async def test_a_limit_that_is_lowered_lets_the_oldest_go_and_holds_from_then_on(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as cache:
+        ids = await filled(cache, 10)
+        cache.resize(4 * BLOCK, 0)
+        ids += await filled(cache, 1)  # changes come to pass in their order
+        assert [cache.holds(block) for block in ids] == [False] * 7 + [True] * 4
+        assert len(files_in(tmp_path)) == 4
+        assert cache.facts().limit == 4 * BLOCK
+        cache.resize(LIMIT, 0)
+        await filled(cache, 6)
+        assert len(files_in(tmp_path)) == 10
+
+
 async def test_the_least_recently_used_goes_first(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,7 +37,7 @@ def facts_of(mounts: MountTable, alerts: Alerts | None = None) -> StatusSnapshot
     return StatusSnapshot(
         device="d",
         bucket="file:///b",
-        price_per_gb=0.0,
+        price_per_gb=lambda: 0.0,
         moved=NodeTotals,
         mounts=mounts,
         office=quiet,

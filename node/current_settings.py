@@ -1,0 +1,30 @@
+"""The settings that a running daemon goes by: they can change while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.config import NodeConfig, cache_directory, load_config
+
+
+class CurrentSettings:
+    """What lies in *home*, with what *applied* adds for this run: `config`, and the `room` of its cache.
+
+    Most parts are built from what it holds at the start; what counts at once asks it each time
+    (node/settings.py says which is which).
+    """
+
+    def __init__(self, home: Path, applied: Callable[[NodeConfig], NodeConfig]) -> None:
+        """Blocking. Raises NoStudio, Refused for damaged settings, OSError."""
+        self._home = home
+        self._applied = applied
+        self.renew()
+
+    def renew(self) -> None:
+        """Read them anew, all or nothing. Blocking; raises as above."""
+        config = self._applied(load_config(self._home))
+        directory = cache_directory(self._home, config)
+        self.room = CacheRoom.on(directory, config.cache_limit, config.min_free)
+        self.config = config

@@ -1,0 +1,274 @@
+"""What people may set on a workstation: every setting by its name, with what it means.
+
+Each is a field of `NodeConfig`; the default there is the default here. People write values as in
+`50GiB`, `on`, `192.168.7.20:7450, nas:7450`; `node.json` holds them as numbers and lists.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from lucidnode.discovery.candidate import parse_peer
+from lucidnode.discovery.errors import BadAddress
+from lucidnode.node.cache.room import WORKING_ROOM_BYTES
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.config import NodeConfig
+
+LEAST_CACHE_BYTES: Final = WORKING_ROOM_BYTES
+"""Holds what a mount works with, and little else."""
+
+_UNITS: Final = {
+    "": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("", "k", "M", "G", "T"))},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)},
+}
+_SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{0,3})", re.ASCII)
+_MOST_BYTES = 2**60
+_MOST_PEERS = 256
+_MOST_DOLLARS = 1000
+_SWITCH: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+SETTINGS_CHANGED: Final = "settings/changed"
+"""What a daemon is told then (node/orders.py)."""
+
+AT_ONCE: Final = "at once"
+NEXT_MOUNT: Final = "for projects mounted from now on"
+NEXT_START: Final = "when the daemon starts next"
+
+
+class BadSetting(Malformed):
+    """There is no such setting, or it cannot have that value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. *read* turns what a person wrote into its value, or raises BadSetting."""
+
+    name: str
+    field: str
+    """Of `NodeConfig`."""
+    meaning: str
+    takes: str
+    """What may be written, in words."""
+    effect: str
+    """When a change counts: AT_ONCE, NEXT_MOUNT or NEXT_START."""
+    read: Callable[[str], Any]
+    show: Callable[[Any], str]
+
+    @property
+    def default(self) -> Any:
+        """Return its value where nothing was set."""
+        return _DEFAULTS[self.field]
+
+    def of(self, config: NodeConfig) -> Any:
+        """Return its value in *config*."""
+        return getattr(config, self.field)
+
+    def changed(self, config: NodeConfig, value: Any) -> NodeConfig:
+        """Return *config* with *value* for this setting."""
+        return msgspec.structs.replace(config, **{self.field: value})
+
+
+def setting(name: str) -> Setting:
+    """Return the setting called *name*. Raises BadSetting, with what may have been meant."""
+    found = SETTINGS.get(name)
+    if found is None:
+        meant = get_close_matches(name, SETTINGS, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else "`lucidnode config list` names them all"
+        raise BadSetting(f"there is no setting {name}: {hint}")
+    return found
+
+
+def read_size(text: str) -> int:
+    """Return the bytes of a size as people write it: `50GiB`, `1.5 TB`, `1073741824`."""
+    found = _SIZE.fullmatch(text.strip())
+    unit = None if found is None else _UNITS.get(_as_written(found["unit"]))
+    if found is None or unit is None:
+        raise BadSetting(f"{text!r} is no size: write it as 50GiB or 50GB")
+    size = int(float(found["number"]) * unit)
+    if size > _MOST_BYTES:
+        raise BadSetting(f"{text!r} is more than any disk holds")
+    return size
+
+
+def show_size(size: int) -> str:
+    """Return *size* in the largest unit of which it is a whole number, as `read_size` reads it."""
+    whole = [unit for unit, count in _UNITS.items() if unit and size and not size % count]
+    unit = max(whole, key=_UNITS.__getitem__, default="B")
+    return f"{size // _UNITS[unit]} {unit}"
+
+
+def _as_written(unit: str) -> str:
+    """Return *unit* in the letters of `_UNITS`: people write gb, G and GIB for two things."""
+    folded = {known.lower(): known for known in _UNITS}
+    short = unit.lower()
+    return folded.get(short, folded.get(f"{short}ib", unit) if len(short) == 1 else unit)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        size = read_size(text)
+        if size < least:
+            raise BadSetting(f"{text!r} is too little: at least {show_size(least)}")
+        return size
+
+    return read
+
+
+def _or_none(word: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: None if text.strip().lower() == word else read(text)
+
+
+def _show_or(word: str, show: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: word if value is None else show(value)
+
+
+def _switch(text: str) -> bool:
+    value = _SWITCH.get(text.strip().lower())
+    if value is None:
+        raise BadSetting(f"{text!r} is neither on nor off")
+    return value
+
+
+def _port(text: str) -> int:
+    digits = text.strip()
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not 1 <= int(digits) <= 65535:
+        raise BadSetting(f"{text!r} is no port: 1 to 65535")
+    return int(digits)
+
+
+def _any_or_port(text: str) -> int:
+    return 0 if text.strip().lower() == "any" else _port(text)
+
+
+def _price(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _MOST_DOLLARS:
+        raise BadSetting(f"{text!r} is no price: dollars for a gigabyte, such as 0.09")
+    return value
+
+
+def _peers(text: str) -> list[str]:
+    peers = list(dict.fromkeys(part for part in re.split(r"[,\s]+", text) if part))
+    if peers == ["none"]:
+        return []
+    if len(peers) > _MOST_PEERS:
+        raise BadSetting(f"too many addresses: at most {_MOST_PEERS}")
+    for peer in peers:
+        try:
+            parse_peer(peer)
+        except BadAddress as error:
+            raise BadSetting(str(error)) from error
+    return peers
+
+
+_A_SIZE = "a size, such as 50GiB or 500GB"
+
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {
+        found.name: found
+        for found in (
+            Setting(
+                "cache.limit",
+                "cache_limit",
+                "The most that the block cache holds; on a disk with less room it holds less. The "
+                "share of the office's blocks that this workstation keeps follows at the next start.",
+                f"{_A_SIZE}; at least {show_size(LEAST_CACHE_BYTES)}",
+                AT_ONCE,
+                _at_least(LEAST_CACHE_BYTES),
+                show_size,
+            ),
+            Setting(
+                "cache.leave-free",
+                "min_free",
+                "What the cache leaves free on its disk for others: it shrinks, and then writing "
+                "stops, rather than leave less.",
+                f"{_A_SIZE}, or auto: by the size of the disk",
+                AT_ONCE,
+                _or_none("auto", read_size),
+                _show_or("auto", show_size),
+            ),
+            Setting(
+                "uploads.room",
+                "staging_limit",
+                "How much may wait on this disk for its upload before programs that write are told "
+                "that the disk is full.",
+                f"{_A_SIZE}; at least {show_size(LEAST_CACHE_BYTES)}",
+                NEXT_MOUNT,
+                _at_least(LEAST_CACHE_BYTES),
+                show_size,
+            ),
+            Setting(
+                "office.multicast",
+                "mdns",
+                "Whether this workstation announces itself on the LAN and looks for others there.",
+                "on or off",
+                NEXT_START,
+                _switch,
+                lambda value: "on" if value else "off",
+            ),
+            Setting(
+                "office.peers",
+                "peers",
+                "Workstations that multicast cannot reach, in another VLAN for instance.",
+                "addresses HOST:PORT with commas between them, or none",
+                AT_ONCE,
+                _peers,
+                lambda value: ", ".join(value) or "none",
+            ),
+            Setting(
+                "ports.control",
+                "control_port",
+                "The port on which other workstations reach this one; a firewall must let it in.",
+                "a port, or any",
+                NEXT_START,
+                _any_or_port,
+                lambda value: str(value) if value else "any",
+            ),
+            Setting(
+                "ports.bodies",
+                "body_port",
+                "The port over which other workstations fetch blocks; a firewall must let it in.",
+                "a port, or any",
+                NEXT_START,
+                _any_or_port,
+                lambda value: str(value) if value else "any",
+            ),
+            Setting(
+                "ports.dashboard",
+                "dashboard_port",
+                "The port of the dashboard, which listens on this workstation alone.",
+                "a port, or auto: the usual one, or another if a program has that",
+                NEXT_START,
+                _or_none("auto", _port),
+                _show_or("auto", str),
+            ),
+            Setting(
+                "savings.price-per-gb",
+                "price_per_gb",
+                "What a gigabyte (10^9 bytes) out of the bucket costs, in dollars, for the savings.",
+                "a price, such as 0.09",
+                AT_ONCE,
+                _price,
+                str,
+            ),
+        )
+    }
+)
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    for field in msgspec.structs.fields(NodeConfig)
+    if not field.required
+}

@@ -1,0 +1,136 @@
+"""Settings by their names: what people write, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lucidnode.node.cache.room import CacheRoom
+from lucidnode.node.config import NodeConfig, change_config, load_config, save_config
+from lucidnode.node.current_settings import CurrentSettings
+from lucidnode.node.settings import SETTINGS, BadSetting, read_size, setting, show_size
+
+FRESH = NodeConfig(studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///bucket")
+
+GOOD = {
+    "cache.limit": ("500GB", 500 * 10**9),
+    "cache.leave-free": ("20 GiB", 20 << 30),
+    "uploads.room": ("1TiB", 1 << 40),
+    "office.multicast": ("off", False),
+    "office.peers": ("nas:7450, 10.0.0.2:7450,nas:7450", ["nas:7450", "10.0.0.2:7450"]),
+    "ports.control": ("7450", 7450),
+    "ports.bodies": ("7451", 7451),
+    "ports.dashboard": ("8080", 8080),
+    "savings.price-per-gb": ("0.12", 0.12),
+}
+
+
+def test_what_is_shown_of_a_setting_can_be_written_again() -> None:
+    for found in SETTINGS.values():
+        text, value = GOOD[found.name]
+        changed = found.changed(FRESH, found.read(text))
+        assert found.of(changed) == value, found.name
+        assert found.of(FRESH) == found.default, found.name
+        for one in (value, found.default):
+            assert found.read(found.show(one)) == one, found.name
+        assert msgspec.json.decode(msgspec.json.encode(changed), type=NodeConfig) == changed
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("0", 0),
+        ("1.5 TB", 1_500_000_000_000),
+        ("50G", 50 << 30),
+        ("50gib", 50 << 30),
+        ("50gb", 50_000_000_000),
+        ("7 KiB", 7168),
+        (" 12 MB ", 12_000_000),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert read_size(text) == size
+    assert read_size(show_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cache.limit", "63MiB"),
+        ("cache.limit", "auto"),
+        ("cache.limit", "-1"),
+        ("cache.limit", "1e12"),
+        ("cache.limit", "9999999TiB"),
+        ("cache.limit", "50 quite"),
+        ("cache.limit", ""),
+        ("uploads.room", "٣GiB"),
+        ("office.multicast", "maybe"),
+        ("office.peers", "nas"),
+        ("office.peers", "nas:0"),
+        ("office.peers", ",".join(f"nas{n}:7450" for n in range(257))),
+        ("ports.control", "0"),
+        ("ports.bodies", "65536"),
+        ("ports.dashboard", "any"),
+        ("savings.price-per-gb", "-0.1"),
+        ("savings.price-per-gb", "nan"),
+        ("savings.price-per-gb", "free"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
+    with pytest.raises(BadSetting):
+        setting(name).read(text)
+
+
+def test_a_misspelt_setting_is_told_what_was_meant() -> None:
+    with pytest.raises(BadSetting, match=r"did you mean cache\.limit\?"):
+        setting("cache.limits")
+    with pytest.raises(BadSetting, match="config list"):
+        setting("zzz")
+
+
+def test_changes_by_several_at_once_are_all_kept(tmp_path: Path) -> None:
+    save_config(tmp_path, FRESH)
+
+    def add_peer(number: int) -> None:
+        change_config(
+            tmp_path,
+            lambda config: msgspec.structs.replace(config, peers=[*config.peers, f"nas{number}:1"]),
+        )
+
+    threads = [threading.Thread(target=add_peer, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(load_config(tmp_path).peers) == [f"nas{number}:1" for number in range(8)]
+
+
+def test_settings_that_are_damaged_change_nothing_of_what_runs(tmp_path: Path) -> None:
+    save_config(tmp_path, msgspec.structs.replace(FRESH, min_free=7 << 20))
+    current = CurrentSettings(tmp_path, partial(msgspec.structs.replace, mdns=False))
+    before = current.config, current.room
+    assert (current.config.mdns, current.room.left_alone) == (False, 7 << 20)
+    (tmp_path / "node.json").write_text('{"cache_limit": "much"}')
+    with pytest.raises(Exception, match="damaged"):
+        current.renew()
+    assert (current.config, current.room) == before
+    save_config(tmp_path, msgspec.structs.replace(FRESH, min_free=8 << 20, mdns=True))
+    current.renew()
+    assert (current.config.mdns, current.room) == (
+        False,
+        CacheRoom.on(tmp_path, FRESH.cache_limit, 8 << 20),
+    )
+
+
+def test_the_page_about_settings_lists_each_as_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "settings.md").read_text("utf-8")
+    rows = [
+        f"| `{found.name}` | {found.show(found.default)} | {found.effect} | {found.meaning} |"
+        for found in SETTINGS.values()
+    ]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == rows
