@@ -54,6 +54,10 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── AlreadyMounted        this project is mounted from this home already
 │   ├── FuseMissing           no /dev/fuse, or no permission to use it
 │   └── CacheInsideMount      the mount would read itself
+├── HistoryError              what was asked of the past: for the person who typed it
+│   ├── NoSuchPoint           no point in time of this project
+│   ├── NoSuchPast            ENOENT       nothing of that name was there
+│   └── InTheWay              EEXIST       something else is where it should come back to
 └── MembershipError           keys, tickets and who may do what: for the person who typed it
     ├── WrongPassphrase       also: wrong code of a ticket
     ├── SealDamaged           a member file or ticket with bytes changed or missing
@@ -372,6 +376,31 @@ class CacheInsideMount(MountError):
     """The home or cache directory lies inside the mount point."""
 
     errno = errno.EINVAL
+
+
+# -- history -------------------------------------------------------------------------------------
+
+
+class HistoryError(FsError):
+    """What was asked of the past; the message is one sentence for a person."""
+
+    errno = errno.EINVAL
+
+
+class NoSuchPoint(HistoryError):
+    """No point in time of this project."""
+
+
+class NoSuchPast(HistoryError):
+    """Nothing of that name was there."""
+
+    errno = errno.ENOENT
+
+
+class InTheWay(HistoryError):
+    """Something else is where a part of the past should come back to."""
+
+    errno = errno.EEXIST
 
 
 # -- membership ----------------------------------------------------------------------------------

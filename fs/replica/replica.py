@@ -8,6 +8,7 @@ A replica is put together here from its parts, each with one kind of client:
     former               former_files.py         the file system
     pending              pending_operations.py   the committer, and who shows what waits
     entries              remote_entries.py       the committer
+    past                 past_states.py          who looks at earlier states
     give_up              lost_work.py            the committer
     deleted              deleted_work.py         the committer, and who deletes staged blocks
     unsynced             unsynced_work.py        group sync, and who opens a replica
@@ -30,6 +31,7 @@ from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.lost_work import LostWork
+from lucidnode.fs.replica.past_states import PastStates
 from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.kept_files import KeptFiles
@@ -79,6 +81,7 @@ class Replica:
         self.former = FormerFiles(ground, self._local)
         self.pending = PendingOperations(ground)
         self.entries = RemoteEntries(ground)
+        self.past = PastStates(ground)
         self._lost = LostWork(ground, self.tree, self._local)
         self.deleted = DeletedWork(ground)
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)

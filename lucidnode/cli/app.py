@@ -29,6 +29,7 @@ _COMMANDS = {
     "mount": "mounting",
     "umount": "unmounting",
     "repair": "repair",
+    "history": "history",
     "mount-process": "mounting",
     "keep": "keeper",
     "daemon": "daemon",

@@ -13,6 +13,7 @@ import click
 from lucidnode import membership
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import confirm
+from lucidnode.cli.past_input import known_project
 from lucidnode.cli.project import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
@@ -20,8 +21,6 @@ from lucidnode.fs.commit.repair.put_back import PutBack, put_back
 from lucidnode.fs.commit.repair.replica_files import LOST_FILE
 from lucidnode.fs.commit.repair.start_again import start_again
 from lucidnode.fs.commit.repair.verdicts import OtherVerdicts, examine_verdicts
-from lucidnode.fs.errors import NoSuchProject
-from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.project_home import open_replica, project_directory, take_back_lost
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
@@ -79,7 +78,7 @@ def repair_command(
       lucidnode repair demo --put-back
     """
     mine, socket = unlocked(home, passphrase_file)
-    found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+    found = known_project(asyncio.run(membership.read_roster(socket, mine)), project).id
 
     async def work() -> None:
         async with DaemonClient(socket) as client:
@@ -279,10 +278,3 @@ def _entries(findings: Findings) -> str:
             rows.append([seq])
     said = ", ".join(f"{row[0]} to {row[-1]}" if row[1:] else f"{row[0]}" for row in rows)
     return f"journal {'entries' if findings.lost[1:] else 'entry'} {said}"
-
-
-def _project(view: RosterView, wanted: str) -> ProjectId:
-    for project in view.projects():
-        if wanted in {project.id, project.name}:
-            return project.id
-    raise NoSuchProject(f"there is no project {wanted} that you can open")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from lucidnode.fs.errors import ReplicaError
@@ -12,6 +13,9 @@ LOST_FILE = "replica.lost.db"
 """The replica that was replaced last, whole: for people who miss something."""
 
 NEW_FILE = "replica.new.db"
+
+HISTORY_DIRECTORY = "history"
+"""Where what led to the present is kept (fs/history): made again from the journal when it is gone."""
 
 
 def swap(directory: Path) -> None:
@@ -29,6 +33,7 @@ def swap(directory: Path) -> None:
     (directory / LOST_FILE).hardlink_to(directory / REPLICA_FILE)
     (directory / NEW_FILE).replace(directory / REPLICA_FILE)
     sync_directory(directory)
+    shutil.rmtree(directory / HISTORY_DIRECTORY, ignore_errors=True)  # it stands on the old one
 
 
 def remove(replica: Path) -> None:

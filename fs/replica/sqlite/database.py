@@ -219,10 +219,17 @@ class Database:
         Raises ReplicaCorrupt then.
         """
         if combined := self.changeset(changes):
-            try:
-                self.apply(apsw.Changeset.invert(combined))
-            except ChangesetUnfit as error:
-                raise ReplicaCorrupt("pending operations do not fit their own undo") from error
+            self.revert(combined)
+
+    def revert(self, changeset: bytes) -> None:
+        """Take *changeset* back; it must be the newest that was applied.
+
+        Raises ReplicaCorrupt if it does not fit.
+        """
+        try:
+            self.apply(apsw.Changeset.invert(changeset))
+        except ChangesetUnfit as error:
+            raise ReplicaCorrupt("what was done does not fit its own undo") from error
 
     def apply(self, changeset: bytes) -> list[RowChange]:
         """Apply *changeset* whole and return the rows it changed, or raise ChangesetUnfit with none changed.

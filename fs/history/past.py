@@ -1,0 +1,218 @@
+"""The past of one project on this workstation: a replica that only follows, and what led there."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY, remove
+from lucidnode.fs.errors import ReplicaBusy, ReplicaError
+from lucidnode.fs.format.journal_entry import EntryBody
+from lucidnode.fs.history.past_log import EntryFacts, PastLog
+from lucidnode.fs.replica.changes import Head
+from lucidnode.fs.replica.id_allocator import IdAllocator
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.past_states import EarlierContent
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, SIZE_COLUMN, VERSION_COLUMN
+from lucidnode.fs.replica.tree.row_rules import checked_changes
+from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.node.client.durable import make_directory
+from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.journal import EntryHeader, empty_link
+from lucidnode.node.client.wire import Slot
+
+_PAST_FILE = "past.db"
+
+_Columns = tuple[Any, ...]
+"""A row of a change; None where an update leaves a column alone."""
+
+_NOBODY = DeviceId("00" * 16)
+"""Who made what lies in a slot and is no entry."""
+
+
+class Past:
+    """Every state that a project had, up to the entry that was read last.
+
+    Make it with `open`, and `close` it. All raise as `Database.rows`.
+    """
+
+    def __init__(self, path: Path, key: bytes, database: Database, device_name: str) -> None:
+        self._path = path
+        self._key = key
+        self._database = database
+        self._device_name = device_name
+        self._replica = Replica(database, device_name, IdAllocator(database, secrets.token_bytes))
+        self.log = PastLog(database)
+        self.log.forget_after(self.head().seq)
+
+    @classmethod
+    def open(cls, project_directory: Path, key: bytes, device_name: str) -> Past:
+        """Open what is kept in *project_directory* under the 32-byte *key*, or begin it.
+
+        One that cannot be read is begun anew: all of it is in the journal. Raises a ReplicaError
+        while another command has it open, or NoSpace.
+        """
+        directory = project_directory / HISTORY_DIRECTORY
+        make_directory(project_directory)
+        make_directory(directory)
+        path = directory / _PAST_FILE
+        try:
+            return cls._opened(path, key, device_name)
+        except ReplicaBusy as error:
+            raise ReplicaBusy(
+                "another command reads the history of this project: wait for it, and try again"
+            ) from error
+        except ReplicaError:
+            remove(path)
+            return cls._opened(path, key, device_name)
+
+    @classmethod
+    def _opened(cls, path: Path, key: bytes, device_name: str) -> Past:
+        database = Database.open(path, key)
+        try:
+            past = cls(path, key, database, device_name)
+            past.check_gaps()
+        except BaseException:
+            database.close()
+            raise
+        return past
+
+    def check_gaps(self) -> None:
+        """Raise ReplicaError if an entry was applied of which nothing is noted."""
+        if self.log.newest() != self.head().seq:
+            raise ReplicaError("the history has gaps")
+
+    def close(self) -> None:
+        """Close the file; what was read is kept."""
+        self._replica.close()
+
+    def head(self) -> Head:
+        """Return the newest entry that was read."""
+        return self._replica.pending.head()
+
+    @property
+    def now(self) -> TreeReader:
+        """The tree at the head."""
+        return self._replica.tree
+
+    @property
+    def replica(self) -> Replica:
+        """The replica at the head, for who judges the next entry."""
+        return self._replica
+
+    def take(self, seq: Seq, slot: Slot, body: EntryBody | None) -> None:
+        """Stand on what lies in *slot* as entry *seq*; None: it counts as empty. Raises NoSpace."""
+        changeset = None if body is None else body.changeset
+        facts = self._facts(seq, slot, body)
+        if changeset is not None:
+            # First: what is noted and was not applied is forgotten when the file is opened again.
+            try:
+                self._note(facts, slot.hash, changeset)
+            except ChangesetUnfit:
+                changeset = None
+        touched = self._replica.entries.apply_entry(seq, slot.hash, changeset)
+        if changeset is None or touched.refused is not None:
+            self.log.forget_after(Seq(seq - 1))
+            self._note(facts, empty_link(slot.hash), b"")
+
+    def _facts(self, seq: Seq, slot: Slot, body: EntryBody | None) -> EntryFacts:
+        if body is None or slot.body is None:
+            # Nobody vouches for its time: that of the entry before does for it.
+            before = self.log.entry(Seq(seq - 1)).wall_ns if seq > 1 else 0
+            return EntryFacts(seq, before, _NOBODY)
+        return EntryFacts(seq, body.wall_ns, EntryHeader.parse(slot.body).device)
+
+    def _note(self, facts: EntryFacts, link: bytes, changeset: bytes) -> None:
+        with self._database.transaction():
+            self.log.note(facts, link, changeset)
+
+    @contextlib.contextmanager
+    def at(self, seq: Seq) -> Iterator[TreeReader]:
+        """Have the tree as entry *seq* left it, in this block; nothing is read on meanwhile.
+
+        It takes time in proportion to what was changed since. Raises NoSpace.
+        """
+        if seq == self.head().seq:
+            yield self.now
+            return
+        with self._replica.past.look_back(self.log.changesets_back_to(seq)):
+            self._show_whole_contents(self._replica, seq)
+            yield self._replica.tree
+
+    @contextlib.contextmanager
+    def writable_copy(self) -> Iterator[Replica]:
+        """Have a replica of its own that stands on the head, for changes; it is removed at the end.
+
+        Nothing is read on in this block. Raises NoSpace, or OSError.
+        """
+        copy = self._path.with_name(f"writer-{secrets.token_hex(8)}.db")
+        self._copy_to(copy)
+        try:
+            with contextlib.closing(Replica.open(copy, self._key, self._device_name)) as replica:
+                yield replica
+        finally:
+            remove(copy)
+            copy.with_name(f"{copy.name}-lock").unlink(missing_ok=True)
+
+    def _copy_to(self, copy: Path) -> None:
+        for old in copy.parent.glob("writer-*"):
+            old.unlink(missing_ok=True)  # of a command that was killed: we hold the lock
+        # The log last: a checkpoint that is under way moves pages from there, and leaves them in it.
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self._path}{suffix}", f"{copy}{suffix}")
+
+    def _show_whole_contents(self, replica: Replica, seq: Seq) -> None:
+        """Show the files of whose newest content a part came after *seq* as they were before."""
+        replica.past.show([self._whole(replica, ino, seq) for ino in replica.past.partial_files()])
+
+    def _whole(self, replica: Replica, ino: InodeNo, seq: Seq) -> EarlierContent:
+        (size, version, mtime_ns), rows = replica.past.content_rows(ino)
+        extents = {int(row[1]): row for row in rows}
+        for change in reversed(self.log.of_inode(ino)):
+            if change.seq > seq:
+                continue
+            if version >= 0:
+                break
+            for table, old, new in checked_changes(self.log.changeset(change.seq)):
+                key = old or new
+                if key is None or key[0] != ino:
+                    continue
+                if table == "extent":
+                    _undo_extent(extents, old, new)
+                elif table == "inode":
+                    if old is None:  # a new file: nothing of it is whole yet
+                        return EarlierContent(ino, 0, 0, mtime_ns, [])
+                    size = _before(old, SIZE_COLUMN, size)
+                    version = _before(old, VERSION_COLUMN, version)
+                    mtime_ns = _before(old, MTIME_COLUMN, mtime_ns)
+        return EarlierContent(ino, size, version, mtime_ns, list(extents.values()))
+
+
+def _before(old: _Columns, column: int, now: int) -> int:
+    """Return what *column* was before an update from *old*."""
+    value = old[column]
+    return now if value is None else int(value)
+
+
+def _undo_extent(
+    extents: dict[int, tuple[int | bytes, ...]],
+    old: _Columns | None,
+    new: _Columns | None,
+) -> None:
+    if old is None:
+        assert new is not None
+        del extents[int(new[1])]
+    elif new is None:
+        extents[int(old[1])] = old
+    else:
+        now = extents[int(old[1])]
+        extents[int(old[1])] = tuple(
+            after if before is None else before for before, after in zip(old, now, strict=True)
+        )

@@ -1,0 +1,102 @@
+"""A replica as it was at an earlier entry, while one looks, or for good."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lucidnode.fs.replica.changes import Head
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.replica_ground import ReplicaGround
+from lucidnode.fs.replica.sqlite.rows import RowChange
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierContent:
+    """What is shown of the file *ino*, of whose newest content a part is still to come.
+
+    *extents* are rows of `extent`.
+    """
+
+    ino: InodeNo
+    size: int
+    version: int
+    mtime_ns: int
+    extents: Sequence[tuple[int | bytes, ...]]
+
+
+class _GoForward(Exception):
+    """Ends the look at an earlier state."""
+
+
+class PastStates:
+    """Takes entries back in one replica without pending work (`Replica.past`)."""
+
+    def __init__(self, ground: ReplicaGround) -> None:
+        self._ground = ground
+
+    @contextlib.contextmanager
+    def look_back(self, undone: Iterable[bytes]) -> Iterator[None]:
+        """Have the tree as it was before the changesets *undone*, the newest first, in this block.
+
+        Nothing else may be changed meanwhile. Raises ReplicaCorrupt if they do not fit, or NoSpace.
+        """
+        try:
+            with contextlib.suppress(_GoForward), self._ground.database.transaction() as changes:
+                self._revert(undone, changes)
+                self._reload()
+                yield
+                raise _GoForward
+        finally:
+            self._reload()
+
+    def go_back(self, undone: Iterable[bytes], head: Head) -> None:
+        """Stand on *head* for good, as before the changesets *undone*, the newest first.
+
+        Raises as `look_back`.
+        """
+        with self._ground.database.transaction() as changes:
+            self._revert(undone, changes)
+            self._ground.journal.set_head(head.seq, head.link)
+        self._reload()
+
+    def partial_files(self) -> list[InodeNo]:
+        """Return the files of whose newest content a part is still to come. Looks at every file."""
+        rows = self._ground.database.rows("SELECT ino FROM inode WHERE version < 0")
+        return [InodeNo(ino) for (ino,) in rows]
+
+    def content_rows(
+        self, ino: InodeNo
+    ) -> tuple[tuple[int, int, int], list[tuple[int | bytes, ...]]]:
+        """Return (size, version, mtime) and the rows of `extent` of *ino* as the tables have them."""
+        row = self._ground.database.row(
+            "SELECT size, version, mtime_ns FROM inode WHERE ino = ?", (ino,)
+        )
+        assert row is not None
+        size, version, mtime_ns = row
+        return (size, version, mtime_ns), self._ground.database.rows(
+            "SELECT * FROM extent WHERE ino = ? ORDER BY offset", (ino,)
+        )
+
+    def show(self, contents: Iterable[EarlierContent]) -> None:
+        """Show *contents*, and of all other files what the tables have. Inside `look_back`."""
+        change = self._ground.database.change
+        change("DELETE FROM earlier")
+        change("DELETE FROM earlier_extent")
+        for each in contents:
+            change(
+                "INSERT INTO earlier VALUES (?, ?, ?, ?)",
+                (each.ino, each.size, each.version, each.mtime_ns),
+            )
+            for row in each.extents:
+                change("INSERT INTO earlier_extent VALUES (?, ?, ?, ?, ?)", row)
+        self._reload()
+
+    def _revert(self, undone: Iterable[bytes], changes: list[RowChange]) -> None:
+        for changeset in undone:
+            self._ground.database.revert(changeset)
+            changes.clear()  # nobody asks for them, and there may be millions
+
+    def _reload(self) -> None:
+        self._ground.earlier.reload()

@@ -1,0 +1,125 @@
+"""Opens the past of a project for commands, and reads what a person types about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lucidnode.cli.background import facts_if_running
+from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.progress import spinner
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.errors import NoSuchProject
+from lucidnode.fs.history import past_places, points
+from lucidnode.fs.history.past import Past
+from lucidnode.fs.history.past_reader import read_on
+from lucidnode.fs.membership.roster_view import OpenProject, RosterView
+from lucidnode.fs.project_home import project_directory
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import Seq
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPast:
+    """The past of one project, read to the end of the journal."""
+
+    past: Past
+    access: ProjectAccess
+    client: DaemonClient
+
+    def point(self, text: str) -> Seq:
+        """Return the entry that *text* means. Raises NoSuchPoint."""
+        return points.point(text, self.past.log.times(), datetime.now().astimezone())
+
+
+@dataclass(frozen=True, slots=True)
+class GivenPath:
+    """A path in a project, by the project's name or id."""
+
+    project: str
+    path: past_places.Path
+
+
+@contextlib.asynccontextmanager
+async def opened_past(
+    home: Path, passphrase_file: Path | None, project: str
+) -> AsyncIterator[OpenPast]:
+    """Read the past of *project*, a name or an id, on to its end.
+
+    Raises a NodeError or an FsError.
+    """
+    mine, socket = await asyncio.to_thread(unlocked, home, passphrase_file)
+    async with DaemonClient(socket) as client:
+        found = known_project(RosterView.read(await client.roster(), mine), project)
+        access = await ProjectAccess.open(client, mine, found.id)
+        directory = project_directory(home, found.id)
+        for path in (directory.parent, directory):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.closing(
+            Past.open(directory, access.keys().replica, access.workstation)
+        ) as past:
+            with spinner(f"reading the history of {found.name}…") as show:
+
+                def progress(seq: Seq) -> None:
+                    if show is not None and seq % 100 == 0:
+                        show(f"reading the history of {found.name}, version {seq:,}…")
+
+                await read_on(past, client, access, SystemClock(), progress)
+            yield OpenPast(past, access, client)
+
+
+def given_path(home: Path, text: str) -> GivenPath:
+    """Return where *text* lies: in the project before its colon, or in one that is mounted.
+
+    A file whose own name has a colon is told by a slash before it. Raises UsageError.
+    """
+    project, colon, rest = text.partition(":")
+    if colon and project and "/" not in project and not os.path.lexists(text):
+        return GivenPath(project, _names(os.path.normpath(rest.strip("/") or ".")))
+    absolute = Path(os.path.normpath(Path(text).expanduser().absolute()))
+    candidates = [absolute, absolute.parent.resolve() / absolute.name]
+    for mount in _mounts(home):
+        mountpoint = Path(mount["mountpoint"])
+        for each in candidates:
+            if each.is_relative_to(mountpoint):
+                return GivenPath(mount["project"], _names(str(each.relative_to(mountpoint))))
+    raise click.UsageError(
+        f"{text} lies in no project that is mounted here: name it as PROJECT:PATH"
+    )
+
+
+def known_project(view: RosterView, wanted: str) -> OpenProject:
+    """Return the project called *wanted*, or of that id. Raises NoSuchProject."""
+    for project in view.projects():
+        if wanted in {project.id, project.name}:
+            return project
+    raise NoSuchProject(f"there is no project {wanted} that you can open")
+
+
+def when(wall_ns: int) -> str:
+    """Return the time *wall_ns* for people, in the zone of this machine."""
+    try:
+        return f"{datetime.fromtimestamp(wall_ns / 1e9).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return "?"  # a clock that is wrong by more than a calendar has
+
+
+def _mounts(home: Path) -> list[dict[str, Any]]:
+    status = asyncio.run(facts_if_running(home, "status"))
+    return [] if status is None else list(status["mounts"])
+
+
+def _names(relative: str) -> past_places.Path:
+    names = tuple(os.fsencode(name) for name in relative.split("/") if name != ".")
+    if b".." in names:
+        raise click.UsageError(f"{relative} leads out of the project")
+    return names
