@@ -6,7 +6,6 @@ once more through an empty cache.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -24,6 +23,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from lab.errors import LabError
+from lab.system_calls import (
+    EXCHANGE,
+    KEEP_SIZE,
+    NOREPLACE,
+    PUNCH_HOLE,
+    ZERO_RANGE,
+    allocate_on_any_disk,
+    copy_range,
+    fallocate,
+    rename,
+)
 from lab.tree import Tree, differences, tree
 from lab.two_nodes import TwoNodes
 
@@ -36,10 +46,6 @@ _STEPS = 60
 _NAMES = ("a", "ü", "d", "d/a", "d/d", "d/d/a", "e")
 _PLACES = (0, 1, 4_095, 4_096, 70_000, 262_143, 262_144, 300_000, 1_048_570)
 _LENGTHS = (0, 1, 100, 4_096, 70_000, 300_000)
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_AT_FDCWD = -100
-NOREPLACE, EXCHANGE = 1, 2
-KEEP_SIZE, PUNCH_HOLE = 1, 2
 
 _names = st.sampled_from(_NAMES)
 _places = st.sampled_from(_PLACES)
@@ -48,18 +54,6 @@ _data = st.builds(
     lambda seed, size: Random(seed).randbytes(size), st.integers(0, 9), st.sampled_from(_LENGTHS)
 )
 _attributes = st.sampled_from(["user.scene", "user.take"])
-
-
-def rename(source: Path, target: Path, flags: int = 0) -> None:
-    """Rename with *flags* of renameat2(2). Raises OSError."""
-    if _LIBC.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags):
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
-def fallocate(handle: int, mode: int, offset: int, length: int) -> None:
-    """Give *handle* room, or a hole, by the system call of that name. Raises OSError."""
-    if _LIBC.fallocate(handle, mode, ctypes.c_long(offset), ctypes.c_long(length)):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def without_times(found: Tree) -> Tree:
@@ -236,23 +230,19 @@ class OneMount(RuleBasedStateMachine):
         slot=_slots,
         at=_places,
         length=st.sampled_from(_LENGTHS),
-        mode=st.sampled_from([0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE]),
-    )
+        mode=st.sampled_from([0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE,
+                              ZERO_RANGE | KEEP_SIZE]),
+    )  # fmt: skip
     def allocate_held(self, slot: int, at: int, length: int, mode: int) -> None:
-        self.both(lambda _, handles: fallocate(handles[slot], mode, at, length))
+        def act(root: Path, handles: dict[int, int]) -> None:
+            allocate = fallocate if root == self.roots[0] else allocate_on_any_disk
+            allocate(handles[slot], mode, at, length)
+
+        self.both(act)
 
     @rule(slot=_slots, start=_places, to=_slots, at=_places, length=st.sampled_from(_LENGTHS))
     def copy_held(self, slot: int, start: int, to: int, at: int, length: int) -> None:
-        def act(_: Path, handles: dict[int, int]) -> int:
-            copied = 0
-            # It may be less at once than was asked for.
-            while more := os.copy_file_range(
-                handles[slot], handles[to], length - copied, start + copied, at + copied
-            ):
-                copied += more
-            return copied
-
-        self.both(act)
+        self.both(lambda _, handles: copy_range(handles[slot], start, handles[to], at, length))
 
     @rule(slot=_slots)
     def look_held(self, slot: int) -> None:

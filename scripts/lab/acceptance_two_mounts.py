@@ -8,20 +8,30 @@ somewhere and did not take away himself is somewhere. At the end an empty cache 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from lab.acceptance_one_mount import rename, run_machine, without_times
+from lab.acceptance_one_mount import run_machine, without_times
 from lab.command import run
+from lab.system_calls import (
+    KEEP_SIZE,
+    PUNCH_HOLE,
+    ZERO_RANGE,
+    allocate_on_any_disk,
+    copy_range,
+    fallocate,
+    rename,
+)
 from lab.tree import differences, tree
 from lab.two_nodes import TwoNodes
 
@@ -36,11 +46,19 @@ _NAMES = ("a", "b.txt", "d", "d/a", "d/b", "e")
 
 _SIZES = (0, 0, 50, 5_000, 400_000)
 
-Kind = Literal["put", "save", "append", "unlink", "mkdir", "rmdir", "rename", "link", "symlink"]
+_Allocate = Callable[[int, int, int, int], None]
+
+Kind = Literal[
+    "put", "save", "append", "unlink", "mkdir", "rmdir", "rename", "link", "symlink",
+    "copy", "grow", "punch", "zero",
+]  # fmt: skip
 
 
 class Act(NamedTuple):
-    """What a program does; *size* is that of the line which it writes."""
+    """What a program does; *size* is that of the line which it writes, or of the room it takes.
+
+    A file is punched and zeroed by its first line, so that what is left of it are whole lines.
+    """
 
     kind: Kind
     name: str
@@ -50,9 +68,7 @@ class Act(NamedTuple):
 
 _acts = st.builds(
     Act,
-    st.sampled_from(
-        ["put", "put", "save", "append", "unlink", "mkdir", "rmdir", "rename", "link", "symlink"]
-    ),
+    st.sampled_from(["put", *get_args(Kind), "copy"]),
     st.sampled_from(_NAMES),
     st.sampled_from(_NAMES),
     st.sampled_from(_SIZES),
@@ -121,7 +137,7 @@ class TwoMounts(RuleBasedStateMachine):
     def in_turns(self, turns: list[tuple[int, Act]]) -> None:
         for which, act in turns:
             line = self.lines.new(act.size)
-            theirs = _outcome(self.twin, act, line)
+            theirs = _outcome(self.twin, act, line, allocate_on_any_disk)
             ours = _outcome(self.roots[which], act, line)
             assert ours == theirs, f"{act}: the mount says {ours}, the disk {theirs}"
             self.mounts.await_same(self.folder)
@@ -137,7 +153,8 @@ class TwoMounts(RuleBasedStateMachine):
                 _copy(self.twin, alone)
                 for act in of_one:
                     line = self.lines.new(act.size)
-                    ours, theirs = _outcome(root, act, line), _outcome(alone, act, line)
+                    theirs = _outcome(alone, act, line, allocate_on_any_disk)
+                    ours = _outcome(root, act, line)
                     assert ours == theirs, f"{act}: the mount says {ours}, the disk {theirs}"
                 left.append(_lines_of(alone))
                 shutil.rmtree(alone)
@@ -164,16 +181,16 @@ def _copy(source: Path, target: Path) -> None:
     run(["cp", "-a", str(source), str(target)])  # with its hard links
 
 
-def _outcome(root: Path, act: Act, line: bytes) -> str:
+def _outcome(root: Path, act: Act, line: bytes, allocate: _Allocate = fallocate) -> str:
     """Do *act* in *root*; return "" or the name of the error."""
     try:
-        _do(root, act, line)
+        _do(root, act, line, allocate)
     except OSError as error:
         return type(error).__name__ + f" {error.errno}"
     return ""
 
 
-def _do(root: Path, act: Act, line: bytes) -> None:
+def _do(root: Path, act: Act, line: bytes, allocate: _Allocate = fallocate) -> None:
     path, other = root / act.name, root / act.other
     match act.kind:
         case "put":
@@ -201,15 +218,35 @@ def _do(root: Path, act: Act, line: bytes) -> None:
             other.hardlink_to(path)
         case "symlink":
             path.symlink_to(act.other)
+        case "copy":
+            with path.open("rb") as file, other.open("r+b") as target:
+                end = os.fstat(target.fileno()).st_size
+                size = os.fstat(file.fileno()).st_size
+                copy_range(file.fileno(), 0, target.fileno(), end, size)
+        case "grow":
+            with path.open("r+b") as file:
+                allocate(file.fileno(), 0, os.fstat(file.fileno()).st_size, act.size)
+        case "punch" | "zero":
+            mode = ZERO_RANGE if act.kind == "zero" else PUNCH_HOLE | KEEP_SIZE
+            with path.open("r+b") as file:
+                start, size = _first_line(file.read())
+                allocate(file.fileno(), mode, start, size)
+
+
+def _first_line(content: bytes) -> tuple[int, int]:
+    """Return where the first line is, and its size; 0 bytes if there is none."""
+    start = len(content) - len(content.lstrip(b"\0"))
+    return start, max(0, content.find(b"\n", start) + 1 - start)
 
 
 def _lines_of(root: Path) -> set[bytes]:
-    """Return every line in the files below *root*."""
+    """Return every line in the files below *root*; zeros are none."""
     return {
-        line
+        written
         for path in root.rglob("*")
         if path.is_file() and not path.is_symlink()
         for line in path.read_bytes().splitlines(keepends=True)
+        if (written := line.strip(b"\0"))
     }
 
 

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random  # noqa: TID251 - seeded
 
 from file_layer_fixture import BLOCK, ME, FileLayer
 
 from lab.file_models import LINE, SLOT, SLOTS, Program, Versions, offset
 from lucidnode.fs.errors import NoSpace
+from lucidnode.fs.files.range_changes import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.write.group_sync import TOPIC
 
@@ -246,6 +247,57 @@ class Running:
             await self._layer.writer.truncate(self._ino, size)
             content.cut(size)
 
+    async def _private_copy(self) -> None:
+        """Copy a range of its own file to another place in it, which does not overlap."""
+        content = self._content
+        if content is not None and content.now:
+            start = self._chance.randrange(len(content.now))
+            data = content.now[start : start + self._chance.choice([1, 900, BLOCK, 2 * BLOCK])]
+            at = start + len(data) + self._chance.randrange(3000)
+            await self._changed_range(
+                content,
+                at,
+                data,
+                self._files.ranges.copy(self._own, start, self._own, at, len(data)),
+            )
+
+    async def _private_allocate(self) -> None:
+        content = self._content
+        if content is not None:
+            at = self._chance.randrange(len(content.now) + 3000)
+            size = self._chance.choice([1, 900, 70_000, BLOCK])
+            mode = self._chance.choice([0, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE])
+            if mode == 0:
+                at, size = len(content.now), max(1, at + size - len(content.now))
+            end = len(content.now) if mode & KEEP_SIZE else at + size
+            await self._changed_range(
+                content,
+                at,
+                bytes(max(0, min(at + size, end) - at)),
+                self._files.ranges.allocate(self._own, at, size, mode),
+            )
+
+    async def _changed_range(
+        self, content: Versions, at: int, data: bytes, change: Coroutine[None, None, int | None]
+    ) -> None:
+        """Await *change*, which lays *data* at *at*, over zeros at first, and less if disks are full."""
+        before = content.now
+        try:
+            done = await change
+        except NoSpace:
+            between = Versions(before, [before])
+            between.write(at, bytes(len(data)))
+            between.write(at, data)
+            found = bytes(await self._files.read(self._own, 0, 1 << 40))
+            assert not (why := between.contradiction(found, padded=False)), why
+            content.since += between.since
+            content.write(0, found)
+            raise
+        data = data if done is None else data[:done]
+        if data:
+            content.write(at, bytes(len(data)))
+            content.write(at, data)
+
     async def _private_read(self) -> None:
         content = self._content
         if content is not None:
@@ -297,5 +349,5 @@ _ACTIONS = (
     + ["read"] * 3
     + ["private_write"] * 4
     + ["private_read", "private_sync"] * 2
-    + ["truncate", "remove", "sync_names"]
+    + ["truncate", "remove", "sync_names", "private_copy", "private_allocate"]
 )

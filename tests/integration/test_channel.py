@@ -14,7 +14,7 @@ from random import Random  # noqa: TID251 - seeded
 
 import pytest
 from daemon_fixture import BLOCK, Workstation, eventually, workstations
-from lab.acceptance_one_mount import KEEP_SIZE, PUNCH_HOLE, fallocate
+from lab.system_calls import KEEP_SIZE, PUNCH_HOLE, fallocate
 
 from lucidnode.fs.kernel.mountpoint import mounted_at
 

@@ -68,10 +68,14 @@ class Pair:
 
 
 def _cross(machine: TwoMounts) -> None:
-    """Have each write what the other removes, which few examples would come upon."""
+    """Have each write what the other removes or changes, which few examples would come upon."""
     one = [Act("put", "a", "", 50), Act("unlink", "b.txt", "", 0), Act("append", "d/a", "", 50)]
     other = [Act("unlink", "a", "", 0), Act("save", "b.txt", "", 50), Act("append", "d/a", "", 50)]
     machine.at_once((one, other))
+    one = [Act("copy", "b.txt", "d/a", 0), Act("punch", "a", "", 0), Act("grow", "e", "", 50)]
+    other = [Act("append", "d/a", "", 50), Act("zero", "b.txt", "", 0), Act("put", "e", "", 50)]
+    machine.at_once((one, other))
+    machine.in_turns([(0, Act("copy", "d/a", "b.txt", 0)), (1, Act("zero", "b.txt", "", 0))])
     machine.teardown()
 
 

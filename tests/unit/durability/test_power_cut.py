@@ -26,6 +26,7 @@ from recording_disk import (
 )
 from replica_fixture import KEY, Blocks, Node
 
+from lucidnode.fs.files.range_changes import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.barrier import Barrier
@@ -443,6 +444,41 @@ async def test_what_was_acknowledged_of_a_file_is_there(
         assert await opened_at(left, b"file") == noise(size)
 
 
+@pytest.mark.parametrize("call", ["fsync", "close"])
+@pytest.mark.parametrize("is_saved", [True, False])
+async def test_what_was_acknowledged_of_a_range_that_moved_no_bytes_is_there(
+    disk: RecordingDisk, call: str, is_saved: bool
+) -> None:
+    """Copied, grown, punched and zeroed: over what was saved before, or is brought down with it."""
+    size = 3 * BLOCK + 10
+    content = bytearray(noise(size))
+    async with file_layer(disk.path) as layer:
+        await started(layer)
+        _, source = await layer.create(b"source")
+        await layer.files.write(source, 0, noise(2 * BLOCK + 10, 2))
+        _, handle = await layer.create(b"file")
+        await layer.files.write(handle, 0, bytes(content))
+        if is_saved:
+            await layer.files.sync(handle)
+        content[BLOCK - 5 : 2 * BLOCK] = noise(2 * BLOCK + 10, 2)[5 : BLOCK + 10]
+        assert await layer.files.ranges.copy(source, 5, handle, BLOCK - 5, BLOCK + 5) == BLOCK + 5
+        for at, length, mode in (
+            (10, 500, PUNCH_HOLE | KEEP_SIZE),
+            (2 * BLOCK - 9, 100, ZERO_RANGE),
+            (size - 5, 15, ZERO_RANGE),
+            (size, 5000, 0),
+        ):
+            end = len(content) if mode & KEEP_SIZE else at + length
+            content = content.ljust(end, b"\0")
+            if mode:
+                content[at : at + length] = bytes(length)
+            await layer.files.ranges.allocate(handle, at, length, mode)
+        await (layer.files.sync(handle) if call == "fsync" else layer.files.flush(handle))
+        disk.mark("acknowledged")
+    for left in remains(disk, "acknowledged", by_chance=1):
+        assert await opened_at(left, b"file") == content
+
+
 async def test_what_a_second_fsync_acknowledged_is_there_whole(disk: RecordingDisk) -> None:
     """Over tails, blocks and packs that the first one has brought down."""
     content = bytearray(noise(BLOCK + 5000))
@@ -645,6 +681,15 @@ async def test_whenever_the_power_is_cut_in_a_session_what_was_acknowledged_is_r
                 await session.check(again, passed)
 
 
+def laid(content: bytes, offset: int, data: bytes) -> bytes:
+    """Return *content* with *data* at *offset*."""
+    old = content.ljust(offset, b"\0") if data else content
+    return old[:offset] + data + old[offset + len(data) :]
+
+
+MODES = {"h": PUNCH_HOLE | KEEP_SIZE, "z": ZERO_RANGE, "g": 0}
+
+
 class Session:
     """A scripted use of three files by name; the model knows every version of each."""
 
@@ -670,7 +715,7 @@ class Session:
         certain = 0
         for _ in range(steps):
             name = self._chance.choice(self.NAMES)
-            action = self._chance.choice("wwwwtssdrup")
+            action = self._chance.choice("wwwwtssdrupcczhg")
             ino = names.get(name)
             # The model first: what is under way when the power goes may be there.
             if ino is None:
@@ -680,8 +725,7 @@ class Session:
                 size = self._chance.choice([10, 3000, BLOCK, BLOCK + 999])
                 offset = self._chance.choice([0, len(contents[ino]), 5, BLOCK])
                 data = self._chance.randbytes(size)
-                old = contents[ino].ljust(offset, b"\0")
-                contents[ino] = old[:offset] + data + old[offset + size :]
+                contents[ino] = laid(contents[ino], offset, data)
                 self._mark(names, contents, certain)
                 await layer.files.write(handles[ino], offset, data)
                 continue
@@ -689,6 +733,28 @@ class Session:
                 await layer.writer.flush(InodeNo(ino))
                 await layer.writer.truncate(InodeNo(ino), len(contents[ino]) // 2)
                 contents[ino] = contents[ino][: len(contents[ino]) // 2]
+            elif action in "czhg":
+                size = self._chance.choice([10, 3000, BLOCK, BLOCK + 999])
+                offset = self._chance.choice([0, len(contents[ino]), 5, BLOCK])
+                source = names[self._chance.choice(sorted(names))]
+                if action == "c":  # nothing overlaps if it is one file
+                    data = contents[source][: min(size, offset)]
+                    end = offset + len(data) if data else 0
+                else:
+                    held = len(contents[ino]) if action == "h" else offset + size
+                    data = bytes(max(0, min(size, held - offset))) if action != "g" else b""
+                    end = held
+                # A copy makes room first, where its source has holes.
+                for part in (bytes(len(data)), data):
+                    contents[ino] = laid(contents[ino].ljust(end, b"\0"), offset, part)
+                    self._mark(names, contents, certain)
+                if action == "c":
+                    await layer.files.ranges.copy(
+                        handles[source], 0, handles[ino], offset, min(size, offset)
+                    )
+                else:
+                    await layer.files.ranges.allocate(handles[ino], offset, size, MODES[action])
+                continue
             elif action == "s":
                 await layer.files.sync(handles[ino])
                 certain = self.number
