@@ -79,7 +79,7 @@ async def read_roster(socket: Path, mine: Membership) -> RosterView:
 async def create_project(socket: Path, mine: Membership, name: str, block_size: int) -> ProjectId:
     """Create a project called *name*; returns its id. Raises NameTaken, NotAllowed, Unavailable."""
     project = ProjectId(secrets.token_hex(16))
-    await _append(socket, mine, lambda view: project_entry(view, project, name, block_size))
+    await append_entry(socket, mine, lambda view: project_entry(view, project, name, block_size))
     return project
 
 
@@ -89,7 +89,7 @@ async def invite(
     """Open an invite; returns its ticket and its code. Raises NotAllowed, Unavailable."""
     keys = MemberKeys.new()
     expires_ns = time.time_ns() + days * _DAY_NS
-    await _append(
+    await append_entry(
         socket, mine, lambda view: invite_entry(view, keys, cast(Role, role), expires_ns, who)
     )
     config = load_config(home)
@@ -119,7 +119,7 @@ def _credentials(home: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-async def _append(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:
+async def append_entry(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:
     """Append what *make* builds on the newest roster; builds again when another entry wins."""
     async with DaemonClient(socket) as client:
         for _ in range(_TRIES):

@@ -23,7 +23,7 @@ from lucidnode.node.client.roster_entry import HASH_SIZE, STUDIO_SIZE
 
 _MAGIC = b"LNT1"
 _PREFIX = "lucid1"
-_MAX_COST = PassphraseCost(passes=4, kibibytes=256 * 1024)
+MAX_COST = PassphraseCost(passes=4, kibibytes=256 * 1024)
 """What a ticket may ask of the machine that opens it: it is somebody else's, and comes by mail."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -47,6 +47,10 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_ns: int
     suggested_name: str
 
+    def encode(self) -> bytes:
+        """Return what is sealed."""
+        return msgspec.msgpack.encode(self)
+
     def __repr__(self) -> str:
         return f"Ticket(bucket={self.bucket!r}, studio={self.studio.hex()!r})"
 
@@ -54,22 +58,27 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _TICKET = msgspec.msgpack.Decoder(Ticket)
 
 
-def new_code() -> str:
-    """Return a fresh code, such as 7Q2K-M0XD-9FTA-R4WE."""
-    bits = int.from_bytes(random_bytes(_GROUPS * _GROUP * 5 // 8), "big")
-    letters = [_ALPHABET[bits >> shift & 31] for shift in range(0, _GROUPS * _GROUP * 5, 5)]
+def new_code(groups: int = _GROUPS) -> str:
+    """Return a fresh code, such as 7Q2K-M0XD-9FTA-R4WE: 20 random bits in each of an even number of groups."""
+    bits = int.from_bytes(random_bytes(groups * _GROUP * 5 // 8), "big")
+    letters = [_ALPHABET[bits >> shift & 31] for shift in range(0, groups * _GROUP * 5, 5)]
     return "-".join("".join(letters[at : at + _GROUP]) for at in range(0, len(letters), _GROUP))
+
+
+def plain_code(code: str) -> str:
+    """Return the letters of *code* as they were made, however somebody typed them."""
+    return code.upper().translate(_LOOK_ALIKES)
 
 
 def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODES) -> str:
     """Return *ticket* as text sealed under *code*. Slow by design; call it from a thread."""
-    sealed = seals.seal(_MAGIC, _plain_code(code), msgspec.msgpack.encode(ticket), cost)
+    sealed = seals.seal(_MAGIC, plain_code(code), ticket.encode(), cost)
     return _text(sealed)
 
 
 def check_ticket(text: str) -> None:
     """Raise SealDamaged unless *text* is an undamaged ticket. Needs no code and is fast."""
-    seals.inspect(_MAGIC, _sealed_bytes(text), _MAX_COST)
+    seals.inspect(_MAGIC, _sealed_bytes(text), MAX_COST)
 
 
 def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
@@ -79,18 +88,24 @@ def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
     past its time at *wall_ns*.
     """
     try:
-        contents = seals.unseal(_MAGIC, _plain_code(code), _sealed_bytes(text), _MAX_COST)
+        contents = seals.unseal(_MAGIC, plain_code(code), _sealed_bytes(text), MAX_COST)
     except WrongPassphrase:
         raise WrongPassphrase("that is not the code of this ticket") from None
+    ticket = parsed_ticket(contents)
+    if wall_ns > ticket.expires_ns:
+        raise TicketSpent("this ticket is past its time: ask for a new one")
+    return ticket
+
+
+def parsed_ticket(contents: bytes) -> Ticket:
+    """Return the ticket that *contents* of a seal are. Raises SealDamaged."""
     try:
         ticket = decoded(_TICKET, contents)
     except Malformed as error:
-        raise SealDamaged("the ticket was made by another version of Lucidnode") from error
+        raise SealDamaged("made by another version of Lucidnode") from error
     sizes = [len(part) for part in (ticket.studio, ticket.genesis, ticket.lan_key, ticket.name_key)]
     if sizes != [STUDIO_SIZE, HASH_SIZE, KEY_SIZE, KEY_SIZE]:
-        raise SealDamaged("the ticket was made by another program than Lucidnode")
-    if wall_ns > ticket.expires_ns:
-        raise TicketSpent("this ticket is past its time: ask for a new one")
+        raise SealDamaged("made by another program than Lucidnode")
     return ticket
 
 
@@ -111,7 +126,3 @@ def _sealed_bytes(text: str) -> bytes:
 
 def _text(sealed: bytes) -> str:
     return _PREFIX + base64.b32encode(sealed).decode().rstrip("=").lower()
-
-
-def _plain_code(code: str) -> str:
-    return code.upper().translate(_LOOK_ALIKES)

@@ -24,6 +24,8 @@ _COMMANDS = {
     "init": "studio",
     "invite": "studio",
     "join": "studio",
+    "recovery": "recovery",
+    "recover": "recovery",
     "credentials": "credentials",
     "project": "project",
     "mount": "mounting",

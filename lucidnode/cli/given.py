@@ -11,6 +11,7 @@ from typing import Literal
 import click
 import msgspec
 
+from lucidnode.new_studio import BucketSpec
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network, read_authorities
 from lucidnode.node.client.errors import Malformed
@@ -58,6 +59,26 @@ def given_credentials(file: Path | None, *, of_aws: bool) -> Credentials | None:
             f"'{found.expires}' is no end of credentials: write it as 2026-11-25T18:30:00Z"
         )
     return found
+
+
+def given_place(
+    url: str,
+    endpoint: str | None,
+    region: str | None,
+    credentials_file: Path | None,
+    network: Network,
+) -> BucketSpec:
+    """Return the bucket that a person names, with the credentials given for it. Raises UsageError."""
+    of_aws = url.startswith("s3:")
+    credentials = None
+    if not url.startswith("file:"):
+        credentials = given_credentials(credentials_file, of_aws=of_aws)
+    if of_aws:
+        region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    try:
+        return BucketSpec.parse(url, endpoint, region, credentials, network)
+    except Malformed as error:
+        raise click.UsageError(str(error)) from error
 
 
 class _ServiceAccount(msgspec.Struct):

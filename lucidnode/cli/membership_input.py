@@ -20,5 +20,10 @@ def unlocked(home: Path, passphrase_file: Path | None) -> tuple[Membership, Path
     Raises NoStudio, Refused, WrongPassphrase, ChildFailed, and UsageError as `passphrase` does.
     """
     membership.check_kept(home)
-    socket = ensure_daemon(home)
-    return membership.unlock(home, passphrase(passphrase_file)), socket
+    ensure_daemon(home)
+    return unlocked_with(home, passphrase(passphrase_file))
+
+
+def unlocked_with(home: Path, words: str) -> tuple[Membership, Path]:
+    """Return the same with the passphrase *words*, which were just given."""
+    return membership.unlock(home, words), ensure_daemon(home)

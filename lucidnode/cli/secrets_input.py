@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from lucidnode.fs.membership.recovery_code import is_whole
+
 _SHORTEST = 8
 
 
@@ -46,6 +48,19 @@ def one_time_code(file: Path | None) -> str:
         raise click.UsageError("no terminal to ask for the code: name a file with --code-file")
     text: str = click.prompt("Code that came with the ticket", err=True)
     return text.strip()
+
+
+def recovery_code(file: Path | None) -> str:
+    """Return a recovery code from *file*, or ask on the terminal. Raises UsageError."""
+    if file is not None:
+        text = _first_line(file, "recovery code")
+    elif sys.stdin.isatty():
+        text = click.prompt("Recovery code", err=True)
+    else:
+        raise click.UsageError("no terminal to ask for the code: name a file with --code-file")
+    if not is_whole(text):
+        raise click.UsageError("a recovery code has 32 characters: see that all of it was typed")
+    return text
 
 
 def _first_line(file: Path, what: str) -> str:

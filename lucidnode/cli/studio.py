@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -15,53 +12,22 @@ from lucidnode import joining, membership, new_home, new_studio
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
-    given_credentials,
     given_network,
+    given_place,
 )
-from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.membership_input import unlocked, unlocked_with
 from lucidnode.cli.output import as_json, show_json
+from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.recovery import can_hand_out, check_sheet, hand_out, sheet_option
 from lucidnode.cli.secrets_input import one_time_code, passphrase
 from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.member import Label, spelled
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.client.errors import Malformed
 from lucidnode.node.config import load_credentials
-from lucidnode.node.settings import LEAST_CACHE_BYTES
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as containers have them
-        return f"user {os.getuid()}"
-
-
-_names = [
-    click.option("--name", default=_user, help="Your name, shown to other members."),
-    click.option(
-        "--device-name",
-        default=platform.node,
-        help="This workstation's name; conflict copies carry it.",
-    ),
-]
-
-_local = [
-    click.option(
-        "--cache-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Keep cached blocks here instead of in the home directory.",
-    ),
-    click.option(
-        "--cache-limit",
-        type=click.IntRange(min=LEAST_CACHE_BYTES >> 20),
-        metavar="MIB",
-        help="Most the cache may hold, in MiB. [default: 102400]",
-    ),
-]
 
 
 @click.command("init", short_help="Found a studio in a bucket.")
@@ -70,10 +36,9 @@ _local = [
 @click.option("--region", help="S3 region, if the store cannot be asked for it.")
 @ca_file_option
 @credentials_file_option
-@_names[0]
-@_names[1]
-@_local[0]
-@_local[1]
+@name_options
+@local_options
+@sheet_option
 @passphrase_file
 @click.pass_obj
 def init_command(
@@ -87,12 +52,14 @@ def init_command(
     device_name: str,
     cache_dir: Path | None,
     cache_limit: int | None,
+    sheet: Path | None,
     passphrase_file: Path | None,
 ) -> None:
     """Found a studio in BUCKET_URL: s3://bucket/prefix, file:///path, az://container/prefix, or gs://bucket/prefix.
 
     A bucket of S3 or a directory is created if it is missing. Each is tried: a store that cannot
-    create objects atomically is refused.
+    create objects atomically is refused. A recovery code is shown at the end, once: with it and the
+    bucket you come back when every workstation is lost.
 
     \b
     Examples:
@@ -101,25 +68,18 @@ def init_command(
     """
     local = new_home.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     new_home.check_fresh(home, local)
+    check_sheet(sheet)
     label = Label(spelled(name), spelled(device_name))
-    credentials = None
-    of_aws = bucket_url.startswith("s3:")
-    if not bucket_url.startswith("file:"):
-        credentials = given_credentials(credentials_file, of_aws=of_aws)
-    if of_aws:
-        region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    try:
-        place = new_studio.BucketSpec.parse(
-            bucket_url, endpoint_url, region, credentials, given_network(ca_file)
-        )
-    except Malformed as error:
-        raise click.UsageError(str(error)) from error
+    place = given_place(bucket_url, endpoint_url, region, credentials_file, given_network(ca_file))
     # Before a passphrase is made up: most of what can go wrong is here.
     asyncio.run(new_studio.check_bucket(home, place))
     words = passphrase(passphrase_file, new=True)
     asyncio.run(new_studio.create_studio(home, place, local, words, label))
-    _warn(credentials)
+    _warn(place.credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
+    if can_hand_out(sheet):
+        mine, socket = unlocked_with(home, words)
+        hand_out(home, socket, mine, sheet)
 
 
 @click.command("invite", short_help="Make a ticket for one more workstation.")
@@ -175,10 +135,8 @@ def invite_command(
     help="Read the code from the first line of this file instead of asking.",
 )
 @ca_file_option
-@_names[0]
-@_names[1]
-@_local[0]
-@_local[1]
+@name_options
+@local_options
 @passphrase_file
 @click.pass_obj
 def join_command(

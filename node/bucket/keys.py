@@ -1,6 +1,6 @@
 """The names of objects in the bucket, format 1 (docs/format.md, "Bucket layout").
 
-    studio                          roster/<seq>
+    studio                          roster/<seq>                   recovery/<id>
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
@@ -15,6 +15,7 @@ from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 
 STUDIO = "studio"
 ROSTER = "roster"
+RECOVERY = "recovery"
 
 Kind = Literal["block", "journal", "roster", "other"]
 
@@ -25,6 +26,11 @@ _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 def roster_key(seq: Seq) -> str:
     """Return where entry *seq* of the membership log is kept."""
     return f"{ROSTER}/{seq:016d}"
+
+
+def recovery_key(name: str) -> str:
+    """Return where what a recovery code opens is kept; *name* is made of the code."""
+    return f"{RECOVERY}/{name}"
 
 
 def journal_prefix(project: ProjectId) -> str:

@@ -35,6 +35,7 @@ def test_quick_start(tmp_path: Path) -> None:
             answers=(
                 ("New passphrase", PASSPHRASE),
                 ("Repeat", PASSPHRASE),
+                ("(Enter: later)", ""),
                 ("Passphrase: ", PASSPHRASE),
                 ("Passphrase: ", PASSPHRASE),
             ),

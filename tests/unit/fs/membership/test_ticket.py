@@ -128,7 +128,7 @@ def test_a_ticket_past_its_time_is_spent(text: str) -> None:
 
 def test_a_seal_that_holds_no_ticket_is_damage() -> None:
     for contents in (b"\xc1", msgspec.msgpack.encode({"bucket": "s3://x"})):
-        sealed = passphrase_seal.seal(b"LNT1", ticket._plain_code(CODE), contents, CHEAP)
+        sealed = passphrase_seal.seal(b"LNT1", ticket.plain_code(CODE), contents, CHEAP)
         text = "lucid1" + base64.b32encode(sealed).decode().rstrip("=").lower()
         check_ticket(text)
         with pytest.raises(SealDamaged):

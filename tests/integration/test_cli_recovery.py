@@ -1,0 +1,86 @@
+"""Every workstation of the owner is lost: what the recovery sheet and the bucket bring back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from cli_fixture import LUCIDNODE, PASSPHRASE, workstation
+
+from lucidnode.cli.exit_codes import Exit
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
+
+_CODE = re.compile(r"^ +((?:[0-9A-Z]{4}-){7}[0-9A-Z]{4})$", re.MULTILINE)
+
+
+def _code(sheet: Path) -> str:
+    assert sheet.stat().st_mode & 0o077 == 0
+    found = _CODE.search(sheet.read_text())
+    assert found
+    return found[1]
+
+
+def test_an_owner_comes_back_from_the_bucket_and_a_sheet_of_paper(tmp_path: Path) -> None:
+    bucket = f"file://{tmp_path}/bucket"
+    objects = tmp_path / "bucket" / "recovery"
+    with workstation(tmp_path / "a") as lost:
+        first = lost.folder / "sheet"
+        lost.unlocked("init", bucket, "--sheet", first)
+        lost.unlocked("recovery", "new", "--sheet", lost.folder / "second")
+        assert len(list(objects.iterdir())) == 1  # the first code opens nothing any more
+        refused = lost.run("recovery", "new", "--sheet", first)
+        assert (refused.code, "exists already" in refused.line) == (Exit.FAILED, True)
+        # Made after the code, so its key was sealed to what the code opens.
+        lost.unlocked("project", "create", "demo")
+        lost.unlocked("mount", "demo", lost.folder / "drive")
+        (lost.folder / "drive" / "cut.txt").write_text("the only copy")
+        lost.ok("umount", lost.folder / "drive")
+        lost.ok("exit")
+        codes = [_code(first), _code(lost.folder / "second")]
+    shutil.rmtree(tmp_path / "a")
+    with workstation(tmp_path / "b") as found:
+        for wrong, exit_code, said in (
+            (codes[1][:-1], Exit.USAGE, "32 characters"),
+            (codes[0], Exit.PASSPHRASE, "replaced by a later one"),
+        ):
+            file = found.secret_file("wrong", wrong)
+            ended = found.run(
+                *("recover", bucket, "--code-file", file, "--passphrase-file", found.words)
+            )
+            assert (ended.code, said in ended.line) == (exit_code, True), ended.err
+            assert not (found.home / "node.json").exists()
+        code = found.secret_file("code", codes[1].lower().replace("-", " "))
+        found.unlocked(
+            *("recover", bucket, "--code-file", code, "--sheet", found.folder / "next"),
+            *("--name", "Ada again"),
+        )
+        found.unlocked("mount", "demo", found.folder / "drive")
+        assert (found.folder / "drive" / "cut.txt").read_text() == "the only copy"
+        found.unlocked("invite", "--role", "owner")  # as an owner may
+        assert len(list(objects.iterdir())) == 1
+        assert _code(found.folder / "next") not in codes
+    with workstation(tmp_path / "c") as late:
+        ended = late.run(
+            *("recover", bucket, "--code-file", late.secret_file("code", codes[1])),
+            *("--passphrase-file", late.words),
+        )
+        assert (ended.code, "may have been used" in ended.line) == (Exit.PASSPHRASE, True)
+
+
+def test_a_code_on_a_terminal_is_shown_and_asked_for(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as station:
+        said = station.unlocked("init", f"file://{tmp_path}/bucket").err
+        assert "no recovery code was made" in said
+        code, shown = station.on_terminal(
+            *(LUCIDNODE, "recovery", "new"),
+            answers=(
+                ("Passphrase", PASSPHRASE),
+                ("(Enter: later)", "nonsense"),
+                ("look again", ""),
+            ),
+        )
+        assert (code, "not checked" in shown) == (0, True), shown
+        assert _CODE.search(shown.replace("\r", ""))
