@@ -11,6 +11,8 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.remote_changes import RemoteChanges
+from lucidnode.fs.events.entry_chain import EntryChain
+from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.file_layer import Ground, ReadPath, WritePath
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
@@ -35,6 +37,7 @@ class CommitPath:
     changes: RemoteChanges
     journal: OrderedJournal
     committer: Committer
+    events: ProjectEvents
 
 
 def commit_path(
@@ -68,12 +71,13 @@ def commit_path(
     changes = RemoteChanges(
         effects, read.open_files, invalidation, before_batch, access.refresh, conflicts
     )
+    codec = EntryCodec(access.keys, work.device, access.writer_key, secrets.token_bytes)
     journal = OrderedJournal(client, write.packer, write.notifier, clock, ground.tasks)
     committer = Committer(
         replica,
         journal,
         project,
-        EntryCodec(access.keys, work.device, access.writer_key, secrets.token_bytes),
+        codec,
         changes,
         ground.alerts,
         clock,
@@ -90,4 +94,11 @@ def commit_path(
         changes=changes,
         journal=journal,
         committer=committer,
+        events=ProjectEvents(
+            replica,
+            EntryChain(client, project, codec),
+            lambda: committer.progress,
+            access.who,
+            clock,
+        ),
     )

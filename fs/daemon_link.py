@@ -50,6 +50,9 @@ class DaemonEventHandler(Protocol):
     def accesses(self) -> wire.Accesses | None:
         """Return the oldest of what was kept, None if there is nothing more."""
 
+    async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
+        """Return what happened in the project after the place that *query* names."""
+
     def facts(self) -> Facts:
         """Describe the project in plain words."""
 
@@ -171,6 +174,10 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._describe(message, events, listener), name="describing the project"
                 )
+            case wire.EventsQuery():
+                _ = errands.create_task(
+                    self._tell_events(message, events, listener), name="telling what happened"
+                )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
             case wire.Follow(names=names):
@@ -191,3 +198,10 @@ class DaemonLink:
         )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)
+
+    async def _tell_events(
+        self, query: wire.EventsQuery, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        page = await listener.events(query)
+        with contextlib.suppress(DaemonUnreachable):
+            await events.send(page)

@@ -58,6 +58,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoSuchPoint           no point in time of this project
 │   ├── NoSuchPast            ENOENT       nothing of that name was there
 │   └── InTheWay              EEXIST       something else is where it should come back to
+├── StillOnTheirWay           files are not in the cloud after the time that somebody gave them
 └── MembershipError           keys, tickets and who may do what: for the person who typed it
     ├── WrongPassphrase       also: wrong code of a ticket
     ├── SealDamaged           a member file or ticket with bytes changed or missing
@@ -342,6 +343,10 @@ class ReplicaBusy(ReplicaError):
 
 
 # -- starting a mount ----------------------------------------------------------------------------
+
+
+class StillOnTheirWay(FsError):
+    """Files are not in the cloud after the time that somebody gave them."""
 
 
 class MountError(FsError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.daemon_link import Facts
+from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
@@ -31,6 +32,7 @@ class MountEvents:
     shipments: Shipments
     on_their_way: OnTheirWay
     conflicts: Conflicts
+    happened: ProjectEvents
     raised: Alerts
 
     def hinted(self, seq: Seq) -> None:
@@ -71,6 +73,10 @@ class MountEvents:
     def accesses(self) -> wire.Accesses | None:
         """Return the oldest of what was kept, None if there is nothing more."""
         return self.spans.take()
+
+    async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
+        """Return what happened in the project after the place that *query* names."""
+        return await self.happened.page(query)
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""

@@ -151,6 +151,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             shipments=commit.shipments,
             on_their_way=commit.on_their_way,
             conflicts=commit.conflicts,
+            happened=commit.events,
             raised=alerts,
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)

@@ -10,13 +10,19 @@ from collections.abc import Iterator
 import msgspec
 
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import NotThere, Refused
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId
 
 _BACKLOG = 256
 """Events that may wait for a mount. One that reads none for so long finds the rest by polling."""
 
 _ANSWER_S = 1.0
+
+_EVENTS_S = 60.0
+"""Seconds for a page of events. A mount answers in 15 if nothing happens."""
+
+_READERS = 64
+"""Questions for events that may wait for one mount."""
 
 _UNREAD = 256
 """Messages that wait for somebody who follows a mount."""
@@ -39,6 +45,7 @@ class Mount:
         """Whether it said goodbye."""
         self._followers: set[Follower] = set()
         self._asked: dict[int, asyncio.Future[wire.StatusReply]] = {}
+        self._wanted: dict[int, asyncio.Future[wire.EventsPage]] = {}
         self._number = 0
 
     def tell(self, message: wire.FromDaemon) -> None:
@@ -58,6 +65,10 @@ class Mount:
             case wire.Accesses():
                 for follower in self._followers:
                     follower.heard(message)
+            case wire.EventsPage():
+                wanted = self._wanted.pop(message.number, None)
+                if wanted is not None and not wanted.done():
+                    wanted.set_result(message)
             case wire.Goodbye():
                 self.has_ended = True
             case wire.MountHello():
@@ -81,6 +92,27 @@ class Mount:
         finally:
             self._asked.pop(number, None)
 
+    async def events(self, reader: str, after: int | None, told: int) -> wire.EventsPage:
+        """Return what comes next for *reader* (wire.EventsQuery); an empty page if that is nothing soon.
+
+        Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as
+        many wait already as there may be. The page is passed on and forgotten: it names files.
+        """
+        if len(self._wanted) >= _READERS:
+            raise Refused(f"{_READERS} others read the events of this project")
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[wire.EventsPage] = asyncio.get_running_loop().create_future()
+        self._wanted[number] = answer
+        self.tell(wire.EventsQuery(number, reader, after, told))
+        try:
+            async with asyncio.timeout(_EVENTS_S):
+                return await answer
+        except TimeoutError:
+            raise Unavailable("the mount does not say what happens") from None
+        finally:
+            self._wanted.pop(number, None)
+
     @contextlib.contextmanager
     def followed(self, *, names: bool) -> Iterator[Follower]:
         """Have the mount tell what programs ask of it, with *names* or without."""
@@ -97,6 +129,9 @@ class Mount:
         """Note that the mount tells nothing more."""
         for follower in self._followers:
             follower.over.set()
+        for wanted in self._wanted.values():
+            if not wanted.done():
+                wanted.set_exception(NotThere("the drive was unmounted"))
 
     def _tell_followed(self) -> None:
         if self._followers:

@@ -25,6 +25,7 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import (
+    MAX_SEQ,
     BlockId,
     ProjectId,
     block_ids,
@@ -45,13 +46,21 @@ MAX_PATIENCE_S = 45.0
 _LOOK_EVERY_S = 0.5
 """How often it is looked whether somebody who follows a mount is still there."""
 
+_READER_LENGTH = 64
+"""Letters in the name that somebody who reads events gives himself."""
+
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
-    type=wire.MountHello | wire.MountStats | wire.StatusReply | wire.Accesses | wire.Goodbye
+    type=wire.MountHello
+    | wire.MountStats
+    | wire.StatusReply
+    | wire.Accesses
+    | wire.EventsPage
+    | wire.Goodbye
 )
 
 
@@ -106,6 +115,7 @@ class SocketServer:
         app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_get(project + "/events", self._events)
         app.router.add_get(project + "/accesses", self._get_accesses)
+        app.router.add_get(project + "/changes", self._get_changes)
         app.router.add_get("/v1/{topic}", self._get_topic)
         app.router.add_post("/v1/{order:.+}", self._post_order)
         self._runner = await nameless_runner(
@@ -298,6 +308,15 @@ class SocketServer:
                     break
         return answer
 
+    async def _get_changes(self, request: web.Request) -> web.Response:
+        mount = self._mounts.mount(_project(request))
+        asked = request.query
+        reader = asked.get("reader", "")
+        if not 0 < len(reader) <= _READER_LENGTH:
+            raise Malformed("a reader")
+        after = _number(asked["after"]) if "after" in asked else None
+        return _packed(await mount.events(reader, after, _number(asked.get("told", "0"))))
+
     # -- people ------------------------------------------------------------------------------
 
     async def _get_topic(self, request: web.Request) -> web.Response:
@@ -335,6 +354,15 @@ def _patience(request: web.Request) -> float:
     if not 0.0 <= timeout_s <= MAX_PATIENCE_S:
         raise Malformed("patience")
     return timeout_s
+
+
+def _number(text: str) -> int:
+    """Return a place in the journal or in an entry. Raises Malformed."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_SEQ))):
+        raise Malformed("a number")
+    if (number := int(text)) > MAX_SEQ:
+        raise Malformed("a number")
+    return number
 
 
 def _project(request: web.Request) -> ProjectId:

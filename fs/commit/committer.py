@@ -99,6 +99,11 @@ class Committer:
         """Why this mount is read-only, or None."""
         return self._health.stopped
 
+    @property
+    def progress(self) -> asyncio.Event:
+        """Set when the head moves next, or when this mount is read-only, or no longer."""
+        return self._signals.progress
+
     def hinted(self, seq: Seq) -> None:
         """Look soon, since somebody says that entry *seq* exists: see `JournalFollower.hinted`."""
         self._follower.hinted(seq)

@@ -50,7 +50,12 @@ class ProjectAccess:
 
     def device_name(self, device: DeviceId) -> str:
         """Return what people call *device*; its id if the roster has no name for it."""
-        return self._view.device_names().get(device, device[:8])
+        return self.who(device)[1]
+
+    def who(self, device: DeviceId) -> tuple[str, str]:
+        """Return what people call the member at *device*, and *device*; "" and its id if nobody does."""
+        label = self._view.labels().get(device)
+        return ("", device[:8]) if label is None else (label.member, label.device)
 
     @property
     def block_size(self) -> int:

@@ -94,9 +94,9 @@ class RosterView:
             for one in self.roster.invites.values()
         ]
 
-    def device_names(self) -> dict[DeviceId, str]:
-        """Return what people call each workstation."""
-        return {person.device: person.label.device for person in self.people()}
+    def labels(self) -> dict[DeviceId, Label]:
+        """Return what people call each member and the workstation, by its device."""
+        return {person.device: person.label for person in self.people()}
 
     def projects(self) -> list[OpenProject]:
         """Return the projects this member can open, by name. No two have one name.

@@ -12,6 +12,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.replica_ground import ReplicaGround
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.node.client.ids import BlockId, Seq
 
 
@@ -72,8 +73,11 @@ class PendingOperations:
 
     def unsent_files(self) -> frozenset[InodeNo]:
         """Return the files whose content, or part of it, no entry has carried yet."""
-        changes = [change for item in self._ground.journal.waiting() for change in item.changes]
-        return content_of(changes) | frozenset(self._ground.tails.ends)
+        return content_of(list(self.row_changes())) | frozenset(self._ground.tails.ends)
+
+    def row_changes(self) -> Iterator[RowChange]:
+        """Yield how all that waits changes the replicated rows, oldest first."""
+        return (change for item in self._ground.journal.waiting() for change in item.changes)
 
     # -- a commit ----------------------------------------------------------------------------
 
@@ -100,9 +104,7 @@ class PendingOperations:
         if batch is not None and (cut := self._ground.journal.cut_by(batch.last)):
             with self._ground.database.transaction():
                 if not cut <= self._replaced.files():
-                    waiting = [
-                        each for item in self._ground.journal.waiting() for each in item.changes
-                    ]
+                    waiting = list(self.row_changes())
                     self._replaced.keep(cut, waiting)
                 self._ground.journal.say_that_more_follows(cut, batch.last)
             batch = self._ground.journal.batch(self._ground.journal.after(batch.last))

@@ -41,6 +41,7 @@ from lucidnode.fs.replica.remote_entries import RemoteEntries
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
@@ -170,6 +171,14 @@ class Replica:
         """
         self._watchers.on_content = changed
         self._database.on_content = lambda ino: changed(InodeNo(ino))
+
+    def follow(self, changed: Callable[[list[RowChange]], None]) -> None:
+        """Have *changed* told of all changes to replicated rows, oldest first, until `unfollow`."""
+        self._watchers.followers.append(changed)
+
+    def unfollow(self, changed: Callable[[list[RowChange]], None]) -> None:
+        """Tell *changed* no more."""
+        self._watchers.followers.remove(changed)
 
     def count_commits(self, on_commit: Callable[[], None]) -> None:
         """Have *on_commit* called whenever something has been recorded."""

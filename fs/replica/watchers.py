@@ -18,10 +18,14 @@ class Watchers:
         """Called after every operation that needs committing."""
         self.on_content: Callable[[InodeNo | None], None] = _nobody_for
         """Told of each file whose content may change; None is all files."""
+        self.followers: list[Callable[[list[RowChange]], None]] = []
+        """Told of all changes to replicated rows, once they are through."""
 
     def changed(self, changes: list[RowChange]) -> None:
         """Tell that *changes* to replicated rows are through."""
         self._usage.count(changes)
+        for follower in self.followers:
+            follower(changes)
         self.on_work()
 
 

@@ -52,6 +52,11 @@ def decoded_mark(value: bytes) -> OnItsWay | None:
     return OnItsWay(found.state, DeviceId(found.device))
 
 
+def encoded_mark(mark: OnItsWay) -> bytes:
+    """Return what `decoded_mark` reads."""
+    return _ENCODER.encode(_Value(*mark))
+
+
 def under_way(
     contents: Contents, unfinished: Unfinished, written: Iterable[InodeNo]
 ) -> dict[InodeNo, Progress]:
@@ -114,7 +119,7 @@ class Marks:
 
     def _set(self, ino: InodeNo, mark: OnItsWay | None) -> None:
         self._marked |= mark is not None
-        value = None if mark is None else _ENCODER.encode(_Value(*mark))
+        value = None if mark is None else encoded_mark(mark)
         # The file may be gone, the project read-only, the disk full: the next look tries again.
         with contextlib.suppress(FileError):
             self._replica.apply(Mark(ino, value))

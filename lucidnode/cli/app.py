@@ -39,6 +39,8 @@ _COMMANDS = {
     "status": "node",
     "stats": "stats",
     "log": "log",
+    "events": "events",
+    "wait": "waiting",
     "peers": "node",
     "savings": "node",
     "conflicts": "conflicts",

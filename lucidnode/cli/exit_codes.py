@@ -42,6 +42,7 @@ class Exit(IntEnum):
     NO_DAEMON = 12, "No daemon runs here: `mount` or `daemon` starts one."
     NO_PROJECT = 13, "There is no project of that name that you can open."
     NOT_ALLOWED = 14, "Your role in the studio does not permit it."
+    TIMED_OUT = 15, "What was waited for did not come in the time that was given."
     INTERRUPTED = 130, "You pressed Ctrl-C."
 
 
@@ -55,6 +56,7 @@ _CODES: list[tuple[type[Exception], Exit]] = [
     (fs.FuseMissing, Exit.NO_FUSE),
     (fs.MountError, Exit.MOUNT_POINT),
     (fs.NoSpace, Exit.DISK_FULL),
+    (fs.StillOnTheirWay, Exit.TIMED_OUT),
     (bucket.WrongBucket, Exit.BUCKET_WRONG),
     (bucket.StoreUnfit, Exit.BUCKET_WRONG),
     (node.AccessDenied, Exit.BUCKET_WRONG),

@@ -12,12 +12,12 @@ import click
 import msgspec
 
 from lucidnode.cli.background import facts
+from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json
-from lucidnode.fs.errors import MountPointMissing
 from lucidnode.node.client import wire
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
-from lucidnode.node.client.ids import ProjectId, parse_project_id
+from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
 
@@ -51,7 +51,7 @@ def log_command(
     if not access:
         _show_places(home, status, wants_json=wants_json)
         return
-    wanted = _mounted(home, status, project)
+    wanted = mounted_project(home, status, project)
     asyncio.run(_follow(home / SOCKET_FILE, wanted, names=names, wants_json=wants_json))
 
 
@@ -66,27 +66,6 @@ def _show_places(home: Path, status: dict[str, Any], *, wants_json: bool) -> Non
         show_json(places)
     else:
         show_facts(places.items())
-
-
-def _mounted(home: Path, status: dict[str, Any], project: str | None) -> ProjectId:
-    """Return the mounted project that is called *project*, or mounted there."""
-    mounts = status["mounts"]
-    if project is None and len(mounts) == 1:
-        return parse_project_id(mounts[0]["project"])
-    where = None if project is None else str(Path(project).expanduser().absolute())
-    names = {
-        mount["mountpoint"]: mount["project"]
-        for mount in asyncio.run(facts(home, "conflicts"))["mounts"]
-    }
-    for mount in mounts:
-        called = {mount["mountpoint"], mount["project"]}
-        if where in called or project in called | {names.get(mount["mountpoint"], "")}:
-            return parse_project_id(mount["project"])
-    raise MountPointMissing(
-        f"{project} is not mounted here: `lucidnode status` shows what is mounted"
-        if project is not None
-        else "say which project: `lucidnode status` shows what is mounted"
-    )
 
 
 async def _follow(socket: Path, project: ProjectId, *, names: bool, wants_json: bool) -> None:

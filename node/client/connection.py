@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -61,12 +62,14 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.BlocksUploaded
     | wire.Follow
     | wire.Ignore
+    | wire.EventsQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
+_EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
@@ -309,6 +312,20 @@ class DaemonClient:
                 *lines, begun = (begun + part).split(b"\n")
                 for line in lines:
                     yield _ACCESSES.decode(line)
+
+    async def changes(
+        self, project: ProjectId, reader: str, after: int | None, told: int
+    ) -> wire.EventsPage:
+        """Return the events of *project* after entry *after*, as `wire.EventsQuery` says.
+
+        Waits some seconds for one. Raises NotThere if it is not mounted here.
+        """
+        query = {"reader": reader, "told": str(told)}
+        if after is not None:
+            query["after"] = str(after)
+        path = f"/v1/p/{project}/changes?{urlencode(query)}"
+        async with self._request("GET", path) as answer:
+            return decoded(_EVENTS_PAGE, await answer.read())
 
     # -- facts for people --------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
     GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
+    GET  /v1/p/{project}/changes?reader=R[&after=SEQ&told=N]     EventsPage, as soon as there is one
 """
 
 from __future__ import annotations
@@ -217,6 +218,54 @@ class Accesses(msgspec.Struct, frozen=True, tag="accesses", forbid_unknown_field
     left_out: int
 
 
+EventKind = Literal[
+    "create", "link", "rename", "delete", "write", "attributes", "state", "conflict", "settled"
+]
+"""What can happen to a file: docs/pipelines.md."""
+
+EventState = Literal["writing", "uploading", "cloud"]
+"""How far the newest content of a file is."""
+
+
+class ProjectEvent(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """Something that a committed journal entry did: number *number* of entry *seq*, from 0.
+
+    *member* and *workstation* are what people call who did it, *device* is the workstation's id.
+    *size* is there where the entry sets it.
+    """
+
+    seq: int
+    number: int
+    time_ns: int
+    event: EventKind
+    kind: str
+    path: str
+    old_path: str | None = None
+    state: EventState
+    size: int | None = None
+    member: str
+    workstation: str
+    device: str
+
+
+class EventsPage(
+    msgspec.Struct, frozen=True, tag="events", forbid_unknown_fields=True, omit_defaults=True
+):
+    """Reply to EventsQuery: what comes next, and the place behind it, to ask for next.
+
+    *missed_from* is the first entry of some up to *after* that nobody can tell of any more.
+    Passed on and forgotten, never stored by the daemon: it names files.
+    """
+
+    number: int
+    events: list[ProjectEvent]
+    after: int
+    told: int
+    missed_from: int | None = None
+
+
 class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):
     """Last message of a mount that ends in order: one that says none has died."""
 
@@ -275,5 +324,28 @@ class Ignore(msgspec.Struct, frozen=True, tag="ignore", forbid_unknown_fields=Tr
     """Nobody follows any more."""
 
 
-FromMount = MountHello | MountStats | StatusReply | Accesses | Goodbye
-FromDaemon = MountWelcome | MountRejected | Look | StatusQuery | BlocksUploaded | Follow | Ignore
+class EventsQuery(
+    msgspec.Struct, frozen=True, tag="events", forbid_unknown_fields=True, omit_defaults=True
+):
+    """Somebody, called *reader*, wants the events of this project after entry *after*.
+
+    None is the newest entry there is. *told* are those he has of the entry behind it.
+    """
+
+    number: int
+    reader: str
+    after: int | None = None
+    told: int = 0
+
+
+FromMount = MountHello | MountStats | StatusReply | Accesses | EventsPage | Goodbye
+FromDaemon = (
+    MountWelcome
+    | MountRejected
+    | Look
+    | StatusQuery
+    | BlocksUploaded
+    | Follow
+    | Ignore
+    | EventsQuery
+)

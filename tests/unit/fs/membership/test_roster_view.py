@@ -186,7 +186,7 @@ def test_people_and_their_workstations_have_names() -> None:
     assert [(one.label.member, one.role, one.expires_ns) for one in view.invites()] == [
         ("Bo", "editor", EXPIRES)
     ]
-    assert sorted(view.device_names().values()) == ["edit-1", "grading"]
+    assert sorted(label.device for label in view.labels().values()) == ["edit-1", "grading"]
 
 
 def test_a_name_that_does_not_open_is_shown_as_such() -> None:

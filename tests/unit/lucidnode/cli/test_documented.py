@@ -58,7 +58,7 @@ def test_facts_can_be_had_as_json() -> None:
         "status", "credentials show", "peers", "savings", "cache show", "cache clear", "project list", "invite",
         "conflicts list",
         "dashboard", "stats", "log", "config list", "config explain",
-        "history",
+        "history", "events", "wait",
     }  # fmt: skip
     have = {
         " ".join(names[1:])

@@ -1,0 +1,128 @@
+"""What pipelines use, on a real mount: events, waiting, conflicts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_fixture import LUCIDNODE, Workstation, until, workstation
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
+    root = tmp_path_factory.mktemp("pipelines")
+    with workstation(root / "a") as station:
+        station.unlocked("init", f"file://{root}/bucket")
+        station.change_settings(mdns=False)
+        station.ok("exit")
+        station.unlocked("project", "create", "demo")
+        station.unlocked("mount", "demo", station.folder / "drive")
+        yield station
+
+
+@pytest.fixture
+def drive(station: Workstation) -> Path:
+    return station.folder / "drive"
+
+
+@contextlib.contextmanager
+def following(station: Workstation, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `lucidnode events --follow --json WORDS` until it follows, and end it."""
+    with subprocess.Popen(
+        [LUCIDNODE, "events", "--follow", "--json", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=station.environment,
+        cwd=station.folder,
+    ) as process:
+        assert process.stderr is not None
+        assert "following from entry" in process.stderr.readline()
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def upto(process: subprocess.Popen[str], path: str) -> list[dict[str, Any]]:
+    """Return what *process* told up to the first event of *path*."""
+    assert process.stdout is not None
+    told: list[dict[str, Any]] = []
+    while not told or told[-1]["path"] != path:
+        line = process.stdout.readline()
+        assert line, "it ended"
+        told.append(json.loads(line))
+    return told
+
+
+def newest(station: Workstation) -> int:
+    """Return the number of the newest entry, once nothing waits."""
+    until(lambda: not station.status()["mounts"][0]["pending"])
+    return int(station.status()["mounts"][0]["head"])
+
+
+def test_who_follows_hears_what_happens_also_after_the_mount_died_and_came_back(
+    station: Workstation, drive: Path
+) -> None:
+    since = newest(station)
+    with following(station) as process:
+        (drive / "shots").mkdir()
+        (drive / "shots" / "a.exr").write_bytes(b"frame")
+        (drive / "shots" / "a.exr").rename(drive / "shots" / "b.exr")
+        (drive / "first").touch()
+        told = upto(process, "first")
+        os.kill(station.status()["mounts"][0]["pid"], signal.SIGKILL)
+        until(lambda: os.access(drive / "shots" / "b.exr", os.R_OK))
+        (drive / "second").touch()
+        told += upto(process, "second")
+    newest(station)
+    lines = station.ok("events", "demo", "--since", str(since), "--json").out.splitlines()
+    again = [json.loads(line) for line in lines]
+    assert again[: len(told)] == told, "nothing twice, nothing missed"
+    assert len({event["workstation"] for event in again} | {""}) == 2
+    assert {"first", "second", "shots", "shots/b.exr"} <= {event["path"] for event in again}
+
+
+def test_globs_choose_and_lines_name_who_and_what(station: Workstation, drive: Path) -> None:
+    since = newest(station)
+    for name in ("one.exr", "two.mov"):
+        (drive / name).write_bytes(name.encode())
+    newest(station)
+    told = station.ok("events", "--since", str(since), "--path", "*.exr").out
+    assert '"one.exr"' in told
+    assert "two.mov" not in told
+    assert " by " in told
+    assert station.run("events").code == 2, "neither --follow nor --since"
+    assert station.run("events", "--follow", "nowhere").code == 7
+
+
+def test_wait_returns_when_all_is_in_the_cloud_and_says_what_is_not(
+    station: Workstation, drive: Path
+) -> None:
+    (drive / "deep" / "er").mkdir(parents=True)
+    film = drive / "deep" / "er" / "film"
+    with film.open("wb") as open_file:
+        open_file.write(b"a frame")
+        open_file.flush()
+        late = station.run("wait", "--timeout", "0", "--json", drive / "deep")
+        assert late.code == 15
+        assert str(film) in late.err
+        assert json.loads(late.out)["waiting"][-1] == str(film)
+    done = json.loads(station.ok("wait", "--json", drive / "deep").out)
+    assert (done["files"], done["waiting"]) == (3, [])
+    assert os.getxattr(film, "user.lucid.state") == b"cloud"
+
+
+def test_wait_knows_what_it_cannot_wait_for(station: Workstation, drive: Path) -> None:
+    assert station.run("wait", station.folder).code == 7
+    missing = station.run("wait", drive / "missing")
+    assert (missing.code, "missing" in missing.err) == (1, True)
