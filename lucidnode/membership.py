@@ -18,10 +18,16 @@ import msgspec
 from lucidnode.fs.errors import SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.entries import invite_entry, project_entry
 from lucidnode.fs.membership.member import MemberKeys
-from lucidnode.fs.membership.member_file import Membership, open_membership, sealed_in
+from lucidnode.fs.membership.member_file import (
+    Membership,
+    open_membership,
+    seal_membership,
+    sealed_in,
+)
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster_entry import Role
@@ -45,6 +51,14 @@ def unlock(home: Path, passphrase: str) -> Membership:
     """
     with _said_of(home):
         return open_membership(_kept(home), passphrase)
+
+
+def keep(home: Path, mine: Membership, passphrase: str) -> None:
+    """Keep *mine* in *home* under *passphrase*, in the place of what is kept there, whole or not at all.
+
+    Takes about a second by design. Raises DiskFull, OSError.
+    """
+    write_durably(home / MEMBER_FILE, seal_membership(mine, passphrase))
 
 
 def _kept(home: Path) -> bytes:
@@ -74,6 +88,12 @@ async def read_roster(socket: Path, mine: Membership) -> RosterView:
     """Return the studio as *mine* sees it now."""
     async with DaemonClient(socket) as client:
         return RosterView.read(await client.roster(), mine)
+
+
+async def read_log(socket: Path) -> list[bytes]:
+    """Return the log of members as the daemon keeps it; whoever reads it verifies it."""
+    async with DaemonClient(socket) as client:
+        return list(await client.roster())
 
 
 async def create_project(socket: Path, mine: Membership, name: str, block_size: int) -> ProjectId:

@@ -38,6 +38,9 @@ from lucidnode.node.config import load_config, load_credentials
 RECOVERY_FILE = "recovery.json"
 """In the home of the owner who made a code: the name of what it opens, so that the next replaces it."""
 
+_SHOWN_AS = "(recovery code)"
+"""In the list of open invites, which an ended code stays in: nobody has what it would join with."""
+
 _LASTS_NS = 100 * 365 * 86_400 * 10**9
 
 
@@ -107,7 +110,9 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
     await bucket.put(recovery_key(name), await asyncio.to_thread(seal_recovery, ticket, code))
     try:
         await append_entry(
-            socket, mine, lambda view: invite_entry(view, invite, "owner", ticket.expires_ns, "")
+            socket,
+            mine,
+            lambda view: invite_entry(view, invite, "owner", ticket.expires_ns, _SHOWN_AS),
         )
     except BaseException:
         with contextlib.suppress(NodeError):

@@ -114,28 +114,31 @@ class RosterReader:
         """
         self._authentic(item)
 
-    def read(self, item: bytes) -> None:
-        """Take in the next item. Raises ForeignRoster, for number 1 only."""
+    def read(self, item: bytes) -> VoidEntry | None:
+        """Take in the next item; returns why if it counts for nothing. Raises ForeignRoster, for number 1 only.
+
+        Behind an entry of a later format nothing is taken in.
+        """
         if self.newer is not None:
-            return
+            return None
         seq = Seq(len(self.log) + 1)
         try:
             entry = self._authentic(item)
         except Void as error:
-            self._skip(seq, error)
             self._keep(item if is_stand_in(item) else stand_in(entry_hash(item)))
-            return
+            return self._skip(seq, error)
         self._keep(item)
         self._written[entry.author] += len(item)
         if entry.format > FORMAT:
             self.newer = seq
-            return
+            return None
         try:
             self._apply(entry)
         except (Malformed, Void) as error:
             if seq == 1:
                 raise ForeignRoster(f"entry 1 of the roster founds no studio: {error}") from error
-            self._skip(seq, error)
+            return self._skip(seq, error)
+        return None
 
     def is_by_somebody(self, raw: bytes) -> bool:
         """Return whether *raw* was signed by a member or open invite, for whatever place."""
@@ -179,9 +182,11 @@ class RosterReader:
             newer=self.newer,
         )
 
-    def _skip(self, seq: Seq, reason: Exception) -> None:
+    def _skip(self, seq: Seq, reason: Exception) -> VoidEntry:
         # It may quote the object, which is a stranger's and of any length.
-        self._voids.append(VoidEntry(seq, str(reason)[:_MAX_REASON]))
+        void = VoidEntry(seq, str(reason)[:_MAX_REASON])
+        self._voids.append(void)
+        return void
 
     def _keep(self, item: bytes) -> None:
         self.log.append(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -59,7 +60,21 @@ def test_an_owner_comes_back_from_the_bucket_and_a_sheet_of_paper(tmp_path: Path
         )
         found.unlocked("mount", "demo", found.folder / "drive")
         assert (found.folder / "drive" / "cut.txt").read_text() == "the only copy"
-        found.unlocked("invite", "--role", "owner")  # as an owner may
+        told = found.unlocked("audit").out
+        assert "Ada again joined as owner with" in told, told
+        members = json.loads(found.unlocked("members", "list", "--json").out)
+        assert [(one["role"], one["is_me"]) for one in members["members"]] == [
+            ("owner", False),
+            ("owner", True),
+        ]
+        # Its next code is an invite that is open, and so is the one of the first code.
+        assert [(one["role"], one["expired"]) for one in members["invites"]] == [
+            ("owner", False)
+        ] * 2
+        new = found.secret_file("new", "another passphrase")
+        found.unlocked("passphrase", "change", "--new-passphrase-file", new)
+        assert found.run("audit", "--passphrase-file", found.words).code == Exit.PASSPHRASE
+        assert found.run("audit", "--passphrase-file", new).code == Exit.OK
         assert len(list(objects.iterdir())) == 1
         assert _code(found.folder / "next") not in codes
     with workstation(tmp_path / "c") as late:

@@ -57,8 +57,7 @@ def test_facts_can_be_had_as_json() -> None:
     with_facts = {
         "status", "credentials show", "peers", "savings", "cache show", "cache clear", "project list", "invite",
         "conflicts list",
-        "dashboard", "stats", "log", "config list", "config explain",
-        "history", "events", "wait",
+        "audit", "config explain", "config list", "dashboard", "events", "history", "log", "members list", "stats", "wait",
     }  # fmt: skip
     have = {
         " ".join(names[1:])

@@ -1,0 +1,99 @@
+"""What the log of members tells, entry by entry, in words that one member can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from lucidnode.fs.errors import FormatError
+from lucidnode.fs.membership.member import Label, open_label, open_secret, shown
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.roster_entry import (
+    Genesis,
+    Invite,
+    Join,
+    Project,
+    RosterEntry,
+)
+from lucidnode.node.client.roster_rules import RosterReader
+
+_UNREADABLE = "(unreadable)"
+
+
+class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry of the log. Times are what the author's clock said, in ns since 1970."""
+
+    seq: int
+    event: str
+    """`founded`, `invited`, `joined`, `project created`, or `void`: it counted for nothing."""
+    by: str = ""
+    """The member, or `invite` for one that was used."""
+    member: str = ""
+    device: str = ""
+    role: str = ""
+    project: str = ""
+    """The project's name, or its id if you cannot open it."""
+    at_ns: int | None = None
+    until_ns: int | None = None
+    reason: str = ""
+
+
+def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]:
+    """Tell what each entry of *log* did, in order; reading ends where a later format begins.
+
+    Raises ForeignRoster.
+    """
+    reader = RosterReader(membership.genesis)
+    names: dict[bytes, Label] = {}
+    roles: dict[bytes, str] = {}
+    for seq, item in enumerate(log, 1):
+        void = reader.read(item)
+        if reader.newer is not None:
+            return
+        if void is not None:
+            yield AuditRecord(seq, "void", reason=void.reason)
+            continue
+        entry = RosterEntry.parse(item)
+        body = entry.content()
+        by = names[entry.author].member if entry.author in names else "invite"
+        match body:
+            case Genesis() | Join():
+                owner = entry.author if isinstance(body, Genesis) else body.member
+                label = names[owner] = _label(membership, owner, body.label)
+                is_first = isinstance(body, Genesis)
+                yield AuditRecord(
+                    seq,
+                    "founded" if is_first else "joined",
+                    by=label.member if is_first else by,
+                    member=label.member,
+                    device=label.device,
+                    role="owner" if is_first else roles.get(entry.author, ""),
+                    at_ns=None if isinstance(body, Genesis) else body.joined_ns,
+                )
+            case Invite():
+                roles[body.invite] = body.role
+                suggested = _label(membership, body.invite, body.label).member
+                yield AuditRecord(
+                    seq, "invited", by, suggested, role=body.role, until_ns=body.expires_ns
+                )
+            case Project():
+                yield AuditRecord(seq, "project created", by, project=_project(membership, body))
+
+
+def _label(membership: Membership, owner: bytes, sealed: bytes) -> Label:
+    try:
+        label = open_label(membership.name_key, owner, sealed)
+    except FormatError:
+        return Label(_UNREADABLE, _UNREADABLE)
+    return Label(*(text and shown(text) for text in (label.member, label.device)))
+
+
+def _project(membership: Membership, body: Project) -> str:
+    project = ProjectId(body.project)
+    try:
+        sealed = body.seals[membership.keys.box]
+        return shown(open_secret(membership.keys, project, sealed).name)
+    except (KeyError, FormatError):
+        return project

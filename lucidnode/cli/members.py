@@ -1,0 +1,134 @@
+"""Commands that show who belongs to the studio, and how that came about."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from lucidnode import membership
+from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.project import passphrase_file
+from lucidnode.fs.membership.audit import AuditRecord, audit
+
+
+@click.group("members", short_help="Show who belongs to the studio.")
+def members_command() -> None:
+    """Show who belongs to the studio, and who is invited.
+
+    \b
+    Example:
+      lucidnode members list
+    """
+
+
+@members_command.command("list")
+@passphrase_file
+@as_json
+@click.pass_obj
+def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
+    """List the members with their workstations and roles, and the invites that are open.
+
+    \b
+    Example:
+      lucidnode members list --json
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    view = asyncio.run(membership.read_roster(socket, mine))
+    people, invites, now_ns = view.people(), view.invites(), time.time_ns()
+    if wants_json:
+        show_json(
+            {
+                "members": [
+                    {
+                        "member": one.label.member,
+                        "device": one.label.device,
+                        "device_id": one.device,
+                        "role": one.role,
+                        "is_me": one.is_me,
+                    }
+                    for one in people
+                ],
+                "invites": [
+                    {
+                        "for": one.label.member,
+                        "role": one.role,
+                        "until_ns": one.expires_ns,
+                        "expired": one.expires_ns < now_ns,
+                    }
+                    for one in invites
+                ],
+            }
+        )
+        return
+    rows = [
+        [one.label.member, one.label.device, one.role, "this workstation" if one.is_me else ""]
+        for one in people
+    ]
+    rows += [
+        [
+            one.label.member or "(nobody named)",
+            "",
+            one.role,
+            f"invited until {_day(one.expires_ns)}",
+        ]
+        for one in invites
+        if one.expires_ns >= now_ns
+    ]
+    show_table(["member", "workstation", "role", ""], rows)
+
+
+@click.command("audit", short_help="Show who was invited, joined, and made projects.")
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON, one line for each entry.")
+@passphrase_file
+@click.pass_obj
+def audit_command(home: Path, wants_json: bool, passphrase_file: Path | None) -> None:
+    """Show who founded the studio, was invited, joined, and made which project, from the signed log.
+
+    Times are what the clocks of those who wrote said.
+
+    \b
+    Example:
+      lucidnode audit --json
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    records = list(audit(asyncio.run(membership.read_log(socket)), mine))
+    if wants_json:
+        for record in records:
+            click.echo(msgspec.json.encode(record).decode())
+        return
+    show_table(["", "when", "what"], [[r.seq, _when(r.at_ns), _sentence(r)] for r in records])
+
+
+def _sentence(record: AuditRecord) -> str:
+    match record.event:
+        case "founded":
+            return f"{record.member} founded the studio on {record.device}"
+        case "invited":
+            who = record.member or "somebody"
+            return f"{record.by} invited {who} as {record.role}, until {_day(record.until_ns)}"
+        case "joined":
+            return f"{record.member} joined as {record.role} with {record.device}"
+        case "project created":
+            return f"{record.by} created the project {record.project}"
+        case _:
+            return f"an entry that counts for nothing: {record.reason}"
+
+
+def _when(at_ns: int | None) -> str:
+    return "" if at_ns is None else _at("%Y-%m-%d %H:%M", at_ns)
+
+
+def _day(at_ns: int | None) -> str:
+    return "" if at_ns is None else _at("%Y-%m-%d", at_ns)
+
+
+def _at(form: str, at_ns: int) -> str:
+    try:
+        return time.strftime(form, time.localtime(at_ns // 10**9))
+    except (OverflowError, ValueError, OSError):  # somebody else wrote it
+        return "(no time)"

@@ -1,0 +1,69 @@
+"""What the log of members tells to one of them."""
+
+from __future__ import annotations
+
+import pytest
+from studio_fixture import EXPIRES, NOW, Studio
+
+from lucidnode.fs.membership.audit import AuditRecord, audit
+from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.node.client.roster import ForeignRoster
+from lucidnode.node.client.roster_entry import RosterEntry, entry_hash, stand_in
+
+
+def test_every_entry_is_told_in_order() -> None:
+    studio = Studio()
+    film = studio.project("film")
+    bo = studio.join("viewer", "Bo", "grading")
+    studio.invite("owner", expires_ns=EXPIRES + 1)
+    expected = [
+        AuditRecord(1, "founded", by="Ada", member="Ada", device="edit-1", role="owner"),
+        AuditRecord(2, "project created", by="Ada", project="film"),
+        AuditRecord(3, "invited", by="Ada", member="Bo", role="viewer", until_ns=EXPIRES),
+        AuditRecord(
+            4, "joined", by="invite", member="Bo", device="grading", role="viewer", at_ns=NOW
+        ),
+        AuditRecord(5, "invited", by="Ada", member="Bo", role="owner", until_ns=EXPIRES + 1),
+    ]
+    assert list(audit(studio.entries, studio.ada)) == expected
+    # The key of the project was never sealed to whoever is asked about here.
+    stranger = studio.newcomer()
+    told = list(audit(studio.entries, stranger))
+    assert [one.project for one in told if one.project] == [film]
+    assert [one.member for one in audit(studio.entries, bo)] == [one.member for one in expected]
+
+
+def test_what_counts_for_nothing_is_told_as_such_however_much_there_is() -> None:
+    studio = Studio()
+    for number in range(300):
+        studio.entries.append(stand_in(bytes([number % 256]) * 32))
+    invite = studio.invite()
+    # Used by somebody who says a time at which it had expired: authentic, and void.
+    late = RosterEntry.parse(studio.joining(invite, studio.newcomer()))
+    body = late.body.replace(NOW.to_bytes(8, "big"), (EXPIRES + 1).to_bytes(8, "big"))
+    assert body != late.body
+    studio.entries.append(
+        _signed(invite, len(studio.entries) + 1, entry_hash(studio.entries[-1]), body)
+    )
+    told = list(audit(studio.entries, studio.ada))
+    assert [one.event for one in told] == ["founded", *["void"] * 300, "invited", "void"]
+    assert told[-1].reason == "the invite had expired"
+
+
+def _signed(author: MemberKeys, seq: int, previous: bytes, body: bytes) -> bytes:
+    entry = RosterEntry(1, seq, previous, author.public, body, b"")
+    return RosterEntry(
+        1, seq, previous, author.public, body, author.sign(entry.signing_message())
+    ).encode()
+
+
+def test_another_studio_is_refused_and_a_later_format_ends_it() -> None:
+    studio = Studio()
+    with pytest.raises(ForeignRoster):
+        list(audit(Studio().entries, studio.ada))
+    newer = RosterEntry(2, 2, entry_hash(studio.entries[0]), studio.ada.keys.public, b"?", b"")
+    signed = RosterEntry(
+        2, 2, newer.previous, newer.author, b"?", studio.ada.keys.sign(newer.signing_message())
+    )
+    told = list(audit([*studio.entries, signed.encode(), b"more"], studio.ada))
+    assert [one.event for one in told] == ["founded"]
