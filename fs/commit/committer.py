@@ -118,10 +118,13 @@ class Committer:
     async def until_committed(self, ino: InodeNo | None) -> None:
         """Return once everything done before this call is committed in the bucket, or *ino*'s part if it is not None.
 
+        That part is a content of its own then, though a program goes on writing.
         Waits as long as that takes; raises ReadOnly if it never will be, or NoSpace.
         """
         self._hooks.before_batch()
         mark = self._pending.newest()
+        if ino is not None:
+            self._pending.finish(ino, mark)
         self._signals.waiters += 1
         self._signals.ask_for_commit()
         try:

@@ -278,7 +278,7 @@ class FileSystem:
                 raise FileMissing("the file was deleted")
         if flags & os.O_TRUNC and self.attributes(ino).size:
             ino = self._brought_back(ino)
-            self._unfinished.began(ino)
+            self._unfinished.emptied(ino)
             await self._writer.truncate(ino, 0)
         if not writable:
             self._reader.note_open(ino)
@@ -334,12 +334,16 @@ class FileSystem:
     async def flush(self, handle: int) -> None:
         """Acknowledge at this mount's level what was written to the file of *handle*: `close`.
 
+        Of one that was only emptied nothing goes to the bucket before more comes, or the last
+        handle goes: nobody waits for that.
+
         Raises NoSpace, ReplicaError, ReadOnly, Interrupted.
         """
         file = self._open.file(handle)
         if file.writable and self._has_name(file):
             await self._writer.flush(file.ino)
-            await self._commit(file.ino, file.pid)
+            if not self._unfinished.is_only_emptied(file.ino):
+                await self._commit(file.ino, file.pid)
 
     async def sync(self, handle: int) -> None:
         """Acknowledge everything of the file: `fsync`. It is durable, whatever the mount's level.
@@ -385,7 +389,7 @@ class FileSystem:
 
     async def _cut(self, ino: InodeNo, size: int) -> None:
         if self._open.is_written(ino):
-            self._unfinished.began(ino)
+            self._unfinished.recorded(ino)
         await self._writer.truncate(ino, size)
 
     async def _commit(self, ino: InodeNo | None, pid: int = 0) -> None:

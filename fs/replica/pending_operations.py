@@ -51,6 +51,10 @@ class PendingOperations:
         oldest = self._ground.journal.oldest()
         return oldest is None or oldest > mark
 
+    def finish(self, ino: InodeNo, mark: int) -> None:
+        """Have the content of *ino* up to *mark* be finished: somebody waits for its commit."""
+        self._ground.journal.finish(ino, mark)
+
     def is_pending(self, ino: InodeNo) -> bool:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
         return ino in self._ground.tails.ends or self._ground.journal.write_sets.touches(ino)

@@ -175,6 +175,10 @@ class PendingJournal:
         """Return how far the contents are that wait. Nothing is decided by the question."""
         return self._contents.contents(self._write_sets, shipping, decides=False)
 
+    def finish(self, ino: InodeNo, last: int) -> None:
+        """Have what waits of *ino* up to row *last* be a content, whatever a program is at."""
+        self._contents.finish(ino, last)
+
     def choose(self, shipping: Shipping) -> Choice:
         """Return what the next entry may carry, and what has to wait for *shipping*."""
         contents = self._contents.contents(self._write_sets, shipping, decides=True)

@@ -53,6 +53,12 @@ class WholeContents:
 
     def __init__(self) -> None:
         self._last: dict[InodeNo, int] = {}
+        self._wanted: dict[InodeNo, int] = {}
+        """Up to where somebody waits for a content that may go on."""
+
+    def finish(self, ino: InodeNo, last: int) -> None:
+        """Have what waits of *ino* up to *last* be a content. All tails of it were packed before."""
+        self._wanted[ino] = last
 
     def contents(self, waiting: WriteSetIndex, shipping: Shipping, *, decides: bool) -> Contents:
         """Return how far the contents among *waiting* are.
@@ -74,10 +80,12 @@ class WholeContents:
             last = self._last.get(ino)
             is_all = ino != cut
             if last is None or steps[0].id > last:
-                if shipping.is_unfinished(ino):
-                    found.unfinished.add(ino)
-                    continue
                 last = steps[-1].id
+                if shipping.is_unfinished(ino):
+                    if steps[0].id > self._wanted.get(ino, 0):
+                        found.unfinished.add(ino)
+                        continue
+                    last = max(step.id for step in steps if step.id <= self._wanted[ino])
             elif (
                 is_all
                 and not shipping.is_unfinished(ino)
@@ -94,6 +102,8 @@ class WholeContents:
                 found.on_their_way.add(ino)
         if decides:
             self._last = kept
+            first = next((step.id for step in waiting), inf)
+            self._wanted = {ino: at for ino, at in self._wanted.items() if at >= first}
         return found
 
     def cut_by(self, waiting: Iterable[Step], last: int) -> set[InodeNo]:

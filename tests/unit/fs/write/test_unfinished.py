@@ -46,6 +46,18 @@ async def test_a_file_that_was_only_emptied_is_whole_once_it_is_closed(tmp_path:
         assert ino not in layer.unfinished
 
 
+async def test_a_file_that_was_only_cut_through_its_handle_is_whole_once_it_is_closed(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = await saved(layer)
+        handle, _ = await layer.files.open(ino, os.O_WRONLY)
+        await layer.files.set_attributes(ino, AttributeChanges(size=1), handle)
+        assert ino in layer.unfinished
+        await layer.files.flush(handle)
+        assert ino not in layer.unfinished
+
+
 @pytest.mark.parametrize("wrote", [True, False])
 async def test_a_sync_ends_a_save(tmp_path: Path, wrote: bool) -> None:
     async with file_layer(tmp_path) as layer:
