@@ -21,9 +21,13 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountEvents:
-    """One mount as its daemon sees it: the DaemonEventHandler of its link. *name* is the project's."""
+    """One mount as its daemon sees it: the DaemonEventHandler of its link.
+
+    *name* is what people call the project, and *workstation* this machine.
+    """
 
     name: str
+    workstation: str
     spans: Spans
     writer: Writer
     counts: ReadCounts
@@ -83,6 +87,7 @@ class MountEvents:
         size, inodes = self.replica.tree.usage()
         return {
             "project": self.name,
+            "workstation": self.workstation,
             "bytes": size,
             "inodes": inodes,
             "conflicts": self.conflicts.paths(),

@@ -33,9 +33,7 @@ def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
     stem, dot, extension = name.rpartition(b".")
     if not stem or len(extension) > 32:
         stem, dot, extension = name, b"", b""
-    # Neither a slash nor a control character may enter a name, whatever the device is called.
-    shown = "".join(letter if letter.isprintable() and letter != "/" else "_" for letter in device)
-    who = _cut(shown.encode(), 64).decode()
+    who = named(device)
     # Years outside 1 to 9999 come from broken clocks; the name only has to be a name.
     seconds = min(max(time_ns // 10**9, 0), 253402300799)
     when = f"{_EPOCH + datetime.timedelta(seconds=seconds):%Y-%m-%d %H-%M-%S}"
@@ -45,6 +43,27 @@ def conflict_names(name: bytes, device: str, time_ns: int) -> Iterator[bytes]:
         rest = which + dot + extension
         yield _cut(stem, MAX_NAME_BYTES - len(rest)) + rest
         number += 1
+
+
+def named(device: str) -> str:
+    """Return *device* as it stands in names: at most 64 bytes.
+
+    Neither a slash nor a control character may enter a name, whatever the device is called.
+    """
+    shown = "".join(letter if letter.isprintable() and letter != "/" else "_" for letter in device)
+    return _cut(shown.encode(), 64).decode()
+
+
+def parted(name: bytes) -> tuple[bytes, str]:
+    """Return the name that the conflict copy *name* stands beside, and whose version it is.
+
+    A name that had to be cut to make room is returned as it was cut.
+    """
+    stem, _, which = name.rpartition(MARK)
+    place, _, rest = which.rpartition(b")")
+    numbered = re.fullmatch(rb"(.*), \d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?", place, re.DOTALL)
+    assert numbered is not None, "no conflict copy"
+    return stem + rest, numbered[1].decode(errors="replace")
 
 
 def version_names(name: bytes) -> Iterator[bytes]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, counted, show_json
+from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.fs.errors import MountPointMissing
-from lucidnode.fs.replica.conflict_name import is_conflict_name, version_names
+from lucidnode.fs.replica.conflict_name import (
+    is_conflict_name,
+    named,
+    parted,
+    version_names,
+)
 from lucidnode.node.config import load_config
 
 
@@ -19,12 +25,13 @@ def conflicts_command() -> None:
     """Look at the conflict copies of the mounted projects, or settle them.
 
     Where two workstations changed one file at the same time, both versions are kept: one under a
-    name with `(conflict, WORKSTATION, TIME)`. Remove or rename that file, and the conflict is
-    settled, for all workstations.
+    name with `(conflict, WORKSTATION, TIME)`. Keep one of them, or dismiss the conflict and keep
+    both; that settles it, for all workstations. So does removing or renaming the copy by hand.
 
     \b
     Examples:
       lucidnode conflicts list
+      lucidnode conflicts keep mine ~/demo/notes*conflict*
       lucidnode conflicts dismiss ~/demo/notes*conflict*
     """
 
@@ -59,6 +66,40 @@ def conflicts_list(home: Path, project: str | None, wants_json: bool) -> None:
         click.echo("no conflicts", err=True)
 
 
+@conflicts_command.command("keep")
+@click.argument("whose", type=click.Choice(["mine", "theirs"]))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def conflicts_keep(home: Path, whose: str, files: tuple[Path, ...], yes: bool) -> None:
+    """Keep one version of the conflict copies FILES under the file's own name, and remove the other.
+
+    `mine` is the version that this workstation saved, `theirs` the other one: the copy is that of
+    the workstation in its name, and what lies beside it came first.
+
+    \b
+    Examples:
+      lucidnode conflicts keep mine "demo/notes (conflict, berta, 2026-03-01 10-00-00).txt"
+      lucidnode conflicts keep theirs --yes ~/demo/*conflict*
+    """
+    _check_copies(files)
+    load_config(home)
+    names = {
+        mount["mountpoint"]: mount["workstation"]
+        for mount in asyncio.run(facts(home, "conflicts"))["mounts"]
+    }
+    choices = [_choice(file, names, keeps_mine=whose == "mine") for file in files]
+    for choice in choices:
+        click.echo(choice.words, err=True)
+    confirm("The other versions are removed, on all workstations. Go on?", yes=yes)
+    for choice in choices:
+        if choice.keeps_copy:
+            choice.copy.replace(choice.original)
+        else:
+            choice.copy.unlink()
+    click.echo(f"{counted(len(files), 'conflict')} settled", err=True)
+
+
 @conflicts_command.command("dismiss")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def conflicts_dismiss(files: tuple[Path, ...]) -> None:
@@ -71,11 +112,48 @@ def conflicts_dismiss(files: tuple[Path, ...]) -> None:
     Example:
       lucidnode conflicts dismiss "demo/notes (conflict, berta, 2026-03-01 10-00-00).txt"
     """
-    for file in files:
-        if not is_conflict_name(file.name.encode(errors="surrogateescape")):
-            raise click.BadParameter(f"{file} is no conflict copy", param_hint="FILES")
+    _check_copies(files)
     for file in files:
         names = version_names(file.name.encode(errors="surrogateescape"))
         free = (file.with_name(name.decode(errors="surrogateescape")) for name in names)
         file.rename(next(path for path in free if not path.exists()))
     click.echo(f"{counted(len(files), 'conflict')} settled", err=True)
+
+
+class _Choice(NamedTuple):
+    """Which version of one file stays."""
+
+    copy: Path
+    original: Path
+    keeps_copy: bool
+    words: str
+
+
+def _choice(copy: Path, workstations: dict[str, str], *, keeps_mine: bool) -> _Choice:
+    """Return what keeping mine, or theirs, does about *copy*. Raises MountPointMissing, BadParameter."""
+    real = copy.resolve()
+    here = next((workstations[str(at)] for at in real.parents if str(at) in workstations), None)
+    if here is None:
+        raise MountPointMissing(
+            f"{copy} is in no mounted project that answers: `lucidnode status` shows what is mounted"
+        )
+    name, whose = parted(_raw(copy))
+    original = copy.with_name(name.decode(errors="surrogateescape"))
+    is_mine = whose == named(here)
+    keeps_copy = is_mine is keeps_mine
+    if not original.exists() and not keeps_copy:
+        raise click.BadParameter(
+            f"beside {copy} there is no other version to keep", param_hint="FILES"
+        )
+    kept = f"the version of {whose}" if keeps_copy else "the version that came first"
+    return _Choice(copy, original, keeps_copy, f"{original}: {kept} stays")
+
+
+def _check_copies(files: tuple[Path, ...]) -> None:
+    for file in files:
+        if not is_conflict_name(_raw(file)):
+            raise click.BadParameter(f"{file} is no conflict copy", param_hint="FILES")
+
+
+def _raw(path: Path) -> bytes:
+    return path.name.encode(errors="surrogateescape")

@@ -123,8 +123,15 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
     if moving := found["on_their_way"]:
         click.echo()
         show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))
-    if any(mount["conflicts"] for mount in mounts):
-        click.echo("`lucidnode conflicts list` names the conflict copies")
+    if conflicts := found["conflicts"]:
+        click.echo()
+        paths = [str(Path(one["mountpoint"]) / one["path"]) for one in conflicts]
+        show_table(["conflict copies"], [[path] for path in paths])
+        more = sum(mount["conflicts"] for mount in mounts) - len(paths)
+        click.echo(
+            (f"and {more} more; " if more > 0 else "")
+            + "`lucidnode conflicts keep mine` or `theirs` settles one"
+        )
     _show_alerts(found["alerts"])
 
 

@@ -156,6 +156,13 @@ function moving(facts) {
   ]));
 }
 
+function conflicts(facts) {
+  at("conflicts-card").hidden = facts.conflicts.length === 0;
+  const more = facts.mounts.reduce((sum, mount) => sum + mount.conflicts, 0) - facts.conflicts.length;
+  at("conflicts-more").textContent = more > 0 ? `and ${more} more: lucidnode conflicts list` : "";
+  rows("conflicts", facts.conflicts.map((copy) => [cell(`${copy.mountpoint}/${copy.path}`)]));
+}
+
 function mounts(facts) {
   rows("mounts", facts.mounts.map((mount) => [
     cell(make("b", "", mount.words?.project || mount.project.slice(0, 8))),
@@ -172,7 +179,7 @@ function connect() {
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [headline, sources, chart, peers, moving, mounts]) draw(facts);
+    for (const draw of [headline, sources, chart, peers, moving, conflicts, mounts]) draw(facts);
     document.body.dataset.ready = "yes";
   };
   live.onclose = () => {

@@ -59,6 +59,9 @@ class UploadStatusSource(Protocol):
     def bytes_per_second(self) -> float: ...
 
 
+_NAMED_CONFLICTS = 8
+"""Conflict copies of one mount that `status` and the dashboard name: `lucidnode conflicts` lists all."""
+
 _Answered = tuple[Mount, wire.StatusReply | None]
 """A mount and what it said of itself, None if it said nothing."""
 
@@ -133,6 +136,12 @@ class StatusSnapshot:
                 for mount, answer in answers
                 if answer is not None
                 for file in answer.on_their_way
+            ],
+            "conflicts": [
+                {"mountpoint": mount.hello.mountpoint, "path": path}
+                for mount, answer in answers
+                if answer is not None
+                for path in _listed(answer.facts.get("conflicts"))[:_NAMED_CONFLICTS]
             ],
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": _shown_alerts(self._alerts.current(), answers),
@@ -214,6 +223,7 @@ class StatusSnapshot:
                 {
                     "project": answer.facts.get("project", ""),
                     "mountpoint": mount.hello.mountpoint,
+                    "workstation": answer.facts.get("workstation", ""),
                     "conflicts": answer.facts.get("conflicts", []),
                 }
                 for mount, answer in answers
@@ -233,6 +243,10 @@ class StatusSnapshot:
             "office": await self.peers(),
             "cache": await self.cache(),
         }
+
+
+def _listed(fact: object) -> list[str]:
+    return fact if isinstance(fact, list) else []
 
 
 def _seconds_left(uploads: UploadStatusSource) -> float | None:

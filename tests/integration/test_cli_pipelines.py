@@ -126,3 +126,39 @@ def test_wait_knows_what_it_cannot_wait_for(station: Workstation, drive: Path) -
     assert station.run("wait", station.folder).code == 7
     missing = station.run("wait", drive / "missing")
     assert (missing.code, "missing" in missing.err) == (1, True)
+
+
+def test_a_conflict_is_named_and_settled_by_keeping_one_version(
+    station: Workstation, drive: Path
+) -> None:
+    [mount] = station.facts("conflicts list")["mounts"]
+    mine = f"(conflict, {mount['workstation']}, 2026-03-01 10-00-00)"
+    (drive / "cuts").mkdir()
+    cases = {
+        ("mine", f"a {mine}.prproj"): "copy",
+        ("theirs", f"b {mine}.prproj"): "first",
+        ("mine", "c (conflict, berta, 2026-03-01 10-00-00, 2).prproj"): "first",
+        ("theirs", "d (conflict, berta, 2026-03-01 10-00-00).prproj"): "copy",
+    }
+    for _, name in cases:
+        (drive / "cuts" / f"{name[0]}.prproj").write_text("first")
+        (drive / "cuts" / name).write_text("copy")
+    station.ok("umount", drive)
+    station.unlocked("mount", "demo", drive)
+    shown = station.ok("status").out
+    assert all(str(drive / "cuts" / name) in shown for _, name in cases)
+    since = newest(station)
+    for (whose, name), kept in cases.items():
+        copy = drive / "cuts" / name
+        assert station.run("conflicts", "keep", whose, copy).code == 2, "nobody to ask"
+        assert station.ok("conflicts", "keep", whose, "--yes", copy).err.endswith(
+            "1 conflict settled\n"
+        )
+        assert not copy.exists()
+        assert (drive / "cuts" / f"{name[0]}.prproj").read_text() == kept
+    until(lambda: station.status()["mounts"][0]["conflicts"] == 0)
+    assert station.status()["conflicts"] == []
+    newest(station)
+    told = station.ok("events", "--since", str(since)).out
+    assert told.count(" settled ") == len(cases)
+    assert station.run("conflicts", "keep", "mine", drive / "cuts" / "a.prproj").code == 2

@@ -87,6 +87,7 @@ class Scene:
         self.alerts = Alerts(SystemClock())
         self.uploads = FixedUploads()
         self.moving: list[wire.FileOnItsWay] = []
+        self.conflicts: list[str] = []
         self.mounts = MountTable()
         self.mount = Mount(
             ProjectId("c" * 32), wire.MountHello(mountpoint="/home/ada/demo", pid=1, head=7)
@@ -116,7 +117,9 @@ class Scene:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
                 case wire.StatusQuery(number=number):
-                    self.mount.heard(wire.StatusReply(number, {"project": "demo"}, [], self.moving))
+                    facts: dict[str, str | int | float | bool | list[str]] = {"project": "demo"}
+                    facts["conflicts"] = self.conflicts
+                    self.mount.heard(wire.StatusReply(number, facts, [], self.moving))
                 case other:
                     raise AssertionError(other)
         return asked.result()
@@ -200,6 +203,24 @@ async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
         assert rate == "100 MB/s, all of this workstation's in 60 s"
         scene.moving.clear()
         await page.until("document.getElementById('moving-card').hidden")
+
+
+@pytest.mark.slow
+async def test_the_page_names_conflict_copies_until_they_are_settled() -> None:
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        assert await page.value("document.getElementById('conflicts-card').hidden")
+        scene.read(conflicts=9)
+        scene.conflicts = [f"<b>{number}</b> (conflict, berta, …).txt" for number in range(9)]
+        rows = "[...document.querySelectorAll('#conflicts tbody tr')].map((row) => row.textContent)"
+        await page.until(f"{rows}.length === 8")
+        assert await page.value(f"{rows}[0]") == "/home/ada/demo/<b>0</b> (conflict, berta, …).txt"
+        more = "document.getElementById('conflicts-more').textContent"
+        assert await page.value(more) == "and 1 more: lucidnode conflicts list"
+        scene.read(conflicts=0)
+        scene.conflicts.clear()
+        await page.until("document.getElementById('conflicts-card').hidden")
 
 
 async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -> None:

@@ -7,7 +7,13 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.replica.conflict_name import conflict_names, is_conflict_name, version_names
+from lucidnode.fs.replica.conflict_name import (
+    conflict_names,
+    is_conflict_name,
+    named,
+    parted,
+    version_names,
+)
 from lucidnode.fs.replica.tree.name_table import check_name
 
 TIME = 1_763_850_615_000_000_000  # 2025-11-22 22:30:15 UTC
@@ -57,3 +63,13 @@ def test_a_settled_conflict_has_a_name_that_says_whose_version_it_is() -> None:
     assert two == b"shot (version, edit-2, 2025-11-22 22-30-15, 2).mov"
     assert not is_conflict_name(one)
     assert not is_conflict_name(two)
+
+
+@given(names, st.text(max_size=300), st.integers(-(2**63), 2**63 - 1))
+def test_a_conflict_copy_says_beside_which_name_it_stands_and_whose_it_is(
+    name: bytes, device: str, time_ns: int
+) -> None:
+    for copy in islice(conflict_names(name, device, time_ns), 3):
+        original, whose = parted(copy)
+        assert whose == named(device)
+        assert original == name or len(copy) > 240, "a name that was cut"
