@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -61,6 +61,9 @@ class DaemonEventHandler(Protocol):
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
+
+    def names(self, devices: Sequence[str]) -> dict[str, str]:
+        """Return what people call each of *devices*, as far as anybody does."""
 
 
 class DaemonLink:
@@ -195,6 +198,7 @@ class DaemonLink:
             listener.facts(),
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
+            listener.names(query.devices),
         )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.daemon_link import Facts
 from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.conflicts import Conflicts
@@ -16,18 +18,14 @@ from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountEvents:
-    """One mount as its daemon sees it: the DaemonEventHandler of its link.
+    """One mount as its daemon sees it: the DaemonEventHandler of its link."""
 
-    *name* is what people call the project, and *workstation* this machine.
-    """
-
-    name: str
-    workstation: str
+    access: ProjectAccess
     spans: Spans
     writer: Writer
     counts: ReadCounts
@@ -86,8 +84,8 @@ class MountEvents:
         """Describe the project in plain words."""
         size, inodes = self.replica.tree.usage()
         return {
-            "project": self.name,
-            "workstation": self.workstation,
+            "project": self.access.name,
+            "workstation": self.access.workstation,
             "bytes": size,
             "inodes": inodes,
             "conflicts": self.conflicts.paths(),
@@ -101,3 +99,8 @@ class MountEvents:
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
         return self.on_their_way.files()
+
+    def names(self, devices: Sequence[str]) -> dict[str, str]:
+        """Return what people call each of *devices*, as far as anybody does."""
+        called = ((device, self.access.who(DeviceId(device))) for device in devices)
+        return {device: f"{name} ({member})" for device, (member, name) in called if member}

@@ -142,8 +142,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         events = MountEvents(
-            name=access.name,
-            workstation=access.workstation,
+            access=access,
             spans=spans,
             writer=write.writer,
             counts=read.counts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -74,8 +74,10 @@ class Mount:
             case wire.MountHello():
                 raise Refused("a mount introduces itself once")
 
-    async def describe(self, *, every_alert: bool) -> wire.StatusReply | None:
-        """Ask the mount to describe itself; None if it does not answer within a second.
+    async def describe(
+        self, *, every_alert: bool, devices: Sequence[str] = ()
+    ) -> wire.StatusReply | None:
+        """Ask the mount to describe itself, and what people call *devices*; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
@@ -83,7 +85,7 @@ class Mount:
         number = self._number
         answer: asyncio.Future[wire.StatusReply] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self.tell(wire.StatusQuery(number, every_alert))
+        self.tell(wire.StatusQuery(number, every_alert, list(devices)))
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await answer

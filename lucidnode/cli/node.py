@@ -168,9 +168,9 @@ def peers_command(home: Path, wants_json: bool) -> None:
     if wants_json:
         show_json(found)
         return
-    rows = [["this workstation", "up", f"{found['share']:.0%}", "", ""]]
+    rows = [["this workstation", "", "up", f"{found['share']:.0%}", "", ""]]
     rows += [_peer(peer) for peer in found["peers"]]
-    show_table(["workstation", "state", "keeps", "gave", "got"], rows)
+    show_table(["workstation", "address", "state", "keeps", "gave", "got"], rows)
     if not found["peers"]:
         click.echo(
             "No other workstation found. If there are some, multicast may be blocked between you: "
@@ -181,7 +181,8 @@ def peers_command(home: Path, wants_json: bool) -> None:
 def _peer(peer: dict[str, Any]) -> list[str]:
     totals = peer["totals"] or {}
     return [
-        peer["address"] or peer["device"][:8],
+        peer["name"] or peer["device"][:8],
+        peer["address"],
         peer["state"],
         f"{peer['share']:.0%}",
         size(totals.get("served", 0)),

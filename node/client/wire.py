@@ -188,6 +188,8 @@ class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fiel
     facts: dict[str, str | int | float | bool | list[str]]
     alerts: list[Alert]
     on_their_way: list[FileOnItsWay]
+    names: dict[str, str] = {}
+    """What people call each of the devices that were asked for, as far as anybody does."""
 
 
 class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -301,11 +303,13 @@ class StatusQuery(
 ):
     """Somebody wants to see this project, and what is amiss with it, in plain words.
 
-    With *every_alert* also those that are too many of one kind to be shown.
+    With *every_alert* also those that are too many of one kind to be shown. *devices* are those whose
+    names are asked for.
     """
 
     number: int
     every_alert: bool = False
+    devices: list[str] = []
 
 
 class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown_fields=True):

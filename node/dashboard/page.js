@@ -126,7 +126,7 @@ function peers(facts) {
     number(size(facts.savings.here.downloaded)),
   ];
   rows("peers", [own, ...facts.office.peers.map((peer) => [
-    cell(peer.address || peer.device.slice(0, 8)),
+    cell(peer.name || peer.address || peer.device.slice(0, 8)),
     cell(make("span", `dot ${peer.state}`), words[peer.state] || peer.state),
     share(peer.share),
     number(size(peer.totals.served || 0)),

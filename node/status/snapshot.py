@@ -19,6 +19,9 @@ from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.savings import NodeTotals, savings
 
+_MOST_NAMES = 256
+"""Peers whose names are asked for, of however many there are."""
+
 
 class PeerStatusSource(Protocol):
     """The LAN, as the dashboard needs it."""
@@ -155,18 +158,32 @@ class StatusSnapshot:
     async def _answers(self, *, every_alert: bool = False) -> list[_Answered]:
         """Ask all mounts at once; each stays with its own answer."""
         mounts = list(self._mounts)
+        devices = [peer.device for peer in self._office.facts()][:_MOST_NAMES]
         async with asyncio.TaskGroup() as asking:
             tasks = [
-                asking.create_task(mount.describe(every_alert=every_alert)) for mount in mounts
+                asking.create_task(mount.describe(every_alert=every_alert, devices=devices))
+                for mount in mounts
             ]
         return [(mount, task.result()) for mount, task in zip(mounts, tasks, strict=True)]
 
     async def peers(self) -> dict[str, Any]:
-        """Return the office: this node's share of it and every other node."""
+        """Return the office: this node's share of it and every other node.
+
+        A mount knows what people call them; with nothing mounted a `name` is None.
+        """
+        return self._peers(await self._answers())
+
+    def _peers(self, answers: list[_Answered]) -> dict[str, Any]:
+        names: dict[str, str] = {}
+        for _, answer in answers:
+            names.update({} if answer is None else answer.names)
         return {
             "device": self._device,
             "share": self._office.shares().get(self._device, 1.0),
-            "peers": [msgspec.to_builtins(peer) for peer in self._office.facts()],
+            "peers": [
+                {**msgspec.to_builtins(peer), "name": names.get(peer.device)}
+                for peer in self._office.facts()
+            ],
         }
 
     async def savings(self) -> dict[str, Any]:
@@ -240,7 +257,7 @@ class StatusSnapshot:
         return {
             **status,
             "savings": await self.savings(),
-            "office": await self.peers(),
+            "office": self._peers(answers),
             "cache": await self.cache(),
         }
 

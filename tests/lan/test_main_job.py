@@ -70,6 +70,7 @@ def owned_first(
     """Return those of *blocks* that belong to *owner* on the ring that *reader* sees."""
     facts = reader.facts("peers")
     weights = {peer["device"]: peer["weight"] for peer in facts["peers"]}
+    assert {peer["name"].split()[0] for peer in facts["peers"]} < set(lab.workstations)
     assert len(set(weights.values())) == 1, "all workstations of a lab weigh the same"
     ring = Ring.of({**weights, facts["device"]: next(iter(weights.values()))})
     device = owner.facts("status")["device"]

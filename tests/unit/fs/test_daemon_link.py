@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -56,6 +56,9 @@ class Listener:
 
     def alerts(self, *, every: bool) -> list[Alert]:
         return []
+
+    def names(self, devices: Sequence[str]) -> dict[str, str]:
+        return {device: f"called {device}" for device in devices}
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         return []
@@ -138,6 +141,9 @@ async def test_a_project_that_cannot_be_described_stays_connected(
         listener.size = 7
         answer = await asyncio.wait_for(_described(mount), 5)
         assert answer.facts == {"bytes": 7}
+        named = await mount.describe(every_alert=False, devices=["d1"])
+        assert named is not None
+        assert named.names == {"d1": "called d1"}
         assert not running.done()
 
 

@@ -11,6 +11,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import MAX_FAMILY, Alert, Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.savings import NodeTotals
 from lucidnode.node.status.snapshot import StatusSnapshot
 
@@ -32,7 +33,9 @@ class Quiet:
         return iter(())
 
 
-def facts_of(mounts: MountTable, alerts: Alerts | None = None) -> StatusSnapshot:
+def facts_of(
+    mounts: MountTable, alerts: Alerts | None = None, office: Quiet | None = None
+) -> StatusSnapshot:
     quiet = Quiet()
     return StatusSnapshot(
         device="d",
@@ -40,13 +43,20 @@ def facts_of(mounts: MountTable, alerts: Alerts | None = None) -> StatusSnapshot
         price_per_gb=lambda: 0.0,
         moved=NodeTotals,
         mounts=mounts,
-        office=quiet,
+        office=office or quiet,
         cache=quiet,
         pending_uploads=lambda: quiet,
         addresses=dict,
         alerts=alerts or Alerts(ManualClock()),
         now=lambda: 7.0,
     )
+
+
+class Office(Quiet):
+    """Two peers are known."""
+
+    def facts(self) -> Any:
+        return [PeerStatus(one, "10.0.0.2", "linked", 1, 0.5, None, 0, {}) for one in ("d1", "d2")]
 
 
 def mount_at(place: str, number: int) -> Mount:
@@ -101,6 +111,22 @@ async def test_who_asks_for_every_alert_gets_those_that_are_too_many_to_be_shown
         *(f"block:{number}" for number in range(20)),
         "read-only",
     ]
+
+
+async def test_peers_have_the_names_that_a_mount_knows() -> None:
+    mounts, mount = MountTable(), mount_at("/one", 1)
+    mounts.add(mount)
+    facts = facts_of(mounts, office=Office())
+    async with asyncio.TaskGroup() as group:
+        peers = group.create_task(facts.peers())
+        assert await mount.outbox.get() == wire.StatusQuery(1, devices=["d1", "d2"])
+        mount.heard(wire.StatusReply(1, {}, [], [], {"d1": "grading (Bo)", "else": "x"}))
+    assert [(p["device"], p["name"]) for p in peers.result()["peers"]] == [
+        ("d1", "grading (Bo)"),
+        ("d2", None),
+    ]
+    mounts.remove(mount)
+    assert [p["name"] for p in (await facts.peers())["peers"]] == [None, None]
 
 
 async def test_a_mount_that_does_not_answer_is_an_alert_and_keeps_nobody_waiting() -> None:
