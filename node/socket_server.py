@@ -113,6 +113,7 @@ class SocketServer:
         app.router.add_post(project + "/kept/{seq}", self._post_kept)
         app.router.add_get(project + "/lost", self._get_lost)
         app.router.add_post(project + "/forget", self._post_forget)
+        app.router.add_post(project + "/look/{seq}", self._post_look)
         app.router.add_get(project + "/events", self._events)
         app.router.add_get(project + "/accesses", self._get_accesses)
         app.router.add_get(project + "/changes", self._get_changes)
@@ -214,7 +215,8 @@ class SocketServer:
         seq = parse_seq(request.match_info["seq"])
         read = self._journal.proven if "proven" in request.query else self._journal.entry
         held = await read(_project(request), seq)
-        return _packed(wire.Slot(held.hash, held.body))
+        signed_here = self._journal.has_signed(held.hash)
+        return _packed(wire.Slot(held.hash, held.body, signed_here))
 
     async def _post_entry(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
@@ -238,6 +240,11 @@ class SocketServer:
         project = _project(request)
         self._mounts.check_free(project)
         await self._journal.forget(project)
+        return web.Response(status=204)
+
+    async def _post_look(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        self._mounts.tell(_project(request), wire.Look(seq))
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

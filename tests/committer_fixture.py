@@ -119,6 +119,8 @@ class Daemon:
         self.reads = self.proofs = 0
         self.glances: dict[int, Callable[[Slot | None], Slot | None]] = {}
         self.before_answer: Callable[[], None] | None = None
+        self.has_signed: set[bytes] = set()
+        """Hashes of the entries that it has signed, for whatever process."""
 
     async def commit(self, project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
         assert project == self.project
@@ -136,12 +138,17 @@ class Daemon:
         body = self.signed(request)
         if not self.is_chained(seq, body):
             return CommitReply("unchained", b"")
+        self.has_signed.add(entry_hash(body))
         there = self.bucket.entries.setdefault(seq, body)
         if self.before_answer is not None:
             self.before_answer()
         if fault == "applied":
             return CommitReply("unknown", b"")
-        return CommitReply("committed" if there == body else "lost", there)
+        return CommitReply(
+            "committed" if there == body else "lost",
+            there,
+            signed_here=entry_hash(there) in self.has_signed,
+        )
 
     def signed(self, request: CommitRequest) -> bytes:
         """Return the entry that *request* becomes."""
@@ -178,7 +185,9 @@ class Daemon:
         body = self.bucket.entries.get(seq)
         if body is None:
             return None
-        return Slot(entry_hash(body), body if is_entry_of(self.project, Seq(seq), body) else None)
+        hash_ = entry_hash(body)
+        shaped = body if is_entry_of(self.project, Seq(seq), body) else None
+        return Slot(hash_, shaped, hash_ in self.has_signed)
 
 
 class Desk:

@@ -373,6 +373,9 @@ class _Journal:
         except FileNotFoundError:
             raise NotThere("no such entry") from None
 
+    def has_signed(self, hash_: bytes) -> bool:
+        return False
+
     async def kept(self, project: ProjectId, seq: Seq) -> bytes:
         raise AssertionError("only a repair asks for what is kept")
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 from committer_fixture import KEYS, Bucket, Daemon, Desk, VirtualClock
 
+from lucidnode.fs.errors import FsError
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId, Seq
 
 KEY = bytes(range(32))
@@ -77,8 +79,35 @@ class Chronicle:
         await read_on(past, daemon, self.access, self.clock, lambda _seq: None)
         return daemon.reads
 
+    async def while_time_passes(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have *work* done, and raise what it raises."""
+        failure: BaseException | None = None
+
+        async def kept() -> None:
+            nonlocal failure
+            try:
+                await work
+            except (FsError, NodeError) as error:
+                failure = error
+
+        async with asyncio.TaskGroup() as group:
+            done = group.create_task(kept())
+            await self.clock.until(done.done)
+        if failure is not None:
+            raise failure
+
+    def read(self, found: tuple[Any, ...]) -> bytes:
+        """Return the content of what `seen` tells of a file."""
+        data = bytearray(found[3])
+        for extent in found[9]:
+            part = self.node.blocks.part(extent.block.id, extent.block_offset, extent.length)
+            data[extent.offset : extent.offset + extent.length] = part
+        return bytes(data)
+
     def reader(self) -> Daemon:
-        return Daemon(self.bucket, self.desk.daemon.seed)
+        daemon = Daemon(self.bucket, self.desk.daemon.seed)
+        daemon.has_signed = self.desk.daemon.has_signed  # it is one, for the mount and for commands
+        return daemon
 
 
 def seen(tree: TreeReader, directory: InodeNo = ROOT, prefix: bytes = b"") -> dict[bytes, Any]:

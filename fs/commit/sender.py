@@ -93,7 +93,8 @@ class Sender:
         if reply.outcome == "unchained":
             await self._ground.head.confirm()
         elif reply.body:
-            await self._ground.slots.decide(flight.seq, Slot(entry_hash(reply.body), reply.body))
+            slot = Slot(entry_hash(reply.body), reply.body, reply.signed_here)
+            await self._ground.slots.decide(flight.seq, slot)
         return self._ground.pending.head().seq >= flight.seq
 
     def _prepared(self) -> InFlight | None:

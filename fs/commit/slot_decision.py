@@ -62,7 +62,7 @@ class SlotDecision:
                 self._replica.pending.mark_committed(seq, slot.hash)
                 self._health.sent()
             else:
-                if change is not None and slot.body is not None:
+                if change is not None and slot.body is not None and not slot.signed_here:
                     self._own.seen(seq, slot.body, change.wall_ns)
                 self._apply_remote(seq, slot.hash, change)
             self._signals.progressed()

@@ -253,6 +253,11 @@ class DaemonClient:
         async with self._request("POST", f"/v1/p/{project}/forget"):
             pass
 
+    async def look(self, project: ProjectId, seq: Seq) -> None:
+        """Have the mount of *project* here, if there is one, look for journal entry *seq*."""
+        async with self._request("POST", f"/v1/p/{project}/look/{seq}"):
+            pass
+
     async def _slot(self, path: str) -> wire.Slot | None:
         try:
             async with self._request("GET", path) as answer:

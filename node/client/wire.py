@@ -17,6 +17,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/p/{project}/kept/{seq}                              200 the entry as seen here | 404
     POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
     GET  /v1/p/{project}/lost                                    LostEntries
+    POST /v1/p/{project}/look/{seq}                              tell the mount that it is there
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
     GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
@@ -82,21 +83,25 @@ class CommitReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     committed: *body* is our own signed entry. lost: *body* is the winner's, or empty if it has not
     an entry's shape. unknown: nothing is settled, *body* is empty, and *why* is a sentence for people;
     ask again with the same request. unchained: the bucket has not the entry before as the request names it; nothing counts.
+    *signed_here*: this daemon has signed the winner's entry too, for another process.
     """
 
     outcome: Literal["committed", "lost", "unknown", "unchained"]
     body: bytes
     why: str = ""
+    signed_here: bool = False
 
 
-class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What lies in a slot of the journal: its hash, and the entry.
 
     *body* is None for what is proven to lie there and has not an entry's shape: it counts as empty.
+    *signed_here*: this daemon has signed it since it started.
     """
 
     hash: bytes
     body: bytes | None
+    signed_here: bool = False
 
 
 class LostEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
@@ -58,6 +59,9 @@ COMMIT_S = 60.0
 _TOLD_FOREIGN = 2
 """Entries that count as empty here of which peers are told besides the newest ones."""
 
+_SIGNED_ENTRIES = 4096
+"""Entries signed here that are remembered: a mount reads what another command commits in seconds."""
+
 _REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 
 
@@ -100,6 +104,7 @@ class JournalService:
         self._announce = announce
         self._clock = clock
         self._locks: dict[ProjectId, asyncio.Lock] = {}
+        self._signed: OrderedDict[bytes, None] = OrderedDict()
         self._logs = JournalLogs(bucket, alerts, clock, jitter, is_witnessed)
         self._lost = LostHistory(alerts)
         self._seen = SeenEntries(kept, self._lost)
@@ -153,6 +158,14 @@ class JournalService:
     async def stands(self, project: ProjectId, seq: Seq, hash_: bytes) -> bool:
         """Tell whether the bucket has the entry of this hash as *seq*. Raises Unavailable."""
         return await self._logs.of(project).stands(seq, hash_.__eq__)
+
+    def has_signed(self, hash_: bytes) -> bool:
+        """Tell whether the entry of this hash is one of the last that this daemon has signed.
+
+        A mount takes an entry that bears this workstation's signature, and that it has not made, for
+        a sign of a copied home; other commands of this home commit as well.
+        """
+        return hash_ in self._signed
 
     async def resume(self) -> None:
         """Remember what an earlier daemon saw, and finish what it was asked to commit.
@@ -270,6 +283,7 @@ class JournalService:
         if (failure := uploading.result()) is not None:
             raise failure
         body = signed(request.unsigned, self._sign(signing_message(request.unsigned)))
+        self._note_signed(entry_hash(body))
         seen = {n: known for n, known in self.recent(project).items() if n >= seq}
         match await log.take(seq, body, fits, self._clock.boot() + COMMIT_S):
             case register.Committed():
@@ -285,12 +299,19 @@ class JournalService:
                 # One look, perhaps at bytes that were damaged on their way; the mount proves it.
                 if held.body is None or is_sound(project, seq, held.body, self._writer_key):
                     await self._seen.note(project, seq, held)
-                return wire.CommitReply("lost", held.body or b"")
+                return wire.CommitReply(
+                    "lost", held.body or b"", signed_here=self.has_signed(held.hash)
+                )
             case register.Unknown(cause=cause):
                 return wire.CommitReply("unknown", b"", str(cause))
             case Unchained(seq=missing):
                 self._lost.report(project, missing, fits)
                 return wire.CommitReply("unchained", b"")
+
+    def _note_signed(self, hash_: bytes) -> None:
+        self._signed[hash_] = None
+        if len(self._signed) > _SIGNED_ENTRIES:
+            self._signed.popitem(last=False)
 
     async def _is_known_gap(self, project: ProjectId, seq: Seq) -> bool:
         with contextlib.suppress(Unavailable):

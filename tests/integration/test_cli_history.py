@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_fixture import Workstation, workstation
+
+from lucidnode.cli.exit_codes import Exit
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
 
@@ -28,6 +31,9 @@ class Studio:
         directory = os.open(self.drive, os.O_RDONLY)
         os.fsync(directory)
         os.close(directory)
+
+    def blocks(self) -> set[str]:
+        return {path.name for path in self.station.folder.glob("bucket/p/*/block/*/*")}
 
     def events(self, path: str | Path) -> list[tuple[str, str]]:
         found = json.loads(self.station.unlocked("history", path, "--json").out)["events"]
@@ -59,3 +65,39 @@ def test_a_path_of_the_mount_or_of_the_project_tells_its_past(studio: Studio) ->
     assert none.line == "nothing called film/x was ever in this project"
     outside = station.run("history", "/etc/passwd", "--passphrase-file", station.words)
     assert "lies in no project that is mounted here" in outside.line
+
+
+def test_what_was_deleted_is_listed_and_comes_back_with_what_it_was(studio: Studio) -> None:
+    station, reel = studio.station, studio.drive / "reel"
+    (reel / "in").mkdir(parents=True)
+    (reel / "in" / "a").write_bytes(bytes(range(256)) * 8192)
+    os.utime(reel / "in" / "a", (5, 7))
+    studio.commit()
+    blocks = studio.blocks()
+    shutil.rmtree(reel)
+    studio.commit()
+    lost = json.loads(station.unlocked("undelete", studio.drive, "--json").out)["deleted"]
+    assert ("reel", True) in [(each["path"], each["directory"]) for each in lost]
+    told = json.loads(station.unlocked("undelete", reel, "--json").out)
+    assert (told["files"], told["bytes"]) == (1, 2 * 1024 * 1024)
+    assert (reel / "in" / "a").read_bytes() == bytes(range(256)) * 8192
+    assert (reel / "in" / "a").stat().st_mtime == 7
+    assert studio.blocks() == blocks, "it shares them"
+    again = station.run("undelete", reel / "in" / "a", "--passphrase-file", station.words)
+    assert again.line == "reel/in/a was not deleted"
+
+
+def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studio: Studio) -> None:
+    station, note = studio.station, studio.drive / "note"
+    note.write_text("first")
+    then = str(json.loads(station.unlocked("history", note, "--json").out)["events"][0]["version"])
+    note.write_text("second")
+    refused = station.run("restore", note, "--at", then, "--passphrase-file", station.words)
+    assert refused.code == Exit.USAGE
+    assert "has another content now: note" in refused.err
+    assert note.read_text() == "second"
+    station.unlocked("restore", note, "--at", then, "--to", studio.drive / "as it was")
+    assert (studio.drive / "as it was").read_text() == "first"
+    station.unlocked("restore", note, "--at", then, "--yes")
+    assert note.read_text() == "first"
+    assert not station.status()["alerts"]

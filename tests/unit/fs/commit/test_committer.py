@@ -195,6 +195,28 @@ async def test_a_copied_home_is_told_on_both_workstations(
     twin.node.replica.close()
 
 
+async def test_what_another_command_of_this_home_commits_is_no_sign_of_a_copy(
+    office: Office,
+) -> None:
+    office.a.node.create(b"before")
+    async with office.running(office.a):
+        await office.settled(office.a)
+    command = office.home("copy", office.a, copied=True)
+    command.daemon.has_signed = office.a.daemon.has_signed  # they ask one daemon
+    async with office.running(office.a, command):
+        await office.settled(office.a, command)
+        for name in (b"one", b"two"):
+            command.node.create(name)
+            office.a.node.create(b"meanwhile " + name)  # one of the two loses the race
+            await office.settled(office.a, command)
+            command.node.create(b"later " + name)
+            await office.settled(office.a, command)
+        assert not office.a.alerts.current()
+        assert not command.alerts.current()
+    assert len(office.a.node.names()) == 7
+    command.node.replica.close()
+
+
 async def test_what_this_workstation_made_in_an_earlier_life_is_its_own(office: Office) -> None:
     """It crashes with an entry on its way, and what a rollback took is put back later."""
     office.a.daemon.faults = ["applied"]

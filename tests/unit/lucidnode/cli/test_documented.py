@@ -57,7 +57,18 @@ def test_facts_can_be_had_as_json() -> None:
     with_facts = {
         "status", "credentials show", "peers", "savings", "cache show", "cache clear", "project list", "invite",
         "conflicts list",
-        "audit", "config explain", "config list", "dashboard", "events", "history", "log", "members list", "stats", "wait",
+        "audit",
+        "config explain",
+        "config list",
+        "dashboard",
+        "events",
+        "history",
+        "log",
+        "members list",
+        "stats",
+        "wait",
+        "restore",
+        "undelete",
     }  # fmt: skip
     have = {
         " ".join(names[1:])

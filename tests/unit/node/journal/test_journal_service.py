@@ -56,6 +56,22 @@ async def test_the_second_of_two_writers_gets_the_winner_s_entry(node: Node) -> 
     assert node.announced == [1]
 
 
+async def test_what_this_daemon_has_signed_is_told_apart_from_what_a_copy_of_it_has(
+    node: Node,
+) -> None:
+    first = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    assert node.journal.has_signed(entry_hash(first.body))
+    lost = await node.journal.commit(PROJECT, Seq(1), wire.CommitRequest(unsigned(1), []))
+    assert lost.outcome == "lost"
+    assert lost.signed_here
+    copied = entry(2, entry_hash(first.body))
+    await node.bucket.create(journal_key(PROJECT, Seq(2)), copied)
+    assert not node.journal.has_signed(entry_hash(copied))
+    request = wire.CommitRequest(unsigned(2, previous=entry_hash(first.body)), [])
+    lost = await node.journal.commit(PROJECT, Seq(2), request)
+    assert (lost.outcome, lost.body, lost.signed_here) == ("lost", copied, False)
+
+
 async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node) -> None:
     request = wire.CommitRequest(unsigned(1), [])
     first = await node.journal.commit(PROJECT, Seq(1), request)

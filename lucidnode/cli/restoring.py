@@ -1,0 +1,273 @@
+"""The commands that bring something back from the past."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
+from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when
+from lucidnode.cli.progress import bytes_left
+from lucidnode.cli.project import passphrase_file
+from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
+from lucidnode.fs.history import past_places
+from lucidnode.fs.history.deletions import Deletion, deleted_in, deletion_at
+from lucidnode.fs.history.past_places import path_to, place_of, shown
+from lucidnode.fs.history.restoration import Restoration, Survey, attributes_at, survey
+from lucidnode.fs.history.restored_work import commit
+from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo
+from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.node.client.clock import Clock, SystemClock
+from lucidnode.node.client.ids import Seq
+
+_SHOWN = 20
+"""Paths that are listed; more are only counted."""
+
+_LOOK_INTERVAL_S, _LOOKS = 0.2, 25
+"""Seconds between two looks whether the mount here shows what is back, and how many there are."""
+
+to_option = click.option(
+    "--to", help="Bring it back as this path, or into it if it is a directory, instead."
+)
+yes_option = click.option("--yes", is_flag=True, help="Replace what is there without asking.")
+
+
+@click.command("restore", short_help="Bring back an earlier version of a file or a tree.")
+@click.argument("path")
+@click.option(
+    "--at",
+    "text",
+    required=True,
+    help="Which state: the number of a version, a date and time, or how long ago (15m, 2h, 3d, 1w).",
+)
+@to_option
+@yes_option
+@passphrase_file
+@as_json
+@click.pass_obj
+def restore_command(
+    home: Path,
+    path: str,
+    text: str,
+    to: str | None,
+    yes: bool,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Bring PATH, a file or a directory with all in it, back as it was at a point in time.
+
+    PATH lies in a mounted project, or is PROJECT:PATH; it may be gone. No data moves, whatever the
+    size. A tree is laid over what is there: what came later stays, and what has another content
+    now gets the old one, after a question; its content of now stays in the history. It is visible
+    everywhere when the command ends.
+
+    \b
+    Examples:
+      lucidnode restore ~/demo/film/cut.mov --at 1204
+      lucidnode restore ~/demo/film --at '2026-03-01 14:30' --to ~/demo/film-monday
+    """
+    given, target = _given(home, path, to)
+
+    async def work() -> None:
+        async with opened_past(home, passphrase_file, given.project) as opened:
+            seq = opened.point(text)
+            ino = _ino_of(opened, given.path)
+            with opened.past.at(seq) as source:
+                found = attributes_at(source, given.path)
+                if found is None and ino is not None:
+                    found = source.attributes(ino)
+                if found is None:
+                    raise NoSuchPast(f"there was no {shown(given.path)} in version {seq}")
+                place = _place(opened, given.path, target)
+                await _bring_back(opened, source, found, place, yes=yes, wants_json=wants_json)
+
+    asyncio.run(work())
+
+
+@click.command("undelete", short_help="List what was deleted in a directory, or bring it back.")
+@click.argument("path")
+@to_option
+@passphrase_file
+@as_json
+@click.pass_obj
+def undelete_command(
+    home: Path, path: str, to: str | None, passphrase_file: Path | None, wants_json: bool
+) -> None:
+    """List what was deleted in the directory PATH; or bring PATH back, if it was deleted.
+
+    PATH lies in a mounted project, or is PROJECT:PATH. A directory comes back with all that was
+    deleted together with it. No data moves, whatever the size. It replaces nothing.
+
+    \b
+    Examples:
+      lucidnode undelete ~/demo/film
+      lucidnode undelete ~/demo/film/cut.mov
+    """
+    given, target = _given(home, path, to)
+
+    async def work() -> None:
+        async with opened_past(home, passphrase_file, given.project) as opened:
+            there = attributes_at(opened.past.now, given.path)
+            if there is not None and there.is_directory and to is None:
+                _list(opened, deleted_in(opened.past, there.ino), wants_json=wants_json)
+                return
+            if not given.path:
+                raise NoSuchPast("the project itself cannot be deleted")
+            deletion = deletion_at(opened.past, place_of(opened.past, given.path))
+            place = _place(opened, given.path, target)
+            if attributes_at(opened.past.now, place) is not None:
+                raise InTheWay(f"{shown(place)} is there again: name another place with --to")
+            with opened.past.at(deletion.before) as source:
+                found = source.attributes(deletion.ino)
+                if found is None:
+                    raise NoSuchPast(f"{shown(given.path)} came and went in one moment")
+                await _bring_back(opened, source, found, place, yes=True, wants_json=wants_json)
+
+    asyncio.run(work())
+
+
+def _given(home: Path, path: str, to: str | None) -> tuple[GivenPath, GivenPath | None]:
+    given = given_path(home, path)
+    if to is None:
+        return given, None
+    target = given_path(home, to)
+    if target.project != given.project:
+        raise click.UsageError(
+            f"{to} lies in another project: what is shared with it cannot leave its own"
+        )
+    return given, target
+
+
+def _place(opened: OpenPast, path: past_places.Path, target: GivenPath | None) -> past_places.Path:
+    """Return where to bring back what was at *path*. Raises InTheWay for the root."""
+    place = path if target is None else target.path
+    if target is not None:
+        there = attributes_at(opened.past.now, place)
+        if there is not None and there.is_directory and path:
+            place = (*place, path[-1])
+    if not place:
+        raise InTheWay("all of a project comes back into a directory: name a new one with --to")
+    return place
+
+
+def _ino_of(opened: OpenPast, path: past_places.Path) -> InodeNo | None:
+    """Return what *path* is, or last was. Raises NoSuchPast."""
+    return past_places.latest(opened.past, place_of(opened.past, path)) if path else ROOT
+
+
+async def _bring_back(
+    opened: OpenPast,
+    source: TreeReader,
+    found: Attributes,
+    place: past_places.Path,
+    *,
+    yes: bool,
+    wants_json: bool,
+) -> None:
+    if not opened.access.may_write:
+        raise NotAllowed("a viewer changes nothing: ask an editor to bring it back")
+    clock = SystemClock()
+    with opened.past.writable_copy() as replica:
+        told = survey(source, found, replica.tree, place)
+        if told.replaced:
+            _show_replaced(told)
+            confirm(f"Replace the content of {counted(told.replaced, 'file')}?", yes=yes)
+        steps = Restoration(source, replica, clock.wall_ns()).steps(found, place)
+        left = told.size
+        with bytes_left(f"bringing back {shown(place)}") as show:
+
+            def progress(done: int) -> None:
+                nonlocal left
+                left -= done
+                show(left)
+
+            conflicts = await commit(replica, steps, opened.client, opened.access, clock, progress)
+        head = replica.pending.head().seq
+    await _seen_here(opened, head, clock)
+    _tell(told, shown(place), head, conflicts, wants_json=wants_json)
+
+
+async def _seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
+    """Wait until the mount of the project here, if there is one, shows entry *head*."""
+    project = opened.access.keys().project
+    await opened.client.look(project, head)
+    for _ in range(_LOOKS):
+        mounts = (await opened.client.facts("status"))["mounts"]
+        if all(each["head"] >= head for each in mounts if each["project"] == project):
+            return
+        await clock.sleep(_LOOK_INTERVAL_S)
+
+
+def _show_replaced(told: Survey) -> None:
+    for path in told.paths[:_SHOWN]:
+        click.echo(f"  has another content now: {path}", err=True)
+    if told.replaced > _SHOWN:
+        click.echo(f"  and {told.replaced - _SHOWN} more", err=True)
+
+
+def _tell(
+    told: Survey, path: str, head: Seq, conflicts: Sequence[str], *, wants_json: bool
+) -> None:
+    if wants_json:
+        show_json(
+            {
+                "path": path,
+                "files": told.files,
+                "bytes": told.size,
+                "replaced": told.replaced,
+                "unchanged": told.unchanged,
+                "conflicts": list(conflicts),
+                "version": head,
+            }
+        )
+        return
+    parts = [f"{path} is back: {counted(told.files, 'file')}, {size(told.size)}"]
+    if told.replaced:
+        parts.append(f"{told.replaced} replaced (version {head} and before have their content)")
+    if told.unchanged:
+        parts.append(f"{told.unchanged} as they were already")
+    click.echo("; ".join(parts), err=True)
+    for each in conflicts:
+        click.echo(f"  somebody was quicker, so it is at: {each}", err=True)
+
+
+def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) -> None:
+    newest = sorted(deletions, key=lambda deletion: deletion.facts.seq, reverse=True)
+    access, past = opened.access, opened.past
+    if wants_json:
+        show_json(
+            {
+                "deleted": [
+                    {
+                        "path": path_to(past, each.place),
+                        "version": each.facts.seq,
+                        "time": each.facts.wall_ns / 1e9,
+                        "device": each.facts.device,
+                        "who": access.device_name(each.facts.device),
+                        "directory": each.is_directory,
+                        "size": each.size,
+                    }
+                    for each in newest
+                ]
+            }
+        )
+        return
+    if not newest:
+        click.echo("nothing was deleted here", err=True)
+        return
+    show_table(
+        ["version", "when", "who", "size", "path"],
+        [
+            [
+                each.facts.seq,
+                when(each.facts.wall_ns),
+                access.device_name(each.facts.device),
+                "directory" if each.is_directory else size(each.size or 0),
+                path_to(past, each.place),
+            ]
+            for each in newest
+        ],
+    )
