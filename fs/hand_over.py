@@ -13,6 +13,9 @@ from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 WAITED = signal.SIGUSR1
 """Tells a mount process that whoever unmounts it has seen a standstill already."""
 
+AT_ONCE = signal.SIGRTMIN
+"""Tells a mount process that nobody may wait for the bucket: the machine may be shutting down."""
+
 STANDSTILL_S = 10.0
 """How long an unmounted project may go without progress towards the bucket. What is not committed
 by then waits in the replica for the next mount."""

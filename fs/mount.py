@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lucidnode.fs.channel.device import runs
-from lucidnode.fs.hand_over import SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
+from lucidnode.fs.hand_over import AT_ONCE, SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.background_limit import raise_background
 from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.mountpoint import (
@@ -73,8 +73,9 @@ async def run(
             parts.invalidation,
         ):
             _stop_on_signals(session)
-            waited = asyncio.Event()
+            waited, at_once = asyncio.Event(), asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(WAITED, waited.set)
+            asyncio.get_running_loop().add_signal_handler(AT_ONCE, at_once.set)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(session.serve())
                 # The kernel sets its read-ahead when the first request is answered, so not before.
@@ -89,7 +90,7 @@ async def run(
                     session.held_by(keeper, mounted.device)
                 parts.link.has_served = True
                 ready()
-        await parts.drain.run(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S)
+        await parts.drain.run(SECOND_STANDSTILL_S if waited.is_set() else STANDSTILL_S, at_once)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from lucidnode.fs.commit.committer import Committer
@@ -36,16 +37,26 @@ class UnmountDrain:
         self._client = client
         self._alerts = alerts
 
-    async def run(self, standstill_s: float) -> None:
+    async def run(self, standstill_s: float, at_once: asyncio.Event) -> None:
         """Save what is unsaved, and give the daemon what it can finish without us.
 
-        Ends once nothing has moved for *standstill_s*.
+        Ends once nothing has moved for *standstill_s*, or what is unsaved is saved and *at_once* set.
         """
         try:
             await self._writer.flush_all()
             await self._group_sync.now()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
+        async with asyncio.TaskGroup() as tasks:
+            hurried = tasks.create_task(at_once.wait())
+            sending = tasks.create_task(self._send(standstill_s))
+            await asyncio.wait([hurried, sending], return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
+            if not sending.done():
+                sending.cancel()
+                log.info("%d changes wait for the next mount", self._pending.count())
+
+    async def _send(self, standstill_s: float) -> None:
         try:
             if await sent(self._committer.drain, self._left, standstill_s):
                 return

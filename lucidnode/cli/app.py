@@ -40,6 +40,7 @@ _COMMANDS = {
     "mount-process": "mounting",
     "keep": "keeper",
     "daemon": "daemon",
+    "service": "service",
     "exit": "node",
     "status": "node",
     "stats": "stats",

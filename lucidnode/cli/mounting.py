@@ -15,14 +15,16 @@ import msgspec
 import uvloop
 
 from lucidnode import membership
-from lucidnode.cli import confinement
+from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.held_device import mount_keeper
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
+from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.service_state import runs
 from lucidnode.cli.taking_place import TakenPlaces
 from lucidnode.disk_room import check_for_writing
 from lucidnode.fs.errors import (
@@ -36,7 +38,7 @@ from lucidnode.fs.mount import check_mountpoint, run
 from lucidnode.fs.mount_spec import Durability, MountSpec
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
-from lucidnode.node.config import cache_directory, load_config
+from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
 
 
 @click.command("mount", short_help="Mount a project.")
@@ -52,6 +54,7 @@ from lucidnode.node.config import cache_directory, load_config
 @click.option("--read-only", is_flag=True, help="Refuse changes.")
 @click.option("--allow-other", is_flag=True, help="Let other users of this machine in, too.")
 @click.option("--foreground", is_flag=True, help="Stay in this terminal and log here.")
+@click.option("--persist", is_flag=True, help="Have the service bring it back at every start.")
 @passphrase_file
 @click.pass_obj
 def mount_command(
@@ -62,6 +65,7 @@ def mount_command(
     read_only: bool,
     allow_other: bool,
     foreground: bool,
+    persist: bool,
     passphrase_file: Path | None,
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
@@ -73,9 +77,17 @@ def mount_command(
     Example:
       lucidnode mount demo ~/demo
     """
+    if persist and foreground:
+        raise click.UsageError("--persist is for the service, which runs in no terminal")
     config = load_config(home)
     mountpoint = mount_path(directory)
+    kept = PersistentMount(
+        project, str(mountpoint), cast(Durability, durability), read_only, allow_other
+    )
     status = asyncio.run(facts_if_running(home, "status"))
+    if persist and _is_at(mountpoint, status):
+        _list_mounted(home, kept, status, passphrase_file)
+        return
     _refuse_taken(mountpoint, status)
     cache = cache_directory(home, config)
     _refuse_inside(mountpoint, [home, cache])
@@ -128,6 +140,8 @@ def mount_command(
         )
     where = f"{mountpoint}, a new directory" if made else str(mountpoint)
     click.echo(f"{project} is mounted at {where}", err=True)
+    if persist:
+        _persist(home, kept)
     for alert in asyncio.run(facts(home, "status"))["alerts"]:
         if alert["mountpoint"] == str(mountpoint) or alert["topic"] == CACHE_DISK:
             click.echo(f"! {alert_line(alert)}", err=True)
@@ -199,6 +213,34 @@ def _refuse_inside(mountpoint: Path, ours: list[Path]) -> None:
                 f"{mountpoint} lies inside {path}, where Lucidnode keeps its own files: "
                 "choose another directory"
             )
+
+
+def _is_at(mountpoint: Path, status: dict[str, Any] | None) -> bool:
+    return any(m["mountpoint"] == str(mountpoint) for m in (status["mounts"] if status else ()))
+
+
+def _list_mounted(
+    home: Path,
+    kept: PersistentMount,
+    status: dict[str, Any] | None,
+    passphrase_file: Path | None,
+) -> None:
+    """List *kept*, whose project is mounted there already. Raises AlreadyMounted if another's is."""
+    mine = membership.unlock(home, passphrase(passphrase_file))
+    found = _project(asyncio.run(membership.read_roster(home / SOCKET_FILE, mine)), kept.project)
+    there = [m for m in (status["mounts"] if status else ()) if m["project"] == found.id]
+    if not _is_at(Path(kept.directory), {"mounts": there}):
+        _refuse_taken(Path(kept.directory), status)
+    click.echo(f"{kept.project} is mounted at {kept.directory} already", err=True)
+    _persist(home, kept)
+
+
+def _persist(home: Path, kept: PersistentMount) -> None:
+    persistent_mounts.add(home, kept)
+    brought_back = "it comes back at every start"
+    if runs(home) is None:
+        brought_back += " once the service is there: `lucidnode service install`"
+    click.echo(brought_back, err=True)
 
 
 def _refuse_taken(mountpoint: Path, status: dict[str, Any] | None) -> None:

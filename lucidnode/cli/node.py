@@ -28,7 +28,9 @@ from lucidnode.cli.output import (
     show_table,
     size,
 )
+from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
@@ -67,6 +69,8 @@ def exit_command(home: Path) -> None:
             raise Unavailable("the daemon was told to stop and has not ended yet; look again soon")
         end_daemon_keeper(home)  # which sees the same, and is waited for
     click.echo(f"the daemon has stopped{_waiting(status)}", err=True)
+    if runs(home) is not None:
+        click.echo("it comes back at the next start of the service", err=True)
 
 
 def _waiting(status: dict[str, Any]) -> str:
@@ -92,6 +96,8 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
       lucidnode status --json | jq .uploads.bytes
     """
     found = _facts(home, "alerts" if wants_alerts else "status")
+    if not wants_alerts:
+        found["persistent"] = _persistent(home, found["mounts"])
     if wants_json:
         show_json(found)
         return
@@ -112,14 +118,20 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
     )
     if mounts:
         click.echo()
-        show_table(
-            ["mounted at", "durability", "changes not in the cloud yet", "conflicts"],
-            [[m["mountpoint"], m["durability"], m["pending"], m["conflicts"]] for m in mounts],
-        )
+        lasting = {each["mountpoint"] for each in found["persistent"]}
+        columns = ["mounted at", "durability", "changes not in the cloud yet", "conflicts"]
+        rows = [
+            [m["mountpoint"], m["durability"], m["pending"], m["conflicts"], *_back(m, lasting)]
+            for m in mounts
+        ]
+        show_table(columns + (["comes back"] if lasting else []), rows)
         if not all(mount["kernel_channel"] for mount in mounts):
             click.echo(
                 "without the compiled kernel channel: a C compiler when installing brings it"
             )
+    for each in found["persistent"]:
+        if not each["mounted"]:
+            click.echo(f"! {each['mountpoint']}: {each['project']} is not mounted: {each['cause']}")
     if moving := found["on_their_way"]:
         click.echo()
         show_table(["on its way to the cloud", "state", "from", "left"], map(_moving, moving))
@@ -133,6 +145,28 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             + "`lucidnode conflicts keep mine` or `theirs` settles one"
         )
     _show_alerts(found["alerts"])
+
+
+def _back(mount: dict[str, Any], lasting: set[str]) -> list[str]:
+    """Return the cell that says whether *mount* comes back; none if no mount does."""
+    return ["yes" if mount["mountpoint"] in lasting else "no"] if lasting else []
+
+
+def _persistent(home: Path, mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mounts that come back by themselves, and why one is not there."""
+    there = {each["mountpoint"] for each in mounts}
+    pid = runs(home)
+    state = read_state(home) if pid is not None else None
+    known = {drive.directory: drive for drive in state.drives} if state is not None else {}
+    return [
+        {
+            "project": each.project,
+            "mountpoint": each.directory,
+            "mounted": each.directory in there,
+            "cause": "" if each.directory in there else why_away(known.get(each.directory), pid),
+        }
+        for each in persistent_mounts(home)
+    ]
 
 
 def _show_alerts(alerts: list[dict[str, Any]]) -> None:

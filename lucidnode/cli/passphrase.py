@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from lucidnode import membership
+from lucidnode.cli import service_install
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
 
@@ -44,3 +46,8 @@ def passphrase_change(
     mine = membership.unlock(home, passphrase(passphrase_file))
     membership.keep(home, mine, passphrase(new_passphrase_file, new=True))
     click.echo("the passphrase of this workstation is the new one now", err=True)
+    if service_install.installed(home, os.environ) is not None:
+        click.echo(
+            "its service has the old one: give it the new one with `lucidnode service install`",
+            err=True,
+        )

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from lucidnode.cli import persistent_mounts
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.in_use import holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
@@ -34,8 +35,9 @@ _HAND_OVER_S = 60.0
 
 @click.command("umount", short_help="Unmount, once changes are in the cloud.")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--forget", is_flag=True, help="Have it come back no more (`mount --persist`).")
 @click.pass_obj
-def umount_command(home: Path, directory: Path) -> None:
+def umount_command(home: Path, directory: Path, forget: bool) -> None:
     """Unmount DIRECTORY once its changes are in the cloud, or nothing moves there.
 
     What cannot be uploaded now stays safe on this disk, and you are told. Ctrl-C leaves it
@@ -46,6 +48,19 @@ def umount_command(home: Path, directory: Path) -> None:
       lucidnode umount ~/demo
     """
     mountpoint = mount_path(directory)
+    if forget and mounted_at(mountpoint) is None and persistent_mounts.forget(home, mountpoint):
+        _end_kept(home, mountpoint)
+        click.echo(f"{mountpoint} comes back no more", err=True)
+        return
+    _unmount_drained(home, mountpoint)
+    if forget and persistent_mounts.forget(home, mountpoint):
+        click.echo("it comes back no more", err=True)
+    elif persistent_mounts.comes_back(home, mountpoint):
+        click.echo("it comes back at the next start; --forget takes it off the list", err=True)
+
+
+def _unmount_drained(home: Path, mountpoint: Path) -> None:
+    """Unmount, once changes are in the cloud or nothing moves, and say so."""
     found = mounted_at(mountpoint)
     if found is None and _end_kept(home, mountpoint):
         click.echo(f"{mountpoint} is unmounted", err=True)

@@ -65,6 +65,7 @@ def test_facts_can_be_had_as_json() -> None:
         "history",
         "log",
         "members list",
+        "service status",
         "stats",
         "wait",
         "restore",
