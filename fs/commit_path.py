@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
@@ -38,6 +39,7 @@ class CommitPath:
     journal: OrderedJournal
     committer: Committer
     events: ProjectEvents
+    checkpoints: CheckpointKeeper
 
 
 def commit_path(
@@ -53,7 +55,7 @@ def commit_path(
 ) -> CommitPath:
     """Build the commit path of the mount whose files and device are those of *work*.
 
-    Keep `committer.run` and `shipments.run` running, and `marks.run` unless *read_only*; enter
+    Keep `committer.run`, `shipments.run` and `checkpoints.run` running, and `marks.run` unless *read_only*; enter
     `invalidation` while the kernel is served, and call `journal.stop_ahead` at the end.
     """
     project, replica, clock = ground.keys.project, ground.replica, ground.clock
@@ -68,10 +70,19 @@ def commit_path(
 
     conflicts = Conflicts(replica.tree)
     invalidation = Invalidation(kernel_cache)
-    changes = RemoteChanges(
-        effects, read.open_files, invalidation, before_batch, access.refresh, conflicts
-    )
     codec = EntryCodec(access.keys, work.device, access.writer_key, secrets.token_bytes)
+    checkpoints = CheckpointKeeper(
+        replica, client, codec, write.stager, write.notifier.notify, ground.alerts, clock
+    )
+    changes = RemoteChanges(
+        effects,
+        read.open_files,
+        invalidation,
+        before_batch,
+        access.refresh,
+        conflicts,
+        checkpoints.passed,
+    )
     journal = OrderedJournal(client, write.packer, write.notifier, clock, ground.tasks)
     committer = Committer(
         replica,
@@ -101,4 +112,5 @@ def commit_path(
             access.who,
             clock,
         ),
+        checkpoints=checkpoints,
     )

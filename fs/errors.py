@@ -36,6 +36,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   │   ├── BlockWrongEpoch   its header names another epoch than its name
 │   │   ├── BlockMisnamed     its hash is not its id
 │   │   └── BlockForged       (also Forged) does not open at this place under this name
+│   ├── BadCheckpoint         a checkpoint that is none, or is not true: read an older one, or the journal
 │   └── BadEntry              a journal entry that counts as empty for everyone
 │       ├── EntryMisshapen    cut, extended, no entry at all, or its contents break the format
 │       ├── EntryMisplaced    another sequence number, project or predecessor than its slot has
@@ -278,6 +279,10 @@ class BlockMisnamed(BlockError):
 
 class BlockForged(BlockError, Forged):
     """Does not open at this place under this name."""
+
+
+class BadCheckpoint(FormatError):
+    """A checkpoint that cannot be used; the words say why."""
 
 
 class BadEntry(FormatError):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from lucidnode.fs.channel.device import AnsweredRead, built
+from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit_path import CommitPath, commit_path
@@ -92,6 +95,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
         access = await ProjectAccess.open(client, spec.membership, spec.project)
+        await _load_first_state(spec, client, access, alerts, clock)
         replica = stack.enter_context(contextlib.closing(open_replica(Path(spec.home), access)))
         link = await stack.enter_async_context(
             DaemonLink(client, spec.project, partial(_hello, spec, replica), clock)
@@ -156,6 +160,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)
         tasks.keep("committing and following", commit.committer.run)
+        tasks.keep("making and checking checkpoints", commit.checkpoints.run)
         tasks.keep("saving old bytes", write.write_back.run)
         tasks.keep("looking where the replica is", write.whereabouts.run)
         if write.group_sync.relaxed:
@@ -202,6 +207,18 @@ def _hello(spec: MountSpec, replica: Replica) -> wire.MountHello:
         spec.durability,
         kernel_channel=spec.channel and built(),
     )
+
+
+async def _load_first_state(
+    spec: MountSpec, client: DaemonClient, access: ProjectAccess, alerts: Alerts, clock: Clock
+) -> None:
+    """Have a replica that stands on nothing begin with a checkpoint, if there is one.
+
+    Raises AlreadyMounted, NoSpace, ReplicaError.
+    """
+    with contextlib.closing(open_replica(Path(spec.home), access)) as replica:
+        codec = EntryCodec(access.keys, access.device, access.writer_key, secrets.token_bytes)
+        await Newcomer(replica, client, codec, alerts, clock).load()
 
 
 def _take_back(replica: Replica, link: DaemonLink, spec: MountSpec, alerts: Alerts) -> None:

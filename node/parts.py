@@ -30,6 +30,7 @@ from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
+from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.service import JournalService
 from lucidnode.node.node_context import NodeContext
@@ -183,6 +184,20 @@ def journal_service(
         alerts=context.alerts,
         clock=context.clock,
         jitter=context.jitter,
+    )
+
+
+def checkpoint_objects(
+    context: NodeContext, store: StudioBucket, uploads: Uploads
+) -> CheckpointObjects:
+    """Return who reads and makes the manifests of checkpoints."""
+    return CheckpointObjects(
+        store.bucket,
+        uploads,
+        context.identity.id,
+        context.identity.sign,
+        context.clock,
+        context.jitter,
     )
 
 

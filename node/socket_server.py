@@ -36,7 +36,12 @@ from lucidnode.node.client.ids import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.mounts import Mount, MountTable, lost_topic
-from lucidnode.node.socket_services import ServedBlocks, ServedJournal, ServedRoster
+from lucidnode.node.socket_services import (
+    ServedBlocks,
+    ServedCheckpoints,
+    ServedJournal,
+    ServedRoster,
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class SocketServer:
         *,
         blocks: ServedBlocks,
         journal: ServedJournal,
+        checkpoints: ServedCheckpoints,
         roster: ServedRoster,
         mounts: MountTable,
         welcome: Callable[[], Awaitable[wire.MountWelcome]],
@@ -84,6 +90,7 @@ class SocketServer:
         self._path = path
         self._blocks = blocks
         self._journal = journal
+        self._checkpoints = checkpoints
         self._roster = roster
         self._mounts = mounts
         self._welcome = welcome
@@ -112,6 +119,9 @@ class SocketServer:
         app.router.add_get(project + "/kept/{seq}", self._get_kept)
         app.router.add_post(project + "/kept/{seq}", self._post_kept)
         app.router.add_get(project + "/lost", self._get_lost)
+        app.router.add_get(project + "/checkpoints", self._get_checkpoints)
+        app.router.add_get(project + "/checkpoint/{seq}", self._get_checkpoint)
+        app.router.add_post(project + "/checkpoint/{seq}", self._post_checkpoint)
         app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_post(project + "/look/{seq}", self._post_look)
         app.router.add_get(project + "/events", self._events)
@@ -235,6 +245,19 @@ class SocketServer:
         return _packed(
             wire.LostEntries([int(seq) for seq in self._journal.lost(_project(request))])
         )
+
+    async def _get_checkpoints(self, request: web.Request) -> web.Response:
+        seqs = await self._checkpoints.seqs(_project(request))
+        return _packed(wire.CheckpointList([int(seq) for seq in seqs]))
+
+    async def _get_checkpoint(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        return web.Response(body=await self._checkpoints.manifest(_project(request), seq))
+
+    async def _post_checkpoint(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        wanted = decoded(_COMMIT_REQUEST, await request.read())
+        return _packed(await self._checkpoints.make(_project(request), seq, wanted))
 
     async def _post_forget(self, request: web.Request) -> web.Response:
         project = _project(request)

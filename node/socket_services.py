@@ -1,7 +1,7 @@
 """What the daemon's socket asks of the daemon's parts, for those who work for mounts and commands.
 
-The contracts stand with those who keep them: `node/blocks/for_mounts.py`, `node/journal/service.py`
-and `node/roster/service.py`.
+The contracts stand with those who keep them: `node/blocks/for_mounts.py`, `node/journal/service.py`,
+`node/journal/checkpoint_objects.py` and `node/roster/service.py`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ class ServedJournal(Protocol):
     async def put_back(self, project: ProjectId, seq: Seq) -> wire.CommitReply: ...
     def lost(self, project: ProjectId) -> list[Seq]: ...
     async def forget(self, project: ProjectId) -> None: ...
+
+
+class ServedCheckpoints(Protocol):
+    """The checkpoints of all projects, read and made."""
+
+    async def seqs(self, project: ProjectId) -> list[Seq]: ...
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes: ...
+    async def make(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply: ...
 
 
 class ServedRoster(Protocol):

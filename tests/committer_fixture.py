@@ -11,6 +11,7 @@ from typing import Literal
 
 from replica_fixture import Blocks, Node
 
+from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.format import sodium
@@ -201,6 +202,7 @@ class Desk:
         self.unread: dict[DeviceId, bytes] = {}
         self.seen: list[Touched] = []
         self.alerts = Alerts(clock)
+        self.keeper: CheckpointKeeper | None = None
         clock.threads.append(self.is_syncing)
         self.committer = self._committer()
 
@@ -226,6 +228,10 @@ class Desk:
 
     def touched(self, touched: Touched) -> None:
         self.seen.append(touched)
+
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        if self.keeper is not None:
+            self.keeper.passed(seq, changeset, ours=ours)
 
     async def refresh_roster(self) -> None:
         self.devices.update(self.unread)

@@ -27,6 +27,7 @@ from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.node.client import wire
+from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
@@ -50,9 +51,10 @@ class Bucket:
     def __init__(self, root: Path) -> None:
         self.blocks = root / "block"
         self.journal = root / "journal"
+        self.checkpoints = root / "checkpoint"
         self.cut = False
         self.frozen = False
-        for folder in (self.blocks, self.journal):
+        for folder in (self.blocks, self.journal, self.checkpoints):
             folder.mkdir(parents=True)
 
     def check(self) -> None:
@@ -146,6 +148,7 @@ class Workstation:
                 self.home / "daemon.sock",
                 blocks=self,
                 journal=_Journal(self),
+                checkpoints=_Checkpoints(self),
                 roster=_Roster(self._studio),
                 mounts=self._mounts,
                 welcome=self._welcome,
@@ -232,6 +235,10 @@ class Workstation:
     def sign(self, unsigned: bytes) -> bytes:
         """Return the signed entry."""
         return unsigned + sodium.sign(self._seed, signing_message(unsigned))
+
+    def sign_checkpoint(self, unsigned: bytes) -> bytes:
+        """Return the signed manifest."""
+        return unsigned + sodium.sign(self._seed, checkpoint_message(unsigned))
 
     def push(self, seq: Seq) -> None:
         """Tell the other nodes' mounts of an entry."""
@@ -387,6 +394,38 @@ class _Journal:
 
     async def forget(self, project: ProjectId) -> None:
         raise AssertionError("only a repair forgets")
+
+
+class _Checkpoints:
+    """Manifests in a folder, each created if absent."""
+
+    def __init__(self, node: Workstation) -> None:
+        self._node = node
+
+    async def seqs(self, project: ProjectId) -> list[Seq]:
+        self._node.bucket.check()
+        return sorted(Seq(int(path.name)) for path in self._node.bucket.checkpoints.iterdir())
+
+    async def manifest(self, project: ProjectId, seq: Seq) -> bytes:
+        self._node.bucket.check()
+        try:
+            return (self._node.bucket.checkpoints / f"{seq:016d}").read_bytes()
+        except FileNotFoundError:
+            raise NotThere("no such checkpoint") from None
+
+    async def make(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        bucket = self._node.bucket
+        while any(not (bucket.blocks / block.hex()).exists() for block in request.needs):
+            await asyncio.sleep(0.01)
+        body = self._node.sign_checkpoint(request.unsigned)
+        try:
+            with (bucket.checkpoints / f"{seq:016d}").open("xb") as file:
+                file.write(body)
+        except FileExistsError:
+            return wire.CommitReply("lost", await self.manifest(project, seq))
+        return wire.CommitReply("committed", body)
 
 
 class _Roster:

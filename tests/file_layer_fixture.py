@@ -48,7 +48,7 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock, boot_id
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
-from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
 
@@ -188,6 +188,9 @@ class _Hooks:
     def touched(self, touched: Touched) -> None:
         self.effects.follow(touched)
         self.tell(touched)
+
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
 
     async def refresh_roster(self) -> None:
         """Everybody is known from the beginning."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.changes import Touched
+from lucidnode.node.client.ids import Seq
+
+
+class Passed(Protocol):
+    """Told of each entry that the replica stands on (CheckpointKeeper.passed)."""
+
+    def __call__(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None: ...
 
 
 class RemoteChanges:
@@ -22,13 +30,16 @@ class RemoteChanges:
         before_batch: Callable[[], None],
         refresh_roster: Callable[[], Awaitable[None]],
         conflicts: Conflicts,
+        passed: Passed,
     ) -> None:
+        """Take whom to tell; *passed* hears of each entry, as `CommitHooks.passed` does."""
         self._effects = effects
         self._open_files = open_files
         self._invalidation = invalidation
         self._before_batch = before_batch
         self._refresh_roster = refresh_roster
         self._conflicts = conflicts
+        self._passed = passed
 
     def before_batch(self) -> None:
         """Bring what waits in the tail table into blocks, and say which files are on their way."""
@@ -42,6 +53,10 @@ class RemoteChanges:
         for ino in touched.inodes:
             self._invalidation.inode(ino, is_open=self._open_files.is_open(ino))
         self._conflicts.names_changed((*touched.conflicts, *touched.names))
+
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """Pass on that the replica stands on entry *seq* now."""
+        self._passed(seq, changeset, ours=ours)
 
     async def refresh_roster(self) -> None:
         """Read the roster again."""

@@ -60,6 +60,7 @@ class SlotDecision:
             if ours and change is not None:
                 await self._head.ensure_fresh()
                 self._replica.pending.mark_committed(seq, slot.hash)
+                self._hooks.passed(seq, change.changeset, ours=True)
                 self._health.sent()
             else:
                 if change is not None and slot.body is not None and not slot.signed_here:
@@ -100,4 +101,6 @@ class SlotDecision:
         )
         if touched.refused is not None:
             self._verifier.skipped(f"journal entry {seq}: {touched.refused}")
+            change = None
+        self._hooks.passed(seq, None if change is None else change.changeset, ours=False)
         self._hooks.touched(touched)

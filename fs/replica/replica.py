@@ -12,6 +12,8 @@ A replica is put together here from its parts, each with one kind of client:
     give_up              lost_work.py            the committer
     deleted              deleted_work.py         the committer, and who deletes staged blocks
     unsynced             unsynced_work.py        group sync, and who opens a replica
+    first_state          first_state.py          who brings a newcomer the state at an entry
+    known_checkpoint     known_checkpoint.py     who makes and checks checkpoints
 
 Every method but `barrier` is synchronous, short, and one SQLite transaction at most: a crash leaves
 all of it or nothing. One thread uses a replica; in asyncio that thread is the loop's.
@@ -25,10 +27,12 @@ from pathlib import Path
 
 from lucidnode.fs.replica.changes import GivenUp
 from lucidnode.fs.replica.deleted_work import DeletedWork
+from lucidnode.fs.replica.first_state import FirstState
 from lucidnode.fs.replica.former_files import FormerFiles
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import Intent
+from lucidnode.fs.replica.known_checkpoint import KnownCheckpoint
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.lost_work import LostWork
 from lucidnode.fs.replica.past_states import PastStates
@@ -42,6 +46,7 @@ from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
+from lucidnode.fs.replica.sqlite.snapshot import Snapshot
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
@@ -86,6 +91,8 @@ class Replica:
         self._lost = LostWork(ground, self.tree, self._local)
         self.deleted = DeletedWork(ground)
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)
+        self.first_state = FirstState(ground)
+        self.known_checkpoint = KnownCheckpoint(ground)
 
     @classmethod
     def open(
@@ -125,6 +132,10 @@ class Replica:
         Except what names blocks that are `unsynced`, and all after it. Raises ReplicaError.
         """
         await self._barrier.wait()
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what the newest entry left, to be read beside the work here: see `Database.snapshot`."""
+        return self._database.snapshot()
 
     # -- operations --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
     studio                          roster/<seq>                   recovery/<id>
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
+    p/<project>/checkpoint/<seq>
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
 """
@@ -41,6 +42,16 @@ def journal_prefix(project: ProjectId) -> str:
 def journal_key(project: ProjectId, seq: Seq) -> str:
     """Return where entry *seq* of the project's journal is kept."""
     return f"{journal_prefix(project)}/{seq:016d}"
+
+
+def checkpoint_prefix(project: ProjectId) -> str:
+    """Return the folder of the project's checkpoints."""
+    return f"p/{project}/checkpoint"
+
+
+def checkpoint_key(project: ProjectId, seq: Seq) -> str:
+    """Return where the manifest of the checkpoint at entry *seq* is kept."""
+    return f"{checkpoint_prefix(project)}/{seq:016d}"
 
 
 def block_key(project: ProjectId, block: BlockId) -> str:

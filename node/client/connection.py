@@ -67,6 +67,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
+_CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
@@ -247,6 +248,28 @@ class DaemonClient:
         """Return the journal entries that the bucket has lost, as far as the daemon has found out."""
         async with self._request("GET", f"/v1/p/{project}/lost") as answer:
             return [Seq(seq) for seq in decoded(_LOST_ENTRIES, await answer.read()).seqs]
+
+    async def checkpoints(self, project: ProjectId) -> list[Seq]:
+        """Return the entries of which the bucket has a checkpoint, lowest first."""
+        async with self._request("GET", f"/v1/p/{project}/checkpoints") as answer:
+            return [Seq(seq) for seq in decoded(_CHECKPOINT_LIST, await answer.read()).seqs]
+
+    async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
+        """Return the manifest of the checkpoint at entry *seq*, or None if there is none."""
+        try:
+            async with self._request("GET", f"/v1/p/{project}/checkpoint/{seq}") as answer:
+                return await answer.read()
+        except NotThere:
+            return None
+
+    async def make_checkpoint(
+        self, project: ProjectId, seq: Seq, request: wire.CommitRequest
+    ) -> wire.CommitReply:
+        """Have the manifest signed and created as that of *seq*, once what it needs is uploaded."""
+        data = msgspec.msgpack.encode(request)
+        path = f"/v1/p/{project}/checkpoint/{seq}"
+        async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
+            return decoded(_COMMIT_REPLY, await answer.read())
 
     async def forget(self, project: ProjectId) -> None:
         """Have what is to be committed dropped. Raises Refused while the project is mounted."""

@@ -18,6 +18,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/kept/{seq}                              put it back -> CommitReply
     GET  /v1/p/{project}/lost                                    LostEntries
     POST /v1/p/{project}/look/{seq}                              tell the mount that it is there
+    GET  /v1/p/{project}/checkpoints                             CheckpointList
+    GET  /v1/p/{project}/checkpoint/{seq}                        200 the manifest | 404
+    POST /v1/p/{project}/checkpoint/{seq}                        CommitRequest -> CommitReply
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
     GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
@@ -106,6 +109,12 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 class LostEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers of journal entries that the bucket no longer has as this node saw them."""
+
+    seqs: list[int]
+
+
+class CheckpointList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers of the journal entries of which the bucket has a checkpoint, lowest first."""
 
     seqs: list[int]
 

@@ -137,5 +137,8 @@ class Elsewhere:
     def touched(self, touched: Touched) -> None:
         """Nothing is open here."""
 
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
+
     async def refresh_roster(self) -> None:
         """Everybody is known from the beginning."""

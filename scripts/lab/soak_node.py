@@ -325,6 +325,9 @@ class MountProcess(Process):
                 self._node.user.open.remove(old)
                 self._node.user.open.add(new)
 
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
+
     async def refresh_roster(self) -> None:
         await self._access.refresh()
 

@@ -79,6 +79,9 @@ class Bystander:
     def touched(self, touched: Touched) -> None:
         """Nobody has a file open."""
 
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
+
 
 class JudgedEntries(Bystander):
     """Takes note of the link to each entry, which says whether it was applied."""

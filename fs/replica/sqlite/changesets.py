@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -93,6 +93,13 @@ def changes_in(changeset: bytes, most: int) -> list[RowChange]:
     if b"".join(spelled) != changeset:
         raise ChangesetUnfit("bytes that say nothing")
     return changes
+
+
+def keys_in(changeset: bytes) -> Iterator[tuple[int | bytes | str, ...]]:
+    """Yield the table and key of each row that a *changeset* changes which has passed `changes_in`."""
+    for change in apsw.Changeset.iter(changeset):
+        row: Any = change.old or change.new
+        yield (change.name, *row[: KEY_COLUMNS[change.name]])
 
 
 def _spelled(row: tuple[Any, ...] | None) -> bytes:

@@ -15,6 +15,9 @@ _BLOCKING_PAGES = 4 * CHECKPOINT_PAGES
 """Log pages after which a commit checkpoints by itself: writes outran the background for long. It
 takes about half a second then."""
 
+_PATIENCE_S = 0.2
+"""Seconds that `hold` waits at most: usually that is enough for a checkpoint's fsyncs."""
+
 
 class Checkpoints:
     """The checkpoints of the database at *path*, under the 32-byte *key*."""
@@ -24,9 +27,27 @@ class Checkpoints:
         self._key = key
         self._connection: apsw.Connection | None = None
         self._running = threading.Lock()
+        self._held = False
+
+    def hold(self) -> bool:
+        """Begin no checkpoint until `let_go`; False if one has been under way for too long.
+
+        Whoever reads an older state beside us would be waited for by one, and all writers with it.
+        """
+        if not self._running.acquire(timeout=_PATIENCE_S):
+            return False
+        self._held = True
+        self._running.release()
+        return True
+
+    def let_go(self) -> None:
+        """Have checkpoints go on with the next commit."""
+        self._held = False
 
     def committed(self, connection: apsw.Connection, pages: int) -> None:
         """Hear of a commit on *connection*, behind which the log has as many *pages*."""
+        if self._held:
+            return
         if pages >= CHECKPOINT_PAGES:
             self._checkpoint_beside()
         if pages >= _BLOCKING_PAGES:

@@ -28,6 +28,7 @@ from lucidnode.fs.replica.sqlite.connection import connected, locked
 from lucidnode.fs.replica.sqlite.error_mapping import mapped, mapped_errors
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.sqlite.schema import ADDED, REPLICATED, SCHEMA, VERSION
+from lucidnode.fs.replica.sqlite.snapshot import Snapshot
 from lucidnode.fs.replica.sqlite.unsynced import Before, Unsynced, before
 from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.durable import sync_directory
@@ -47,6 +48,7 @@ class Database:
 
     def __init__(self, path: Path, key: bytes, connection: apsw.Connection, lock: int) -> None:
         self._path = path
+        self._key = key
         self._boot = boot_id()
         self._connection = connection
         self._lock = lock
@@ -203,6 +205,43 @@ class Database:
                 self.rows("RELEASE attempt")
             raise
         self.rows("RELEASE attempt")
+
+    @contextlib.contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """All or nothing, for rows by the million that nobody has asked for yet: none is recorded.
+
+        Raises NoSpace, or a ReplicaError, and what is raised within; nothing has changed then.
+        """
+        assert self._recorded is None, "transactions do not nest"
+        self._connection.preupdate_hook(None)
+        try:
+            self.rows("BEGIN IMMEDIATE")
+            yield
+            self.rows("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self.rows("ROLLBACK")
+            self._connection.preupdate_hook(self._note)
+
+    def change_many(self, sql: str, bindings: Sequence[Sequence[Binding]]) -> None:
+        """Run one INSERT or DELETE for each of *bindings*. Raises as `rows`."""
+        try:
+            self._connection.executemany(sql, bindings)
+        except apsw.Error as error:
+            raise mapped(error, self._connection) from error
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the state as it is now, to be read beside this; `close` it.
+
+        None if that is not to be had just now. One at a time. Raises as `rows`.
+        """
+        if not self._checkpoints.hold():
+            return None
+        try:
+            return Snapshot(self._path, self._key, self._checkpoints.let_go)
+        except BaseException:
+            self._checkpoints.let_go()
+            raise
 
     # -- changesets --------------------------------------------------------------------------
 

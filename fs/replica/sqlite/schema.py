@@ -170,5 +170,13 @@ CREATE TABLE IF NOT EXISTS earlier_extent (
     block_offset INTEGER NOT NULL,
     PRIMARY KEY (ino, offset)
 ) STRICT, WITHOUT ROWID;
+
+-- At most one row (one = 1): the newest checkpoint that is known here to be true, and MessagePack of
+-- what its manifest says (checkpoint.CheckpointContents).
+CREATE TABLE IF NOT EXISTS checkpoint (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    seq      INTEGER NOT NULL,
+    contents BLOB    NOT NULL
+) STRICT;
 """
 """What a replica of this version may lack, since it was made by an earlier release."""

@@ -36,6 +36,7 @@ KEYS = {
     "replaced_extent": ("ino", "offset"),
     "earlier": ("ino",),
     "earlier_extent": ("ino", "offset"),
+    "checkpoint": ("one",),
 }
 """The primary key of each table but this one, which are its first columns."""
 

@@ -318,6 +318,9 @@ async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: Record
         def touched(self, touched: Touched) -> None:
             pass
 
+        def passed(self, seq: int, changeset: bytes | None, *, ours: bool) -> None:
+            pass
+
         async def refresh_roster(self) -> None:
             pass
 

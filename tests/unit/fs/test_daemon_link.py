@@ -94,6 +94,7 @@ class Node:
                 self.path,
                 blocks=nothing,
                 journal=nothing,
+                checkpoints=nothing,
                 roster=nothing,
                 mounts=self.mounts,
                 welcome=self.welcome,

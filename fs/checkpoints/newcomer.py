@@ -1,0 +1,167 @@
+"""Brings a replica that stands on nothing the state of the newest checkpoint that holds what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import groupby
+
+import msgspec
+
+from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
+from lucidnode.fs.checkpoints.pieces import TABLES, StateRow, rows_in
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.errors import BadCheckpoint, BlockError, KeyMissing
+from lucidnode.fs.format.block import open_block
+from lucidnode.fs.format.checkpoint import (
+    CheckpointContents,
+    CheckpointPiece,
+    open_checkpoint,
+)
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Corrupt, Malformed, NodeError, NotThere, Unavailable
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.journal import EntryHeader, follows
+
+log = logging.getLogger(__name__)
+
+MOST_TRIED = 3
+"""Checkpoints that are tried, newest first, before the journal is read from its beginning."""
+
+ATTEMPTS = 3
+"""Attempts where the bucket does not answer; after that the journal is followed, which waits for it."""
+
+AGAIN_S = 3.0
+"""Seconds between them."""
+
+AT_ONCE = 8
+"""Pieces that are fetched and held at once, 8 MiB at most."""
+
+PATIENCE_S = 40.0
+"""Seconds that one piece may take to come."""
+
+
+class Newcomer:
+    """Loads a checkpoint into *replica*, which has to be opened anew then."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        daemon: CheckpointClient,
+        codec: EntryCodec,
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
+        self._replica = replica
+        self._daemon = daemon
+        self._codec = codec
+        self._project = codec.keys().project
+        self._alerts = alerts
+        self._clock = clock
+
+    async def load(self) -> Seq | None:
+        """Return the entry that the replica stands on now, or None if it stands where it did.
+
+        Raises NoSpace, or a ReplicaError.
+        """
+        if not self._replica.first_state.is_wanted():
+            return None
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._newest()
+            except (NodeError, KeyMissing) as error:
+                log.warning("no checkpoint can be loaded now: %s", error)
+                if attempt < ATTEMPTS:
+                    await self._clock.sleep(AGAIN_S)
+        return None
+
+    async def _newest(self) -> Seq | None:
+        for seq in list(reversed(await self._daemon.checkpoints(self._project)))[:MOST_TRIED]:
+            device = "unknown"
+            try:
+                manifest = await self._daemon.checkpoint(self._project, seq)
+                if manifest is None:
+                    continue
+                header, contents = open_checkpoint(
+                    self._codec.keys(), manifest, seq, self._codec.device_public_of
+                )
+                device = header.device
+                await self._check_place(seq, header.link)
+                await self._load(seq, header.link, contents)
+            except (BadCheckpoint, ChangesetUnfit, BlockError, NotThere, Corrupt) as error:
+                self._tell(seq, device, error)
+                continue
+            log.info("loaded the checkpoint at entry %d", seq)
+            return seq
+        return None
+
+    async def _check_place(self, seq: Seq, link: bytes) -> None:
+        """Raise BadCheckpoint unless the journal has an entry of this *link* there, and goes on from it."""
+        for look in (self._daemon.entry, self._daemon.proven):
+            slot = await look(self._project, seq)
+            if slot is not None and follows(link, slot.hash):
+                break
+        else:
+            raise BadCheckpoint("it names another entry than the journal has")
+        behind = await self._daemon.entry(self._project, Seq(seq + 1))
+        if behind is not None and behind.body is not None:
+            try:
+                previous = EntryHeader.parse(behind.body).previous
+            except Malformed:
+                return
+            # Applied there and empty here, or the other way: all that follows would count as astray.
+            if follows(previous, slot.hash) and previous != link:
+                raise BadCheckpoint("it judges its entry other than those who went on from it")
+
+    async def _load(self, seq: Seq, link: bytes, contents: CheckpointContents) -> None:
+        wanted = [(part.since, piece) for part in contents.parts for piece in part.pieces]
+        with self._replica.first_state.loading(seq, link):
+            since, last = -1, None
+            for begin in range(0, len(wanted), AT_ONCE):
+                batch = wanted[begin : begin + AT_ONCE]
+                async with asyncio.TaskGroup() as group:
+                    fetches = [group.create_task(self._fetched(piece)) for _, piece in batch]
+                for (part, piece), fetch in zip(batch, fetches, strict=True):
+                    plaintext = fetch.result()
+                    if not isinstance(plaintext, bytes):
+                        raise plaintext
+                    if part != since:
+                        since, last = part, None
+                    rows = rows_in(plaintext, piece.digest, is_base=part == 0, after=last)
+                    last = rows[-1][0]
+                    self._put(rows)
+            self._replica.known_checkpoint.put(seq, msgspec.msgpack.encode(contents))
+
+    def _put(self, rows: list[StateRow]) -> None:
+        for (number, is_there), each in groupby(rows, lambda row: (row[0][0], row[1] is not None)):
+            table = TABLES[int(number)]
+            if is_there:
+                self._replica.first_state.put(table, [row for _, row in each if row is not None])
+            else:
+                self._replica.first_state.take_out(table, [key[1:] for key, _ in each])
+
+    async def _fetched(self, piece: CheckpointPiece) -> bytes | NodeError | BlockError | KeyMissing:
+        """Return what the block of *piece* holds, or why that is not to be had."""
+        name = piece.block
+        try:
+            _, body = await self._daemon.block(
+                self._project, name.id, patience_s=PATIENCE_S, as_bytes=True
+            )
+            if body is None:
+                return Unavailable("the daemon sent no bytes")
+            return open_block(self._codec.keys(), name, body)
+        except (NodeError, BlockError, KeyMissing) as error:
+            return error
+
+    def _tell(self, seq: Seq, device: str, error: Exception) -> None:
+        self._alerts.begin(
+            f"checkpoint:{seq}",
+            f"The checkpoint at journal entry {seq}, by device {device[:8]}, is not used here: "
+            f"{error}.",
+            "Nothing is missing: an older one is read, or the whole journal. Find out who uses "
+            "that device.",
+            lasts_s=EVENT_S,
+        )

@@ -1,0 +1,124 @@
+"""Rows of the replicated tables as the pieces of a checkpoint, and back. Pure. Format 1 (docs/format.md).
+
+A piece holds MessagePack: an array of records in ascending order of their keys. A record is an array
+of the table's number and the columns of a row, or of its key alone where the row is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from lucidnode.fs.errors import BadCheckpoint, FormatError
+from lucidnode.fs.format.checkpoint import MAX_PIECE_BYTES
+from lucidnode.fs.format.padding import padded, unpadded
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS, Row
+from lucidnode.fs.replica.sqlite.schema import REPLICATED
+from lucidnode.fs.replica.tree.row_rules import checked_row
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
+
+TABLES = tuple(REPLICATED)
+"""The tables by their numbers, counted from 0, which is the order of a checkpoint."""
+
+PAGE_BYTES = 4096
+"""What a piece is padded to: that of a block, so nothing is added."""
+
+RowKey = tuple[int | bytes, ...]
+"""The number of a table, and the key of a row in it."""
+
+StateRow = tuple[RowKey, Row | None]
+"""The row of a key; None if it is gone."""
+
+_CUT_BELOW = 8
+"""Of 65,536: so a piece of a base has some 8,192 rows, half a mebibyte."""
+
+_FRAME_BYTES = 4 + 5
+"""The length before the contents, and the head of the array."""
+
+_ROOM_BYTES = MAX_PIECE_BYTES - _FRAME_BYTES
+
+_RECORDS = msgspec.msgpack.Decoder(list[tuple[int | bytes, ...]])
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def pieces(rows: Iterable[StateRow], *, is_base: bool) -> Iterator[bytes]:
+    """Yield the contents of the pieces that hold *rows*, which are in order.
+
+    Those of a base end where a hash of the key says so, wherever else something changed.
+    """
+    records: list[msgspec.Raw] = []
+    size = 0
+    for key, row in rows:
+        record = _ENCODER.encode(key if row is None else (key[0], *row))
+        if size + len(record) > _ROOM_BYTES:
+            yield _ENCODER.encode(records)
+            records, size = [], 0
+        records.append(msgspec.Raw(record))
+        size += len(record)
+        if is_base and int.from_bytes(blake3(_ENCODER.encode(key)).digest(2)) < _CUT_BELOW:
+            yield _ENCODER.encode(records)
+            records, size = [], 0
+    if records:
+        yield _ENCODER.encode(records)
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return the hash that a manifest names for a piece with this *content*."""
+    return blake3(content).digest()
+
+
+def plaintext_of(content: bytes) -> bytes:
+    """Return what is sealed as the block of a piece with this *content*."""
+    return padded(content, PAGE_BYTES)
+
+
+def rows_in(
+    plaintext: bytes, digest: bytes, *, is_base: bool, after: RowKey | None
+) -> list[StateRow]:
+    """Return the rows in the *plaintext* of a piece's block, behind the row *after* of the same part.
+
+    Raises BadCheckpoint where it is not what `pieces` makes, *digest* is of something else, or a row
+    is one that no entry may make.
+    """
+    try:
+        content = unpadded(plaintext, PAGE_BYTES)
+        records = decoded(_RECORDS, content)
+    except (FormatError, Malformed) as error:
+        raise BadCheckpoint(f"a piece that is none: {error}") from error
+    if digest_of(content) != digest:
+        raise BadCheckpoint("a piece with other rows than it should have")
+    if not records or _ENCODER.encode(records) != content:
+        raise BadCheckpoint("rows in another spelling")
+    rows: list[StateRow] = []
+    for record in records:
+        key, row = _checked(record, is_base=is_base)
+        if after is not None and key <= after:
+            raise BadCheckpoint("rows that are not in order")
+        rows.append((key, row))
+        after = key
+    return rows
+
+
+def _checked(record: tuple[Any, ...], *, is_base: bool) -> StateRow:
+    number = record[0] if record else None
+    if type(number) is not int or not 0 <= number < len(TABLES):
+        raise BadCheckpoint("a row of no table")
+    table = TABLES[number]
+    types, keys, columns = REPLICATED[table], KEY_COLUMNS[table], record[1:]
+    expected = types[:keys] if len(columns) == keys and not is_base else types
+    if tuple(map(type, columns)) != expected:
+        raise BadCheckpoint("a row with other columns than its table has")
+    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in columns):
+        raise BadCheckpoint("a number that no column holds")
+    if expected is not types:
+        return record, None
+    try:
+        checked_row(table, columns)
+    except ChangesetUnfit as error:
+        raise BadCheckpoint(str(error)) from error
+    return record[: keys + 1], columns

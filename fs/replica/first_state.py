@@ -1,0 +1,54 @@
+"""The first state of a replica that stands on no entry yet: that of a later entry, brought as rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from lucidnode.fs.replica.replica_ground import ReplicaGround
+from lucidnode.fs.replica.sqlite.rows import Row
+from lucidnode.fs.replica.sqlite.schema import REPLICATED
+from lucidnode.fs.replica.sqlite.unsynced import KEYS
+from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
+from lucidnode.node.client.ids import Seq
+
+
+class FirstState:
+    """Fills one replica (`Replica.first_state`), which is to be opened anew afterwards."""
+
+    def __init__(self, ground: ReplicaGround) -> None:
+        self._ground = ground
+
+    def is_wanted(self) -> bool:
+        """Tell whether the replica stands on no entry, and holds no work of ours."""
+        return (
+            self._ground.journal.head().seq == 0
+            and self._ground.journal.oldest() is None
+            and not self._ground.tails.ends
+            and self._ground.journal.in_flight() is None
+        )
+
+    @contextlib.contextmanager
+    def loading(self, seq: Seq, link: bytes) -> Iterator[None]:
+        """Within, `put` all rows; behind it the replica stands on entry *seq*, with *link*.
+
+        All or nothing: whatever ends it early leaves the replica as it was. Raises ChangesetUnfit
+        if the rows are no tree, NoSpace or a ReplicaError.
+        """
+        assert self.is_wanted()
+        with self._ground.database.unwatched():
+            self._ground.database.change("DELETE FROM inode")
+            yield
+            check_whole_tree(self._ground.database)
+            self._ground.journal.set_head(seq, link)
+
+    def put(self, table: str, rows: Sequence[Row]) -> None:
+        """Add *rows* to *table*, or put them in the place of those with their keys. Raises NoSpace."""
+        marks = ", ".join("?" * len(REPLICATED[table]))
+        statement = f"INSERT OR REPLACE INTO {table} VALUES ({marks})"  # noqa: S608  # ours
+        self._ground.database.change_many(statement, rows)
+
+    def take_out(self, table: str, keys: Sequence[Row]) -> None:
+        """Remove the rows of *table* under *keys*, if they are there. Raises NoSpace."""
+        wanted = " AND ".join(f"{column} = ?" for column in KEYS[table])
+        self._ground.database.change_many(f"DELETE FROM {table} WHERE {wanted}", keys)  # noqa: S608  # ours

@@ -1,0 +1,68 @@
+"""Whether the replicated tables make a tree, looked at as a whole: for rows that no entry brought.
+
+The rules are those of tree_rules.py (docs/format.md, "What an entry may change"), which look at
+what one entry changed; here nothing is taken for granted but the rules for single rows. Takes some
+microseconds a row, and memory for the directories alone.
+"""
+
+from __future__ import annotations
+
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.database import Database
+
+_BREACHES = (
+    ("no root", "SELECT 1 WHERE (SELECT kind FROM inode WHERE ino = 1) IS NOT 4"),
+    (
+        "a name in what is no directory",
+        """SELECT 1 FROM name n LEFT JOIN inode i ON i.ino = n.parent
+           WHERE i.kind IS NOT 4 LIMIT 1""",
+    ),
+    (
+        "a name of a file that does not exist",
+        """SELECT 1 FROM name n WHERE NOT EXISTS (SELECT 1 FROM inode WHERE ino = n.ino) LIMIT 1""",
+    ),
+    (
+        "a count of links that is not the number of names",
+        """SELECT 1 FROM inode i WHERE i.nlink != CASE i.kind
+           WHEN 4 THEN 2 + (SELECT count(*) FROM name n JOIN inode c ON c.ino = n.ino
+                            WHERE n.parent = i.ino AND c.kind = 4)
+           ELSE (SELECT count(*) FROM name n WHERE n.ino = i.ino) END LIMIT 1""",
+    ),
+    (
+        "a directory that is not in exactly one place",
+        """SELECT 1 FROM inode i WHERE i.kind = 4 AND i.ino != 1
+           AND (SELECT count(*) FROM name n WHERE n.ino = i.ino) != 1 LIMIT 1""",
+    ),
+    (
+        "a directory that lies in itself",
+        """WITH RECURSIVE below (ino) AS (
+               VALUES (1)
+               UNION SELECT n.ino FROM below JOIN name n ON n.parent = below.ino
+                     JOIN inode i ON i.ino = n.ino WHERE i.kind = 4)
+           SELECT 1 WHERE (SELECT count(*) FROM below)
+               != (SELECT count(*) FROM inode WHERE kind = 4)""",
+    ),
+    (
+        "an extent without its file or block, or past the end of one",
+        """SELECT 1 FROM extent e LEFT JOIN inode i ON i.ino = e.ino LEFT JOIN block b ON b.id = e.block
+           WHERE i.kind IS NOT 8 OR e.offset + e.length > i.size
+               OR b.size IS NULL OR e.block_offset + e.length > b.size LIMIT 1""",
+    ),
+    (
+        "an extent over another",
+        """SELECT 1 FROM (
+               SELECT ino, offset, lag(offset + length) OVER (PARTITION BY ino ORDER BY offset) AS end
+               FROM extent) WHERE end > offset LIMIT 1""",
+    ),
+    (
+        "an attribute of a file that does not exist",
+        """SELECT 1 FROM xattr x WHERE NOT EXISTS (SELECT 1 FROM inode WHERE ino = x.ino) LIMIT 1""",
+    ),
+)
+
+
+def check_whole_tree(database: Database) -> None:
+    """Raise ChangesetUnfit if the replicated tables of *database* break what a tree is."""
+    for breach, query in _BREACHES:
+        if database.row(query) is not None:
+            raise ChangesetUnfit(breach)

@@ -1,0 +1,68 @@
+"""Each rule of the tree is looked at as a whole, where rows came without an entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from replica_fixture import Blocks, Node
+from simulated_node import SimulatedNode
+
+from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
+
+DIRECTORY = "INSERT INTO inode VALUES ({ino}, 4, 511, 0, 0, 0, {links}, 0, 0, 0, 0, x'', 0);"
+
+BREACHES = {
+    "DELETE FROM inode WHERE ino = 1": "no root",
+    "UPDATE name SET parent = (SELECT ino FROM name WHERE name = x'66') WHERE name = x'67'": (
+        "a name in what is no directory"
+    ),
+    "INSERT INTO name VALUES (1, x'7a', 12345)": "a name of a file that does not exist",
+    "UPDATE inode SET nlink = nlink + 1 WHERE kind = 8": "a count of links",
+    "UPDATE inode SET nlink = nlink + 1 WHERE ino = 1": "a count of links",
+    DIRECTORY.format(ino=99, links=2): "not in exactly one place",
+    DIRECTORY.format(ino=98, links=3)
+    + DIRECTORY.format(ino=99, links=3)
+    + "INSERT INTO name VALUES (98, x'61', 99), (99, x'61', 98)": "lies in itself",
+    "UPDATE inode SET size = 5 WHERE size = 6": "past the end",
+    "DELETE FROM block": "without its file or block",
+    "UPDATE extent SET ino = 1": "without its file",
+    "UPDATE extent SET block_offset = 4094 WHERE offset = 0": "past the end",
+    "UPDATE extent SET length = 4 WHERE offset = 0": "over another",
+    "INSERT INTO xattr VALUES (12345, x'61', x'')": "an attribute of a file that does not exist",
+}
+
+
+def breach(node: Node, harm: str) -> str:
+    """Return what is found once *harm* is done, and take it back."""
+    database = node.replica._database
+    database.rows("SAVEPOINT harm")
+    database.rows(harm)
+    with pytest.raises(ChangesetUnfit) as found:
+        check_whole_tree(database)
+    database.rows("ROLLBACK TO harm")
+    database.rows("RELEASE harm")
+    return str(found.value)
+
+
+def test_every_breach_is_found(tmp_path: Path) -> None:
+    node = Node(tmp_path / "a.db", "a", Blocks())
+    file = node.create(b"f")
+    node.write(file, b"abc")
+    node.write(file, b"def", 3)
+    node.create(b"g", node.mkdir(b"inner", node.mkdir(b"outer")))
+    check_whole_tree(node.replica._database)
+    for harm, found in BREACHES.items():
+        assert found in breach(node, harm), harm
+    check_whole_tree(node.replica._database)
+    node.close()
+
+
+def test_nothing_is_found_in_what_people_make(tmp_path: Path) -> None:
+    node = SimulatedNode(tmp_path / "a.db", "a", Blocks(), 3)
+    for _ in range(20):
+        for _ in range(10):
+            node.act()
+        check_whole_tree(node.replica._database)
+    node.close()
