@@ -18,7 +18,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.ids import BlockId, Seq
 
 _SLICE_OPERATIONS = 8192
 """Operations that wait for their commit in memory, about a kilobyte each, before more are done."""
@@ -108,6 +108,9 @@ class _Hooks:
     def __init__(self, access: RepairAccess) -> None:
         self.refresh_roster = access.refresh
         self.conflicts: list[tuple[InodeNo, str]] = []
+
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
 
     def before_batch(self) -> None:
         """Nothing waits outside of the replica."""
