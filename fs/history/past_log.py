@@ -189,6 +189,25 @@ class PastLog:
             for seq, kind, size, version, gone in rows
         ]
 
+    def touched(self, first: Seq, last: Seq) -> list[InodeNo]:
+        """Return what was made, changed, renamed or removed behind entry *first* up to *last*."""
+        rows = self._database.rows(
+            "SELECT ino FROM past_inode WHERE seq > ?1 AND seq <= ?2 "
+            "UNION SELECT before FROM past_name WHERE seq > ?1 AND seq <= ?2 AND before != 0 "
+            "UNION SELECT after FROM past_name WHERE seq > ?1 AND seq <= ?2 AND after != 0",
+            (first, last),
+        )
+        return [InodeNo(ino) for (ino,) in rows]
+
+    def writer(self, ino: InodeNo) -> DeviceId | None:
+        """Return which workstation gave the file *ino* the content that it has now."""
+        row = self._database.row(
+            "SELECT device FROM past_entry WHERE seq = (SELECT max(seq) FROM past_inode "
+            "WHERE ino = ? AND version IS NOT NULL)",
+            (ino,),
+        )
+        return None if row is None else DeviceId(row[0])
+
     def _names(self, condition: str, bindings: tuple[int | bytes, ...]) -> list[NameChange]:
         rows = self._database.rows(
             f"SELECT parent, name, seq, before, after FROM past_name WHERE {condition}",  # noqa: S608  # ours

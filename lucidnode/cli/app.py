@@ -35,6 +35,8 @@ _COMMANDS = {
     "umount": "unmounting",
     "repair": "repair",
     "history": "history",
+    "diff": "history",
+    "usage": "history",
     "restore": "restoring",
     "undelete": "restoring",
     "mount-process": "mounting",

@@ -8,10 +8,17 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
-from lucidnode.cli.past_input import given_path, opened_past, when
+from lucidnode.cli.past_input import given_path, opened_past, when, who
 from lucidnode.cli.project import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.errors import NoSuchPast
+from lucidnode.fs.history.differences import Difference, differences
 from lucidnode.fs.history.file_history import Event, events_of
+from lucidnode.fs.history.past_places import Path as Names
+from lucidnode.fs.history.past_places import shown
+from lucidnode.fs.history.restoration import attributes_at
+from lucidnode.fs.history.used_space import Usage, usage_of
+from lucidnode.node.client.ids import Seq
 
 _SHOWN = 50
 """Events that are shown; with `--all`, or as JSON, it is all of them."""
@@ -48,24 +55,24 @@ def history_command(
     if wants_json:
         show_json({"events": [_facts(event, access) for event in events]})
         return
-    shown = events if wants_all else events[:_SHOWN]
+    listed = events if wants_all else events[:_SHOWN]
     show_table(
         ["version", "when", "who", "what", "size", "path"],
         [
             [
                 event.seq,
                 when(event.wall_ns),
-                access.device_name(event.device),
+                who(access, event.device),
                 event.what,
                 "" if event.size is None else size(event.size),
                 f"{event.before} -> {event.path}" if event.before else event.path,
             ]
-            for event in shown
+            for event in listed
         ],
     )
-    if len(shown) < len(events):
+    if len(listed) < len(events):
         click.echo(
-            f"and {counted(len(events) - len(shown), 'older event')}: --all shows them", err=True
+            f"and {counted(len(events) - len(listed), 'older event')}: --all shows them", err=True
         )
 
 
@@ -74,9 +81,145 @@ def _facts(event: Event, access: ProjectAccess) -> dict[str, object]:
         "version": event.seq,
         "time": event.wall_ns / 1e9,
         "device": event.device,
-        "who": access.device_name(event.device),
+        "who": who(access, event.device),
         "what": event.what,
         "path": event.path,
         "before": event.before,
         "size": event.size,
     }
+
+
+@click.command("diff", short_help="Show what changed between two points in time.")
+@click.argument("path")
+@click.option("--from", "since", required=True, help="A version, a date and time, or how long ago.")
+@click.option("--to", "until", help="The same; without it, now.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def diff_command(
+    home: Path,
+    path: str,
+    since: str,
+    until: str | None,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Show what differs in a project, or below PATH, from one point in time to another.
+
+    PATH is the name of a project, lies in a mounted one, or is PROJECT:PATH. A renamed directory is
+    one line, whatever is in it.
+
+    \b
+    Examples:
+      lucidnode diff demo --from 1d
+      lucidnode diff ~/demo/film --from 2026-03-01 --to 2026-03-02
+    """
+    given = given_path(home, path)
+
+    async def work() -> tuple[Seq, Seq, list[Difference]]:
+        async with opened_past(home, passphrase_file, given.project) as opened:
+            first = opened.point(since)
+            last = opened.past.head().seq if until is None else opened.point(until)
+            return first, last, differences(opened.past, first, last)
+
+    first, last, found = asyncio.run(work())
+    wanted = [each for each in found if _lies_below(each, given.path)]
+    if wants_json:
+        show_json(
+            {
+                "from": first,
+                "to": last,
+                "differences": [
+                    {
+                        "change": each.change,
+                        "path": shown(each.path),
+                        "before": None if each.old_path is None else shown(each.old_path),
+                        "size": each.size,
+                        "size_before": each.old_size,
+                    }
+                    for each in wanted
+                ],
+            }
+        )
+        return
+    if not wanted:
+        click.echo(f"nothing differs from version {first} to {last}", err=True)
+        return
+    show_table(
+        ["change", "before", "size", "path"],
+        [
+            [
+                each.change,
+                "" if each.old_size is None else size(each.old_size),
+                "" if each.size is None else size(each.size),
+                f"{shown(each.old_path)} -> {shown(each.path)}"
+                if each.old_path
+                else shown(each.path),
+            ]
+            for each in wanted
+        ],
+    )
+
+
+@click.command("usage", short_help="Show how much is in each directory, and whose.")
+@click.argument("path")
+@passphrase_file
+@as_json
+@click.pass_obj
+def usage_command(home: Path, path: str, passphrase_file: Path | None, wants_json: bool) -> None:
+    """Show what lies in PATH, the largest first, and how much each member wrote of it.
+
+    PATH is the name of a project, lies in a mounted one, or is PROJECT:PATH. Sizes are those that
+    files show; copies that share their blocks count each, and what is only in the history does not.
+
+    \b
+    Examples:
+      lucidnode usage demo
+      lucidnode usage ~/demo/film --json
+    """
+    given = given_path(home, path)
+
+    async def work() -> tuple[Usage, ProjectAccess]:
+        async with opened_past(home, passphrase_file, given.project) as opened:
+            found = attributes_at(opened.past.now, given.path)
+            if found is None:
+                raise NoSuchPast(f"there is no {shown(given.path)} in this project now")
+            return usage_of(opened.past, found, given.path), opened.access
+
+    usage, access = asyncio.run(work())
+    parts = sorted(usage.parts.items(), key=lambda part: part[1].size, reverse=True)
+    writers = sorted(usage.writers.items(), key=lambda part: part[1].size, reverse=True)
+    if wants_json:
+        show_json(
+            {
+                "bytes": usage.total.size,
+                "files": usage.total.files,
+                "parts": [
+                    {"name": shown((name,)), "bytes": used.size, "files": used.files}
+                    for name, used in parts
+                ],
+                "writers": [
+                    {
+                        "device": device,
+                        "who": who(access, device),
+                        "bytes": used.size,
+                        "files": used.files,
+                    }
+                    for device, used in writers
+                ],
+            }
+        )
+        return
+    rows = [[size(used.size), used.files, shown((name,))] for name, used in parts]
+    show_table(
+        ["size", "files", "in"], [*rows, [size(usage.total.size), usage.total.files, "all of it"]]
+    )
+    click.echo()
+    show_table(
+        ["size", "files", "written by"],
+        [[size(used.size), used.files, who(access, device)] for device, used in writers],
+    )
+
+
+def _lies_below(each: Difference, path: Names) -> bool:
+    return any(one is not None and one[: len(path)] == path for one in (each.path, each.old_path))

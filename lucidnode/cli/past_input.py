@@ -25,7 +25,7 @@ from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.ids import DeviceId, Seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def opened_past(
 
 
 def given_path(home: Path, text: str) -> GivenPath:
-    """Return where *text* lies: in the project before its colon, or in one that is mounted.
+    """Return where *text* lies: in the project before its colon, in one that is mounted, or is one.
 
     A file whose own name has a colon is told by a slash before it. Raises UsageError.
     """
@@ -92,6 +92,8 @@ def given_path(home: Path, text: str) -> GivenPath:
         for each in candidates:
             if each.is_relative_to(mountpoint):
                 return GivenPath(mount["project"], _names(str(each.relative_to(mountpoint))))
+    if text and "/" not in text and not colon:
+        return GivenPath(text, ())
     raise click.UsageError(
         f"{text} lies in no project that is mounted here: name it as PROJECT:PATH"
     )
@@ -103,6 +105,12 @@ def known_project(view: RosterView, wanted: str) -> OpenProject:
         if wanted in {project.id, project.name}:
             return project
     raise NoSuchProject(f"there is no project {wanted} that you can open")
+
+
+def who(access: ProjectAccess, device: DeviceId) -> str:
+    """Return whose workstation *device* is, for people."""
+    member, workstation = access.who(device)
+    return f"{member} on {workstation}" if member else workstation
 
 
 def when(wall_ns: int) -> str:

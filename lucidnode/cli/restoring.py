@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
-from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when
+from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when, who
 from lucidnode.cli.progress import bytes_left
 from lucidnode.cli.project import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
@@ -246,7 +246,7 @@ def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) 
                         "version": each.facts.seq,
                         "time": each.facts.wall_ns / 1e9,
                         "device": each.facts.device,
-                        "who": access.device_name(each.facts.device),
+                        "who": who(access, each.facts.device),
                         "directory": each.is_directory,
                         "size": each.size,
                     }
@@ -264,7 +264,7 @@ def _list(opened: OpenPast, deletions: Sequence[Deletion], *, wants_json: bool) 
             [
                 each.facts.seq,
                 when(each.facts.wall_ns),
-                access.device_name(each.facts.device),
+                who(access, each.facts.device),
                 "directory" if each.is_directory else size(each.size or 0),
                 path_to(past, each.place),
             ]

@@ -70,6 +70,8 @@ def test_facts_can_be_had_as_json() -> None:
         "wait",
         "restore",
         "undelete",
+        "diff",
+        "usage",
     }  # fmt: skip
     have = {
         " ".join(names[1:])
