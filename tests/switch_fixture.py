@@ -69,6 +69,11 @@ class Station:
             ["nsenter", f"--net=/run/netns/{self.name}", *command], check=True, capture_output=True
         )
 
+    def output(self, *command: str) -> str:
+        """Run a command on the workstation; returns what it prints."""
+        inside = ["nsenter", f"--net=/run/netns/{self.name}", *command]
+        return subprocess.run(inside, check=True, capture_output=True, text=True).stdout
+
     def address(self, address: str) -> None:
         """Give the workstation this address only (besides IPv6 link-local)."""
         ip("-n", self.name, "-4", "addr", "flush", "dev", "eth0")

@@ -44,6 +44,7 @@ _COMMANDS = {
     "daemon": "daemon",
     "service": "service",
     "exit": "node",
+    "doctor": "doctor",
     "status": "node",
     "stats": "stats",
     "log": "log",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,6 +43,25 @@ class Office:
             yield program
 
 
+DOCTOR = """
+import asyncio, sys, msgspec
+from lucidnode.doctor import office
+from lucidnode.node.config import NodeConfig
+config = NodeConfig(studio="", genesis="", lan_key=sys.argv[1], bucket_url="file:///none")
+status = {"device": sys.argv[2]} if len(sys.argv) > 2 else None
+print(msgspec.json.encode(asyncio.run(office(config, status, None))).decode())
+"""
+
+
+async def told_by_the_doctor(station: Station, *device: str) -> str:
+    """Return what `doctor` finds about the office on *station*, whose daemon is *device*."""
+    said = await asyncio.to_thread(
+        station.output, sys.executable, "-P", "-c", DOCTOR, STUDIO, *device
+    )
+    [finding] = json.loads(said)
+    return f"{finding['verdict']}: {finding['found']}"
+
+
 async def test_nodes_of_a_studio_find_each_other_and_no_one_else(
     lan: Switch, tmp_path: Path
 ) -> None:
@@ -62,7 +82,10 @@ async def test_nodes_of_a_studio_find_each_other_and_no_one_else(
         answer = await a.ask(do="read", count=10)
         assert set(answer["sources"]) == {"peer"}
         await foreign.announced()
-        await asyncio.sleep(1)
+        # From there others of the first studio are heard and answer, and are linked with nobody.
+        told = await told_by_the_doctor(lan.stations[2])
+        assert told.startswith("amiss: 10.77.0."), told
+        assert "answers, and is not connected" in told
         assert (await foreign.ask(do="state"))["found"] == []
         assert len((await a.ask(do="state"))["found"]) == 1
 
@@ -90,6 +113,10 @@ async def test_where_multicast_is_blocked_a_named_peer_works(lan: Switch, tmp_pa
             await b.linked(1)
             state = await a.linked(1)
             assert state["found"] == []
+        told = await told_by_the_doctor(first, office.devices[0].id)
+        assert told == (
+            "amiss: not even our own announcement is heard: multicast is blocked on this machine"
+        )
 
 
 async def test_a_changed_address_and_a_pulled_cable_end_in_a_link_again(

@@ -54,7 +54,7 @@ DOORS = {
     "prometheus_client": ("node/status/metrics.py",),
     "psutil": ("discovery/interfaces.py",),
     "pyfuse3": ("fs/kernel/",),
-    "zeroconf": ("discovery/mdns.py",),
+    "zeroconf": ("discovery/mdns.py", "discovery/listening.py"),
 }
 """Where each library that does I/O or cryptography may be imported."""
 

@@ -55,24 +55,32 @@ def test_help_lists_the_exit_codes() -> None:
 
 def test_facts_can_be_had_as_json() -> None:
     with_facts = {
-        "status", "credentials show", "peers", "savings", "cache show", "cache clear", "project list", "invite",
-        "conflicts list",
         "audit",
+        "cache clear",
+        "cache show",
         "config explain",
         "config list",
+        "conflicts list",
+        "credentials show",
         "dashboard",
+        "diff",
+        "doctor",
         "events",
         "history",
+        "invite",
         "log",
         "members list",
+        "peers",
+        "project list",
+        "restore",
+        "savings",
         "service status",
         "stats",
-        "wait",
-        "restore",
+        "status",
         "undelete",
-        "diff",
         "usage",
-    }  # fmt: skip
+        "wait",
+    }
     have = {
         " ".join(names[1:])
         for names, command in EVERY
