@@ -26,6 +26,7 @@ from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.reading_ahead import ReadingAhead
 from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
 from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
@@ -106,6 +107,7 @@ class ReadPath:
     recovered: RecoveredBlocks
     channel_files: ChannelFiles | None
     """What the kernel channel may answer by itself; None without the channel."""
+    ahead: ReadingAhead
     reader: Reader
 
 
@@ -177,7 +179,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
     """Build the read path over what *write* holds; with *channel*, it tells the kernel channel.
 
     *most_open* block files are open at once. Keep `recovered.run` running, and call
-    `reader.stop_ahead` at the end.
+    `ahead.stop` at the end.
     """
     replica, alerts = ground.replica, ground.alerts
     counts = ReadCounts()
@@ -210,13 +212,21 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
         replica.watch_contents(channel_files.changed)
         write.unsaved.watch(channel_files.changed)
         open_files.watch(channel_files.closed)
+    ahead = ReadingAhead(
+        replica=replica,
+        segments=segments,
+        counts=counts,
+        tasks=ground.tasks,
+        open_files=open_files,
+        channel_files=channel_files,
+    )
     reader = Reader(
         replica=replica,
         unsaved=write.unsaved,
         segments=segments,
         counts=counts,
         unreadable=unreadable,
-        tasks=ground.tasks,
+        ahead=ahead,
         open_files=open_files,
         channel_files=channel_files,
     )
@@ -235,6 +245,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
             ground.clock,
         ),
         channel_files=channel_files,
+        ahead=ahead,
         reader=reader,
     )
 

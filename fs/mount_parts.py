@@ -195,7 +195,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             )
         finally:
             write.packer.stop()
-            read.reader.stop_ahead()
+            read.ahead.stop()
             commit.journal.stop_ahead()
 
 

@@ -379,7 +379,7 @@ async def file_layer(
                         committer,
                     )
                     packer.stop()
-                    read.reader.stop_ahead()
+                    read.ahead.stop()
                     for task in running:
                         task.cancel()
     finally:

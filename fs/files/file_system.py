@@ -133,7 +133,7 @@ class FileSystem:
         if found is None:
             raise FileMissing(name.decode(errors="replace"))
         if found.kind is Kind.FILE:
-            self._reader.note_place(found.ino, parent, name)
+            self._reader.ahead.note_place(found.ino, parent, name)
         return self._unsaved.with_pending_size(found)
 
     def attributes(self, ino: InodeNo) -> Attributes:
@@ -214,7 +214,7 @@ class FileSystem:
         )
         assert made is not None
         if kind is Kind.FILE:
-            self._reader.note_place(ino, parent, name)
+            self._reader.ahead.note_place(ino, parent, name)
         return made
 
     def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
@@ -281,7 +281,7 @@ class FileSystem:
             self._unfinished.emptied(ino)
             await self._writer.truncate(ino, 0)
         if not writable:
-            self._reader.note_open(ino)
+            self._reader.ahead.note_open(ino)
         unchanged = self.lifetimes.opened(ino)
         appends = bool(flags & os.O_APPEND)
         return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged

@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from lucidnode.fs.channel.device import Block
+from lucidnode.fs.errors import KeyMissing
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.guarded_disk import GuardedDisk
@@ -69,7 +71,7 @@ class BlockFile:
         return memoryview(buffer) if count == length else None
 
     def come_into_memory(self) -> None:
-        """Have the kernel read all of it, while nobody waits."""
+        """Have the kernel read all of it, without waiting for that. Call it from a thread all the same."""
         with contextlib.suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_WILLNEED)
 
@@ -139,8 +141,36 @@ class BlockFiles:
         file = await self._found(name.id)
         if file is None:
             return None
-        opened = self._open[name.id] = OpenBlock(file, BlockOpener(self._keys, name))
+        opened = self._keep(name, file)
         self._touched.add(name.id)
+        return opened
+
+    async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
+        """Open those of *names* that are on this disk, in one look; return the others.
+
+        That is no use of them. With *into_memory* the kernel is asked to read them.
+        """
+        closed = [name for name in names if self.peek(name) is None]
+        look = partial(_all, [self._paths(name.id) for name in closed], self._disk, into_memory)
+        absent = []
+        for name, file in zip(closed, await self._looked(look, len(closed)), strict=True):
+            if file is None:
+                absent.append(name)
+            elif self.peek(name) is None:
+                with contextlib.suppress(KeyMissing):  # a read that really wants it meets it itself
+                    self._keep(name, file)
+        return absent
+
+    async def absent(self, names: Sequence[BlockName]) -> list[BlockName]:
+        """Return those of *names* that are not on this disk, in one look."""
+        closed = [name for name in names if self.peek(name) is None]
+        look = partial(_all, [self._paths(name.id) for name in closed], self._disk, False)
+        found = await self._looked(look, len(closed))
+        return [name for name, file in zip(closed, found, strict=True) if file is None]
+
+    def _keep(self, name: BlockName, file: BlockFile) -> OpenBlock:
+        """Hold *file* open as the block *name*, and let go of the one used longest ago. Raises KeyMissing."""
+        opened = self._open[name.id] = OpenBlock(file, BlockOpener(self._keys, name))
         if len(self._open) > self._most_open:
             self._open.popitem(last=False)
         return opened
@@ -167,14 +197,35 @@ class BlockFiles:
         return touched
 
     async def _found(self, block: BlockId) -> BlockFile | None:
+        [file] = await self._looked(partial(_all, [self._paths(block)], self._disk, False), 1)
+        return file
+
+    async def _looked(
+        self, look: Callable[[], list[BlockFile | None]], count: int
+    ) -> list[BlockFile | None]:
+        """Return what *look* finds of *count* files: nothing on a disk that fails."""
+        try:
+            return await self._disk.look(look) if count else []
+        except OSError:
+            return [None] * count
+
+    def _paths(self, block: BlockId) -> tuple[Path, ...]:
         # Staging second: a block uploaded in between has moved on to the cache. If it moves
         # between the two looks, it is found by the third.
         cached = cached_path(self._blocks_dir, block)
-        staged = staged_path(self._staging_dir, self._keys.project, block)
-        try:
-            return await self._disk.look(partial(_first, (cached, staged, cached), self._disk))
-        except OSError:
-            return None
+        return cached, staged_path(self._staging_dir, self._keys.project, block), cached
+
+
+def _all(
+    places: list[tuple[Path, ...]], disk: GuardedDisk, into_memory: bool
+) -> list[BlockFile | None]:
+    """Open the first file that is there of each of *places*. Raises OSError."""
+    files = [_first(paths, disk) for paths in places]
+    if into_memory:
+        for file in files:
+            if file is not None:
+                file.come_into_memory()
+    return files
 
 
 def _first(paths: tuple[Path, ...], disk: GuardedDisk) -> BlockFile | None:

@@ -18,15 +18,11 @@ from __future__ import annotations
 from cachetools import LRUCache
 
 from lucidnode.fs.channel import device
-from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.node.client.ids import BlockId
-
-AROUND_BYTES = 4 * 1024 * 1024
-"""Bytes of a file that are looked up at once, so that a small read makes its whole block known."""
 
 _MAX_KNOWN_BLOCKS = 65536
 """Blocks whose number is remembered until what was read of them is heard of."""
@@ -43,30 +39,29 @@ class ChannelFiles:
         self._inodes: dict[int, InodeNo] = {}
         self._numbers: LRUCache[int, BlockId] = LRUCache(_MAX_KNOWN_BLOCKS)
 
-    def show(self, handle: int, ino: InodeNo, start: int, stop: int) -> list[BlockName]:
-        """Publish the bytes around [start, stop) whose block files are open.
+    def show(self, handle: int, ino: InodeNo, start: int, stop: int) -> bool:
+        """Publish the bytes [start, stop) whose block files are open; return whether others are not.
 
-        Returns the blocks there that are not open. Nothing of a file that holds more than its
-        extents say. Raises Unreadable if an extent names a block that nobody described.
+        Nothing of a file that holds more than its extents say. Raises Unreadable if an extent names
+        a block that nobody described.
         """
         if self._unsaved.get(ino) is not None or self._replica.former.is_former(ino):
-            return []
+            return False
         stored = self._replica.tree.attributes(ino)
         if stored is None or self._replica.tree.tails_of(ino):
-            return []
-        start -= start % AROUND_BYTES
-        stop = min(stop + -stop % AROUND_BYTES, stored.size)
-        closed = []
+            return False
+        stop = min(stop, stored.size)
+        closed = False
         for extent in self._replica.tree.extents(ino, start, stop - start) if start < stop else []:
             opened = self._blocks.peek(extent.block)
             if opened is None:
-                closed.append(extent.block)
+                closed = True
                 continue
             end = extent.offset + extent.length
             where = (extent.offset, end, extent.block_offset)
             if not device.publish(handle, stored.size, *where, self._block(opened)):
                 self.closed(handle)
-                return []
+                return False
             self._inodes[handle] = ino
             self._handles.setdefault(ino, set()).add(handle)
         return closed

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import asyncio
 
-from cachetools import LRUCache
-
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
-from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import SEGMENT_BYTES, segments
 from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.layers import Laid, visible
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
-from lucidnode.fs.read.read_ahead import Range, Sequences
+from lucidnode.fs.read.read_ahead import Range
 from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.reading_ahead import ReadingAhead
 from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
-from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo
+from lucidnode.fs.replica.inode import Extent, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
-from lucidnode.node.client.ids import BlockId
-from lucidnode.node.client.supervision import Tasks
-
-MAX_BLOCKS_AHEAD = 24
-"""Blocks fetched ahead at the same time; a read in need is never counted here."""
-
-FRAME_AHEAD_BYTES = 128 * 1024 * 1024
-"""Bytes of one coming frame that are brought near: more than the largest EXR we know."""
 
 _FIRST_SOUGHT_BYTES = 64 * 1024 * 1024
 """Bytes of a file that are searched at once for data or a hole; four times as many the next time."""
-
-_MAX_KNOWN_PLACES = 65536
-"""Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
 
 _Source = Extent | tuple[int, bytes]
 """Where bytes are: in a block, or in memory, with the offset of the first."""
 
 
 class Reader:
-    """Reads files of one mount. Lives in one event loop; *tasks* must outlive it.
+    """Reads files of one mount. Lives in one event loop.
 
-    *channel_files* is told what the kernel channel may read by itself next time, None without a channel;
-    *open_files* says whose habit it is that such reads follow.
+    *ahead* is told of each read. *channel_files* knows which block the kernel channel has read by itself,
+    None without a channel; *open_files* says whose habit it is that such reads follow.
     """
 
     def __init__(
@@ -54,10 +41,11 @@ class Reader:
         segments: Segments,
         counts: ReadCounts,
         unreadable: UnreadableFiles,
-        tasks: Tasks,
+        ahead: ReadingAhead,
         open_files: OpenFiles,
         channel_files: ChannelFiles | None,
     ) -> None:
+        self.ahead = ahead
         self._open_files = open_files
         self._channel_files = channel_files
         self._replica = replica
@@ -65,11 +53,6 @@ class Reader:
         self._segments = segments
         self._counts = counts
         self._unreadable = unreadable
-        self._tasks = tasks
-        self._sequences = Sequences()
-        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_MAX_KNOWN_PLACES)
-        self._ahead: dict[BlockId, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
     async def read(self, file: OpenFile, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of *file*: fewer than *length* only at its end. Holes read as zeros.
@@ -83,15 +66,14 @@ class Reader:
         size = self._unsaved.with_pending_size(stored).size
         length = max(min(length, size - offset), 0)
         shown = self.shown(file.ino, offset, length)
-        self._look_ahead(file, offset, length)
+        self.ahead.note_read(file, offset, length)
         deadline = self._segments.deadline()
         try:
             found = await self._read(shown, offset, length, deadline)
         except BlockAmiss as error:
             self._unreadable.tell(error.block, error.amiss, file.ino)
             raise
-        if self._channel_files is not None and length and self._is_open(file):
-            self._channel_files.show(file.handle, file.ino, offset, offset + length)
+        self.ahead.note_answered_here(file, offset, length)
         return found
 
     def note_answered(self, reads: list[AnsweredRead]) -> None:
@@ -104,10 +86,7 @@ class Reader:
                 self._segments.used(block)
             file = self._open_files.get(read.handle)
             if file is not None:
-                self._look_ahead(file, read.offset, read.length)
-
-    def _is_open(self, file: OpenFile) -> bool:
-        return self._open_files.get(file.handle) is file
+                self.ahead.note_read(file, read.offset, read.length)
 
     async def _read(
         self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
@@ -163,26 +142,6 @@ class Reader:
             if tail.offset < stop and tail.offset + len(tail.data) > start
         ]
         return sorted(ranges)
-
-    def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
-        """Remember under which name *ino* was looked up."""
-        self._places[ino] = (parent, name)
-
-    def note_open(self, ino: InodeNo) -> None:
-        """Note that *ino* is opened to be read; the next frames of its sequence come near."""
-        place = self._places.get(ino)
-        if place is None:
-            return
-        parent, name = place
-        for frame in self._sequences.observe(parent, name):
-            found = self._replica.tree.lookup(parent, frame)
-            if found is not None:
-                self._prefetch(found, Range(0, FRAME_AHEAD_BYTES))
-
-    def stop_ahead(self) -> None:
-        """Give up everything that is being fetched ahead."""
-        for task in list(self._ahead.values()):
-            task.cancel()
 
     def shown(self, ino: InodeNo, offset: int, length: int) -> list[Laid[_Source]]:
         """Return what a read of [offset, offset + length) sees of each layer of the file.
@@ -245,52 +204,6 @@ class Reader:
             result[at : at + count] = memoryview(plain)[part.start : part.stop]
             at += count
         self._counts.read(extent.block.id, opened.place, high - low)
-
-    # -- ahead of the reader -----------------------------------------------------------------
-
-    def _look_ahead(self, file: OpenFile, offset: int, length: int) -> None:
-        if not length:
-            return
-        wanted = file.pattern.observe(offset, length)
-        if not wanted:
-            return
-        stored = self._replica.tree.attributes(file.ino)
-        if stored is not None:
-            size = self._unsaved.with_pending_size(stored).size
-            for span in wanted:
-                here = Range(span.start, min(span.stop, size))
-                self._prefetch(stored, here)
-                if self._channel_files is not None:
-                    _ = self._tasks.create_task(self._open_ahead(file, here), name="opening ahead")
-
-    async def _open_ahead(self, file: OpenFile, span: Range) -> None:
-        """Have the blocks of *span* that are on this disk open, for the kernel channel."""
-        assert self._channel_files is not None
-        if not self._is_open(file):
-            return
-        for name in self._channel_files.show(file.handle, file.ino, span.start, span.stop):
-            await self._segments.open_ahead(name)
-        if self._is_open(file):
-            self._channel_files.show(file.handle, file.ino, span.start, span.stop)
-
-    def _prefetch(self, stored: Attributes, span: Range) -> None:
-        stop = min(span.stop, stored.size)
-        if span.start >= stop:
-            return
-        extents = self._replica.tree.extents(stored.ino, span.start, stop - span.start)
-        for name in (extent.block for extent in extents):
-            if name.id not in self._ahead and not self._segments.is_near(name.id):
-                self._ahead[name.id] = self._tasks.create_task(
-                    self._fetch_ahead(name), name="reading ahead"
-                )
-
-    async def _fetch_ahead(self, name: BlockName) -> None:
-        try:
-            async with self._slots:
-                if await self._segments.prefetch(name):
-                    self._counts.brought_ahead(name)
-        finally:
-            del self._ahead[name.id]
 
 
 def _first(ranges: list[Range], start: int, stop: int, *, data: bool) -> int | None:

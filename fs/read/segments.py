@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -92,9 +91,7 @@ class Segments:
 
     async def prefetch(self, name: BlockName) -> bool:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
-        if self.is_near(name.id) or await self._files.holds(name.id):
-            return False
-        if not self._fetcher.is_worth_asking(name.id):
+        if self.is_near(name.id) or not self._fetcher.is_worth_asking(name.id):
             return False
         try:
             await self._fetcher.fetch(name, self.deadline(), as_bytes=False)
@@ -103,12 +100,16 @@ class Segments:
             return False
         return True
 
-    async def open_ahead(self, name: BlockName) -> None:
-        """Open the file of a block if it is on this disk, and have its bytes come into memory."""
-        with contextlib.suppress(FsError):
-            opened = await self._files.open(name)
-            if opened is not None:
-                opened.file.come_into_memory()
+    async def absent(self, names: Sequence[BlockName]) -> list[BlockName]:
+        """Return those of *names* that are not on this disk."""
+        return await self._files.absent(names)
+
+    async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
+        """Open the files of those of *names* that are on this disk; return the others.
+
+        With *into_memory* their bytes are read from the disk, while nobody waits.
+        """
+        return await self._files.open_here(names, into_memory=into_memory)
 
     async def can_open(self, name: BlockName) -> bool:
         """Tell whether all of a block can be had and opened now, however bad it was lately."""

@@ -1,0 +1,174 @@
+"""What is brought near before a reader comes for it: opened if it is on this disk, else fetched.
+
+Blocks are looked for several at a time, since a look costs more than what it finds. What is open
+then is published to the kernel channel (fs/read/channel_files.py), so that the read itself does not
+come to Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from cachetools import LRUCache
+
+from lucidnode.fs.errors import Unreadable
+from lucidnode.fs.read.channel_files import ChannelFiles
+from lucidnode.fs.read.open_files import OpenFile, OpenFiles
+from lucidnode.fs.read.read_ahead import Range, Sequences
+from lucidnode.fs.read.read_counts import ReadCounts
+from lucidnode.fs.read.segments import Segments
+from lucidnode.fs.replica.inode import Extent, InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.supervision import Tasks
+
+MAX_BLOCKS_AHEAD = 24
+"""Blocks fetched ahead at the same time; a read in need is never counted here."""
+
+FRAME_AHEAD_BYTES = 128 * 1024 * 1024
+"""Bytes of one coming frame that are brought near: more than the largest EXR we know."""
+
+AROUND_BYTES = 16 * 1024 * 1024
+"""Bytes of a file, from a multiple of that, whose block files are opened when one of them is read: so
+random reads of a file of GiB find most of it open soon, while an open one costs some 50 microseconds."""
+
+LOOKED_FOR_AT_ONCE = 8
+"""Blocks that are looked for in one look: enough for the look to cost little, few enough for the
+first ones to be open soon."""
+
+_MAX_KNOWN_PLACES = 65536
+"""Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
+
+
+class ReadingAhead:
+    """Brings near what readers of one mount will want. Lives in one event loop.
+
+    *tasks* must outlive it. *channel_files* is told what the kernel channel may read by itself,
+    None without a channel.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        segments: Segments,
+        counts: ReadCounts,
+        tasks: Tasks,
+        open_files: OpenFiles,
+        channel_files: ChannelFiles | None,
+    ) -> None:
+        self._replica = replica
+        self._segments = segments
+        self._counts = counts
+        self._tasks = tasks
+        self._open_files = open_files
+        self._channel_files = channel_files
+        self._sequences = Sequences()
+        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_MAX_KNOWN_PLACES)
+        self._under_way: dict[BlockId, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
+
+    def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
+        """Remember under which name *ino* was looked up."""
+        self._places[ino] = (parent, name)
+
+    def note_open(self, ino: InodeNo) -> None:
+        """Note that *ino* is opened to be read; the next frames of its sequence come near."""
+        place = self._places.get(ino)
+        if place is None:
+            return
+        parent, name = place
+        for frame in self._sequences.observe(parent, name):
+            found = self._replica.tree.lookup(parent, frame)
+            if found is not None:
+                for extents in self._unknown(found.ino, Range(0, FRAME_AHEAD_BYTES)):
+                    self._begin(extents, None)
+
+    def note_read(self, file: OpenFile, offset: int, length: int) -> None:
+        """Note a read of *file*; what its reader will want next comes near."""
+        for span in file.pattern.observe(offset, length) if length else ():
+            self._publish(file, span)
+            for extents in self._unknown(file.ino, span):
+                self._begin(extents, file)
+
+    def note_answered_here(self, file: OpenFile, offset: int, length: int) -> None:
+        """Note that a read of *file* came to Python; those around it shall not have to."""
+        if self._channel_files is None or not length:
+            return
+        stop = offset + length
+        around = Range(offset - offset % AROUND_BYTES, stop + -stop % AROUND_BYTES)
+        if self._publish(file, around):
+            for extents in self._unknown(file.ino, around):
+                _ = self._tasks.create_task(self._open_around(extents, file), name="opening files")
+
+    def stop(self) -> None:
+        """Give up everything that is under way."""
+        for task in set(self._under_way.values()):
+            task.cancel()
+
+    # -- what is not near yet ----------------------------------------------------------------
+
+    def _unknown(self, ino: InodeNo, span: Range) -> Iterator[list[Extent]]:
+        """Yield the extents in *span* whose blocks are neither near nor on their way, in batches."""
+        try:
+            extents = self._replica.tree.extents(ino, span.start, span.stop - span.start)
+        except Unreadable:
+            return  # a read that really wants it meets the error itself
+        uses: dict[BlockId, Extent] = {}
+        for extent in extents:
+            uses.setdefault(extent.block.id, extent)
+        unknown = [
+            extent
+            for block, extent in uses.items()
+            if block not in self._under_way and not self._segments.is_near(block)
+        ]
+        for first in range(0, len(unknown), LOOKED_FOR_AT_ONCE):
+            yield unknown[first : first + LOOKED_FOR_AT_ONCE]
+
+    def _begin(self, extents: Sequence[Extent], file: OpenFile | None) -> None:
+        task = self._tasks.create_task(self._bring_near(extents, file), name="reading ahead")
+        for extent in extents:
+            self._under_way[extent.block.id] = task
+
+    async def _bring_near(self, extents: Sequence[Extent], file: OpenFile | None) -> None:
+        names = [extent.block for extent in extents]
+        try:
+            if file is None:  # many frames, most of them small: opened when their turn comes
+                absent = await self._segments.absent(names)
+            else:
+                absent = await self._segments.open_here(names, into_memory=True)
+                self._publish(file, _reach(extents))
+            async with asyncio.TaskGroup() as fetches:
+                for extent in extents:
+                    if extent.block in absent:
+                        fetches.create_task(self._fetch(extent, file))
+        finally:
+            for name in names:
+                del self._under_way[name.id]
+
+    async def _fetch(self, extent: Extent, file: OpenFile | None) -> None:
+        async with self._slots:
+            if not await self._segments.prefetch(extent.block):
+                return
+        self._counts.brought_ahead(extent.block)
+        if file is not None:
+            await self._segments.open_here([extent.block], into_memory=False)
+            self._publish(file, _reach([extent]))
+
+    async def _open_around(self, extents: Sequence[Extent], file: OpenFile) -> None:
+        await self._segments.open_here([extent.block for extent in extents], into_memory=False)
+        self._publish(file, _reach(extents))
+
+    def _publish(self, file: OpenFile, span: Range) -> bool:
+        """Publish what is open in *span* of *file*; return whether more of it could be."""
+        if self._channel_files is None or self._open_files.get(file.handle) is not file:
+            return False
+        with contextlib.suppress(Unreadable):
+            return self._channel_files.show(file.handle, file.ino, span.start, span.stop)
+        return False
+
+
+def _reach(extents: Sequence[Extent]) -> Range:
+    return Range(extents[0].offset, extents[-1].offset + extents[-1].length)
