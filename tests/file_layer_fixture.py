@@ -28,6 +28,7 @@ from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
+from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.recovered_blocks import RecoveredBlocks
@@ -229,6 +230,7 @@ class FileLayer:
     deleted_files: DeletedFiles
     taken_back: list[str]
     committer: Committer | None = None
+    channel_files: ChannelFiles | None = None
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -260,6 +262,7 @@ async def file_layer(
     replica_path: Path | None = None,
     commits: Commits | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
+    channel: bool = False,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
@@ -301,7 +304,7 @@ async def file_layer(
                         tasks=tasks,
                     )
                     write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
-                    read = read_path(ground, write, channel=False, most_open=MAX_OPEN_BLOCKS)
+                    read = read_path(ground, write, channel=channel, most_open=MAX_OPEN_BLOCKS)
                     effects = remote_effects(ground, write, read)
                     files = file_system(
                         ground,
@@ -377,6 +380,7 @@ async def file_layer(
                         ),
                         taken_back,
                         committer,
+                        read.channel_files,
                     )
                     packer.stop()
                     read.ahead.stop()

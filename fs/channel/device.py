@@ -26,8 +26,9 @@ else:
 
 log = logging.getLogger(__name__)
 
-READERS = 4
-"""Threads that take requests from the kernel. They wait for no disk, so cores are what they need."""
+READERS = 8
+"""Threads that take requests from the kernel. Six of them may wait for the disk of block files at a time
+(native/waits.h), the others go on with what needs none."""
 
 _DEVICE = os.makedev(10, 229)
 """/dev/fuse, admin-guide/devices.txt of the kernel."""

@@ -45,6 +45,9 @@ class BlockFile:
         """Set once the kernel channel may read it, too."""
         # Not to wait for a writer, should it be a pipe that somebody has put there.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # A segment is what is asked for, or all of the block: nothing around it that the kernel guesses.
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     def __del__(self) -> None:
         if self._fd >= 0:
@@ -148,10 +151,12 @@ class BlockFiles:
     async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
         """Open those of *names* that are on this disk, in one look; return the others.
 
-        That is no use of them. With *into_memory* the kernel is asked to read them.
+        That is no use of them. With *into_memory* the kernel is asked to read all of them.
         """
+        opened = [block.file for block in map(self.peek, names) if block is not None]
         closed = [name for name in names if self.peek(name) is None]
-        look = partial(_all, [self._paths(name.id) for name in closed], self._disk, into_memory)
+        paths = [self._paths(name.id) for name in closed]
+        look = partial(_all, paths, self._disk, into_memory=opened if into_memory else None)
         absent = []
         for name, file in zip(closed, await self._looked(look, len(closed)), strict=True):
             if file is None:
@@ -164,7 +169,7 @@ class BlockFiles:
     async def absent(self, names: Sequence[BlockName]) -> list[BlockName]:
         """Return those of *names* that are not on this disk, in one look."""
         closed = [name for name in names if self.peek(name) is None]
-        look = partial(_all, [self._paths(name.id) for name in closed], self._disk, False)
+        look = partial(_all, [self._paths(name.id) for name in closed], self._disk)
         found = await self._looked(look, len(closed))
         return [name for name, file in zip(closed, found, strict=True) if file is None]
 
@@ -197,7 +202,7 @@ class BlockFiles:
         return touched
 
     async def _found(self, block: BlockId) -> BlockFile | None:
-        [file] = await self._looked(partial(_all, [self._paths(block)], self._disk, False), 1)
+        [file] = await self._looked(partial(_all, [self._paths(block)], self._disk), 1)
         return file
 
     async def _looked(
@@ -205,7 +210,7 @@ class BlockFiles:
     ) -> list[BlockFile | None]:
         """Return what *look* finds of *count* files: nothing on a disk that fails."""
         try:
-            return await self._disk.look(look) if count else []
+            return await self._disk.look(look)
         except OSError:
             return [None] * count
 
@@ -217,12 +222,17 @@ class BlockFiles:
 
 
 def _all(
-    places: list[tuple[Path, ...]], disk: GuardedDisk, into_memory: bool
+    places: list[tuple[Path, ...]],
+    disk: GuardedDisk,
+    into_memory: list[BlockFile] | None = None,
 ) -> list[BlockFile | None]:
-    """Open the first file that is there of each of *places*. Raises OSError."""
+    """Open the first file that is there of each of *places*. Raises OSError.
+
+    With *into_memory*, files that are open already, they and these are read by the kernel.
+    """
     files = [_first(paths, disk) for paths in places]
-    if into_memory:
-        for file in files:
+    if into_memory is not None:
+        for file in [*into_memory, *files]:
             if file is not None:
                 file.come_into_memory()
     return files

@@ -90,7 +90,7 @@ class ReadingAhead:
         """Note a read of *file*; what its reader will want next comes near."""
         for span in file.pattern.observe(offset, length) if length else ():
             self._publish(file, span)
-            for extents in self._unknown(file.ino, span):
+            for extents in self._unknown(file.ino, span, also_open=True):
                 self._begin(extents, file)
 
     def note_answered_here(self, file: OpenFile, offset: int, length: int) -> None:
@@ -110,8 +110,13 @@ class ReadingAhead:
 
     # -- what is not near yet ----------------------------------------------------------------
 
-    def _unknown(self, ino: InodeNo, span: Range) -> Iterator[list[Extent]]:
-        """Yield the extents in *span* whose blocks are neither near nor on their way, in batches."""
+    def _unknown(
+        self, ino: InodeNo, span: Range, *, also_open: bool = False
+    ) -> Iterator[list[Extent]]:
+        """Yield the extents in *span* whose blocks are neither near nor on their way, in batches.
+
+        With *also_open*, those whose file is open too: its bytes may have left the memory.
+        """
         try:
             extents = self._replica.tree.extents(ino, span.start, span.stop - span.start)
         except Unreadable:
@@ -122,7 +127,8 @@ class ReadingAhead:
         unknown = [
             extent
             for block, extent in uses.items()
-            if block not in self._under_way and not self._segments.is_near(block)
+            if block not in self._under_way
+            and (not self._segments.is_near(block) or (also_open and self._segments.is_open(block)))
         ]
         for first in range(0, len(unknown), LOOKED_FOR_AT_ONCE):
             yield unknown[first : first + LOOKED_FOR_AT_ONCE]

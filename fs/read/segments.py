@@ -89,6 +89,10 @@ class Segments:
             or self._files.is_open(block)
         )
 
+    def is_open(self, block: BlockId) -> bool:
+        """Return whether the file of *block* is open."""
+        return self._files.is_open(block)
+
     async def prefetch(self, name: BlockName) -> bool:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
         if self.is_near(name.id) or not self._fetcher.is_worth_asking(name.id):
@@ -107,7 +111,7 @@ class Segments:
     async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
         """Open the files of those of *names* that are on this disk; return the others.
 
-        With *into_memory* their bytes are read from the disk, while nobody waits.
+        With *into_memory* the bytes of all of them are read from the disk, while nobody waits.
         """
         return await self._files.open_here(names, into_memory=into_memory)
 

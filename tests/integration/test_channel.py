@@ -20,8 +20,8 @@ from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = pytest.mark.fuse
 
-CHANNEL_THREADS = 6
-"""Readers, and the two that serve the socket to pyfuse3."""
+CHANNEL_THREADS = 11
+"""Readers, the two that serve the socket to pyfuse3, and one that sees to readers whom a disk keeps."""
 
 
 @pytest.fixture

@@ -182,6 +182,46 @@ static void it_ends_with_requests_that_nobody_took(void)
     end();
 }
 
+static int held[2]; /* What a disk that hangs holds a reader with. */
+static atomic_bool is_held;
+
+static bool hang(void *context, int device, const struct read_request *read,
+                 const struct message *request, uint8_t *scratch)
+{
+    char none;
+
+    (void)context, (void)device, (void)read, (void)request, (void)scratch;
+    atomic_store(&is_held, true);
+    while (recv(held[0], &none, 1, 0) < 0)
+        CHECK(errno == EINTR);
+    atomic_store(&is_held, false);
+    return true;
+}
+
+static int one_is_held(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+static void it_ends_without_a_reader_that_a_disk_holds(void)
+{
+    struct fuse_read_in body = {.fh = 1, .size = 4096};
+
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, held));
+    the_channel.answerer = hang;
+    the_channel.abandon = one_is_held;
+    begin();
+    ask(FUSE_READ, 1, &body, sizeof body);
+    while (!atomic_load(&is_held))
+        usleep(1000);
+    close(outside);
+    CHECK(!channel_stop(&the_channel));
+    close(held[1]);
+    while (atomic_load(&is_held))
+        usleep(1000);
+}
+
 int main(void)
 {
     what_is_pyfuse3s_goes_through_the_socket_and_back();
@@ -191,5 +231,6 @@ int main(void)
     replies_before_the_end_get_to_the_kernel();
     the_end_of_the_device_is_told();
     it_ends_with_requests_that_nobody_took();
+    it_ends_without_a_reader_that_a_disk_holds();
     return 0;
 }

@@ -139,105 +139,6 @@ static void places_follow_each_other_and_are_bounded(void)
     table_drop_block(table, block);
 }
 
-/* A cipher that any thread can check: the plaintext is the ciphertext without its tag. */
-static int copied(unsigned char *plain, unsigned long long *plain_bytes, unsigned char *secret,
-                  const unsigned char *sealed, unsigned long long sealed_bytes,
-                  const unsigned char *associated, unsigned long long associated_bytes,
-                  const unsigned char *nonce, const unsigned char *with)
-{
-    (void)secret, (void)with;
-    CHECK(associated_bytes == 11 && !memcmp(associated, "prefix", 6));
-    CHECK(!memcmp(associated + 6, nonce, 5));
-    if (sealed[sealed_bytes - 1] == 0xff)
-        return -1;
-    memcpy(plain, sealed, sealed_bytes - TAG_BYTES);
-    *plain_bytes = sealed_bytes - TAG_BYTES;
-    return 0;
-}
-
-/* A file on a disk: of one in memory alone the kernel does not say what it has there. */
-static int a_disk_file(void)
-{
-    char name[] = "blockXXXXXX";
-    int file = mkostemp(name, O_CLOEXEC);
-
-    CHECK(file >= 0);
-    CHECK(!unlink(name));
-    return file;
-}
-
-/* A block file of *size* bytes whose plaintext at *i* is a byte of *i*. */
-static int a_file(uint32_t size)
-{
-    int file = a_disk_file();
-    static uint8_t segment[SEGMENT_BYTES + TAG_BYTES];
-    off_t at = BLOCK_HEADER_BYTES;
-
-    for (uint32_t start = 0; start < size; start += SEGMENT_BYTES) {
-        uint32_t bytes = size - start < SEGMENT_BYTES ? size - start : SEGMENT_BYTES;
-
-        for (uint32_t i = 0; i < bytes; i++)
-            segment[i] = (uint8_t)((start + i) * 2654435761u >> 24);
-        memset(segment + bytes, 0, TAG_BYTES);
-        CHECK(pwrite(file, segment, bytes + TAG_BYTES, at) == (ssize_t)(bytes + TAG_BYTES));
-        at += bytes + TAG_BYTES;
-    }
-    return file;
-}
-
-static bool answered(struct answers *answers, int kernel, int64_t offset, uint32_t size,
-                     uint32_t expected)
-{
-    static uint8_t scratch[ANSWER_SCRATCH];
-    static uint8_t reply[DATA_BYTES + 64];
-    struct fuse_out_header header;
-    struct read_request read = {.unique = 9, .handle = 5, .offset = offset, .size = size};
-
-    if (!answer_read(answers, -1, &read, NULL, scratch))
-        return false;
-    CHECK(read_exactly(kernel, reply, sizeof header + expected));
-    memcpy(&header, reply, sizeof header);
-    CHECK(header.unique == 9 && !header.error && header.len == sizeof header + expected);
-    for (uint32_t i = 0; i < expected; i++)
-        CHECK(reply[sizeof header + i] == (uint8_t)((uint32_t)(offset + i) * 2654435761u >> 24));
-    return true;
-}
-
-static void every_range_of_a_block_is_its_bytes(void)
-{
-    const uint32_t size = 5 * SEGMENT_BYTES + 4096;
-    struct channel channel = {0};
-    struct answers answers = {.table = table, .open = copied, .channel = &channel};
-    int ends[2];
-    int file = a_file(size);
-    struct block *block;
-
-    CHECK(!pipe2(ends, O_CLOEXEC));
-    CHECK(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
-    channel.device = ends[1];
-    channel.event = -1;
-    block = table_add_block(table, file, key, (const uint8_t *)"prefix", 6, size);
-    CHECK(shown(5, size, block, 0, size, 0));
-    const uint32_t edges[] = {0, 1, 4096, SEGMENT_BYTES - 1, SEGMENT_BYTES, SEGMENT_BYTES + 1,
-                              3 * SEGMENT_BYTES, 5 * SEGMENT_BYTES, size - 1};
-    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
-        for (size_t j = 0; j < sizeof edges / sizeof *edges; j++)
-            CHECK(answered(&answers, ends[0], edges[i], edges[j],
-                           edges[j] < size - edges[i] ? edges[j] : size - edges[i]));
-    /* A segment that does not open is left to Python, and so is a file that ends too soon. */
-    CHECK(pwrite(file, "\xff", 1, BLOCK_HEADER_BYTES + 2 * (SEGMENT_BYTES + TAG_BYTES) - 1) == 1);
-    CHECK(answered(&answers, ends[0], 0, SEGMENT_BYTES, SEGMENT_BYTES));
-    CHECK(!answered(&answers, ends[0], 0, SEGMENT_BYTES + 1, 0));
-    CHECK(!ftruncate(file, BLOCK_HEADER_BYTES + SEGMENT_BYTES));
-    CHECK(!answered(&answers, ends[0], 0, 1, 0));
-    CHECK(atomic_load(&answers.failed) == 2);
-    table_withdraw(table, 5);
-    table_drop_block(table, block);
-    close(file);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 static void *plan_again_and_again(void *nothing)
 {
     struct plan plan;
@@ -280,7 +181,6 @@ int main(void)
     a_read_over_several_blocks_ends_with_the_file();
     what_contradicts_withdraws_the_handle();
     places_follow_each_other_and_are_bounded();
-    every_range_of_a_block_is_its_bytes();
     blocks_come_and_go_under_readers();
     table_free(table);
     return 0;

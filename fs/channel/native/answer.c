@@ -33,9 +33,54 @@ static bool open_segment(aead_open *open, const struct block *block, uint32_t in
            opened == bytes;
 }
 
+enum outcome {
+    GOOD,
+    LEFT_TO_PYTHON,
+    TAKEN_BY_PYTHON, /* It was told already. */
+};
+
+/* Read the rest of *bytes*, of which *got* are there. */
+static enum outcome wait_for_rest(struct answers *answers, const struct message *request, int file,
+                                  uint8_t *into, size_t got, size_t bytes, off_t offset)
+{
+    struct wait *wait = waits_begin(&answers->waits, request);
+
+    if (!wait)
+        return LEFT_TO_PYTHON;
+    while (got < bytes) {
+        ssize_t more = answers->wait_for_file(file, into + got, bytes - got, offset + (off_t)got);
+
+        if (more > 0)
+            got += (size_t)more;
+        else if (more == 0 || errno != EINTR)
+            break;
+    }
+    if (!waits_end(&answers->waits, wait))
+        return TAKEN_BY_PYTHON;
+    atomic_fetch_add_explicit(&answers->waited, 1, memory_order_relaxed);
+    return got == bytes ? GOOD : LEFT_TO_PYTHON;
+}
+
+/* Read *bytes* of ciphertext at *offset* of *file*. */
+static enum outcome read_sealed(struct answers *answers, const struct message *request, int file,
+                                uint8_t *into, size_t bytes, off_t offset)
+{
+    struct iovec room = {into, bytes};
+    ssize_t got;
+
+    /* What is in memory needs no place among those who wait. */
+    do
+        got = preadv2(file, &room, 1, offset, RWF_NOWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got == (ssize_t)bytes)
+        return GOOD;
+    return wait_for_rest(answers, request, file, into, got < 0 ? 0 : (size_t)got, bytes, offset);
+}
+
 /* Read and open what *part* has of the file into *plain*. */
-static bool read_part(aead_open *open, const struct part *part, const struct scratch *scratch,
-                      uint8_t *plain)
+static enum outcome read_part(struct answers *answers, const struct message *request,
+                              const struct part *part, const struct scratch *scratch,
+                              uint8_t *plain)
 {
     const uint32_t size = block_plain_bytes(part->block);
     const uint32_t start = (uint32_t)part->block_start;
@@ -45,16 +90,13 @@ static bool read_part(aead_open *open, const struct part *part, const struct scr
     const uint32_t plain_end =
         (last + 1) * SEGMENT_BYTES < size ? (last + 1) * SEGMENT_BYTES : size;
     const size_t sealed_bytes = plain_end - first * SEGMENT_BYTES + (last - first + 1) * TAG_BYTES;
-    struct iovec into = {scratch->cipher, sealed_bytes};
     const uint8_t *sealed = scratch->cipher;
-    ssize_t got;
+    const enum outcome outcome =
+        read_sealed(answers, request, block_file(part->block), scratch->cipher, sealed_bytes,
+                    BLOCK_HEADER_BYTES + (off_t)first * (SEGMENT_BYTES + TAG_BYTES));
 
-    do
-        got = preadv2(block_file(part->block), &into, 1,
-                      BLOCK_HEADER_BYTES + (off_t)first * (SEGMENT_BYTES + TAG_BYTES), RWF_NOWAIT);
-    while (got < 0 && errno == EINTR);
-    if (got != (ssize_t)sealed_bytes)
-        return false;
+    if (outcome != GOOD)
+        return outcome;
     for (uint32_t index = first; index <= last; index++) {
         const uint32_t begin = index * SEGMENT_BYTES;
         const uint32_t end = begin + SEGMENT_BYTES < size ? begin + SEGMENT_BYTES : size;
@@ -63,14 +105,14 @@ static bool read_part(aead_open *open, const struct part *part, const struct scr
         const bool whole = from == begin && to == end;
         uint8_t *into_plain = whole ? plain : scratch->segment;
 
-        if (!open_segment(open, part->block, index, sealed, end - begin, into_plain))
-            return false;
+        if (!open_segment(answers->open, part->block, index, sealed, end - begin, into_plain))
+            return LEFT_TO_PYTHON;
         if (!whole)
             memcpy(plain, scratch->segment + (from - begin), to - from);
         plain += to - from;
         sealed += end - begin + TAG_BYTES;
     }
-    return true;
+    return GOOD;
 }
 
 bool answer_read(void *context, int device, const struct read_request *read,
@@ -81,22 +123,24 @@ bool answer_read(void *context, int device, const struct read_request *read,
                                     memory + DATA_BYTES + MAX_CIPHER_BYTES};
     struct plan plan;
     uint8_t *plain = scratch.plain;
-    bool good = true;
+    enum outcome outcome = GOOD;
 
-    (void)device, (void)request;
+    (void)device;
     if (!table_plan(answers->table, read, &plan)) {
         atomic_fetch_add_explicit(&answers->unknown, 1, memory_order_relaxed);
         return false;
     }
-    for (int i = 0; good && i < plan.count; i++) {
-        good = read_part(answers->open, &plan.parts[i], &scratch, plain);
+    for (int i = 0; outcome == GOOD && i < plan.count; i++) {
+        outcome = read_part(answers, request, &plan.parts[i], &scratch, plain);
         plain += plan.parts[i].stop - plan.parts[i].start;
     }
-    if (good)
+    if (outcome == GOOD)
         channel_reply(answers->channel, read->unique, 0, scratch.plain, plan.length);
-    if (table_release(answers->table, read, &plan, good))
+    if (table_release(answers->table, read, &plan, outcome == GOOD))
         channel_tell(answers->channel);
-    atomic_fetch_add_explicit(good ? &answers->answered : &answers->failed, 1,
-                              memory_order_relaxed);
-    return good;
+    atomic_fetch_add_explicit(outcome == GOOD             ? &answers->answered
+                              : outcome == LEFT_TO_PYTHON ? &answers->failed
+                                                          : &answers->overdue,
+                              1, memory_order_relaxed);
+    return outcome != LEFT_TO_PYTHON;
 }

@@ -20,6 +20,9 @@
 /* Interrupts a read of the device. The handler does nothing; no other thread has it unblocked. */
 #define WAKE (SIGRTMIN + 7)
 
+/* Naps that readers get to end, half a second, before a disk is taken to hold them for ever. */
+#define MAX_NAPS_AT_THE_END 250
+
 static void wake_handler(int number)
 {
     (void)number;
@@ -76,7 +79,7 @@ int channel_notify(struct channel *channel, int code, const void *data, size_t l
     return send_to_kernel(channel, header, data, length);
 }
 
-bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t length)
+static bool hand_over(struct channel *channel, const uint8_t *bytes, size_t length, bool patiently)
 {
     struct message *copy = message_copy(bytes, length);
     bool first;
@@ -84,7 +87,7 @@ bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t len
     if (!copy)
         return false;
     pthread_mutex_lock(&channel->lock);
-    while (is_full(channel))
+    while (patiently && is_full(channel))
         pthread_cond_wait(&channel->room, &channel->lock);
     first = !channel->direct.count;
     queue_put(&channel->direct, copy);
@@ -93,6 +96,16 @@ bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t len
     if (first)
         channel_tell(channel);
     return true;
+}
+
+bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t length)
+{
+    return hand_over(channel, bytes, length, true);
+}
+
+bool channel_hand_over_now(struct channel *channel, const uint8_t *bytes, size_t length)
+{
+    return hand_over(channel, bytes, length, false);
 }
 
 struct message *channel_take(struct channel *channel)
@@ -288,7 +301,6 @@ static void *read_on(void *argument)
         atomic_compare_exchange_strong(&channel->ended, &none, end);
         channel_tell(channel);
     }
-    atomic_fetch_sub(&channel->readers_left, 1);
     return NULL;
 }
 
@@ -321,38 +333,61 @@ static int open_all(struct channel *channel, int device, int *outside)
     return error;
 }
 
-static int start_thread(pthread_t *thread, void *(*work)(void *), struct channel *channel)
+int channel_start_thread(pthread_t *thread, void *(*work)(void *), void *argument)
 {
-    int error = pthread_create(thread, NULL, work, channel);
+    sigset_t all;
+    sigset_t before;
+    int error;
 
+    /* Signals are for Python's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(thread, NULL, work, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!error)
         pthread_setname_np(*thread, "channel");
     return error;
 }
 
-static void end_readers(struct channel *channel)
+/* Returns how many are left to themselves. */
+static int end_readers(struct channel *channel)
 {
+    int left = channel->reader_count;
+
     pthread_mutex_lock(&channel->lock);
     pthread_cond_broadcast(&channel->room);
     pthread_cond_broadcast(&channel->unsent);
     pthread_mutex_unlock(&channel->lock);
     /* A signal that comes just before a thread begins to read is lost: so again and again. */
-    while (atomic_load(&channel->readers_left) > 0) {
-        for (int i = 0; i < channel->reader_count; i++)
+    for (int naps = 0; left; naps++) {
+        int still = 0;
+
+        for (int i = 0; i < left; i++) {
             pthread_kill(channel->readers[i], WAKE);
-        nap();
+            if (pthread_tryjoin_np(channel->readers[i], NULL))
+                channel->readers[still++] = channel->readers[i];
+        }
+        left = still;
+        if (naps >= MAX_NAPS_AT_THE_END && channel->abandon &&
+            channel->abandon(channel->context) == left)
+            break;
+        if (left)
+            nap();
     }
-    for (int i = 0; i < channel->reader_count; i++)
-        pthread_join(channel->readers[i], NULL);
+    for (int i = 0; i < left; i++)
+        pthread_detach(channel->readers[i]);
+    return left;
 }
 
-static void close_all(struct channel *channel)
+static void close_all(struct channel *channel, int left)
 {
     close(channel->device);
     close(channel->inside);
     close(channel->event);
     queue_clear(&channel->session);
     queue_clear(&channel->direct);
+    if (left)
+        return; /* They look at it once more when the disk lets them go. */
     pthread_cond_destroy(&channel->room);
     pthread_cond_destroy(&channel->unsent);
     pthread_mutex_destroy(&channel->lock);
@@ -361,8 +396,6 @@ static void close_all(struct channel *channel)
 int channel_start(struct channel *channel, int device, int readers, int *outside)
 {
     struct sigaction action = {.sa_handler = wake_handler};
-    sigset_t all;
-    sigset_t before;
     int error = open_all(channel, device, outside);
 
     if (error)
@@ -377,34 +410,25 @@ int channel_start(struct channel *channel, int device, int readers, int *outside
     atomic_store(&channel->ended, 0);
     atomic_store(&channel->init_unique, 0);
     channel->reader_count = 0;
-    atomic_store(&channel->readers_left, 0);
 
-    /* Signals are for Python's threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = start_thread(&channel->replier, reply_on, channel);
+    error = channel_start_thread(&channel->replier, reply_on, channel);
     if (!error) {
-        error = start_thread(&channel->sender, send_on, channel);
+        error = channel_start_thread(&channel->sender, send_on, channel);
         if (error) {
             shutdown(channel->inside, SHUT_RDWR);
             pthread_join(channel->replier, NULL);
         }
     }
     if (error) {
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
         close(*outside);
-        close_all(channel);
+        close_all(channel, 0);
         return error;
     }
     while (!error && channel->reader_count < readers && channel->reader_count < MAX_READERS) {
-        atomic_fetch_add(&channel->readers_left, 1);
-        error = start_thread(&channel->readers[channel->reader_count], read_on, channel);
-        if (error)
-            atomic_fetch_sub(&channel->readers_left, 1);
-        else
+        error = channel_start_thread(&channel->readers[channel->reader_count], read_on, channel);
+        if (!error)
             channel->reader_count++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
         close(*outside);
         channel_stop(channel);
@@ -412,13 +436,16 @@ int channel_start(struct channel *channel, int device, int readers, int *outside
     return error;
 }
 
-void channel_stop(struct channel *channel)
+bool channel_stop(struct channel *channel)
 {
+    int left;
+
     /* It ends when it has passed on all that was replied. */
     pthread_join(channel->replier, NULL);
     atomic_store(&channel->stopping, true);
     shutdown(channel->inside, SHUT_RDWR);
-    end_readers(channel);
+    left = end_readers(channel);
     pthread_join(channel->sender, NULL);
-    close_all(channel);
+    close_all(channel, left);
+    return !left;
 }

@@ -36,6 +36,8 @@ struct channel {
     read_answerer *answerer;
     void *context;
     size_t scratch_bytes;
+    /* Returns how many readers wait for a disk, and sees to it that those answer nothing; may be NULL. */
+    int (*abandon)(void *context);
 
     pthread_mutex_t lock; /* of the two queues; a leaf: nothing else is taken under it */
     pthread_cond_t unsent; /* something is in *session*, or the end has come */
@@ -47,7 +49,6 @@ struct channel {
     int reader_count;
     pthread_t sender;
     pthread_t replier;
-    atomic_int readers_left;
     atomic_bool stopping;
     atomic_int ended; /* why the device gave no more requests: an errno, 0 if it still does */
     atomic_ullong init_unique;
@@ -57,7 +58,7 @@ struct channel {
 };
 
 /* Start on the descriptor *device*, of which a duplicate is kept. Sets *outside* to the descriptor
- * that pyfuse3 shall have in its place. The fields from *direct_opcodes* to *scratch_bytes* are the
+ * that pyfuse3 shall have in its place. The fields from *direct_opcodes* to *abandon* are the
  * caller's to set. Returns 0 or an errno, with nothing left behind. */
 int channel_start(struct channel *channel, int device, int readers, int *outside);
 
@@ -66,6 +67,9 @@ struct message *channel_take(struct channel *channel);
 
 /* Hand a request to our own handlers. Returns false without memory. */
 bool channel_hand_over(struct channel *channel, const uint8_t *bytes, size_t length);
+
+/* Do the same, however many wait already. */
+bool channel_hand_over_now(struct channel *channel, const uint8_t *bytes, size_t length);
 
 /* Answer request *unique* with *error*, a positive errno, or with *length* bytes of *data*. Returns
  * 0 or an errno; ENOENT is a request that nobody waits for any more. */
@@ -79,8 +83,12 @@ void channel_tell(struct channel *channel);
  * are under way. Returns 0 or an errno. */
 int channel_notify(struct channel *channel, int code, const void *data, size_t length);
 
+/* Start a thread that belongs to a channel: no signal comes to it. Returns 0 or an errno. */
+int channel_start_thread(pthread_t *thread, void *(*work)(void *), void *argument);
+
 /* End all threads. The other end of the socket pair must be closed: what pyfuse3 has replied before
- * gets to the kernel first. */
-void channel_stop(struct channel *channel);
+ * gets to the kernel first. Returns false if readers are left that a disk does not let go: then the
+ * channel stays in memory and cannot be started again. */
+bool channel_stop(struct channel *channel);
 
 #endif

@@ -13,6 +13,7 @@
 static struct channel the_channel;
 static struct answers the_answers;
 static bool running;
+static bool lost; /* readers of it hang in a disk */
 
 /* Blocks are let go of by the interpreter whenever it comes to it, so their table stays for ever. */
 static struct table *the_table;
@@ -30,6 +31,13 @@ static bool must_run(void)
     return running;
 }
 
+static int abandon(void *context)
+{
+    struct answers *answers = context;
+
+    return waits_abandon(&answers->waits);
+}
+
 static PyObject *start(PyObject *module, PyObject *arguments)
 {
     unsigned long long direct;
@@ -45,7 +53,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "iiKKHK:start", &device, &readers, &direct, &flags, &background,
                           &decrypt))
         return NULL;
-    if (running || readers < 1) {
+    if (running || lost || readers < 1) {
         PyErr_SetString(PyExc_RuntimeError, "one channel at a time, with one reader at least");
         return NULL;
     }
@@ -59,9 +67,16 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_channel.answerer = decrypt ? answer_read : NULL;
     the_channel.context = &the_answers;
     the_channel.scratch_bytes = decrypt ? ANSWER_SCRATCH : 0;
-    error = channel_start(&the_channel, device, readers, &outside);
+    the_channel.abandon = abandon;
+    the_answers.wait_for_file = pread;
+    error = waits_start(&the_answers.waits, &the_channel);
     if (error)
         return os_error(error);
+    error = channel_start(&the_channel, device, readers, &outside);
+    if (error) {
+        waits_stop(&the_answers.waits);
+        return os_error(error);
+    }
     running = true;
     return Py_BuildValue("ii", outside, the_channel.event);
 }
@@ -72,7 +87,8 @@ static PyObject *stop(PyObject *module, PyObject *nothing)
     if (!must_run())
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    channel_stop(&the_channel);
+    waits_stop(&the_answers.waits);
+    lost = !channel_stop(&the_channel);
     Py_END_ALLOW_THREADS
     running = false;
     Py_RETURN_NONE;
@@ -154,10 +170,11 @@ static PyObject *counts(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
     return Py_BuildValue(
-        "{sKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
+        "{sKsKsKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
         atomic_load(&the_channel.handed_over), "refused_replies",
         atomic_load(&the_channel.refused_replies), "answered", atomic_load(&the_answers.answered),
-        "unknown", atomic_load(&the_answers.unknown), "failed", atomic_load(&the_answers.failed));
+        "unknown", atomic_load(&the_answers.unknown), "failed", atomic_load(&the_answers.failed),
+        "waited", atomic_load(&the_answers.waited), "overdue", atomic_load(&the_answers.overdue));
 }
 
 /* -- what is known of open files --------------------------------------------------------------- */

@@ -33,6 +33,8 @@ SANITIZERS = {
         ("requests", "address"),
         ("channel", "address"),
         ("channel", "thread"),
+        ("answer", "address"),
+        ("answer", "thread"),
         ("table", "address"),
         ("table", "thread"),
     ],

@@ -1,0 +1,64 @@
+"""What is brought near ahead of a reader is also told to the kernel channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random  # noqa: TID251 - seeded
+
+from file_layer_fixture import BLOCK, FileLayer, file_layer
+
+from lucidnode.fs.read.read_ahead import FIRST_WINDOW_BYTES
+from lucidnode.fs.replica.inode import InodeNo
+
+BLOCKS = 20
+SIZE = BLOCKS * BLOCK
+
+
+@asynccontextmanager
+async def read_anew(home: Path, *, cold: bool) -> AsyncIterator[tuple[FileLayer, InodeNo, int]]:
+    """Yield a layer that has just been started, a file of BLOCKS blocks and a handle of it."""
+    async with file_layer(home) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, Random(1).randbytes(SIZE))
+        await layer.files.flush(handle)
+        layer.packer.pack()
+        await until(lambda: not any(layer.daemon.staging_dir.glob("*/*")))
+        layer.files.release(handle)
+        if cold:
+            layer.daemon.evict()
+    async with file_layer(home, channel=True) as layer:
+        handle, _ = await layer.files.open(ino, 0)
+        yield layer, ino, handle
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+def is_all_published(layer: FileLayer, ino: InodeNo, handle: int, stop: int) -> bool:
+    assert layer.channel_files is not None
+    return not layer.channel_files.show(handle, ino, 0, stop)
+
+
+async def test_after_one_small_read_the_channel_knows_all_around_it(tmp_path: Path) -> None:
+    async with read_anew(tmp_path, cold=False) as (layer, ino, handle):
+        assert not is_all_published(layer, ino, handle, SIZE)
+        await layer.files.read(handle, 0, 4096)
+        await until(lambda: is_all_published(layer, ino, handle, SIZE))
+        assert layer.daemon.asked == []
+        assert layer.counts.ahead == 0
+
+
+async def test_what_was_fetched_ahead_is_known_to_the_channel_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    async with read_anew(tmp_path, cold=True) as (layer, ino, handle):
+        for offset in (0, 4096):
+            await layer.files.read(handle, offset, 4096)
+        await until(lambda: is_all_published(layer, ino, handle, FIRST_WINDOW_BYTES))
+        assert len(layer.daemon.asked) == len(set(layer.daemon.asked)) < BLOCKS
