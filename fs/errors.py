@@ -181,6 +181,12 @@ class Deadlock(FileError):
     errno = errno.EDEADLK
 
 
+class LeaseMoved(FileError):
+    """A lease is not as it was when somebody wanted to change it: another was first."""
+
+    errno = errno.EAGAIN
+
+
 class NoLocks(FileError):
     """A file has as many locks as we keep."""
 

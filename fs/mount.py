@@ -115,6 +115,7 @@ def _mounted(
             allow_other=spec.allow_other,
             channel=spec.channel,
             on_answered=parts.on_answered,
+            authority=parts.locks,
         )
 
     beside = None

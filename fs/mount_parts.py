@@ -34,6 +34,8 @@ from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.leases.lock_tokens import LockTokens
+from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.project_home import open_replica, take_back_lost
@@ -79,6 +81,8 @@ class MountParts:
     spans: Spans
     on_answered: Callable[[list[AnsweredRead]], None] | None
     invalidation: Invalidation
+    locks: LockTokens | None
+    """Whether locks are decided here; None where nothing can be written: they are."""
     link: DaemonLink
     alerts: Alerts
     drain: UnmountDrain
@@ -144,6 +148,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             else None,
             read_only=read_only,
         )
+        locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         events = MountEvents(
             access=access,
@@ -168,6 +173,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("asking for what has arrived", commit.shipments.run)
         if not read_only:
             _keep_uploads_sound(ground, write, commit, client, tasks)
+        if locks is not None:
+            tasks.keep("deciding who locks", locks.run)
         tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, events, tasks))
         tasks.keep(
@@ -182,6 +189,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                 spans=spans,
                 on_answered=None if read.channel_files is None else read.reader.note_answered,
                 invalidation=commit.invalidation,
+                locks=locks,
                 link=link,
                 alerts=alerts,
                 drain=UnmountDrain(
@@ -191,6 +199,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     replica.pending,
                     client,
                     alerts,
+                    _nothing if locks is None else locks.resign,
                 ),
             )
         finally:
@@ -273,6 +282,35 @@ def _keep_uploads_sound(
     )
     tasks.keep("sparing the uplink what was deleted", deleted_files.run)
     tasks.keep("marking files on their way", commit.marks.run)
+
+
+def _lock_tokens(
+    ground: Ground,
+    write: WritePath,
+    commit: CommitPath,
+    files: FileSystem,
+    device: DeviceId,
+    spec: MountSpec,
+) -> LockTokens:
+    work = LockedWork(
+        ground.replica, write.writer, write.unsaved, write.unfinished, commit.committer
+    )
+    return LockTokens(
+        replica=ground.replica,
+        device=device,
+        locks=files.locks,
+        committer=commit.committer,
+        commit_work=work.commit,
+        settled=commit.invalidation.settled,
+        alone_when_away=spec.durability in {"local", "relaxed"},
+        tasks=ground.tasks,
+        alerts=ground.alerts,
+        clock=ground.clock,
+    )
+
+
+def _nothing() -> None:
+    """Nothing is locked where nothing can be written."""
 
 
 def _most_open() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.errors import FsError
@@ -29,13 +30,16 @@ class UnmountDrain:
         pending: PendingOperations,
         client: DaemonClient,
         alerts: Alerts,
+        resign: Callable[[], None],
     ) -> None:
+        """Take what is drained. *resign* has the last entry say that nothing is locked here any more."""
         self._writer = writer
         self._group_sync = group_sync
         self._committer = committer
         self._pending = pending
         self._client = client
         self._alerts = alerts
+        self._resign = resign
 
     async def run(self, standstill_s: float, at_once: asyncio.Event) -> None:
         """Save what is unsaved, and give the daemon what it can finish without us.
@@ -47,6 +51,7 @@ class UnmountDrain:
             await self._group_sync.now()
         except (FsError, NodeError, OSError) as error:
             log.error("data that no program waited for could not be saved: %s", error)  # noqa: TRY400  # no fault of ours
+        self._resign()
         async with asyncio.TaskGroup() as tasks:
             hurried = tasks.create_task(at_once.wait())
             sending = tasks.create_task(self._send(standstill_s))

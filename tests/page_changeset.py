@@ -232,3 +232,55 @@ def _check_moves(before: State, now: State, changes: list[Change]) -> None:
             counted.add(here)
             here = above.get(here, 1)  # noqa: PLW2901  # up to the root
     _rule(17, len(counted) <= 16384)
+
+
+# -- leases: "Leases" ----------------------------------------------------------------------------
+
+
+def lease_in(value: bytes) -> dict[str, Any] | None:
+    """Return what the value of a lease says, None if nothing: read byte by byte."""
+    rest = value
+    if not rest.startswith(b"\x85"):
+        return None
+    rest = rest[1:]
+    found: dict[str, Any] = {}
+    for field, kind in zip(
+        ("holder", "fence", "given", "wanted", "busy"),
+        ("device", "int", "bool", "device", "bool"),
+        strict=True,
+    ):
+        label = bytes([0xA0 + len(field)]) + field.encode()
+        if not rest.startswith(label):
+            return None
+        rest = rest[len(label) :]
+        if kind == "bool" and rest[:1] in (b"\xc2", b"\xc3"):
+            found[field], rest = rest[0] == 0xC3, rest[1:]
+        elif kind == "device" and rest[:1] == b"\xa0":
+            found[field], rest = "", rest[1:]
+        elif (
+            kind == "device"
+            and rest[:2] == b"\xd9\x20"
+            and not set(rest[2:34]) - set(b"0123456789abcdef")
+        ):
+            found[field], rest = rest[2:34].decode(), rest[34:]
+        elif kind == "int":
+            for first, size, least in (
+                (0xCF, 8, 2**32),
+                (0xCE, 4, 2**16),
+                (0xCD, 2, 256),
+                (0xCC, 1, 128),
+                (None, 0, 1),
+            ):
+                if first is None and rest and rest[0] < 128:
+                    number, rest = rest[0], rest[1:]
+                elif first is not None and rest[:1] == bytes([first]):
+                    number, rest = int.from_bytes(rest[1 : 1 + size], "big"), rest[1 + size :]
+                else:
+                    continue
+                if not least <= number <= 2**53 - 2:
+                    return None
+                found[field] = number
+                break
+        if field not in found:
+            return None
+    return None if rest else found

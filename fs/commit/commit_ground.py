@@ -9,6 +9,7 @@ from lucidnode.fs.commit.commit_signals import CommitSignals
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.own_entries import OwnEntries
+from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.node.client.clock import Clock
@@ -24,6 +25,7 @@ class CommitGround:
     journal: JournalClient
     slots: SlotDecision
     own: OwnEntries
+    life: SignsOfLife
     head: HeadCheck
     health: CommitHealth
     signals: CommitSignals

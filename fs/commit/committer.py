@@ -15,7 +15,8 @@ the head is there again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 from lucidnode.fs.commit.commit_ground import CommitGround
 from lucidnode.fs.commit.commit_health import CommitHealth
@@ -28,6 +29,7 @@ from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.journal_follower import JournalFollower
 from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.sender import Sender
+from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.replica.inode import InodeNo
@@ -70,13 +72,17 @@ class Committer:
         own = OwnEntries(codec.device, alerts, clock)
         if (flight := pending.in_flight()) is not None:
             own.made(flight.unsigned)
-        self._slots = slots = SlotDecision(replica, verifier, own, head, hooks, health, signals)
+        self.life = life = SignsOfLife(clock, None if flight is None else flight.unsigned)
+        self._slots = slots = SlotDecision(
+            replica, verifier, own, life, head, hooks, health, signals
+        )
         ground = CommitGround(
             project=project,
             pending=pending,
             journal=journal,
             slots=slots,
             own=own,
+            life=life,
             head=head,
             health=health,
             signals=signals,
@@ -125,13 +131,19 @@ class Committer:
         mark = self._pending.newest()
         if ino is not None:
             self._pending.finish(ino, mark)
-        self._signals.waiters += 1
-        self._signals.ask_for_commit()
-        try:
+        with self.hurrying():
             while not self._pending.is_committed(mark, ino):
                 if self._health.stopped is not None:
                     raise ReadOnly(self._health.stopped)
                 await self._signals.progress.wait()
+
+    @contextlib.contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Let no work gather meanwhile: somebody waits for what comes of it."""
+        self._signals.waiters += 1
+        self._signals.ask_for_commit()
+        try:
+            yield
         finally:
             self._signals.waiters -= 1
 

@@ -42,6 +42,7 @@ class JournalFollower:
                 continue
             hinted = self._ground.signals.hinted.is_set()
             moved = await self._ground.health.attempt(READ, self.catch_up())
+            self._ground.life.looked()
             self._hint_was_false = hinted and not moved
             pause_s = _MIN_POLL_S if moved else min(pause_s * 1.5, _MAX_POLL_S)
             await set_within(self._ground.signals.hinted, pause_s, self._ground.clock)
@@ -63,6 +64,7 @@ class JournalFollower:
             elif self._ground.pending.head().seq < seq:
                 await self._ground.head.ensure_fresh()
                 self._ground.own.caught_up()
+                self._ground.life.saw_end(asked_at)
                 return moved
 
     async def _head_is_back(self) -> bool:

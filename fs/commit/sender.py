@@ -123,6 +123,7 @@ class Sender:
         return reply
 
     async def _asked(self, seq: Seq, request: CommitRequest) -> CommitReply:
+        self._ground.life.sending(request.unsigned)
         try:
             reply = await self._ground.journal.commit(self._ground.project, seq, request)
         except NodeError as error:

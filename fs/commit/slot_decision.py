@@ -11,6 +11,7 @@ from lucidnode.fs.commit.entry_verifier import EntryVerifier
 from lucidnode.fs.commit.head_check import HeadCheck
 from lucidnode.fs.commit.hooks import CommitHooks
 from lucidnode.fs.commit.own_entries import OwnEntries
+from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId, Seq
@@ -26,6 +27,7 @@ class SlotDecision:
         replica: Replica,
         verifier: EntryVerifier,
         own: OwnEntries,
+        life: SignsOfLife,
         head: HeadCheck,
         hooks: CommitHooks,
         health: CommitHealth,
@@ -34,6 +36,7 @@ class SlotDecision:
         self._replica = replica
         self._verifier = verifier
         self._own = own
+        self._life = life
         self._head = head
         self._hooks = hooks
         self._health = health
@@ -57,16 +60,19 @@ class SlotDecision:
                 and slot.body is not None
                 and slot.body[:-SIGNATURE_SIZE] == flight.unsigned
             )
-            if ours and change is not None:
+            if ours and change is not None and flight is not None:
                 await self._head.ensure_fresh()
                 self._replica.pending.mark_committed(seq, slot.hash)
                 self._hooks.passed(seq, change.changeset, ours=True)
+                self._life.committed(flight.unsigned)
                 self._health.sent()
             else:
                 if change is not None and slot.body is not None and not slot.signed_here:
                     self._own.seen(seq, slot.body, change.wall_ns)
+                    self._life.heard(slot.body)
                 self._apply_remote(seq, slot.hash, change)
             self._signals.progressed()
+            self._life.tell()
         if ours and change is None:
             # To try again would only fill the journal with entries that nobody accepts.
             self._health.end("the journal entries of this device are not accepted")

@@ -1,14 +1,15 @@
 """`flock` and `fcntl` locks of one mount: taken, waited for, released, and found to be in a circle.
 
 The kernel hands them to us with an owner: a process for `fcntl`, an open file for `flock` and for
-`F_OFD_SETLK`. Whoever has a say in who may lock (another node, one day) comes before `lock`: what is
-decided here is decided among the programs of this mount.
+`F_OFD_SETLK`. Whether this node decides the locks of a file at all is asked before `lock`
+(fs/leases/lock_tokens.py): what is decided here is decided among the programs of this mount.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,6 +95,7 @@ class FileLocks:
         self._closing: set[int] = set()
         """Handles of which a descriptor was closed, perhaps the last."""
         self._stopped = False
+        self._on_unused: Callable[[], None] = _nobody
 
     def in_the_way(self, file: LockedFile, owner: int, wanted: LockedRange) -> LockedRange | None:
         """Return the first lock of somebody else that conflicts with *wanted*: `F_GETLK`."""
@@ -140,6 +142,12 @@ class FileLocks:
             raise NoLocks("too many locks")
         if locks.table.clear(owner, start, last):
             locks.grant()
+            if not locks.count:
+                self._on_unused()
+
+    def watch(self, on_unused: Callable[[], None]) -> None:
+        """Have *on_unused* called whenever a file has no locks any more."""
+        self._on_unused = on_unused
 
     def flushed(self, ino: InodeNo, handle: int, owner: int) -> None:
         """Take back all `fcntl` locks of *owner*: he has closed a descriptor, one of *handle*."""
@@ -153,7 +161,7 @@ class FileLocks:
         of either is the open file, so there is no other handle through which he could have asked.
         """
         self._closing.discard(handle)
-        for file in (LockedFile(ino, whole=True), LockedFile(ino, whole=False)):
+        for file in _tables_of(ino):
             locks = self._files.get(file)
             for owner, handles in [] if locks is None else list(locks.handles.items()):
                 handles.discard(handle)
@@ -170,6 +178,30 @@ class FileLocks:
             for waiter in locks.waiters:
                 waiter.granted.set_exception(NoLocks("the mount ends"))
             locks.waiters = []
+
+    def has_locks(self, ino: InodeNo, owner: int) -> bool:
+        """Tell whether *owner* has a lock of *ino*, of either kind."""
+        return any(
+            (locks := self._files.get(file)) is not None and locks.table.held(owner)
+            for file in _tables_of(ino)
+        )
+
+    def has_other_locks(self, ino: InodeNo, owner: int) -> bool:
+        """Tell whether *owner* has an `fcntl` lock of another file than *ino*."""
+        return any(
+            not file.whole and file.ino != ino and locks.table.held(owner)
+            for file, locks in self._files.items()
+        )
+
+    def is_in_use(self, ino: InodeNo) -> bool:
+        """Tell whether anybody has a lock of *ino*, or waits for one."""
+        return any(
+            (locks := self._files.get(file)) is not None and locks.count for file in _tables_of(ino)
+        )
+
+    def in_use(self) -> set[InodeNo]:
+        """Return the files of which somebody has a lock, or waits for one."""
+        return {file.ino for file, locks in self._files.items() if locks.count}
 
     @property
     def count(self) -> int:
@@ -242,6 +274,14 @@ class FileLocks:
             if not locks.handles and not locks.waiters:
                 assert not locks.table.count
                 del self._files[file]
+
+
+def _tables_of(ino: InodeNo) -> tuple[LockedFile, LockedFile]:
+    return LockedFile(ino, whole=True), LockedFile(ino, whole=False)
+
+
+def _nobody() -> None:
+    """Nobody waits for a file to be without locks."""
 
 
 def _convert(locks: _Locks, owner: int, wanted: LockedRange) -> None:

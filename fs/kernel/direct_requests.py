@@ -72,7 +72,7 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
 
     async def get_lock(request: KernelRequest) -> Reply:
         with _refusing():
-            return locks.test(request.ino, request.lock())
+            return await locks.test(request.ino, request.lock())
 
     async def interrupt(request: KernelRequest) -> None:
         locks.interrupted(request.interrupted())

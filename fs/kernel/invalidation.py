@@ -9,10 +9,12 @@ and asks for nothing would see old and new pages side by side for good.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import threading
 from collections.abc import Callable, Hashable
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -74,6 +76,19 @@ class Invalidation:
         if is_open:
             self._pages.put(ino, lambda: self._kernel.invalidate_inode(ino, attributes_only=False))
 
+    async def settled(self) -> None:
+        """Return once the kernel has been told all that was queued before this call."""
+        loop = asyncio.get_running_loop()
+        for queue in (self._soon, self._pages):
+            told: asyncio.Future[None] = loop.create_future()
+            if queue.put(object(), partial(loop.call_soon_threadsafe, _done, told)):
+                await told
+
+
+def _done(told: asyncio.Future[None]) -> None:
+    if not told.done():
+        told.set_result(None)
+
 
 class _Queue:
     """What the kernel is to be told, in order, and the thread that tells it.
@@ -82,7 +97,7 @@ class _Queue:
     """
 
     def __init__(self, name: str) -> None:
-        self._waiting: dict[Hashable, Callable[[], None]] = {}
+        self._waiting: dict[Hashable, Callable[[], object]] = {}
         self._changed = threading.Condition()
         self._ended = False
         # A daemon thread: if the kernel never answers, the process ends all the same.
@@ -91,12 +106,13 @@ class _Queue:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, what: Hashable, tell: Callable[[], None]) -> None:
-        """Have *tell* called, unless it is about to be for the same *what*."""
+    def put(self, what: Hashable, tell: Callable[[], object]) -> bool:
+        """Have *tell* called, unless it is about to be for the same *what*; False after the end."""
         with self._changed:
             if not self._ended:
                 self._waiting.setdefault(what, tell)
                 self._changed.notify()
+            return not self._ended
 
     def end(self) -> None:
         """Drop what waits, and take nothing more."""
@@ -108,7 +124,7 @@ class _Queue:
         """Wait for the thread, for two seconds at most: the kernel may not let it go."""
         self._thread.join(timeout=2)
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Callable[[], object] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ended)
             if self._ended:

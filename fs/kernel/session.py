@@ -28,7 +28,7 @@ from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.left_mount import MountKeeper
-from lucidnode.fs.kernel.lock_requests import LockRequests
+from lucidnode.fs.kernel.lock_requests import LockAuthority, LockRequests
 from lucidnode.fs.kernel.overheard import Overheard
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.node.client.mountinfo import FSNAME
@@ -52,10 +52,11 @@ class FuseSession:
         allow_other: bool,
         channel: bool,
         on_answered: Callable[[list[device.AnsweredRead]], None] | None,
+        authority: LockAuthority | None,
     ) -> None:
         """Mount at *mountpoint*, with the kernel channel if *channel*.
 
-        With *on_answered* the channel answers reads by itself, and *on_answered* is told of them.
+        Locks are decided as *authority* lets us. With *on_answered* the channel answers reads by itself, and *on_answered* is told of them.
         Raises FuseMissing if the system does not let us.
         """
         # Who may do what is the kernel's to decide, from the modes we report.
@@ -80,7 +81,7 @@ class FuseSession:
 
         self._opened = [os.dup(opened) for opened in device.devices() - before]
         before.update(self._opened)
-        self._locks = LockRequests(files.locks, spans)
+        self._locks = LockRequests(files.locks, spans, authority)
         handlers = direct_handlers(adapter, self._locks)
         self._device = (
             device.over(

@@ -26,6 +26,12 @@ XATTR_REPLACE = 2
 MARK = b"user.lucid.writer"
 """The extended attribute that `Mark` sets. No program can set it, and none is shown it as it is."""
 
+LOCKS_LEASE = b"user.lucid.lease.locks"
+"""The extended attribute that `Lease` sets: who decides the locks of a file. Shown to no program."""
+
+OF_THE_FILE = frozenset({MARK, LOCKS_LEASE})
+"""What belongs to a file and not to its content: neither shown to programs nor copied."""
+
 
 class Create(msgspec.Struct, frozen=True, tag="create"):
     """Make a new inode under a name. *ino* comes from `Replica.new_ino`; *target* is a symlink's."""
@@ -171,6 +177,21 @@ class Mark(msgspec.Struct, frozen=True, tag="mark"):
     value: bytes | None
 
 
+class Lease(msgspec.Struct, frozen=True, tag="lease"):
+    """Change who decides the locks of a file from *expected* to *value*; with None there is no row.
+
+    It fits nothing but a row that is as expected: whoever came first has it. *claims*: before it is
+    committed the row says what is not so yet. *alone*: it rests on more than this row, as that
+    somebody has been silent, so any entry that comes first undoes it for good.
+    """
+
+    ino: InodeNo
+    expected: bytes | None
+    value: bytes | None
+    claims: bool = False
+    alone: bool = False
+
+
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
     """Delete what is left of a file without names, now that its last open handle is closed.
 
@@ -215,6 +236,7 @@ Intent = (
     | RemoveXattr
     | NameBlocks
     | Mark
+    | Lease
     | Forget
     | Restore
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import Lease
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.replica_ground import ReplicaGround
@@ -58,6 +59,10 @@ class PendingOperations:
     def is_pending(self, ino: InodeNo) -> bool:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
         return ino in self._ground.tails.ends or self._ground.journal.write_sets.touches(ino)
+
+    def leases(self) -> list[Lease]:
+        """Return what is not committed yet and changes a lease, oldest first."""
+        return self._ground.journal.write_sets.leases()
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""

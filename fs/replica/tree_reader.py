@@ -108,12 +108,12 @@ class TreeReader:
         return self._queries.xattr(self._aliases.now(ino), name)
 
     def xattr_names(self, ino: InodeNo) -> list[bytes]:
-        """Return the names of all extended attributes of *ino* but its mark."""
+        """Return the names of all extended attributes of *ino* but those of our own."""
         kept = self._kept.get(ino)
         xattrs = (
             self._queries.xattrs(self._aliases.now(ino)) if kept is None else kept.version.xattrs
         )
-        return [name for name, _ in xattrs if name != intents.MARK]
+        return [name for name, _ in xattrs if name not in intents.OF_THE_FILE]
 
     def mark(self, ino: InodeNo) -> bytes | None:
         """Return the mark of a file that is on its way, None if it has none."""
@@ -122,6 +122,14 @@ class TreeReader:
     def marks(self) -> list[tuple[InodeNo, bytes]]:
         """Return every file with a mark, and its mark."""
         return self._queries.marks()
+
+    def lease(self, ino: InodeNo) -> bytes | None:
+        """Return the lease of the locks of *ino*, None if it has none."""
+        return self._queries.lease(ino)
+
+    def leases(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every file with a lease, and its lease."""
+        return self._queries.leases()
 
     # -- contents ----------------------------------------------------------------------------
 

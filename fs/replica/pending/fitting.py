@@ -100,6 +100,8 @@ class Fitting:
                 return self._restore(intent)
             case intents.Forget() | intents.NameBlocks() as intent:
                 return intent
+            case intents.Lease() as intent:
+                return None if intent.alone else intent
             case intents.Write() as intent if intent.ino in self._fates.appended:
                 return _shifted(intent, self._fates.appended[intent.ino])
             case intents.Write() | intents.Truncate() | intents.Punch() as intent:

@@ -109,9 +109,9 @@ class OurVersion:
 def _that_fit(xattrs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the first of *xattrs*, as many as we give one file: others may have given it more.
 
-    The mark of a file on its way belongs to the file, not to a copy.
+    The mark of a file on its way and its leases belong to the file, not to a copy.
     """
-    xattrs = [xattr for xattr in xattrs if xattr[0] != intents.MARK]
+    xattrs = [xattr for xattr in xattrs if xattr[0] not in intents.OF_THE_FILE]
     sizes = accumulate(len(name) + len(value) for name, value in xattrs)
     count = sum(size <= MAX_XATTR_BYTES for size in sizes)
     return xattrs[: min(count, MAX_XATTRS)]

@@ -101,8 +101,9 @@ class Step(NamedTuple):
 
     *content* is the file whose content it changes, *creates* the one it makes, *behind* the one with
     bytes that became a content later but were there before this. *blocks* are those that must be in the bucket
-    before an entry may name them, *uses* those that its extents lie in. A *mark* may
-    come before the content it speaks of.
+    before an entry may name them, *uses* those that its extents lie in. A *mark*, and
+    a *lease*, may come before the content that waits. One that stands *alone* may follow no entry but the one
+    it was made on.
     """
 
     id: int
@@ -115,6 +116,7 @@ class Step(NamedTuple):
     blocks: tuple[BlockId, ...]
     uses: tuple[BlockId, ...]
     mark: bool
+    lease: intents.Lease | None
 
     @classmethod
     def of(cls, item: PendingOperation) -> Step:
@@ -141,7 +143,9 @@ class Step(NamedTuple):
             InodeNo(item.recorded.ino) if item.recorded.behind_tails else None,
             blocks,
             tuple(_used_blocks(item.changes)),
-            isinstance(intent, intents.Mark) and intent.value is not None,
+            isinstance(intent, intents.Lease)
+            or (isinstance(intent, intents.Mark) and intent.value is not None),
+            intent if isinstance(intent, intents.Lease) else None,
         )
 
 
@@ -158,6 +162,7 @@ class WriteSetIndex:
         self._moves: set[int] = set()
         self._removals: set[int] = set()
         self._deleted: set[InodeNo] = set()
+        self._leases: dict[int, intents.Lease] = {}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps)
@@ -172,6 +177,8 @@ class WriteSetIndex:
         self._rows.update(step.touches.rows)
         self._inodes.update(step.touches.inodes)
         self._deleted.update(_deleted(item))
+        if step.lease is not None:
+            self._leases[step.id] = step.lease
         if step.moves_directory:
             self._moves.add(step.id)
         if step.removes:
@@ -190,6 +197,7 @@ class WriteSetIndex:
     def _forget(self, step: Step) -> None:
         _uncount(self._rows, step.touches.rows)
         _uncount(self._inodes, step.touches.inodes)
+        self._leases.pop(step.id, None)
         self._moves.discard(step.id)
         self._removals.discard(step.id)
 
@@ -198,6 +206,7 @@ class WriteSetIndex:
         self._steps = deque(steps)
         self._moves = {step.id for step in self._steps if step.moves_directory}
         self._removals = {step.id for step in self._steps if step.removes}
+        self._leases = {step.id: step.lease for step in self._steps if step.lease is not None}
 
     def names(self, block: BlockId) -> bool:
         """Tell whether anything that waits names *block* for the first time."""
@@ -206,6 +215,10 @@ class WriteSetIndex:
     def touches(self, ino: InodeNo) -> bool:
         """Tell whether anything that waits touches *ino*."""
         return ino in self._inodes
+
+    def leases(self) -> list[intents.Lease]:
+        """Return what waits to change a lease, oldest first."""
+        return [lease for _, lease in sorted(self._leases.items())]
 
     def touched(self, ino: InodeNo, mark: int) -> bool:
         """Tell whether an operation numbered *mark* or less that touches *ino* waits."""
@@ -241,11 +254,19 @@ class WriteSetIndex:
         """Return the files and directories that both sides touch; None if they touch a row both.
 
         None also if ours changed one of the rows that they need, and while we move directories:
-        two such moves make a cycle out of rows that only one of them touches.
+        two such moves make a cycle out of rows that only one of them touches; and while we change a lease
+        that no entry may come before.
         """
-        if self._moves or any(key in self._rows for key in (*theirs.rows, *needs)):
+        if (
+            self._moves
+            or self._stands_alone()
+            or any(key in self._rows for key in (*theirs.rows, *needs))
+        ):
             return None
         return {ino for ino in theirs.inodes if ino in self._inodes}
+
+    def _stands_alone(self) -> bool:
+        return any(lease.alone for lease in self._leases.values())
 
     def first_changes_of(self, inos: set[InodeNo]) -> dict[InodeNo, int]:
         """Return the oldest operation that changed the row itself, for those of *inos* with one."""

@@ -8,7 +8,7 @@ and CHECK are a second net. The local tables are this node's own and never leave
 
 from __future__ import annotations
 
-from lucidnode.fs.replica.intents import MARK
+from lucidnode.fs.replica.intents import LOCKS_LEASE, MARK
 
 REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
     "inode": (*(int for _ in range(11)), bytes, int),
@@ -21,6 +21,9 @@ REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
 
 IS_MARK = f"name = x'{MARK.hex()}'"
 """How the marks of files on their way are found among the attributes, by an index of their own."""
+
+IS_LEASE = f"name = x'{LOCKS_LEASE.hex()}'"
+"""How leases are found among the attributes, by an index of their own."""
 
 VERSION = 2
 
@@ -122,6 +125,7 @@ CREATE TABLE orphan (ino INTEGER PRIMARY KEY) STRICT;
 
 ADDED = f"""
 CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK};
+CREATE INDEX IF NOT EXISTS lease ON xattr (ino) WHERE {IS_LEASE};
 
 -- While work is recorded whose blocks no fsync has reached: each transaction since, oldest first.
 -- *blocks* are those that it names, end to end; *before* is how it is undone (unsynced.py); *boot*

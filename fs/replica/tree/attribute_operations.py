@@ -5,6 +5,7 @@ from __future__ import annotations
 from lucidnode.fs.errors import (
     AttributeTooBig,
     Invalid,
+    LeaseMoved,
     NameTaken,
     NameTooLong,
     NoAttribute,
@@ -15,6 +16,7 @@ from lucidnode.fs.replica.inode import MAX_NAME_BYTES, MAX_XATTR, MAX_XATTR_BYTE
 from lucidnode.fs.replica.intents import OperationRecord
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tree.inode_table import InodeTable
+from lucidnode.fs.replica.tree.queries import Queries
 
 _SET = """
     UPDATE inode SET mode = coalesce(?, mode), uid = coalesce(?, uid), gid = coalesce(?, gid),
@@ -29,6 +31,7 @@ class AttributeOperations:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inodes = InodeTable(database)
+        self._queries = Queries(database)
 
     def set_attributes(self, intent: intents.SetAttributes, version: int) -> OperationRecord:
         """Set those that are not None. Raises FileMissing."""
@@ -103,6 +106,18 @@ class AttributeOperations:
         """Set the mark of a file on its way, or take it back. Raises FileMissing, IsDirectory, Invalid."""
         self._inodes.file(intent.ino)
         place = (intent.ino, intents.MARK)
+        self._database.change("DELETE FROM xattr WHERE ino = ? AND name = ?", place)
+        if intent.value is not None:
+            self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
+        return OperationRecord(intent, intent.ino, 0, version)
+
+    def lease(self, intent: intents.Lease, version: int) -> OperationRecord:
+        """Change a lease from what is expected. Raises FileMissing, or LeaseMoved if it is not that."""
+        self._queries.existing(intent.ino)
+        place = (intent.ino, intents.LOCKS_LEASE)
+        row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", place)
+        if (None if row is None else row[0]) != intent.expected:
+            raise LeaseMoved("the lease is not as it was")
         self._database.change("DELETE FROM xattr WHERE ino = ? AND name = ?", place)
         if intent.value is not None:
             self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))

@@ -38,6 +38,7 @@ class Operations:
             intents.SetXattr: attributes.set_xattr,
             intents.RemoveXattr: attributes.remove_xattr,
             intents.Mark: attributes.mark,
+            intents.Lease: attributes.lease,
             intents.Truncate: contents.truncate,
             intents.Punch: contents.punch,
             intents.Write: contents.write,

@@ -19,7 +19,7 @@ from lucidnode.fs.replica.inode import (
     Version,
 )
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.sqlite.schema import IS_MARK
+from lucidnode.fs.replica.sqlite.schema import IS_LEASE, IS_MARK
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -242,6 +242,18 @@ class Queries:
     def marks(self) -> list[tuple[InodeNo, bytes]]:
         """Return every (file, mark)."""
         return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_MARK}")  # noqa: S608  # ours
+
+    def lease(self, ino: InodeNo) -> bytes | None:
+        """Return the lease of the locks of *ino*, None if it has none."""
+        row = self._database.row(
+            f"SELECT value FROM xattr WHERE ino = ? AND {IS_LEASE}",  # noqa: S608  # ours
+            (ino,),
+        )
+        return None if row is None else row[0]
+
+    def leases(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every (file, lease)."""
+        return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_LEASE}")  # noqa: S608  # ours
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""

@@ -41,7 +41,7 @@ def seconds(parts: Parts, hurried_after_s: float | None) -> float:
 
     async def main() -> float:
         part = cast(Any, parts)
-        drain = UnmountDrain(part, part, part, part, part, cast(Alerts, NoAlerts()))
+        drain = UnmountDrain(part, part, part, part, part, cast(Alerts, NoAlerts()), _nothing)
         at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
         if hurried_after_s is not None:
@@ -51,6 +51,10 @@ def seconds(parts: Parts, hurried_after_s: float | None) -> float:
         return loop.time() - began
 
     return run_virtual(main, "end of a mount")
+
+
+def _nothing() -> None:
+    """Nothing is locked here."""
 
 
 class NoAlerts:

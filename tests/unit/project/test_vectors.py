@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zstandard
 from blake3 import blake3
@@ -19,7 +20,7 @@ from lab.places import REPOSITORY
 from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
-from page_changeset import PROJECT_AT_FIRST, Breaks, after
+from page_changeset import PROJECT_AT_FIRST, Breaks, after, lease_in
 from raw_changeset import RawChange, encoded
 
 from lucidnode.fs import errors
@@ -35,6 +36,7 @@ from lucidnode.fs.format.geometry import (
 from lucidnode.fs.format.journal_entry import open_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.sodium import sign, signing_public
+from lucidnode.fs.leases.lease_row import decoded_lease
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
@@ -67,6 +69,7 @@ BLOCKS = json.loads((VECTORS / "blocks.json").read_text())
 CHANGESETS = json.loads((VECTORS / "changesets.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
+LEASES = json.loads((VECTORS / "leases.json").read_text())
 KEYS = json.loads((VECTORS / "keys.json").read_text())
 SEALED = json.loads((VECTORS / "sealed.json").read_text())
 
@@ -475,3 +478,11 @@ def test_a_segment_of_a_published_block_opens_alone() -> None:
     published = BlockName(name.id, block["epoch"], bytes.fromhex(block["nonce"]), name.size)
     segment = ciphertext[40 + 65568 : 40 + 2 * 65568]
     assert BlockOpener(keys, published).segment(1, segment) == plaintext[65536 : 2 * 65536]
+
+
+@pytest.mark.parametrize("vector", LEASES["leases"], ids=lambda vector: str(vector["name"]))
+def test_leases(vector: dict[str, Any]) -> None:
+    value = bytes.fromhex(vector["value"])
+    row = decoded_lease(value)
+    assert (None if row is None else msgspec.structs.asdict(row)) == vector["says"]
+    assert lease_in(value) == vector["says"]

@@ -16,7 +16,7 @@ from lucidnode.fs.events.entry_chain import EntryChain
 from lucidnode.fs.events.event_cursor import MAX_BEHIND
 from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import Link, Mark, Rename, Rmdir, SetAttributes
+from lucidnode.fs.replica.intents import Lease, Link, Mark, Rename, Rmdir, SetAttributes
 from lucidnode.fs.write.marks import OnItsWay, encoded_mark
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.wire import EventsPage, EventsQuery, ProjectEvent, Slot
@@ -165,6 +165,13 @@ WEEK = [
     "delete takes/clip",
     "delete takes",
 ]
+
+
+async def test_who_decides_locks_is_no_event(office: Office) -> None:
+    reader = office.reader(office.b, since=0)
+    async with office.running():
+        office.a.node.replica.apply(Lease(office.a.node.create(b"bin"), None, b"somebody"))
+        assert await reader.read(await office.commit()) == ["create bin"]
 
 
 async def test_both_desks_tell_the_same_live_and_again_from_the_journal(office: Office) -> None:

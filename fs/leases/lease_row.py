@@ -1,0 +1,71 @@
+"""The row of a lease: who holds it, and who wants it. Its bytes are those of docs/format.md, "Leases"."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from lucidnode.node.client.ids import DeviceId
+
+NOBODY = DeviceId("")
+
+_DEVICE = re.compile(r"(?:[0-9a-f]{32})?")
+_MAX_FENCE = 2**53 - 1
+
+
+class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A lease as the log has it.
+
+    *fence* grows with every change of the row, so a row that came back is another one. *given*: its
+    holder got it from the one before him, and has not said yet that he has read so; until then he does
+    not use it. *busy*: it cannot be given at the moment, for something is in use under it.
+    """
+
+    holder: DeviceId
+    fence: int
+    given: bool = False
+    wanted: DeviceId = NOBODY
+    busy: bool = False
+
+    def encoded(self) -> bytes:
+        """Return the value of the row."""
+        return _ENCODER.encode(self)
+
+    def changed(
+        self,
+        *,
+        holder: DeviceId | None = None,
+        given: bool = False,
+        wanted: DeviceId = NOBODY,
+        busy: bool = False,
+    ) -> LeaseRow:
+        """Return the row after this one: what is not named is as in a row at rest; the holder stays."""
+        return LeaseRow(
+            holder=self.holder if holder is None else holder,
+            fence=self.fence + 1,
+            given=given,
+            wanted=wanted,
+            busy=busy,
+        )
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(LeaseRow)
+
+
+def decoded_lease(value: bytes | None) -> LeaseRow | None:
+    """Return the lease in *value*; None if there is none, or nothing that is one."""
+    if value is None:
+        return None
+    try:
+        row = _DECODER.decode(value)
+    except msgspec.DecodeError:
+        return None
+    sound = (
+        0 < row.fence < _MAX_FENCE
+        and _DEVICE.fullmatch(row.holder)
+        and _DEVICE.fullmatch(row.wanted)
+        and row.encoded() == value
+    )
+    return row if sound else None

@@ -1,0 +1,384 @@
+"""Which node decides the locks of a file: the one that holds its lease, here called its token.
+
+One row stands for all files of the project that have none of their own: that of the root. So who is
+alone asks once, not for each file. A file that two nodes lock gets a row when the second asks for it.
+
+Whoever locks passes `admitted` first, and then `FileLocks.lock` in the same step. Giving a token away is
+done by one task for each file: what was written is committed, nobody new comes in, and the last who
+is in leaves; then the row is changed. What the rules are and why is in docs/design/0012-leases.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+
+from lucidnode.fs.commit.commit_signals import set_within
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
+from lucidnode.fs.errors import Deadlock, FileError, FsError, Interrupted, LockHeld, NoLocks
+from lucidnode.fs.files.file_locks import FileLocks
+from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.intents import Lease
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.supervision import Tasks
+
+log = logging.getLogger(__name__)
+
+ASK_S = 3.0
+"""How long who does not want to wait for a lock waits for another node's answer."""
+
+DEADLOCK_S = 60.0
+"""How long who has a lock of another file waits for a node: the two may wait for each other."""
+
+HOLD_S = 0.25
+"""How long a token stays at least: what is asked for here meanwhile needs no other node."""
+
+DRAIN_S = 1.0
+"""How long new locks wait here for the last one to be let go, so that the token can be given."""
+
+RENEW_WITHIN_S = 15.0
+"""Locks that are held are renewed once they last no longer than this."""
+
+_TICK_S = 1.0
+
+
+class LockTokens:
+    """The tokens of one mount, which is *device*. Keep `run` running."""
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        device: DeviceId,
+        locks: FileLocks,
+        committer: Committer,
+        commit_work: Callable[[InodeNo], Awaitable[None]],
+        settled: Callable[[], Coroutine[None, None, None]],
+        alone_when_away: bool,
+        tasks: Tasks,
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
+        """Take what it works with.
+
+        *commit_work* commits what was done under a file's locks; *settled* returns once the kernel
+        shows what others did. With *alone_when_away* locks are decided here while there is no bucket.
+        """
+        self._replica = replica
+        self._device = device
+        self._locks = locks
+        self._committer = committer
+        self._life = committer.life
+        self._commit_work = commit_work
+        self._settled = settled
+        self._alone_when_away = alone_when_away
+        self._tasks = tasks
+        self._alerts = alerts
+        self._clock = clock
+        self._wanting: Counter[InodeNo] = Counter()
+        """Files whose token somebody here waits for."""
+        self._ready: set[InodeNo] = set()
+        """Rows that we hold, and whose files the kernel shows as they were when we got them."""
+        self._closed: set[InodeNo] = set()
+        """Files that let nobody in who has no lock of them yet."""
+        self._giving: set[InodeNo] = set()
+        self._busy: set[InodeNo] = set()
+        """Files that another waits for until nobody here has a lock of them."""
+        self._stays_until: dict[InodeNo, float] = {}
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._stopped = False
+        self._hurrying: contextlib.ExitStack | None = None
+        self._life.watch(self._told)
+        locks.watch(self._unused)
+
+    # -- who locks ---------------------------------------------------------------------------
+
+    def admits(self, ino: InodeNo, owner: int) -> bool:
+        """Tell whether locks of *ino* are decided here now, and *owner* may ask for one."""
+        if not self._decides(ino):
+            return self._decides_alone()
+        return ino not in self._closed or self._locks.has_locks(ino, owner)
+
+    async def admitted(
+        self, ino: InodeNo, owner: int, given_up: asyncio.Future[None] | None, *, whole: bool
+    ) -> None:
+        """Return once `admits` holds, in the same step.
+
+        Waits until *given_up* is done; with None, for ASK_S at most, and not for a lock that is held.
+        Raises LockHeld, Interrupted, NoLocks, or Deadlock unless *whole* (`flock` knows none).
+        """
+        if self.admits(ino, owner):
+            return
+        begun_at = self._clock.boot()
+        self._wanting[ino] += 1
+        try:
+            self._wake.set()
+            while not self.admits(ino, owner):
+                self._check_wait(ino, owner, begun_at, given_up, whole=whole)
+                if self._holds(ino) and self._row_of(ino)[0] not in self._ready:
+                    await self._get_ready(ino, given_up)
+                else:
+                    await self._hears(given_up)
+        finally:
+            self._wanting -= Counter([ino])
+
+    def stop(self) -> None:
+        """Let go of all who wait, now and later: the mount ends."""
+        self._stopped = True
+        self._told()
+
+    def _check_wait(
+        self,
+        ino: InodeNo,
+        owner: int,
+        begun_at: float,
+        given_up: asyncio.Future[None] | None,
+        *,
+        whole: bool,
+    ) -> None:
+        if self._stopped:
+            raise NoLocks("the mount ends")
+        waited_s = self._clock.boot() - begun_at
+        if given_up is None:
+            _, row = self._row_of(ino)
+            is_busy = row is not None and row.busy and row.holder != self._device
+            if is_busy or waited_s >= ASK_S:
+                raise LockHeld("another workstation has locks of this file")
+        elif given_up.done():
+            raise Interrupted("given up")
+        elif not whole and waited_s >= DEADLOCK_S and self._locks.has_other_locks(ino, owner):
+            raise Deadlock("another workstation may wait for a lock that is held here")
+
+    async def _hears(self, *others: asyncio.Future[None] | None) -> None:
+        """Return when there is news, when one of *others* is done, or after a tick."""
+        async with asyncio.TaskGroup() as group:
+            tick = group.create_task(set_within(self._news, _TICK_S, self._clock))
+            waits = [tick, *(each for each in others if each is not None)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            tick.cancel()
+
+    async def _get_ready(self, ino: InodeNo, given_up: asyncio.Future[None] | None) -> None:
+        """Have the kernel show what others did to *ino* before its token came here."""
+        before = self._row_of(ino)
+        async with asyncio.TaskGroup() as group:
+            settling = group.create_task(self._settled())
+            while not settling.done() and not self._stopped:
+                if given_up is not None and given_up.done():
+                    break
+                await self._hears(settling, given_up)
+            is_done = settling.done()
+            settling.cancel()
+        if is_done and self._holds(ino) and self._row_of(ino) == before:
+            self._ready.add(before[0])
+            self._stays_until[ino] = self._clock.boot() + HOLD_S
+
+    # -- what the log says -------------------------------------------------------------------
+
+    def _row_of(self, ino: InodeNo) -> tuple[InodeNo, LeaseRow | None]:
+        """Return the row that counts for *ino*, and whose it is: its own, or the root's."""
+        row = decoded_lease(self._replica.tree.lease(ino))
+        if row is not None:
+            return ino, row
+        return ROOT, decoded_lease(self._replica.tree.lease(ROOT))
+
+    def _holds(self, ino: InodeNo) -> bool:
+        """Tell whether the log says so, and it is not too long ago that we were heard of."""
+        where, row = self._row_of(ino)
+        return (
+            row is not None
+            and row.holder == self._device
+            and not row.given
+            and not any(change.ino == where and change.claims for change in self._pending())
+            and self._life.ours_for() > 0
+        )
+
+    def _decides(self, ino: InodeNo) -> bool:
+        if self._holds(ino):
+            return self._row_of(ino)[0] in self._ready
+        # What has no name has no other users than ours.
+        found = self._replica.tree.attributes(ino)
+        return found is None or found.nlink == 0
+
+    def _decides_alone(self) -> bool:
+        """Tell whether locks are decided here without a token: there has been no bucket for long.
+
+        Or nothing that is done under them can ever be committed.
+        """
+        if self._committer.stopped is not None:
+            return True
+        if not self._alone_when_away or self._life.away_for() < LEASE_TTL_S:
+            return False
+        self._alerts.begin(
+            "locks",
+            "The bucket is away, so file locks hold on this workstation only.",
+            "Do not open shared databases or projects here that somebody else may have open.",
+        )
+        return True
+
+    def _pending(self) -> list[Lease]:
+        return self._replica.pending.leases()
+
+    def _changes(self, ino: InodeNo) -> bool:
+        """Tell whether a change of the row of *ino* is not committed yet."""
+        return any(change.ino == ino for change in self._pending())
+
+    # -- what is done about it ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Ask for tokens, renew what is in use, and give what others want, until cancelled."""
+        while True:
+            self._wake.clear()
+            if self._hurrying is not None and not self._pending():
+                self._hurrying.close()
+                self._hurrying = None
+            if self._life.away_for() < LEASE_TTL_S:
+                self._alerts.end("locks")
+            for ino in list(self._wanting):
+                self._ask_for(ino)
+            self._renew()
+            pause_s = self._give_what_is_wanted()
+            await set_within(self._wake, pause_s, self._clock)
+
+    def resign(self) -> None:
+        """Say with the next entry that nothing is held here any more: the mount ends."""
+        for ino, value in self._replica.tree.leases():
+            row = decoded_lease(value)
+            if row is not None and row.holder == self._device:
+                holder = row.wanted
+                self._change(ino, row, row.changed(holder=holder, given=holder != NOBODY))
+
+    def _told(self) -> None:
+        self._wake.set()
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _unused(self) -> None:
+        """Look again, now that a file has no locks: if anybody waits for that."""
+        if self._busy or self._closed:
+            self._told()
+
+    def _ask_for(self, ino: InodeNo) -> None:
+        """Do the next step towards the token of *ino*, unless one is under way."""
+        where, row = self._row_of(ino)
+        if self._changes(ino) or self._changes(where):
+            return
+        ours = self._device
+        if row is None:
+            self._change(ROOT, None, LeaseRow(holder=ours, fence=1), claims=True)
+        elif row.holder == ours:
+            if row.given or self._life.ours_for() <= 0:
+                self._change(where, row, row.changed(wanted=row.wanted), claims=row.given)
+        elif row.holder == NOBODY:
+            self._change(where, row, row.changed(holder=ours), claims=True)
+        elif self._life.is_silent(row.holder):
+            self._change(where, row, row.changed(holder=ours), claims=True, alone=True)
+        elif where != ino:
+            # Who holds the root's row may change at any entry, and with it who holds this file.
+            self._change(ino, None, LeaseRow(holder=row.holder, fence=1, wanted=ours), alone=True)
+        elif row.wanted == NOBODY:
+            self._change(ino, row, row.changed(given=row.given, wanted=ours))
+
+    def _renew(self) -> None:
+        """Make an entry in time while locks are held: every entry renews all of them."""
+        if self._life.ours_for() > RENEW_WITHIN_S:
+            return
+        for ino in self._locks.in_use():
+            where, row = self._row_of(ino)
+            if row is None or row.holder != self._device or row.given:
+                continue
+            if not self._changes(where):
+                self._change(where, row, row.changed(wanted=row.wanted, busy=row.busy))
+            return
+
+    def _give_what_is_wanted(self) -> float:
+        """Begin to give what others want; return after how many seconds to look again."""
+        pause_s = _TICK_S
+        now = self._clock.boot()
+        self._busy.clear()
+        for ino, value in self._replica.tree.leases():
+            row = decoded_lease(value)
+            if row is None or row.holder != self._device or row.wanted in (NOBODY, self._device):
+                continue
+            if row.busy and self._locks.is_in_use(ino):
+                self._busy.add(ino)
+                continue
+            if ino in self._giving:
+                continue
+            if (wait_s := self._stays_until.get(ino, now) - now) > 0:
+                pause_s = min(pause_s, wait_s)
+                continue
+            self._giving.add(ino)
+            _ = self._tasks.create_task(self._give(ino), name="giving locks away")
+        return pause_s
+
+    async def _give(self, ino: InodeNo) -> None:
+        try:
+            await self._commit_work(ino)
+            self._closed.add(ino)
+            if await self._falls_into_disuse(ino):
+                await self._commit_work(ino)
+                await self._hand_over(ino)
+            else:
+                self._say_that_it_is_busy(ino)
+        except (FsError, NodeError, OSError) as error:
+            log.warning("locks of inode %d stay here for now: %s", ino, error)
+        finally:
+            self._closed.discard(ino)
+            self._giving.discard(ino)
+            self._stays_until[ino] = self._clock.boot() + HOLD_S
+            self._told()
+
+    async def _falls_into_disuse(self, ino: InodeNo) -> bool:
+        """Return whether the last lock of *ino* was let go within DRAIN_S."""
+        ends_at = self._clock.boot() + DRAIN_S
+        while self._locks.is_in_use(ino):
+            left_s = ends_at - self._clock.boot()
+            if left_s <= 0:
+                return False
+            await set_within(self._news, left_s, self._clock)
+        return True
+
+    async def _hand_over(self, ino: InodeNo) -> None:
+        where, row = self._row_of(ino)
+        if where != ino or row is None or row.holder != self._device or row.wanted == NOBODY:
+            return
+        self._ready.discard(ino)
+        self._stays_until.pop(ino, None)
+        self._change(ino, row, row.changed(holder=row.wanted, given=True), claims=True)
+        while self._changes(ino):
+            await set_within(self._news, _TICK_S, self._clock)
+
+    def _say_that_it_is_busy(self, ino: InodeNo) -> None:
+        where, row = self._row_of(ino)
+        if where == ino and row is not None and row.holder == self._device and not row.busy:
+            self._change(ino, row, row.changed(given=row.given, wanted=row.wanted, busy=True))
+
+    def _change(
+        self,
+        ino: InodeNo,
+        row: LeaseRow | None,
+        wanted: LeaseRow,
+        *,
+        claims: bool = False,
+        alone: bool = False,
+    ) -> None:
+        """Change *row* of *ino*, as far as we know; whoever comes first in the log has it."""
+        if claims:
+            self._ready.discard(ino)
+        # A row that says nothing is in the place of one: it is replaced.
+        expected = self._replica.tree.lease(ino) if row is None else row.encoded()
+        with contextlib.suppress(FileError):  # gone, read-only, full: looked at again
+            self._replica.apply(Lease(ino, expected, wanted.encoded(), claims, alone))
+            if self._hurrying is None:
+                self._hurrying = contextlib.ExitStack()
+                self._hurrying.enter_context(self._committer.hurrying())

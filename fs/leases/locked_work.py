@@ -1,0 +1,58 @@
+"""What was done under the locks of a file, brought into the log before another node gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.fs.write.unsaved_files import UnsavedFiles
+from lucidnode.fs.write.writer import Writer
+
+
+class LockedWork:
+    """Commits a file with all that lies beside it: a database has its journal there.
+
+    Not all that waits in the project: who copies a film elsewhere holds up nobody's locks. And not
+    what a program is in the middle of saving beside it: others see that as a whole, when it is one.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        writer: Writer,
+        unsaved: UnsavedFiles,
+        unfinished: Unfinished,
+        committer: Committer,
+    ) -> None:
+        self._replica = replica
+        self._writer = writer
+        self._unsaved = unsaved
+        self._unfinished = unfinished
+        self._committer = committer
+
+    async def commit(self, ino: InodeNo) -> None:
+        """Return once what was done to *ino*, in its directories and to the files in them is committed.
+
+        Raises what prevents it: an FsError, a NodeError or an OSError.
+        """
+        directories = {parent for parent, _ in self._replica.tree.names_of(ino)}
+        await self._writer.sync(ino)
+        self._unfinished.ended(ino)
+        for file in self._beside({unsaved.ino for unsaved in self._unsaved}, directories):
+            await self._writer.sync(file)
+        beside = self._beside(self._replica.pending.unsent_files(), directories)
+        for each in (ino, *beside, *sorted(directories)):
+            await self._committer.until_committed(each)
+
+    def _beside(self, files: Collection[InodeNo], directories: set[InodeNo]) -> list[InodeNo]:
+        """Return those of *files* that lie in one of *directories* and are whole."""
+        names_of = self._replica.tree.names_of
+        return sorted(
+            ino
+            for ino in files
+            if ino not in self._unfinished
+            and any(parent in directories for parent, _ in names_of(ino))
+        )

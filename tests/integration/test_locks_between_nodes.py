@@ -1,0 +1,101 @@
+"""`flock` and `fcntl` locks of programs on two mounts: as if they were on one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from daemon_fixture import eventually, workstations
+
+pytestmark = pytest.mark.fuse
+
+RECORDS = int(os.environ.get("LOCKED_RECORDS", "50"))
+"""What each of two processes appends. 1,000 in scripts/acceptance."""
+
+_RECORD_BYTES = 32
+
+_APPENDS = """
+import fcntl, os, sys
+path, who, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+file = os.open(path, os.O_RDWR)
+for number in range(count):
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    end = os.lseek(file, 0, os.SEEK_END)
+    os.pwrite(file, f"{end // 32:08} {who:8} {number:013}\\n".encode(), end)
+    fcntl.lockf(file, fcntl.LOCK_UN)
+"""
+
+_INSERTS = """
+import sqlite3, sys
+path, who, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+base = sqlite3.connect(path, timeout=120, isolation_level=None)
+for number in range(count):
+    base.execute("BEGIN IMMEDIATE")
+    (have,) = base.execute("SELECT count(*) FROM shots").fetchone()
+    base.execute("INSERT INTO shots VALUES (?, ?, ?)", (have, who, number))
+    base.execute("COMMIT")
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    with workstations(tmp_path_factory.mktemp("pair"), 2) as [one, other]:
+        one.mount()
+        other.mount()
+        yield one.mountpoint, other.mountpoint
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.stat().st_size == size
+
+
+def _at_once(program: str, paths: list[Path], count: int) -> None:
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, path, f"who{place}", str(count)])
+        for place, path in enumerate(paths)
+    ]
+    assert [process.wait() for process in running] == [0] * len(paths)
+
+
+def test_what_two_nodes_append_under_a_lock_is_all_there_in_order(pair: tuple[Path, Path]) -> None:
+    logs = [mount / "bin.log" for mount in pair]
+    logs[0].touch()
+    eventually(logs[1].exists)
+
+    _at_once(_APPENDS, logs, RECORDS)
+
+    for log in logs:
+        eventually(partial(_has_size, log, 2 * RECORDS * _RECORD_BYTES))
+    lines = logs[0].read_bytes()
+    assert logs[1].read_bytes() == lines
+    records = [line.split() for line in lines.splitlines()]
+    assert [int(place) for place, _, _ in records] == list(range(2 * RECORDS))
+    for who in (b"who0", b"who1"):
+        assert [int(number) for _, writer, number in records if writer == who] == list(
+            range(RECORDS)
+        )
+    assert not any(list(mount.glob("*conflict*")) for mount in pair)
+
+
+def test_a_database_with_writers_on_two_nodes_is_whole(pair: tuple[Path, Path]) -> None:
+    bases = [mount / "shots.db" for mount in pair]
+    made = sqlite3.connect(bases[0])
+    made.execute("CREATE TABLE shots (place INTEGER PRIMARY KEY, who TEXT, number INTEGER)")
+    made.commit()
+    made.close()
+    eventually(bases[1].exists)
+
+    _at_once(_INSERTS, bases, max(RECORDS // 5, 10))
+
+    for path in bases:
+        base = sqlite3.connect(path, timeout=60)
+        assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert base.execute("SELECT count(*) FROM shots").fetchone() == (2 * max(RECORDS // 5, 10),)
+        base.close()
+    assert not any(list(mount.glob("*conflict*")) for mount in pair)
