@@ -192,7 +192,7 @@ def run_command(home: Path, place: Place, passphrase_file: Path | None) -> None:
     with only_service(home):
         loop = ServiceLoop(machine, notices, SystemClock(), boot_id(), read_state(home))
         if asyncio.run(_served(loop, machine, notices)):
-            write_state(home, ServiceState(boot_id(), has_ended=True))
+            write_state(home, ServiceState())
             return
     sys.exit(Exit.FAILED)  # so that systemd starts our successor
 

@@ -161,7 +161,7 @@ class ServiceLoop:
         self._notices = notices
         self._clock = clock
         self._boot = boot
-        goes_on = before is not None and before.boot == boot and not before.has_ended
+        goes_on = before is not None and before.boot == boot
         drives = before.drives if before is not None and goes_on else []
         self._unmounted = {each.directory for each in drives if each.condition == "unmounted"}
         self._is_daemon_ended = before is not None and goes_on and before.is_daemon_ended

@@ -34,11 +34,12 @@ class DriveState(msgspec.Struct, frozen=True):
 
 
 class ServiceState(msgspec.Struct, frozen=True):
-    """How the service is. *boot* names the run of the machine in which that was so."""
+    """How the service is. *boot* names the run of the machine in which that was so.
+
+    Of one that has ended in order, and everything with it, nothing is known.
+    """
 
     boot: str = ""
-    has_ended: bool = False
-    """Whether it was ended in order, and everything with it."""
     daemon: str = ""
     """What is amiss with the daemon, or nothing."""
     is_daemon_ended: bool = False

@@ -251,7 +251,7 @@ def _wrong_passphrase(person: _Person) -> None:
     person.run("sh", "-c", f"echo 'another one' > {person.words}")
     person.systemctl("restart", person.unit)
     until(
-        lambda: "not that of this workstation" in _cause(person),
+        lambda: _says(person, "not that of this workstation"),
         within=_BACK_S,
         what="a wrong passphrase is not said",
     )
@@ -269,9 +269,7 @@ def _keyring(person: _Person) -> None:
         raise LabError("another place for the passphrase cost the mount")
     person.run("shred", "-u", person.words)
     person.machine.reboot()
-    until(
-        lambda: "keyring" in _cause(person), within=_BACK_S, what="nothing is said of the keyring"
-    )
+    until(lambda: _says(person, "keyring"), within=_BACK_S, what="nothing is said of the keyring")
     person.run("sh", "-c", unlock)
     _back(person, "the keyring", lambda: _is_mounted(person))
 
@@ -314,8 +312,12 @@ def _condition(person: _Person) -> str:
     return str(person.facts("service", "status")["mounts"][0]["condition"])
 
 
-def _cause(person: _Person) -> str:
-    return str(person.facts("service", "status")["mounts"][0]["cause"])
+def _says(person: _Person, words: str) -> bool:
+    """Tell whether the service says *words* of the drive that is not there."""
+    try:
+        return words in person.facts("service", "status")["mounts"][0]["cause"]
+    except CommandFailed:  # the machine is booting
+        return False
 
 
 def _back(person: _Person, what: str, is_back: Callable[[], bool]) -> float:

@@ -250,8 +250,12 @@ def test_what_has_a_keeper_is_its_keepers_to_bring_back() -> None:
         station.served, station.dead = set(), {A.directory}
         await asyncio.sleep(60)
 
+        station.daemon = True
+        await asyncio.sleep(60)
+
     served(station, then)
     assert not station.began
+    assert "is being started again" in station.state.drives[0].cause
 
 
 def test_a_mount_that_lost_its_process_and_its_keeper_is_mounted_again_until_it_is_there(
@@ -291,7 +295,7 @@ def test_what_a_person_unmounts_stays_away_until_the_next_start() -> None:
     crashed = station.state
     served(station, wait, crashed)
     assert station.tries(A.directory) == 1
-    served(station, wait, ServiceState(BOOT, has_ended=True))
+    served(station, wait, ServiceState())
     assert station.tries(A.directory) == 2
     station.served.clear()
     served(station, wait, ServiceState("another run", drives=crashed.drives))
@@ -327,7 +331,7 @@ def test_a_daemon_that_a_person_ended_stays_away_until_the_next_start() -> None:
     assert station.state.is_daemon_ended
     served(station, wait, station.state)
     assert station.tries(None) == 1
-    served(station, wait, ServiceState(BOOT, has_ended=True))
+    served(station, wait, ServiceState())
     assert station.tries(None) == 2
 
 
