@@ -84,6 +84,8 @@ def mount_command(
     kept = PersistentMount(
         project, str(mountpoint), cast(Durability, durability), read_only, allow_other
     )
+    if persist:
+        persistent_mounts.check_fits(home, kept)
     status = asyncio.run(facts_if_running(home, "status"))
     if persist and _is_at(mountpoint, status):
         _list_mounted(home, kept, status, passphrase_file)

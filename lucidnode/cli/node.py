@@ -33,7 +33,7 @@ from lucidnode.cli.progress import spinner
 from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import Unavailable
+from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.config import SOCKET_FILE, load_config
 
 _EXIT_S = 30.0
@@ -154,6 +154,11 @@ def _back(mount: dict[str, Any], lasting: set[str]) -> list[str]:
 
 def _persistent(home: Path, mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the mounts that come back by themselves, and why one is not there."""
+    try:
+        listed = persistent_mounts(home)
+    except Refused as error:
+        click.echo(f"note: {error}", err=True)  # the rest is still worth knowing
+        return []
     there = {each["mountpoint"] for each in mounts}
     pid = runs(home)
     state = read_state(home) if pid is not None else None
@@ -165,7 +170,7 @@ def _persistent(home: Path, mounts: list[dict[str, Any]]) -> list[dict[str, Any]
             "mounted": each.directory in there,
             "cause": "" if each.directory in there else why_away(known.get(each.directory), pid),
         }
-        for each in persistent_mounts(home)
+        for each in listed
     ]
 
 

@@ -71,14 +71,14 @@ def add(home: Path, mount: PersistentMount) -> None:
     It replaces what was listed for its directory.
     """
     with _changing(home) as listed:
-        for each in listed:
-            if each.project == mount.project and each.directory != mount.directory:
-                raise Refused(
-                    f"{mount.project} comes back at {each.directory}: take that off first with "
-                    f"`lucidnode umount --forget {each.directory}`"
-                )
+        _refuse_elsewhere(listed, mount)
         kept = [each for each in listed if each.directory != mount.directory]
         _write(home, [*kept, mount])
+
+
+def check_fits(home: Path, mount: PersistentMount) -> None:
+    """Raise Refused if *mount* cannot be listed as things are now."""
+    _refuse_elsewhere(persistent_mounts(home), mount)
 
 
 def forget(home: Path, directory: Path) -> bool:
@@ -97,6 +97,15 @@ def forget(home: Path, directory: Path) -> bool:
 def comes_back(home: Path, directory: Path) -> bool:
     """Tell whether a mount is listed for *directory*. Raises Refused."""
     return any(each.directory == str(directory) for each in persistent_mounts(home))
+
+
+def _refuse_elsewhere(listed: list[PersistentMount], mount: PersistentMount) -> None:
+    for each in listed:
+        if each.project == mount.project and each.directory != mount.directory:
+            raise Refused(
+                f"{mount.project} comes back at {each.directory}: take that off first with "
+                f"`lucidnode umount --forget {each.directory}`"
+            )
 
 
 def _check(mounts: list[PersistentMount]) -> None:

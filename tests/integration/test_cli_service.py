@@ -93,6 +93,10 @@ def test_a_drive_that_is_listed_is_there_while_the_service_runs(tmp_path: Path) 
             assert first.wait(60) == Exit.FAILED  # so that its successor is started
         with service(station, manager) as process:
             assert station.status()["mounts"][0]["pid"] == pid
+            kept = (station.home / "mounts.json").read_bytes()
+            (station.home / "mounts.json").write_text("{")
+            assert "mounts.json is damaged" in station.ok("status").err
+            (station.home / "mounts.json").write_bytes(kept)
             station.ok("umount", drive)
             until(lambda: listed(station)[0]["condition"] == "unmounted")
             assert f"! {drive}: demo is not mounted: it was unmounted" in station.ok("status").out

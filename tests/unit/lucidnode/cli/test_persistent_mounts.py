@@ -12,6 +12,7 @@ from lucidnode.cli.persistent_mounts import (
     MOUNTS_FILE,
     PersistentMount,
     add,
+    check_fits,
     comes_back,
     forget,
     persistent_mounts,
@@ -43,8 +44,11 @@ def test_listing_a_directory_again_replaces_what_was_listed_for_it(tmp_path: Pat
 
 def test_a_project_comes_back_at_one_place(tmp_path: Path) -> None:
     add(tmp_path, DEMO)
-    with pytest.raises(Refused, match=r"comes back at /home/ann/demo: take that off first"):
-        add(tmp_path, PersistentMount("demo", "/srv/demo"))
+    check_fits(tmp_path, DEMO)
+    elsewhere = PersistentMount("demo", "/srv/demo")
+    for refuses in (check_fits, add):
+        with pytest.raises(Refused, match=r"comes back at /home/ann/demo: take that off first"):
+            refuses(tmp_path, elsewhere)
 
 
 def test_options_become_the_words_of_mount() -> None:
