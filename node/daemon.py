@@ -55,12 +55,11 @@ from lucidnode.node.parts import (
     roster_service,
     status_snapshot,
     topics,
+    webhook_service,
 )
 from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
-from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.socket_server import SocketServer
-from lucidnode.node.webhooks import SECRET_FILE, Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -148,15 +147,8 @@ async def _serving(
         objects = bad_objects(context, store)
         source = block_source(context, objects, cache, staging, office, tasks)
         uploads = block_uploads(context, store, staging, office)
-        webhooks = Webhooks(
-            config.webhooks,
-            await asyncio.to_thread(kept_secret, home / SECRET_FILE),
-            alerts,
-            clock,
-        )
-        journal = journal_service(
-            context, store, staging, uploads, roster, [office.push, webhooks.announce]
-        )
+        webhooks = await webhook_service(context, roster, tasks)
+        journal = journal_service(context, store, staging, uploads, roster, office.push)
         events = PeerEventHandlers(
             mounts, journal, tasks, roster.projects, roster.heard, alerts, clock
         )
@@ -212,8 +204,13 @@ async def _serving(
                 roster=roster,
                 mounts=mounts,
                 welcome=mount_welcome(context, store, cache, staging),
-                topics=topics(facts, dashboard),
+                topics=topics(facts, dashboard, webhooks),
                 orders=orders.by_word(),
+                questions={
+                    "webhooks/add": webhooks.add,
+                    "webhooks/remove": webhooks.remove,
+                    "webhooks/test": webhooks.test,
+                },
                 tasks=tasks,
                 alerts=alerts,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +26,20 @@ from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.client.supervision import Supervisor, Tasks
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
 from lucidnode.node.journal.kept_entries import KeptEntries
-from lucidnode.node.journal.service import JournalService
+from lucidnode.node.journal.service import Announce, JournalService
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
+from lucidnode.node.webhooks.book import BOOK_FILE, SECRET_FILE, WebhookBook
+from lucidnode.node.webhooks.service import Webhooks
 
 ROSTER_FILE = "roster.bin"
 ENTRIES_DIR = "entries"
@@ -163,14 +164,9 @@ def journal_service(
     staging: Staging,
     uploads: Uploads,
     roster: RosterService,
-    listeners: Sequence[Callable[[ProjectId, Seq], None]],
+    announce: Announce,
 ) -> JournalService:
-    """Return who reads and commits entries; all *listeners* hear of each that was committed."""
-
-    def announce(project: ProjectId, seq: Seq) -> None:
-        for heard in listeners:
-            heard(project, seq)
-
+    """Return who reads and commits entries; *announce* hears of each that was committed."""
     return JournalService(
         bucket=store.bucket,
         staging=staging,
@@ -283,8 +279,23 @@ async def dashboard_server(context: NodeContext, tasks: Supervisor) -> Dashboard
     )
 
 
+async def webhook_service(context: NodeContext, roster: RosterService, tasks: Tasks) -> Webhooks:
+    """Return who tells receivers what happens. Raises Refused, DiskFull, OSError."""
+    here = context.identity.id
+
+    def is_owner() -> bool:
+        device = roster.current.devices.get(here)
+        return device is not None and device.role == "owner"
+
+    secret = await asyncio.to_thread(kept_secret, context.home / SECRET_FILE)
+    book = await asyncio.to_thread(
+        WebhookBook, context.home / BOOK_FILE, context.config.webhooks, secret
+    )
+    return Webhooks(book, context.mounts, here, is_owner, context.alerts, context.clock, tasks)
+
+
 def topics(
-    facts: StatusSnapshot, dashboard: DashboardServer
+    facts: StatusSnapshot, dashboard: DashboardServer, webhooks: Webhooks
 ) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Return what commands may ask for, each by the word that `DaemonClient.facts` sends for it."""
 
@@ -300,6 +311,7 @@ def topics(
         "conflicts": facts.conflicts,
         "alerts": facts.alerts,
         "dashboard": way_in,
+        "webhooks": webhooks.facts,
     }
 
 

@@ -12,8 +12,9 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -84,6 +85,7 @@ class SocketServer:
         welcome: Callable[[], Awaitable[wire.MountWelcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
+        questions: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = MappingProxyType({}),
         tasks: Tasks,
         alerts: Alerts,
     ) -> None:
@@ -96,9 +98,12 @@ class SocketServer:
         self._welcome = welcome
         self._topics = topics
         self._orders = orders
+        self._questions = questions
         self._tasks = tasks
         self._alerts = alerts
         self._runner: web.AppRunner | None = None
+
+    # *orders* are done as they are; *questions* come with a message, and are answered by one.
 
     async def __aenter__(self) -> None:
         app = web.Application(middlewares=[self._as_errand, _same_user_only])
@@ -358,6 +363,9 @@ class SocketServer:
         )
 
     async def _post_order(self, request: web.Request) -> web.Response:
+        question = self._questions.get(request.match_info["order"])
+        if question is not None:
+            return web.Response(body=await question(await request.read()))
         order = self._orders.get(request.match_info["order"])
         if order is None:
             raise web.HTTPNotFound(text="no such order")

@@ -50,6 +50,7 @@ _COMMANDS = {
     "log": "log",
     "events": "events",
     "wait": "waiting",
+    "webhook": "webhook",
     "peers": "node",
     "savings": "node",
     "conflicts": "conflicts",

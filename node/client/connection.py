@@ -71,6 +71,7 @@ _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
+_WEBHOOK_ADDED = msgspec.msgpack.Decoder(wire.WebhookAdded)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
@@ -367,6 +368,20 @@ class DaemonClient:
         """Have the daemon do *what*: `cache/clear`, `credentials/renewed` or `exit`."""
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
+
+    async def add_webhook(self, wish: wire.WebhookWish) -> wire.WebhookAdded:
+        """Have the daemon tell a receiver what happens. Raises Refused for one that will not do."""
+        data = msgspec.msgpack.encode(wish)
+        async with self._request("POST", "/v1/webhooks/add", data=data) as answer:
+            return decoded(_WEBHOOK_ADDED, await answer.read())
+
+    async def remove_webhook(self, ident: str) -> None:
+        """Have a receiver told no more. Raises NotThere, Refused."""
+        await self._post("/v1/webhooks/remove", wire.WebhookNamed(ident))
+
+    async def test_webhook(self, ident: str) -> None:
+        """Have a receiver take a test. Raises NotThere, and Unavailable if it does not."""
+        await self._post("/v1/webhooks/test", wire.WebhookNamed(ident))
 
     # -- transport ---------------------------------------------------------------------------
 

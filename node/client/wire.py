@@ -4,6 +4,8 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
 
     GET  /v1/status | alerts | peers | savings | cache | conflicts  JSON facts for the command line
     POST /v1/cache/clear, /v1/exit
+    POST /v1/webhooks/add                                        WebhookWish -> WebhookAdded
+    POST /v1/webhooks/remove, /v1/webhooks/test                  WebhookNamed
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
@@ -123,6 +125,27 @@ class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Raw roster entries 1..n, in order."""
 
     entries: list[bytes]
+
+
+class WebhookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A receiver to be told of what happens in *project*, or in all that are mounted; names with *paths*."""
+
+    url: str
+    project: str | None
+    paths: bool
+
+
+class WebhookAdded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a webhook is called from now on, and the text under which it is signed."""
+
+    id: str
+    secret: str
+
+
+class WebhookNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The webhook that is meant."""
+
+    id: str
 
 
 # -- events: mount to daemon ---------------------------------------------------------------------

@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cli_fixture import LUCIDNODE, Workstation, until, workstation
@@ -120,6 +122,49 @@ def test_wait_returns_when_all_is_in_the_cloud_and_says_what_is_not(
     done = json.loads(station.ok("wait", "--json", drive / "deep").out)
     assert (done["files"], done["waiting"]) == (3, [])
     assert os.getxattr(film, "user.lucid.state") == b"cloud"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes everything, and keeps it."""
+
+    taken: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.taken.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_webhook_is_told_of_entries_until_it_is_removed(
+    station: Workstation, drive: Path
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        added = json.loads(
+            station.ok("webhook", "add", url, "--project", "demo", "--paths", "--json").out
+        )
+        assert len(added["secret"]) == 64
+        station.ok("webhook", "test", added["id"])
+        assert Receiver.taken == [{"event": "test"}]
+        until(lambda: station.facts("webhook list")["webhooks"][0]["behind"])
+        (drive / "told").touch()
+        until(lambda: len(Receiver.taken) > 1)
+        [change] = Receiver.taken[1]["changes"]
+        assert (change["event"], change["path"]) == ("create", "told")
+        assert station.run("webhook", "add", "ftp://nowhere").code == 1
+        station.ok("webhook", "remove", added["id"])
+        assert station.run("webhook", "test", added["id"]).code == 1
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
 
 
 def test_wait_knows_what_it_cannot_wait_for(station: Workstation, drive: Path) -> None:

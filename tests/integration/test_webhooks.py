@@ -1,21 +1,31 @@
-"""Webhooks against a real HTTP server: each commit is told in order, also after a failure."""
+"""Webhooks against a real HTTP server: in order, at least once, signed, across restarts."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from aiohttp import web
 from lab.places import REPOSITORY
 
+from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.webhooks import ATTEMPTS, Webhooks
+from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.ids import DeviceId, ProjectId
+from lucidnode.node.client.supervision import supervised
+from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.webhooks.book import BOOK_FILE, WebhookBook
+from lucidnode.node.webhooks.service import ATTEMPTS, Webhooks
 
 PROJECT = ProjectId("ab" * 16)
-SECRET = "cd" * 32
+HERE, ELSEWHERE = DeviceId("d" * 32), DeviceId("e" * 32)
 
 
 class QuickClock:
@@ -31,87 +41,255 @@ class QuickClock:
         await asyncio.sleep(min(seconds, 0.01))
 
 
+def event(seq: int, number: int = 0, device: DeviceId = HERE) -> wire.ProjectEvent:
+    return wire.ProjectEvent(
+        seq=seq,
+        number=number,
+        time_ns=seq,
+        event="write",
+        kind="file",
+        path=f"secret/{seq}",
+        old_path=f"older/{seq}",
+        state="cloud",
+        size=7,
+        member="Anna",
+        workstation="edit-1",
+        device=device,
+    )
+
+
 class Pipeline:
-    """A receiver that answers the first *refusals* requests with *refusal*."""
+    """A receiver that refuses its first requests, and a daemon over a mount that tells of *events*."""
 
-    def __init__(self, refusals: int, refusal: web.Response | None = None) -> None:
-        self.refusals = refusals
-        self.refusal = refusal
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.refusals = 0
+        self.refusal = web.Response(status=503)
         self.alerts = Alerts(QuickClock())
-        self.signed: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.asked = 0
-        self.heard: list[dict[str, Any]] = []
+        self.is_owner = True
+        self.events: list[wire.ProjectEvent] = []
+        self.missed: int | None = None
+        self.configured: list[str] = []
 
-    async def take(self, request: web.Request) -> web.Response:
+    @property
+    def heard(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(body) for _, body in self.requests]
+
+    async def _take(self, request: web.Request) -> web.Response:
         self.asked += 1
         if self.asked <= self.refusals:
-            headers = {} if self.refusal is None else dict(self.refusal.headers)
-            status = 503 if self.refusal is None else self.refusal.status
-            return web.Response(status=status, headers=headers)
-        self.signed.append((dict(request.headers), await request.read()))
-        self.heard.append(await request.json())
+            return web.Response(status=self.refusal.status, headers=dict(self.refusal.headers))
+        self.requests.append((dict(request.headers), await request.read()))
         return web.Response()
 
-    async def told(self, count: int, commits: int) -> None:
-        """Run webhooks that announce *commits* until *count* of them arrived here."""
+    @contextlib.asynccontextmanager
+    async def receiving(self) -> AsyncIterator[str]:
         app = web.Application()
-        app.router.add_post("/hook", self.take)
+        app.router.add_post("/hook", self._take)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-        webhooks = Webhooks([url], SECRET, self.alerts, QuickClock())
-        for seq in range(1, commits + 1):
-            webhooks.announce(PROJECT, Seq(seq))
         try:
-            async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-                running = group.create_task(webhooks.run())
-                while len(self.heard) < count:
-                    await asyncio.sleep(0.01)
-                running.cancel()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
         finally:
             await runner.cleanup()
 
+    @contextlib.asynccontextmanager
+    async def daemon(self) -> AsyncIterator[Webhooks]:
+        """Run a daemon with one mount of the project."""
+        mounts, clock = MountTable(), QuickClock()
+        mount = Mount(PROJECT, wire.MountHello("/mnt", 1, 0))
+        mounts.add(mount)
+        book = WebhookBook(self.home / BOOK_FILE, self.configured, "c" * 64)
+        async with supervised(self.alerts, clock) as tasks:
+            webhooks = Webhooks(
+                book, mounts, HERE, lambda: self.is_owner, self.alerts, clock, tasks
+            )
+            running = [
+                tasks.create_task(webhooks.run()),
+                tasks.create_task(self._serve(mount), name="a mount"),
+            ]
+            yield webhooks
+            mounts.remove(mount)
+            for task in running:
+                task.cancel()
 
-async def test_every_commit_is_told_in_order_by_id_and_number() -> None:
-    pipeline = Pipeline(refusals=0)
-    await pipeline.told(3, commits=3)
-    assert pipeline.heard == [
-        {"event": "commit", "project": PROJECT, "seq": seq} for seq in (1, 2, 3)
+    async def _serve(self, mount: Mount) -> None:
+        """Answer as a mount does, one event in a page."""
+        while True:
+            query = await mount.outbox.get()
+            assert isinstance(query, wire.EventsQuery)
+            if query.after is None:
+                page = wire.EventsPage(query.number, [], 0, 0)
+            elif self.missed is not None:
+                page, self.missed = wire.EventsPage(query.number, [], self.missed, 0, 1), None
+            else:
+                await asyncio.sleep(0.001)
+                following = [one for one in self.events if one.seq > query.after][query.told :][:1]
+                page = wire.EventsPage(query.number, [], query.after, query.told)
+                if following:
+                    [one] = following
+                    is_last = not any(
+                        (e.seq, e.number) == (one.seq, one.number + 1) for e in self.events
+                    )
+                    place = (one.seq, 0) if is_last else (one.seq - 1, one.number + 1)
+                    page = wire.EventsPage(query.number, following, *place)
+            mount.heard(page)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.requests) < count:
+                await asyncio.sleep(0.005)
+
+
+async def added(webhooks: Webhooks, url: str, *, paths: bool = False) -> wire.WebhookAdded:
+    wish = wire.WebhookWish(url, PROJECT, paths)
+    raw = await webhooks.add(msgspec.msgpack.encode(wish))
+    return msgspec.msgpack.decode(raw, type=wire.WebhookAdded)
+
+
+async def test_every_entry_is_told_in_order_and_without_names(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        await added(webhooks, url)
+        pipeline.events = [event(1), event(2, device=ELSEWHERE), event(2, 1, ELSEWHERE)]
+        await pipeline.until(3)
+    assert [(one["event"], one["seq"], one["project"]) for one in pipeline.heard] == [
+        ("commit", 1, PROJECT),
+        ("commit", 2, PROJECT),
+        ("commit", 2, PROJECT),
     ]
+    assert pipeline.heard[0]["changes"] == [
+        {"number": 0, "event": "write", "kind": "file", "state": "cloud", "size": 7}
+    ]
+    told = b"".join(body for _, body in pipeline.requests)
+    assert not any(name in told for name in (b"secret", b"older", b"Anna", b"edit-1"))
 
 
-async def test_a_receiver_that_fails_twice_is_told_all_the_same() -> None:
-    pipeline = Pipeline(refusals=2)
-    await pipeline.told(1, commits=1)
-    assert pipeline.asked == 3
+async def test_paths_are_for_owners_only(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        pipeline.is_owner = False
+        with pytest.raises(Refused, match="only an owner"):
+            await added(webhooks, url, paths=True)
+        pipeline.is_owner = True
+        with pytest.raises(Refused, match="say https"):
+            await added(webhooks, "http://elsewhere.example/hook", paths=True)
+        await added(webhooks, url, paths=True)
+        pipeline.events = [event(1)]
+        await pipeline.until(1)
+        assert pipeline.heard[0]["changes"][0]["path"] == "secret/1"
+        pipeline.is_owner = False
+        pipeline.events.append(event(2))
+        async with asyncio.timeout(20):
+            while not (await webhooks.facts())["webhooks"][0]["refused"]:
+                await asyncio.sleep(0.005)
+        assert len(pipeline.requests) == 1, "an owner who is none any more has nothing told"
 
 
-async def test_a_receiver_that_keeps_failing_holds_nobody_up(expected_warnings: list[str]) -> None:
+async def test_what_a_receiver_did_not_take_comes_after_a_restart_of_the_daemon(
+    tmp_path: Path,
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url:
+        async with pipeline.daemon() as webhooks:
+            await added(webhooks, url)
+            pipeline.events = [event(1)]
+            await pipeline.until(1)
+            pipeline.refusals = 10**9
+            pipeline.events.append(event(2))
+            async with asyncio.timeout(20):
+                while pipeline.asked < 3:
+                    await asyncio.sleep(0.005)
+        pipeline.refusals = 0
+        async with pipeline.daemon():
+            await pipeline.until(2)
+    numbers = [one["seq"] for one in pipeline.heard]
+    assert numbers[-1] == 2
+    assert numbers in ([1, 2], [1, 1, 2]), "what was not noted in time comes once more"
+
+
+async def test_a_receiver_that_is_away_for_long_is_an_alert_and_misses_nothing(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
     expected_warnings.append("does not take what it is told: status 503")
-    pipeline = Pipeline(refusals=ATTEMPTS)
-    await pipeline.told(1, commits=2)
-    assert [news["seq"] for news in pipeline.heard] == [2]
-    assert pipeline.alerts.current() == [], "it is over with the first that is taken"
+    pipeline = Pipeline(tmp_path)
+    pipeline.refusals = ATTEMPTS
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        await added(webhooks, url)
+        pipeline.events = [event(1), event(2)]
+        await pipeline.until(2)
+        assert pipeline.alerts.current() == []
+    assert [one["seq"] for one in pipeline.heard] == [1, 2]
 
 
-async def test_a_redirect_is_not_followed() -> None:
-    away = web.Response(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"})
-    pipeline = Pipeline(refusals=1, refusal=away)
-    await pipeline.told(1, commits=1)
+async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.refusals = 1
+    pipeline.refusal = web.Response(
+        status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}
+    )
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        await added(webhooks, url)
+        pipeline.events = [event(1)]
+        await pipeline.until(1)
     assert pipeline.asked == 2
 
 
-async def test_the_receiver_can_tell_by_the_documented_lines_that_it_is_us() -> None:
+async def test_those_of_the_settings_are_told_what_this_workstation_commits(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url:
+        pipeline.configured = [url]
+        pipeline.events = [event(1, device=ELSEWHERE), event(2)]
+        async with pipeline.daemon() as webhooks:
+            await pipeline.until(1)
+            [webhook] = (await webhooks.facts())["webhooks"]
+            with pytest.raises(Refused, match=r"node\.json"):
+                await webhooks.remove(msgspec.msgpack.encode(wire.WebhookNamed(webhook["id"])))
+    assert [one["seq"] for one in pipeline.heard] == [2]
+
+
+async def test_what_cannot_be_told_any_more_is_told_as_missed(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.missed = 4
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        await added(webhooks, url)
+        pipeline.events = [event(5)]
+        await pipeline.until(2)
+    assert pipeline.heard[0] == {"event": "missed", "project": PROJECT, "first": 1, "last": 4}
+    assert pipeline.heard[1]["seq"] == 5
+
+
+async def test_a_removed_webhook_is_told_nothing_and_can_not_be_tested(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        named = msgspec.msgpack.encode(wire.WebhookNamed((await added(webhooks, url)).id))
+        await webhooks.test(named)
+        assert pipeline.heard == [{"event": "test"}]
+        pipeline.refusals = 10**9
+        with pytest.raises(Unavailable, match="status 503"):
+            await webhooks.test(named)
+        await webhooks.remove(named)
+        with pytest.raises(NotThere, match="webhook list"):
+            await webhooks.test(named)
+    assert WebhookBook(tmp_path / BOOK_FILE, [], "").webhooks() == []
+
+
+async def test_the_receiver_can_tell_by_the_documented_lines_that_it_is_us(tmp_path: Path) -> None:
     page = (REPOSITORY / "docs/webhooks.md").read_text("utf-8")
     [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)  # our own page
-    pipeline = Pipeline(refusals=0)
-    await pipeline.told(1, commits=1)
-    [(headers, body)] = pipeline.signed
-    assert names["is_authentic"](SECRET, headers, body)
-    assert not names["is_authentic"](SECRET, headers, body + b" ")
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        secret = (await added(webhooks, url)).secret
+        pipeline.events = [event(1)]
+        await pipeline.until(1)
+    [(headers, body)] = pipeline.requests
+    assert names["is_authentic"](secret, headers, body)
+    assert not names["is_authentic"](secret, headers, body + b" ")
     assert not names["is_authentic"]("another", headers, body)
-    assert not names["is_authentic"](SECRET, {**headers, "X-Lucidnode-Timestamp": "1"}, body)
+    assert not names["is_authentic"](secret, {**headers, "X-Lucidnode-Timestamp": "1"}, body)

@@ -43,7 +43,7 @@ DOORS = {
         "node/dashboard/",
         "node/peers/",
         "node/socket_server.py",
-        "node/webhooks.py",
+        "node/webhooks/delivery.py",
     ),
     "apsw": ("fs/replica/sqlite/",),
     "boto3": ("node/bucket/session.py",),

@@ -80,6 +80,8 @@ def test_facts_can_be_had_as_json() -> None:
         "undelete",
         "usage",
         "wait",
+        "webhook add",
+        "webhook list",
     }
     have = {
         " ".join(names[1:])
