@@ -15,6 +15,7 @@ from typing import Protocol
 
 from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
@@ -253,7 +254,8 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
 def remote_effects(ground: Ground, write: WritePath, read: ReadPath) -> RemoteEffects:
     """Build what has the files that are open here follow the changes of others."""
     lifetimes = FileLifetimes(ground.replica, read.open_files, write.writer)
-    return RemoteEffects(lifetimes, read.open_files, write.writer)
+    listings = KeptListings(ground.clock.boot)
+    return RemoteEffects(lifetimes, listings, read.open_files, write.writer)
 
 
 def work_here(
@@ -271,7 +273,7 @@ def file_system(
     ground: Ground,
     write: WritePath,
     read: ReadPath,
-    lifetimes: FileLifetimes,
+    effects: RemoteEffects,
     work: WorkHere,
     *,
     touched: Callable[[Touched], None],
@@ -293,7 +295,8 @@ def file_system(
         unfinished=write.unfinished,
         open_files=read.open_files,
         clock=ground.clock,
-        lifetimes=lifetimes,
+        lifetimes=effects.lifetimes,
+        listings=effects.listings,
         touched=touched,
         commit_wait=commit_wait,
         read_only=read_only,

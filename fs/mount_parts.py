@@ -140,7 +140,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             ground,
             write,
             read,
-            effects.lifetimes,
+            effects,
             work,
             touched=commit.changes.touched,
             commit_wait=commit.committer.until_committed

@@ -310,7 +310,7 @@ async def file_layer(
                         ground,
                         write,
                         read,
-                        effects.lifetimes,
+                        effects,
                         work_here(
                             ground, write, read, DeviceId("d" * 32), lambda device: "studio-a"
                         ),

@@ -9,30 +9,45 @@ import asyncio
 import contextlib
 import errno
 import struct
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lucidnode.fs.channel.device import AnsweredRead, KernelDevice
 
 Reply = bytes | bytearray | memoryview
-Handler = Callable[["KernelRequest"], Awaitable[Reply | None]]
-"""Returns the data of the reply, or None where the kernel expects no reply. Raises RequestRefused."""
+Handler = Callable[["KernelRequest"], Reply | Coroutine[Any, Any, Reply | None] | None]
+"""Returns the data of the reply, or None where the kernel expects no reply; or what will return it.
+Raises RequestRefused."""
 
 
 class Opcode(IntEnum):
     """The requests that our own handlers may take."""
 
+    LOOKUP = 1
+    GETATTR = 3
+    MKDIR = 9
+    UNLINK = 10
+    RMDIR = 11
+    RENAME = 12
+    OPEN = 14
     READ = 15
     WRITE = 16
     RELEASE = 18
+    GETXATTR = 22
+    LISTXATTR = 23
     FLUSH = 25
+    OPENDIR = 27
+    RELEASEDIR = 29
     GETLK = 31
     SETLK = 32
     SETLKW = 33
+    CREATE = 35
     INTERRUPT = 36
     BATCH_FORGET = 42
     FALLOCATE = 43
+    READDIRPLUS = 44
+    RENAME2 = 45
     LSEEK = 46
     COPY_FILE_RANGE = 47
     COPY_FILE_RANGE_64 = 53
@@ -122,12 +137,14 @@ _FORGET = struct.Struct("=QQ")
 class KernelRequest:
     """One message of the kernel: its header, and what follows it. Raises RequestRefused if it is torn."""
 
-    __slots__ = ("body", "ino", "opcode", "unique")
+    __slots__ = ("body", "gid", "ino", "opcode", "pid", "uid", "unique")
 
     def __init__(self, message: bytes) -> None:
         if len(message) < _HEADER.size:
             raise RequestRefused(errno.EINVAL)
-        length, self.opcode, self.unique, self.ino, *_ = _HEADER.unpack_from(message)
+        length, self.opcode, self.unique, self.ino, self.uid, self.gid, self.pid, _, _ = (
+            _HEADER.unpack_from(message)
+        )
         self.body = memoryview(message)[_HEADER.size :]
         if length != len(message):
             raise RequestRefused(errno.EINVAL)
@@ -244,7 +261,7 @@ class Requests:
 
         def arrived() -> None:
             for message in self._device.arrived():
-                tasks.create_task(self._answer(message))
+                self._begin(message, tasks)
             if not self._hearing:
                 # Not at once: thousands of small reads in a second are told of together.
                 self._hearing = True
@@ -265,14 +282,26 @@ class Requests:
         if reads := self._device.answered():
             self._on_answered(reads)
 
-    async def _answer(self, message: bytes) -> None:
+    def _begin(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
+        """Answer *message*: at once if its handler needs not wait, which saves a task for each."""
+        # A torn header has been refused in C already.
+        unique = _HEADER.unpack_from(message)[2]
         try:
             request = KernelRequest(message)
-            reply = await self._handlers[request.opcode](request)
+            reply = self._handlers[request.opcode](request)
         except RequestRefused as refused:
-            # A torn header has been refused in C already.
-            unique = _HEADER.unpack_from(message)[2]
+            self._device.reply(unique, refused.errno, b"")
+            return
+        if isinstance(reply, Coroutine):
+            tasks.create_task(self._answer(unique, reply))
+        elif reply is not None:
+            self._device.reply(unique, 0, reply)
+
+    async def _answer(self, unique: int, awaited: Coroutine[Any, Any, Reply | None]) -> None:
+        try:
+            reply = await awaited
+        except RequestRefused as refused:
             self._device.reply(unique, refused.errno, b"")
             return
         if reply is not None:
-            self._device.reply(request.unique, 0, reply)
+            self._device.reply(unique, 0, reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lucidnode.fs.errors import NotDirectory
+from lucidnode.fs.files.kept_listings import Holding, KeptListings
 from lucidnode.fs.files.listing import DOT, DOT_DOT, START, Entry, Listings
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.read.open_files import OpenFiles
@@ -18,22 +19,41 @@ class Directories:
     """The listings of one mount, by handle."""
 
     def __init__(
-        self, tree: TreeReader, shown: ShownFiles, unsaved: UnsavedFiles, open_files: OpenFiles
+        self,
+        tree: TreeReader,
+        shown: ShownFiles,
+        unsaved: UnsavedFiles,
+        open_files: OpenFiles,
+        kept: KeptListings,
     ) -> None:
         self._tree = tree
         self._shown = shown
         self._unsaved = unsaved
         self._open = open_files
+        self._kept = kept
         self._listings = Listings(tree.names_in)
 
-    def open(self, ino: InodeNo) -> int:
-        """Return a handle for listing *ino*. Raises FileMissing, NotDirectory."""
-        if not self._shown.stored(ino).is_directory:
-            raise NotDirectory("not a directory")
-        return self._open.open_directory(ino)
+    def open(self, ino: InodeNo) -> tuple[int, Holding]:
+        """Return a handle for listing *ino*, and whether the kernel may hold what it lists.
 
-    def entries(self, handle: int, cookie: int) -> list[Entry]:
+        Raises FileMissing, NotDirectory.
+        """
+        found = self._shown.stored(ino)
+        if not found.is_directory:
+            raise NotDirectory("not a directory")
+        handle = self._open.open_directory(ino)
+        holding = self._kept.opened(handle, ino)
+        # Of a directory that became one with another, the kernel is told under the other's number.
+        return handle, holding if found.ino == ino else Holding(may_hold=False, is_right=False)
+
+    def passed(self, handle: int, cookie: int, names: int, behind: int) -> None:
+        """Note what the kernel was given of a listing: see `KeptListings.passed`."""
+        self._kept.passed(handle, cookie, names, behind)
+
+    def entries(self, handle: int, cookie: int, most: int = PAGE_OF_NAMES) -> list[Entry]:
         """Return some entries behind *cookie*, START or one handed out before; none at the end.
+
+        There are *most* of them at most, or a few.
 
         What is created or removed between two calls may or may not be seen; everything else is
         seen exactly once, on whichever handle the listing goes on. Raises Invalid for a cookie that
@@ -58,7 +78,9 @@ class Directories:
                 self._unsaved.with_pending_size(attributes),
                 self._listings.hand_out(ino, name),
             )
-            for name, attributes in self._tree.list_names(ino, after, PAGE_OF_NAMES)
+            for name, attributes in self._tree.list_names(
+                ino, after, min(max(most, 1), PAGE_OF_NAMES)
+            )
         ]
         if page:
             directory.page = {entry.cookie: entry.name for entry in page}
@@ -67,3 +89,4 @@ class Directories:
     def release(self, handle: int) -> None:
         """Close a handle of `open`."""
         self._open.release_directory(handle)
+        self._kept.released(handle)

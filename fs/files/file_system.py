@@ -21,6 +21,7 @@ from lucidnode.fs.errors import (
 from lucidnode.fs.files.directories import Directories
 from lucidnode.fs.files.file_locks import MAX_LOCKS, FileLocks
 from lucidnode.fs.files.file_states import FileStates
+from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.files.range_changes import RangeChanges
@@ -88,6 +89,7 @@ class FileSystem:
         open_files: OpenFiles,
         clock: Stamps,
         lifetimes: FileLifetimes,
+        listings: KeptListings,
         touched: Callable[[Touched], None],
         commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
         read_only: bool,
@@ -106,7 +108,7 @@ class FileSystem:
         self._changes = TreeChanges(replica, read_only=read_only)
         self.lifetimes = lifetimes
         self.locks = FileLocks(MAX_LOCKS)
-        self.directories = Directories(replica.tree, shown, unsaved, open_files)
+        self.directories = Directories(replica.tree, shown, unsaved, open_files, listings)
         self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
         self.ranges = RangeChanges(
             tree=replica.tree,
@@ -269,17 +271,18 @@ class FileSystem:
         write gets FileMissing, and finds what is in its place.
         Raises FileMissing, IsDirectory, ReadOnly, NoSpace.
         """
-        if self._shown.stored(ino).is_directory:
-            raise IsDirectory("a directory cannot be opened as a file")
+        if flags & os.O_TRUNC:
+            self._check_open(ino, flags)
+            if self.attributes(ino).size:
+                ino = self._brought_back(ino)
+                self._unfinished.emptied(ino)
+                await self._writer.truncate(ino, 0)
+        return self.open_as_it_is(ino, flags, pid)
+
+    def open_as_it_is(self, ino: InodeNo, flags: int, pid: int = 0) -> tuple[int, bool]:
+        """Do as `open`, without O_TRUNC: there is nothing to wait for."""
+        self._check_open(ino, flags)
         writable = flags & os.O_ACCMODE != os.O_RDONLY
-        if writable or flags & os.O_TRUNC:
-            self._changes.check_writable()
-            if self._replica.former.is_kept(ino):
-                raise FileMissing("the file was deleted")
-        if flags & os.O_TRUNC and self.attributes(ino).size:
-            ino = self._brought_back(ino)
-            self._unfinished.emptied(ino)
-            await self._writer.truncate(ino, 0)
         if not writable:
             self._reader.ahead.note_open(ino)
         unchanged = self.lifetimes.opened(ino)
@@ -381,6 +384,14 @@ class FileSystem:
         touched = self._replica.former.bring_back(ino, self._clock.wall_ns())
         self._touched(touched)
         return touched.moved.get(ino, ino)
+
+    def _check_open(self, ino: InodeNo, flags: int) -> None:
+        if self._shown.stored(ino).is_directory:
+            raise IsDirectory("a directory cannot be opened as a file")
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            self._changes.check_writable()
+            if self._replica.former.is_kept(ino):
+                raise FileMissing("the file was deleted")
 
     def _has_name(self, file: OpenFile) -> bool:
         # Nobody can reach a file without a name after a crash: nothing of it needs to be durable.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.lifetimes import FileLifetimes
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.changes import Touched
@@ -12,8 +13,15 @@ from lucidnode.fs.write.writer import Writer
 class RemoteEffects:
     """Has handles and unsaved bytes follow what others change."""
 
-    def __init__(self, lifetimes: FileLifetimes, open_files: OpenFiles, writer: Writer) -> None:
+    def __init__(
+        self,
+        lifetimes: FileLifetimes,
+        listings: KeptListings,
+        open_files: OpenFiles,
+        writer: Writer,
+    ) -> None:
         self.lifetimes = lifetimes
+        self.listings = listings
         self._open = open_files
         self._writer = writer
 
@@ -22,6 +30,7 @@ class RemoteEffects:
         self.moved(touched.moved)
         self.shifted(touched.shifted)
         self.lifetimes.content_changed(touched.content)
+        self.listings.changed(parent for parent, _ in touched.names)
 
     def moved(self, moved: dict[InodeNo, InodeNo]) -> None:
         """Follow our version of a file into its conflict copy."""

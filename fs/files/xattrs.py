@@ -11,7 +11,10 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import RemoveXattr, SetXattr
 from lucidnode.fs.replica.tree_reader import TreeReader
 
-_ACL = b"system.posix_acl_"
+_UNSUPPORTED = (b"security.", b"system.")
+"""What the kernel's own modules keep of a file: access control lists, labels, capabilities. Kept, they
+would promise a protection, or a right, that no mount gives. The kernel channel refuses them as well
+(fs/channel/native/request.c)."""
 
 
 class Xattrs:
@@ -34,8 +37,9 @@ class Xattrs:
     def get(self, ino: InodeNo, name: bytes) -> bytes:
         """Return an extended attribute; those of our own tell how far the file is.
 
-        Raises FileMissing, NoAttribute.
+        Raises FileMissing, NoAttribute, Unsupported: programs then ask no other file for it.
         """
+        _check_supported(name)
         if name.startswith(XATTR_PREFIX):
             return self._states.value(self._shown.stored(ino).ino, name)
         return self._tree.xattr(ino, name)
@@ -45,7 +49,7 @@ class Xattrs:
 
         What we say ourselves is not listed: `cp -a` would try to set it on the copy.
         """
-        return self._tree.xattr_names(ino)
+        return [name for name in self._tree.xattr_names(ino) if not name.startswith(_UNSUPPORTED)]
 
     def set(self, ino: InodeNo, name: bytes, value: bytes) -> None:
         """Set an extended attribute.
@@ -53,20 +57,24 @@ class Xattrs:
         Raises NotPermitted, Unsupported, another FileError, ReadOnly or NoSpace.
         """
         _check_not_ours(name)
-        if name.startswith(_ACL):
-            # Kept, it would promise a protection that nobody gives.
-            raise Unsupported("access control lists")
+        _check_supported(name)
         self._changes.apply(SetXattr(ino, name, value, self._clock.wall_ns()))
 
     def remove(self, ino: InodeNo, name: bytes) -> None:
         """Remove an extended attribute.
 
-        Raises NotPermitted, NoAttribute, another FileError, ReadOnly or NoSpace.
+        Raises NotPermitted, Unsupported, NoAttribute, another FileError, ReadOnly or NoSpace.
         """
         _check_not_ours(name)
+        _check_supported(name)
         self._changes.apply(RemoveXattr(ino, name, self._clock.wall_ns()))
 
 
 def _check_not_ours(name: bytes) -> None:
     if name.startswith(XATTR_PREFIX):
         raise NotPermitted("these attributes are set by Lucidnode itself")
+
+
+def _check_supported(name: bytes) -> None:
+    if name.startswith(_UNSUPPORTED):
+        raise Unsupported("attributes of the kernel's own modules")

@@ -53,11 +53,12 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
                 locks.flushed(request.ino, handle, owner)
         return b""
 
-    async def release(request: KernelRequest) -> Reply:
+    def release(request: KernelRequest) -> Reply:
+        # In one step: what is asked next, right behind a close, finds the file closed.
         handle = request.released()
         locks.released(request.ino, handle)
         with _refusing():
-            await adapter.release(handle)
+            adapter.released(handle)
         return b""
 
     async def set_lock(request: KernelRequest) -> Reply:
@@ -74,7 +75,7 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
         with _refusing():
             return await locks.test(request.ino, request.lock())
 
-    async def interrupt(request: KernelRequest) -> None:
+    def interrupt(request: KernelRequest) -> None:
         locks.interrupted(request.interrupted())
 
     async def copy_file_range(request: KernelRequest) -> Reply:
@@ -92,8 +93,8 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
             await adapter.fallocate(*request.allocated())
         return b""
 
-    async def batch_forget(request: KernelRequest) -> None:
-        await adapter.forget(request.forgotten())
+    def batch_forget(request: KernelRequest) -> None:
+        adapter.forgotten(request.forgotten())
 
     return {
         Opcode.READ: read,

@@ -142,6 +142,10 @@ class FuseOperations(pyfuse3.Operations):
             )
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        self.forgotten(inode_list)
+
+    def forgotten(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Take note of a FORGET or BATCH_FORGET."""
         for inode, count in inode_list:
             self._files.lifetimes.forget_lookups(InodeNo(inode), count)
 
@@ -161,7 +165,8 @@ class FuseOperations(pyfuse3.Operations):
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         with self._replying(Span("opendir", inode, pid=ctx.pid), gone=errno.ESTALE):
-            handle = self._files.directories.open(InodeNo(inode))
+            # pyfuse3 cannot say that the kernel may hold the listing.
+            handle, _ = self._files.directories.open(InodeNo(inode))
             self._spans.opened(handle, inode, ctx.pid)
             return handle
 
@@ -243,6 +248,10 @@ class FuseOperations(pyfuse3.Operations):
             await self._files.sync(fh)
 
     async def release(self, fh: int) -> None:
+        self.released(fh)
+
+    def released(self, fh: int) -> None:
+        """Answer a RELEASE, which waits for nothing."""
         with self._replying(Span("release", handle=fh), gone=errno.ESTALE):
             self._files.release(fh)
         self._spans.released(fh)

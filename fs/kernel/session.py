@@ -31,6 +31,7 @@ from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.lock_requests import LockAuthority, LockRequests
 from lucidnode.fs.kernel.overheard import Overheard
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.kernel.tree_requests import TreeRequests
 from lucidnode.node.client.mountinfo import FSNAME
 
 WORKERS = 4096
@@ -63,7 +64,8 @@ class FuseSession:
         options = {f"fsname={FSNAME}", f"subtype={FSNAME}", "default_permissions"}
         if allow_other:
             options.add("allow_other")
-        adapter = FuseOperations(files, spans, _owner_shown(allow_other))
+        owner = _owner_shown(allow_other)
+        adapter = FuseOperations(files, spans, owner)
         before = device.devices()
         overheard = Overheard()
         try:
@@ -82,7 +84,8 @@ class FuseSession:
         self._opened = [os.dup(opened) for opened in device.devices() - before]
         before.update(self._opened)
         self._locks = LockRequests(files.locks, spans, authority)
-        handlers = direct_handlers(adapter, self._locks)
+        tree = TreeRequests(files, spans, owner)
+        handlers = direct_handlers(adapter, self._locks) | tree.handlers()
         self._device = (
             device.over(
                 before,

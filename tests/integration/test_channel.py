@@ -20,6 +20,9 @@ from lucidnode.fs.kernel.mountpoint import mounted_at
 
 pytestmark = pytest.mark.fuse
 
+STILL = 75
+"""Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
+
 CHANNEL_THREADS = 11
 """Readers, the two that serve the socket to pyfuse3, and one that sees to readers whom a disk keeps."""
 
@@ -384,3 +387,40 @@ def test_fallocate_makes_files_longer_and_holes(node: Workstation) -> None:
     assert file.read_bytes() == expected
     assert regions(file) == [(0, BLOCK + 2), (3 * BLOCK + 2, 4 * BLOCK)]
     eventually(lambda: file.stat().st_blocks * 512 <= 2 * BLOCK + 512)
+
+
+def test_a_listing_is_held_by_the_kernel_until_something_there_changes(tmp_path: Path) -> None:
+    with workstations(tmp_path, 2) as [here, there]:
+        here.mount()
+        there.mount()
+        folder, elsewhere = here.mountpoint / "folder", there.mountpoint / "folder"
+        folder.mkdir()
+        for name in ("gone", "kept", "moved"):
+            (folder / name).touch()
+        eventually(lambda: elsewhere.exists() and len(os.listdir(elsewhere)) == 3)
+        assert os.listdir(folder) == ["gone", "kept", "moved"]
+        requests = requests_of(here)
+        for _ in range(5):
+            assert os.listdir(folder) == ["gone", "kept", "moved"]
+        after = requests_of(here)
+        assert after["opendir"] == requests["opendir"] + 5
+        assert after["readdir"] == requests["readdir"]
+        (folder / "ours").touch()
+        assert os.listdir(folder) == ["gone", "kept", "moved", "ours"]
+        assert os.listdir(folder) == ["gone", "kept", "moved", "ours"]
+        (elsewhere / "new").touch()
+        (elsewhere / "gone").unlink()
+        (elsewhere / "moved").rename(elsewhere / "here")
+        eventually(lambda: os.listdir(folder) == ["here", "kept", "new", "ours"])
+
+
+def requests_of(node: Workstation) -> dict[str, int]:
+    """Return how many requests of each kind the mount has answered, once it has said so."""
+    told: list[dict[str, int]] = []
+
+    def nothing_more() -> bool:
+        told.append({name: sum(of.counts) for name, of in node.stats().requests.items()})
+        return len(told) > STILL and told[-1] == told[-STILL]
+
+    eventually(nothing_more)
+    return told[-1]

@@ -53,6 +53,26 @@ static void a_read_that_is_too_short_too_far_or_too_long_is_for_python(void)
     CHECK(route(message, a_read(message, 1, 1, 0, DATA_BYTES + 1)) == ROUTE_DIRECT);
 }
 
+static enum route route_of_attribute(uint32_t opcode, const char *name, size_t length)
+{
+    uint8_t message[256];
+    uint8_t body[128] = {0};
+
+    memcpy(body + sizeof(struct fuse_getxattr_in), name, length);
+    return route(message,
+                 a_request(message, opcode, 1, body, sizeof(struct fuse_getxattr_in) + length));
+}
+
+static void attributes_of_the_kernels_own_modules_are_asked_of_nobody(void)
+{
+    CHECK(route_of_attribute(FUSE_GETXATTR, "security.capability", 20) == ROUTE_UNSUPPORTED);
+    CHECK(route_of_attribute(FUSE_GETXATTR, "system.posix_acl_access", 24) == ROUTE_UNSUPPORTED);
+    CHECK(route_of_attribute(FUSE_GETXATTR, "user.security.", 15) == ROUTE_SESSION);
+    CHECK(route_of_attribute(FUSE_GETXATTR, "security", 9) == ROUTE_SESSION);
+    CHECK(route_of_attribute(FUSE_GETXATTR, "", 0) == ROUTE_SESSION);
+    CHECK(route_of_attribute(FUSE_SETXATTR, "security.capability", 20) == ROUTE_SESSION);
+}
+
 static void opcodes_that_no_bit_stands_for_go_to_pyfuse3(void)
 {
     uint8_t message[256];
@@ -188,6 +208,7 @@ int main(int count, char **arguments)
     a_read_is_known_by_its_fields();
     a_torn_message_is_nobodys();
     a_read_that_is_too_short_too_far_or_too_long_is_for_python();
+    attributes_of_the_kernels_own_modules_are_asked_of_nobody();
     opcodes_that_no_bit_stands_for_go_to_pyfuse3();
     an_interrupt_is_for_python_if_it_wants_it_and_never_for_pyfuse3();
     a_page_of_a_directory_fits_into_the_socket();

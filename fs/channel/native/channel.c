@@ -253,6 +253,9 @@ static void pass_on(struct channel *channel, struct message *request, uint8_t *s
             break;
         passed = channel_hand_over(channel, bytes, length);
         break;
+    case ROUTE_UNSUPPORTED:
+        channel_reply(channel, request_unique(bytes, length), EOPNOTSUPP, NULL, 0);
+        break;
     case ROUTE_DIRECT:
         passed = channel_hand_over(channel, bytes, length);
         break;

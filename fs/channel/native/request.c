@@ -16,6 +16,24 @@ static bool header_of(const uint8_t *message, size_t length, struct fuse_in_head
     return header->len == length;
 }
 
+/* Programs and the kernel ask each file for these: `ls -l` for two, every write for one. */
+static bool asks_unsupported_attribute(const uint8_t *message, size_t length,
+                                       const struct fuse_in_header *header)
+{
+    static const char *const prefixes[] = {"security.", "system."};
+    const size_t name = sizeof *header + sizeof(struct fuse_getxattr_in);
+
+    if (header->opcode != FUSE_GETXATTR || length <= name)
+        return false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t size = strlen(prefixes[i]);
+
+        if (length - name > size && !memcmp(message + name, prefixes[i], size))
+            return true;
+    }
+    return false;
+}
+
 enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
                          struct read_request *read)
 {
@@ -26,6 +44,8 @@ enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
         return ROUTE_NOBODY;
     if (header.opcode == FUSE_INIT)
         return ROUTE_INIT;
+    if (asks_unsupported_attribute(message, length, &header))
+        return ROUTE_UNSUPPORTED;
     if (header.opcode >= 64 || !(direct >> header.opcode & 1))
         /* libfuse, which does not know the requests that go past it, would ask for the interrupt again
          * with each request that follows. */

@@ -22,11 +22,12 @@
 #define REQUEST_BYTES (DATA_BYTES + 4096)
 
 enum route {
-    ROUTE_NOBODY,  /* no request, or one that wants no answer: dropped */
-    ROUTE_INIT,    /* to pyfuse3, whose reply is to be adjusted */
-    ROUTE_SESSION, /* to pyfuse3 */
-    ROUTE_DIRECT,  /* to our own handlers */
-    ROUTE_READ,    /* answered here if the bytes are known, else to our own handlers */
+    ROUTE_NOBODY,      /* no request, or one that wants no answer: dropped */
+    ROUTE_INIT,        /* to pyfuse3, whose reply is to be adjusted */
+    ROUTE_SESSION,     /* to pyfuse3 */
+    ROUTE_DIRECT,      /* to our own handlers */
+    ROUTE_READ,        /* answered here if the bytes are known, else to our own handlers */
+    ROUTE_UNSUPPORTED, /* answered here with EOPNOTSUPP: an attribute that no file has */
 };
 
 struct read_request {

@@ -1,0 +1,252 @@
+"""Requests about names and attributes that come past pyfuse3, answered in one step. No logic.
+
+Each as in kernel/fuse.py, which answers them where there is no kernel channel. Through pyfuse3 a
+request takes a dozen system calls more, and a task of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pyfuse3
+
+from lucidnode.fs.channel.requests import Handler, KernelRequest, Opcode, Reply, RequestRefused
+from lucidnode.fs.channel.tree_requests import (
+    OPENED_KEEPING_PAGES,
+    OPENED_LISTING_KEPT,
+    OPENED_WITHOUT_PAGES,
+    AskedRename,
+    FileReply,
+    asked_attribute,
+    asked_creation,
+    asked_directory,
+    asked_flags,
+    asked_name,
+    asked_page,
+    asked_rename,
+    asked_rename2,
+    asked_room,
+    attributes_reply,
+    entry_reply,
+    listed_line,
+    opened_reply,
+    released_listing,
+    value_reply,
+)
+from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.listing import Entry
+from lucidnode.fs.kernel.fuse import VALID_S
+from lucidnode.fs.kernel.reply import RequestReply
+from lucidnode.fs.kernel.spans import Span, Spans
+from lucidnode.fs.replica.inode import Attributes, InodeNo
+
+_MIN_LINE_BYTES = 160
+"""Of a listing: with a name of up to eight bytes."""
+
+_DOTS = frozenset({b".", b".."})
+
+
+class TreeRequests:
+    """Answers them for *files*. *owner* is as `FuseOperations` has it."""
+
+    def __init__(self, files: FileSystem, spans: Spans, owner: Caller | None) -> None:
+        self._files = files
+        self._spans = spans
+        self._owner = owner
+        self._valid_s = int(VALID_S)
+
+    def handlers(self) -> dict[int, Handler]:
+        """Return what answers which request."""
+        handlers: dict[int, Handler] = {
+            Opcode.LOOKUP: self._lookup,
+            Opcode.GETATTR: self._getattr,
+            Opcode.MKDIR: self._mkdir,
+            Opcode.UNLINK: self._unlink,
+            Opcode.RMDIR: self._rmdir,
+            Opcode.RENAME: lambda request: self._rename(request, asked_rename(request)),
+            Opcode.RENAME2: lambda request: self._rename(request, asked_rename2(request)),
+            Opcode.OPEN: self._open,
+            Opcode.CREATE: self._create,
+            Opcode.OPENDIR: self._opendir,
+            Opcode.READDIRPLUS: self._readdirplus,
+            Opcode.RELEASEDIR: self._releasedir,
+            Opcode.GETXATTR: self._getxattr,
+            Opcode.LISTXATTR: self._listxattr,
+        }
+        return {opcode: refusing(handler) for opcode, handler in handlers.items()}
+
+    # -- names -------------------------------------------------------------------------------
+
+    def _lookup(self, request: KernelRequest) -> Reply:
+        name = asked_name(request)
+        with self._replying(Span("lookup", request.ino, name=name, pid=request.pid)):
+            return self._named(self._files.lookup(InodeNo(request.ino), name))
+
+    def _mkdir(self, request: KernelRequest) -> Reply:
+        mode, name = asked_directory(request)
+        with self._replying(Span("mkdir", request.ino, name=name, pid=request.pid)):
+            mode = stat.S_IFDIR | stat.S_IMODE(mode)
+            return self._named(self._files.make(InodeNo(request.ino), name, mode, _caller(request)))
+
+    def _unlink(self, request: KernelRequest) -> Reply:
+        name = asked_name(request)
+        with self._replying(Span("unlink", request.ino, name=name, pid=request.pid)):
+            self._files.unlink(InodeNo(request.ino), name)
+        return b""
+
+    def _rmdir(self, request: KernelRequest) -> Reply:
+        name = asked_name(request)
+        with self._replying(Span("rmdir", request.ino, name=name, pid=request.pid)):
+            self._files.rmdir(InodeNo(request.ino), name)
+        return b""
+
+    def _rename(self, request: KernelRequest, asked: AskedRename) -> Reply:
+        name, new_parent, new_name, flags = asked
+        with self._replying(Span("rename", request.ino, name=name, pid=request.pid)):
+            self._files.rename(InodeNo(request.ino), name, InodeNo(new_parent), new_name, flags)
+        return b""
+
+    # -- attributes --------------------------------------------------------------------------
+
+    def _getattr(self, request: KernelRequest) -> Reply:
+        span = Span("getattr", request.ino, pid=request.pid)
+        with self._replying(span, gone=errno.ESTALE):
+            found = self._files.attributes(InodeNo(request.ino))
+            return attributes_reply(self._shown(found), self._valid_s)
+
+    def _getxattr(self, request: KernelRequest) -> Reply:
+        room, name = asked_attribute(request)
+        span = Span("getxattr", request.ino, pid=request.pid)
+        with self._replying(span, gone=errno.ESTALE):
+            value = self._files.xattrs.get(InodeNo(request.ino), name)
+        return value_reply(value, room)
+
+    def _listxattr(self, request: KernelRequest) -> Reply:
+        room = asked_room(request)
+        span = Span("listxattr", request.ino, pid=request.pid)
+        with self._replying(span, gone=errno.ESTALE):
+            names = self._files.xattrs.names(InodeNo(request.ino))
+        return value_reply(b"".join(name + b"\0" for name in names), room)
+
+    # -- open files --------------------------------------------------------------------------
+
+    def _open(self, request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
+        flags = asked_flags(request)
+        span = Span("open", request.ino, pid=request.pid)
+        if flags & os.O_TRUNC:
+            return self._open_cut(request, flags, span)
+        with self._replying(span, gone=errno.ESTALE):
+            opened = self._files.open_as_it_is(InodeNo(request.ino), flags, request.pid)
+            return self._opened(request, request.ino, opened, flags)
+
+    async def _open_cut(self, request: KernelRequest, flags: int, span: Span) -> Reply:
+        try:
+            with self._replying(span, gone=errno.ESTALE):
+                opened = await self._files.open(InodeNo(request.ino), flags, request.pid)
+                return self._opened(request, request.ino, opened, flags)
+        except pyfuse3.FUSEError as error:
+            raise RequestRefused(error.errno) from None
+
+    def _create(self, request: KernelRequest) -> Reply:
+        flags, mode, name = asked_creation(request)
+        with self._replying(Span("create", request.ino, name=name, pid=request.pid)):
+            mode = stat.S_IFREG | stat.S_IMODE(mode)
+            made = self._files.make(InodeNo(request.ino), name, mode, _caller(request))
+            opened = self._files.open_as_it_is(made.ino, flags, request.pid)
+            return self._named(made) + self._opened(request, made.ino, opened, flags)
+
+    def _opened(
+        self, request: KernelRequest, ino: int, opened: tuple[int, bool], flags: int
+    ) -> bytes:
+        handle, unchanged = opened
+        self._spans.opened(handle, ino, request.pid)
+        # See kernel/fuse.py for those that append.
+        pages = OPENED_WITHOUT_PAGES if flags & os.O_APPEND else 0
+        return opened_reply(handle, pages | (OPENED_KEEPING_PAGES if unchanged else 0))
+
+    # -- directories -------------------------------------------------------------------------
+
+    def _opendir(self, request: KernelRequest) -> Reply:
+        span = Span("opendir", request.ino, pid=request.pid)
+        with self._replying(span, gone=errno.ESTALE):
+            handle, holding = self._files.directories.open(InodeNo(request.ino))
+            self._spans.opened(handle, request.ino, request.pid)
+            flags = OPENED_LISTING_KEPT if holding.may_hold else 0
+            return opened_reply(handle, flags | (OPENED_KEEPING_PAGES if holding.is_right else 0))
+
+    def _readdirplus(self, request: KernelRequest) -> Reply:
+        handle, cookie, size = asked_page(request)
+        span = Span("readdir", handle=handle, offset=cookie)
+        listed = bytearray()
+        names, behind = 0, cookie
+        with self._replying(span, gone=errno.ESTALE):
+            for name, attributes, next_cookie in self._lines(handle, cookie, size):
+                line = listed_line(name, self._shown(attributes), next_cookie, self._valid_s)
+                if len(listed) + len(line) > size:
+                    break
+                if name not in _DOTS:
+                    self._files.lifetimes.count_lookup(attributes)
+                listed += line
+                names, behind = names + 1, next_cookie
+            self._files.directories.passed(handle, cookie, names, behind)
+        return listed
+
+    def _lines(self, handle: int, cookie: int, size: int) -> Iterator[Entry]:
+        """Yield the lines behind *cookie* that may fit into *size* bytes."""
+        room = size // _MIN_LINE_BYTES
+        while lines := self._files.directories.entries(handle, cookie, room):
+            yield from lines
+            cookie = lines[-1].cookie
+            room = max(room - len(lines), 1)
+
+    def _releasedir(self, request: KernelRequest) -> Reply:
+        handle = released_listing(request)
+        with self._replying(Span("releasedir", handle=handle)):
+            self._files.directories.release(handle)
+        self._spans.released(handle)
+        return b""
+
+    # ----------------------------------------------------------------------------------------
+
+    def _replying(self, span: Span, *, gone: int = errno.ENOENT) -> RequestReply:
+        return RequestReply(self._spans, span, gone)
+
+    def _named(self, file: Attributes) -> bytes:
+        self._files.lifetimes.count_lookup(file)
+        return entry_reply(self._shown(file), self._valid_s)
+
+    def _shown(self, file: Attributes) -> FileReply:
+        uid, gid = self._owner or (file.uid, file.gid)
+        return FileReply(
+            file.ino,
+            file.st_mode,
+            file.nlink,
+            uid,
+            gid,
+            file.rdev,
+            file.size,
+            self._files.occupied(file),
+            file.atime_ns,
+            file.mtime_ns,
+            file.ctime_ns,
+        )
+
+
+def refusing(handler: Handler) -> Handler:
+    """Return *handler* with the errors of pyfuse3 as those of the channel."""
+
+    def answer(request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply | None] | None:
+        try:
+            return handler(request)
+        except pyfuse3.FUSEError as error:
+            raise RequestRefused(error.errno) from None
+
+    return answer
+
+
+def _caller(request: KernelRequest) -> Caller:
+    return Caller(request.uid, request.gid)
