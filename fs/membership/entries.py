@@ -120,6 +120,8 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
             f"you have created {MAX_PROJECTS_OF_EDITOR} projects: ask an owner to create more"
         )
     name = spelled(name)
+    if name in {".", ".."} or name.startswith("-"):
+        raise Invalid(f"a project is not called {name}: that name means something else to a shell")
     if any(name == known.name for known in view.projects()):
         raise NameTaken(f"there is a project {name!r} already")
     power_of_two = block_size & (block_size - 1) == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -60,6 +62,26 @@ _COMMANDS = {
 }
 """In which module of this package each command is. Only that one is imported: a daemon's worth of
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
+
+
+_NO_COMMAND = re.compile(r"No such command '(.+)'")
+
+_OTHERWISE = {
+    "unmount": "umount",
+    "start": "daemon",
+    "stop": "exit",
+    "quit": "exit",
+    "login": "join",
+    "link": "mount",
+    "unlink": "umount",
+    "ls": "project list",
+    "info": "status",
+    "diagnose": "doctor",
+    "check": "doctor",
+    "settings": "config",
+    "users": "members list",
+}
+"""What people who come from other tools type, and what it is called here."""
 
 
 class _LazyGroup(click.Group):
@@ -133,6 +155,11 @@ def main() -> NoReturn:
 def _mistyped(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     words = " ".join(error.format_message().split()).removesuffix(".")
+    unknown = _NO_COMMAND.fullmatch(words)
+    if context and unknown and isinstance(context.command, click.Group):
+        like = get_close_matches(unknown[1], context.command.list_commands(context), n=1)
+        if meant := _OTHERWISE.get(unknown[1]) or next(iter(like), None):
+            words += f". Did you mean '{meant}'?"
     return f"{words} (see `{context.command_path} --help`)" if context else words
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,11 @@ def mount_command(
     if persist and foreground:
         raise click.UsageError("--persist is for the service, which runs in no terminal")
     config = load_config(home)
+    if "/" in project:
+        raise click.UsageError(
+            f"{project} is a directory: the project comes first, as in `lucidnode mount PROJECT "
+            f"{shlex.quote(project)}`"
+        )
     mountpoint = mount_path(directory)
     kept = PersistentMount(
         project, str(mountpoint), cast(Durability, durability), read_only, allow_other

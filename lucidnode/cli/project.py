@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 
 import click
@@ -57,7 +58,8 @@ def create(home: Path, name: str, block_size: str, passphrase_file: Path | None)
     size_bytes = int(block_size[:-1]) * unit
     with spinner("writing it into the bucket…"):
         asyncio.run(membership.create_project(socket, mine, name, size_bytes))
-    click.echo(f"project {name} created: mount it with `lucidnode mount {name} DIR`", err=True)
+    hint = f"lucidnode mount {shlex.quote(name)} DIR"
+    click.echo(f"project {name} created: mount it with `{hint}`", err=True)
 
 
 @project_command.command("list")

@@ -65,7 +65,7 @@ def recovery_code(file: Path | None) -> str:
 
 def _first_line(file: Path, what: str) -> str:
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:  # editors on Windows begin with a mark
             mode = os.fstat(stream.fileno()).st_mode
             if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise click.UsageError(

@@ -596,6 +596,50 @@ def test_words_that_mean_nothing(fresh: Workstation) -> None:
     assert ended.err.startswith("Usage: lucidnode")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["mout", "demo"], "Did you mean 'mount'?"),
+        (["unmount", "/drive"], "Did you mean 'umount'?"),
+        (["stop"], "Did you mean 'exit'?"),
+        (["cache", "shwo"], "Did you mean 'show'?"),
+        (["status", "--jsn"], "--json"),
+        (["config", "set", "cache.limt", "1GB"], "did you mean cache.limit?"),
+        (["zzzzzz"], "No such command 'zzzzzz' (see `lucidnode --help`)"),
+    ],
+)
+def test_a_word_that_was_mistyped_is_told_what_was_meant(
+    fresh: Workstation, typed: list[str], said: str
+) -> None:
+    ended = fresh.run(*typed)
+    assert (ended.code, said in ended.line) == (Exit.USAGE, True), ended.err
+
+
+def test_swapped_arguments_are_noticed_before_a_passphrase_is_asked_for(
+    station: Workstation,
+) -> None:
+    ended = station.run("mount", station.folder / "my drive", "demo")
+    assert ended.code == Exit.USAGE
+    assert f"`lucidnode mount PROJECT '{station.folder}/my drive'`" in ended.line
+
+
+def test_a_project_has_a_name_that_a_shell_leaves_alone_or_its_hint_quotes_it(
+    station: Workstation,
+) -> None:
+    for name in ("..", "-x"):
+        ended = station.run(*("project", "create", "--passphrase-file", station.words, "--", name))
+        assert (ended.code, "means something else to a shell" in ended.line) == (1, True)
+    said = station.unlocked("project", "create", "two words").err
+    assert "`lucidnode mount 'two words' DIR`" in said
+
+
+def test_a_passphrase_file_of_an_editor_that_begins_with_a_mark_is_read(
+    station: Workstation,
+) -> None:
+    file = station.secret_file("marked", f"\ufeff{PASSPHRASE}\r\n")
+    assert station.run("project", "list", "--passphrase-file", file).code == Exit.OK
+
+
 def test_a_bucket_that_refuses_is_named_by_whatever_needs_it(fresh: Workstation) -> None:
     disk, mountpoint = fresh.folder / "share", fresh.folder / "mount"
     with small_disk(disk, "64m"):
