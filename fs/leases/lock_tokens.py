@@ -50,6 +50,8 @@ RENEW_WITHIN_S = 15.0
 
 _TICK_S = 1.0
 
+_REMEMBERED_ROWS = 1024
+
 
 class LockTokens:
     """The tokens of one mount, which is *device*. Keep `run` running."""
@@ -94,6 +96,8 @@ class LockTokens:
         self._busy: set[InodeNo] = set()
         """Files that another waits for until nobody here has a lock of them."""
         self._stays_until: dict[InodeNo, float] = {}
+        self._rows: dict[InodeNo, tuple[InodeNo, LeaseRow | None]] = {}
+        """What was read of rows since a slot was decided, while no change of ours waits."""
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._stopped = False
@@ -186,6 +190,16 @@ class LockTokens:
 
     def _row_of(self, ino: InodeNo) -> tuple[InodeNo, LeaseRow | None]:
         """Return the row that counts for *ino*, and whose it is: its own, or the root's."""
+        if self._pending():
+            self._rows.clear()
+            return self._read_row(ino)
+        if ino not in self._rows:
+            if len(self._rows) >= _REMEMBERED_ROWS:
+                self._rows.clear()
+            self._rows[ino] = self._read_row(ino)
+        return self._rows[ino]
+
+    def _read_row(self, ino: InodeNo) -> tuple[InodeNo, LeaseRow | None]:
         row = decoded_lease(self._replica.tree.lease(ino))
         if row is not None:
             return ino, row
@@ -258,6 +272,7 @@ class LockTokens:
                 self._change(ino, row, row.changed(holder=holder, given=holder != NOBODY))
 
     def _told(self) -> None:
+        self._rows.clear()
         self._wake.set()
         self._news.set()
         self._news = asyncio.Event()
