@@ -62,6 +62,9 @@ class DaemonEventHandler(Protocol):
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
 
+    def tokens(self) -> list[wire.FileToken]:
+        """Return which workstations decide the locks of files."""
+
     def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""
 
@@ -199,6 +202,7 @@ class DaemonLink:
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
             listener.names(query.devices),
+            listener.tokens(),
         )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)

@@ -12,6 +12,7 @@ from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.shipments import Shipments
@@ -34,6 +35,7 @@ class MountEvents:
     shipments: Shipments
     on_their_way: OnTheirWay
     conflicts: Conflicts
+    shown_tokens: ShownTokens
     happened: ProjectEvents
     raised: Alerts
 
@@ -99,6 +101,10 @@ class MountEvents:
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
         return self.on_their_way.files()
+
+    def tokens(self) -> list[wire.FileToken]:
+        """Return which workstations decide the locks of files."""
+        return self.shown_tokens.tokens()
 
     def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""

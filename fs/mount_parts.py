@@ -36,6 +36,7 @@ from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
+from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.project_home import open_replica, take_back_lost
@@ -161,6 +162,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             on_their_way=commit.on_their_way,
             conflicts=commit.conflicts,
             happened=commit.events,
+            shown_tokens=ShownTokens(work, files.locks.in_use),
             raised=alerts,
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)

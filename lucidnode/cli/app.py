@@ -56,6 +56,7 @@ _COMMANDS = {
     "peers": "node",
     "savings": "node",
     "conflicts": "conflicts",
+    "lock": "locks",
     "cache": "cache",
     "config": "config",
     "dashboard": "node",

@@ -215,8 +215,21 @@ class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes_left: int | None
 
 
+class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workstation decides the locks of a file; without a path, of all that are not named.
+
+    *device* and *wanted_by* are what people call a workstation, empty for this one, None for nobody.
+    *locked*: a program of this mount has a lock of it.
+    """
+
+    path: str
+    device: str | None
+    wanted_by: str | None
+    locked: bool
+
+
 class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
-    """Reply to Ask: facts, alerts and files on their way in plain words, which may name files.
+    """Reply to Ask: facts, alerts, files on their way and locks in plain words, which may name files.
 
     Shown and forgotten, never stored by the daemon.
     """
@@ -227,6 +240,7 @@ class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fiel
     on_their_way: list[FileOnItsWay]
     names: dict[str, str] = {}
     """What people call each of the devices that were asked for, as far as anybody does."""
+    locks: list[FileToken] = []
 
 
 class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):

@@ -140,6 +140,12 @@ class StatusSnapshot:
                 if answer is not None
                 for file in answer.on_their_way
             ],
+            "locks": [
+                {"mountpoint": mount.hello.mountpoint, **msgspec.structs.asdict(token)}
+                for mount, answer in answers
+                if answer is not None
+                for token in answer.locks
+            ],
             "conflicts": [
                 {"mountpoint": mount.hello.mountpoint, "path": path}
                 for mount, answer in answers

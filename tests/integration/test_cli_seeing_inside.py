@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -159,3 +160,21 @@ def test_the_metrics_of_the_daemon_have_the_requests_of_its_mounts(one: Workstat
     with urllib.request.urlopen(f"{address}metrics?{token}") as answer:
         text = answer.read().decode()
     assert 'lucidnode_request_seconds_count{operation="lookup"}' in text
+
+
+def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    assert "no file is locked here" in one.ok("lock", "list").err
+    with (drive / "bin.avb").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        listed = one.ok("lock", "list", "demo").out
+        assert str(drive / "bin.avb") in "".join(listed.split("\n"))
+        assert "this workstation" in listed
+        assert {
+            "mountpoint": str(drive),
+            "path": "bin.avb",
+            "device": "",
+            "wanted_by": None,
+            "locked": True,
+        } in one.facts("lock list")["locks"]
+    assert "no file is locked here" in one.ok("lock", "list").err

@@ -63,6 +63,9 @@ class Listener:
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         return []
 
+    def tokens(self) -> list[wire.FileToken]:
+        return []
+
 
 class Node:
     """A daemon's socket, with an order that fails as none should."""

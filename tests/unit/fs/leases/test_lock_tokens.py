@@ -15,10 +15,16 @@ from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.errors import Deadlock, FileError, Interrupted, LockHeld, NoLocks
 from lucidnode.fs.files.file_locks import FileLocks, LockedFile
 from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
 from lucidnode.fs.leases.lock_tokens import ASK_S, DEADLOCK_S, LockTokens
+from lucidnode.fs.leases.shown_tokens import ShownTokens
+from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Lease
+from lucidnode.fs.write.unfinished import Unfinished
+from lucidnode.node.client import wire
+from lucidnode.node.client.ids import DeviceId
 
 WHOLE = LockedRange(0, LAST_BYTE, exclusive=True, pid=1)
 
@@ -68,6 +74,14 @@ class Seat:
         task = asyncio.get_running_loop().create_task(coro, name=name)
         self.running.append(task)
         return task
+
+    def shown(self) -> ShownTokens:
+        names = {DeviceId(name.encode().ljust(16, b".").hex()): name for name in "ab"}
+        node = self.desk.node.replica
+        work = WorkHere(
+            node, Unfinished(self.clock), OpenFiles(), self.desk.daemon.device, names.__getitem__
+        )
+        return ShownTokens(work, self.locks.in_use)
 
     async def _commit(self, ino: InodeNo) -> None:
         self.committed += 1
@@ -404,3 +418,39 @@ async def test_what_a_member_puts_in_the_place_of_a_row_stops_nobody(office: Off
 def test_an_error_of_a_lease_is_one_that_a_rebase_drops(office: Office) -> None:
     with pytest.raises(FileError, match="not as it was"):
         office.a.desk.node.replica.apply(Lease(ROOT, b"x", b"y"))
+
+
+async def test_who_decides_and_who_waits_is_shown(office: Office) -> None:
+    ino, alone = office.files[:2]
+    async with office.working() as (a, b), asyncio.TaskGroup() as group:
+        assert a.shown().tokens() == []
+        await office.holds(a, ino)
+        await a.lock(ino)
+        await a.lock(alone)
+        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        await office.clock.until(lambda: (row := b.row(ino)) is not None and row.busy)
+        assert a.shown().tokens() == [
+            wire.FileToken("", "", None, locked=False),
+            wire.FileToken("1", "", None, locked=True),
+            wire.FileToken("0", "", "b", locked=True),
+        ]
+        assert b.shown().tokens() == [
+            wire.FileToken("", "a", None, locked=False),
+            wire.FileToken("0", "a", "", locked=False),
+        ]
+        a.unlock(ino)
+        await office.done(waiting)
+        assert a.shown().tokens()[-1] == wire.FileToken("0", "b", None, locked=False)
+        b.unlock(ino)
+
+
+async def test_to_hand_locks_on_costs_three_entries(office: Office) -> None:
+    """One asks, one gives, one begins; the work that was done under them goes along."""
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        for seat in (b, a, b):
+            before = len(office.bucket.entries)
+            await office.holds(seat, ino)
+            await office.clock.pass_by(5)
+            assert len(office.bucket.entries) == before + 3

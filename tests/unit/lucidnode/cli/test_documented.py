@@ -61,6 +61,7 @@ def test_facts_can_be_had_as_json() -> None:
         "config explain",
         "config list",
         "conflicts list",
+        "lock list",
         "credentials show",
         "dashboard",
         "diff",
