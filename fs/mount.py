@@ -14,6 +14,7 @@ from lucidnode.fs.channel.device import runs
 from lucidnode.fs.hand_over import AT_ONCE, SECOND_STANDSTILL_S, STANDSTILL_S, WAITED
 from lucidnode.fs.kernel.background_limit import raise_background
 from lucidnode.fs.kernel.left_mount import MountKeeper
+from lucidnode.fs.kernel.left_mount import beside as beside_of
 from lucidnode.fs.kernel.mountpoint import (
     check,
     clear,
@@ -118,15 +119,20 @@ def _mounted(
             authority=parts.locks,
         )
 
-    beside = None
+    beside = session = None
     if keeper is not None and is_left(mountpoint, keeper.left()):
         beside = keeper.aside(mountpoint)
     if keeper is not None and beside is not None:
         session = session_at(beside)
-        _exchange(beside, keeper, session, parts.alerts)
-    else:
+        if not _exchanged(beside, mountpoint, keeper, parts.alerts):
+            session.close()
+            with contextlib.suppress(OSError):
+                beside.rmdir()
+            beside = session = None
+    if session is None:
         if keeper is not None:
             keeper.let_go()
+        _clear_beside(beside_of(mountpoint))
         if below := clear(mountpoint, may_hold_names=came_back):
             _tell_of(
                 below,
@@ -148,21 +154,35 @@ def _mounted(
     session.close(unmount=beside is None)
 
 
-def _exchange(beside: Path, keeper: MountKeeper, session: FuseSession, alerts: Alerts) -> None:
-    """Put *session*, which is mounted *beside*, in the place of what was left. Raises OSError."""
+def _exchanged(beside: Path, mountpoint: Path, keeper: MountKeeper, alerts: Alerts) -> bool:
+    """Put what is mounted *beside* in the place of what was left; False if it is there still."""
+    ours = mounted_at(beside)
     try:
         kept = keeper.exchange()
     except OSError:
-        session.close()
-        beside.rmdir()
-        raise
+        # A keeper that was killed just then has not said whether it was done.
+        if ours is None or not is_left(mountpoint, ours.device):
+            return False
+        kept = beside if os.path.lexists(beside) else None
     if kept is not None:
         detach(kept)
-        _tell_of(
-            sorted(path.name for path in kept.iterdir()),
-            f"Move what lies in {kept} to another place, and copy it into the project.",
-            alerts,
-        )
+        if names := sorted(path.name for path in kept.iterdir()):
+            _tell_of(
+                names,
+                f"Move what lies in {kept} to another place, and copy it into the project.",
+                alerts,
+            )
+        else:
+            kept.rmdir()
+    return True
+
+
+def _clear_beside(directory: Path) -> None:
+    """Remove what an exchange that was broken off has left, unless files are in it."""
+    if is_left(directory, None):
+        detach(directory)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def _tell_of(below: Sequence[str], remedy: str, alerts: Alerts) -> None:

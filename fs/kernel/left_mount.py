@@ -80,6 +80,11 @@ def received(line: socket.socket) -> Said:
     )
 
 
+def beside(mountpoint: Path, number: int = 0) -> Path:
+    """Return the place beside *mountpoint* to mount on; the first is taken unless files are in it."""
+    return mountpoint.with_name(f".{mountpoint.name}.lucidnode{number or ''}")
+
+
 def said(what: bytes, text: str | Path = "") -> bytes:
     """Return the message that is `received` as *what* with *text*."""
     return what + os.fsencode(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -26,9 +27,22 @@ def log_to_stderr() -> None:
 
 
 def say_ready() -> None:
-    """In a child: tell whoever started it that it serves now."""
-    sys.stdout.buffer.write(READY + b"\n")
-    sys.stdout.buffer.flush()
+    """In a child: tell whoever started it that it serves now. Raises BrokenPipeError if he has gone."""
+    os.write(1, READY + b"\n")
+    _say_no_more()
+
+
+def say_back() -> None:
+    """In a child that takes the place of one that died: do as `say_ready`, also if nobody listens.
+
+    Its keeper may have died meanwhile; better without one than not at all.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, READY + b"\n")
+    _say_no_more()
+
+
+def _say_no_more() -> None:
     # The starter closes its end; what is printed from here on must not raise SIGPIPE's error.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

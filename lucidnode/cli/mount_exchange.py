@@ -18,6 +18,7 @@ import signal
 import socket
 from pathlib import Path
 
+from lucidnode.fs.kernel import left_mount
 from lucidnode.fs.kernel.left_mount import (
     ASIDE,
     BARE,
@@ -96,7 +97,7 @@ def _wait(mountpoint: Path, line: socket.socket) -> None:
     while (asked := received(line)) != ENDED:
         try:
             if asked.what == ASIDE:
-                aside = _made_beside(mountpoint)
+                aside = made_beside(mountpoint)
                 answer = said(ASIDE, aside)
             else:
                 answer = said(EXCHANGE, _exchanged(aside, mountpoint))
@@ -145,20 +146,29 @@ def _move_apart(mountpoint: Path) -> None:
     _checked(_libc.prctl(_PR_SET_NAME, b"mount-exchange", 0, 0, 0))
 
 
-def _made_beside(mountpoint: Path) -> Path:
+def made_beside(mountpoint: Path) -> Path:
     """Make a directory like *mountpoint* beside it. Raises OSError."""
     for number in range(_MOST_BESIDE):
-        beside = mountpoint.with_name(f".{mountpoint.name}.lucidnode{number or ''}")
+        beside = left_mount.beside(mountpoint, number)
         with contextlib.suppress(OSError):
             beside.rmdir()  # of one that failed: what is mounted there goes as well
         with contextlib.suppress(FileExistsError):
             beside.mkdir()
-            model, made = mountpoint.stat(), beside.stat()
-            if (model.st_uid, model.st_gid) != (made.st_uid, made.st_gid):
-                os.chown(beside, model.st_uid, model.st_gid)
-            shutil.copystat(mountpoint, beside)
+            try:
+                _be_like(mountpoint, beside)
+            except OSError:
+                beside.rmdir()  # a full disk, say
+                raise
             return beside
     raise OSError(errno.EEXIST, "files lie in all directories beside the mount point")
+
+
+def _be_like(model: Path, made: Path) -> None:
+    """Give the new directory *made* what *model* has but its files. Raises OSError."""
+    wanted, found = model.stat(), made.stat()
+    if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
+        os.chown(made, wanted.st_uid, wanted.st_gid)
+    shutil.copystat(model, made)
 
 
 def _exchanged(beside: Path, mountpoint: Path) -> str | Path:

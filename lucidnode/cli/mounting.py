@@ -18,7 +18,7 @@ import uvloop
 from lucidnode import membership
 from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
-from lucidnode.cli.child import log_to_stderr, say_ready
+from lucidnode.cli.child import log_to_stderr, say_back, say_ready
 from lucidnode.cli.held_device import mount_keeper
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
@@ -168,7 +168,7 @@ def mount_process_command(came_back: str) -> None:
     keeper = mount_keeper()
     confinement.confine(confinement.of_a_mount(os.environ))
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_ready, came_back, keeper))
+    uvloop.run(run(spec, say_back if came_back else say_ready, came_back, keeper))
 
 
 def mount_path(directory: Path) -> Path:

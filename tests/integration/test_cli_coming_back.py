@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import http.server
+import itertools
 import json
 import os
 import signal
@@ -79,6 +81,17 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def names_made_in(directory: Path) -> Iterator[Iterator[str]]:
+    """Yield what is made in *directory* from now on, as soon as it is: some names at a time."""
+    libc = ctypes.CDLL(None)
+    descriptor = libc.inotify_init1(0)
+    in_create = 0x100
+    assert libc.inotify_add_watch(descriptor, os.fsencode(directory), in_create) > 0
+    with open(descriptor, "rb", buffering=0) as events:
+        yield (events.read(4096).decode(errors="replace") for _ in itertools.count())
 
 
 def synced(path: Path, content: bytes) -> None:
@@ -360,3 +373,23 @@ def test_who_serves_can_be_read_by_no_other_program_of_the_user_and_knows_no_mor
             words = (process / "environ").read_bytes()
             assert (b"AWS_SECRET_ACCESS_KEY" in words) == knows
             assert b"UNRELATED" not in words
+
+
+def test_a_mount_comes_back_though_its_keeper_is_killed_while_it_is_exchanged(
+    station: Workstation, drive: Path
+) -> None:
+    """Whether the two had changed places by then or not, and nothing is left beside."""
+    synced(drive / "reel", b"kept")
+    keeper, serving = station.processes("mount-process")[0], server(station, "mount-process")
+    beside = drive.with_name(f".{drive.name}.lucidnode")
+    with names_made_in(drive.parent) as made:
+        os.kill(serving, signal.SIGKILL)
+        while beside.name not in next(made):
+            pass
+        os.kill(keeper, signal.SIGKILL)
+    until(lambda: readable(drive / "reel"), BACK_S)
+    until(lambda: mounted_at(beside) is None and not os.path.lexists(beside))
+    synced(drive / "reel", b"and written to")
+    station.ok("umount", drive)
+    assert mounted_at(drive) is None
+    assert list(drive.iterdir()) == []

@@ -81,6 +81,24 @@ async def test_a_copy_of_what_is_not_saved_yet_has_all_of_it(tmp_path: Path) -> 
         assert await again.contents(target) == expected
 
 
+async def test_a_copy_waits_for_nobody_though_its_source_is_elsewhere_and_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path) as layer:
+        data = noise(3 * BLOCK)
+        _, reader = await saved(layer, b"source", data)
+        _, writer = await layer.create(b"target")
+        layer.daemon.evict()
+        layer.daemon.frozen = True
+        await layer.files.write(reader, BLOCK, b"not staged yet")
+        assert await copy(layer, reader, 0, writer, 0, 1 << 40) == len(data)
+        await layer.files.flush(writer)
+        assert not layer.daemon.asked
+        layer.daemon.frozen = False
+        expected = data[:BLOCK] + b"not staged yet" + data[BLOCK + 14 :]
+        assert await layer.files.read(writer, 0, 1 << 40) == expected
+
+
 async def test_a_file_copied_in_small_pieces_has_few_extents(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         data = noise(2 * BLOCK)
