@@ -125,7 +125,8 @@ class DeletedWork:
         # Others shall not see a name of a file that has lost its bytes, unless what removes it comes too.
         behind = item.recorded.behind_tails or item.recorded.ino in gone
         recorded = msgspec.structs.replace(recorded, behind_tails=behind)
-        return PendingOperation(item.id, recorded, changes[mark:])
+        self._ground.note(done := changes[mark:])
+        return PendingOperation(item.id, recorded, done)
 
     def _keep_times(self, standing: list[PendingOperation], changes: list[RowChange]) -> None:
         """Have the last operation on each row leave the times that were there.

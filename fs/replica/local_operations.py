@@ -85,7 +85,8 @@ class LocalOperations:
         recorded = self._ground.operations.run(intent, self._ground.numbers.version())
         if behind_tails or recorded.ino in self._ground.tails.ends:
             recorded = msgspec.structs.replace(recorded, behind_tails=True)
-        self._ground.journal.add(recorded, changes[mark:])
+        self._ground.note(done := changes[mark:])
+        self._ground.journal.add(recorded, done)
         return recorded
 
     def forget_orphans(self) -> None:

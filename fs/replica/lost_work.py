@@ -16,7 +16,6 @@ from lucidnode.fs.replica.inode import InodeNo, is_partial
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.pending.lost_contents import losses
 from lucidnode.fs.replica.pending.rebase import PendingOperation
-from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tree.queries import Queries
@@ -29,7 +28,6 @@ class LostWork:
 
     def __init__(self, ground: ReplicaGround, tree: TreeReader, local: LocalOperations) -> None:
         self._ground = ground
-        self._replaced = ReplacedContents(ground.database)
         self._queries = Queries(ground.database)
         self._tree = tree
         self._local = local
@@ -83,7 +81,8 @@ class LostWork:
         except FileError:
             return None
         recorded = msgspec.structs.replace(recorded, behind_tails=item.recorded.behind_tails)
-        return PendingOperation(item.id, recorded, changes[mark:])
+        self._ground.note(done := changes[mark:])
+        return PendingOperation(item.id, recorded, done)
 
     def _has_name(self, ino: InodeNo) -> bool:
         found = self._queries.attributes(ino)
@@ -92,10 +91,14 @@ class LostWork:
     def _make_whole(self, ino: InodeNo, time_ns: int) -> None:
         """Make a file of which parts of the lost content are sent what it was before them."""
         found = self._queries.attributes(ino)
-        if found is None or not is_partial(found.version) or ino not in self._replaced.files():
+        if (
+            found is None
+            or not is_partial(found.version)
+            or ino not in self._ground.replaced.files()
+        ):
             return
-        if self._replaced.was_there(ino):
-            for intent in self._replaced.made_again(ino):
+        if self._ground.replaced.was_there(ino):
+            for intent in self._ground.replaced.made_again(ino):
                 self._local.apply(intent)
         else:
             for parent, name in self._queries.names_of(ino):

@@ -84,6 +84,7 @@ class PastStates:
         change = self._ground.database.change
         change("DELETE FROM earlier")
         change("DELETE FROM earlier_extent")
+        change("DELETE FROM earlier_since")
         for each in contents:
             change(
                 "INSERT INTO earlier VALUES (?, ?, ?, ?)",
@@ -91,6 +92,10 @@ class PastStates:
             )
             for row in each.extents:
                 change("INSERT INTO earlier_extent VALUES (?, ?, ?, ?, ?)", row)
+            change(
+                "INSERT INTO earlier_since SELECT ino, offset FROM extent WHERE ino = ?",
+                (each.ino,),
+            )
         self._reload()
 
     def _revert(self, undone: Iterable[bytes], changes: list[RowChange]) -> None:

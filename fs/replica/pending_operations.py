@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from lucidnode.fs.replica.changes import Batch, Head, InFlight, content_of
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import Lease
-from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
@@ -25,7 +24,6 @@ class PendingOperations:
 
     def __init__(self, ground: ReplicaGround) -> None:
         self._ground = ground
-        self._replaced = ReplacedContents(ground.database)
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -112,9 +110,9 @@ class PendingOperations:
             self._ground.journal.write_sets.drop(batch.last)
         if batch is not None and (cut := self._ground.journal.cut_by(batch.last)):
             with self._ground.database.transaction():
-                if not cut <= self._replaced.files():
+                if not cut <= self._ground.replaced.files():
                     waiting = list(self.row_changes())
-                    self._replaced.keep(cut, waiting)
+                    self._ground.replaced.keep(cut, waiting)
                 self._ground.journal.say_that_more_follows(cut, batch.last)
             batch = self._ground.journal.batch(self._ground.journal.after(batch.last))
         return batch
@@ -150,7 +148,7 @@ class PendingOperations:
 
     def _forget_replaced(self, last: int) -> None:
         """Forget what files were before contents that are committed to their end, up to *last*."""
-        if replaced := self._replaced.files():
+        if replaced := self._ground.replaced.files():
             waiting = {step.content for step in self._ground.journal.write_sets if step.id > last}
             for ino in replaced - waiting:
-                self._replaced.forget(ino)
+                self._ground.replaced.forget(ino)

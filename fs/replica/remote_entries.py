@@ -88,6 +88,7 @@ class RemoteEntries:
 
         def on_base() -> None:
             self._ground.earlier.note(winner)
+            self._ground.replaced.note_before(winner)
 
         if fast_forward(
             self._ground.database, self._ground.journal, changeset, winner, ours, on_base
@@ -109,6 +110,10 @@ class RemoteEntries:
             on_base=on_base,
         )
         outcome = rebase.run(self._ground.journal.waiting(), changeset, winner, changes)
+        for item in outcome.standing:
+            self._ground.note(item.changes)
+        for _, done in outcome.restored:
+            self._ground.note(done)
         self._ground.journal.replace(outcome)
         log.debug(
             "rebase: %d rows came first; %d operations of ours stand, %d are new, %d conflicts",

@@ -40,6 +40,7 @@ from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
 from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.pending.pending_journal import PendingJournal
+from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.fs.replica.remote_entries import RemoteEntries
 from lucidnode.fs.replica.replica_ground import ReplicaGround
@@ -76,6 +77,7 @@ class Replica:
             journal=PendingJournal(database),
             tails=tails,
             earlier=earlier,
+            replaced=ReplacedContents(database),
             kept=KeptFiles(queries, tails.of, earlier),
             aliases=InodeAliases(),
             watchers=self._watchers,

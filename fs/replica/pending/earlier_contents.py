@@ -3,23 +3,23 @@
 A content of more than some 1,000 blocks comes in several entries. All but the last of them leave
 the file with a version below zero (docs/format.md, "What an entry may change"). Until the last one
 comes, this node shows what the file was before the first: so others see the old content or the new
-one, and never a part. What it was is kept in local tables, for a mount may end in between.
+one, and never a part. What has changed since is kept in local tables (changed_extents.py), for a
+mount may end in between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from lucidnode.fs.replica.inode import NOT_COUNTED, Attributes, Extent, InodeNo, Version, is_partial
+from lucidnode.fs.replica.pending.changed_extents import ChangedExtents
 from lucidnode.fs.replica.pending.our_version import OurVersion
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, VERSION_COLUMN, RowChange
 from lucidnode.fs.replica.tree.queries import Queries, extents_of
 from lucidnode.node.client.ids import BlockId
-
-MAX_EXTENTS = 65_536
-"""Extents of the largest file that is shown as it was: to keep them takes some 0.3 s, in which the
-mount answers nobody. A larger one is shown as it is, part by part, with its mark."""
 
 
 class EarlierContents:
@@ -31,6 +31,7 @@ class EarlierContents:
     def __init__(self, database: Database, queries: Queries) -> None:
         self._database = database
         self._queries = queries
+        self._changed = ChangedExtents(database, "earlier")
         self._files: dict[InodeNo, tuple[int, Version, int]] = {}
         """Size, version and mtime of each."""
         self.reload()
@@ -52,20 +53,19 @@ class EarlierContents:
 
     def extents(self, ino: InodeNo, offset: int, length: int) -> list[Extent]:
         """Do as `Queries.extents`, with the content as it was. Raises Unreadable."""
-        return extents_of(self._database, "earlier_extent", ino, offset, length)
+        size = self._files[ino][0]
+        return extents_of(
+            self._database, "earlier", ino, offset, max(0, min(length, size - offset))
+        )
 
     def uses(self, block: BlockId) -> bool:
-        """Tell whether one of the contents lies in *block*."""
+        """Tell whether one of the contents lies in *block* where the tables do not say so any more."""
         found = self._database.row("SELECT 1 FROM earlier_extent WHERE block = ? LIMIT 1", (block,))
         return found is not None
 
     def stored_bytes(self, ino: InodeNo) -> int:
         """Return how many bytes the extents hold."""
-        row = self._database.row(
-            "SELECT coalesce(sum(length), 0) FROM earlier_extent WHERE ino = ?", (ino,)
-        )
-        assert row is not None
-        return int(row[0])
+        return self._changed.stored_bytes(ino) if self._files[ino][0] else 0
 
     def version(self, now: Attributes) -> OurVersion:
         """Return the file with the attributes *now* as it is shown, whole. Raises Unreadable."""
@@ -90,12 +90,17 @@ class EarlierContents:
                 self.forget(ino)
             elif ino not in self._files:
                 self._keep(ino, int(new[MTIME_COLUMN] or 0))
+        self._changed.note_before(winner)
+
+    def note_ours(self, changes: Iterable[RowChange]) -> None:
+        """Hear of *changes* that operations of ours have made."""
+        self._changed.note(changes)
 
     def forget(self, ino: InodeNo) -> None:
         """Show *ino* as it is."""
         if ino in self._files:
-            for table in ("earlier", "earlier_extent"):
-                self._database.change(f"DELETE FROM {table} WHERE ino = ?", (ino,))  # noqa: S608  # ours
+            self._database.change("DELETE FROM earlier WHERE ino = ?", (ino,))
+            self._changed.clear(ino)
 
     def forget_gone(self) -> None:
         """Forget files that are no more. To be asked when nothing of ours waits: none comes back."""
@@ -114,11 +119,6 @@ class EarlierContents:
         """Keep the content of *ino* as it is; of one that the entry makes, made at *made_ns*, none."""
         now = self._queries.attributes(ino)
         if now is not None and is_partial(now.version):
-            return  # it was too large before its first part came
-        if self._queries.count_extents(ino) > MAX_EXTENTS:
-            return
+            return  # its first part came to a release that did not keep what was before
         row = (0, 0, made_ns) if now is None else (now.size, now.version, now.mtime_ns)
         self._database.change("INSERT INTO earlier VALUES (?, ?, ?, ?)", (ino, *row))
-        self._database.change(
-            "INSERT INTO earlier_extent SELECT * FROM extent WHERE ino = ?", (ino,)
-        )

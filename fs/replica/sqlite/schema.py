@@ -138,7 +138,8 @@ CREATE TABLE IF NOT EXISTS unsynced (
 ) STRICT;
 
 -- What files were before a content of ours that takes several entries, while the first of them may
--- be committed and the last is not: size, mtime and extents. Not *existed*: it is a new file.
+-- be committed and the last is not: size, mtime, the extents that have changed since, and where some
+-- began that did not. Not *existed*: it is a new file.
 CREATE TABLE IF NOT EXISTS replaced (
     ino      INTEGER PRIMARY KEY,
     existed  INTEGER NOT NULL,
@@ -153,13 +154,19 @@ CREATE TABLE IF NOT EXISTS replaced_extent (
     block_offset INTEGER NOT NULL,
     PRIMARY KEY (ino, offset)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replaced_since (
+    ino    INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    PRIMARY KEY (ino, offset)
+) STRICT, WITHOUT ROWID;
 
 -- Blocks of contents that were given up before they were uploaded, since their files are gone. A
 -- staged file of one may be deleted unless something else needs it.
 CREATE TABLE IF NOT EXISTS unneeded (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 
 -- What is shown of files whose *version* is below zero, for more of their content follows: the size,
--- version, mtime and extents that they had before.
+-- version and mtime that they had before, the extents that have changed since, and where some began
+-- that did not.
 CREATE TABLE IF NOT EXISTS earlier (
     ino      INTEGER PRIMARY KEY,
     size     INTEGER NOT NULL,
@@ -172,6 +179,11 @@ CREATE TABLE IF NOT EXISTS earlier_extent (
     length       INTEGER NOT NULL,
     block        BLOB    NOT NULL,
     block_offset INTEGER NOT NULL,
+    PRIMARY KEY (ino, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS earlier_since (
+    ino    INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
     PRIMARY KEY (ino, offset)
 ) STRICT, WITHOUT ROWID;
 

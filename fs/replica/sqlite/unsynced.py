@@ -34,9 +34,11 @@ KEYS = {
     "unneeded": ("id",),
     "replaced": ("ino",),
     "replaced_extent": ("ino", "offset"),
+    "replaced_since": ("ino", "offset"),
     "earlier": ("ino",),
     "earlier_extent": ("ino", "offset"),
     "checkpoint": ("one",),
+    "earlier_since": ("ino", "offset"),
 }
 """The primary key of each table but this one, which are its first columns."""
 

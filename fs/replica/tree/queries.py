@@ -46,14 +46,27 @@ _NAMES = (
 )
 # Extents do not overlap, so the one that starts at or before the range is the first to matter.
 _EXTENTS = {
-    table: f"""
+    "extent": """
     SELECT e.offset, e.length, e.block, b.epoch, b.nonce, b.size, e.block_offset
-    FROM {table} e LEFT JOIN block b ON b.id = e.block
+    FROM extent e LEFT JOIN block b ON b.id = e.block
     WHERE e.ino = ?1 AND e.offset < ?3 AND e.offset + e.length > ?2 AND e.offset >= coalesce(
-        (SELECT max(offset) FROM {table} WHERE ino = ?1 AND offset <= ?2), 0)
+        (SELECT max(offset) FROM extent WHERE ino = ?1 AND offset <= ?2), 0)
     ORDER BY e.offset
-"""  # noqa: S608  # constants only
-    for table in ("extent", "earlier_extent")
+""",
+    # What was there and has changed since, and what has not changed.
+    "earlier": """
+    SELECT e.offset, e.length, e.block, b.epoch, b.nonce, b.size, e.block_offset FROM (
+        SELECT * FROM earlier_extent
+        WHERE ino = ?1 AND offset < ?3 AND offset + length > ?2 AND offset >= coalesce(
+            (SELECT max(offset) FROM earlier_extent WHERE ino = ?1 AND offset <= ?2), 0)
+        UNION ALL
+        SELECT * FROM extent n
+        WHERE ino = ?1 AND offset < ?3 AND offset + length > ?2 AND offset >= coalesce(
+            (SELECT max(offset) FROM extent WHERE ino = ?1 AND offset <= ?2), 0)
+        AND NOT EXISTS (SELECT 1 FROM earlier_extent WHERE ino = ?1 AND offset = n.offset)
+        AND NOT EXISTS (SELECT 1 FROM earlier_since WHERE ino = ?1 AND offset = n.offset)
+    ) e LEFT JOIN block b ON b.id = e.block ORDER BY e.offset
+""",
 }
 
 
@@ -268,7 +281,7 @@ class Queries:
 
 def extents_of(
     database: Database,
-    table: Literal["extent", "earlier_extent"],
+    table: Literal["extent", "earlier"],
     ino: InodeNo,
     offset: int,
     length: int,

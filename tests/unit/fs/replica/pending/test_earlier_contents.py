@@ -94,6 +94,44 @@ def test_what_is_written_in_the_middle_of_a_large_file_comes_at_once(pair: Pair)
     assert seen[-1] == _content("new") + rest
 
 
+def test_what_a_file_was_takes_as_much_as_is_changed_of_it_however_large_it_is(pair: Pair) -> None:
+    large = BLOCKS + 500
+    ino = _shared(pair, blocks=large)
+    _write(pair.a, ino, "new")
+    _everything_arrives(pair)
+    seen = []
+    while pair.commit():
+        found = pair.b.found(b"film")
+        seen.append(found.version)
+        assert pair.b.replica.tree.stored_bytes(found) == 12 * large
+        for node, kept in ((pair.a, "replaced"), (pair.b, "earlier")):
+            assert _rows(node, f"{kept}_extent") <= BLOCKS
+            assert _rows(node, f"{kept}_since") == 0
+    assert len(seen) > 2
+    assert len(set(seen[:-1])) == 1
+    assert _rows(pair.b, "earlier_extent") == 0
+
+
+def test_what_was_appended_here_meanwhile_is_no_part_of_what_a_file_was(pair: Pair) -> None:
+    """As bytes in memory that follow the end of the file when an entry moves it."""
+    ino = _shared(pair, blocks=100)
+    _write(pair.a, ino, "new")
+    _everything_arrives(pair)
+    assert pair.commit()
+    line = pair.b.blocks.seal(b"a line")
+    end = 12 * BLOCKS
+    extents = [NewExtent(end, 6, line.id, 0)]
+    pair.b.replica.apply(Write(ino, extents, [line], pair.b.time(), appended=True))
+    assert pair.b.content(b"film") == _content("old", 100)
+    extent = pair.b.replica.tree.extents(ino, 0, 1 << 40)
+    assert sum(each.length for each in extent) == 12 * 100
+
+
+def _rows(node: Node, table: str) -> int:
+    [(count,)] = node.replica._database.rows(f"SELECT count(*) FROM {table}")  # ours
+    return int(count)
+
+
 def test_a_mount_that_ends_in_between_goes_on_to_show_the_old_content(pair: Pair) -> None:
     ino = _shared(pair)
     _save(pair, ino)
@@ -377,5 +415,7 @@ def test_of_a_content_that_came_to_its_end_nothing_is_remembered(pair: Pair) -> 
     _save(pair, ino)
     while pair.commit():
         pass
-    assert pair.a.replica._database.rows("SELECT * FROM replaced_extent") == []
-    assert pair.a.replica._database.rows("SELECT * FROM replaced") == []
+    for table in ("replaced", "replaced_extent", "replaced_since"):
+        assert _rows(pair.a, table) == 0
+    for table in ("earlier", "earlier_extent", "earlier_since"):
+        assert _rows(pair.b, table) == 0
