@@ -29,11 +29,12 @@ from lucidnode.cli.service_state import (
     ServiceState,
     only_service,
     read_state,
+    run_of_the_machine,
     runs,
     why_away,
     write_state,
 )
-from lucidnode.node.client.clock import SystemClock, boot_id
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.config import load_config
 
@@ -190,7 +191,7 @@ def run_command(home: Path, place: Place, passphrase_file: Path | None) -> None:
     confinement.confine(confinement.of_a_daemon(environment) | session_bus(environment))
     machine = ServiceMachine(home, kept.read, os.environ)
     with only_service(home):
-        loop = ServiceLoop(machine, notices, SystemClock(), boot_id(), read_state(home))
+        loop = ServiceLoop(machine, notices, SystemClock(), run_of_the_machine(), read_state(home))
         if asyncio.run(_served(loop, machine, notices)):
             write_state(home, ServiceState())
             return

@@ -163,7 +163,11 @@ class ServiceLoop:
         self._boot = boot
         goes_on = before is not None and before.boot == boot
         drives = before.drives if before is not None and goes_on else []
-        self._unmounted = {each.directory for each in drives if each.condition == "unmounted"}
+        # A mount that dies leaves itself in the kernel's list: these a person may have unmounted while
+        # nobody looked.
+        self._was_there = {
+            each.directory for each in drives if each.condition in {"mounted", "unmounted"}
+        }
         self._is_daemon_ended = before is not None and goes_on and before.is_daemon_ended
         self._daemon = _Work(clock)
         self._was_daemon_there = self._is_daemon_ended
@@ -237,7 +241,7 @@ class ServiceLoop:
         if found is not None:
             found.mount = mount
             return found
-        was_there = known is not None or mount.directory in self._unmounted
+        was_there = known is not None or mount.directory in self._was_there
         return _Drive(mount, self._clock, was_there=was_there)
 
     def _is_silent(self) -> None:

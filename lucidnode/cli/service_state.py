@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.durable import write_soon
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.kept import holder
@@ -19,6 +20,9 @@ STATE_FILE = "service.json"
 LOCK_FILE = "service.lock"
 
 _MAX_BYTES = 1024 * 1024
+
+_START_TIME = 19
+"""Of the fields behind the name in /proc/PID/stat, proc(5)."""
 
 Condition = Literal["mounted", "mounting", "waiting", "unmounted"]
 """Of a mount that comes back: *waiting* for another try, *unmounted* by a person."""
@@ -55,6 +59,16 @@ class ServiceState(msgspec.Struct, frozen=True):
         )
         parts += [f"{d.directory}: {d.cause}" for d in self.drives if d.cause]
         return "; ".join(parts)
+
+
+def run_of_the_machine() -> str:
+    """Return what names this run of the machine, or of the container: another one after a reboot."""
+    try:
+        # Process 1 began anew with a container, which has the kernel's boot in common with others.
+        begun = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[_START_TIME]
+    except (OSError, IndexError):
+        begun = ""
+    return f"{boot_id()} {begun}"
 
 
 def read_state(home: Path) -> ServiceState | None:

@@ -302,6 +302,21 @@ def test_what_a_person_unmounts_stays_away_until_the_next_start() -> None:
     assert station.tries(A.directory) == 3
 
 
+def test_what_a_person_unmounts_while_the_service_is_away_stays_away() -> None:
+    before = ServiceState(BOOT, drives=[DriveState(A.project, A.directory, "mounted")])
+
+    async def wait() -> None:
+        await asyncio.sleep(60)
+
+    unmounted = Workstation(A)
+    served(unmounted, wait, before)
+    assert unmounted.tries(A.directory) == 0
+    died = Workstation(A)
+    died.dead = {A.directory}
+    served(died, wait, before)
+    assert died.served == {A.directory}
+
+
 def test_who_lists_a_mount_while_the_service_runs_has_mounted_it() -> None:
     station = Workstation()
 
