@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.daemon_link import Facts
@@ -32,6 +33,7 @@ class MountEvents:
     counts: ReadCounts
     replica: Replica
     committer: Committer
+    checkpoints: CheckpointKeeper
     shipments: Shipments
     on_their_way: OnTheirWay
     conflicts: Conflicts
@@ -63,6 +65,7 @@ class MountEvents:
             conflicts=self.conflicts.count(),
             alerts=len(self.raised.current()),
             head=self.replica.pending.head().seq,
+            checkpoint=self.checkpoints.newest,
             requests=self.spans.times(),
         )
 

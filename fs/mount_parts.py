@@ -100,8 +100,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         alerts = Alerts(clock)
         client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
         access = await ProjectAccess.open(client, spec.membership, spec.project)
-        await _load_first_state(spec, client, access, alerts, clock)
-        replica = stack.enter_context(contextlib.closing(open_replica(Path(spec.home), access)))
+        replica = stack.enter_context(
+            contextlib.closing(await _first_opened(spec, client, access, alerts, clock))
+        )
         link = await stack.enter_async_context(
             DaemonLink(client, spec.project, partial(_hello, spec, replica), clock)
         )
@@ -158,6 +159,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             counts=read.counts,
             replica=replica,
             committer=commit.committer,
+            checkpoints=commit.checkpoints,
             shipments=commit.shipments,
             on_their_way=commit.on_their_way,
             conflicts=commit.conflicts,
@@ -220,16 +222,24 @@ def _hello(spec: MountSpec, replica: Replica) -> wire.MountHello:
     )
 
 
-async def _load_first_state(
+async def _first_opened(
     spec: MountSpec, client: DaemonClient, access: ProjectAccess, alerts: Alerts, clock: Clock
-) -> None:
-    """Have a replica that stands on nothing begin with a checkpoint, if there is one.
+) -> Replica:
+    """Open the replica; one that stands on nothing begins with a checkpoint, if there is one.
 
     Raises AlreadyMounted, NoSpace, ReplicaError.
     """
-    with contextlib.closing(open_replica(Path(spec.home), access)) as replica:
+    replica = open_replica(Path(spec.home), access)
+    try:
         codec = EntryCodec(access.keys, access.device, access.writer_key, secrets.token_bytes)
-        await Newcomer(replica, client, codec, alerts, clock).load()
+        loaded = await Newcomer(replica, client, codec, alerts, clock).load()
+    except BaseException:
+        replica.close()
+        raise
+    if loaded is None:
+        return replica
+    replica.close()
+    return open_replica(Path(spec.home), access)
 
 
 def _take_back(replica: Replica, link: DaemonLink, spec: MountSpec, alerts: Alerts) -> None:

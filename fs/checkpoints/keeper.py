@@ -34,7 +34,6 @@ from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.snapshot import Snapshot
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.checkpoint import CheckpointHeader
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import BlockId, Seq
@@ -102,6 +101,8 @@ class CheckpointKeeper:
         self._known = self._kept()
         self._compared_all = False
         self._due: _Due | None = None
+        self._creating = False
+        """While blocks are on their way, perhaps for hours: a snapshot may not wait so long."""
         self._wake = asyncio.Event()
         self.newest = Seq(0) if self._known is None else self._known[0]
         """The entry of the newest checkpoint that is known here to be true; 0 if none is."""
@@ -116,7 +117,7 @@ class CheckpointKeeper:
         if seq % self._every:
             return
         self._touched.mark(seq)
-        if self._due is not None:
+        if self._due is not None or self._creating:
             log.info("the checkpoint at entry %d is passed over: another is at work", seq)
             return
         work = plan(self._known, self._touched, seq)
@@ -211,7 +212,12 @@ class CheckpointKeeper:
             log.warning("no checkpoint at entry %d: %s", due.seq, error)
             return
         request = CommitRequest(unsigned, [bytes(block) for block in needs])
-        reply = await self._daemon.make_checkpoint(self._codec.keys().project, due.seq, request)
+        self._creating = True
+        try:
+            project = self._codec.keys().project
+            reply = await self._daemon.make_checkpoint(project, due.seq, request)
+        finally:
+            self._creating = False
         match reply.outcome:
             case "committed":
                 self._keep(due.seq, contents.parts)
@@ -232,24 +238,21 @@ class CheckpointKeeper:
 
     def _judge(self, due: _Due, manifest: bytes, digests: list[bytes]) -> None:
         """Compare what another made of the state at an entry with the *digests* of ours."""
-        device = _maker(manifest)
         try:
             header, contents = open_checkpoint(
                 self._codec.keys(), manifest, due.seq, self._codec.device_public_of
             )
-        except KeyMissing as error:
+        except (KeyMissing, BadCheckpoint) as error:
+            # Perhaps a damaged answer, and nobody's in any case: no newcomer takes it either.
             log.info("the checkpoint at entry %d: %s", due.seq, error)
-            return
-        except BadCheckpoint as error:
-            self._tell(due.seq, device, str(error))
             return
         *before, last = contents.parts
         if header.link != due.link:
-            self._tell(due.seq, device, "it names another entry than the journal has")
+            self._tell(due.seq, header.device, "it names another entry than the journal has")
         elif last.since != due.plan.since or tuple(before) != due.plan.before:
             log.debug("the checkpoint at entry %d is made in another way than ours", due.seq)
         elif [piece.digest for piece in last.pieces] != digests:
-            self._tell(due.seq, device, "it says other than the journal")
+            self._tell(due.seq, header.device, "it says other than the journal")
         else:
             self._keep(due.seq, contents.parts)
 
@@ -310,11 +313,3 @@ class CheckpointKeeper:
 
 def _next(contents: Iterator[bytes]) -> bytes | None:
     return next(contents, None)
-
-
-def _maker(manifest: bytes) -> str:
-    """Return the device that *manifest* says made it."""
-    try:
-        return CheckpointHeader.parse(manifest).device
-    except Malformed:
-        return "unknown"

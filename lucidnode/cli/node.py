@@ -119,9 +119,22 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
     if mounts:
         click.echo()
         lasting = {each["mountpoint"] for each in found["persistent"]}
-        columns = ["mounted at", "durability", "changes not in the cloud yet", "conflicts"]
+        columns = [
+            "mounted at",
+            "durability",
+            "changes not in the cloud yet",
+            "conflicts",
+            "checkpoint",
+        ]
         rows = [
-            [m["mountpoint"], m["durability"], m["pending"], m["conflicts"], *_back(m, lasting)]
+            [
+                m["mountpoint"],
+                m["durability"],
+                m["pending"],
+                m["conflicts"],
+                _checkpoint(m),
+                *_back(m, lasting),
+            ]
             for m in mounts
         ]
         show_table(columns + (["comes back"] if lasting else []), rows)
@@ -145,6 +158,12 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             + "`lucidnode conflicts keep mine` or `theirs` settles one"
         )
     _show_alerts(found["alerts"])
+
+
+def _checkpoint(mount: dict[str, Any]) -> str:
+    """Return how old the newest checkpoint is that *mount* knows, in changes of the project."""
+    at = mount["checkpoint"]
+    return f"{mount['head'] - at:,} entries ago" if at else "none yet"
 
 
 def _back(mount: dict[str, Any], lasting: set[str]) -> list[str]:

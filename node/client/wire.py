@@ -184,7 +184,8 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     """Totals since the mount started, sent about once a second while they change.
 
     Plaintext bytes handed to applications by where their block came from; `memory` are segments
-    decrypted earlier. *pending* counts operations not yet committed to the bucket.
+    decrypted earlier. *pending* counts operations not yet committed to the bucket. *checkpoint* is the journal entry of the
+    newest checkpoint that is known to be true, 0 if none is.
     """
 
     read_memory: int = 0
@@ -199,6 +200,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     conflicts: int = 0
     alerts: int = 0
     head: int = 0
+    checkpoint: int = 0
     requests: dict[str, RequestTimes] = {}
 
 

@@ -288,6 +288,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
         "durability": mount.hello.durability,
         "kernel_channel": mount.hello.kernel_channel,
         "head": stats.head,
+        "checkpoint": stats.checkpoint,
         "pending": stats.pending,
         "conflicts": stats.conflicts,
     }

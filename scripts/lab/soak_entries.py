@@ -89,6 +89,9 @@ class World:
     saves_over = True
     """Kept files are saved anew, now and then, as editors do."""
 
+    checkpoints = True
+    """Mounts make and check them, and in the end somebody joins by one."""
+
     def __init__(
         self, directory: Path, seed: int, faults: Sequence[str], nodes: int | None = None
     ) -> None:
@@ -142,6 +145,8 @@ class World:
             life[-1].cancel()
             self._pushing = False
             self._check()
+            if self.checkpoints:
+                await self._join_late()
             for node in self.nodes:
                 await node.kill(daemon=True, mount=True)
                 node.user.close()
@@ -162,6 +167,7 @@ class World:
                 clock=self._clocks[name],
                 contents=contents,
                 announce=self._push,
+                checkpoints=self.checkpoints,
             )
             self.nodes.append(node)
             await self._start(node)
@@ -388,6 +394,14 @@ class World:
                 raise self._broken(complaints[0])
             if node.alerts():
                 raise self._broken(f"{node.name} still says {[a.cause for a in node.alerts()]}")
+
+    async def _join_late(self) -> None:
+        mount = self.nodes[0].mount
+        assert mount is not None
+        try:
+            self.hits["joined by checkpoint"] += await mount.join_late()
+        except AssertionError as error:
+            raise self._broken(str(error)) from error
 
     def _check_chain(self) -> None:
         previous = NO_ENTRY

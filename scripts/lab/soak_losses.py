@@ -58,7 +58,7 @@ class RepairDoor(Door):
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         try:
-            return await self._asked(lambda daemon: daemon.journal.kept(project, seq))
+            return await self.asked(lambda daemon: daemon.journal.kept(project, seq))
         except NotThere:
             return None
 
@@ -66,16 +66,16 @@ class RepairDoor(Door):
         async def told(daemon: Daemon) -> list[Seq]:
             return daemon.journal.lost(project)
 
-        return await self._asked(told)
+        return await self.asked(told)
 
     async def put_back(self, project: ProjectId, seq: Seq) -> CommitReply:
-        return await self._asked(lambda daemon: daemon.journal.put_back(project, seq))
+        return await self.asked(lambda daemon: daemon.journal.put_back(project, seq))
 
     async def put_back_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
         return BlocksPutBack([], [])  # the bucket of a soak loses entries only
 
     async def forget(self, project: ProjectId) -> None:
-        await self._asked(lambda daemon: daemon.journal.forget(project))
+        await self.asked(lambda daemon: daemon.journal.forget(project))
 
 
 class SoakAccess:
@@ -96,6 +96,7 @@ class LossyWorld(World):
     """One run."""
 
     saves_over = False
+    checkpoints = False
 
     _before: Mapping[str, bytes]
     _lives = 0

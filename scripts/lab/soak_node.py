@@ -19,7 +19,9 @@ from replica_fixture import Blocks
 from simulated_node import SimulatedNode
 
 from lab.hostile_bucket import HostileBucket
+from lab.soak_checkpoints import EVERY, SoakCheckpoints, joined_late
 from lab.virtual_loop import Life, life
+from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entries_ahead import EntriesAhead
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -30,6 +32,7 @@ from lucidnode.fs.format.geometry import padded_size
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import CountedBucket
 from lucidnode.node.bucket.health import ARCHIVE_TOPIC, BucketHealth
 from lucidnode.node.bucket.keys import STUDIO
@@ -46,6 +49,7 @@ from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import staged_path
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.journal import register
+from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.service import JournalService
 from lucidnode.node.mounts import Mount, MountTable
@@ -122,6 +126,8 @@ class Daemon(Process):
     roster: RosterService
     uploads: Uploads
     events: PeerEventHandlers
+    checkpoints: CheckpointObjects
+    bucket: Bucket
     alerts: Alerts
 
     def __init__(self, node: SoakNode) -> None:
@@ -141,7 +147,7 @@ class Daemon(Process):
             clock=clock,
         )
         counted = CountedBucket(node.bucket, clock, health.note)
-        bucket = patient(counted, clock, jitter)
+        self.bucket = bucket = patient(counted, clock, jitter)
 
         async def commit(
             key: str, body: bytes
@@ -186,6 +192,14 @@ class Daemon(Process):
                 clock=clock,
                 jitter=jitter,
             )
+            self.checkpoints = CheckpointObjects(
+                bucket,
+                self.uploads,
+                node.device,
+                lambda message: sodium.sign(node.seed, message),
+                clock,
+                jitter,
+            )
             self.events = PeerEventHandlers(
                 self.mounts,
                 self.journal,
@@ -203,6 +217,10 @@ class Daemon(Process):
             tasks.keep("looking at the bucket", partial(health.run, partial(counted.size, STUDIO)))
             self.up.set()
             await asyncio.Event().wait()
+
+    async def announce_staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
+        """Queue *blocks*, which lie in staging."""
+        await self.uploads.add(project, blocks)
 
 
 async def _offer_nobody(project: ProjectId, block: BlockId, ciphertext: bytes) -> None:
@@ -224,29 +242,29 @@ class Door:
             await daemon.uploads.add(project, needs)
             return await daemon.journal.commit(project, seq, request)
 
-        reply = await self._asked(announced)
+        reply = await self.asked(announced)
         if reply.outcome == "committed":
             self._node.acknowledged(seq, reply.body)
         return reply
 
     async def entry(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         try:
-            held = await self._asked(lambda daemon: daemon.journal.entry(project, seq))
+            held = await self.asked(lambda daemon: daemon.journal.entry(project, seq))
         except NotThere:
             return None
         return wire.Slot(held.hash, held.body)
 
     async def proven(self, project: ProjectId, seq: Seq) -> wire.Slot | None:
         try:
-            held = await self._asked(lambda daemon: daemon.journal.proven(project, seq))
+            held = await self.asked(lambda daemon: daemon.journal.proven(project, seq))
         except NotThere:
             return None
         return wire.Slot(held.hash, held.body)
 
     async def roster(self) -> list[bytes]:
-        return await self._asked(lambda daemon: daemon.roster.entries())
+        return await self.asked(lambda daemon: daemon.roster.entries())
 
-    async def _asked(self, ask: Callable[[Daemon], Awaitable[T]]) -> T:
+    async def asked(self, ask: Callable[[Daemon], Awaitable[T]]) -> T:
         daemon = self._node.daemon
         if daemon is None or not daemon.up.is_set():
             raise DaemonUnreachable("no daemon answers")
@@ -262,6 +280,7 @@ class MountProcess(Process):
 
     committer: Committer
     alerts: Alerts
+    keeper: CheckpointKeeper
 
     def __init__(self, node: SoakNode) -> None:
         super().__init__(f"{node.name}.mount")
@@ -282,7 +301,20 @@ class MountProcess(Process):
             self.committer = Committer(
                 node.user.replica, journal, node.project, codec, self, self.alerts, clock
             )
+            checkpoints = SoakCheckpoints(door.asked, codec, node.directory / "staging")
+            self.keeper = CheckpointKeeper(
+                node.user.replica,
+                checkpoints,
+                codec,
+                checkpoints,
+                lambda _block: None,
+                self.alerts,
+                clock,
+                every=EVERY,
+            )
             tasks.keep("commits", self.committer.run)
+            if node.checkpoints:
+                tasks.keep("checkpoints", self.keeper.run)
             tasks.keep("the conversation with the daemon", self._listen)
             self.up.set()
             await asyncio.Event().wait()
@@ -314,6 +346,28 @@ class MountProcess(Process):
                     if isinstance(message, wire.Look):
                         self.committer.hinted(Seq(message.seq))
 
+    async def join_late(self) -> bool:
+        """Have somebody join, and tell whether he began with a checkpoint. Raises AssertionError.
+
+        He must end with what this node has.
+        """
+        node, clock = self._node, self._node.clock
+        door = Door(node)
+        codec = EntryCodec(
+            self._access.keys, node.device, self._access.writer_key, node.random.randbytes
+        )
+        async with supervised(Alerts(clock), clock) as tasks:
+            begun, rows = await joined_late(
+                node.directory / "late.db",
+                SoakCheckpoints(door.asked, codec, node.directory / "staging"),
+                _Journal(door, EntriesAhead(door.entry, clock, tasks)),
+                codec,
+                _Onlooker(self._access),
+                clock,
+            )
+        assert rows == node.user.rows(), f"who joined by the checkpoint at {begun} has other rows"
+        return begun is not None
+
     # -- hooks --------------------------------------------------------------------------------
 
     def before_batch(self) -> None:
@@ -326,10 +380,27 @@ class MountProcess(Process):
                 self._node.user.open.add(new)
 
     def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
-        """No checkpoint is made here."""
+        if self._node.checkpoints:
+            self.keeper.passed(seq, changeset, ours=ours)
 
     async def refresh_roster(self) -> None:
         await self._access.refresh()
+
+
+class _Onlooker:
+    """Hooks of somebody who has just joined."""
+
+    def __init__(self, access: ProjectAccess) -> None:
+        self.refresh_roster = access.refresh
+
+    def before_batch(self) -> None:
+        """Nothing is written here."""
+
+    def touched(self, touched: Touched) -> None:
+        """Nobody has a file open."""
+
+    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        """No checkpoint is made here."""
 
 
 class _Journal:
@@ -365,7 +436,9 @@ class SoakNode:
         clock: Clock,
         contents: dict[bytes, bytes],
         announce: Callable[[SoakNode, Seq], None],
+        checkpoints: bool,
     ) -> None:
+        """With *checkpoints*, its mount makes and checks them."""
         self.name = name
         self.seed = device_seed
         self.device: DeviceId = device_id(sodium.signing_public(device_seed))
@@ -375,6 +448,7 @@ class SoakNode:
         self.clock = clock
         self.random = Random(f"{name} {seed}")
         self._announce = announce
+        self.checkpoints = checkpoints
         self._lives = 0
         self.directory = directory / f"{name}-0"
         self.directory.mkdir()

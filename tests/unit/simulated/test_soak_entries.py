@@ -41,5 +41,5 @@ def test_when_the_faults_end_all_nodes_agree_and_nothing_is_lost(part: int) -> N
     for seed in range(part, SEEDS, PARTS):
         happened += run(seed).hits
     pushes = {f"push {what}" for what in ("lost", "late", "doubled", "of another", "cut")}
-    wanted = {*TRANSIENT, *pushes, "kill", "wall clock set", "saved over"}
+    wanted = {*TRANSIENT, *pushes, "kill", "wall clock set", "saved over", "joined by checkpoint"}
     assert not wanted - set(happened), "some fault never happened"

@@ -342,3 +342,26 @@ async def test_without_room_there_is_no_checkpoint_and_the_next_is_made(
 async def grown_more(office: Office, desk: Desk) -> None:
     await office.committed(desk, filling(desk.node), EVERY - 2)
     await office.all_checked(2 * EVERY)
+
+
+async def test_no_snapshot_waits_for_uploads(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna:
+        service = office.services["anna"]
+        arrived, make = asyncio.Event(), service.make_checkpoint
+
+        async def made_late(*args: Any) -> Any:
+            await arrived.wait()
+            return await make(*args)
+
+        service.make_checkpoint = made_late  # type: ignore[method-assign,assignment]
+        await office.committed(anna, filling(anna.node), 2 * EVERY)
+        held = anna.node.replica.snapshot()
+        assert held is not None
+        assert office.keepers["anna"]._due is None
+        held.close()
+        arrived.set()
+        await office.all_checked(EVERY)
+        await grown(office, anna, 3 * EVERY)
+        await office.newcomer("carl")
+        assert stored(office, "carl") == rows_of(anna.node.replica)
