@@ -28,3 +28,19 @@ class MountSpec(msgspec.Struct, frozen=True):
     read_only: bool
     allow_other: bool
     channel: bool = True
+
+
+class PastMountSpec(msgspec.Struct, frozen=True):
+    """What to mount of the past, where and how. Paths are absolute.
+
+    *replica* is a file that stands on the entry that is shown, for this mount alone.
+    """
+
+    home: str
+    mountpoint: str
+    membership: Membership
+    project: ProjectId
+    replica: str
+    blocks_dir: str
+    staging_dir: str
+    allow_other: bool

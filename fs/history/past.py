@@ -19,16 +19,23 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.past_states import EarlierContent
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
+from lucidnode.fs.replica.sqlite.connection import is_in_use
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, SIZE_COLUMN, VERSION_COLUMN
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import DeviceId, Seq
-from lucidnode.node.client.journal import EntryHeader, empty_link
+from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link
 from lucidnode.node.client.wire import Slot
 
 _PAST_FILE = "past.db"
+
+_MOUNTED = "at-"
+"""What the names of replicas begin with that stand on an earlier entry, for mounts."""
+
+KEEPER_SUFFIX = ".keeper"
+"""Of the file beside such a replica that tells who keeps its mount."""
 
 _Columns = tuple[Any, ...]
 """A row of a change; None where an update leaves a column alone."""
@@ -159,14 +166,37 @@ class Past:
                 yield replica
         finally:
             remove(copy)
-            copy.with_name(f"{copy.name}-lock").unlink(missing_ok=True)
+
+    def copy_at(self, seq: Seq) -> Path:
+        """Make a replica that stands on entry *seq*, for a mount; return its file.
+
+        What is no longer used of earlier ones is removed. Raises NoSpace, or OSError.
+        """
+        for old in self._path.parent.glob(f"{_MOUNTED}*.db"):
+            if not is_in_use(old):
+                remove(old)
+                old.with_suffix(KEEPER_SUFFIX).unlink(missing_ok=True)
+        copy = self._path.with_name(f"{_MOUNTED}{seq}-{secrets.token_hex(8)}.db")
+        self._copy_to(copy)
+        try:
+            with contextlib.closing(Replica.open(copy, self._key, self._device_name)) as replica:
+                link = self.log.link(seq) if seq else NO_ENTRY
+                replica.past.go_back(self.log.changesets_back_to(seq), Head(seq, link))
+                with replica.past.shown_for_good():
+                    self._show_whole_contents(replica, seq)
+        except BaseException:
+            remove(copy)
+            raise
+        return copy
 
     def _copy_to(self, copy: Path) -> None:
         for old in copy.parent.glob("writer-*"):
             old.unlink(missing_ok=True)  # of a command that was killed: we hold the lock
         # The log last: a checkpoint that is under way moves pages from there, and leaves them in it.
         for suffix in ("", "-wal"):
-            shutil.copyfile(f"{self._path}{suffix}", f"{copy}{suffix}")
+            there = Path(f"{copy}{suffix}")
+            there.touch(0o600)
+            shutil.copyfile(f"{self._path}{suffix}", there)
 
     def _show_whole_contents(self, replica: Replica, seq: Seq) -> None:
         """Show the files of whose newest content a part came after *seq* as they were before."""

@@ -61,6 +61,15 @@ class PastStates:
             self._ground.journal.set_head(head.seq, head.link)
         self._reload()
 
+    @contextlib.contextmanager
+    def shown_for_good(self) -> Iterator[None]:
+        """Have what is told to `show` in this block shown from now on, also when opened again.
+
+        Raises NoSpace.
+        """
+        with self._ground.database.transaction():
+            yield
+
     def partial_files(self) -> list[InodeNo]:
         """Return the files of whose newest content a part is still to come. Looks at every file."""
         rows = self._ground.database.rows("SELECT ino FROM inode WHERE version < 0")
@@ -80,7 +89,10 @@ class PastStates:
         )
 
     def show(self, contents: Iterable[EarlierContent]) -> None:
-        """Show *contents*, and of all other files what the tables have. Inside `look_back`."""
+        """Show *contents*, and of all other files what the tables have.
+
+        Inside `look_back` or `shown_for_good`.
+        """
         change = self._ground.database.change
         change("DELETE FROM earlier")
         change("DELETE FROM earlier_extent")

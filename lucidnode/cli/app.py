@@ -42,6 +42,7 @@ _COMMANDS = {
     "restore": "restoring",
     "undelete": "restoring",
     "mount-process": "mounting",
+    "past-process": "past_mounting",
     "keep": "keeper",
     "daemon": "daemon",
     "service": "service",

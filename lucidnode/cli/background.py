@@ -109,7 +109,7 @@ def start(
 
 def _handed_over(server: str, given: bytes) -> bytes:
     # A mount needs a daemon, and its own environment says nothing of the store.
-    daemon = environment_of("daemon") | _MALLOC if server == "mount-process" else None
+    daemon = environment_of("daemon") | _MALLOC if server != "daemon" else None
     return msgspec.msgpack.encode(HandedOver(given, daemon))
 
 

@@ -58,7 +58,11 @@ _FINAL = frozenset(
 """What a server ends with when trying again would change nothing: somebody mounted another file
 system there, or the project is gone."""
 
-_ENVIRONMENT = {"daemon": confinement.of_a_daemon, "mount-process": confinement.of_a_mount}
+_ENVIRONMENT = {
+    "daemon": confinement.of_a_daemon,
+    "mount-process": confinement.of_a_mount,
+    "past-process": confinement.of_a_mount,
+}
 
 
 @click.command("keep", hidden=True, context_settings={"ignore_unknown_options": True})

@@ -56,6 +56,12 @@ from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
 @click.option("--allow-other", is_flag=True, help="Let other users of this machine in, too.")
 @click.option("--foreground", is_flag=True, help="Stay in this terminal and log here.")
 @click.option("--persist", is_flag=True, help="Have the service bring it back at every start.")
+@click.option(
+    "--at",
+    "point",
+    help="Show it as it was, read-only, beside the mount of now: a version, a date and time, or how "
+    "long ago (15m, 2h, 3d, 1w).",
+)
 @passphrase_file
 @click.pass_obj
 def mount_command(
@@ -67,6 +73,7 @@ def mount_command(
     allow_other: bool,
     foreground: bool,
     persist: bool,
+    point: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
@@ -75,9 +82,17 @@ def mount_command(
     does not run.
 
     \b
-    Example:
+    Examples:
       lucidnode mount demo ~/demo
+      lucidnode mount demo ~/demo-monday --at '2026-03-02 18:00'
     """
+    if point is not None:
+        if persist or foreground:
+            raise click.UsageError(
+                "--at stands for itself: it has neither --persist nor --foreground"
+            )
+        _mount_past(home, project, directory, point, passphrase_file, allow_other=allow_other)
+        return
     if persist and foreground:
         raise click.UsageError("--persist is for the service, which runs in no terminal")
     config = load_config(home)
@@ -153,6 +168,32 @@ def mount_command(
     for alert in asyncio.run(facts(home, "status"))["alerts"]:
         if alert["mountpoint"] == str(mountpoint) or alert["topic"] == CACHE_DISK:
             click.echo(f"! {alert_line(alert)}", err=True)
+
+
+def _mount_past(
+    home: Path,
+    project: str,
+    directory: Path,
+    point: str,
+    passphrase_file: Path | None,
+    *,
+    allow_other: bool,
+) -> None:
+    from lucidnode.cli.past_mounting import mount_past  # noqa: PLC0415  # few mounts need it
+
+    mountpoint = mount_path(directory)
+    _refuse_taken(mountpoint, asyncio.run(facts_if_running(home, "status")))
+    cache = cache_directory(home, load_config(home))
+    _refuse_inside(mountpoint, [home, cache])
+    with (
+        contextlib.closing(TakenPlaces()) as taken,
+        _made_if_missing(mountpoint, taken),
+    ):
+        check_mountpoint(mountpoint, home)
+        which = mount_past(
+            home, cache, project, point, mountpoint, passphrase_file, allow_other=allow_other
+        )
+    click.echo(f"{project} is mounted at {mountpoint} as it was: {which}", err=True)
 
 
 @click.command("mount-process", hidden=True)

@@ -21,6 +21,7 @@ from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.history import past_places, points
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_reader import read_on
+from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
 from lucidnode.node.client.clock import SystemClock
@@ -35,6 +36,7 @@ class OpenPast:
     past: Past
     access: ProjectAccess
     client: DaemonClient
+    membership: Membership
 
     def point(self, text: str) -> Seq:
         """Return the entry that *text* means. Raises NoSuchPoint."""
@@ -74,7 +76,7 @@ async def opened_past(
                         show(f"reading the history of {found.name}, version {seq:,}…")
 
                 await read_on(past, client, access, SystemClock(), progress)
-            yield OpenPast(past, access, client)
+            yield OpenPast(past, access, client, mine)
 
 
 def given_path(home: Path, text: str) -> GivenPath:

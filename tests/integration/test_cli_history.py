@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_fixture import Workstation, workstation
+from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
 
@@ -101,3 +102,33 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
     station.unlocked("restore", note, "--at", then, "--yes")
     assert note.read_text() == "first"
     assert not station.status()["alerts"]
+
+
+def test_the_past_is_mounted_beside_the_present_and_comes_back_when_its_process_dies(
+    studio: Studio,
+) -> None:
+    station, scene, then = studio.station, studio.drive / "scene", studio.station.folder / "then"
+    scene.write_text("before")
+    version = json.loads(station.unlocked("history", scene, "--json").out)["events"][0]["version"]
+    scene.write_text("after")
+    said = station.unlocked("mount", "demo", then, "--at", str(version)).err
+    assert said.startswith(f"demo is mounted at {then} as it was: version {version}, of ")
+    assert ((then / "scene").read_text(), scene.read_text()) == ("before", "after")
+    with pytest.raises(OSError, match="Read-only"):
+        (then / "scene").write_text("x")
+    server = [
+        pid for pid in station.processes("past-process") if pid not in station.processes("keep")
+    ]
+    os.kill(server[0], signal.SIGKILL)
+    until(lambda: shown(then / "scene") == "before")
+    station.ok("umount", then)
+    until(lambda: not station.processes("past-process"))
+    assert not list(station.home.glob("projects/*/history/at-*"))
+
+
+def shown(path: Path) -> str:
+    """Return what is in *path*, or why it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        return str(error)

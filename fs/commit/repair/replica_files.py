@@ -38,5 +38,5 @@ def swap(directory: Path) -> None:
 
 def remove(replica: Path) -> None:
     """Remove the files of a replica that nobody has open."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-lock"):
         replica.with_name(replica.name + suffix).unlink(missing_ok=True)

@@ -54,6 +54,15 @@ def connected(path: Path, key: bytes) -> apsw.Connection:
     return connection
 
 
+def is_in_use(replica: Path) -> bool:
+    """Tell whether a process has the *replica* open."""
+    try:
+        os.close(locked(replica.with_name(f"{replica.name}-lock")))
+    except ReplicaBusy:
+        return True
+    return False
+
+
 def locked(path: Path) -> int:
     """Return a descriptor that holds the lock at *path*; raises ReplicaBusy, or OSError."""
     # A file of its own: closing any descriptor of the database itself would drop SQLite's locks.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a failure can be repeated
 
 import pytest
-from past_fixture import Chronicle, seen
+from past_fixture import KEY, Chronicle, seen
 
 from lucidnode.fs.errors import ReplicaBusy
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.intents import Link, NewExtent, Rename, Rmdir, Unlink, Write
+from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import Seq
 
 
@@ -178,3 +180,35 @@ async def test_a_copy_to_write_on_leaves_the_past_alone(tmp_path: Path) -> None:
             assert copy.tree.attributes(InodeNo(directory)) is None
         assert seen(past.now) == chronicle.states[Seq(1)]
         assert [p.name for p in (tmp_path / "home" / "history").glob("writer*")] == []
+
+
+async def test_a_replica_for_a_mount_stands_on_its_entry_and_goes_when_it_is_no_longer_used(
+    tmp_path: Path,
+) -> None:
+    chronicle = Chronicle(tmp_path)
+    node = chronicle.node
+    ino = node.create(b"film")
+    node.write(ino, b"the first cut")
+    first = await chronicle.commit()
+    blocks = [node.blocks.seal(b"%d" % number) for number in range(1200)]
+    extents = [NewExtent(at * 8, 1, block.id, 0) for at, block in enumerate(blocks)]
+    node.replica.apply(Write(ino, extents, blocks, node.time()))
+    last = await chronicle.commit()
+    assert last - first > 1
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        for seq in (Seq(0), first, Seq(first + 1), last):
+            path = past.copy_at(seq)
+            assert path.stat().st_mode & 0o777 == 0o600
+            with contextlib.closing(Replica.open(path, KEY, "a")) as replica:
+                assert replica.pending.head().seq == seq
+                # A part of the next content: it is shown as it was before.
+                whole = first if seq == first + 1 else seq
+                assert seen(replica.tree) == chronicle.states[whole]
+                other = past.copy_at(first)
+                assert path.exists(), "it is in use"
+                assert other.exists()
+        past.copy_at(Seq(0))
+        left = list((tmp_path / "home" / "history").glob("at-*.db"))
+    assert len(left) == 1
+    assert seen(node.replica.tree) == chronicle.states[last]

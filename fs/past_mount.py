@@ -1,0 +1,133 @@
+"""The process that shows a project as it was: read-only, beside the mount of now.
+
+It has a replica of its own that never moves, reads blocks as every mount does, and is none to the
+daemon: nothing is committed, followed or told here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair.replica_files import remove
+from lucidnode.fs.file_layer import (
+    Ground,
+    file_system,
+    read_path,
+    remote_effects,
+    work_here,
+    write_path,
+)
+from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.history.past import KEEPER_SUFFIX
+from lucidnode.fs.kernel.mountpoint import check, clear
+from lucidnode.fs.kernel.session import FuseSession
+from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.mount_parts import DISK_THREADS, LOOK_THREADS, SOCKET
+from lucidnode.fs.mount_spec import PastMountSpec
+from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
+from lucidnode.node.client.supervision import supervised
+
+
+async def run(spec: PastMountSpec, ready: Callable[[], None], came_back: str = "") -> None:
+    """Mount, call *ready*, and serve until unmounted or told to end by SIGTERM or SIGINT.
+
+    *came_back* says how the process before this one ended, if that was not in order. Returning, it
+    has unmounted, and the replica is removed. Raises a MountError, another FsError or a NodeError.
+    """
+    os.chdir("/")  # no working directory inside the mount
+    mountpoint = Path(spec.mountpoint)
+    if not came_back:
+        mountpoint = check(mountpoint, [Path(spec.home)])
+    async with _session(spec, mountpoint, came_back=bool(came_back)) as session:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, session.stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(session.serve())
+            await asyncio.to_thread(mountpoint.stat)
+            ready()
+    replica = Path(spec.replica)
+    remove(replica)
+    replica.with_suffix(KEEPER_SUFFIX).unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def _session(
+    spec: PastMountSpec, mountpoint: Path, *, came_back: bool
+) -> AsyncIterator[FuseSession]:
+    clock = Stamps(SystemClock())
+    async with contextlib.AsyncExitStack() as stack:
+        alerts = Alerts(clock)
+        client = await stack.enter_async_context(DaemonClient(Path(spec.home) / SOCKET))
+        access = await ProjectAccess.open(client, spec.membership, spec.project)
+        replica = stack.enter_context(
+            contextlib.closing(
+                Replica.open(Path(spec.replica), access.keys().replica, access.workstation)
+            )
+        )
+        disk = stack.enter_context(ThreadPoolExecutor(DISK_THREADS, "disk"))
+        tasks = await stack.enter_async_context(supervised(alerts, clock))
+        what = f"the cache in {Path(spec.blocks_dir).parent}"
+        looks = stack.enter_context(
+            contextlib.closing(
+                GuardedDisk(what, threads=LOOK_THREADS, clock=clock, alert=DiskAlert(what, alerts))
+            )
+        )
+        ground = Ground(
+            replica=replica,
+            keys=access.keys(),
+            block_size=access.block_size,
+            blocks_dir=Path(spec.blocks_dir),
+            staging_dir=Path(spec.staging_dir),
+            staging_limit=0,
+            min_free=0,
+            daemon=client,
+            disk=disk,
+            looks=looks,
+            alerts=alerts,
+            clock=clock,
+            tasks=tasks,
+        )
+        write = write_path(ground, relaxed=False, max_buffered=MAX_BUFFERED_BYTES)
+        read = read_path(ground, write, channel=False, most_open=MAX_OPEN_BLOCKS)
+        files = file_system(
+            ground,
+            write,
+            read,
+            remote_effects(ground, write, read),
+            work_here(ground, write, read, access.device, access.device_name),
+            touched=lambda _touched: None,
+            commit_wait=None,
+            read_only=True,
+        )
+        spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
+        clear(mountpoint, may_hold_names=came_back)
+        session = FuseSession(
+            files,
+            spans,
+            mountpoint,
+            allow_other=spec.allow_other,
+            channel=False,
+            authority=None,
+            on_answered=None,
+        )
+        try:
+            yield session
+        finally:
+            session.close()
+            read.ahead.stop()
+            write.packer.stop()
