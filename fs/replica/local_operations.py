@@ -70,7 +70,9 @@ class LocalOperations:
                 self._do(intent)
                 found = self._queries.attributes(intent.ino)
         elif isinstance(intent, intents.Unlink | intents.Rename) and not intent.keep:
-            self._reap(InodeNo(recorded.replaced or recorded.ino))
+            # A file that was renamed over none has its name.
+            if recorded.replaced or isinstance(intent, intents.Unlink):
+                self._reap(InodeNo(recorded.replaced or recorded.ino))
             self._ground.kept.keep(replaced, [])
         return found
 

@@ -25,7 +25,9 @@ class UnsyncedWork:
 
     def newest(self) -> int:
         """Return a mark for all that names blocks which may not be on the disk, 0 if none does."""
-        return self._ground.database.unsynced.newest()
+        # Asked at every `close`; at durability `local` the answer is always the same.
+        database = self._ground.database
+        return database.unsynced.newest() if database.has_unsynced else 0
 
     def blocks(self, *, but_of: str = "") -> list[BlockId]:
         """Return the blocks that may not be on the disk; not those of the boot *but_of*."""

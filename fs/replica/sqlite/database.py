@@ -92,6 +92,11 @@ class Database:
         os.close(self._lock)
 
     @property
+    def has_unsynced(self) -> bool:
+        """Whether a power cut may take anything back."""
+        return self._shaded
+
+    @property
     def files(self) -> list[Path]:
         """The database and its write-ahead log, which SQLite keeps as long as they are open."""
         return [self._path, self.log_path]

@@ -139,8 +139,11 @@ class NameOperations:
             self._displace(intent, source, target)
         self._names.remove(intent.parent, intent.name)
         moved = 1 if source.is_directory else 0
-        self._names.touch_parent(intent.parent, intent.time_ns, -moved)
-        self._names.touch_parent(intent.new_parent, intent.time_ns, moved)
+        if intent.parent == intent.new_parent:
+            self._names.touch_parent(intent.parent, intent.time_ns)
+        else:
+            self._names.touch_parent(intent.parent, intent.time_ns, -moved)
+            self._names.touch_parent(intent.new_parent, intent.time_ns, moved)
         self._names.insert(intent.new_parent, intent.new_name, source.ino)
         self._inodes.count_link(source.ino, 0, intent.time_ns)
         return OperationRecord(intent, source.ino, target.ino if target else 0, version)

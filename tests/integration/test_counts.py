@@ -1,0 +1,68 @@
+"""How often the kernel asks a mount: no more than docs/benchmarks/counts.md records."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from counts_record import recorded
+from daemon_fixture import Workstation, eventually, workstations
+
+pytestmark = pytest.mark.fuse
+
+ROUNDS = 10
+
+STILL = 75
+"""Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
+
+
+def work(folder: Path) -> None:
+    """Do what the page says, ROUNDS times each."""
+    folder.mkdir()
+    files = [folder / f"{number:02}" for number in range(ROUNDS)]
+    for file in files:
+        file.write_bytes(b"x" * 4096)
+    for file in files:
+        with file.open("ab") as opened:
+            opened.write(b"line\n")
+    for file in files:
+        assert len(file.read_bytes()) == 4101
+    for file in files:
+        new = file.with_suffix(".new")
+        new.write_bytes(b"y" * 4096)
+        new.replace(file)
+    for file in files:
+        file.rename(file.with_suffix(".old"))
+    for number in range(ROUNDS):
+        (folder / f"directory {number:02}").mkdir()
+    for _ in range(ROUNDS):
+        for entry in os.scandir(folder):
+            entry.stat()
+            for name in ("security.capability", "system.posix_acl_access"):
+                with pytest.raises(OSError, match="not supported"):
+                    os.getxattr(entry.path, name)
+    for file in files:
+        file.with_suffix(".old").unlink()
+
+
+def requests_of(node: Workstation) -> dict[str, int]:
+    """Return how many requests of each kind the mount has answered, once it has said so."""
+    told: list[dict[str, int]] = []
+
+    def nothing_more() -> bool:
+        told.append({name: sum(of.counts) for name, of in node.stats().requests.items()})
+        return len(told) > STILL and told[-1] == told[-STILL] and bool(told[-1])
+
+    eventually(nothing_more)
+    return told[-1]
+
+
+def test_the_kernel_asks_no_more_often_than_is_recorded(tmp_path: Path) -> None:
+    with workstations(tmp_path) as [node]:
+        node.mount()
+        work(node.mountpoint / "folder")
+        asked = requests_of(node)
+    bounds = recorded("Requests of the kernel")
+    grown = {kind: count for kind, count in asked.items() if count > bounds.get(kind, 0)}
+    assert not grown, f"more than docs/benchmarks/counts.md records: {grown}"
