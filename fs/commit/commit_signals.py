@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.node.client.clock import Clock
+
+
+@dataclass(slots=True, eq=False)
+class Wanted:
+    """What is to be committed: all up to the number *mark*, or *ino*'s part of it if it is not None."""
+
+    mark: int
+    ino: InodeNo | None
 
 
 class CommitSignals:
@@ -21,7 +33,25 @@ class CommitSignals:
         """Somebody says that there is an entry after our head."""
         self.waiters = 0
         """How many wait for a commit."""
+        self._wanted: list[Wanted] = []
         self._progress = asyncio.Event()
+
+    @contextlib.contextmanager
+    def wanted(self, mark: int, ino: InodeNo | None) -> Iterator[Wanted]:
+        """Yield what somebody waits for, as it is called after each rebase."""
+        wanted = Wanted(mark, ino)
+        self._wanted.append(wanted)
+        try:
+            yield wanted
+        finally:
+            self._wanted.remove(wanted)
+
+    def rebased(self, newest: int, moved: Mapping[InodeNo, InodeNo]) -> None:
+        """Hear that work was done again up to number *newest*, some of it in copies of files."""
+        for wanted in self._wanted:
+            wanted.mark = newest
+            if wanted.ino is not None:
+                wanted.ino = moved.get(wanted.ino, wanted.ino)
 
     @property
     def progress(self) -> asyncio.Event:

@@ -124,15 +124,15 @@ class Committer:
     async def until_committed(self, ino: InodeNo | None) -> None:
         """Return once everything done before this call is committed in the bucket, or *ino*'s part if it is not None.
 
-        That part is a content of its own then, though a program goes on writing.
+        That part is a content of its own then, though a program goes on writing. If another's entry
+        comes first, it is the conflict copy with our version.
         Waits as long as that takes; raises ReadOnly if it never will be, or NoSpace.
         """
         self._hooks.before_batch()
-        mark = self._pending.newest()
-        if ino is not None:
-            self._pending.finish(ino, mark)
-        with self.hurrying():
-            while not self._pending.is_committed(mark, ino):
+        with self.hurrying(), self._signals.wanted(self._pending.newest(), ino) as wanted:
+            while not self._pending.is_committed(wanted.mark, wanted.ino):
+                if wanted.ino is not None:
+                    self._pending.finish(wanted.ino, wanted.mark)
                 if self._health.stopped is not None:
                     raise ReadOnly(self._health.stopped)
                 await self._signals.progress.wait()

@@ -102,9 +102,12 @@ class SlotDecision:
             self._signals.worked()
 
     def _apply_remote(self, seq: Seq, hash_: bytes, change: EntryBody | None) -> None:
+        newest = self._replica.pending.newest()
         touched = self._replica.entries.apply_entry(
             seq, hash_, None if change is None else change.changeset
         )
+        if self._replica.pending.newest() != newest:
+            self._signals.rebased(self._replica.pending.newest(), touched.moved)
         if touched.refused is not None:
             self._verifier.skipped(f"journal entry {seq}: {touched.refused}")
             change = None

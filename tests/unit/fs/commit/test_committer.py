@@ -250,6 +250,24 @@ async def test_an_entry_that_lands_late_is_known_as_our_own(office: Office) -> N
     assert office.a.node.names() == [b"f"]
 
 
+@pytest.mark.parametrize("of_one_file", [True, False])
+async def test_who_lost_a_race_waits_until_his_conflict_copy_is_in_the_bucket(
+    office: Office, of_one_file: bool
+) -> None:
+    file = office.a.node.create(b"f")
+    office.a.node.write(file, b"before")
+    async with office.running(office.a, office.b):
+        await office.settled(office.a, office.b)
+    office.b.node.write(file, b"from b")
+    async with office.running(office.b):
+        await office.settled(office.b)
+    office.a.node.write(file, b"from a")
+    async with office.running(office.a):
+        await office.a.committer.until_committed(file if of_one_file else None)
+        assert not office.a.node.replica.pending.has_work()
+    assert sorted(office.a.node.tree().values()) == [b"from a", b"from b"]
+
+
 async def test_both_sides_of_a_race_are_kept(office: Office) -> None:
     office.a.node.write(office.a.node.create(b"f"), b"from a")
     office.b.node.write(office.b.node.create(b"f"), b"from b")
