@@ -44,6 +44,10 @@ PATIENCE_S = 40.0
 """Seconds that one piece may take to come."""
 
 
+class _Halfway(Exception):
+    """In the midst of a content that comes in several entries: a newcomer would show a mixture."""
+
+
 class Newcomer:
     """Loads a checkpoint into *replica*, which has to be opened anew then."""
 
@@ -71,14 +75,15 @@ class Newcomer:
             return None
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._newest()
+                return await self._newest(whole=True) or await self._newest(whole=False)
             except (NodeError, KeyMissing) as error:
                 log.warning("no checkpoint can be loaded now: %s", error)
                 if attempt < ATTEMPTS:
                     await self._clock.sleep(AGAIN_S)
         return None
 
-    async def _newest(self) -> Seq | None:
+    async def _newest(self, *, whole: bool) -> Seq | None:
+        """Load the newest that holds; with *whole*, in which no content is halfway."""
         for seq in list(reversed(await self._daemon.checkpoints(self._project)))[:MOST_TRIED]:
             device = "unknown"
             try:
@@ -90,7 +95,10 @@ class Newcomer:
                 )
                 device = header.device
                 await self._check_place(seq, header.link)
-                await self._load(seq, header.link, contents)
+                await self._load(seq, header.link, contents, whole=whole)
+            except _Halfway:
+                log.info("the checkpoint at entry %d is in the midst of a content", seq)
+                continue
             except (BadCheckpoint, ChangesetUnfit, BlockError, NotThere, Corrupt) as error:
                 self._tell(seq, device, error)
                 continue
@@ -116,7 +124,9 @@ class Newcomer:
             if follows(previous, slot.hash) and previous != link:
                 raise BadCheckpoint("it judges its entry other than those who went on from it")
 
-    async def _load(self, seq: Seq, link: bytes, contents: CheckpointContents) -> None:
+    async def _load(
+        self, seq: Seq, link: bytes, contents: CheckpointContents, *, whole: bool
+    ) -> None:
         wanted = [(part.since, piece) for part in contents.parts for piece in part.pieces]
         with self._replica.first_state.loading(seq, link):
             since, last = -1, None
@@ -133,6 +143,8 @@ class Newcomer:
                     rows = rows_in(plaintext, piece.digest, is_base=part == 0, after=last)
                     last = rows[-1][0]
                     self._put(rows)
+            if whole and self._replica.first_state.has_parts():
+                raise _Halfway
             self._replica.known_checkpoint.put(seq, msgspec.msgpack.encode(contents))
 
     def _put(self, rows: list[StateRow]) -> None:

@@ -42,6 +42,14 @@ class FirstState:
             check_whole_tree(self._ground.database)
             self._ground.journal.set_head(seq, link)
 
+    def has_parts(self) -> bool:
+        """Tell whether of the content of some file more is to follow (its version is below zero).
+
+        What that file was before is in no row: it cannot be shown as it was until the rest is here.
+        """
+        row = self._ground.database.row("SELECT 1 FROM inode WHERE version < 0 LIMIT 1")
+        return row is not None
+
     def put(self, table: str, rows: Sequence[Row]) -> None:
         """Add *rows* to *table*, or put them in the place of those with their keys. Raises NoSpace."""
         marks = ", ".join("?" * len(REPLICATED[table]))

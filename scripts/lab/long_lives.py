@@ -1,7 +1,7 @@
 """`scripts/bench lives`: what checkpoints cost in the life of a project, and what they spare a newcomer.
 
 One workstation makes all entries, in this process and without a kernel: files are created, saved
-anew, renamed and deleted, one change an entry. Counts and processor seconds, which other work on
+anew, renamed and deleted, one change an entry or several, as in an import. Counts and processor seconds, which other work on
 the machine changes little; nothing here is timed by the clock on the wall.
 """
 
@@ -164,6 +164,7 @@ class Life(msgspec.Struct, frozen=True):
     """What was counted over the life of a project of so many *entries*."""
 
     entries: int
+    changes_an_entry: int
     inodes: int
     journal_mib: float
     checkpoints: int
@@ -185,7 +186,7 @@ class Life(msgspec.Struct, frozen=True):
     """Of applying all entries instead; None if that was not tried."""
 
 
-async def _life(entries: int, folder: Path, *, replay: bool) -> Life:
+async def _life(entries: int, changes: int, folder: Path, *, replay: bool) -> Life:
     store, clock = _Store(), SystemClock()
     codec = EntryCodec(
         lambda: _KEYS,
@@ -200,7 +201,8 @@ async def _life(entries: int, folder: Path, *, replay: bool) -> Life:
     state = b""
     running = asyncio.ensure_future(keeper.run())
     for seq in range(1, entries + 1):
-        editor.work()
+        for _ in range(changes):
+            editor.work()
         batch = maker.pending.next_batch(None)
         assert batch is not None
         unsigned = codec.seal(batch, seq)
@@ -234,6 +236,7 @@ async def _life(entries: int, folder: Path, *, replay: bool) -> Life:
     load_cpu_s = time.process_time() - begun
     life = Life(
         entries=entries,
+        changes_an_entry=changes,
         inodes=inodes,
         journal_mib=round(sum(map(len, store.entries.values())) / _MIB, 1),
         checkpoints=len(store.manifests),
@@ -284,13 +287,14 @@ def _replayed(store: _Store, codec: EntryCodec, folder: Path) -> float:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("entries", type=click.IntRange(1000), nargs=-1)
+@click.option("--changes", type=click.IntRange(1, 200), default=1, help="Changes an entry.")
 @click.option("--replay", is_flag=True, help="Apply all entries as well, for comparison.")
-def lives(entries: tuple[int, ...], *, replay: bool) -> None:
+def lives(entries: tuple[int, ...], changes: int, *, replay: bool) -> None:
     """Measure lives of so many ENTRIES; a table on standard error, JSON on standard output."""
     found = []
     for each in entries or (10_000,):
         with tempfile.TemporaryDirectory() as folder:
-            found.append(asyncio.run(_life(each, Path(folder), replay=replay)))
+            found.append(asyncio.run(_life(each, changes, Path(folder), replay=replay)))
     table = Table("", *(f"{life.entries:,} entries" for life in found))
     for name in Life.__struct_fields__:
         table.add_row(name.replace("_", " "), *(str(getattr(life, name)) for life in found))

@@ -365,3 +365,17 @@ async def test_no_snapshot_waits_for_uploads(tmp_path: Path) -> None:
         await grown(office, anna, 3 * EVERY)
         await office.newcomer("carl")
         assert stored(office, "carl") == rows_of(anna.node.replica)
+
+
+async def test_a_state_in_which_no_content_is_halfway_is_preferred(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna:
+        await grown(office, anna, EVERY)
+        await grown(office, anna, 2 * EVERY)
+        halfway = (7, 8, 0o644, 0, 0, 5, 0, 0, 0, 0, 0, b"", -3)
+        rows: list[StateRow] = [((0, 1), ROOT_ROW), ((0, 7), halfway)]
+        forge(office, "anna", 2 * EVERY, with_rows(office, rows))
+        assert await office.newcomer("carl") == EVERY
+        del office.bucket.manifests[EVERY]
+        assert await office.newcomer("dora") == 2 * EVERY
+        assert halfway in stored(office, "dora")["inode"]
