@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
 from lucidnode.cli.output import as_json, counted, show_json
 from lucidnode.cli.progress import spinner
-from lucidnode.fs.errors import StillOnTheirWay
-from lucidnode.in_the_cloud import all_below, check_mounted, not_in_the_cloud
+from lucidnode.in_the_cloud import Waited, waited_for
 from lucidnode.node.config import load_config
-
-LOOK_INTERVAL_S = 0.25
-"""Seconds between two looks at what is on its way."""
-
-_NAMED = 3
-"""Paths that are named when time is up."""
 
 
 @click.command("wait", short_help="Wait until files are in the cloud.")
@@ -46,29 +38,19 @@ def wait_command(
       lucidnode wait --timeout 600 ~/demo/renders
     """
     load_config(home)
-    check_mounted(paths)
-    began = time.monotonic()
-    everything = list(all_below(paths))
-    waiting = not_in_the_cloud(everything)
     with spinner("looking…") as show:
-        while waiting:
-            if timeout_s is not None and time.monotonic() - began >= timeout_s:
-                break
+
+        def looked(waited: Waited) -> None:
             if show is not None:
-                show(f"{counted(len(waiting), 'file')} on the way to the cloud…")
-            time.sleep(LOOK_INTERVAL_S)  # noqa: TID251  # a command, not a loop
-            waiting = not_in_the_cloud(waiting)
+                show(f"{counted(len(waited.waiting), 'file')} on the way to the cloud…")
+
+        waited = waited_for(paths, timeout_s, looked)
     if wants_json:
         show_json(
             {
-                "files": len(everything),
-                "waiting": [str(path) for path in waiting],
-                "seconds": round(time.monotonic() - began, 3),
+                "files": waited.files,
+                "waiting": [str(path) for path in waited.waiting],
+                "seconds": round(waited.seconds, 3),
             }
         )
-    if waiting:
-        named = ", ".join(str(path) for path in waiting[:_NAMED])
-        more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
-        raise StillOnTheirWay(
-            f"not in the cloud yet: {named}{more}; `lucidnode status` shows how far they are"
-        )
+    waited.check()

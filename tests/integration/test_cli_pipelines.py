@@ -13,8 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import pytest
 from cli_fixture import LUCIDNODE, Workstation, until, workstation
+
+from lucidnode import api
+from lucidnode.fs.errors import Invalid, MountPointMissing
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -207,3 +211,59 @@ def test_a_conflict_is_named_and_settled_by_keeping_one_version(
     told = station.ok("events", "--since", str(since)).out
     assert told.count(" settled ") == len(cases)
     assert station.run("conflicts", "keep", "mine", drive / "cuts" / "a.prproj").code == 2
+
+
+def test_a_program_finds_a_project_waits_and_hears_what_happens(
+    station: Workstation, drive: Path
+) -> None:
+    [project] = api.projects(station.home)
+    assert api.project("demo", station.home) == project == api.project(project.id, station.home)
+    assert (project.name, project.mountpoint) == ("demo", drive)
+    since = newest(station)
+    film = project.path("by program")
+    film.write_bytes(b"frames")
+    project.wait(film, "by program", timeout_s=60)
+    assert project.state("by program") == "cloud"
+    told = list(project.events(since, follow=False))
+    assert [event.path for event in told if isinstance(event, api.ProjectEvent)] == ["by program"]
+    following = project.events(since)
+    assert next(following) == told[0]
+    following.close()
+    assert project.conflicts() == []
+    for outside in ("../elsewhere", "/etc/passwd"):
+        with pytest.raises(Invalid):
+            project.path(outside)
+    with pytest.raises(MountPointMissing, match="not mounted here"):
+        api.project("nowhere", station.home)
+
+
+def test_fsspec_reaches_a_project_by_its_name(station: Workstation, drive: Path) -> None:
+    since = newest(station)
+    files = fsspec.filesystem("lucidnode", home=str(station.home))
+    assert [each["name"] for each in files.ls("lucidnode://")] == ["demo"]
+    files.makedirs("demo/pipe/in")
+    with files.open("lucidnode://demo/pipe/in/a.bin", "wb") as made:
+        made.write(b"a block")
+    local = station.folder / "local"
+    local.write_bytes(b"put here")
+    files.put(str(local), "demo/pipe/in/b.bin")
+    files.get("demo/pipe/in/b.bin", str(station.folder / "back"))
+    assert (station.folder / "back").read_bytes() == b"put here"
+    files.wait("demo/pipe", timeout_s=60)
+    found = files.info("lucidnode://demo/pipe/in/a.bin")
+    assert (found["type"], found["size"], found["state"]) == ("file", 7, "cloud")
+    assert files.ls("demo/pipe/in", detail=False) == ["demo/pipe/in/a.bin", "demo/pipe/in/b.bin"]
+    assert files.cat_file("demo/pipe/in/a.bin", 2, 5) == b"blo"
+    assert files.find("demo/pipe") == ["demo/pipe/in/a.bin", "demo/pipe/in/b.bin"]
+    files.mv("demo/pipe/in/a.bin", "demo/pipe/c.bin")
+    files.copy("demo/pipe/c.bin", "demo/pipe/d.bin")
+    files.rm("demo/pipe/in", recursive=True)
+    assert files.glob("demo/pipe/*") == ["demo/pipe/c.bin", "demo/pipe/d.bin"]
+    with fsspec.open("lucidnode://demo/pipe/d.bin", home=str(station.home)) as copied:
+        assert copied.read() == b"a block"
+    with pytest.raises(FileNotFoundError):
+        files.info("demo/pipe/missing")
+    files.wait("demo/pipe", timeout_s=60)
+    newest(station)
+    told = list(files.events("demo/pipe", since, follow=False))
+    assert {"pipe/in/b.bin", "pipe/d.bin"} <= {event.path for event in told}

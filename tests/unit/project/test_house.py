@@ -49,6 +49,7 @@ DOORS = {
     "boto3": ("node/bucket/session.py",),
     "botocore": ("node/bucket/session.py",),
     "cryptography": ("node/client/public_keys.py", "node/identity.py"),
+    "fsspec": ("lucidnode/fsspec_files.py",),
     "nacl": ("fs/format/sodium.py",),
     "obstore": ("node/bucket/cloud_objects.py",),
     "prometheus_client": ("node/status/metrics.py",),
