@@ -25,7 +25,7 @@ from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Lease
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId
@@ -51,6 +51,9 @@ RENEW_WITHIN_S = 15.0
 _TICK_S = 1.0
 
 _REMEMBERED_ROWS = 1024
+
+_NAMED = 4
+"""Files in one alert."""
 
 
 class LockTokens:
@@ -93,6 +96,8 @@ class LockTokens:
         self._closed: set[InodeNo] = set()
         """Files that let nobody in who has no lock of them yet."""
         self._giving: set[InodeNo] = set()
+        self._lost: set[InodeNo] = set()
+        """Files with locks of programs here that another node has taken over."""
         self._busy: set[InodeNo] = set()
         """Files that another waits for until nobody here has a lock of them."""
         self._stays_until: dict[InodeNo, float] = {}
@@ -257,6 +262,7 @@ class LockTokens:
                 self._hurrying = None
             if self._life.away_for() < LEASE_TTL_S:
                 self._alerts.end("locks")
+            self._notice_what_was_taken()
             for ino in list(self._wanting):
                 self._ask_for(ino)
             self._renew()
@@ -276,6 +282,26 @@ class LockTokens:
         self._wake.set()
         self._news.set()
         self._news = asyncio.Event()
+
+    def _notice_what_was_taken(self) -> None:
+        """Tell of locks that stand here and hold no more: another took their token."""
+        lost = {
+            ino
+            for ino in self._locks.in_use()
+            if (row := self._row_of(ino)[1]) is not None
+            and row.holder not in {NOBODY, self._device}
+        }
+        new, self._lost = sorted(lost - self._lost), lost
+        if new:
+            names = ", ".join(self._replica.tree.shown_path(ino) for ino in new[:_NAMED])
+            more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+            self._alerts.begin(
+                "locks:taken",
+                "This workstation was not heard of for half a minute, and another took over locks that "
+                f"programs here believe to hold: {names}{more}.",
+                "Close these files in the programs that have them open, and look for conflict copies.",
+                lasts_s=EVENT_S,
+            )
 
     def _unused(self) -> None:
         """Look again, now that a file has no locks: if anybody waits for that."""

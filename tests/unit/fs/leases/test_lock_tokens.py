@@ -243,6 +243,24 @@ async def test_nothing_is_used_past_its_time_and_the_silent_one_loses_it(
         await office.holds(a, ino)
 
 
+async def test_locks_that_another_took_over_are_told(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["cannot be", "another took over locks"]
+    ino = office.files[0]
+    async with office.working() as (a, b), asyncio.TaskGroup() as group:
+        await office.holds(a, ino)
+        await a.lock(ino)
+        a.desk.daemon.reachable = False
+        await office.done(group.create_task(b.lock(ino, given_up=_never())))
+        a.desk.daemon.reachable = True
+        await office.clock.pass_by(10)
+        assert "programs here believe to hold: 0." in a.desk.causes()
+        assert "took over" not in b.desk.causes()
+        for seat in (a, b):
+            seat.unlock(ino)
+
+
 async def test_a_sign_of_life_that_came_first_keeps_the_lease(office: Office) -> None:
     """What takes it away was made of a silence that is over: it is not done on top of the entry."""
     a, b = office.a.desk.node, office.b.desk.node
@@ -352,7 +370,7 @@ async def test_two_nodes_that_wait_for_each_other_do_not_wait_for_ever(office: O
 async def test_without_a_bucket_locks_are_refused_or_hold_here_alone_by_choice(
     office: Office, expected_warnings: list[str]
 ) -> None:
-    expected_warnings += ["cannot be", "The bucket is away"]
+    expected_warnings += ["cannot be", "The bucket is away", "another took over"]
     ino = office.files[0]
     office.a.alone_when_away = True
     async with office.working() as (a, b):
