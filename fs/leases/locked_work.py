@@ -39,9 +39,9 @@ class LockedWork:
         Raises what prevents it: an FsError, a NodeError or an OSError.
         """
         directories = {parent for parent, _ in self._replica.tree.names_of(ino)}
-        await self._writer.sync(ino)
         self._unfinished.ended(ino)
-        for file in self._beside({unsaved.ino for unsaved in self._unsaved}, directories):
+        unsaved = {file.ino for file in self._unsaved}
+        for file in (ino, *self._beside(unsaved - {ino}, directories)):
             await self._writer.sync(file)
         beside = self._beside(self._replica.pending.unsent_files(), directories)
         for each in (ino, *beside, *sorted(directories)):

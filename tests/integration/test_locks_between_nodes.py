@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from daemon_fixture import eventually, workstations
+from lockers import lock_processes
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
 
 RECORDS = int(os.environ.get("LOCKED_RECORDS", "50"))
-"""What each of two processes appends. 1,000 in scripts/acceptance."""
+"""What each of two processes appends: a thousand with LOCKED_RECORDS=1000."""
 
 _RECORD_BYTES = 32
 
@@ -81,6 +84,31 @@ def test_what_two_nodes_append_under_a_lock_is_all_there_in_order(pair: tuple[Pa
             range(RECORDS)
         )
     assert not any(list(mount.glob("*conflict*")) for mount in pair)
+
+
+def test_who_waits_for_a_lock_of_another_node_gets_it_when_it_is_let_go(
+    pair: tuple[Path, Path],
+) -> None:
+    (pair[0] / "bin").touch()
+    eventually((pair[1] / "bin").exists)
+    with lock_processes(1, pair[0]) as [one], lock_processes(2, pair[1]) as [other, killed]:
+        for process in (one, other, killed):
+            process.do("open", 0, "bin")
+        assert one.do("set", 0, fcntl.F_WRLCK, 0, 10) == [0]
+        assert one.do("flock", 0, fcntl.LOCK_EX) == [0]
+        assert other.do("set", 0, fcntl.F_WRLCK, 5, 1) == [errno.EAGAIN]
+        assert other.do("flock", 0, fcntl.LOCK_EX | fcntl.LOCK_NB) == [errno.EAGAIN]
+        [in_the_way] = other.do("test", 0, fcntl.F_RDLCK, 5, 1)
+        assert isinstance(in_the_way, list)
+        assert (in_the_way[0], in_the_way[-1]) == (fcntl.F_WRLCK, 0)
+        for process in (other, killed):
+            process.begin("wait", 0, fcntl.F_WRLCK, 5, 1)
+            eventually(process.waits)
+        killed.close()
+        assert one.do("flock", 0, fcntl.LOCK_UN) == [0]
+        assert one.do("set", 0, fcntl.F_UNLCK, 0, 10) == [0]
+        assert other.end() == [0]
+        assert one.do("set", 0, fcntl.F_WRLCK, 0, 10) == [errno.EAGAIN]
 
 
 def test_a_database_with_writers_on_two_nodes_is_whole(pair: tuple[Path, Path]) -> None:
