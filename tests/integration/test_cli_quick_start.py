@@ -75,7 +75,7 @@ def test_a_second_workstation_reads_what_the_first_wrote_and_facts_read_well(
         first.unlocked("mount", "demo", where[0])
         (where[0] / "notes").write_text("for Ada")
         status = first.ok("status").out
-        assert re.search(rf"^{where[0]} +local +\d+ +0 *$", status, re.MULTILINE)
+        assert re.search(rf"^{where[0]} +local +\d+ +0 +none yet *$", status, re.MULTILINE)
         first.ok("umount", where[0])
         said = second.unlocked("mount", "demo", where[1]).err
         assert said == f"demo is mounted at {where[1]}, a new directory\n"
