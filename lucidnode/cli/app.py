@@ -39,6 +39,7 @@ _COMMANDS = {
     "history": "history",
     "diff": "history",
     "usage": "history",
+    "export": "exporting",
     "restore": "restoring",
     "undelete": "restoring",
     "mount-process": "mounting",

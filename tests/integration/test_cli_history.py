@@ -104,6 +104,21 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
     assert not station.status()["alerts"]
 
 
+def test_what_is_exported_is_what_is_mounted(studio: Studio) -> None:
+    station, out = studio.station, studio.station.folder / "out"
+    shot = studio.drive / "shot"
+    shot.mkdir()
+    (shot / "frame").write_bytes(bytes(range(256)) * 8192)
+    (shot / "small").write_text("small")
+    os.utime(shot / "frame", ns=(1, 2_000_000_003))
+    studio.commit()
+    told = json.loads(station.unlocked("export", "demo:shot", out, "--json").out)
+    assert (told["files"], told["missing"]) == (2, [])
+    assert (out / "frame").read_bytes() == (shot / "frame").read_bytes()
+    assert (out / "small").read_text() == "small"
+    assert (out / "frame").stat().st_mtime_ns == 2_000_000_003
+
+
 def test_the_past_is_mounted_beside_the_present_and_comes_back_when_its_process_dies(
     studio: Studio,
 ) -> None:

@@ -80,6 +80,7 @@ def test_facts_can_be_had_as_json() -> None:
         "status",
         "undelete",
         "usage",
+        "export",
         "wait",
         "webhook add",
         "webhook list",

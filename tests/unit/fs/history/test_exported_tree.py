@@ -1,0 +1,97 @@
+"""What is exported is there as it was, with all that belongs to it, or told to be missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from committer_fixture import KEYS
+from past_fixture import Chronicle
+
+from lucidnode.fs.format.block import seal
+from lucidnode.fs.history.exported_tree import Exported, TreeExport
+from lucidnode.fs.history.restoration import attributes_at
+from lucidnode.fs.replica.inode import InodeNo, Kind
+from lucidnode.fs.replica.intents import Link, NewExtent, SetAttributes, Write
+from lucidnode.node.client.errors import NotThere
+from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.wire import Source
+
+
+class Bodies:
+    """Real blocks by id."""
+
+    def __init__(self) -> None:
+        self.held: dict[BlockId, bytes] = {}
+
+    def write(self, chronicle: Chronicle, ino: InodeNo, data: bytes, offset: int = 0) -> BlockId:
+        name, sealed = seal(KEYS, data)
+        self.held[name.id] = sealed
+        extent = NewExtent(offset, len(data), name.id, 0)
+        chronicle.node.replica.apply(Write(ino, [extent], [name], chronicle.node.time()))
+        return name.id
+
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[Source, bytes | None]:
+        assert as_bytes
+        if block not in self.held:
+            raise NotThere("no such block")
+        return "bucket", self.held[block]
+
+
+async def exported(chronicle: Chronicle, bodies: Bodies, target: Path) -> Exported:
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        found = attributes_at(past.now, (b"d",))
+        assert found is not None
+        export = TreeExport(past.now, KEYS, bodies, lambda _count: None)
+        return await export.write(found, target)
+
+
+async def test_names_contents_and_attributes_are_as_they_were(tmp_path: Path) -> None:
+    chronicle, bodies = Chronicle(tmp_path), Bodies()
+    node = chronicle.node
+    directory = node.mkdir(b"d")
+    ino = node.create(b"holes", directory)
+    for number in range(20):
+        bodies.write(chronicle, ino, b"%d" % number * 1000, number * 100_000)
+    node.truncate(ino, 3_000_000)
+    node.set_xattr(ino, b"user.grade", b"warm")
+    node.replica.apply(
+        SetAttributes(ino, node.time(), mode=0o4751, uid=os.geteuid(), gid=os.getegid(), mtime_ns=5)
+    )
+    node.replica.apply(Link(ino, directory, b"also", node.time()))
+    node.create(b"link", directory, Kind.SYMLINK, b"/etc/passwd")
+    node.create(b"raw \xff", directory)
+    node.replica.apply(SetAttributes(directory, node.time(), mode=0o750, mtime_ns=7_000_000_000))
+    await chronicle.commit()
+    target = tmp_path / "out"
+    told = await exported(chronicle, bodies, target)
+    assert (told.files, told.size, told.missing) == (3, 3_000_000, [])
+    wanted = bytearray(3_000_000)
+    for number in range(20):
+        part = b"%d" % number * 1000
+        wanted[number * 100_000 : number * 100_000 + len(part)] = part
+    assert (target / "holes").read_bytes() == wanted
+    found = (target / "holes").stat()
+    assert (found.st_mode & 0o7777, found.st_mtime_ns, found.st_nlink) == (0o751, 5, 2)
+    assert (target / "also").samefile(target / "holes")
+    assert os.readlink(target / "link") == "/etc/passwd"
+    assert (target.stat().st_mtime, target.stat().st_mode & 0o7777) == (7, 0o750)
+    assert b"raw \xff" in os.listdir(os.fsencode(target))
+
+
+async def test_a_file_of_which_a_block_is_gone_or_another_is_left_out_and_told(
+    tmp_path: Path,
+) -> None:
+    chronicle, bodies = Chronicle(tmp_path), Bodies()
+    directory = chronicle.node.mkdir(b"d")
+    files = [chronicle.node.create(name, directory) for name in (b"gone", b"spoiled", b"whole")]
+    gone, spoiled, whole = (bodies.write(chronicle, ino, b"content %d" % ino) for ino in files)
+    await chronicle.commit()
+    del bodies.held[gone]
+    bodies.held[spoiled] = bodies.held[whole]
+    told = await exported(chronicle, bodies, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["whole"]
+    assert [Path(path).name for path, _ in sorted(told.missing)] == ["gone", "spoiled"]
