@@ -46,13 +46,17 @@ Block = NewType("Block", object)
 
 
 class AnsweredRead(NamedTuple):
-    """Bytes that the channel has answered, of one block."""
+    """Bytes that the channel has answered, of one block, in one request or several that go on from each other."""
 
     handle: int
     offset: int
     length: int
     block: int
     """The number of the block."""
+    requests: int
+    """0 of the rest of a request that began in the block before."""
+    nanoseconds: int
+    """That they took in sum."""
 
 
 def built() -> bool:

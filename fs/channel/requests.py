@@ -288,6 +288,8 @@ class Requests:
         unique = _HEADER.unpack_from(message)[2]
         try:
             request = KernelRequest(message)
+            if request.opcode == Opcode.RELEASE:
+                self._hear()  # while its handle says still which file was read
             reply = self._handlers[request.opcode](request)
         except RequestRefused as refused:
             self._device.reply(unique, refused.errno, b"")

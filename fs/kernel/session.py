@@ -97,10 +97,14 @@ class FuseSession:
             if channel
             else None
         )
+
+        def answered(reads: list[device.AnsweredRead]) -> None:
+            spans.answered(reads)
+            if on_answered is not None:
+                on_answered(reads)
+
         self._requests = (
-            None
-            if self._device is None
-            else Requests(self._device, handlers, on_answered or _nobody)
+            None if self._device is None else Requests(self._device, handlers, answered)
         )
 
     async def serve(self) -> None:
@@ -147,7 +151,3 @@ def _owner_shown(allow_other: bool) -> Caller | None:
     if allow_other or os.geteuid() == 0:
         return None
     return Caller(os.geteuid(), os.getegid())
-
-
-def _nobody(_: list[device.AnsweredRead]) -> None:
-    """Nothing is read by the channel itself."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 
+from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.node.client import wire
 
@@ -96,15 +97,41 @@ class Spans:
     def ended(self, span: Span, errno: int) -> None:
         """Note that *span* ends now, in the error *errno*, or 0."""
         seconds = self.now() - span.began
-        times = self._times.get(span.operation)
-        if times is None:
-            times = self._times[span.operation] = _Times()
+        times = self._times_of(span.operation)
         times.counts[bisect_left(wire.REQUEST_BUCKETS_S, seconds)] += 1
         times.seconds += seconds
         if errno:
             times.failed += 1
         if self._followed is not None:
             self._tell(span, errno, seconds)
+
+    def answered(self, reads: list[AnsweredRead]) -> None:
+        """Note *reads* of the kernel channel. Such as go on from each other are told as one.
+
+        Each of them counts as having taken what they took on average.
+        """
+        times = self._times_of("read")
+        told: list[tuple[Span, float]] = []
+        for read in reads:
+            seconds = read.nanoseconds / 1e9
+            if read.requests:
+                average = seconds / read.requests
+                times.counts[bisect_left(wire.REQUEST_BUCKETS_S, average)] += read.requests
+                times.seconds += seconds
+                offset, size = read.offset, read.length
+                span = Span("read", handle=read.handle, offset=offset, size=size)
+                told.append((span, seconds))
+            elif told:
+                told[-1][0].size += read.length
+        if self._followed is not None:
+            for span, seconds in told:
+                self._tell(span, 0, seconds)
+
+    def _times_of(self, operation: str) -> _Times:
+        times = self._times.get(operation)
+        if times is None:
+            times = self._times[operation] = _Times()
+        return times
 
     def times(self) -> dict[str, wire.RequestTimes]:
         """Return what was counted since the mount started, by operation."""

@@ -229,6 +229,7 @@ def test_reads_in_c_are_counted(node: Workstation) -> None:
             assert len(os.pread(handle, 65536, offset)) == 65536
     os.close(handle)
     eventually(lambda: sum_read(node) == 10 * 8 * BLOCK)
+    assert sum(node.stats().requests["read"].counts) == 10 * 8 * BLOCK // 65536
     node.unmount()
     assert answered_in_c(node) > 30
 

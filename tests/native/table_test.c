@@ -43,7 +43,7 @@ static void ended(uint64_t handle, struct plan *plan, bool answered)
 {
     struct read_request read = {.unique = 1, .handle = handle};
 
-    table_release(table, &read, plan, answered);
+    table_release(table, &read, plan, answered, 7);
 }
 
 static void cuts_of_one_extent_become_one(void)
@@ -126,7 +126,7 @@ static void places_follow_each_other_and_are_bounded(void)
         ended(4, &plan, true);
     }
     CHECK(table_take_place(table, &place) && place.length == 4 * 4096 && place.offset == 0);
-    CHECK(place.block == block_number(block));
+    CHECK(place.block == block_number(block) && place.reads == 4 && place.nanoseconds == 28);
     while (planned(4, noted % 2 * 8192, 4096, &plan)) {
         ended(4, &plan, true);
         noted++;

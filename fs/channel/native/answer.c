@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define NONCE_BYTES 32
 #define PLACE_BYTES 5
@@ -115,12 +116,21 @@ static enum outcome read_part(struct answers *answers, const struct message *req
     return GOOD;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 bool answer_read(void *context, int device, const struct read_request *read,
                  const struct message *request, uint8_t *memory)
 {
     struct answers *answers = context;
     const struct scratch scratch = {memory, memory + DATA_BYTES,
                                     memory + DATA_BYTES + MAX_CIPHER_BYTES};
+    const uint64_t began = now_ns();
     struct plan plan;
     uint8_t *plain = scratch.plain;
     enum outcome outcome = GOOD;
@@ -136,7 +146,7 @@ bool answer_read(void *context, int device, const struct read_request *read,
     }
     if (outcome == GOOD)
         channel_reply(answers->channel, read->unique, 0, scratch.plain, plan.length);
-    if (table_release(answers->table, read, &plan, outcome == GOOD))
+    if (table_release(answers->table, read, &plan, outcome == GOOD, now_ns() - began))
         channel_tell(answers->channel);
     atomic_fetch_add_explicit(outcome == GOOD             ? &answers->answered
                               : outcome == LEFT_TO_PYTHON ? &answers->failed

@@ -264,9 +264,10 @@ static PyObject *places(PyObject *module, PyObject *nothing)
 
     (void)module, (void)nothing;
     while (list && table_take_place(the_table, &place)) {
-        PyObject *item = Py_BuildValue("KLLK", (unsigned long long)place.handle,
-                                       (long long)place.offset, (long long)place.length,
-                                       (unsigned long long)place.block);
+        PyObject *item = Py_BuildValue(
+            "KLLKKK", (unsigned long long)place.handle, (long long)place.offset,
+            (long long)place.length, (unsigned long long)place.block,
+            (unsigned long long)place.reads, (unsigned long long)place.nanoseconds);
 
         if (!item || PyList_Append(list, item) < 0)
             Py_CLEAR(list);

@@ -397,7 +397,8 @@ bool table_plan(struct table *table, const struct read_request *read, struct pla
 }
 
 /* Hold the lock. */
-static void note_place(struct table *table, uint64_t handle, const struct part *part)
+static void note_place(struct table *table, uint64_t handle, const struct part *part,
+                       uint64_t reads, uint64_t nanoseconds)
 {
     const int64_t length = part->stop - part->start;
     struct place *last =
@@ -406,14 +407,16 @@ static void note_place(struct table *table, uint64_t handle, const struct part *
     if (table->place_count && last->handle == handle && last->block == part->block->number &&
         last->offset + last->length == part->start) {
         last->length += length;
+        last->reads += reads;
+        last->nanoseconds += nanoseconds;
         return;
     }
     table->places[(table->first_place + table->place_count++) % MAX_PLACES] =
-        (struct place){handle, part->start, length, part->block->number};
+        (struct place){handle, part->start, length, part->block->number, reads, nanoseconds};
 }
 
 bool table_release(struct table *table, const struct read_request *read, struct plan *plan,
-                   bool answered)
+                   bool answered, uint64_t nanoseconds)
 {
     int files[MAX_PARTS];
     bool first;
@@ -425,7 +428,7 @@ bool table_release(struct table *table, const struct read_request *read, struct 
         struct block *block = plan->parts[i].block;
 
         if (answered)
-            note_place(table, read->handle, &plan->parts[i]);
+            note_place(table, read->handle, &plan->parts[i], !i, i ? 0 : nanoseconds);
         block->users--;
         files[i] = block_settle(table, block);
     }

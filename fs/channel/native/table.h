@@ -53,12 +53,15 @@ struct plan {
 };
 
 /* What was read of one block: for Python to count, and to learn from. READs that go on where the last
- * one ended are one place. */
+ * one ended are one place. Of a READ of several blocks, the first place counts it: those that follow
+ * it have none of their own. */
 struct place {
     uint64_t handle;
     int64_t offset;
     int64_t length;
     uint64_t block; /* its number */
+    uint64_t reads;
+    uint64_t nanoseconds; /* that they took in sum */
 };
 
 struct table;
@@ -93,9 +96,10 @@ void table_withdraw(struct table *table, uint64_t handle);
 /* Make a plan of a READ. Returns false if its bytes are not all known. */
 bool table_plan(struct table *table, const struct read_request *read, struct plan *plan);
 
-/* End a plan. If *answered*, note the places that it read; returns whether none was noted before. */
+/* End a plan. If *answered*, note the places that it read in *nanoseconds*; returns whether none was
+ * noted before. */
 bool table_release(struct table *table, const struct read_request *read, struct plan *plan,
-                   bool answered);
+                   bool answered, uint64_t nanoseconds);
 
 /* Take the oldest place that was read. Returns false if there is none. */
 bool table_take_place(struct table *table, struct place *place);

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import os
 import struct
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lucidnode.fs.channel.device import AnsweredRead, KernelDevice
 from lucidnode.fs.channel.requests import (
     KernelRequest,
     LockType,
     Opcode,
     RequestRefused,
+    Requests,
     copied_reply,
     lock_reply,
     written_reply,
@@ -131,3 +136,44 @@ def test_any_bytes_are_parsed_or_refused(body: bytes, opcode: Opcode) -> None:
             ):
                 with contextlib.suppress(RequestRefused):
                     parse()
+
+
+class Told:
+    """In the part of the device: one RELEASE has arrived, and one read was answered before it."""
+
+    def __init__(self) -> None:
+        self.event = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.ended = False
+        self._reads = [AnsweredRead(1, 0, 10, block=1, requests=1, nanoseconds=5)]
+
+    def arrived(self) -> list[bytes]:
+        os.eventfd_read(self.event)
+        return [message(Opcode.RELEASE, struct.pack("=QIIQ", 1, 0, 0, 0))]
+
+    def answered(self) -> list[AnsweredRead]:
+        reads, self._reads = self._reads, []
+        return reads
+
+    def reply(self, unique: int, error: int, data: bytes) -> None:
+        """Nobody waits for it."""
+
+
+async def test_what_was_read_is_told_before_its_handle_is_no_more() -> None:
+    happened: list[str] = []
+
+    def release(request: KernelRequest) -> bytes:
+        happened.append("released")
+        return b""
+
+    device = Told()
+    requests = Requests(
+        cast(KernelDevice, device),
+        {Opcode.RELEASE: release},
+        lambda reads: happened.append("told"),
+    )
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+        with requests.served(tasks, lambda: None):
+            while "released" not in happened:
+                await asyncio.sleep(0)
+    os.close(device.event)
+    assert happened == ["told", "released"]

@@ -9,6 +9,7 @@ import pytest
 
 from lucidnode.cli.log import line_of
 from lucidnode.cli.stats import between
+from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.kernel.spans import MAX_HELD, MAX_TOLD, Span, Spans
 from lucidnode.node.client import wire
 from lucidnode.node.client.ids import ProjectId
@@ -59,6 +60,29 @@ def test_each_request_is_counted_with_its_time_and_its_outcome(
     assert read.counts[wire.REQUEST_BUCKETS_S.index(0.003)] == 1
     assert read.counts[-1] == 1
     assert times["lookup"].counts[0] == 1
+
+
+def test_reads_of_the_kernel_channel_are_counted_one_by_one_and_told_in_runs(
+    requests: Spans,
+) -> None:
+    requests.opened(7, 3, 4711)
+    requests.follow(names=False)
+    requests.answered(
+        [
+            AnsweredRead(7, 0, 3000, block=1, requests=3, nanoseconds=6_000_000),
+            AnsweredRead(7, 9000, 500, block=1, requests=1, nanoseconds=2_000_000),
+            AnsweredRead(7, 9500, 500, block=2, requests=0, nanoseconds=0),
+        ]
+    )
+    read = requests.times()["read"]
+    assert read.counts[wire.REQUEST_BUCKETS_S.index(0.003)] == sum(read.counts) == 4
+    assert read.seconds == pytest.approx(0.008)
+    told = requests.take()
+    assert told is not None
+    assert [(each.ino, each.pid, each.offset, each.size) for each in told.requests] == [
+        (3, 4711, 0, 3000),
+        (3, 4711, 9000, 1000),
+    ]
 
 
 def test_nothing_is_kept_while_nobody_follows(requests: Spans, now: Seconds) -> None:
