@@ -68,6 +68,8 @@ class Pipeline:
         self.alerts = Alerts(QuickClock())
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.asked = 0
+        self.led_away = 0
+        """Requests that came to where a redirect led."""
         self.is_owner = True
         self.events: list[wire.ProjectEvent] = []
         self.missed: int | None = None
@@ -84,10 +86,15 @@ class Pipeline:
         self.requests.append((dict(request.headers), await request.read()))
         return web.Response()
 
+    async def _lead_away(self, request: web.Request) -> web.Response:
+        self.led_away += 1
+        return web.Response()
+
     @contextlib.asynccontextmanager
     async def receiving(self) -> AsyncIterator[str]:
         app = web.Application()
         app.router.add_post("/hook", self._take)
+        app.router.add_route("*", "/hook/elsewhere", self._lead_away)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -123,7 +130,8 @@ class Pipeline:
             query = await mount.outbox.get()
             assert isinstance(query, wire.EventsQuery)
             if query.after is None:
-                page = wire.EventsPage(query.number, [], 0, 0)
+                newest = max((one.seq for one in self.events), default=0)
+                page = wire.EventsPage(query.number, [], newest, 0)
             elif self.missed is not None:
                 page, self.missed = wire.EventsPage(query.number, [], self.missed, 0, 1), None
             else:
@@ -145,9 +153,17 @@ class Pipeline:
                 await asyncio.sleep(0.005)
 
 
+async def begun(webhooks: Webhooks) -> None:
+    """Return once each webhook has its place."""
+    async with asyncio.timeout(20):
+        while not all(each["behind"] for each in (await webhooks.facts())["webhooks"]):
+            await asyncio.sleep(0.005)
+
+
 async def added(webhooks: Webhooks, url: str, *, paths: bool = False) -> wire.WebhookAdded:
     wish = wire.WebhookWish(url, PROJECT, paths)
     raw = await webhooks.add(msgspec.msgpack.encode(wish))
+    await begun(webhooks)
     return msgspec.msgpack.decode(raw, type=wire.WebhookAdded)
 
 
@@ -229,22 +245,22 @@ async def test_a_receiver_that_is_away_for_long_is_an_alert_and_misses_nothing(
 async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     pipeline.refusals = 1
-    pipeline.refusal = web.Response(
-        status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}
-    )
     async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        pipeline.refusal = web.Response(status=307, headers={"Location": f"{url}/elsewhere"})
         await added(webhooks, url)
         pipeline.events = [event(1)]
         await pipeline.until(1)
     assert pipeline.asked == 2
+    assert pipeline.led_away == 0
 
 
 async def test_those_of_the_settings_are_told_what_this_workstation_commits(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
     async with pipeline.receiving() as url:
         pipeline.configured = [url]
-        pipeline.events = [event(1, device=ELSEWHERE), event(2)]
         async with pipeline.daemon() as webhooks:
+            await begun(webhooks)
+            pipeline.events = [event(1, device=ELSEWHERE), event(2)]
             await pipeline.until(1)
             [webhook] = (await webhooks.facts())["webhooks"]
             with pytest.raises(Refused, match=r"node\.json"):
@@ -254,9 +270,9 @@ async def test_those_of_the_settings_are_told_what_this_workstation_commits(tmp_
 
 async def test_what_cannot_be_told_any_more_is_told_as_missed(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path)
-    pipeline.missed = 4
     async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
         await added(webhooks, url)
+        pipeline.missed = 4
         pipeline.events = [event(5)]
         await pipeline.until(2)
     assert pipeline.heard[0] == {"event": "missed", "project": PROJECT, "first": 1, "last": 4}

@@ -15,10 +15,13 @@ from lucidnode.fs.events import project_events
 from lucidnode.fs.events.entry_chain import EntryChain
 from lucidnode.fs.events.event_cursor import MAX_BEHIND
 from lucidnode.fs.events.project_events import ProjectEvents
+from lucidnode.fs.format import sodium
+from lucidnode.fs.format.journal_entry import seal_entry
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Lease, Link, Mark, Rename, Rmdir, SetAttributes
 from lucidnode.fs.write.marks import OnItsWay, encoded_mark
 from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
 from lucidnode.node.client.wire import EventsPage, EventsQuery, ProjectEvent, Slot
 
 
@@ -277,7 +280,15 @@ async def test_an_entry_that_was_exchanged_is_not_told(office: Office) -> None:
         for number in range(3):
             office.a.node.create(b"%d" % number)
             await office.commit()
-        office.bucket.entries[2] = office.bucket.entries[1]
+        # Authentic, of the same place: its author has made another one, and a store shows that.
+        daemon = office.a.daemon
+        codec = EntryCodec(lambda: KEYS, daemon.device, office.a.devices.get, bytes)
+        first, third = office.bucket.entries[1], office.bucket.entries[3]
+        body = codec.open(third, Seq(3), EntryHeader.parse(third).previous)
+        other = seal_entry(
+            KEYS, Seq(2), entry_hash(first), daemon.device, body, attempt=bytes(16), nonce=bytes(32)
+        )
+        office.bucket.entries[2] = signed(other, sodium.sign(daemon.seed, signing_message(other)))
         reader = office.reader(office.b, since=0)
         assert await reader.read(3) == ["create 2"]
         assert reader.missed == [(1, 2)]
@@ -362,3 +373,28 @@ async def test_while_the_bucket_is_away_a_reader_waits_and_misses_nothing(
 
 async def nothing_kept(project: ProjectId, seq: Seq) -> bytes | None:
     return None
+
+
+async def test_a_damaged_copy_on_this_disk_is_asked_of_the_bucket(office: Office) -> None:
+    async with office.running():
+        office.a.node.create(b"first")
+        head = await office.commit()
+        office.journals[office.b].kept = damaged  # type: ignore[method-assign]  # a bad disk
+        reader = office.reader(office.b, since=0)
+        assert await reader.read(head) == ["create first"]
+        assert not reader.missed
+
+
+async def damaged(project: ProjectId, seq: Seq) -> bytes | None:
+    return b"not what it was"
+
+
+async def test_who_follows_has_each_entry_read_twice_and_no_more(office: Office) -> None:
+    async with office.running():
+        reader = office.reader(office.b)
+        await reader.ask()
+        for number in range(8):
+            office.a.node.create(b"%d" % number)
+            await reader.read(await office.commit())
+        read = office.journals[office.b].read
+        assert max(read.count(seq) for seq in read) <= 2, read
