@@ -184,7 +184,7 @@ class AttachedDirectory:
         match opening.exception():
             case None:
                 directory = self.directory = opening.result()
-                self.accounting = CacheAccounting(directory.found, self._limit, self._policy)
+                self.accounting = CacheAccounting(directory.take_found(), self._limit, self._policy)
                 self.reading.answered()
                 self.writing.answered()
                 self._drop_excess(directory)

@@ -52,8 +52,7 @@ class CacheDirectory:
         self._path = path
         self._blocks = path / BLOCKS
         self._incoming = path / _INCOMING
-        self.found: list[tuple[BlockId, int]] = []
-        """Id and file size of what was there at opening, in the order of their last use."""
+        self._found: list[tuple[BlockId, int]] = []
 
     @classmethod
     def open(cls, mark: CacheMark, boot: str) -> Self:
@@ -81,6 +80,14 @@ class CacheDirectory:
             raise
         return opened
 
+    def take_found(self) -> list[tuple[BlockId, int]]:
+        """Return id and file size of what was there at opening, in the order of their last use.
+
+        Once: who asked knows them from then on, and a million take 70 MB.
+        """
+        found, self._found = self._found, []
+        return found
+
     def _recover(self) -> None:
         """Empty `incoming` and bring index and files to agree."""
         for scratch in self._incoming.iterdir():
@@ -92,7 +99,7 @@ class CacheDirectory:
         present = [(block, size) for block, size in doubtful if self._keep_if_whole(block, size)]
         self._index.record(present)
         self._index.forget(block for block, _ in set(doubtful) - set(present))
-        self.found = recorded + present
+        self._found = recorded + present
 
     def _listed_or_present(self) -> list[tuple[BlockId, int]]:
         """Return all rows, in order of use, after all files that have no row."""

@@ -63,6 +63,9 @@ class LeastRecentlyUsed:
         return iter(self._blocks)
 
 
+_MAX_SHARED_SIZES = 4096
+
+
 class HeldBlocks:
     """Held blocks with their file sizes, in the order of a policy."""
 
@@ -70,6 +73,8 @@ class HeldBlocks:
         """Start from *blocks* as (id, file size), in the order of their last use."""
         self._policy = policy
         self._sizes: dict[BlockId, int] = {}
+        self._shared: dict[int, int] = {}
+        """Sizes by themselves: most blocks have the same one, and a number of its own takes 32 bytes."""
         self.bytes = 0
         """Disk space of all held blocks."""
         for block, size in blocks:
@@ -126,5 +131,9 @@ class HeldBlocks:
 
     def _enter(self, block: BlockId, size: int) -> None:
         assert block not in self._sizes
+        if len(self._shared) < _MAX_SHARED_SIZES:
+            size = self._shared.setdefault(size, size)
+        else:
+            size = self._shared.get(size, size)
         self._sizes[block] = size
         self.bytes += disk_bytes(size)

@@ -430,7 +430,7 @@ async def test_a_disk_that_fails_again_and_again_is_left_alone_and_then_tried_ag
 def open_directory(path: Path, boot: str) -> list[tuple[BlockId, int]]:
     directory = CacheDirectory.open(CacheMark(path, None), boot)
     try:
-        return directory.found
+        return directory.take_found()
     finally:
         directory.close(clean=False)
 
