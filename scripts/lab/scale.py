@@ -96,7 +96,7 @@ def _fill_replica(path: Path, files: int, in_one: int) -> None:
     connection.preupdate_hook(None)
     row = "INSERT INTO inode VALUES (?, ?, 420, 0, 0, ?, ?, ?, ?, ?, 0, x'', 1)"
     now = time.time_ns()
-    ino = 1000
+    ino = parent = 1000
     for first in range(0, files, _BATCH):
         connection.execute("BEGIN")
         for number in range(first, min(first + _BATCH, files)):
