@@ -74,7 +74,9 @@ def test_a_drive_that_is_listed_is_there_while_the_service_runs(tmp_path: Path) 
         assert station.facts("status")["persistent"] == [
             {"project": "demo", "mountpoint": str(drive), "mounted": True, "cause": ""}
         ]
-        assert re.search(rf"^{drive} +local +0 +0 +none yet +yes *$", station.ok("status").out, re.MULTILINE)
+        assert re.search(
+            rf"^{drive} +local +0 +0 +none yet +yes *$", station.ok("status").out, re.MULTILINE
+        )
         wrong = station.run("mount", "--persist", "--foreground", "demo", drive)
         assert wrong.code == Exit.USAGE
         (drive / "take").write_text("before")
