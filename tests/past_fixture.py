@@ -79,6 +79,13 @@ class Chronicle:
         await read_on(past, daemon, self.access, self.clock, lambda _seq: None)
         return daemon.reads
 
+    def another(self) -> Desk:
+        """Return a second workstation; the two know each other."""
+        other = Desk(self.path, "b", self.bucket, self.clock)
+        for one, two in ((self.desk, other), (other, self.desk)):
+            one.devices[two.daemon.device] = two.daemon.public
+        return other
+
     async def while_time_passes(self, work: Coroutine[Any, Any, object]) -> None:
         """Have *work* done, and raise what it raises."""
         failure: BaseException | None = None

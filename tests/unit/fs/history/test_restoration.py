@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -105,18 +106,21 @@ async def test_what_came_later_stays_and_what_changed_gets_its_old_content(tmp_p
     node = chronicle.node
     directory = node.mkdir(b"d")
     changed, moded = node.create(b"changed", directory), node.create(b"moded", directory)
+    shorter = node.create(b"shorter", directory)
+    node.write(shorter, b"12")
     node.write(changed, b"old and long")
     node.write(moded, b"same")
     then = await chronicle.commit()
     node.write(changed, b"new")
     node.truncate(changed, 3)
+    node.write(shorter, b"345678")
     node.set_xattr(changed, b"user.later", b"1")
     node.replica.apply(SetAttributes(moded, node.time(), mode=0o600))
     node.write(node.create(b"later", directory), b"later")
     await chronicle.commit()
     with chronicle.opened() as past:
         told = await restored(chronicle, past, then, (b"d",))
-    assert (told.files, told.replaced, told.paths) == (2, 1, ["d/changed"])
+    assert (told.files, told.replaced, sorted(told.paths)) == (3, 2, ["d/changed", "d/shorter"])
     now, before = shown(chronicle), shown(chronicle, then)
     assert now.pop(b"/d/later")
     now.pop(b"/d"), before.pop(b"/d")  # its time is that of the last change in it
@@ -236,3 +240,31 @@ async def test_a_file_that_was_deleted_is_listed_with_its_size_until_its_name_is
         await chronicle.read_on(past)
         (lost,) = deleted_in(past, ROOT)
     assert (lost.place.name, lost.size, lost.facts.seq, lost.before) == (b"gone", 4, 2, 1)
+
+
+async def test_what_another_workstation_removed_before_is_no_part_of_a_deletion(
+    tmp_path: Path,
+) -> None:
+    chronicle = Chronicle(tmp_path)
+    node = chronicle.node
+    directory = node.mkdir(b"d")
+    for name in (b"theirs", b"ours"):
+        node.create(name, directory)
+    await chronicle.commit()
+    other = chronicle.another()
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(other.committer.run())
+        await chronicle.clock.until(other.caught_up)
+        other.node.unlink(b"theirs", directory)
+        await chronicle.clock.until(other.caught_up)
+        loop.cancel()
+    theirs = await chronicle.commit()
+    node.unlink(b"ours", directory)
+    await chronicle.commit()
+    node.replica.apply(Rmdir(ROOT, b"d", node.time()))
+    await chronicle.commit()
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        (lost,) = deleted_in(past, ROOT)
+    assert (theirs, lost.before) == (2, 2)
+    other.node.close()
