@@ -3,144 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from committer_fixture import Bucket, Desk, VirtualClock
+from lock_seats import Office, never
 
 from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.errors import Deadlock, FileError, Interrupted, LockHeld, NoLocks
-from lucidnode.fs.files.file_locks import FileLocks, LockedFile
-from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
-from lucidnode.fs.files.work_here import WorkHere
-from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
-from lucidnode.fs.leases.lock_tokens import ASK_S, DEADLOCK_S, LockTokens
-from lucidnode.fs.leases.shown_tokens import ShownTokens
-from lucidnode.fs.read.open_files import OpenFiles
-from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.leases.lease_row import LeaseRow
+from lucidnode.fs.leases.lock_tokens import ASK_S, DEADLOCK_S
+from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import Lease
-from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client import wire
-from lucidnode.node.client.ids import DeviceId
-
-WHOLE = LockedRange(0, LAST_BYTE, exclusive=True, pid=1)
-
-
-class Seat:
-    """A workstation whose programs lock files."""
-
-    def __init__(self, path: Path, name: str, bucket: Bucket, clock: VirtualClock) -> None:
-        self.desk = Desk(path, name, bucket, clock)
-        self.clock = clock
-        self.alone_when_away = False
-        self.settled = self.committed = 0
-
-    @property
-    def device(self) -> str:
-        return self.desk.daemon.device
-
-    @contextlib.asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Run a mount of it: nothing in memory is left of the one before."""
-        self.locks = FileLocks(100)
-        async with asyncio.TaskGroup() as group:
-            self.tokens = LockTokens(
-                replica=self.desk.node.replica,
-                device=self.desk.daemon.device,
-                locks=self.locks,
-                committer=self.desk.committer,
-                commit_work=self._commit,
-                settled=self._settle,
-                alone_when_away=self.alone_when_away,
-                tasks=self,
-                alerts=self.desk.alerts,
-                clock=self.clock,
-            )
-            self.running = [
-                group.create_task(self.desk.committer.run()),
-                group.create_task(self.tokens.run()),
-            ]
-            yield
-            for task in self.running:
-                task.cancel()
-
-    def create_task(
-        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None
-    ) -> asyncio.Task[Any]:
-        """Run an errand: it ends with the mount."""
-        task = asyncio.get_running_loop().create_task(coro, name=name)
-        self.running.append(task)
-        return task
-
-    def shown(self) -> ShownTokens:
-        names = {DeviceId(name.encode().ljust(16, b".").hex()): name for name in "ab"}
-        node = self.desk.node.replica
-        work = WorkHere(
-            node, Unfinished(self.clock), OpenFiles(), self.desk.daemon.device, names.__getitem__
-        )
-        return ShownTokens(work, self.locks.in_use)
-
-    async def _commit(self, ino: InodeNo) -> None:
-        self.committed += 1
-        await self.desk.committer.until_committed(None)
-
-    async def _settle(self) -> None:
-        self.settled += 1
-
-    async def lock(
-        self,
-        ino: InodeNo,
-        owner: int = 1,
-        given_up: asyncio.Future[None] | None = None,
-        *,
-        whole: bool = False,
-    ) -> None:
-        """Do as LockRequests does."""
-        await self.tokens.admitted(ino, owner, given_up, whole=whole)
-        assert self.tokens.admits(ino, owner)
-        await self.locks.lock(LockedFile(ino, whole), owner, WHOLE, owner, given_up)
-
-    def unlock(self, ino: InodeNo, owner: int = 1) -> None:
-        self.locks.unlock(LockedFile(ino, whole=False), owner)
-
-    def row(self, ino: InodeNo) -> LeaseRow | None:
-        return decoded_lease(self.desk.node.replica.tree.lease(ino))
-
-
-class Office:
-    """Two seats, one bucket, one clock, and files that both know."""
-
-    def __init__(self, path: Path) -> None:
-        self.clock = VirtualClock()
-        self.bucket = Bucket()
-        self.a, self.b = (Seat(path, name, self.bucket, self.clock) for name in "ab")
-        self.b.desk.node.blocks = self.a.desk.node.blocks
-        for one, other in ((self.a, self.b), (self.b, self.a)):
-            one.desk.devices[other.desk.daemon.device] = other.desk.daemon.public
-        self.files = [self.a.desk.node.create(b"%d" % number) for number in range(5)]
-
-    @contextlib.asynccontextmanager
-    async def working(self) -> AsyncIterator[tuple[Seat, Seat]]:
-        async with self.a.working(), self.b.working():
-            await self.clock.until(lambda: self.a.desk.caught_up() and self.b.desk.caught_up())
-            yield self.a, self.b
-
-    async def done(self, task: asyncio.Task[None], within_s: float = 600) -> None:
-        await self.clock.until(task.done, within_s)
-        await task
-
-    async def holds(self, seat: Seat, ino: InodeNo) -> None:
-        """Let *seat* lock *ino* and let it go, so that its token is there."""
-        async with asyncio.TaskGroup() as group:
-            await self.done(group.create_task(seat.lock(ino, given_up=_never())))
-        seat.unlock(ino)
-
-
-def _never() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
@@ -168,7 +43,7 @@ async def test_a_lock_goes_to_the_other_node_once_it_is_let_go_and_all_is_commit
     async with office.working() as (a, b), asyncio.TaskGroup() as group:
         await office.holds(a, ino)
         await a.lock(ino)
-        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        waiting = group.create_task(b.lock(ino, given_up=never()))
         await office.clock.pass_by(20)
         assert not waiting.done()
         assert not b.tokens.admits(ino, 1)
@@ -190,7 +65,7 @@ async def test_who_has_a_lock_of_a_file_may_have_more_of_it_while_another_node_w
     async with office.working() as (a, b), asyncio.TaskGroup() as group:
         await office.holds(a, ino)
         await a.lock(ino)
-        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        waiting = group.create_task(b.lock(ino, given_up=never()))
         row = a.row
         await office.clock.until(lambda: (held := row(ino)) is not None and held.wanted == b.device)
         await office.clock.until(lambda: ino in a.tokens._closed)
@@ -229,7 +104,7 @@ async def test_nothing_is_used_past_its_time_and_the_silent_one_loses_it(
         await office.holds(a, ino)
         a.desk.daemon.reachable = False
         cut_off_at = office.clock.now
-        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        waiting = group.create_task(b.lock(ino, given_up=never()))
         while not waiting.done():
             assert not (a.tokens.admits(ino, 1) and b.tokens.admits(ino, 1)), "two holders"
             await office.clock.pass_by(0.5)
@@ -252,7 +127,7 @@ async def test_locks_that_another_took_over_are_told(
         await office.holds(a, ino)
         await a.lock(ino)
         a.desk.daemon.reachable = False
-        await office.done(group.create_task(b.lock(ino, given_up=_never())))
+        await office.done(group.create_task(b.lock(ino, given_up=never())))
         a.desk.daemon.reachable = True
         await office.clock.pass_by(10)
         assert "programs here believe to hold: 0." in a.desk.causes()
@@ -317,7 +192,7 @@ async def test_who_was_given_a_lease_begins_with_an_entry_of_his_own(
     async with office.working() as (a, b), asyncio.TaskGroup() as group:
         await office.holds(a, ino)
         await a.lock(ino)
-        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        waiting = group.create_task(b.lock(ino, given_up=never()))
         await office.clock.until(lambda: (row := a.row(ino)) is not None and row.busy)
         assert b.desk.committer.life.ours_for() > 0
         b.desk.daemon.why = "the bucket takes nothing"
@@ -334,9 +209,9 @@ async def test_who_waits_can_be_told_to_stop(office: Office) -> None:
     async with office.working() as (a, b):
         await office.holds(a, ino)
         await a.lock(ino)
-        given_up = _never()
+        given_up = never()
         interrupted = asyncio.ensure_future(b.lock(ino, given_up=given_up))
-        ended = asyncio.ensure_future(b.lock(ino, owner=2, given_up=_never()))
+        ended = asyncio.ensure_future(b.lock(ino, owner=2, given_up=never()))
         await office.clock.pass_by(5)
         given_up.set_result(None)
         await office.clock.until(interrupted.done)
@@ -355,7 +230,7 @@ async def test_two_nodes_that_wait_for_each_other_do_not_wait_for_ever(office: O
         await b.lock(other)
         begun = office.clock.now
         waits = {
-            asyncio.ensure_future(seat.lock(ino, given_up=_never()))
+            asyncio.ensure_future(seat.lock(ino, given_up=never()))
             for seat, ino in ((a, other), (b, one))
         }
         await office.clock.until(lambda: any(wait.done() for wait in waits))
@@ -445,7 +320,7 @@ async def test_who_decides_and_who_waits_is_shown(office: Office) -> None:
         await office.holds(a, ino)
         await a.lock(ino)
         await a.lock(alone)
-        waiting = group.create_task(b.lock(ino, given_up=_never()))
+        waiting = group.create_task(b.lock(ino, given_up=never()))
         await office.clock.until(lambda: (row := b.row(ino)) is not None and row.busy)
         assert a.shown().tokens() == [
             wire.FileToken("", "", None, locked=False),
