@@ -261,7 +261,9 @@ def _wrong_passphrase(person: _Person) -> None:
 
 def _keyring(person: _Person) -> None:
     """Keep the passphrase in a desktop's keyring, which opens with the login."""
-    unlock = "printf login | gnome-keyring-daemon --unlock --components=secrets > /dev/null"
+    unlock = (
+        "printf login | gnome-keyring-daemon --replace --unlock --components=secrets > /dev/null"
+    )
     mount = person.process("mount-process")
     person.run("sh", "-c", unlock)
     person.unlocked("service", "install", "--keep", "keyring")
