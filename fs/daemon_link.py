@@ -65,7 +65,7 @@ class DaemonEventHandler(Protocol):
     def tokens(self) -> list[wire.FileToken]:
         """Return which workstations decide the locks of files."""
 
-    def names(self, devices: Sequence[str]) -> dict[str, str]:
+    async def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""
 
 
@@ -201,7 +201,7 @@ class DaemonLink:
             listener.facts(),
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
-            listener.names(query.devices),
+            await listener.names(query.devices),
             listener.tokens(),
         )
         with contextlib.suppress(DaemonUnreachable):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.daemon_link import Facts
+from lucidnode.fs.errors import FsError
 from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
@@ -20,6 +22,7 @@ from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 
@@ -40,6 +43,8 @@ class MountEvents:
     shown_tokens: ShownTokens
     happened: ProjectEvents
     raised: Alerts
+    asked_for: set[str] = field(default_factory=set)
+    """Devices for whose names the log of members was read again."""
 
     def hinted(self, seq: Seq) -> None:
         """Look at the journal: somebody says that there is news at *seq*."""
@@ -109,7 +114,13 @@ class MountEvents:
         """Return which workstations decide the locks of files."""
         return self.shown_tokens.tokens()
 
-    def names(self, devices: Sequence[str]) -> dict[str, str]:
+    async def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""
+        strangers = {device for device in devices if not self.access.who(DeviceId(device))[0]}
+        if not strangers <= self.asked_for:
+            # They joined after we had read the log of members; who is in no log is asked for once.
+            with contextlib.suppress(NodeError, FsError):
+                await self.access.refresh()
+                self.asked_for.update(strangers)
         called = ((device, self.access.who(DeviceId(device))) for device in devices)
         return {device: f"{name} ({member})" for device, (member, name) in called if member}

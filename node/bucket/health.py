@@ -4,7 +4,7 @@ Every request tells something when it ends. When nothing has told anything for a
 person works here, one small object is looked at: at most 1,200 requests an hour, and none while
 other requests come back. Gets, sizes, lists and writes are apart, because a store that takes no
 writes answers every read, and a gateway's page passes for a body: what failed ends when the same
-succeeds. Only that nobody answers ends with any answer.
+succeeds, or, of a write, once nobody has tried it for a minute. That nobody answers ends with any answer.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ _AMISS_S = 5.0
 """Seconds between looks while an alert is on."""
 
 _LAPSE_S = 60.0
-"""Seconds after which a create whose answer was lost counts no more if nothing has failed since:
-it was carried out, as a look showed whoever asked. What still waits is tried much more often."""
+"""Seconds after which a write that failed counts no more if nothing has failed since: nobody wants it
+any more, or an earlier try was carried out, as a look showed whoever asked. What still waits is
+tried much more often (node/blocks/retries.py, fs/commit/sender.py)."""
 
 _LAPSE_READ_S = 15.0
 """The same for reads of one kind: nobody wants them any more. Looks are sizes, and go on."""
@@ -68,8 +69,6 @@ class _Failing:
     error: Unavailable
     last: float
     """Boot clock, seconds: when the last of them ended."""
-    is_unsettled: bool
-    """Whether that one may have been carried out all the same."""
     is_certain: bool = False
 
 
@@ -104,12 +103,11 @@ class BucketHealth:
             return
         kind = _kind(request.verb)
         error: BaseException | None = request.error
-        is_unsettled = isinstance(error, Unsettled)
         if isinstance(error, Unsettled):
             error = error.__cause__
         self._told_at = self._clock.boot()
         if isinstance(error, Unavailable):
-            self._failed(kind, error, request.seconds, is_unsettled)
+            self._failed(kind, error, request.seconds)
         else:
             self._failing.pop(kind, None)
         if isinstance(error, Archived):
@@ -152,7 +150,7 @@ class BucketHealth:
             if self._told_at < begun_at:
                 self._told_at = self._clock.boot()
                 silent = Unreachable("The bucket does not answer", "check the network")
-                self._failed("size", silent, self._told_at - begun_at, False)
+                self._failed("size", silent, self._told_at - begun_at)
                 self._show()
 
     def _lapse(self) -> None:
@@ -169,10 +167,10 @@ class BucketHealth:
             return _AMISS_S
         return _DOUBT_S if self._failing else _IDLE_S
 
-    def _failed(self, kind: _Kind, error: Unavailable, seconds: float, is_unsettled: bool) -> None:
+    def _failed(self, kind: _Kind, error: Unavailable, seconds: float) -> None:
         now = self._clock.boot()
-        failing = self._failing.setdefault(kind, _Failing(now - seconds, error, now, is_unsettled))
-        failing.error, failing.last, failing.is_unsettled = error, now, is_unsettled
+        failing = self._failing.setdefault(kind, _Failing(now - seconds, error, now))
+        failing.error, failing.last = error, now
         failing.is_certain |= error.lasting or now - failing.since >= _DOUBT_S
 
     def _answered(self) -> None:
@@ -210,6 +208,6 @@ def _kind(verb: Verb) -> _Kind:
 
 
 def _lapse_s(kind: _Kind, failing: _Failing) -> float:
-    if failing.error.lasting or (kind == "write" and not failing.is_unsettled):
-        return math.inf
-    return _LAPSE_S if kind == "write" else _LAPSE_READ_S
+    if kind == "write":
+        return _LAPSE_S
+    return math.inf if failing.error.lasting else _LAPSE_READ_S

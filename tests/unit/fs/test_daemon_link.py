@@ -57,7 +57,7 @@ class Listener:
     def alerts(self, *, every: bool) -> list[Alert]:
         return []
 
-    def names(self, devices: Sequence[str]) -> dict[str, str]:
+    async def names(self, devices: Sequence[str]) -> dict[str, str]:
         return {device: f"called {device}" for device in devices}
 
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:

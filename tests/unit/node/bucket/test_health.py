@@ -169,11 +169,28 @@ def test_a_refused_write_is_not_over_because_a_read_succeeds(expected_warnings: 
         await ward.try_to_put()
         await ward.clock.sleep(1.5)
         await ward.try_to_put()
-        await ward.clock.sleep(120)  # looks go on, and succeed
-        assert ward.words == ["The bucket is full. Make room."]
+        for _ in range(4):  # looks go on, and succeed; what waits is tried again
+            await ward.clock.sleep(30)
+            await ward.try_to_put()
+            assert ward.words == ["The bucket is full. Make room."]
         ward.store.writes = None
         await ward.try_to_put()
         assert ward.words == []
+
+    on_virtual_time(scene)
+
+
+def test_a_refused_write_that_nobody_wants_any_more_is_over_after_a_while(
+    expected_warnings: list[str],
+) -> None:
+    """An earlier try was carried out, as a read showed, or what was to be written is deleted."""
+    expected_warnings.append("The token has expired. Give new ones.")
+
+    async def scene(ward: Ward) -> None:
+        ward.store.writes = EXPIRED
+        await ward.try_to_put()
+        assert ward.words
+        await ward.until(False, 65)
 
     on_virtual_time(scene)
 
