@@ -158,10 +158,13 @@ def test_no_more_rows_are_looked_at_than_an_entry_may_have(office: Office) -> No
     rows = [RawChange("xattr", (ino, b"n", b""), None) for ino in range(1, 60_000)]
     changeset = encoded(rows)
     office.busy.create(b"ours")
-    begun = time.thread_time()
-    idle, busy = office.entry(changeset)
-    assert time.thread_time() - begun < 0.2
-    assert idle.refused == busy.refused == f"more than {MAX_ROWS} rows"
+    took_s = []
+    for _ in range(5):  # the garbage of other tests may be collected in one of them
+        begun = time.thread_time()
+        idle, busy = office.entry(changeset)
+        took_s.append(time.thread_time() - begun)
+        assert idle.refused == busy.refused == f"more than {MAX_ROWS} rows"
+    assert min(took_s) < 0.2
     assert office.busy.names() == [b"ours", b"shots"]
     office.agree()
 
