@@ -26,6 +26,7 @@ from lucidnode.node.bucket.bucket import Engine
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.cache.room import CacheRoom, disk_of
+from lucidnode.node.client.alerts import BUCKET
 from lucidnode.node.client.disk_words import said_by
 from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.config import NodeConfig, cache_directory
@@ -69,7 +70,7 @@ async def examine(
     told = {alert["topic"] for alert in status["alerts"]} if status else set()
     findings += [_of_alert(alert) for alert in (status["alerts"] if status else ())]
     # The daemon's own words know more than a look from outside.
-    return [one for one in findings if not (one.what == "bucket" and "bucket" in told)]
+    return [one for one in findings if not (one.what == BUCKET and BUCKET in told)]
 
 
 def kernel() -> Finding:

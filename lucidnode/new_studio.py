@@ -71,7 +71,7 @@ async def check_bucket(home: Path, place: BucketSpec) -> None:
     A missing one is created. Raises as `create_studio` does. If *home* has keys of a run that did not
     finish, the studio there may be its own: `create_studio` can tell, with the passphrase.
     """
-    _, bucket = await _opened_place(place)
+    _, bucket = await opened_place(place, create=True)
     if await _is_founded(bucket) and not (home / MEMBER_FILE).exists():
         raise WrongBucket(_TAKEN)
 
@@ -83,7 +83,7 @@ async def create_studio(
 
     Raises WrongBucket, Unfit, AccessDenied, Unavailable or Refused, each a sentence.
     """
-    address, bucket = await _opened_place(place)
+    address, bucket = await opened_place(place, create=True)
     lan_key = secrets.token_bytes(32)
     earlier = await asyncio.to_thread(unfinished, home, passphrase)
     if await _is_founded(bucket):
@@ -122,9 +122,10 @@ def _for_people(studio: bytes) -> bytes:
     return msgspec.json.encode({"format": 1, "studio": studio.hex()})
 
 
-async def _opened_place(place: BucketSpec) -> tuple[BucketAddress, Bucket]:
+async def opened_place(place: BucketSpec, *, create: bool) -> tuple[BucketAddress, Bucket]:
+    """Return the bucket at *place*, prepared as `prepare_bucket` does, which says what it raises."""
     source = credential_source(place.credentials, place.network)
-    address = await prepare_bucket(place.address, source, place.network, create=True)
+    address = await prepare_bucket(place.address, source, place.network, create=create)
     return address, open_directly(address, place.credentials, place.network)
 
 

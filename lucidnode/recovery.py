@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from lucidnode.direct_bucket import open_directly
 from lucidnode.fs.errors import NotAllowed, SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.entries import invite_entry
 from lucidnode.fs.membership.member import MemberKeys
@@ -25,18 +24,16 @@ from lucidnode.fs.membership.recovery_code import (
 )
 from lucidnode.fs.membership.ticket import Ticket
 from lucidnode.membership import append_entry, read_roster
-from lucidnode.new_studio import BucketSpec
+from lucidnode.new_studio import BucketSpec, opened_place
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import recovery_key
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.bucket.open_bucket import prepare_bucket
-from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import NodeError, NotThere, Refused
 from lucidnode.node.config import load_config, load_credentials
 
 RECOVERY_FILE = "recovery.json"
-"""In the home of the owner who made a code: the name of what it opens, so that the next replaces it."""
+"""In the home of the owner who made codes: the names of what they open, so that the newest ends the others."""
 
 _SHOWN_AS = "(recovery code)"
 """In the list of open invites, which an ended code stays in: nobody has what it would join with."""
@@ -45,7 +42,7 @@ _LASTS_NS = 100 * 365 * 86_400 * 10**9
 
 
 class _Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    object: str
+    objects: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,11 @@ class RecoverySheet:
 
 
 async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> RecoverySheet:
-    """Return a fresh code for the owner *mine*; the one that was made here before opens nothing any more.
+    """Return a fresh code for the owner *mine*; earlier ones go on until `end_earlier_codes`.
 
     Raises NotAllowed for who is no owner, and what bucket and daemon say.
     """
+    earlier = await asyncio.to_thread(_made_here, home)
     if (await read_roster(socket, mine)).me.role != "owner":
         raise NotAllowed("only an owner of the studio can make a recovery code")
     config = load_config(home)
@@ -98,17 +96,10 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
         expires_ns=now_ns + _LASTS_NS,
         suggested_name=mine.label.member,
     )
-    place = BucketSpec.parse(
-        config.bucket_url,
-        config.endpoint_url,
-        config.region,
-        await asyncio.to_thread(load_credentials, home),
-        Network.of(os.environ, config.authorities),
-    )
-    bucket = await _opened(place)
-    name = object_name(code)
-    await bucket.put(recovery_key(name), await asyncio.to_thread(seal_recovery, ticket, code))
+    bucket, name = await _bucket_of(home), object_name(code)
+    await asyncio.to_thread(_remember, home, [*earlier, name])
     try:
+        await bucket.put(recovery_key(name), await asyncio.to_thread(seal_recovery, ticket, code))
         await append_entry(
             socket,
             mine,
@@ -117,12 +108,8 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
     except BaseException:
         with contextlib.suppress(NodeError):
             await bucket.delete(recovery_key(name))
+        await asyncio.to_thread(_remember, home, earlier)
         raise
-    made = home / RECOVERY_FILE
-    earlier = await asyncio.to_thread(_earlier, made)
-    await asyncio.to_thread(write_durably, made, msgspec.json.encode(_Made(name)))
-    if earlier is not None:
-        await bucket.delete(recovery_key(earlier))
     return RecoverySheet(
         code=code,
         studio=mine.studio.hex(),
@@ -134,13 +121,28 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
     )
 
 
+async def end_earlier_codes(home: Path, code: str) -> None:
+    """Have only *code*, which its owner holds in his hands, open something of what was made here.
+
+    Raises what the bucket says; then some may open something still, until this is asked for again.
+    """
+    newest = object_name(code)
+    bucket = await _bucket_of(home)
+    for name in await asyncio.to_thread(_made_here, home):
+        if name != newest:
+            await bucket.delete(recovery_key(name))
+    await asyncio.to_thread(_remember, home, [newest])
+
+
 async def find_recovery(place: BucketSpec, code: str) -> Ticket:
     """Return what *code* opens in the bucket at *place*: a ticket that joins with that place.
 
     Raises WrongPassphrase if there is nothing for that code, Refused if it is damaged, and what the
     bucket says.
     """
-    sealed = await _kept(await _opened(place), recovery_key(object_name(code)))
+    sealed = await _kept(
+        (await opened_place(place, create=False))[1], recovery_key(object_name(code))
+    )
     if sealed is None:
         raise WrongPassphrase(
             "the bucket has nothing that this code opens: check both; it may have been used, or "
@@ -163,7 +165,21 @@ async def find_recovery(place: BucketSpec, code: str) -> Ticket:
 async def forget_recovery(place: BucketSpec, code: str) -> None:
     """Take away what *code* opened, which is used up."""
     with contextlib.suppress(NodeError):  # it opens nothing any more, there or not
-        await (await _opened(place)).delete(recovery_key(object_name(code)))
+        _, bucket = await opened_place(place, create=False)
+        await bucket.delete(recovery_key(object_name(code)))
+
+
+async def _bucket_of(home: Path) -> Bucket:
+    config = load_config(home)
+    place = BucketSpec.parse(
+        config.bucket_url,
+        config.endpoint_url,
+        config.region,
+        await asyncio.to_thread(load_credentials, home),
+        Network.of(os.environ, config.authorities),
+    )
+    _, bucket = await opened_place(place, create=False)
+    return bucket
 
 
 async def _kept(bucket: Bucket, key: str) -> bytes | None:
@@ -176,16 +192,14 @@ async def _kept(bucket: Bucket, key: str) -> bytes | None:
         return None
 
 
-async def _opened(place: BucketSpec) -> Bucket:
-    source = credential_source(place.credentials, place.network)
-    address = await prepare_bucket(place.address, source, place.network, create=False)
-    return open_directly(address, place.credentials, place.network)
-
-
-def _earlier(made: Path) -> str | None:
+def _made_here(home: Path) -> list[str]:
     try:
-        return msgspec.json.decode(made.read_bytes(), type=_Made).object
+        return msgspec.json.decode((home / RECOVERY_FILE).read_bytes(), type=_Made).objects
     except FileNotFoundError:
-        return None
+        return []
     except msgspec.MsgspecError as error:
-        raise Refused(f"{made} is damaged: remove it") from error
+        raise Refused(f"{home / RECOVERY_FILE} is damaged: remove it") from error
+
+
+def _remember(home: Path, objects: list[str]) -> None:
+    write_durably(home / RECOVERY_FILE, msgspec.json.encode(_Made(objects)))

@@ -25,7 +25,7 @@ from lucidnode.cli.secrets_input import passphrase, recovery_code
 from lucidnode.fs.membership.member import Label, spelled
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.ticket import plain_code
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import NodeError, Refused
 
 _code_file = click.option(
     "--code-file",
@@ -143,15 +143,34 @@ def hand_out(home: Path, socket: Path, mine: Membership, sheet: Path | None) -> 
     Raises Refused, NotAllowed, and what bucket and daemon say.
     """
     descriptor = None if sheet is None else _created(sheet)
-    with spinner("making a recovery code…"):
-        made = asyncio.run(recovery.make_recovery_code(home, socket, mine))
-    if descriptor is not None:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(made.text())
+    try:
+        with spinner("making a recovery code…"):
+            made = asyncio.run(recovery.make_recovery_code(home, socket, mine))
+        if descriptor is None:
+            click.echo(f"\n{made.text()}")
+        else:
+            with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+                file.write(made.text())
+            os.fsync(descriptor)
+    except BaseException:
+        if sheet is not None:
+            sheet.unlink(missing_ok=True)  # there is no code in it
+        raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    # Not before: who has lost this one on the way still has the one before.
+    try:
+        asyncio.run(recovery.end_earlier_codes(home, made.code))
+    except NodeError as error:
+        click.echo(
+            f"an earlier code may still open the studio ({error}): `lucidnode recovery new` ends it",
+            err=True,
+        )
+    if sheet is not None:
         click.echo(f"the recovery sheet is in {sheet}: print it, and delete the file", err=True)
-        return
-    click.echo(f"\n{made.text()}")
-    _check_written_down(made.code)
+    else:
+        _check_written_down(made.code)
 
 
 def _check_written_down(code: str) -> None:

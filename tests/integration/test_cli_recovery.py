@@ -34,6 +34,11 @@ def test_an_owner_comes_back_from_the_bucket_and_a_sheet_of_paper(tmp_path: Path
         assert len(list(objects.iterdir())) == 1  # the first code opens nothing any more
         refused = lost.run("recovery", "new", "--sheet", first)
         assert (refused.code, "exists already" in refused.line) == (Exit.FAILED, True)
+        # A code that could not be written down ends none, and leaves nothing behind.
+        nowhere = lost.folder / "nowhere" / "sheet"
+        ended = lost.run("recovery", "new", "--sheet", nowhere, "--passphrase-file", lost.words)
+        assert (ended.code, "cannot write" in ended.line) == (Exit.FAILED, True)
+        assert len(list(objects.iterdir())) == 1
         # Made after the code, so its key was sealed to what the code opens.
         lost.unlocked("project", "create", "demo")
         lost.unlocked("mount", "demo", lost.folder / "drive")
