@@ -37,11 +37,6 @@ _NAMED = 4
 """Names in one alert."""
 
 
-def check_mountpoint(mountpoint: Path, home: Path) -> None:
-    """Raise a MountError, a sentence for a person, if nothing can be mounted there."""
-    check(mountpoint, [home])
-
-
 async def run(
     spec: MountSpec,
     ready: Callable[[], None],

@@ -42,7 +42,7 @@ _COMMANDS = {
     "export": "exporting",
     "restore": "restoring",
     "undelete": "restoring",
-    "mount-process": "mounting",
+    "mount-process": "mount_process",
     "past-process": "past_mounting",
     "keep": "keeper",
     "daemon": "daemon",

@@ -1,4 +1,4 @@
-"""Commands that mount projects."""
+"""The command that mounts a project. What serves the mount is loaded in another process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +17,7 @@ import uvloop
 from lucidnode import membership
 from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
-from lucidnode.cli.child import log_to_stderr, say_back, say_ready
-from lucidnode.cli.held_device import mount_keeper
+from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
@@ -34,8 +32,8 @@ from lucidnode.fs.errors import (
     MountPointMissing,
     NoSuchProject,
 )
+from lucidnode.fs.kernel.mountpoint import check
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
-from lucidnode.fs.mount import check_mountpoint, run
 from lucidnode.fs.mount_spec import Durability, MountSpec
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
@@ -118,7 +116,7 @@ def mount_command(
         contextlib.closing(TakenPlaces()) as taken,
         _made_if_missing(mountpoint, taken) as made,
     ):
-        check_mountpoint(mountpoint, home)
+        check(mountpoint, [home])
         membership.check_kept(home)
         socket = ensure_daemon(home)
         if not read_only:
@@ -141,6 +139,8 @@ def mount_command(
         lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place
         if foreground:
+            from lucidnode.fs.mount import run  # noqa: PLC0415  # else another process serves
+
             lock.unlink(missing_ok=True)  # this one has no keeper
             log_to_stderr()
             confinement.confine(confinement.of_a_mount(os.environ))
@@ -189,27 +189,11 @@ def _mount_past(
         contextlib.closing(TakenPlaces()) as taken,
         _made_if_missing(mountpoint, taken),
     ):
-        check_mountpoint(mountpoint, home)
+        check(mountpoint, [home])
         which = mount_past(
             home, cache, project, point, mountpoint, passphrase_file, allow_other=allow_other
         )
     click.echo(f"{project} is mounted at {mountpoint} as it was: {which}", err=True)
-
-
-@click.command("mount-process", hidden=True)
-@click.option("--came-back", default="", help="How the one before it ended.")
-def mount_process_command(came_back: str) -> None:
-    """Serve the mount whose keys come on standard input: secrets are never arguments.
-
-    \b
-    Example, with a MountSpec in MessagePack:
-      lucidnode mount-process < spec
-    """
-    log_to_stderr()
-    keeper = mount_keeper()
-    confinement.confine(confinement.of_a_mount(os.environ))
-    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
-    uvloop.run(run(spec, say_back if came_back else say_ready, came_back, keeper))
 
 
 def mount_path(directory: Path) -> Path:
