@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lucidnode.fs.events.committed_names import CommittedNames, Place
 from lucidnode.fs.replica.conflict_name import is_conflict_name
 from lucidnode.fs.replica.inode import InodeNo, Kind, Version, is_partial
-from lucidnode.fs.replica.intents import MARK, OF_THE_FILE
+from lucidnode.fs.replica.intents import MARK, is_ours
 from lucidnode.fs.replica.sqlite.rows import (
     KIND_COLUMN,
     MTIME_COLUMN,
@@ -84,7 +84,7 @@ class _Entry:
                     self._come[place] = InodeNo(int(new[2]))
             elif table == "xattr" and row[1] == MARK:
                 self._marked.append(key)
-            elif table == "xattr" and row[1] not in OF_THE_FILE:
+            elif table == "xattr" and not is_ours(bytes(row[1])):
                 self._attributes[key] = None
         self._old_paths = {
             place: names.path(place) for places in self._gone.values() for place in places

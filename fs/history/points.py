@@ -38,6 +38,17 @@ def point(text: str, times: Sequence[int], now: datetime) -> Seq:
     return seq_at(times, when if when.tzinfo else when.replace(tzinfo=now.tzinfo))
 
 
+def is_like_a_point(text: str) -> bool:
+    """Tell whether `point` would read *text* as a version, a time or a length of time."""
+    if (text.isascii() and text.isdigit()) or _AGO.fullmatch(text):
+        return True
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def seq_at(times: Sequence[int], when: datetime) -> Seq:
     """Return the newest entry of the state that the project had at *when*.
 

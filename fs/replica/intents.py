@@ -29,8 +29,16 @@ MARK = b"user.lucid.writer"
 LOCKS_LEASE = b"user.lucid.lease.locks"
 """The extended attribute that `Lease` sets: who decides the locks of a file. Shown to no program."""
 
-OF_THE_FILE = frozenset({MARK, LOCKS_LEASE})
-"""What belongs to a file and not to its content: neither shown to programs nor copied."""
+_OURS = b"user.lucid."
+"""What the extended attributes begin with that no program can set."""
+
+
+def is_ours(xattr: bytes) -> bool:
+    """Tell whether *xattr* belongs to a file, or the project, and not to its content.
+
+    Such is neither shown to programs nor copied; also what a later release has put there.
+    """
+    return xattr.startswith(_OURS)
 
 
 class Create(msgspec.Struct, frozen=True, tag="create"):

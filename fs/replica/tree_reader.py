@@ -113,7 +113,11 @@ class TreeReader:
         xattrs = (
             self._queries.xattrs(self._aliases.now(ino)) if kept is None else kept.version.xattrs
         )
-        return [name for name, _ in xattrs if name not in intents.OF_THE_FILE]
+        return [name for name, _ in xattrs if not intents.is_ours(name)]
+
+    def own_xattrs(self, ino: InodeNo) -> list[tuple[bytes, bytes]]:
+        """Return name and value of the attributes of *ino* that are our own, by name."""
+        return [each for each in self._queries.xattrs(ino) if intents.is_ours(each[0])]
 
     def mark(self, ino: InodeNo) -> bytes | None:
         """Return the mark of a file that is on its way, None if it has none."""

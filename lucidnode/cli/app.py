@@ -40,6 +40,7 @@ _COMMANDS = {
     "diff": "history",
     "usage": "history",
     "export": "exporting",
+    "snapshot": "snapshots",
     "restore": "restoring",
     "undelete": "restoring",
     "mount-process": "mount_process",

@@ -21,6 +21,7 @@ from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
+from lucidnode.cli.point_given import PointGiven
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.cli.service_state import runs
@@ -60,6 +61,7 @@ from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
     help="Show it as it was, read-only, beside the mount of now: a version, a date and time, or how "
     "long ago (15m, 2h, 3d, 1w).",
 )
+@click.option("--snapshot", help="Show it as it was in the snapshot of this name, as with --at.")
 @passphrase_file
 @click.pass_obj
 def mount_command(
@@ -72,6 +74,7 @@ def mount_command(
     foreground: bool,
     persist: bool,
     point: str | None,
+    snapshot: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
@@ -84,12 +87,21 @@ def mount_command(
       lucidnode mount demo ~/demo
       lucidnode mount demo ~/demo-monday --at '2026-03-02 18:00'
     """
-    if point is not None:
+    if point is not None or snapshot is not None:
         if persist or foreground:
             raise click.UsageError(
-                "--at stands for itself: it has neither --persist nor --foreground"
+                "--at and --snapshot stand for themselves: with neither --persist nor --foreground"
             )
-        _mount_past(home, project, directory, point, passphrase_file, allow_other=allow_other)
+        if point is not None and snapshot is not None:
+            raise click.UsageError("--at and --snapshot both say which state: give one of them")
+        _mount_past(
+            home,
+            project,
+            directory,
+            PointGiven(point or snapshot or "", is_snapshot=snapshot is not None),
+            passphrase_file,
+            allow_other=allow_other,
+        )
         return
     if persist and foreground:
         raise click.UsageError("--persist is for the service, which runs in no terminal")
@@ -174,7 +186,7 @@ def _mount_past(
     home: Path,
     project: str,
     directory: Path,
-    point: str,
+    point: PointGiven,
     passphrase_file: Path | None,
     *,
     allow_other: bool,

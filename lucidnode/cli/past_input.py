@@ -17,13 +17,14 @@ from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.errors import NoSuchProject
+from lucidnode.fs.errors import NoSuchPoint, NoSuchProject
 from lucidnode.fs.history import past_places, points
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
+from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.ids import DeviceId, Seq
@@ -39,8 +40,23 @@ class OpenPast:
     membership: Membership
 
     def point(self, text: str) -> Seq:
-        """Return the entry that *text* means. Raises NoSuchPoint."""
+        """Return the entry that *text* means: a snapshot of that name first. Raises NoSuchPoint."""
+        if any(each.name == text for each in snapshots_of(self.past.now)):
+            return self.snapshot(text)
         return points.point(text, self.past.log.times(), datetime.now().astimezone())
+
+    def snapshot(self, name: str) -> Seq:
+        """Return the entry that snapshot *name* names. Raises NoSuchPoint."""
+        for each in snapshots_of(self.past.now):
+            if each.name == name:
+                if each.row.seq > self.past.head().seq:
+                    raise NoSuchPoint(
+                        f"snapshot {name} names version {each.row.seq}, which does not exist: delete it"
+                    )
+                return each.row.seq
+        raise NoSuchPoint(
+            f"there is no snapshot {name}: `lucidnode snapshot list` shows those there are"
+        )
 
 
 @dataclass(frozen=True, slots=True)

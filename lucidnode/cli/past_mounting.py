@@ -15,6 +15,7 @@ from lucidnode.cli import confinement
 from lucidnode.cli.background import start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.past_input import opened_past, when
+from lucidnode.cli.point_given import PointGiven
 from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.past_mount import run
@@ -25,20 +26,20 @@ def mount_past(
     home: Path,
     cache: Path,
     project: str,
-    text: str,
+    point: PointGiven,
     mountpoint: Path,
     passphrase_file: Path | None,
     *,
     allow_other: bool,
 ) -> str:
-    """Mount *project* as it was at the point *text*; return which state that is, for people.
+    """Mount *project* as it was at *point*; return which state that is, for people.
 
     Raises NoSuchPoint, ChildFailed, a NodeError or another FsError.
     """
 
     async def work() -> str:
         async with opened_past(home, passphrase_file, project) as opened:
-            seq = opened.point(text)
+            seq = opened.snapshot(point.text) if point.is_snapshot else opened.point(point.text)
             replica = opened.past.copy_at(seq)
             spec = PastMountSpec(
                 home=str(home),

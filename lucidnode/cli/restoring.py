@@ -186,11 +186,11 @@ async def _bring_back(
 
             conflicts = await commit(replica, steps, opened.client, opened.access, clock, progress)
         head = replica.pending.head().seq
-    await _seen_here(opened, head, clock)
+    await seen_here(opened, head, clock)
     _tell(told, shown(place), head, conflicts, wants_json=wants_json)
 
 
-async def _seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
+async def seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
     """Wait until the mount of the project here, if there is one, shows entry *head*."""
     project = opened.access.keys().project
     await opened.client.look(project, head)

@@ -147,3 +147,26 @@ def shown(path: Path) -> str:
         return path.read_text()
     except OSError as error:
         return str(error)
+
+
+def test_a_snapshot_is_a_name_that_all_commands_about_the_past_take(studio: Studio) -> None:
+    station, page, then = studio.station, studio.drive / "page", studio.station.folder / "named"
+    page.write_text("before")
+    station.unlocked("snapshot", "create", "demo", "locked cut")
+    page.write_text("after")
+    made = json.loads(station.unlocked("snapshot", "list", "demo", "--json").out)["snapshots"]
+    assert [(each["name"], each["scheduled"]) for each in made] == [("locked cut", False)]
+    station.unlocked("mount", "demo", then, "--snapshot", "locked cut")
+    assert (then / "page").read_text() == "before"
+    station.ok("umount", then)
+    station.unlocked("restore", page, "--at", "locked cut", "--to", studio.drive / "page then")
+    assert (studio.drive / "page then").read_text() == "before"
+    again = station.run(
+        "snapshot", "create", "demo", "locked cut", "--passphrase-file", station.words
+    )
+    assert "there is a snapshot 'locked cut' already" in again.line
+    misread = station.run("snapshot", "create", "demo", "15m", "--passphrase-file", station.words)
+    assert "reads as a point in time" in misread.line
+    assert not [name for name in os.listxattr(studio.drive) if "snapshot" in name]
+    station.unlocked("snapshot", "delete", "demo", "locked cut", "--yes")
+    assert not json.loads(station.unlocked("snapshot", "list", "demo", "--json").out)["snapshots"]

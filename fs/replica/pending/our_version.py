@@ -111,7 +111,7 @@ def _that_fit(xattrs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
     The mark of a file on its way and its leases belong to the file, not to a copy.
     """
-    xattrs = [xattr for xattr in xattrs if xattr[0] not in intents.OF_THE_FILE]
+    xattrs = [xattr for xattr in xattrs if not intents.is_ours(xattr[0])]
     sizes = accumulate(len(name) + len(value) for name, value in xattrs)
     count = sum(size <= MAX_XATTR_BYTES for size in sizes)
     return xattrs[: min(count, MAX_XATTRS)]

@@ -21,6 +21,7 @@ from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_enc
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 from page_changeset import PROJECT_AT_FIRST, Breaks, after, lease_in
+from page_project_rows import snapshot_in
 from raw_changeset import RawChange, encoded
 
 from lucidnode.fs import errors
@@ -42,6 +43,7 @@ from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.snapshots.snapshot_row import decoded_snapshot
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES
 from lucidnode.node.bucket.fingerprint import (
     START,
@@ -70,6 +72,7 @@ CHANGESETS = json.loads((VECTORS / "changesets.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
 LEASES = json.loads((VECTORS / "leases.json").read_text())
+SNAPSHOTS = json.loads((VECTORS / "snapshots.json").read_text())
 KEYS = json.loads((VECTORS / "keys.json").read_text())
 SEALED = json.loads((VECTORS / "sealed.json").read_text())
 
@@ -486,3 +489,12 @@ def test_leases(vector: dict[str, Any]) -> None:
     row = decoded_lease(value)
     assert (None if row is None else msgspec.structs.asdict(row)) == vector["says"]
     assert lease_in(value) == vector["says"]
+
+
+@pytest.mark.parametrize("vector", SNAPSHOTS["snapshots"], ids=lambda vector: str(vector["name"]))
+def test_snapshots(vector: dict[str, Any]) -> None:
+    attribute, value = bytes.fromhex(vector["attribute"]), bytes.fromhex(vector["value"])
+    found = decoded_snapshot(attribute, value)
+    says = None if found is None else {"name": found.name, **msgspec.structs.asdict(found.row)}
+    assert says == vector["says"]
+    assert snapshot_in(attribute, value) == vector["says"]

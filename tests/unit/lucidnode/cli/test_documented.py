@@ -76,6 +76,8 @@ def test_facts_can_be_had_as_json() -> None:
         "restore",
         "savings",
         "service status",
+        "snapshot create",
+        "snapshot list",
         "stats",
         "status",
         "undelete",

@@ -1,0 +1,182 @@
+"""`lucidnode snapshot`: names for states of a project, which are kept as long as they have one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from lucidnode.cli.output import as_json, confirm, show_json, show_table
+from lucidnode.cli.past_input import opened_past, when
+from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.root_rows import commit_rows
+from lucidnode.fs.errors import NoRoomForAttribute, NoSuchPoint
+from lucidnode.fs.history.points import is_like_a_point
+from lucidnode.fs.membership.member import shown
+from lucidnode.fs.replica.inode import ROOT
+from lucidnode.fs.replica.intents import XATTR_CREATE, RemoveXattr, SetXattr
+from lucidnode.fs.snapshots.snapshot_row import (
+    SnapshotRow,
+    attribute,
+    attribute_of,
+    snapshots_of,
+)
+from lucidnode.node.client.clock import SystemClock
+
+
+@click.group("snapshot", short_help="Name states of a project, and list and delete the names.")
+def snapshot_command() -> None:
+    """Name states of a project. All members see the names; what has one is kept.
+
+    `mount --snapshot NAME` shows it, and the name does wherever `--at` asks for a point in time.
+
+    \b
+    Examples:
+      lucidnode snapshot create demo 'before the grading'
+      lucidnode mount demo ~/demo-then --snapshot 'before the grading'
+    """
+
+
+@snapshot_command.command("create")
+@click.argument("project")
+@click.argument("name")
+@click.option("--at", "text", help="An earlier state: a version, a date and time, or how long ago.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def create(
+    home: Path,
+    project: str,
+    name: str,
+    text: str | None,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Give the state of PROJECT that is committed now, or was then, the name NAME.
+
+    It takes no time and no room, whatever the size. What is not committed yet is not in it:
+    `lucidnode wait` on the mount, before, has it in.
+
+    \b
+    Examples:
+      lucidnode snapshot create demo 'before the grading'
+      lucidnode snapshot create demo locked-cut --at '2026-03-02 18:00'
+    """
+    key = attribute(name)
+    if is_like_a_point(name):
+        raise click.UsageError(f"'{name}' reads as a point in time: take another name")
+
+    async def work() -> SnapshotRow:
+        async with opened_past(home, passphrase_file, project) as opened:
+            seq = opened.past.head().seq if text is None else opened.point(text)
+            row = SnapshotRow(seq=seq, wall_ns=SystemClock().wall_ns())
+            taken = click.ClickException(
+                f"there is a snapshot '{name}' already: take another name, or delete that one first"
+            )
+            if any(attribute_of(each) == key for each in snapshots_of(opened.past.now)):
+                raise taken
+            change = SetXattr(ROOT, key, row.encoded(), row.wall_ns, XATTR_CREATE)
+            if (key, row.encoded()) not in await commit_rows(opened, [change]):
+                raise taken
+            return row
+
+    try:
+        made = asyncio.run(work())
+    except NoRoomForAttribute as error:
+        raise click.ClickException(
+            f"{project} has as many snapshots as it can: `lucidnode snapshot delete` makes room"
+        ) from error
+    if wants_json:
+        show_json({"name": name, "version": made.seq})
+        return
+    click.echo(f"snapshot '{name}' of {project} is version {made.seq}", err=True)
+
+
+@snapshot_command.command("list")
+@click.argument("project")
+@passphrase_file
+@as_json
+@click.pass_obj
+def list_(home: Path, project: str, passphrase_file: Path | None, wants_json: bool) -> None:
+    """Show the snapshots of PROJECT, the newest state first.
+
+    \b
+    Example:
+      lucidnode snapshot list demo
+    """
+
+    async def work() -> list[dict[str, object]]:
+        async with opened_past(home, passphrase_file, project) as opened:
+            log, newest = opened.past.log, opened.past.head().seq
+            return [
+                {
+                    "name": shown(each.name),
+                    "version": each.row.seq,
+                    "time": log.entry(each.row.seq).wall_ns / 1e9
+                    if 0 < each.row.seq <= newest
+                    else None,
+                    "made": each.row.wall_ns / 1e9,
+                    "scheduled": each.row.scheduled,
+                }
+                for each in reversed(snapshots_of(opened.past.now))
+            ]
+
+    found = asyncio.run(work())
+    if wants_json:
+        show_json({"snapshots": found})
+        return
+    if not found:
+        click.echo(f"{project} has no snapshots", err=True)
+        return
+    show_table(
+        ["version", "newest change", "named", "by", "name"],
+        [
+            [
+                each["version"],
+                "" if each["time"] is None else _when(each["time"]),
+                _when(each["made"]),
+                "schedule" if each["scheduled"] else "hand",
+                each["name"],
+            ]
+            for each in found
+        ],
+    )
+
+
+@snapshot_command.command("delete")
+@click.argument("project")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@passphrase_file
+@click.pass_obj
+def delete(home: Path, project: str, name: str, yes: bool, passphrase_file: Path | None) -> None:
+    """Take the name NAME away from a state of PROJECT.
+
+    The project stays as it is. The state itself is kept only as long as everything is.
+
+    \b
+    Example:
+      lucidnode snapshot delete demo 'before the grading'
+    """
+
+    async def work() -> None:
+        async with opened_past(home, passphrase_file, project) as opened:
+            keys = [
+                attribute_of(each)
+                for each in snapshots_of(opened.past.now)
+                if name in {each.name, shown(each.name)}
+            ]
+            if not keys:
+                raise NoSuchPoint(f"{project} has no snapshot '{name}'")
+            confirm(f"Delete snapshot '{name}' of {project}, for everybody?", yes=yes)
+            now = SystemClock().wall_ns()
+            await commit_rows(opened, [RemoveXattr(ROOT, key, now) for key in keys[:1]])
+
+    asyncio.run(work())
+    click.echo(f"{project} has no snapshot '{name}' any more", err=True)
+
+
+def _when(seconds: object) -> str:
+    assert isinstance(seconds, float)
+    return when(int(seconds * 1e9))
