@@ -22,7 +22,8 @@ def _fields(value: bytes, limits: dict[str, int | None]) -> dict[str, Any] | Non
     """Return the map *value*, of the fields of *limits*: numbers up to a limit, or booleans (None)."""
     if value[:1] != bytes([0x80 + len(limits)]):
         return None
-    rest, found = value[1:], {}
+    rest = value[1:]
+    found: dict[str, Any] = {}
     for field, limit in limits.items():
         label = bytes([0xA0 + len(field)]) + field.encode()
         if not rest.startswith(label):
