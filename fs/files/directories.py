@@ -86,6 +86,10 @@ class Directories:
             directory.page = {entry.cookie: entry.name for entry in page}
         return page
 
+    def attributes_forgotten(self, ino: InodeNo) -> None:
+        """Note that the kernel holds no valid attributes of the file *ino* any more."""
+        self._kept.attributes_forgotten(lambda: {parent for parent, _ in self._tree.names_of(ino)})
+
     def release(self, handle: int) -> None:
         """Close a handle of `open`."""
         self._open.release_directory(handle)

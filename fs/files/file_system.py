@@ -363,6 +363,9 @@ class FileSystem:
 
         Raises ReadOnly or NoSpace if a file without a name cannot be forgotten.
         """
+        file = self._open.file(handle)
+        if file.wrote or file.pattern.begun:
+            self.directories.attributes_forgotten(file.ino)
         ino = self._open.release(handle)
         if ino is not None:
             self.lifetimes.let_go(ino)

@@ -8,7 +8,8 @@ promises:
   which another handle stands, and end the listing there. So it is used by a handle that is the only
   one on its directory, and for listings that programs get in one piece.
 - It holds names alone. Their attributes came with them, and once those are no longer valid each is
-  asked for by itself. So a listing is taken from the kernel well before that.
+  asked for by itself. So a listing is taken from the kernel well before that, and as soon as it has
+  forgotten many of them: to the kernel, whoever reads a file changes the time of its last access.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ MAX_LISTED_NAMES = 256
 
 KEPT_S = 20.0
 """Seconds for which a listing is held: a third of those for which its attributes are valid."""
+
+LISTING_COSTS = 2
+NAMES_AT_THE_COST_OF_ONE = 8
+"""A listing takes as long as to be asked for the attributes of two files, since it takes two requests,
+and of one more for each so many names. One is some 100 us, most of it the way here and back."""
 
 MAX_DIRECTORIES = 65_536
 """Directories of which is remembered that they were listed: 10 MB."""
@@ -50,6 +56,15 @@ class _Pass:
     names: int = 0
 
 
+@dataclass(slots=True)
+class _Listed:
+    """A listing that the kernel has. *old* of its *names* are of files whose attributes it lacks."""
+
+    since: float
+    names: int
+    old: int = 0
+
+
 class KeptListings:
     """The listings of one mount; *now* gives seconds."""
 
@@ -57,15 +72,14 @@ class KeptListings:
         self._now = now
         self._open: Counter[InodeNo] = Counter()
         self._passes: dict[int, _Pass] = {}
-        self._listed: LRUCache[InodeNo, float] = LRUCache(MAX_DIRECTORIES)
+        self._listed: LRUCache[InodeNo, _Listed] = LRUCache(MAX_DIRECTORIES)
 
     def opened(self, handle: int, ino: InodeNo) -> Holding:
         """Note that *handle* lists *ino*, and return what the kernel may do with it."""
         self._open[ino] += 1
         self._passes[handle] = _Pass(ino)
         alone = self._open[ino] == 1
-        listed = self._listed.get(ino)
-        return Holding(alone, alone and listed is not None and self._now() < listed + KEPT_S)
+        return Holding(alone, alone and self._is_right(ino))
 
     def passed(self, handle: int, cookie: int, names: int, behind: int) -> None:
         """Note that the kernel was given *names* from *cookie* on, up to *behind*; none at the end."""
@@ -77,7 +91,7 @@ class KeptListings:
         listing.expected = behind
         listing.names += names
         if not names and listing.since is not None and listing.names <= MAX_LISTED_NAMES:
-            self._listed[listing.ino] = listing.since
+            self._listed[listing.ino] = _Listed(listing.since, listing.names)
 
     def released(self, handle: int) -> None:
         """Note that *handle* is no more."""
@@ -85,6 +99,14 @@ class KeptListings:
         self._open[ino] -= 1
         if not self._open[ino]:
             del self._open[ino]
+
+    def attributes_forgotten(self, directories: Callable[[], Iterable[InodeNo]]) -> None:
+        """Note that the kernel has to ask for those of one file, whose names are in *directories*."""
+        if not self._listed:
+            return
+        for ino in directories():
+            if (listed := self._listed.get(ino)) is not None:
+                listed.old += 1
 
     def changed(self, directories: Iterable[InodeNo]) -> None:
         """Note that names in *directories* changed, and not by a request of the kernel."""
@@ -94,3 +116,11 @@ class KeptListings:
                 for listing in self._passes.values():
                     if listing.ino == ino:
                         listing.since = None
+
+    def _is_right(self, ino: InodeNo) -> bool:
+        listed = self._listed.get(ino)
+        return (
+            listed is not None
+            and self._now() < listed.since + KEPT_S
+            and listed.old <= LISTING_COSTS + listed.names // NAMES_AT_THE_COST_OF_ONE
+        )

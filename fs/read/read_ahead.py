@@ -69,6 +69,11 @@ class Pattern:
         self._strides_left = 0
         """Strides that lie ahead and were returned already."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was asked for."""
+        return self._last is not None
+
     def observe(self, offset: int, length: int) -> list[Range]:
         """Note a request; return what to bring near now and was not returned before.
 

@@ -21,13 +21,15 @@ _LOOSE = "SELECT row, ino, offset, data, pack_offset FROM tail WHERE pack IS NUL
 class TailTable:
     """The tails in *database*. Changes run inside the caller's transaction.
 
-    *ends* says for each file with loose tails where the last of them ends; the caller has it
-    renewed by `recount` once the transaction is committed. Raises as `Database.rows`.
+    *ends* says for each file with loose tails where the last of them ends, *sizes* how many bytes
+    they have; the caller has both renewed by `recount` once the transaction is committed. Raises as
+    `Database.rows`.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.ends: dict[InodeNo, int] = {}
+        self.sizes: dict[InodeNo, int] = {}
         self.recount_all()
 
     def loose(self) -> list[Tail]:
@@ -131,22 +133,26 @@ class TailTable:
         self._database.change("DELETE FROM tail WHERE pack = ?", (pack,))
 
     def recount(self, ino: InodeNo) -> None:
-        """Renew what `ends` says of *ino*."""
+        """Renew what `ends` and `sizes` say of *ino*."""
         row = self._database.row(
-            "SELECT max(offset + length(data)) FROM tail WHERE ino = ? AND pack IS NULL", (ino,)
+            "SELECT max(offset + length(data)), sum(length(data)) FROM tail "
+            "WHERE ino = ? AND pack IS NULL",
+            (ino,),
         )
         if row is None or row[0] is None:
             self.ends.pop(ino, None)
+            self.sizes.pop(ino, None)
         else:
-            self.ends[ino] = row[0]
+            self.ends[ino], self.sizes[ino] = row
 
     def recount_all(self) -> None:
-        """Renew `ends` for every file."""
-        self.ends = dict(
-            self._database.rows(
-                "SELECT ino, max(offset + length(data)) FROM tail WHERE pack IS NULL GROUP BY ino"
-            )
+        """Renew `ends` and `sizes` for every file."""
+        rows = self._database.rows(
+            "SELECT ino, max(offset + length(data)), sum(length(data)) FROM tail "
+            "WHERE pack IS NULL GROUP BY ino"
         )
+        self.ends = {ino: end for ino, end, _ in rows}
+        self.sizes = {ino: size for ino, _, size in rows}
 
     def _is_gone(self, ino: InodeNo) -> bool:
         """Tell whether *ino* has loose tails and is no more."""

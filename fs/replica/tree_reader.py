@@ -176,10 +176,14 @@ class TreeReader:
 
     def stored_bytes(self, found: Attributes) -> int:
         """Return how many bytes extents and tails hold of the file with the attributes *found*."""
-        tails = sum(len(tail.data) for tail in self.tails_of(found.ino))
+        kept = self._kept.get(found.ino)
+        if kept is None:
+            tails = self._tails.sizes.get(found.ino, 0)
+        else:
+            tails = sum(len(tail.data) for tail in kept.tails)
         if found.stored != NOT_COUNTED:
             return found.stored + tails
-        if (kept := self._kept.get(found.ino)) is not None:
+        if kept is not None:
             return sum(extent.length for extent in kept.version.extents) + tails
         version, stored = self._stored.get(found.ino, (None, 0))
         if version != found.version:

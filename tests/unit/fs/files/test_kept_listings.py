@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from file_layer_fixture import file_layer
+import pytest
+from file_layer_fixture import ME, file_layer
 
-from lucidnode.fs.files.kept_listings import KEPT_S, MAX_LISTED_NAMES, Holding, KeptListings
+from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.kept_listings import (
+    KEPT_S,
+    LISTING_COSTS,
+    MAX_LISTED_NAMES,
+    NAMES_AT_THE_COST_OF_ONE,
+    Holding,
+    KeptListings,
+)
 from lucidnode.fs.files.listing import START
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
@@ -110,6 +121,27 @@ def test_a_listing_that_changes_while_it_passes_is_not_held() -> None:
     assert kept.look() == ANEW
 
 
+def test_a_listing_is_asked_for_again_once_that_costs_less_than_its_files() -> None:
+    kept = Kept()
+    names = 5 * NAMES_AT_THE_COST_OF_ONE
+    assert kept.listed(names) == RIGHT
+    kept.listings.attributes_forgotten(lambda: [ELSEWHERE])
+    for _ in range(LISTING_COSTS + 5):
+        kept.listings.attributes_forgotten(lambda: [HERE])
+        kept.listings.attributes_forgotten(lambda: [ELSEWHERE])
+    assert kept.look() == RIGHT
+    kept.listings.attributes_forgotten(lambda: [HERE])
+    assert kept.look() == ANEW
+    assert kept.listed(names) == RIGHT
+
+
+def test_nobody_looks_for_the_directories_of_a_file_while_no_listing_is_held() -> None:
+    def directories() -> list[InodeNo]:
+        raise AssertionError("looked for")
+
+    Kept().listings.attributes_forgotten(directories)
+
+
 def test_a_listing_that_comes_in_pieces_is_not_held() -> None:
     kept = Kept()
     assert kept.listed(MAX_LISTED_NAMES) == RIGHT
@@ -143,3 +175,38 @@ async def test_names_that_another_node_changes_end_the_listing_of_their_director
             )
         )
         assert [look(), look()] == [ANEW, RIGHT]
+
+
+async def use(files: FileSystem, ino: InodeNo, *, write: bool) -> None:
+    handle, _ = await files.open(ino, os.O_RDWR)
+    if write:
+        await files.write(handle, 0, b"content")
+    else:
+        await files.read(handle, 0, 4)
+    files.release(handle)
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_files_that_were_read_or_written_end_the_listing_of_their_directory(
+    tmp_path: Path, *, write: bool
+) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        files = layer.files
+        made = [files.make(ROOT, b"%d" % number, stat.S_IFREG | 0o644, ME) for number in range(8)]
+        for file in made:
+            await use(files, file.ino, write=True)
+
+        def look() -> Holding:
+            handle, holding = files.directories.open(ROOT)
+            files.directories.passed(handle, START, 10, 2)
+            files.directories.passed(handle, 2, 0, 2)
+            files.directories.release(handle)
+            return holding
+
+        assert [look(), look()] == [ANEW, RIGHT]
+        for file in made:
+            files.release((await files.open(file.ino, os.O_RDONLY))[0])
+        assert look() == RIGHT
+        for file in made:
+            await use(files, file.ino, write=write)
+        assert look() == ANEW
