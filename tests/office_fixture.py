@@ -15,7 +15,7 @@ from disk_fixture import Told
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import block_id
+from lucidnode.node.cache.verified import block_id, verified
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -119,7 +119,7 @@ class Bucket:
         await asyncio.sleep(self.seconds)
         if block not in self.blocks:
             raise NotThere(block.hex())
-        return self.blocks[block]
+        return verified(block, self.blocks[block])
 
 
 @dataclass

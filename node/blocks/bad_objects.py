@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 
 from lucidnode.node.bucket.keys import block_key
-from lucidnode.node.cache.verified import verified
+from lucidnode.node.cache.verified import verified_aside
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import Amiss, BadBlocks, topic
 from lucidnode.node.client.clock import Clock
@@ -13,7 +13,8 @@ from lucidnode.node.client.errors import Archived, Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
 
 ReadBucket = Callable[[ProjectId, BlockId], Awaitable[bytes]]
-"""Returns what the bucket stores under the block's name; raises NodeError within its deadline."""
+"""Returns what the bucket stores under the block's name, whatever it is; raises NodeError within
+its deadline."""
 
 Key = tuple[ProjectId, BlockId]
 
@@ -88,7 +89,7 @@ class BadObjects:
     async def _seen(self, project: ProjectId, block: BlockId) -> bytes | Corrupt | NotThere:
         """Return what one reading shows."""
         try:
-            return verified(block, await self._read(project, block))
+            return await verified_aside(block, await self._read(project, block))
         except Archived:
             raise
         except (Corrupt, NotThere) as error:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from lucidnode.node.blocks.bad_objects import ReadBucket
 from lucidnode.node.blocks.hedge_policy import (
     COPIES_AFTER_S,
     COPIES_S,
@@ -28,7 +27,7 @@ from lucidnode.node.blocks.hedge_policy import (
 )
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import verified
+from lucidnode.node.cache.verified import verified_aside
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -37,6 +36,10 @@ from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
 
 log = logging.getLogger(__name__)
+
+
+ReadVerified = Callable[[ProjectId, BlockId], Awaitable[bytes]]
+"""Returns the verified block from the bucket; raises NodeError within its deadline."""
 
 
 class BlockCache(Protocol):
@@ -111,7 +114,7 @@ class BlockSource:
         cache: BlockCache,
         staging: StagedBlockSource,
         office: PeerBlockSource,
-        bucket: ReadBucket,
+        bucket: ReadVerified,
         traffic: Traffic,
         clock: Clock,
         tasks: Tasks,
@@ -161,7 +164,9 @@ class BlockSource:
 
     async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
         """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""
-        return await self._cache.put(block, verified(block, ciphertext), "offered by a peer")
+        return await self._cache.put(
+            block, await verified_aside(block, ciphertext), "offered by a peer"
+        )
 
     # -- an asking flight --------------------------------------------------------------------
 
@@ -306,7 +311,7 @@ class BlockSource:
     async def _from_bucket(self, project: ProjectId, block: BlockId) -> bytes | NodeError:
         asked_at = self._clock.boot()
         try:
-            ciphertext = verified(block, await self._bucket(project, block))
+            ciphertext = await self._bucket(project, block)
         except NodeError as error:
             return error
         self._hedging.bucket_took(self._clock.boot() - asked_at)

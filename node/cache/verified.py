@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from blake3 import blake3
 
 from lucidnode.node.client.errors import Corrupt
 from lucidnode.node.client.ids import BlockId
+
+_SMALL_BYTES = 64 * 1024
+"""Hashed where it is; a thread would cost more than that."""
+
+_HASHING = ThreadPoolExecutor(2, "hashing")
+"""Threads that touch no disk, so that nothing that hangs can keep a check waiting."""
 
 
 def block_id(ciphertext: bytes) -> BlockId:
@@ -24,3 +33,11 @@ def verified(wanted: BlockId, ciphertext: bytes) -> bytes:
     if block_id(ciphertext) != wanted:
         raise Corrupt(f"{len(ciphertext)} bytes are not the block {wanted.hex()}")
     return ciphertext
+
+
+async def verified_aside(wanted: BlockId, ciphertext: bytes) -> bytes:
+    """Do as `verified`, in a thread: the loop serves others meanwhile."""
+    if len(ciphertext) <= _SMALL_BYTES:
+        return verified(wanted, ciphertext)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_HASHING, verified, wanted, ciphertext)

@@ -13,7 +13,7 @@ import aiohttp
 
 from lucidnode.node.blocks.hedge_policy import PEERS_S
 from lucidnode.node.blocks.traffic import Traffic
-from lucidnode.node.cache.verified import verified
+from lucidnode.node.cache.verified import verified_aside
 from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
@@ -113,7 +113,7 @@ class BodyClient:
                     return None
                 body = await self._body(response.content, keep_alive, size)
             try:
-                return verified(block, body)
+                return await verified_aside(block, body)
             except Corrupt:
                 self._traffic.wasted("corrupt", len(body))
                 raise

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any, cast
 
 import pytest
+from disk_fixture import Told
 from lab.virtual_loop import LoopClock, run_virtual
 from office_fixture import PROJECT, Bucket, Count, MemoryCache
 
@@ -18,11 +22,12 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import FETCH_TIMEOUT_S, BlockFetcher
 from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
+from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import block_id
+from lucidnode.node.cache.verified import block_id, verified
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
@@ -99,6 +104,21 @@ class Here:
         return fetched.source
 
 
+@pytest.fixture
+def frames() -> Iterator[Counter[str]]:
+    """Count the calls of this thread, by the name of what is called."""
+    counted: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        counted[frame.f_code.co_name] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        yield counted
+    finally:
+        sys.setprofile(None)
+
+
 @asynccontextmanager
 async def here() -> AsyncIterator[Here]:
     async with asyncio.TaskGroup() as tasks:
@@ -135,6 +155,29 @@ async def test_what_came_is_kept_and_the_next_read_is_local() -> None:
         assert fetched.kept
         assert await at.read() == "cache"
         assert at.bucket.gets.total() == 1
+
+
+async def test_what_the_bucket_gave_is_hashed_once(frames: Counter[str]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        at = Here(tasks)
+        at.bucket.store(DATA)
+
+        async def stored(_project: ProjectId, block: BlockId) -> bytes:
+            return at.bucket.blocks[block]
+
+        objects = BadObjects(stored, Told([]), SystemClock())
+        source = BlockSource(
+            cache=at.cache,
+            staging=at.staging,
+            office=at.peers,
+            bucket=objects.read,
+            traffic=at.traffic,
+            clock=SystemClock(),
+            tasks=tasks,
+        )
+        frames.clear()
+        await source.fetch(PROJECT, BLOCK)
+    assert frames[block_id.__name__] == 1
 
 
 async def test_the_owner_looks_for_a_copy_before_it_reads_through() -> None:
@@ -212,7 +255,7 @@ async def test_when_the_bucket_fails_any_copy_in_the_office_will_do() -> None:
         raise Unavailable("no route")
 
     async def spoilt(project: ProjectId, block: BlockId) -> bytes:
-        return b"bit rot"
+        return verified(block, b"bit rot")
 
     async def lost(project: ProjectId, block: BlockId) -> bytes:
         raise NotThere("gone")
