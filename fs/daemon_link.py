@@ -15,6 +15,7 @@ from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.supervision import Tasks
 
@@ -52,6 +53,9 @@ class DaemonEventHandler(Protocol):
 
     async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
         """Return what happened in the project after the place that *query* names."""
+
+    async def blocks(self, query: BlocksQuery) -> BlocksPage:
+        """Return which blocks files lie in."""
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""
@@ -184,6 +188,10 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._tell_events(message, events, listener), name="telling what happened"
                 )
+            case BlocksQuery():
+                _ = errands.create_task(
+                    self._tell_blocks(message, events, listener), name="telling blocks of files"
+                )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
             case wire.Follow(names=names):
@@ -211,5 +219,12 @@ class DaemonLink:
         self, query: wire.EventsQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
         page = await listener.events(query)
+        with contextlib.suppress(DaemonUnreachable):
+            await events.send(page)
+
+    async def _tell_blocks(
+        self, query: BlocksQuery, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        page = await listener.blocks(query)
         with contextlib.suppress(DaemonUnreachable):
             await events.send(page)

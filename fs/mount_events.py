@@ -12,6 +12,7 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.daemon_link import Facts
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.events.project_events import ProjectEvents
+from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
@@ -23,6 +24,7 @@ from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 
@@ -39,6 +41,7 @@ class MountEvents:
     checkpoints: CheckpointKeeper
     shipments: Shipments
     on_their_way: OnTheirWay
+    blocks_of_files: BlocksOfFiles
     conflicts: Conflicts
     shown_tokens: ShownTokens
     happened: ProjectEvents
@@ -89,6 +92,10 @@ class MountEvents:
     async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
         """Return what happened in the project after the place that *query* names."""
         return await self.happened.page(query)
+
+    async def blocks(self, query: BlocksQuery) -> BlocksPage:
+        """Return which blocks files lie in."""
+        return await self.blocks_of_files.page(query)
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""

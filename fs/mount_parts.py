@@ -30,6 +30,7 @@ from lucidnode.fs.file_layer import (
     work_here,
     write_path,
 )
+from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.kernel.invalidation import Invalidation
@@ -162,6 +163,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             checkpoints=commit.checkpoints,
             shipments=commit.shipments,
             on_their_way=commit.on_their_way,
+            blocks_of_files=BlocksOfFiles(replica.tree),
             conflicts=commit.conflicts,
             happened=commit.events,
             shown_tokens=ShownTokens(work, files.locks.in_use),

@@ -20,6 +20,8 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.discovery.candidate import parse_peer
+from lucidnode.node.blocks.arrivals import Arrivals
+from lucidnode.node.blocks.for_people import BlocksForPeople
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
@@ -146,6 +148,7 @@ async def _serving(
         await roster.know()
         objects = bad_objects(context, store)
         source = block_source(context, objects, cache, staging, office, tasks)
+        arrivals = Arrivals(clock)
         uploads = block_uploads(context, store, staging, office)
         webhooks = await webhook_service(context, roster, tasks)
         journal = journal_service(context, store, staging, uploads, roster, office.push)
@@ -198,7 +201,9 @@ async def _serving(
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
-                blocks=blocks_for_mounts(context, store, objects, source, cache, staging, uploads),
+                blocks=blocks_for_mounts(
+                    context, store, objects, source, cache, staging, uploads, arrivals
+                ),
                 journal=journal,
                 checkpoints=checkpoint_objects(context, store, uploads),
                 roster=roster,
@@ -210,6 +215,7 @@ async def _serving(
                     "webhooks/add": webhooks.add,
                     "webhooks/remove": webhooks.remove,
                     "webhooks/test": webhooks.test,
+                    **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
                 },
                 tasks=tasks,
                 alerts=alerts,

@@ -11,6 +11,7 @@ import msgspec
 
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import ProjectId
 
 _BACKLOG = 256
@@ -20,6 +21,9 @@ _ANSWER_S = 1.0
 
 _EVENTS_S = 60.0
 """Seconds for a page of events. A mount answers in 15 if nothing happens."""
+
+_BLOCKS_S = 60.0
+"""Seconds for a page of blocks, which takes some milliseconds."""
 
 _READERS = 64
 """Questions for events that may wait for one mount."""
@@ -46,6 +50,7 @@ class Mount:
         self._followers: set[Follower] = set()
         self._asked: dict[int, asyncio.Future[wire.StatusReply]] = {}
         self._wanted: dict[int, asyncio.Future[wire.EventsPage]] = {}
+        self._sought: dict[int, asyncio.Future[BlocksPage]] = {}
         self._number = 0
 
     def tell(self, message: wire.FromDaemon) -> None:
@@ -69,6 +74,10 @@ class Mount:
                 wanted = self._wanted.pop(message.number, None)
                 if wanted is not None and not wanted.done():
                     wanted.set_result(message)
+            case BlocksPage():
+                sought = self._sought.pop(message.number, None)
+                if sought is not None and not sought.done():
+                    sought.set_result(message)
             case wire.Goodbye():
                 self.has_ended = True
             case wire.MountHello():
@@ -115,6 +124,24 @@ class Mount:
         finally:
             self._wanted.pop(number, None)
 
+    async def blocks(self, inos: list[int], offset: int) -> BlocksPage:
+        """Return what the first of *inos* lie in, of the first from *offset* on (BlocksQuery).
+
+        Raises NotThere if the mount ends, Unavailable if it does not answer.
+        """
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[BlocksPage] = asyncio.get_running_loop().create_future()
+        self._sought[number] = answer
+        self.tell(BlocksQuery(number, inos, offset))
+        try:
+            async with asyncio.timeout(_BLOCKS_S):
+                return await answer
+        except TimeoutError:
+            raise Unavailable("the drive does not say what its files lie in") from None
+        finally:
+            self._sought.pop(number, None)
+
     @contextlib.contextmanager
     def followed(self, *, names: bool) -> Iterator[Follower]:
         """Have the mount tell what programs ask of it, with *names* or without."""
@@ -131,7 +158,9 @@ class Mount:
         """Note that the mount tells nothing more."""
         for follower in self._followers:
             follower.over.set()
-        for wanted in self._wanted.values():
+        waiting: list[asyncio.Future[wire.EventsPage] | asyncio.Future[BlocksPage]]
+        waiting = [*self._wanted.values(), *self._sought.values()]
+        for wanted in waiting:
             if not wanted.done():
                 wanted.set_exception(NotThere("the drive was unmounted"))
 

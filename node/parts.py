@@ -10,6 +10,7 @@ from typing import Any
 from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
+from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
@@ -323,10 +324,11 @@ def blocks_for_mounts(
     cache: DiskCache,
     staging: Staging,
     uploads: Uploads,
+    arrivals: Arrivals,
 ) -> BlocksForMounts:
     """Return who answers mounts about blocks."""
     restored = RestoredBlocks(source, store.bucket, objects, context.alerts)
-    return BlocksForMounts(source, cache, staging, uploads, restored, objects)
+    return BlocksForMounts(source, cache, staging, uploads, restored, objects, arrivals)
 
 
 def mount_welcome(

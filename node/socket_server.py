@@ -25,6 +25,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
+from lucidnode.node.client.file_blocks import BlocksPage
 from lucidnode.node.client.ids import (
     MAX_SEQ,
     BlockId,
@@ -66,6 +67,7 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     | wire.StatusReply
     | wire.Accesses
     | wire.EventsPage
+    | BlocksPage
     | wire.Goodbye
 )
 

@@ -22,6 +22,34 @@ def spinner(doing: str) -> Iterator[Callable[[str], None] | None]:
 
 
 @contextlib.contextmanager
+def transferred(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar under *doing* with the rate and the time left; gives what is told bytes that came."""
+    if not sys.stderr.isatty():
+        yield lambda _came: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # as above
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda came: progress.update(task, advance=came)
+
+
+@contextlib.contextmanager
 def bytes_left(doing: str) -> Iterator[Callable[[float], None]]:
     """Show a bar under *doing*; gives what is told the bytes that are left, of the most it heard."""
     if not sys.stderr.isatty():

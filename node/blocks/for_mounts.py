@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
@@ -26,6 +27,7 @@ class BlocksForMounts:
         uploads: Uploads,
         restored: RestoredBlocks,
         objects: BadObjects,
+        arrivals: Arrivals,
     ) -> None:
         self._source = source
         self._cache = cache
@@ -33,6 +35,7 @@ class BlocksForMounts:
         self._uploads = uploads
         self._restored = restored
         self._objects = objects
+        self._arrivals = arrivals
 
     async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
@@ -41,6 +44,7 @@ class BlocksForMounts:
 
         Refused instead of NotThere while the disk is missing on which it may be staged.
         """
+        began = self._arrivals.begin()
         try:
             async with asyncio.timeout(patience_s):
                 fetched = await self._source.fetch(project, block)
@@ -52,6 +56,8 @@ class BlocksForMounts:
             if self._staging.missing:
                 raise Refused(self._staging.missing) from error
             raise
+        if fetched.source != "cache":
+            self._arrivals.note(block, fetched.source, began)
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else fetched.ciphertext
 

@@ -22,7 +22,7 @@ from typing import Self
 from lucidnode.node.cache.attachment import AttachedDirectory
 from lucidnode.node.cache.change import Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
-from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy
+from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy, disk_bytes
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -171,11 +171,34 @@ class DiskCache:
             and len(self._disk.accounting)
         ):
             batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes)[:_CLEAR_BATCH]
-            changing = self._disk.change(directory, batch)
-            await asyncio.wait({changing})
-            if changing.result().fault is not None:
+            if await self._removed(directory, batch) is None:
                 break
         return max(0, before - self._disk.accounting.bytes)
+
+    async def evict(self, blocks: Iterable[BlockId]) -> tuple[int, int]:
+        """Drop those of *blocks* that are held; return how many went, and their bytes of disk."""
+        directory = self._disk.directory
+        held = [block for block in dict.fromkeys(blocks) if block in self._disk.accounting]
+        sizes = {block: disk_bytes(self._disk.accounting.size(block)) for block in held}
+        gone: list[BlockId] = []
+        while held and directory is not None and directory is self._disk.directory:
+            # Looked at again: others change the cache between two batches.
+            batch = [block for block in held[:_CLEAR_BATCH] if block in self._disk.accounting]
+            removed = await self._removed(directory, batch)
+            if removed is None:
+                break
+            gone += removed
+            del held[:_CLEAR_BATCH]
+        return len(gone), sum(sizes[block] for block in gone)
+
+    async def _removed(
+        self, directory: CacheDirectory, blocks: list[BlockId]
+    ) -> list[BlockId] | None:
+        """Delete *blocks*, which are held; return which of them went, None if the disk failed."""
+        changing = self._disk.change(directory, blocks)
+        await asyncio.wait({changing})
+        change = changing.result()
+        return None if change.fault is not None else change.removed
 
     def resize(self, limit: int, min_free: int) -> None:
         """Go by other bounds, as of `open`, from now on; what is too much begins to go at once."""

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import file_blocks, wire
 from lucidnode.node.client.errors import (
     AccessDenied,
     Archived,
@@ -25,8 +25,9 @@ from lucidnode.node.client.errors import (
     Refused,
     Unavailable,
 )
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
-from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.msgpack import T, decoded
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
@@ -63,12 +64,16 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.Follow
     | wire.Ignore
     | wire.EventsQuery
+    | BlocksQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
 _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
+_BLOCKS_PAGE = msgspec.msgpack.Decoder(BlocksPage)
+_BLOCK_PLACES = msgspec.msgpack.Decoder(file_blocks.BlockPlaces)
+_EVICTED = msgspec.msgpack.Decoder(file_blocks.Evicted)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
 _WEBHOOK_ADDED = msgspec.msgpack.Decoder(wire.WebhookAdded)
@@ -369,11 +374,29 @@ class DaemonClient:
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
 
+    async def blocks_of_files(self, project: ProjectId, inos: list[int], offset: int) -> BlocksPage:
+        """Return what the first of *inos* lie in. Raises NotThere if *project* is not mounted here."""
+        wish = file_blocks.FilesWish(project, inos, offset)
+        return await self._asked("blocks/of-files", wish, _BLOCKS_PAGE)
+
+    async def block_places(
+        self, project: ProjectId, blocks: Sequence[BlockId]
+    ) -> list[file_blocks.BlockPlace]:
+        """Return where each of *blocks* is."""
+        wish = file_blocks.BlocksOf(project, [bytes(block) for block in blocks])
+        places = (await self._asked("blocks/places", wish, _BLOCK_PLACES)).places
+        if len(places) != len(blocks):
+            raise Malformed("places of other blocks")
+        return places
+
+    async def evict(self, project: ProjectId, blocks: Sequence[BlockId]) -> file_blocks.Evicted:
+        """Have *blocks* leave the cache here."""
+        wish = file_blocks.BlocksOf(project, [bytes(block) for block in blocks])
+        return await self._asked("blocks/evict", wish, _EVICTED)
+
     async def add_webhook(self, wish: wire.WebhookWish) -> wire.WebhookAdded:
         """Have the daemon tell a receiver what happens. Raises Refused for one that will not do."""
-        data = msgspec.msgpack.encode(wish)
-        async with self._request("POST", "/v1/webhooks/add", data=data) as answer:
-            return decoded(_WEBHOOK_ADDED, await answer.read())
+        return await self._asked("webhooks/add", wish, _WEBHOOK_ADDED)
 
     async def remove_webhook(self, ident: str) -> None:
         """Have a receiver told no more. Raises NotThere, Refused."""
@@ -389,6 +412,13 @@ class DaemonClient:
     def _opened(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use `async with DaemonClient(...)`"
         return self._session
+
+    async def _asked(
+        self, what: str, wish: msgspec.Struct, answers: msgspec.msgpack.Decoder[T]
+    ) -> T:
+        data = msgspec.msgpack.encode(wish)
+        async with self._request("POST", f"/v1/{what}", data=data) as answer:
+            return decoded(answers, await answer.read())
 
     async def _post(self, path: str, body: msgspec.Struct) -> None:
         async with self._request("POST", path, data=msgspec.msgpack.encode(body)):

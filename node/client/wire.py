@@ -6,6 +6,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/cache/clear, /v1/exit
     POST /v1/webhooks/add                                        WebhookWish -> WebhookAdded
     POST /v1/webhooks/remove, /v1/webhooks/test                  WebhookNamed
+    POST /v1/blocks/of-files                                     FilesWish -> BlocksPage
+    POST /v1/blocks/places                                       BlocksOf -> BlockPlaces
+    POST /v1/blocks/evict                                        BlocksOf -> Evicted
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
@@ -36,6 +39,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from lucidnode.node.client.alerts import Alert
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 
 MAX_JOURNAL_ENTRY_BYTES = 16 * 1024 * 1024
 """Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
@@ -395,7 +399,7 @@ class EventsQuery(
     told: int = 0
 
 
-FromMount = MountHello | MountStats | StatusReply | Accesses | EventsPage | Goodbye
+FromMount = MountHello | MountStats | StatusReply | Accesses | EventsPage | BlocksPage | Goodbye
 FromDaemon = (
     MountWelcome
     | MountRejected
@@ -405,4 +409,5 @@ FromDaemon = (
     | Follow
     | Ignore
     | EventsQuery
+    | BlocksQuery
 )

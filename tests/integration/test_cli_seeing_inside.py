@@ -178,3 +178,59 @@ def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
             "locked": True,
         } in one.facts("lock list")["locks"]
     assert "no file is locked here" in one.ok("lock", "list").err
+
+
+def test_what_of_a_file_is_here_why_and_how_it_comes_and_goes(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    reel, folder = drive / "reels" / "reel.mov", drive / "reels"
+    folder.mkdir()
+    content = os.urandom(5_000_000)
+    reel.write_bytes(content)
+    (folder / "note.txt").write_text("x" * 100)
+    one.ok("wait", folder)
+
+    def cached() -> Any:
+        [found] = json.loads(one.ok("cached", folder, "--json").out)["paths"]
+        return found
+
+    assert cached() == {
+        "path": str(folder),
+        "files": 2,
+        "bytes": 5_000_100,
+        "here": 5_000_100,
+        "not_in_the_cloud_yet": 0,
+        "blocks": 6,
+        "blocks_here": 6,
+    }
+    assert json.loads(one.ok("evict", folder, "--json").out)["blocks"] == 6
+    assert (cached()["here"], cached()["blocks_here"]) == (0, 0)
+    assert "away; asked next: the cloud" in one.ok("why", reel).out
+    warmed = json.loads(one.ok("warm", reel, folder, "--json").out)
+    assert warmed["from_office"] == 0
+    assert 5_000_100 <= warmed["from_cloud"] < 6_000_000
+    assert [each["here"] for each in warmed["paths"]] == [5_000_000, 5_000_100]
+    assert "0 B of it came now" in one.ok("warm", folder).err  # nothing leaves the cloud twice
+    blocks = json.loads(one.ok("why", reel, "--json").out)["blocks"]
+    assert [each["offset"] for each in blocks] == [number * 1024 * 1024 for number in range(5)]
+    assert {each["place"] for each in blocks} == {"cache"}
+    assert {each["came_from"] for each in blocks} == {"bucket"}
+    assert all(each["took_seconds"] > 0 for each in blocks)
+    shown = one.ok("why", reel).out
+    assert "the cloud" in shown
+    assert len(shown.splitlines()) == 2  # five blocks of which the same is said
+    assert len(one.ok("why", "--blocks", reel).out.splitlines()) == 6
+    assert "100 %" in one.ok("cached", reel, folder).out
+    assert reel.read_bytes() == content
+
+
+def test_what_is_not_in_a_drive_or_too_much_for_the_cache_is_said(one: Workstation) -> None:
+    assert "is in no mounted project" in one.run("cached", one.folder).line
+    assert one.run("warm", one.folder / "nothing").code == 2
+    large = one.folder / "drive" / "large"
+    large.write_bytes(os.urandom(70 * 1024 * 1024))
+    one.ok("wait", large)
+    one.ok("config", "set", "cache.limit", "64MiB")
+    try:
+        assert "do not fit into the cache" in one.run("warm", large).line
+    finally:
+        one.ok("config", "unset", "cache.limit")

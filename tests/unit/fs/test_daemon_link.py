@@ -18,6 +18,7 @@ from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
+from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.mounts import Mount, MountTable
@@ -53,6 +54,9 @@ class Listener:
 
     async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
         return wire.EventsPage(query.number, [], (query.after or 0) + 1, 0)
+
+    async def blocks(self, query: BlocksQuery) -> BlocksPage:
+        return BlocksPage(query.number, [], None)
 
     def alerts(self, *, every: bool) -> list[Alert]:
         return []

@@ -22,6 +22,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.read.block_fetcher import FETCH_TIMEOUT_S, BlockFetcher
 from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
+from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
@@ -511,7 +512,9 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             at.peers = at.source._office = peers = Endless()
             at.peers.owner = owner
             at.peers.path = [FetchAttempt(device, not owner) for device in at.peers.everyone[:2]]
-            service = BlocksForMounts(at.source, nothing, nothing, nothing, nothing, nothing)
+            service = BlocksForMounts(
+                at.source, nothing, nothing, nothing, nothing, nothing, Arrivals(clock)
+            )
 
             class Daemon:
                 async def block(

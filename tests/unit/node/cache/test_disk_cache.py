@@ -365,6 +365,18 @@ async def test_clearing_drops_everything_and_says_how_much(tmp_path: Path) -> No
         await filled(cache, 1)
 
 
+async def test_what_is_evicted_by_name_goes_and_nothing_else(tmp_path: Path) -> None:
+    async with opened(tmp_path, limit=1000 * BLOCK) as cache:
+        ids = await filled(cache, 300)
+        stranger, _ = make_block(BLOCK)
+        assert await cache.evict([*ids[10:], ids[20], stranger]) == (290, 290 * BLOCK)
+        assert [block for block in ids if cache.holds(block)] == ids[:10]
+        assert len(files_in(tmp_path)) == 10
+        assert await cache.evict(ids[10:]) == (0, 0)
+    async with opened(tmp_path) as cache:
+        assert cache.facts().blocks == 10
+
+
 async def test_a_filling_disk_makes_the_cache_give_way(tmp_path: Path) -> None:
     disk = os.statvfs(tmp_path)
     more_than_there_is = disk.f_blocks * disk.f_frsize

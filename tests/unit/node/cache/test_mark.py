@@ -14,6 +14,7 @@ from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, make_block
 
 from lucidnode.fs.write.staging_budget import StagingBudget
+from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, Fetched
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
@@ -181,6 +182,7 @@ async def test_the_bucket_is_not_blamed_for_what_waits_on_a_missing_disk(
             cast("Uploads", None),
             cast("RestoredBlocks", None),
             cast("BadObjects", None),
+            Arrivals(ManualClock()),
         )
         await blocks.obtain(PROJECT, make_block()[0], patience_s=1, as_bytes=False)
 

@@ -1,0 +1,178 @@
+"""Commands about how much of a file is on this workstation: look, bring it here, let it go."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lucidnode.blocks_of_paths import PathBlocks, WarmedBlocks, blocks_of, evict, warm
+from lucidnode.cli.background import facts
+from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_table, size
+from lucidnode.cli.progress import spinner, transferred
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.file_blocks import Evicted
+from lucidnode.node.config import SOCKET_FILE, load_config
+
+_paths = click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+
+
+@click.command("cached", short_help="Show how much of files is on this workstation.")
+@_paths
+@as_json
+@click.pass_obj
+def cached_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+    """Show how much of PATHS is on this workstation, and needs no network to be read.
+
+    Of a directory, that is all that is in it.
+
+    \b
+    Example:
+      lucidnode cached ~/demo/rushes
+    """
+    load_config(home)
+    found = asyncio.run(_looked(home, paths))
+    if wants_json:
+        show_json({"paths": [_facts(each) for each in found]})
+        return
+    show_table(
+        ["path", "of", "is here", "", "not in the cloud yet", "files"],
+        [
+            [
+                each.path,
+                size(each.bytes),
+                size(_here(each)),
+                _share(each),
+                size(each.loose + each.bytes_at("waiting")),
+                each.files,
+            ]
+            for each in found
+        ],
+    )
+
+
+@click.command("warm", short_help="Bring files to this workstation before they are needed.")
+@_paths
+@as_json
+@click.pass_obj
+def warm_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+    """Bring all of PATHS into the cache of this workstation, from the office as far as it has it.
+
+    What nobody in the office has leaves the cloud once, however many workstations warm it at the
+    same time. Ctrl-C ends it; what came stays, until the cache needs its room.
+
+    \b
+    Example:
+      lucidnode warm ~/demo/rushes/day-12
+    """
+    load_config(home)
+    found, warmed = asyncio.run(_warmed(home, paths))
+    if wants_json:
+        show_json(
+            {
+                "paths": [_facts(each) for each in found],
+                "from_office": warmed.peer,
+                "from_cloud": warmed.bucket,
+            }
+        )
+    came = warmed.peer + warmed.bucket
+    parts = [f"{size(warmed.peer)} from the office", f"{size(warmed.bucket)} from the cloud"]
+    of_it = f": {', '.join(parts)}" if came else ""
+    everything = size(sum(each.bytes for each in found))
+    click.echo(f"{everything} are here; {size(came)} of it came now{of_it}", err=True)
+
+
+@click.command("evict", short_help="Let files leave the cache of this workstation.")
+@_paths
+@as_json
+@click.pass_obj
+def evict_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+    """Let PATHS leave the cache of this workstation, so that others have its room.
+
+    Nothing is deleted: what is read again comes back from the office or the cloud. What is not in
+    the cloud yet stays here. Small files that lie in one block leave together.
+
+    \b
+    Example:
+      lucidnode evict ~/demo/rushes/day-01
+    """
+    load_config(home)
+    evicted, waiting = asyncio.run(_evicted(home, paths))
+    if wants_json:
+        show_json(
+            {"blocks": evicted.blocks, "bytes": evicted.bytes, "not_in_the_cloud_yet": waiting}
+        )
+        return
+    stays = f"; {size(waiting)} are not in the cloud yet, and stay" if waiting else ""
+    click.echo(f"freed {in_blocks(evicted.bytes, evicted.blocks)}{stays}", err=True)
+
+
+async def _looked(home: Path, paths: tuple[Path, ...]) -> list[PathBlocks]:
+    status = await facts(home, "status")
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        with spinner("looking…"):
+            return await blocks_of(client, status, paths)
+
+
+async def _warmed(home: Path, paths: tuple[Path, ...]) -> tuple[list[PathBlocks], WarmedBlocks]:
+    status = await facts(home, "status")
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        with spinner("looking…"):
+            found = await blocks_of(client, status, paths)
+        cache = await client.facts("cache")
+        wanted = {block: each.sizes[block] for each in found for block in each.at("away", "cache")}
+        if sum(wanted.values()) > cache["limit"]:
+            raise Refused(
+                f"{size(sum(wanted.values()))} do not fit into the cache, which holds "
+                f"{size(cache['limit'])}: warm less, or `lucidnode config set cache.limit`"
+            )
+        missing = sum(
+            {block: each.sizes[block] for each in found for block in each.at("away")}.values()
+        )
+        with transferred("warming", missing) as came:
+            warmed = await warm(client, found, came)
+        if warmed.unkept:
+            raise Refused(
+                f"{counted(warmed.unkept, 'block')} came and could not be kept: the disk of the "
+                "cache has no room, or fails; `lucidnode doctor` says which"
+            )
+        return await blocks_of(client, status, paths), warmed
+
+
+async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int]:
+    status = await facts(home, "status")
+    blocks = freed = 0
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        with spinner("looking…"):
+            found = await blocks_of(client, status, paths)
+        for each in found:
+            evicted = await evict(client, each)
+            blocks, freed = blocks + evicted.blocks, freed + evicted.bytes
+    return Evicted(blocks, freed), sum(each.loose + each.bytes_at("waiting") for each in found)
+
+
+def _here(found: PathBlocks) -> int:
+    return found.loose + found.bytes_at("cache", "waiting")
+
+
+def _share(found: PathBlocks) -> str:
+    """Return how much of it is here; never all while anything is away."""
+    here, everything = _here(found), found.bytes
+    return f"{100 * here // everything if everything else 100} %"
+
+
+def _facts(found: PathBlocks) -> dict[str, Any]:
+    return {
+        "path": str(found.path),
+        "files": found.files,
+        "bytes": found.bytes,
+        "here": _here(found),
+        "not_in_the_cloud_yet": found.loose + found.bytes_at("waiting"),
+        "blocks": len(found.places),
+        "blocks_here": len(found.at("cache", "waiting")),
+    }

@@ -1,0 +1,149 @@
+"""`lucidnode why`: where each block of a file is, where it last came from, and how long that took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lucidnode.blocks_of_paths import located, places_of, uses_of
+from lucidnode.cli.background import facts
+from lucidnode.cli.output import as_json, show_json, show_table, size
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.file_blocks import BlockPlace, BlockUse
+from lucidnode.node.client.ids import BlockId
+from lucidnode.node.config import SOCKET_FILE, load_config
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a file that lies in one block."""
+
+    use: BlockUse
+    at: BlockPlace
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found of a file. *names* are what people call devices."""
+
+    parts: list[_Part]
+    loose: int
+    names: dict[str, str]
+
+
+@click.command("why", short_help="Show where a file's blocks are, and how they came here.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--blocks", "each_block", is_flag=True, help="A line for each block.")
+@as_json
+@click.pass_obj
+def why_command(home: Path, file: Path, each_block: bool, wants_json: bool) -> None:
+    """Show where each block of FILE is, where it last came from, and how long that took.
+
+    Neighbours of which the same is to be said share a line, with their mean and longest time.
+    How blocks came is known since the daemon started. What came for a colleague, who reads it
+    through this workstation, or was written here, did not come for a program here.
+
+    \b
+    Example:
+      lucidnode why ~/demo/film.mov
+    """
+    load_config(home)
+    looked = asyncio.run(_looked(home, file))
+    if wants_json:
+        show_json(_facts(file, looked))
+        return
+    groups: Iterable[list[_Part]]
+    if each_block:
+        groups = ([part] for part in looked.parts)
+    else:
+        groups = (list(same) for _, same in groupby(looked.parts, _said))
+    rows = [_row(group, looked.names) for group in groups]
+    if looked.loose:
+        rows.append(["", size(looked.loose), "", "on this disk, in no block yet", "", "", ""])
+    if not rows:
+        click.echo(f"{file} has no content", err=True)
+        return
+    show_table(["from", "bytes", "blocks", "is", "came from", "took", "at"], rows)
+
+
+async def _looked(home: Path, file: Path) -> _Looked:
+    status = await facts(home, "status")
+    project, ino = located(status, file)
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        uses, loose = await uses_of(client, project, ino)
+        ids = list(dict.fromkeys(BlockId(use.id) for use in uses))
+        places = await places_of(client, project, ids)
+        peers = (await client.facts("peers"))["peers"]
+    names = {each["device"]: each["name"] or each["device"][:8] for each in peers}
+    parts = [_Part(use, places[BlockId(use.id)]) for use in uses]
+    return _Looked(parts, loose, names)
+
+
+def _said(part: _Part) -> tuple[str, str, list[str]]:
+    """Return what neighbours have in common that share a line."""
+    asked = part.at.asked_first if part.at.place == "away" else []
+    return part.at.place, part.at.came_from, asked
+
+
+def _row(group: list[_Part], names: dict[str, str]) -> list[str]:
+    at = group[0].at
+    came = list({part.use.id: part.at for part in group if part.at.came_from}.values())
+    return [
+        size(group[0].use.offset),
+        size(sum(part.use.used for part in group)),
+        f"{len({part.use.id for part in group}):,}",
+        _where(at, names),
+        {"": "", "peer": "a colleague", "bucket": "the cloud"}[at.came_from],
+        _took([each.took_s for each in came]),
+        "" if not came else _when(max(each.came_ns for each in came)),
+    ]
+
+
+def _where(at: BlockPlace, names: dict[str, str]) -> str:
+    match at.place:
+        case "cache":
+            return "on this disk"
+        case "waiting":
+            return "on this disk, not in the cloud yet"
+        case "away":
+            asked = [names.get(device, device[:8]) for device in at.asked_first]
+            return f"away; asked next: {', then '.join([*asked, 'the cloud'])}"
+
+
+def _took(seconds: list[float]) -> str:
+    if not seconds:
+        return ""
+    mean, longest = sum(seconds) / len(seconds), max(seconds)
+    most = f", at most {longest * 1000:.0f} ms" if len(seconds) > 1 else ""
+    return f"{mean * 1000:.0f} ms{most}"
+
+
+def _when(wall_ns: int) -> str:
+    return f"{datetime.fromtimestamp(wall_ns / 1e9).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _facts(file: Path, looked: _Looked) -> dict[str, Any]:
+    return {
+        "path": str(file),
+        "in_no_block_yet": looked.loose,
+        "blocks": [
+            {
+                "offset": part.use.offset,
+                "bytes": part.use.used,
+                "id": part.use.id.hex(),
+                "place": part.at.place,
+                "came_from": part.at.came_from or None,
+                "took_seconds": round(part.at.took_s, 6) if part.at.came_from else None,
+                "came_at": part.at.came_ns / 1e9 if part.at.came_from else None,
+                "asked_first": part.at.asked_first,
+            }
+            for part in looked.parts
+        ],
+    }

@@ -1,0 +1,90 @@
+"""What people want to know of the blocks of their files, and have done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from lucidnode.node.blocks.arrivals import Arrivals
+from lucidnode.node.blocks.fetch import PeerBlockSource
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client.file_blocks import (
+    BlockPlace,
+    BlockPlaces,
+    BlocksOf,
+    Evicted,
+    FilesWish,
+    Place,
+)
+from lucidnode.node.client.ids import BlockId, ProjectId, block_ids, parse_project_id
+from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.mounts import MountTable
+
+_FILES_WISH = msgspec.msgpack.Decoder(FilesWish)
+_BLOCKS_OF = msgspec.msgpack.Decoder(BlocksOf)
+
+
+class BlocksForPeople:
+    """Answers commands (node/client/file_blocks.py). Names of files never come here."""
+
+    def __init__(
+        self,
+        mounts: MountTable,
+        cache: DiskCache,
+        staging: Staging,
+        office: PeerBlockSource,
+        arrivals: Arrivals,
+    ) -> None:
+        self._mounts = mounts
+        self._cache = cache
+        self._staging = staging
+        self._office = office
+        self._arrivals = arrivals
+
+    def questions(self) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
+        """Return what answers each question, by the word that is sent for it."""
+        return {
+            "blocks/of-files": self.of_files,
+            "blocks/places": self.places,
+            "blocks/evict": self.evict,
+        }
+
+    async def of_files(self, wish: bytes) -> bytes:
+        """Answer a FilesWish by the BlocksPage of the mount. Raises NotThere, Unavailable, Malformed."""
+        wanted = decoded(_FILES_WISH, wish)
+        mount = self._mounts.mount(parse_project_id(wanted.project))
+        return msgspec.msgpack.encode(await mount.blocks(wanted.inos, wanted.offset))
+
+    async def places(self, wish: bytes) -> bytes:
+        """Answer a BlocksOf by the BlockPlaces. Raises Malformed."""
+        project, blocks = _read(wish)
+        return msgspec.msgpack.encode(
+            BlockPlaces([self._place(project, block) for block in blocks])
+        )
+
+    async def evict(self, wish: bytes) -> bytes:
+        """Have the blocks of a BlocksOf leave the cache, and say what went. Raises Malformed.
+
+        What waits for its upload is not in the cache, and stays.
+        """
+        _, blocks = _read(wish)
+        return msgspec.msgpack.encode(Evicted(*await self._cache.evict(blocks)))
+
+    def _place(self, project: ProjectId, block: BlockId) -> BlockPlace:
+        place: Place = "away"
+        if self._cache.holds(block):
+            place = "cache"
+        elif block in self._staging.held(project) and not self._staging.missing:
+            place = "waiting"
+        came = self._arrivals.of(block)
+        asked = [attempt.device for attempt in self._office.route(block)]
+        if came is None:
+            return BlockPlace(place, "", 0.0, 0, list(asked))
+        return BlockPlace(place, came.came_from, came.took_s, came.came_ns, list(asked))
+
+
+def _read(wish: bytes) -> tuple[ProjectId, list[BlockId]]:
+    named = decoded(_BLOCKS_OF, wish)
+    return parse_project_id(named.project), block_ids(named.ids)
