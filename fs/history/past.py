@@ -11,6 +11,7 @@ from typing import Any
 
 from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY, remove
 from lucidnode.fs.errors import ReplicaBusy, ReplicaError
+from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.fs.history.past_log import EntryFacts, PastLog
 from lucidnode.fs.replica.changes import Head
@@ -21,11 +22,17 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.sqlite.connection import is_in_use
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.sqlite.rows import MTIME_COLUMN, SIZE_COLUMN, VERSION_COLUMN
+from lucidnode.fs.replica.sqlite.rows import (
+    MTIME_COLUMN,
+    SIZE_COLUMN,
+    VERSION_COLUMN,
+    Row,
+)
+from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.durable import make_directory
-from lucidnode.node.client.ids import DeviceId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link
 from lucidnode.node.client.wire import Slot
 
@@ -36,6 +43,9 @@ _MOUNTED = "at-"
 
 KEEPER_SUFFIX = ".keeper"
 """Of the file beside such a replica that tells who keeps its mount."""
+
+_ROWS_AT_ONCE = 4096
+"""Rows of a table that are in memory."""
 
 _Columns = tuple[Any, ...]
 """A row of a change; None where an update leaves a column alone."""
@@ -113,6 +123,28 @@ class Past:
     def replica(self) -> Replica:
         """The replica at the head, for who judges the next entry."""
         return self._replica
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """Yield the rows of a replicated table, in the order of their keys, as `at` shows them."""
+        keys = KEYS[table]
+        order, after = ", ".join(keys), ", ".join("?" * len(keys))
+        sql = f"SELECT * FROM {table} {{}} ORDER BY {order} LIMIT {_ROWS_AT_ONCE}"  # noqa: S608  # ours
+        found: list[Row] = self._database.rows(sql.format(""))
+        while found:
+            yield from found
+            behind = sql.format(f"WHERE ({order}) > ({after})")
+            found = self._database.rows(behind, found[-1][: len(keys)])
+
+    def blocks(self) -> dict[BlockId, BlockName]:
+        """Return every block that an entry has named, by id."""
+        return {
+            BlockId(id_): BlockName(BlockId(id_), epoch, nonce, size)
+            for id_, epoch, nonce, size in self._database.rows("SELECT * FROM block")
+        }
+
+    def blocks_in_use(self) -> list[tuple[BlockId, InodeNo]]:
+        """Return each block that a file of the tree lies in, with every such file."""
+        return self._database.rows("SELECT DISTINCT block, ino FROM extent")
 
     def take(self, seq: Seq, slot: Slot, body: EntryBody | None) -> None:
         """Stand on what lies in *slot* as entry *seq*; None: it counts as empty. Raises NoSpace."""

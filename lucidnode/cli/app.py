@@ -36,6 +36,7 @@ _COMMANDS = {
     "mount": "mounting",
     "umount": "unmounting",
     "repair": "repair",
+    "fsck": "fsck",
     "history": "history",
     "diff": "history",
     "usage": "history",

@@ -43,6 +43,7 @@ class Exit(IntEnum):
     NO_PROJECT = 13, "There is no project of that name that you can open."
     NOT_ALLOWED = 14, "Your role in the studio does not permit it."
     TIMED_OUT = 15, "What was waited for did not come in the time that was given."
+    DAMAGED = 16, "`fsck` found that something is missing or damaged; it names what."
     INTERRUPTED = 130, "You pressed Ctrl-C."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.errors import NoSuchPoint, NoSuchProject
+from lucidnode.fs.errors import FsError, NoSuchPoint, NoSuchProject
 from lucidnode.fs.history import past_places, points
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_reader import read_on
@@ -27,6 +27,7 @@ from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId, Seq
 
 
@@ -69,11 +70,15 @@ class GivenPath:
 
 @contextlib.asynccontextmanager
 async def opened_past(
-    home: Path, passphrase_file: Path | None, project: str
+    home: Path,
+    passphrase_file: Path | None,
+    project: str,
+    stopped: Callable[[str], None] | None = None,
 ) -> AsyncIterator[OpenPast]:
     """Read the past of *project*, a name or an id, on to its end.
 
-    Raises a NodeError or an FsError.
+    Where *stopped* is given, what keeps it from being read on is told there, and it is as far as it
+    was read. Raises a NodeError or an FsError.
     """
     mine, socket = await asyncio.to_thread(unlocked, home, passphrase_file)
     async with DaemonClient(socket) as client:
@@ -91,7 +96,12 @@ async def opened_past(
                     if show is not None and seq % 100 == 0:
                         show(f"reading the history of {found.name}, version {seq:,}…")
 
-                await read_on(past, client, access, SystemClock(), progress)
+                try:
+                    await read_on(past, client, access, SystemClock(), progress)
+                except (FsError, NodeError) as error:
+                    if stopped is None:
+                        raise
+                    stopped(str(error))
             yield OpenPast(past, access, client, mine)
 
 

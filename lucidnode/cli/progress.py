@@ -75,3 +75,32 @@ def bytes_left(doing: str) -> Iterator[Callable[[float], None]]:
             )
 
         yield show
+
+
+@contextlib.contextmanager
+def work_left(doing: str, total: int, *, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show a bar under *doing* with rate and time left; gives what is told what was done of *total*."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # as above
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=total, words="")
+
+        def show(done: int) -> None:
+            progress.update(task, advance=done)
+            current = progress.tasks[0]
+            amount = [size(n) if in_bytes else f"{n:,.0f}" for n in (current.completed, total)]
+            rate = current.speed or 0.0
+            each = f"{size(rate)}/s" if in_bytes else f"{rate:,.0f}/s"
+            progress.update(task, words=f"{amount[0]} of {amount[1]}, {each}")
+
+        yield show

@@ -83,6 +83,7 @@ def test_facts_can_be_had_as_json() -> None:
         "undelete",
         "usage",
         "export",
+        "fsck",
         "wait",
         "webhook add",
         "webhook list",

@@ -1,0 +1,55 @@
+"""`lucidnode fsck` tells by its exit code whether a project is whole, and names what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cli_fixture import workstation
+
+from lucidnode.cli.exit_codes import Exit
+
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
+
+
+def test_damage_in_the_bucket_is_named_with_its_files(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as station:
+        bucket = station.folder / "bucket"
+        station.unlocked("init", f"file://{bucket}")
+        station.unlocked("project", "create", "demo")
+        drive = station.folder / "drive"
+        station.unlocked("mount", "demo", drive, "--durability", "cloud")
+        (drive / "film").mkdir()
+        (drive / "film" / "cut").write_bytes(os.urandom(300_000))
+        (drive / "film" / "cut").rename(drive / "film" / "final")
+        directory = os.open(drive, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+        whole = json.loads(station.unlocked("fsck", "demo", "--blocks", "--json").out)
+        assert (whole["damaged"], whole["findings"], whole["replica"]) == (False, [], "mounted")
+        assert whole["blocks_read"] == whole["blocks"] == 1
+        station.ok("umount", drive)
+        assert json.loads(station.unlocked("fsck", "demo", "--json").out)["replica"] == "right"
+        [block] = bucket.glob("p/*/block/*/*")
+        content = bytearray(block.read_bytes())
+        content[1000] ^= 1
+        block.write_bytes(content)
+        listed = station.unlocked("fsck", "demo").out
+        assert "nothing is missing or damaged" in listed, "its bytes were not asked for"
+        altered = station.run(
+            "fsck", "demo", "--blocks", "--json", "--passphrase-file", station.words
+        )
+        assert altered.code == Exit.DAMAGED
+        [finding] = json.loads(altered.out)["findings"]
+        assert (finding["amiss"], finding["files"]) == ("damaged", ["film/final"])
+        block.unlink()
+        [entry] = bucket.glob("p/*/journal/0000000000000001")
+        entry.unlink()
+        told = station.run("fsck", "demo", "--passphrase-file", station.words)
+        assert told.code == Exit.DAMAGED
+        assert f"missing: block {block.name[:2]}/{block.name}: it is needed" in told.out
+        assert "  touches: film/final" in told.out
+        assert "missing: journal 0000000000000001" in told.out
+        assert "`lucidnode repair demo --put-back`" in told.out
