@@ -43,6 +43,7 @@ from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.project_home import open_replica, take_back_lost
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.snapshots.snapshot_maker import SnapshotMaker
 from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
@@ -179,6 +180,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("asking for what has arrived", commit.shipments.run)
         if not read_only:
             _keep_uploads_sound(ground, write, commit, client, tasks)
+            snapshots = SnapshotMaker(replica, work.device, clock)
+            tasks.keep("making snapshots by the schedule", snapshots.run)
         if locks is not None:
             tasks.keep("deciding who locks", locks.run)
         tasks.keep("looking at blocks that could not be read", read.recovered.run)

@@ -52,3 +52,9 @@ def snapshot_in(name: bytes, value: bytes) -> dict[str, Any] | None:
         return None
     fields = _fields(value, {"seq": 2**53 - 1, "wall_ns": 2**63 - 1, "scheduled": None})
     return None if fields is None else {"name": read, **fields}
+
+
+def schedule_in(value: bytes) -> dict[str, Any] | None:
+    """Return the numbers of a schedule, None if it is none."""
+    found = _fields(value, {"quarters": 50, "hours": 50, "days": 50, "weeks": 50})
+    return found if found is not None and any(found.values()) else None

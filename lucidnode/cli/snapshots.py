@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import click
+import msgspec
 
-from lucidnode.cli.output import as_json, confirm, show_json, show_table
+from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.root_rows import commit_rows
@@ -16,6 +17,13 @@ from lucidnode.fs.history.points import is_like_a_point
 from lucidnode.fs.membership.member import shown
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import XATTR_CREATE, RemoveXattr, SetXattr
+from lucidnode.fs.snapshots.schedule import (
+    MAX_KEPT,
+    SCHEDULE,
+    Schedule,
+    decoded_schedule,
+    schedule_of,
+)
 from lucidnode.fs.snapshots.snapshot_row import (
     SnapshotRow,
     attribute,
@@ -23,6 +31,8 @@ from lucidnode.fs.snapshots.snapshot_row import (
     snapshots_of,
 )
 from lucidnode.node.client.clock import SystemClock
+
+_COUNT = click.IntRange(0, MAX_KEPT)
 
 
 @click.group("snapshot", short_help="Name states of a project, and list and delete the names.")
@@ -175,6 +185,73 @@ def delete(home: Path, project: str, name: str, yes: bool, passphrase_file: Path
 
     asyncio.run(work())
     click.echo(f"{project} has no snapshot '{name}' any more", err=True)
+
+
+@snapshot_command.command("schedule")
+@click.argument("project")
+@click.option("--on/--off", "wanted", default=None, help="Have snapshots made, or none any more.")
+@click.option("--quarters", type=_COUNT, help="How many stay of the last quarters of an hour.")
+@click.option("--hours", type=_COUNT, help="... of the last hours.")
+@click.option("--days", type=_COUNT, help="... of the last days.")
+@click.option("--weeks", type=_COUNT, help="... of the last weeks.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def schedule_(
+    home: Path,
+    project: str,
+    wanted: bool | None,
+    quarters: int | None,
+    hours: int | None,
+    days: int | None,
+    weeks: int | None,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Show whether snapshots of PROJECT are made by themselves, or switch that on or off.
+
+    Every quarter of an hour in which something was committed, one of the workstations that have
+    the project mounted makes one. Of the last 4 quarters, 6 hours, 7 days and 4 weeks one each
+    stays, or as many as you say. At --off the scheduled ones are taken away; those made by hand
+    stay.
+
+    \b
+    Examples:
+      lucidnode snapshot schedule demo --on
+      lucidnode snapshot schedule demo --on --days 14
+    """
+    given = {"quarters": quarters, "hours": hours, "days": days, "weeks": weeks}
+    changed = {name: count for name, count in given.items() if count is not None}
+    if changed and not wanted:
+        raise click.UsageError("how many stay is for --on")
+
+    async def work() -> Schedule | None:
+        async with opened_past(home, passphrase_file, project) as opened:
+            found = schedule_of(opened.past.now)
+            if wanted is None or (not wanted and found is None):
+                return found
+            now = SystemClock().wall_ns()
+            if not wanted:
+                await commit_rows(opened, [RemoveXattr(ROOT, SCHEDULE, now)])
+                return None
+            new = msgspec.structs.replace(found or Schedule(), **changed)
+            if decoded_schedule(new.encoded()) is None:
+                raise click.UsageError("a schedule of which nothing stays: use --off")
+            await commit_rows(opened, [SetXattr(ROOT, SCHEDULE, new.encoded(), now)])
+            return new
+
+    found = asyncio.run(work())
+    if wants_json:
+        show_json({"on": found is not None, **(msgspec.structs.asdict(found) if found else {})})
+    elif found is None:
+        click.echo(f"snapshots of {project} are made by hand only", err=True)
+    else:
+        click.echo(
+            f"snapshots of {project} are made every quarter of an hour; there stay "
+            f"{found.quarters} of these, {counted(found.hours, 'hour')}, "
+            f"{counted(found.days, 'day')}, {counted(found.weeks, 'week')}",
+            err=True,
+        )
 
 
 def _when(seconds: object) -> str:

@@ -65,7 +65,7 @@ class AttributeOperations:
             raise NameTooLong("extended attribute")
         if len(intent.value) > MAX_XATTR:
             raise AttributeTooBig("extended attribute")
-        self._inodes.count_link(intent.ino, 0, intent.time_ns)
+        self._touch(intent)
         place = (intent.ino, intent.name)
         held = self._database.row("SELECT 1 FROM xattr WHERE ino = ? AND name = ?", place)
         if held and intent.flags & intents.XATTR_CREATE:
@@ -81,6 +81,13 @@ class AttributeOperations:
             self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
         return OperationRecord(intent, intent.ino, 0, version)
 
+    def _touch(self, intent: intents.SetXattr | intents.RemoveXattr) -> None:
+        """Set the change time, which what is our own leaves alone. Raises FileMissing."""
+        if intents.is_ours(intent.name):
+            self._queries.existing(intent.ino)
+        else:
+            self._inodes.count_link(intent.ino, 0, intent.time_ns)
+
     def _check_room(self, intent: intents.SetXattr) -> None:
         row = self._database.row(
             "SELECT count(*), coalesce(sum(length(name) + length(value)), 0) "
@@ -95,7 +102,7 @@ class AttributeOperations:
 
     def remove_xattr(self, intent: intents.RemoveXattr, version: int) -> OperationRecord:
         """Remove an extended attribute. Raises FileMissing, NoAttribute."""
-        self._inodes.count_link(intent.ino, 0, intent.time_ns)
+        self._touch(intent)
         if not self._database.change(
             "DELETE FROM xattr WHERE ino = ? AND name = ?", (intent.ino, intent.name)
         ):

@@ -21,7 +21,7 @@ from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_enc
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 from page_changeset import PROJECT_AT_FIRST, Breaks, after, lease_in
-from page_project_rows import snapshot_in
+from page_project_rows import schedule_in, snapshot_in
 from raw_changeset import RawChange, encoded
 
 from lucidnode.fs import errors
@@ -43,6 +43,7 @@ from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.snapshots.schedule import decoded_schedule
 from lucidnode.fs.snapshots.snapshot_row import decoded_snapshot
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES
 from lucidnode.node.bucket.fingerprint import (
@@ -498,3 +499,11 @@ def test_snapshots(vector: dict[str, Any]) -> None:
     says = None if found is None else {"name": found.name, **msgspec.structs.asdict(found.row)}
     assert says == vector["says"]
     assert snapshot_in(attribute, value) == vector["says"]
+
+
+@pytest.mark.parametrize("vector", SNAPSHOTS["schedules"], ids=lambda vector: str(vector["name"]))
+def test_schedules(vector: dict[str, Any]) -> None:
+    value = bytes.fromhex(vector["value"])
+    found = decoded_schedule(value)
+    assert (None if found is None else msgspec.structs.asdict(found)) == vector["says"]
+    assert schedule_in(value) == vector["says"]

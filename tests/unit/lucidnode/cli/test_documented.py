@@ -78,6 +78,7 @@ def test_facts_can_be_had_as_json() -> None:
         "service status",
         "snapshot create",
         "snapshot list",
+        "snapshot schedule",
         "stats",
         "status",
         "undelete",
