@@ -187,9 +187,8 @@ def run_command(command: click.Command) -> NoReturn:
     """Run *command* and exit: 0 done, 1 not done, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        command.main(standalone_mode=False)
-    except click.exceptions.Exit as asked:
-        sys.exit(asked.exit_code)
+        # click.exceptions.Exit is returned as its code. Commands themselves return nothing.
+        code = command.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -199,7 +198,7 @@ def run_command(command: click.Command) -> NoReturn:
     except LabError as error:
         click.echo(f"{command.name}: {error}", err=True)
         sys.exit(1)
-    sys.exit(0)
+    sys.exit(code or 0)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
