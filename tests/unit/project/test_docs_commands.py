@@ -54,7 +54,9 @@ def unknown_in(line: str) -> str | None:
     context = click.Context(cli, info_name="lucidnode")
     for word in words:
         if word.startswith("-"):
-            options = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+            options = {
+                name for each in command.params for name in (*each.opts, *each.secondary_opts)
+            }
             options |= {"--help", "-h", "--version"}
             name = word.partition("=")[0]
             if name.startswith("--") and not {*name.split("/")} & options:
