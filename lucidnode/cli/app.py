@@ -41,6 +41,7 @@ _COMMANDS = {
     "diff": "history",
     "usage": "history",
     "export": "exporting",
+    "import": "importing",
     "snapshot": "snapshots",
     "restore": "restoring",
     "undelete": "restoring",

@@ -170,3 +170,27 @@ def test_a_snapshot_is_a_name_that_all_commands_about_the_past_take(studio: Stud
     assert not [name for name in os.listxattr(studio.drive) if "snapshot" in name]
     station.unlocked("snapshot", "delete", "demo", "locked cut", "--yes")
     assert not json.loads(station.unlocked("snapshot", "list", "demo", "--json").out)["snapshots"]
+
+
+def test_what_is_imported_is_in_the_cloud_and_comes_out_as_it_was(studio: Studio) -> None:
+    station = studio.station
+    source, out = station.folder / "source", station.folder / "out again"
+    (source / "reel").mkdir(parents=True)
+    (source / "reel" / "frame").write_bytes(os.urandom(3_000_000))
+    (source / "reel" / "small").write_text("small")
+    os.link(source / "reel" / "small", source / "also")
+    (source / "link").symlink_to("reel/frame")
+    os.setxattr(source / "reel" / "small", "user.grade", b"warm")
+    os.utime(source / "reel" / "frame", ns=(1, 2_000_000_003))
+    told = json.loads(station.ok("import", source, "demo:brought/in", "--json").out)
+    assert (told["files"], told["unchanged"], told["left_out"]) == (4, 0, [])
+    assert told["without_attributes"] == 0
+    again = json.loads(station.ok("import", source, "demo:brought/in", "--json").out)
+    assert (again["files"], again["unchanged"]) == (0, 4)
+    assert sorted(os.listdir(studio.drive / "brought" / "in" / "reel")) == ["frame", "small"]
+    station.unlocked("export", "demo:brought/in", out)
+    assert (out / "reel" / "frame").read_bytes() == (source / "reel" / "frame").read_bytes()
+    assert (out / "reel" / "frame").stat().st_mtime_ns == 2_000_000_003
+    assert (out / "also").stat().st_ino == (out / "reel" / "small").stat().st_ino
+    assert os.getxattr(out / "also", "user.grade") == b"warm"
+    assert (out / "link").readlink() == Path("reel/frame")

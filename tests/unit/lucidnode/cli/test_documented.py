@@ -85,6 +85,7 @@ def test_facts_can_be_had_as_json() -> None:
         "usage",
         "export",
         "fsck",
+        "import",
         "wait",
         "webhook add",
         "webhook list",

@@ -1,0 +1,347 @@
+"""Copies a plain directory into a mounted project, with all that belongs to it, and checks each file.
+
+A file gets its name once it is whole and was read back, so what has its name is done: who is broken
+off goes on, and copies nothing twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from stat import S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG
+
+from blake3 import blake3
+
+_PART = ".lucidnode-import-"
+"""What the name of a file begins with that is not whole yet; its inode number in the source follows."""
+
+_PIECE_BYTES = 1 << 20
+
+_AT_ONCE = 4
+"""Files that are copied together: small ones wait for the disk one after the other."""
+
+_SAFE_MODE = 0o1777
+"""Of a mode; set-uid and set-gid files of other people have no place in a studio."""
+
+_OURS = "user.lucid."
+"""Attributes that Lucidnode itself sets."""
+
+_FATAL = {errno.ENOTCONN, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
+"""What the next file would meet as well."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a directory holds, by paths below it: each directory before what is in it."""
+
+    directories: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
+    """Further names of files, each with the first."""
+    others: list[str] = field(default_factory=list)
+    """Symbolic links and pipes."""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    size: int = 0
+    """Bytes of the files."""
+
+
+@dataclass(slots=True)
+class Imported:
+    """What was done: *files* of *size* bytes copied, *unchanged* there already, what was not, and why."""
+
+    files: int = 0
+    size: int = 0
+    unchanged: int = 0
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    without_attributes: int = 0
+    """Files of which not all attributes, owners or times could be kept."""
+
+
+class _LeftOut(Exception):
+    """A file that is not copied; the message says why."""
+
+
+def survey(source: Path) -> Found:
+    """Return what is in *source*; no symbolic link is followed. Raises OSError."""
+    found = Found()
+    first: dict[tuple[int, int], str] = {}
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(source / folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+        for entry in entries:
+            path = os.path.join(folder, entry.name)  # noqa: PTH118  # millions of them
+            told = entry.stat(follow_symlinks=False)
+            if S_ISDIR(told.st_mode):
+                found.directories.append(path)
+                waiting.append(path)
+            elif S_ISREG(told.st_mode) or S_ISLNK(told.st_mode) or S_ISFIFO(told.st_mode):
+                named = first.setdefault((told.st_dev, told.st_ino), path)
+                if named != path and told.st_nlink > 1:
+                    found.links.append((path, named))
+                elif S_ISREG(told.st_mode):
+                    found.files.append(path)
+                    found.size += told.st_size
+                else:
+                    found.others.append(path)
+            else:
+                found.left_out.append((path, "devices and sockets are not imported"))
+    return found
+
+
+class TreeImport:
+    """Copies what was *found* in *source* into the directory *target*, which is there."""
+
+    def __init__(
+        self, source: Path, target: Path, found: Found, progress: Callable[[int], None]
+    ) -> None:
+        """*progress* hears the bytes of what is done; from one thread at a time."""
+        self._source = source
+        self._target = target
+        self._found = found
+        self._progress = progress
+        self._told = Imported(left_out=list(found.left_out))
+
+    def run(self) -> Imported:
+        """Do it, and return what came of it. Raises OSError for what every file would meet."""
+        self._found.directories.sort()
+        for path in self._found.directories:
+            self._guarded(path, partial(self._make_directory, path))
+        self._copy_files()
+        for path in self._found.others:
+            self._guarded(path, partial(self._make_other, path))
+        for path, first in self._found.links:
+            self._guarded(path, partial(self._link, path, first))
+        for path in reversed(self._found.directories):
+            if (self._target / path).is_dir():
+                self._dress(path, self._target / path)
+        self._dress("", self._target)
+        return self._told
+
+    def _guarded(self, path: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except _LeftOut as error:
+            self._told.left_out.append((path, str(error)))
+        except OSError as error:
+            if error.errno in _FATAL:
+                raise
+            self._told.left_out.append((path, error.strerror or str(error)))
+
+    def _make_directory(self, path: str) -> None:
+        with suppress(FileExistsError):
+            (self._target / path).mkdir(mode=0o700)
+            return
+        if not S_ISDIR((self._target / path).lstat().st_mode):
+            raise _LeftOut("something else has that name there")
+
+    def _copy_files(self) -> None:
+        with ThreadPoolExecutor(_AT_ONCE, "import") as pool:
+            try:
+                left = iter(self._found.files)
+                while some := list(islice(left, 64 * _AT_ONCE)):
+                    tasks = {pool.submit(self._copied, path): path for path in some}
+                    for task in as_completed(tasks):
+                        self._guarded(tasks[task], partial(self._count, task))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _count(self, done: Future[tuple[int, bool, bool]]) -> None:
+        size, copied, whole = done.result()
+        if copied:
+            self._told.files += 1
+            self._told.size += size
+        else:
+            self._told.unchanged += 1
+        self._told.without_attributes += not whole
+        self._progress(size)
+
+    def _copied(self, path: str) -> tuple[int, bool, bool]:
+        """Copy the file *path*; return its size, whether it was not there, and whether it is dressed."""
+        source, target = self._source / path, self._target / path
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(source, flags), "rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            if not S_ISREG(before.st_mode):
+                raise _LeftOut("it became something else meanwhile")
+            if _is_there(target, before):
+                return before.st_size, False, True
+            part = target.with_name(f"{_PART}{before.st_ino}")
+            with suppress(FileNotFoundError):
+                part.unlink()
+            try:
+                _copy_checked(file.fileno(), part, before)
+                whole = _dressed(source, part, before)
+                _give_name(part, target)
+            except BaseException:
+                with suppress(OSError):
+                    part.unlink()
+                raise
+        return before.st_size, True, whole
+
+    def _make_other(self, path: str) -> None:
+        source, target = self._source / path, self._target / path
+        told = source.lstat()
+        if S_ISLNK(told.st_mode):
+            points_to = source.readlink()
+            with suppress(FileExistsError):
+                target.symlink_to(points_to)
+                self._finish_other(source, target, told)
+                return
+            if not target.is_symlink() or target.readlink() != points_to:
+                raise _LeftOut("something else has that name there")
+        else:
+            with suppress(FileExistsError):
+                os.mkfifo(target, 0o600)
+                self._finish_other(source, target, told)
+                return
+            if not S_ISFIFO(target.lstat().st_mode):
+                raise _LeftOut("something else has that name there")
+        self._told.unchanged += 1
+
+    def _finish_other(self, source: Path, target: Path, told: os.stat_result) -> None:
+        self._told.files += 1
+        self._told.without_attributes += not _dressed(source, target, told)
+
+    def _link(self, path: str, first: str) -> None:
+        source, target = self._target / first, self._target / path
+        with suppress(FileExistsError):
+            os.link(source, target, follow_symlinks=False)
+            self._told.files += 1
+            return
+        if target.lstat().st_ino != source.lstat().st_ino:
+            raise _LeftOut("something else has that name there")
+        self._told.unchanged += 1
+
+    def _dress(self, path: str, target: Path) -> None:
+        source = self._source / path
+        self._told.without_attributes += not _dressed(source, target, source.lstat())
+
+
+def _is_there(target: Path, wanted: os.stat_result) -> bool:
+    """Tell whether *target* is the file already. Raises _LeftOut if it is something else."""
+    try:
+        there = target.lstat()
+    except FileNotFoundError:
+        return False
+    if S_ISREG(there.st_mode) and _content(there) == _content(wanted):
+        return True
+    raise _LeftOut("another file, or another content, has that name there")
+
+
+def _content(told: os.stat_result) -> tuple[int, int]:
+    return told.st_size, told.st_mtime_ns
+
+
+def _copy_checked(source: int, part: Path, before: os.stat_result) -> None:
+    """Write the content of *source*, which was as *before*, as *part*, and read it back.
+
+    Raises _LeftOut.
+    """
+    written = _copy(source, part, before.st_size)
+    if _content(before) != _content(os.fstat(source)):
+        raise _LeftOut("it was changed while it was read: run the command again")
+    if _digest(part) != written:
+        raise _LeftOut("what was read back is not what was written")
+
+
+def _copy(source: int, part: Path, size: int) -> bytes:
+    """Write the bytes of *source* as *part*, holes as holes; return their hash."""
+    digest = blake3()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(part, flags, 0o600), "wb", buffering=0) as file:
+        at = 0
+        for begin, end in _data(source, size):
+            _hash_hole(digest, begin - at)
+            at = begin
+            while at < end:
+                piece = os.pread(source, min(_PIECE_BYTES, end - at), at)
+                if not piece:
+                    break
+                digest.update(piece)
+                file.seek(at)
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+                at += len(piece)
+        _hash_hole(digest, size - at)
+        file.truncate(size)
+    return digest.digest()
+
+
+def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield where *file*, of *size* bytes, has data; all of it where the file system does not say."""
+    at = 0
+    while at < size:
+        try:
+            begin = os.lseek(file, at, os.SEEK_DATA)
+            end = os.lseek(file, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            begin, end = at, size
+        yield begin, min(end, size)
+        at = end
+
+
+def _hash_hole(digest: blake3, length: int) -> None:
+    zeros = bytes(_PIECE_BYTES)
+    while length > 0:
+        digest.update(zeros[: min(length, _PIECE_BYTES)])
+        length -= _PIECE_BYTES
+
+
+def _digest(part: Path) -> bytes:
+    """Return the hash of what the mount gives back, not what the kernel still has in memory."""
+    digest = blake3()
+    with part.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.digest()
+
+
+def _give_name(part: Path, target: Path) -> None:
+    """Call *part* *target*, if nothing is. Raises _LeftOut."""
+    try:
+        os.link(part, target, follow_symlinks=False)
+    except FileExistsError:
+        raise _LeftOut("another file got that name meanwhile") from None
+    part.unlink()
+
+
+def _dressed(source: Path, target: Path, told: os.stat_result) -> bool:
+    """Give *target* the attributes, owner, mode and times of *source*; tell whether all were taken."""
+    whole = True
+    try:
+        names = os.listxattr(source, follow_symlinks=False)
+    except OSError:
+        names, whole = [], False
+    for name in names:
+        if name.startswith(_OURS):
+            continue
+        try:
+            value = os.getxattr(source, name, follow_symlinks=False)
+            os.setxattr(target, name, value, follow_symlinks=False)
+        except OSError:
+            whole = False
+    try:
+        if os.geteuid() == 0:
+            os.chown(target, told.st_uid, told.st_gid, follow_symlinks=False)
+        if not S_ISLNK(told.st_mode):
+            target.chmod(told.st_mode & _SAFE_MODE)
+        os.utime(target, ns=(told.st_atime_ns, told.st_mtime_ns), follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _FATAL:
+            raise
+        whole = False
+    return whole

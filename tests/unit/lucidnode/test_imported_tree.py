@@ -1,0 +1,119 @@
+"""What is imported is what was there, and what has its name is whole."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucidnode.imported_tree import Imported, TreeImport, survey
+
+
+def imported(
+    source: Path, target: Path, progress: Callable[[int], None] = lambda _size: None
+) -> Imported:
+    target.mkdir(exist_ok=True)
+    return TreeImport(source, target, survey(source), progress).run()
+
+
+def seen(root: Path) -> dict[str, Any]:
+    """Return all that is told of what is below *root*, and which names are one file."""
+    found: dict[str, Any] = {}
+    first: dict[int, str] = {}
+    for path in sorted(root.rglob("*")):
+        told, name = path.lstat(), str(path.relative_to(root))
+        content = (
+            path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        )
+        found[name] = (
+            told.st_mode, told.st_mtime_ns, content, first.setdefault(told.st_ino, name),
+            sorted(os.listxattr(path, follow_symlinks=False)),
+        )  # fmt: skip
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    source = tmp_path / "source"
+    (source / "film" / "reel").mkdir(parents=True)
+    (source / "film" / "cut").write_bytes(bytes(range(256)) * 9000)
+    (source / "film" / "empty").touch()
+    os.link(source / "film" / "cut", source / "film" / "reel" / "also")
+    (source / "film" / "points").symlink_to("reel/nowhere")
+    os.mkfifo(source / "film" / "pipe")
+    with (source / "film" / "holes").open("wb") as file:
+        file.truncate(5_000_000)
+        file.seek(3_000_000)
+        file.write(b"data")
+    os.setxattr(source / "film" / "empty", "user.grade", b"warm")
+    (source / "film" / "cut").chmod(0o640)
+    for path in source.rglob("*"):
+        os.utime(path, ns=(3, 1_700_000_000_123_456_789), follow_symlinks=False)
+    (source / "film" / "reel").chmod(0o750)
+    return source
+
+
+def test_all_that_belongs_to_a_tree_comes_along(source: Path, tmp_path: Path) -> None:
+    done: list[int] = []
+    told = imported(source, tmp_path / "target", done.append)
+    assert seen(tmp_path / "target") == seen(source)
+    assert (told.files, told.left_out, told.without_attributes) == (6, [], 0)
+    assert sum(done) == told.size == 256 * 9000 + 5_000_000
+    holes = (tmp_path / "target" / "film" / "holes").stat()
+    assert holes.st_blocks * 512 < holes.st_size
+
+
+def test_what_is_there_already_is_not_copied_again(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    imported(source, target)
+    inode = (target / "film" / "cut").stat().st_ino
+    (target / "film" / "empty").unlink()
+    (target / "film" / f".lucidnode-import-{(source / 'film' / 'empty').stat().st_ino}").touch()
+    told = imported(source, target)
+    assert (told.files, told.unchanged, told.left_out) == (1, 5, [])
+    assert (target / "film" / "cut").stat().st_ino == inode
+    assert seen(target) == seen(source), "of a copy that was broken off nothing is left"
+
+
+def test_nothing_is_replaced(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "film").mkdir(parents=True)
+    (target / "film" / "cut").write_text("another")
+    (target / "film" / "points").symlink_to("elsewhere")
+    (target / "film" / "reel").write_text("no directory")
+    told = imported(source, target)
+    assert {path for path, _ in told.left_out} == {
+        "film/cut", "film/points", "film/reel", "film/reel/also",
+    }  # fmt: skip
+    assert (target / "film" / "cut").read_text() == "another"
+    assert (target / "film" / "holes").stat().st_size == 5_000_000
+
+
+def test_no_link_leads_out_and_no_rights_of_others_come_along(tmp_path: Path) -> None:
+    source, secret = tmp_path / "source", tmp_path / "secret"
+    source.mkdir()
+    secret.write_text("not to be read")
+    (source / "way").symlink_to(secret)
+    (source / "rights").touch()
+    (source / "rights").chmod(0o4755)
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(os.path.relpath(source / "socket"))
+        told = imported(source, tmp_path / "target")
+    assert (tmp_path / "target" / "way").readlink() == secret
+    assert (tmp_path / "target" / "rights").stat().st_mode & 0o7777 == 0o755
+    assert told.left_out == [("socket", "devices and sockets are not imported")]
+
+
+def test_what_has_another_content_since_an_earlier_import_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("first")
+    imported(source, tmp_path / "target")
+    (source / "a").write_text("the second")
+    told = imported(source, tmp_path / "target")
+    assert [path for path, _ in told.left_out] == ["a"]
+    assert (tmp_path / "target" / "a").read_text() == "first"
