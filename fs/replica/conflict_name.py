@@ -15,7 +15,9 @@ MARK = b" (conflict, "
 """Every name made here has it."""
 
 _MADE_HERE = re.compile(
-    rb".* \(conflict, .*, \d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?\).*", re.DOTALL
+    rb"(?P<stem>.*) \(conflict, "
+    rb"(?P<which>(?P<whose>.*), \d{4}-\d\d-\d\d \d\d-\d\d-\d\d(?:, \d+)?)\)(?P<rest>.*)",
+    re.DOTALL,
 )
 
 
@@ -59,21 +61,20 @@ def parted(name: bytes) -> tuple[bytes, str]:
 
     A name that had to be cut to make room is returned as it was cut.
     """
-    stem, _, which = name.rpartition(MARK)
-    place, _, rest = which.rpartition(b")")
-    numbered = re.fullmatch(rb"(.*), \d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?", place, re.DOTALL)
-    assert numbered is not None, "no conflict copy"
-    return stem + rest, numbered[1].decode(errors="replace")
+    made = _MADE_HERE.fullmatch(name)
+    assert made is not None, "no conflict copy"
+    return made["stem"] + made["rest"], made["whose"].decode(errors="replace")
 
 
 def version_names(name: bytes) -> Iterator[bytes]:
     """Yield names for the conflict copy *name* once a person keeps it as a version of its own."""
-    stem, _, which = name.rpartition(MARK)
-    place, _, rest = which.rpartition(b")")
-    yield stem + b" (version, " + which
+    made = _MADE_HERE.fullmatch(name)
+    assert made is not None, "no conflict copy"
+    stem, which, rest = made["stem"], made["which"], made["rest"]
+    yield b"%b (version, %b)%b" % (stem, which, rest)
     number = 2
     while True:
-        yield b"%b (version, %b, %d)%b" % (stem, place, number, rest)
+        yield b"%b (version, %b, %d)%b" % (stem, which, number, rest)
         number += 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lucidnode.fs.replica.conflict_name import (
@@ -66,6 +66,8 @@ def test_a_settled_conflict_has_a_name_that_says_whose_version_it_is() -> None:
 
 
 @given(names, st.text(max_size=300), st.integers(-(2**63), 2**63 - 1))
+@example(b"take.)", "", 0)
+@example(b"take (2).v(1)", "edit (2), 2025-11-22 22-30-15)", 0)
 def test_a_conflict_copy_says_beside_which_name_it_stands_and_whose_it_is(
     name: bytes, device: str, time_ns: int
 ) -> None:
