@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
+
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.backoff import Backoff
@@ -92,6 +94,7 @@ class DaemonLink:
         self._clock = clock
         self._connection = contextlib.AsyncExitStack()
         self._events: DaemonEvents | None = None
+        self._told: wire.MountStats | None = None
         self.has_served = False
         """Programs use the mount, or did before it came back: they lose something if it fails."""
 
@@ -130,7 +133,9 @@ class DaemonLink:
 
     async def _connect(self) -> None:
         self._events = await self._connection.enter_async_context(
-            self._client.events(self._project, self._hello())
+            self._client.events(
+                self._project, msgspec.structs.replace(self._hello(), told=self._told)
+            )
         )
 
     async def _reconnect(self) -> None:
@@ -161,6 +166,7 @@ class DaemonLink:
             try:
                 if stats != told:
                     await events.send(stats)
+                    self._told = stats
                 while (accesses := listener.accesses()) is not None:
                     await events.send(accesses)
             except DaemonUnreachable:

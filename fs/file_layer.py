@@ -183,11 +183,11 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
     `ahead.stop` at the end.
     """
     replica, alerts = ground.replica, ground.alerts
-    counts = ReadCounts()
     open_files = OpenFiles()
     block_files = BlockFiles(
         ground.keys, ground.blocks_dir, ground.staging_dir, ground.looks, most_open=most_open
     )
+    counts = ReadCounts(block_files.came)
     unreadable = UnreadableFiles(replica.tree, alerts)
     bad = BadBlocks(ground.clock, unreadable.over)
     fetcher = BlockFetcher(

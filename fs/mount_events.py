@@ -66,6 +66,7 @@ class MountEvents:
             read_peer=counts.by_source["peer"],
             read_bucket=counts.by_source["bucket"],
             read_unsent=counts.unsent,
+            read_again=counts.again,
             written=self.writer.written,
             prefetched=counts.ahead,
             prefetched_used=counts.ahead_used,

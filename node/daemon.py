@@ -38,6 +38,7 @@ from lucidnode.node.config import (
 )
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
+from lucidnode.node.ledger import Ledger
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
 from lucidnode.node.orders import Orders
@@ -143,20 +144,24 @@ async def _serving(
         staging = await stack.enter_async_context(Staging.open(context.cache_mark, cache, clock))
         tasks = await stack.enter_async_context(supervised(alerts, clock))
         roster = roster_service(context, store)
+        ledger = await stack.enter_async_context(
+            Ledger.opened(home, context.identity.id, lambda: roster.current.devices, clock, alerts)
+        )
         office = peer_network(context, roster)
         roster.watch(office.roster_changed)
         await roster.know()
         objects = bad_objects(context, store)
         source = block_source(context, objects, cache, staging, office, tasks)
-        arrivals = Arrivals(clock)
+        arrivals = Arrivals(clock, metrics.came)
         uploads = block_uploads(context, store, staging, office)
         webhooks = await webhook_service(context, roster, tasks)
         journal = journal_service(context, store, staging, uploads, roster, office.push)
         events = PeerEventHandlers(
-            mounts, journal, tasks, roster.projects, roster.heard, alerts, clock
+            mounts, journal, tasks, roster.projects, roster.heard, ledger.heard, alerts, clock
         )
         dashboard = await dashboard_server(context, tasks)
-        facts = status_snapshot(context, store, cache, uploads, office, dashboard)
+        facts = status_snapshot(context, store, cache, uploads, office, dashboard, ledger)
+        ledger.count(facts.totals)
         export_figures(context, facts, cache, uploads, office, tasks)
         await stack.enter_async_context(dashboard.serving(facts.page, metrics.text))
         if config.dashboard_port is None:
@@ -167,6 +172,7 @@ async def _serving(
                 events=events,
                 heads=partial(journal.newest, MAX_CLAIMS),
                 totals=lambda: msgspec.structs.asdict(facts.totals()),
+                days=ledger.told,
             )
         )
         office.name_peers(map(parse_peer, config.peers))
@@ -179,6 +185,7 @@ async def _serving(
             "following the roster": roster.run,
             "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,
+            "writing down what was saved": ledger.run,
             "looking for lost mounts": LostMounts(home, mounts, alerts, clock).run,
             "looking at the bucket": partial(store.health.run, partial(store.once.get, STUDIO)),
             "probing an unfit bucket": store.fitness.run,

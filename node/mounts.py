@@ -62,7 +62,7 @@ class Mount:
         """Take in what the mount said. Raises Refused for what a mount does not say."""
         match message:
             case wire.MountStats():
-                self.stats = message
+                self.stats = _without(message, self.hello.told)
             case wire.StatusReply():
                 waiting = self._asked.pop(message.number, None)
                 if waiting is not None and not waiting.done():
@@ -259,6 +259,29 @@ class MountTable:
         for mount in self:
             total = _sum(total, mount.stats)
         return total
+
+
+_COUNTED_BYTES = (
+    "read_memory",
+    "read_cache",
+    "read_peer",
+    "read_bucket",
+    "read_unsent",
+    "read_again",
+    "written",
+    "prefetched",
+    "prefetched_used",
+)
+
+
+def _without(stats: wire.MountStats, told: wire.MountStats | None) -> wire.MountStats:
+    """Return *stats* less the bytes that an earlier daemon was *told* of, and has counted."""
+    if told is None:
+        return stats
+    return msgspec.structs.replace(
+        stats,
+        **{name: max(0, getattr(stats, name) - getattr(told, name)) for name in _COUNTED_BYTES},
+    )
 
 
 def _sum(a: wire.MountStats, b: wire.MountStats) -> wire.MountStats:

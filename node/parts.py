@@ -33,6 +33,7 @@ from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.service import Announce, JournalService
+from lucidnode.node.ledger import Ledger
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
@@ -205,6 +206,7 @@ def status_snapshot(
     uploads: Uploads,
     office: PeerNetwork,
     dashboard: DashboardServer,
+    ledger: Ledger,
 ) -> StatusSnapshot:
     """Return what people are shown of this moment."""
     return StatusSnapshot(
@@ -212,6 +214,7 @@ def status_snapshot(
         bucket=store.name,
         price_per_gb=lambda: context.settings.config.price_per_gb,
         moved=context.metrics.moved,
+        days=ledger,
         mounts=context.mounts,
         office=office,
         cache=cache,
@@ -236,6 +239,7 @@ def export_figures(
     """Export what is read rather than counted."""
     metrics, mounts, alerts = context.metrics, context.mounts, context.alerts
     metrics.watch_totals(facts.totals)
+    metrics.watch_savings(facts.periods)
     metrics.watch_requests(lambda: mounts.totals().requests)
     for name, meaning, read in (
         ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
@@ -307,6 +311,7 @@ def topics(
         "status": facts.status,
         "peers": facts.peers,
         "savings": facts.savings,
+        "savings-days": facts.days,
         "cache": facts.cache,
         "stats": facts.stats,
         "conflicts": facts.conflicts,

@@ -42,6 +42,7 @@ class PeerEventHandlers:
     """What peers say, checked and handed on to the mounts. Implements `PeerEvents`.
 
     *projects* are those of the studio, and *heard_of_roster* compares logs of members.
+    *counted* takes in what they counted by day.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PeerEventHandlers:
         tasks: Tasks,
         projects: Callable[[], Collection[ProjectId]],
         heard_of_roster: Callable[[DeviceId, Seq, bytes], None],
+        counted: Callable[[DeviceId, Mapping[str, Sequence[int]]], None],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
@@ -59,6 +61,7 @@ class PeerEventHandlers:
         self._tasks = tasks
         self._projects = projects
         self._heard_of_roster = heard_of_roster
+        self._counted = counted
         self._alerts = alerts
         self._clock = clock
         # Bounded as the studio is: by its devices, and by its projects.
@@ -76,6 +79,9 @@ class PeerEventHandlers:
         if max(known, hinted) < seq <= known + MAX_SEQS_AHEAD:
             self._hinted[device, project] = seq
             self._mounts.tell(project, wire.Look(seq))
+
+    def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
+        self._counted(device, days)
 
     def heads(
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]

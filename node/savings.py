@@ -1,11 +1,20 @@
-"""How much of the bucket's bandwidth the office did without. Pure arithmetic over totals.
+"""How much of the bucket's bandwidth the office did without. Pure arithmetic over counts.
 
-The yardstick is a workstation that streams every byte from the bucket: it would have downloaded
-what its applications were handed. Block ciphertext downloaded counts against the saving whoever
-asked for it, so that an owner's reading through for the office is not hidden.
+Two things are told apart, and never added up:
+
+- What the *office* did not download because a colleague had it: all blocks that programs needed and
+  that were not on their own disk, less all that was downloaded, by whoever and for whatever. What
+  was read ahead and not used yet is not needed.
+- What a *workstation* did not download again because its own cache had it: what programs read from
+  its disk, of blocks that came over the network. What was written there and is read back is not
+  counted, nor what comes out of memory.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
 
 import msgspec
 
@@ -25,6 +34,8 @@ class NodeTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_peer: int = 0
     read_bucket: int = 0
     read_unsent: int = 0
+    read_again: int = 0
+    """Of `read_cache`, that of blocks which had come over the network."""
     written: int = 0
     downloaded: int = 0
     """Block ciphertext from the bucket, for this node or for the office."""
@@ -34,40 +45,113 @@ class NodeTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     served: int = 0
     """Block ciphertext to peers."""
     wasted: int = 0
-    """Fetched for nothing: hedged twice, corrupt, or read ahead and never used."""
+    """Fetched for nothing: asked for twice, corrupt, or broken off."""
     block_gets: int = 0
     """GET requests for blocks sent to the bucket."""
+    from_office: int = 0
+    """Ciphertext of blocks that mounts here needed, and peers had or fetched."""
+    from_cloud: int = 0
+    """The same of those that this node fetched from the bucket."""
+    ahead: int = 0
+    """Fetched before a program asked for it; part of the two above."""
+    ahead_used: int = 0
+    """Of that, what a program then read."""
 
     def __add__(self, other: NodeTotals) -> NodeTotals:
         return NodeTotals(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
 
 
+class DayCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What savings are reckoned from, of one node and one day, or in sum: as in `NodeTotals`."""
+
+    from_office: int = 0
+    from_cloud: int = 0
+    ahead: int = 0
+    ahead_used: int = 0
+    read_again: int = 0
+    downloaded: int = 0
+    wasted: int = 0
+    block_gets: int = 0
+
+    def __add__(self, other: DayCounts) -> DayCounts:
+        return DayCounts(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
+
+
 class Savings(msgspec.Struct, frozen=True):
-    """The figures a producer asks for."""
+    """The figures a producer asks for, in bytes; money in dollars."""
 
-    delivered: int
-    """Bytes handed to applications that a bucket could have served."""
+    needed: int
+    """What programs needed and their workstation had not."""
+    from_office: int
     downloaded: int
-    saved: int
+    saved_by_office: int
     percent: float
-    money: float
-    """Dollars not spent on downloads."""
+    """The part of what was needed that the office did not download."""
+    saved_by_cache: int
     wasted: int
+    """Fetched for nothing, what was read ahead and not used yet included."""
+    block_gets: int
+    money_by_office: float
+    money_by_cache: float
 
 
-def savings(totals: NodeTotals, price_per_gb: float) -> Savings:
-    """Return what *totals* saved. Never below zero, never above 100 percent."""
-    delivered = totals.read_memory + totals.read_cache + totals.read_peer + totals.read_bucket
-    saved = max(0, delivered - totals.downloaded)
+def day_counts(totals: NodeTotals) -> DayCounts:
+    """Return the part of *totals* that savings are reckoned from."""
+    return DayCounts(*(getattr(totals, name) for name in DayCounts.__struct_fields__))
+
+
+def grown(before: DayCounts, now: DayCounts) -> DayCounts:
+    """Return what was counted between two readings of counters that never fall."""
+    pairs = zip(_fields(before), _fields(now), strict=True)
+    return DayCounts(*(max(0, after - then) for then, after in pairs))
+
+
+def savings(counts: DayCounts, price_per_gb: float) -> Savings:
+    """Return what *counts*, summed over the office, saved. Never below zero, nor above what was needed."""
+    unused = max(0, counts.ahead - counts.ahead_used)
+    needed = max(0, counts.from_office + counts.from_cloud - unused)
+    saved = max(0, needed - counts.downloaded)
     return Savings(
-        delivered=delivered,
-        downloaded=totals.downloaded,
-        saved=saved,
-        percent=100.0 * saved / delivered if delivered else 0.0,
-        money=saved / GIGABYTE * price_per_gb,
-        wasted=totals.wasted,
+        needed=needed,
+        from_office=counts.from_office,
+        downloaded=counts.downloaded,
+        saved_by_office=saved,
+        percent=100.0 * saved / needed if needed else 0.0,
+        saved_by_cache=counts.read_again,
+        wasted=counts.wasted + unused,
+        block_gets=counts.block_gets,
+        money_by_office=saved / GIGABYTE * price_per_gb,
+        money_by_cache=counts.read_again / GIGABYTE * price_per_gb,
     )
 
 
-def _fields(totals: NodeTotals) -> tuple[int, ...]:
-    return tuple(getattr(totals, name) for name in totals.__struct_fields__)
+_OF_ONE_NODE = [
+    name
+    for name in Savings.__struct_fields__
+    if name not in {"saved_by_office", "percent", "money_by_office"}
+]
+"""Who fetches for colleagues what they need has saved nothing by himself: only the sum says what an
+office saved."""
+
+
+def period(
+    here: Mapping[date, DayCounts],
+    office: Mapping[date, DayCounts],
+    since: date,
+    price_per_gb: float,
+) -> dict[str, Any]:
+    """Return the savings from the day *since* on, of one node and of the office, for JSON."""
+    one, all_of_us = (savings(_from(days, since), price_per_gb) for days in (here, office))
+    return {
+        "since": since.isoformat(),
+        "here": {name: getattr(one, name) for name in _OF_ONE_NODE},
+        "office": msgspec.structs.asdict(all_of_us),
+    }
+
+
+def _from(days: Mapping[date, DayCounts], first: date) -> DayCounts:
+    return sum((counts for day, counts in days.items() if day >= first), start=DayCounts())
+
+
+def _fields(counts: NodeTotals | DayCounts) -> tuple[int, ...]:
+    return tuple(getattr(counts, name) for name in counts.__struct_fields__)

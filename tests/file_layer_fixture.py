@@ -50,7 +50,7 @@ from lucidnode.node.client.clock import SystemClock, boot_id
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.staging import cached_path, staged_path
+from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
 
 PROJECT = ProjectId("0123456789abcdef0123456789abcdef")
@@ -157,6 +157,7 @@ class FakeDaemon:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(stored.read_bytes())
+            target.chmod(FETCHED)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

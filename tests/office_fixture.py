@@ -131,6 +131,7 @@ class Heard:
         default_factory=dict
     )
     rosters: dict[DeviceId, tuple[Seq, bytes]] = field(default_factory=dict)
+    days_of: dict[DeviceId, Mapping[str, Sequence[int]]] = field(default_factory=dict)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         self.pushes.append((device, project, seq))
@@ -139,6 +140,9 @@ class Heard:
         self, device: DeviceId, heads: Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]
     ) -> None:
         self.heads_of[device] = heads
+
+    def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
+        self.days_of[device] = {**self.days_of.get(device, {}), **days}
 
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         self.rosters[device] = seq, hash_
@@ -156,6 +160,7 @@ class Node:
     heard: Heard
     own_heads: dict[ProjectId, list[tuple[Seq, bytes]]]
     own_totals: dict[str, int]
+    own_days: dict[str, list[int]]
     told: list[str]
 
     @property
@@ -183,6 +188,7 @@ async def node(
     alerts = Told([])
     heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
     totals: dict[str, int] = {}
+    days: dict[str, list[int]] = {}
     office = PeerNetwork(
         identity=identity,
         lan_key=LAN_KEY,
@@ -212,8 +218,12 @@ async def node(
             tasks=tasks,
         )
         office.name_peers(peers)
-        async with office.open(source, events=heard, heads=lambda: heads, totals=lambda: totals):
-            yield Node(identity, office, source, cache, traffic, heard, heads, totals, alerts.told)
+        async with office.open(
+            source, events=heard, heads=lambda: heads, totals=lambda: totals, days=lambda: days
+        ):
+            yield Node(
+                identity, office, source, cache, traffic, heard, heads, totals, days, alerts.told
+            )
 
 
 def identities(directory: Path, count: int) -> list[DeviceIdentity]:

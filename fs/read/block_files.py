@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.guarded_disk import GuardedDisk
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.client.staging import cached_path, staged_path
+from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
 
 MAX_OPEN_BLOCKS = 128
 """Files held open. An evicted block keeps its disk space until we close it, so not many more."""
@@ -35,7 +36,7 @@ class BlockFile:
     is never closed, and its number given to another file, under a reader.
     """
 
-    __slots__ = ("_disk", "_fd", "shown")
+    __slots__ = ("_disk", "_fd", "came", "shown")
 
     def __init__(self, path: Path, disk: GuardedDisk) -> None:
         """Open *path*. Blocking; raises OSError."""
@@ -45,6 +46,8 @@ class BlockFile:
         """Set once the kernel channel may read it, too."""
         # Not to wait for a writer, should it be a pipe that somebody has put there.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.came = stat.S_IMODE(os.fstat(self._fd).st_mode) == FETCHED
+        """Whether it came over the network; what was written here did not."""
         # A segment is what is asked for, or all of the block: nothing around it that the kernel guesses.
         with contextlib.suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -135,6 +138,11 @@ class BlockFiles:
         self._touched.add(block)
         if block in self._open:
             self._open.move_to_end(block)
+
+    def came(self, block: BlockId) -> bool:
+        """Tell whether *block*, whose file is open, came over the network; False if it is not open."""
+        opened = self._open.get(block)
+        return opened is not None and opened.file.came
 
     async def open(self, name: BlockName) -> OpenBlock | None:
         """Return the block if it can be had from this disk, else None. Raises KeyMissing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cachetools import LRUCache
 
 from lucidnode.fs.format.block import BlockName
@@ -20,10 +22,14 @@ class ReadCounts:
     counts for this node's own cache.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, came: Callable[[BlockId], bool]) -> None:
+        """*came* tells of a block that is read from disk whether it came over the network."""
+        self._came = came
         self.memory = 0
         self.unsent = 0
         self.by_source: dict[Source, int] = {"cache": 0, "peer": 0, "bucket": 0}
+        self.again = 0
+        """Of the bytes from this node's own cache, those of blocks that came over the network."""
         self.ahead = 0
         """Fetched before anybody asked for it."""
         self.ahead_used = 0
@@ -56,5 +62,9 @@ class ReadCounts:
         first = min(left, length)
         self.by_source[source] += first
         self.by_source["cache"] += length - first
+        # What the daemon brought from its own disk, and we look at for the first time, as well.
+        again = length if source == "cache" else length - first
+        if again and self._came(block):
+            self.again += again
         if left > first:
             self._fetched[block] = (source, left - first)

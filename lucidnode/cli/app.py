@@ -59,7 +59,7 @@ _COMMANDS = {
     "wait": "waiting",
     "webhook": "webhook",
     "peers": "node",
-    "savings": "node",
+    "savings": "savings",
     "conflicts": "conflicts",
     "lock": "locks",
     "cached": "nearness",

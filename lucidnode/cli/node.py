@@ -248,35 +248,6 @@ def _peer(peer: dict[str, Any]) -> list[str]:
     ]
 
 
-@click.command("savings", short_help="Show what the office did not have to download.")
-@as_json
-@click.pass_obj
-def savings_command(home: Path, wants_json: bool) -> None:
-    """Show how much of the bucket's bandwidth this office did without.
-
-    \b
-    Example:
-      lucidnode savings --json | jq .office.percent
-    """
-    found = _facts(home, "savings")
-    if wants_json:
-        show_json(found)
-        return
-    labels = {
-        "delivered": "read by applications",
-        "downloaded": "downloaded from the cloud",
-        "saved": "saved",
-    }
-    rows = [[text, *(size(found[who][k]) for who in _WHO)] for k, text in labels.items()]
-    rows.append(["saved, of what was read", *(f"{found[who]['percent']:.1f} %" for who in _WHO)])
-    rows.append(["saved, in money", *(f"${found[who]['money']:.2f}" for who in _WHO)])
-    rows.append(["fetched for nothing", *(size(found[who]["wasted"]) for who in _WHO)])
-    show_table(["since the daemon started", "this workstation", "office"], rows)
-
-
-_WHO = ("here", "office")
-
-
 @click.command("dashboard", short_help="Print the address of the dashboard, and open it.")
 @as_json
 @click.pass_obj

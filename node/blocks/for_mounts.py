@@ -57,7 +57,7 @@ class BlocksForMounts:
                 raise Refused(self._staging.missing) from error
             raise
         if fetched.source != "cache":
-            self._arrivals.note(block, fetched.source, began)
+            self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began)
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else fetched.ciphertext
 

@@ -25,7 +25,7 @@ from lucidnode.node.client.disk_space import free_bytes
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
 from lucidnode.node.client.ids import BlockId, parse_block_id
-from lucidnode.node.client.staging import BLOCKS, cached_path
+from lucidnode.node.client.staging import BLOCKS, FETCHED, cached_path
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 
 _INCOMING = "incoming"
@@ -172,6 +172,7 @@ class CacheDirectory:
                 scratch = self._incoming / insertion.block.hex()
                 try:
                     scratch.write_bytes(ciphertext)
+                    scratch.chmod(FETCHED)
                     self._place(scratch, insertion)
                 except BaseException:
                     with contextlib.suppress(OSError):

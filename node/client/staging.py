@@ -28,6 +28,10 @@ STAGING = "staging"
 DURABLE, NOT_DURABLE = 0o400, 0o600
 """Permission bits of a staged file that survives a power cut, and of one that may not."""
 
+FETCHED = 0o500
+"""Permission bits of a cached file that came over the network: what was written here, and moved into
+the cache from staging, has others. The one that says so has no other meaning."""
+
 
 def cached_path(blocks_dir: Path, block: BlockId) -> Path:
     """Return where the cache keeps *block*, held or not."""

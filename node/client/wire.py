@@ -155,20 +155,6 @@ class WebhookNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # -- events: mount to daemon ---------------------------------------------------------------------
 
 
-class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
-    """First message of a mount. *head* is the seq its replica has applied.
-
-    *durability* is what `close` waits for there, for people, and *kernel_channel* whether requests
-    of the kernel come in through the compiled module.
-    """
-
-    mountpoint: str
-    pid: int
-    head: int
-    durability: Literal["relaxed", "local", "office", "cloud"] = "local"
-    kernel_channel: bool = False
-
-
 REQUEST_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """How long requests of programs may take to be counted in each bucket; one more is for the rest."""
 
@@ -188,7 +174,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     """Totals since the mount started, sent about once a second while they change.
 
     Plaintext bytes handed to applications by where their block came from; `memory` are segments
-    decrypted earlier. *pending* counts operations not yet committed to the bucket. *checkpoint* is the journal entry of the
+    decrypted earlier. *read_again* is the part of `cache` whose blocks had come over the network before. *pending* counts operations not yet committed to the bucket. *checkpoint* is the journal entry of the
     newest checkpoint that is known to be true, 0 if none is.
     """
 
@@ -197,6 +183,7 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     read_peer: int = 0
     read_bucket: int = 0
     read_unsent: int = 0
+    read_again: int = 0
     written: int = 0
     prefetched: int = 0
     prefetched_used: int = 0
@@ -206,6 +193,22 @@ class MountStats(msgspec.Struct, frozen=True, tag="stats", forbid_unknown_fields
     head: int = 0
     checkpoint: int = 0
     requests: dict[str, RequestTimes] = {}
+
+
+class MountHello(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
+    """First message of a mount. *head* is the seq its replica has applied.
+
+    *durability* is what `close` waits for there, for people, and *kernel_channel* whether requests
+    of the kernel come in through the compiled module. *told* is what an earlier daemon has heard of
+    this mount's totals: they are counted there.
+    """
+
+    mountpoint: str
+    pid: int
+    head: int
+    durability: Literal["relaxed", "local", "office", "cloud"] = "local"
+    kernel_channel: bool = False
+    told: MountStats | None = None
 
 
 class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,10 +51,15 @@ function alertLine(alert) {
 }
 
 function headline(facts) {
-  const office = facts.savings.office;
-  at("saved").textContent = size(office.saved);
+  const { month, today } = facts.savings.periods;
+  const office = month.office;
+  at("saved").textContent = size(office.saved_by_office);
+  at("saved-today").textContent = size(today.office.saved_by_office);
+  at("again").textContent = size(office.saved_by_cache);
+  at("again-today").textContent = size(today.office.saved_by_cache);
   at("percent").textContent = `${office.percent.toFixed(office.percent >= 99.95 || office.percent === 0 ? 0 : 1)} %`;
-  at("money").textContent = money(office.money);
+  at("money").textContent = money(office.money_by_office);
+  at("money-again").textContent = money(office.money_by_cache);
   at("price").textContent = `$${facts.savings.price_per_gb}`;
   at("downloaded").textContent = size(office.downloaded);
   at("wasted").textContent = size(office.wasted);

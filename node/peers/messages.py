@@ -1,7 +1,7 @@
 """What travels over the control channel: msgspec structs as MessagePack, one per WebSocket message.
 
 The one who dials speaks first: Hello, answered by Welcome. Then either side sends Push, Heads and
-Totals whenever it has some. Every field is bounded here; a message out of bounds ends the link.
+PeerTotals and PeerDays whenever it has some. Every field is bounded here; a message out of bounds ends the link.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node.client.ids import MAX_SEQ
 from lucidnode.node.client.msgpack import decoded
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised with every change of what two nodes say to each other, the preamble included."""
 
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -87,10 +87,28 @@ class PeerTotals(msgspec.Struct, frozen=True, tag="totals", forbid_unknown_field
     totals: Annotated[dict[Name, int], Meta(max_length=64)]
 
 
-Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals
+MAX_TOLD_DAYS = 512
+"""Days that one message tells of."""
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Day = Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\d\Z")]
+
+
+class PeerDays(msgspec.Struct, frozen=True, tag="days", forbid_unknown_fields=True):
+    """What the sender counted on each of some days, for the savings of the office.
+
+    The counts are those of `savings.DayCounts`, in order.
+    """
+
+    days: Annotated[
+        dict[Day, Annotated[list[Count], Meta(max_length=32)]], Meta(max_length=MAX_TOLD_DAYS)
+    ]
+
+
+Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays
 
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
-    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals
+    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays
 )
 
 

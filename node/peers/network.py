@@ -39,6 +39,7 @@ from lucidnode.node.peers.messages import (
     HandshakeResponse,
     Heads,
     Message,
+    PeerDays,
     PeerTotals,
     Push,
 )
@@ -83,6 +84,9 @@ class PeerEvents(Protocol):
     ) -> None:
         """Hear the highest entries (number, hash) a peer has seen of each project, in order."""
 
+    def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
+        """Hear what a peer says that it counted on each of some days."""
+
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         """Hear the newest item (number, hash) a peer has read of the log of members."""
 
@@ -118,7 +122,7 @@ class PeerNetwork:
         self._clock = clock
         self._instance = secrets.token_bytes(16)
         self._copies_met = 0
-        self._told: tuple[Heads, PeerTotals] = (Heads({}), PeerTotals({}))
+        self._told: tuple[Heads, PeerTotals, PeerDays] = (Heads({}), PeerTotals({}), PeerDays({}))
         self._peers = PeerTable(identity.id, settings.weight)
         self._tls = Tls(identity, members)
         self._bodies = BodyClient(traffic)
@@ -152,11 +156,12 @@ class PeerNetwork:
         events: PeerEvents,
         heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
         totals: Callable[[], Mapping[str, int]],
+        days: Callable[[], Mapping[str, list[int]]],
     ) -> AsyncIterator[None]:
         """Listen, dial, and serve the blocks of *provider* while the context lasts.
 
-        *events* hears what peers say; *heads* and *totals* are what they are told of this node,
-        whenever it has changed.
+        *events* hears what peers say; *heads*, *totals* and *days* are what they are told of this
+        node, whenever it has changed.
 
         Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
         """
@@ -187,7 +192,7 @@ class PeerNetwork:
                 self._block_client.begin(work)
                 self._dialer.begin(work)
                 work.keep("answering peers", partial(serving, tasks=work))
-                work.keep("telling peers the news", partial(self._run_rounds, heads, totals))
+                work.keep("telling peers the news", partial(self._run_rounds, heads, totals, days))
                 try:
                     yield
                 finally:
@@ -285,6 +290,8 @@ class PeerNetwork:
             case PeerTotals():
                 if (peer := self._peers.get(link.device)) is not None:
                     peer.totals = peer.claimed.plausible(message.totals, self._clock.boot())
+            case PeerDays():
+                self._events.days(link.device, message.days)
             case HandshakeRequest() | HandshakeResponse():
                 raise Malformed("introduced itself twice")
 
@@ -380,6 +387,7 @@ class PeerNetwork:
         self,
         heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
         totals: Callable[[], Mapping[str, int]],
+        days: Callable[[], Mapping[str, list[int]]],
     ) -> NoReturn:
         while True:
             await self._clock.sleep(ROUND_INTERVAL_S)
@@ -390,16 +398,20 @@ class PeerNetwork:
                     self._members.log_head(),
                 ),
                 PeerTotals(dict(totals())),
+                PeerDays(dict(days())),
             )
 
-    def _tell_news(self, heads: Heads, totals: PeerTotals) -> None:
+    def _tell_news(self, heads: Heads, totals: PeerTotals, days: PeerDays) -> None:
         """Tell everyone our heads and counters if they have changed since the last round."""
-        told_heads, told_totals = self._told
-        self._told = (heads, totals)
+        told_heads, told_totals, told_days = self._told
+        self._told = (heads, totals, days)
         if heads != told_heads:
             self._tell_all(heads)
         if totals != told_totals:
             self._tell_all(totals)
+        new = {day: c for day, c in days.days.items() if told_days.days.get(day) != c}
+        if new:
+            self._tell_all(PeerDays(new))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import (
@@ -78,6 +79,7 @@ class Metrics:
         self._received = 0
         self._served = 0
         self._wasted_total = 0
+        self._came = {"peer": 0, "bucket": 0}
 
     # -- the bucket's observer ---------------------------------------------------------------
 
@@ -119,6 +121,10 @@ class Metrics:
         """Count a request that a peer did not answer as it should."""
         self._peer_failures.labels(reason).inc()
 
+    def came(self, source: Source, size: int) -> None:
+        """Count a block that a mount here needed, and that was not here."""
+        self._came[source] += size
+
     # -- for people --------------------------------------------------------------------------
 
     def moved(self) -> NodeTotals:
@@ -130,6 +136,8 @@ class Metrics:
             served=self._served,
             wasted=self._wasted_total,
             block_gets=self._block_gets,
+            from_office=self._came["peer"],
+            from_cloud=self._came["bucket"],
         )
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
@@ -139,6 +147,10 @@ class Metrics:
     def watch_totals(self, read: Callable[[], NodeTotals]) -> None:
         """Export the mounts' part of *read()* as counters."""
         self.registry.register(_ReadTotals(read))
+
+    def watch_savings(self, read: Callable[[], dict[str, Any]]) -> None:
+        """Export the periods of *read()*, as `lucidnode savings --json` has them."""
+        self.registry.register(_Savings(read))
 
     def watch_requests(self, read: Callable[[], dict[str, RequestTimes]]) -> None:
         """Export how long requests of programs took, by operation, as *read()* has it."""
@@ -176,6 +188,38 @@ class _RequestTimes(Collector):
         return [times, failed]
 
 
+class _Savings(Collector):
+    """Gauges of what was saved, by period: those of the past grow, those of today begin anew."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        saved = GaugeMetricFamily(
+            "lucidnode_savings_bytes",
+            "What was needed, downloaded and saved, as `lucidnode savings` shows it.",
+            labels=["period", "scope", "figure"],
+        )
+        money = GaugeMetricFamily(
+            "lucidnode_savings_dollars", "The same in money.", labels=["period", "scope", "figure"]
+        )
+        for period, of_period in self._read().items():
+            for scope in ("here", "office"):
+                for figure, value in of_period[scope].items():
+                    if figure.startswith("money_"):
+                        name = figure.removeprefix("money_")
+                        money.add_metric([period, scope, name], value)
+                    elif figure not in {"percent", "block_gets"}:
+                        saved.add_metric([period, scope, figure], value)
+        return [saved, money]
+
+    def describe(self) -> list[Metric]:
+        return [
+            GaugeMetricFamily("lucidnode_savings_bytes", ""),
+            GaugeMetricFamily("lucidnode_savings_dollars", ""),
+        ]
+
+
 class _ReadTotals(Collector):
     """Counters kept by the mounts, collected through the totals they report."""
 
@@ -191,7 +235,12 @@ class _ReadTotals(Collector):
             reads.add_metric([source], getattr(totals, f"read_{source}"))
         written = CounterMetricFamily("lucidnode_written_bytes", "Bytes applications wrote.")
         written.add_metric([], totals.written)
-        return [reads, written]
+        again = CounterMetricFamily(
+            "lucidnode_read_again_bytes",
+            "Of those from the cache, bytes of blocks that had come over the network.",
+        )
+        again.add_metric([], totals.read_again)
+        return [reads, written, again]
 
     def describe(self) -> list[Metric]:
         return [GaugeMetricFamily("lucidnode_read_bytes", "")]

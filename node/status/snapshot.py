@@ -7,7 +7,8 @@ they come from here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
-from lucidnode.node.savings import NodeTotals, savings
+from lucidnode.node.savings import DayCounts, NodeTotals, period
 
 _MOST_NAMES = 256
 """Peers whose names are asked for, of however many there are."""
@@ -47,6 +48,15 @@ class CacheFigures(Protocol):
     def limit(self) -> int: ...
     @property
     def free(self) -> int: ...
+
+
+class DaysSource(Protocol):
+    """What savings are reckoned from, by day."""
+
+    async def refresh(self) -> None: ...
+    def today(self) -> date: ...
+    def here(self) -> Mapping[date, DayCounts]: ...
+    def office(self) -> Mapping[date, DayCounts]: ...
 
 
 class UploadStatusSource(Protocol):
@@ -79,6 +89,7 @@ class StatusSnapshot:
         bucket: str,
         price_per_gb: Callable[[], float],
         moved: Callable[[], NodeTotals],
+        days: DaysSource,
         mounts: MountTable,
         office: PeerStatusSource,
         cache: CacheStatusSource,
@@ -92,6 +103,7 @@ class StatusSnapshot:
         self._bucket = bucket
         self._price = price_per_gb
         self._moved = moved
+        self._days = days
         self._mounts = mounts
         self._office = office
         self._cache = cache
@@ -111,9 +123,10 @@ class StatusSnapshot:
             read_peer=reads.read_peer,
             read_bucket=reads.read_bucket,
             read_unsent=reads.read_unsent,
+            read_again=reads.read_again,
             written=reads.written,
-            # What was read ahead and never used was moved for nothing as well.
-            wasted=moved.wasted + max(0, reads.prefetched - reads.prefetched_used),
+            ahead=reads.prefetched,
+            ahead_used=reads.prefetched_used,
         )
 
     async def status(self) -> dict[str, Any]:
@@ -193,16 +206,40 @@ class StatusSnapshot:
         }
 
     async def savings(self) -> dict[str, Any]:
-        """Return the figures of this node and, as far as peers tell theirs, of the office."""
+        """Return what was saved today, this month and since counting began, and what moved.
+
+        `here` and `office` are totals since the daemons started; what is saved is kept by day, and
+        no restart takes it back. Of the office as far as its workstations told.
+        """
+        await self._days.refresh()
         here = self.totals()
-        price = self._price()
         office = here
         for peer in self._office.facts():
             office += _said(peer)
         return {
-            "price_per_gb": price,
-            "here": {**_builtins(here), **_builtins(savings(here, price))},
-            "office": {**_builtins(office), **_builtins(savings(office, price))},
+            "price_per_gb": self._price(),
+            "here": _builtins(here),
+            "office": _builtins(office),
+            "periods": self.periods(),
+        }
+
+    def periods(self) -> dict[str, Any]:
+        """Return what was saved today, this month, and since counting began."""
+        today = self._days.today()
+        first = min(self._days.office(), default=today)
+        since = {"today": today, "month": today.replace(day=1), "ever": min(first, today)}
+        here, office, price = self._days.here(), self._days.office(), self._price()
+        return {name: period(here, office, day, price) for name, day in since.items()}
+
+    async def days(self) -> dict[str, Any]:
+        """Return what savings are reckoned from, by day, for who wants other periods."""
+        await self._days.refresh()
+        return {
+            "price_per_gb": self._price(),
+            **{
+                who: {day.isoformat(): _builtins(counts) for day, counts in sorted(days.items())}
+                for who, days in (("here", self._days.here()), ("office", self._days.office()))
+            },
         }
 
     async def cache(self) -> dict[str, Any]:

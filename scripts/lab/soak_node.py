@@ -206,6 +206,7 @@ class Daemon(Process):
                 tasks,
                 self.roster.projects,
                 self.roster.heard,
+                lambda *_: None,
                 self.alerts,
                 clock,
             )

@@ -108,6 +108,7 @@ def _say(speech: HostileSpeech, here: Node, happened: Counter[str]) -> None:
         _Errands(),
         lambda: [PROJECT],
         lambda *_: None,
+        lambda *_: None,
         Alerts(SystemClock()),
         SystemClock(),
     )

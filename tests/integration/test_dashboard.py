@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import MAX_UNAUTHENTICATED_FROM_ONE
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.savings import DayCounts, day_counts
 from lucidnode.node.status.metrics import Metrics
 from lucidnode.node.status.snapshot import StatusSnapshot
 
@@ -51,6 +53,26 @@ class FixedOffice:
 
     def shares(self) -> dict[str, float]:
         return {"d" * 32: 0.35}
+
+
+class CountedDays:
+    """What was counted is known at once; colleagues have counted the same on each of two days."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    async def refresh(self) -> None: ...
+
+    def today(self) -> date:
+        return date(2026, 11, 26)
+
+    def here(self) -> dict[date, DayCounts]:
+        return {self.today(): day_counts(self._scene.facts.totals())}
+
+    def office(self) -> dict[date, DayCounts]:
+        theirs = DayCounts(from_office=40 * GB, from_cloud=GB, read_again=7 * GB, downloaded=2 * GB)
+        here = self.here()[self.today()]
+        return {date(2026, 11, 1): theirs, self.today(): theirs + here}
 
 
 class FixedCache:
@@ -98,6 +120,7 @@ class Scene:
             bucket="bucket 'studio' at AWS S3",
             price_per_gb=lambda: 0.09,
             moved=self.metrics.moved,
+            days=CountedDays(self),
             mounts=self.mounts,
             office=FixedOffice(),
             cache=FixedCache(),
@@ -107,6 +130,7 @@ class Scene:
             now=lambda: 0.0,
         )
         self.metrics.watch_totals(self.facts.totals)
+        self.metrics.watch_savings(self.facts.periods)
 
     def read(self, **reads: Any) -> None:
         self.mount.heard(wire.MountStats(**reads))
@@ -156,7 +180,14 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
         await page.until("document.body?.dataset.ready === 'yes'")
         for step in (1, 2):
             scene.metrics.bucket_request(Request("get", "block", received=GB, outcome="done"))
-            scene.read(read_memory=step * GB, read_cache=step * 5 * GB, read_peer=step * 20 * GB)
+            scene.metrics.came("peer", 20 * GB)
+            scene.metrics.came("bucket", GB)
+            scene.read(
+                read_memory=step * GB,
+                read_cache=step * 5 * GB,
+                read_again=step * 3 * GB,
+                read_peer=step * 20 * GB,
+            )
             async with (
                 aiohttp.ClientSession() as session,
                 session.get(f"{server.url}metrics", headers=BEARER) as answer,
@@ -169,12 +200,31 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
                 "document.querySelectorAll('#sources tbody tr')[2].cells[1].textContent"
                 f" === {shown!r}"
             )
-            # The office read 26 GB a step here and 40 GB there, and downloaded 1 GB a step and 2.
-            saved = step * 26 + 40 - step - 2
-            assert await page.value("document.getElementById('saved').textContent") in {
-                f"{saved:.1f} GB",
-                f"{saved:.0f} GB",
-            }
+            # Needed were 21 GB a step here, 41 GB there on each of two days; downloaded 1 a step, and 2.
+            told = (await scene.page_facts())["savings"]["periods"]
+            for period, saved, again in (
+                ("today", step * 20 + 39, step * 3 + 7),
+                ("month", step * 20 + 78, step * 3 + 14),
+            ):
+                assert told[period]["office"]["saved_by_office"] == saved * GB
+                assert told[period]["office"]["saved_by_cache"] == again * GB
+                for scope, figures in ((s, told[period][s]) for s in ("here", "office")):
+                    for figure, value in figures.items():
+                        if figure in {"percent", "block_gets"}:
+                            continue
+                        of = figure.removeprefix("money_")
+                        unit = "bytes" if figure == of else "dollars"
+                        labels = f'figure="{of}",period="{period}",scope="{scope}"'
+                        assert metric(text, f"lucidnode_savings_{unit}{{{labels}}}") == value
+                suffix = "-today" if period == "today" else ""
+                for name, figure in ((f"saved{suffix}", saved), (f"again{suffix}", again)):
+                    shown = (
+                        f"{figure:.0f} GB"
+                        if figure >= 100
+                        else f"{figure:.{1 + (figure < 10)}f} GB"
+                    )
+                    element = f"document.getElementById('{name}').textContent"
+                    await page.until(f"{element} === {shown!r}")
         assert await page.value("document.querySelector('#mounts tbody b').textContent") == "demo"
         hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
         assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts

@@ -196,6 +196,7 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
         a.office.push(PROJECT, Seq(7))
         a.own_heads[PROJECT] = [(Seq(6), b"g" * 32), (Seq(7), b"h" * 32)]
         a.own_totals["served"] = 12
+        a.own_days |= {"2026-11-25": [1, 2], "2026-11-26": [3]}
         expected = (a.identity.id, PROJECT, 7)
         await until(lambda: all(n.heard.pushes == [expected] for n in (b, c)))
         await until(
@@ -212,6 +213,11 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
                 {"served": 12} in [facts.totals for facts in n.office.facts()] for n in (b, c)
             )
         )
+        told = {"2026-11-25": [1, 2], "2026-11-26": [3]}
+        await until(lambda: all(n.heard.days_of.get(a.identity.id) == told for n in (b, c)))
+        b.heard.days_of.clear()
+        a.own_days["2026-11-26"] = [4]  # a day that has not changed is not told again
+        await until(lambda: b.heard.days_of.get(a.identity.id) == {"2026-11-26": [4]})
 
 
 async def test_a_node_that_only_one_side_knows_is_dialled_back(tmp_path: Path) -> None:

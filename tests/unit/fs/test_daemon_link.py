@@ -32,13 +32,14 @@ class Listener:
 
     def __init__(self) -> None:
         self.size = 2**63
+        self.read_again = 0
 
     def hinted(self, seq: Seq) -> None: ...
 
     def uploaded(self, blocks: list[BlockId]) -> None: ...
 
     def stats(self) -> wire.MountStats:
-        return wire.MountStats()
+        return wire.MountStats(read_again=self.read_again)
 
     def follow(self, *, names: bool) -> None: ...
 
@@ -153,6 +154,33 @@ async def test_a_project_that_cannot_be_described_stays_connected(
         assert named is not None
         assert named.names == {"d1": "called d1"}
         assert not running.done()
+
+
+async def test_a_new_daemon_counts_what_the_one_before_was_not_told(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["connection to the daemon has ended"]
+    node, listener = Node(tmp_path), Listener()
+    alerts = Alerts(node.clock)
+    async with DaemonClient(node.path) as client, contextlib.AsyncExitStack() as mounted:
+        async with node.serving():
+            link = await mounted.enter_async_context(node.link(client))
+            tasks = await mounted.enter_async_context(supervised(alerts, node.clock))
+            running = tasks.create_task(link.run(listener, tasks))
+            listener.read_again = 700
+            await _until_counted(node, 700)
+        await until_gone(node)
+        node.mounts = MountTable()
+        listener.read_again = 750
+        async with node.serving():
+            await _until_counted(node, 50)
+        running.cancel()
+
+
+async def _until_counted(node: Node, read_again: int) -> None:
+    async with asyncio.timeout(30):
+        while node.mounts.totals().read_again != read_again:
+            await asyncio.sleep(0.01)
 
 
 async def _described(mount: Mount) -> wire.StatusReply:

@@ -43,6 +43,7 @@ class Listening:
             tasks,
             lambda: [PROJECT],
             lambda *head: self.roster_heads.append(head),
+            lambda *_: None,
             self.alerts,
             FastClock(),
         )
@@ -210,7 +211,14 @@ def test_what_one_device_says_of_many_projects_makes_us_look_at_a_bounded_rate()
     studio = [ProjectId(f"{number:032x}") for number in range(500)]
     read = cast("Any", Read())
     news = PeerEventHandlers(
-        MountTable(), read, errands, lambda: studio, lambda *_: None, Alerts(clock), clock
+        MountTable(),
+        read,
+        errands,
+        lambda: studio,
+        lambda *_: None,
+        lambda *_: None,
+        Alerts(clock),
+        clock,
     )
     news.heads(PEER, {project: [(Seq(9), HASH)] for project in studio})
     assert errands.begun == 16

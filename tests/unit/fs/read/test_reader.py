@@ -54,6 +54,22 @@ async def test_a_cold_file_is_fetched_once_and_then_read_from_disk(tmp_path: Pat
         assert len(layer.daemon.asked) == asked
 
 
+async def test_only_what_came_over_the_network_is_counted_as_read_again(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        ino = await stored_file(layer)
+    async with file_layer(tmp_path) as layer:
+        assert await layer.contents(ino) == noise(SIZE)
+        assert layer.counts.by_source["cache"] == SIZE
+        assert layer.counts.again == 0  # it was written here
+        layer.daemon.evict()
+    async with file_layer(tmp_path) as layer:
+        assert await layer.contents(ino) == noise(SIZE)
+        assert layer.counts.again == 0  # it comes now
+    async with file_layer(tmp_path) as layer:
+        assert await layer.contents(ino) == noise(SIZE)
+        assert layer.counts.again == layer.counts.by_source["cache"] == SIZE
+
+
 async def test_holes_and_the_end_of_a_file(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()

@@ -513,7 +513,13 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             at.peers.owner = owner
             at.peers.path = [FetchAttempt(device, not owner) for device in at.peers.everyone[:2]]
             service = BlocksForMounts(
-                at.source, nothing, nothing, nothing, nothing, nothing, Arrivals(clock)
+                at.source,
+                nothing,
+                nothing,
+                nothing,
+                nothing,
+                nothing,
+                Arrivals(clock, lambda _source, _size: None),
             )
 
             class Daemon:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from disk_fixture import ManualClock, Told, make_block
+from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.disk import DiskCache
@@ -22,7 +23,7 @@ from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.client.staging import cached_path
+from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
 
 BLOCK = 4096
 LIMIT = 10 * BLOCK
@@ -337,6 +338,18 @@ async def test_an_adopted_file_moves_in(tmp_path: Path) -> None:
         assert cache.holds(block)
         assert await cache.get(block) == ciphertext
         assert not staged.exists()
+
+
+async def test_a_file_says_whether_its_block_came_over_the_network(tmp_path: Path) -> None:
+    written, ciphertext = make_block(BLOCK)
+    await asyncio.to_thread(stage_early, tmp_path / "staging", PROJECT, written, ciphertext)
+    async with opened(tmp_path / "cache") as cache:
+        await cache.adopt(written, staged_path(tmp_path / "staging", PROJECT, written), BLOCK)
+        came, ciphertext = make_block(BLOCK)
+        await cache.put(came, ciphertext)
+        for block, is_fetched in ((came, True), (written, False)):
+            found = await asyncio.to_thread(cache.path(block).stat)
+            assert (stat.S_IMODE(found.st_mode) == FETCHED) == is_fetched
 
 
 async def test_a_file_that_cannot_be_adopted_stays_and_is_no_fault(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from typing import Any, cast
 
 from disk_fixture import ManualClock
@@ -12,7 +13,7 @@ from lucidnode.node.client.alerts import MAX_FAMILY, Alert, Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
-from lucidnode.node.savings import NodeTotals
+from lucidnode.node.savings import DayCounts, NodeTotals
 from lucidnode.node.status.snapshot import StatusSnapshot
 
 
@@ -33,6 +34,21 @@ class Quiet:
         return iter(())
 
 
+class NoDays:
+    """Nothing was counted yet."""
+
+    async def refresh(self) -> None: ...
+
+    def today(self) -> date:
+        return date(2026, 11, 26)
+
+    def here(self) -> dict[date, DayCounts]:
+        return {}
+
+    def office(self) -> dict[date, DayCounts]:
+        return {}
+
+
 def facts_of(
     mounts: MountTable, alerts: Alerts | None = None, office: Quiet | None = None
 ) -> StatusSnapshot:
@@ -42,6 +58,7 @@ def facts_of(
         bucket="file:///b",
         price_per_gb=lambda: 0.0,
         moved=NodeTotals,
+        days=NoDays(),
         mounts=mounts,
         office=office or quiet,
         cache=quiet,

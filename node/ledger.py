@@ -1,0 +1,293 @@
+"""The counts behind the savings, by node and day: kept on disk, so that no restart takes any back.
+
+The door to `savings.db` in the home. What is shown is what is on disk: it is written first. Each
+node counts itself; what colleagues say of theirs is kept beside it, so that a workstation that is
+switched off goes on counting. Days are those of each node's own calendar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.savings import DayCounts, NodeTotals, day_counts, grown
+
+log = logging.getLogger(__name__)
+
+LEDGER_FILE = "savings.db"
+
+KEEP_INTERVAL_S = 10.0
+"""Seconds of counting that a kill, or a power cut, loses at most."""
+
+_FRESH_S = 1.0
+"""Seconds for which what was kept is fresh enough for people."""
+
+MAX_DAYS = 1100
+"""Days that are kept: three years."""
+
+TOLD_DAYS = 400
+"""Days that a colleague is told of when he is met: 33 KB."""
+
+MAX_DAY_BYTES = 86_400 * 10**9
+"""The most that a count of one day is believed to be: 1 GB a second."""
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE day (
+    device TEXT NOT NULL,
+    day    TEXT NOT NULL,   -- YYYY-MM-DD
+    counts BLOB NOT NULL,   -- JSON of DayCounts
+    PRIMARY KEY (device, day)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+Days = dict[date, DayCounts]
+
+
+class Ledger:
+    """The days of this node and of its colleagues. Made by `opened`."""
+
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        me: DeviceId,
+        members: Callable[[], Collection[DeviceId]],
+        clock: Clock,
+        alerts: Alerts,
+    ) -> None:
+        self._database = database
+        self._me = me
+        self._members = members
+        self._clock = clock
+        self._alerts = alerts
+        self._totals: Callable[[], NodeTotals] = NodeTotals
+        self._counted = DayCounts()
+        self._kept: dict[DeviceId, Days] = {}
+        """What is on disk."""
+        self._heard: dict[DeviceId, Days] = {}
+        """What colleagues said since the last time."""
+        self._kept_at = clock.boot() - _FRESH_S
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(
+        cls,
+        home: Path,
+        me: DeviceId,
+        members: Callable[[], Collection[DeviceId]],
+        clock: Clock,
+        alerts: Alerts,
+    ) -> AsyncIterator[Self]:
+        """Open the ledger of *home* and keep it once more at the end. Raises OSError.
+
+        Only what devices of *members* say is taken. A damaged file is set aside, and an alert.
+        """
+        database, aside = await asyncio.to_thread(_opened, home / LEDGER_FILE)
+        ledger = cls(database, me, members, clock, alerts)
+        try:
+            if aside is not None:
+                alerts.begin(
+                    "savings-damaged",
+                    f"The counts of past savings were damaged; what is left of them is in {aside}.",
+                    "Counting begins anew today; colleagues' counts come back as they are met.",
+                    lasts_s=EVENT_S,
+                )
+            ledger._kept = await asyncio.to_thread(_read, database)
+            yield ledger
+        finally:
+            await ledger.keep()
+            database.close()
+
+    def count(self, totals: Callable[[], NodeTotals]) -> None:
+        """Count what *totals* shows from now on: counters that begin at zero, and never fall."""
+        self._totals = totals
+
+    async def run(self) -> None:
+        """Keep what was counted, every KEEP_INTERVAL_S seconds, until cancelled."""
+        while True:
+            await self._clock.sleep(KEEP_INTERVAL_S)
+            await self.keep()
+
+    async def refresh(self) -> None:
+        """Have what is shown be no older than a second, if the disk allows it."""
+        if self._clock.boot() - self._kept_at >= _FRESH_S:
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Write down what was counted and heard since the last time. A disk that fails is an alert."""
+        async with self._turn:
+            now = day_counts(self._totals())
+            more = grown(self._counted, now)
+            today = self.today()
+            heard, self._heard = self._heard, {}
+            changed = {device: dict(days) for device, days in heard.items()}
+            if more != DayCounts():
+                before = self._kept.get(self._me, {}).get(today, DayCounts())
+                changed[self._me] = {today: before + more}
+            oldest = today - timedelta(MAX_DAYS)
+            try:
+                if changed:
+                    await asyncio.to_thread(_write, self._database, changed, oldest)
+            except OSError as error:
+                for device, days in heard.items():  # what came meanwhile is newer
+                    self._heard[device] = days | self._heard.get(device, {})
+                self._alerts.begin(
+                    "savings-kept",
+                    f"What was saved cannot be written down: {error}.",
+                    "See to the disk of the home directory; it is counted on in memory meanwhile.",
+                )
+                return
+            self._alerts.end("savings-kept")
+            self._counted = now
+            self._kept_at = self._clock.boot()
+            for device, days in changed.items():
+                self._kept[device] = self._kept.get(device, {}) | days
+
+    def today(self) -> date:
+        """Return the day on this workstation's calendar."""
+        return datetime.fromtimestamp(self._clock.wall_ns() / 1e9, UTC).astimezone().date()
+
+    def here(self) -> Days:
+        """Return this node's days."""
+        return self._kept.get(self._me, {})
+
+    def office(self) -> Days:
+        """Return the sums over all nodes that were ever heard of."""
+        total: Days = {}
+        for days in self._kept.values():
+            for day, counts in days.items():
+                total[day] = total.get(day, DayCounts()) + counts
+        return total
+
+    def told(self) -> dict[str, list[int]]:
+        """Return what colleagues are told of this node's days, the newest TOLD_DAYS."""
+        newest = sorted(self.here().items())[-TOLD_DAYS:]
+        return {day.isoformat(): list(msgspec.structs.astuple(c)) for day, c in newest}
+
+    def heard(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
+        """Take in what *device* says of its days, as far as that can be true.
+
+        What it said before is not taken back: a day's counts only grow.
+        """
+        if device == self._me or device not in self._members():
+            return
+        today = self.today()
+        for text, numbers in days.items():
+            day = _day(text)
+            if day is None or not today - timedelta(MAX_DAYS) < day <= today + timedelta(1):
+                continue
+            before = self._heard.get(device, {}).get(day) or self._kept.get(device, {}).get(day)
+            counts = _claimed(numbers, before or DayCounts())
+            if counts != before:
+                self._heard.setdefault(device, {})[day] = counts
+
+
+def _claimed(numbers: Sequence[int], before: DayCounts) -> DayCounts:
+    """Return the counts that *numbers* claim: at least those *before*, and what is possible."""
+    known = msgspec.structs.astuple(before)
+    claims = [*numbers, *[0] * len(known)]
+    return DayCounts(
+        *(max(old, min(claim, MAX_DAY_BYTES)) for old, claim in zip(known, claims, strict=False))
+    )
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+# -- the file; blocking ---------------------------------------------------------------------------
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the ledger at *path*, and say where a damaged one was set aside. Raises OSError."""
+    with _as_oserror():
+        try:
+            return _open(path), None
+        except sqlite3.DatabaseError as error:
+            if _is_of_the_disk(error):
+                raise
+        aside = path.with_suffix(".damaged")
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.replace(aside)
+        return _open(path), aside
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        path.chmod(0o600)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # what was shown is not to be taken back
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        _check(verdict == "ok" and version in {0, _VERSION})
+        if version == 0:
+            database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(sound: bool) -> None:
+    if not sound:
+        raise sqlite3.DatabaseError("no ledger of this version")
+
+
+def _read(database: sqlite3.Connection) -> dict[DeviceId, Days]:
+    found: dict[DeviceId, Days] = {}
+    with _as_oserror():
+        for device, text, raw in database.execute("SELECT device, day, counts FROM day"):
+            day = _day(text)
+            with contextlib.suppress(msgspec.MsgspecError):
+                if day is not None:
+                    counts = msgspec.json.decode(raw, type=DayCounts)
+                    found.setdefault(DeviceId(device), {})[day] = counts
+    return found
+
+
+def _write(database: sqlite3.Connection, changed: Mapping[DeviceId, Days], oldest: date) -> None:
+    with _as_oserror():
+        database.execute("BEGIN")
+        try:
+            for device, days in changed.items():
+                for day, counts in days.items():
+                    row = (device, day.isoformat(), msgspec.json.encode(counts))
+                    database.execute("REPLACE INTO day VALUES (?, ?, ?)", row)
+            database.execute("DELETE FROM day WHERE day < ?", (oldest.isoformat(),))
+            database.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+
+
+def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
+    """Tell whether *error* is the disk's or the system's; else the file is damaged."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    return code not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+@contextlib.contextmanager
+def _as_oserror() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"{LEDGER_FILE}: {error}") from error
