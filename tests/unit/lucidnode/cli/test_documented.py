@@ -58,6 +58,7 @@ def test_facts_can_be_had_as_json() -> None:
         "audit",
         "cache clear",
         "cache show",
+        "cached",
         "config explain",
         "config list",
         "conflicts list",
@@ -67,6 +68,7 @@ def test_facts_can_be_had_as_json() -> None:
         "diff",
         "doctor",
         "events",
+        "evict",
         "history",
         "invite",
         "log",
@@ -89,6 +91,8 @@ def test_facts_can_be_had_as_json() -> None:
         "wait",
         "webhook add",
         "webhook list",
+        "warm",
+        "why",
     }
     have = {
         " ".join(names[1:])
