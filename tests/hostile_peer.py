@@ -24,7 +24,16 @@ Behaviour = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaita
 """Answers one connection; gets the head of the first request."""
 
 OK = b"HTTP/1.1 200 OK\r\n"
-PLAIN = OK + b"Connection: close\r\n\r\n"
+PLAIN = OK + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """Return *data* as a piece of the body of an answer that begins with PLAIN."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+END = b"0\r\n\r\n"
+"""After the last of them."""
 
 
 class Impostor:
@@ -124,7 +133,7 @@ async def stops_midway(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Begin a block and fall silent, as a peer does whose cable is pulled."""
-    writer.write(PLAIN + b"\x00\x01" + (200_000).to_bytes(4) + bytes(100_000))
+    writer.write(PLAIN + chunk(b"\x00\x01" + (200_000).to_bytes(4) + bytes(100_000)))
     await reader.read()
 
 
@@ -132,14 +141,14 @@ async def breaks_off(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Begin a block and close, as a peer does that is killed."""
-    writer.write(PLAIN + b"\x01" + (200_000).to_bytes(4) + bytes(100_000))
+    writer.write(PLAIN + chunk(b"\x01" + (200_000).to_bytes(4) + bytes(100_000)))
 
 
 async def dribbles(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send at 50 kB/s."""
-    writer.write(PLAIN + b"\x01" + (200_000).to_bytes(4))
+    writer.write(PLAIN + chunk(b"\x01" + (200_000).to_bytes(4)))
     for _ in range(40):
-        writer.write(bytes(5_000))
+        writer.write(chunk(bytes(5_000)))
         await writer.drain()
         await asyncio.sleep(0.1)
 
@@ -148,16 +157,16 @@ async def sends_another_block(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Send a block that is not the one asked for."""
-    writer.write(PLAIN + b"\x01" + (200_000).to_bytes(4) + bytes(200_000))
+    writer.write(PLAIN + chunk(b"\x01" + (200_000).to_bytes(4) + bytes(200_000)) + END)
 
 
 async def sends_without_end(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Send more than was announced, for ever."""
-    writer.write(PLAIN + b"\x01" + (200_000).to_bytes(4))
+    writer.write(PLAIN + chunk(b"\x01" + (200_000).to_bytes(4)))
     while True:
-        writer.write(bytes(100_000))
+        writer.write(chunk(bytes(100_000)))
         await writer.drain()
 
 
@@ -165,7 +174,7 @@ async def announces_too_much(
     head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Announce four gigabytes."""
-    writer.write(PLAIN + b"\x01" + b"\xff" * 4)
+    writer.write(PLAIN + chunk(b"\x01" + b"\xff" * 4))
     await reader.read()
 
 
@@ -175,7 +184,7 @@ async def floods_signs_of_life(
     """Send signs of life as fast as they go."""
     writer.write(PLAIN)
     while True:
-        writer.write(bytes(1000))
+        writer.write(chunk(bytes(1000)))
         await writer.drain()
 
 
@@ -185,7 +194,7 @@ async def stays_busy(
     """Claim to be fetching, in perfect rhythm, for ever."""
     writer.write(PLAIN)
     while True:
-        writer.write(b"\x00")
+        writer.write(chunk(b"\x00"))
         await writer.drain()
         await asyncio.sleep(0.1)
 

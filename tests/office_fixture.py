@@ -13,9 +13,10 @@ from random import Random  # noqa: TID251 - seeded, here only
 from disk_fixture import Told
 
 from lucidnode.discovery.candidate import Candidate
-from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.fetch import BlockCache, BlockSource
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import block_id, verified
+from lucidnode.node.cache.held_file import HeldFile
+from lucidnode.node.cache.verified import Ciphertext, block_id, verified
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -83,9 +84,12 @@ class MemoryCache:
         await asyncio.sleep(0)
         return self.blocks.get(block)
 
-    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
+    async def open_held(self, block: BlockId) -> HeldFile | None:
+        return None  # what is only in memory has no file
+
+    async def put(self, block: BlockId, ciphertext: Ciphertext, whose: Whose = "ours") -> bool:
         await asyncio.sleep(0)
-        self.blocks[block] = ciphertext
+        self.blocks[block] = bytes(ciphertext)
         return True
 
 
@@ -182,8 +186,9 @@ async def node(
     host: str | None = "127.0.0.1",
     offers_bytes: int = 1024**3,
     memory: MemoryBudget | None = None,
+    disk: BlockCache | None = None,
 ) -> AsyncIterator[Node]:
-    """Run a node that dials *peers* and listens on *host*."""
+    """Run a node that dials *peers* and listens on *host*; *disk* takes the place of its cache."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
     alerts = Told([])
     heads: dict[ProjectId, list[tuple[Seq, bytes]]] = {}
@@ -209,7 +214,7 @@ async def node(
     )
     async with asyncio.TaskGroup() as tasks:
         source = BlockSource(
-            cache=cache,
+            cache=disk or cache,
             staging=NothingStaged(),
             office=office,
             bucket=bucket.read,

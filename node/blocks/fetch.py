@@ -27,7 +27,8 @@ from lucidnode.node.blocks.hedge_policy import (
 )
 from lucidnode.node.blocks.traffic import Traffic
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import verified_aside
+from lucidnode.node.cache.held_file import HeldFile
+from lucidnode.node.cache.verified import Ciphertext, verified_aside
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
@@ -45,17 +46,20 @@ ReadVerified = Callable[[ProjectId, BlockId], Awaitable[bytes]]
 class BlockCache(Protocol):
     """The evictable cache on this node's disk. It has misses, not errors."""
 
-    async def get(self, block: BlockId) -> bytes | None:
+    async def get(self, block: BlockId) -> Ciphertext | None:
         """Return the verified block, or None if it is not held."""
 
-    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
+    async def open_held(self, block: BlockId) -> HeldFile | None:
+        """Return the verified file of the block, for the caller to close, or None."""
+
+    async def put(self, block: BlockId, ciphertext: Ciphertext, whose: Whose = "ours") -> bool:
         """Keep a verified block. False when it cannot be kept now."""
 
 
 class StagedBlockSource(Protocol):
     """Blocks written on this node and not uploaded yet."""
 
-    async def read(self, project: ProjectId, block: BlockId) -> bytes | None:
+    async def read(self, project: ProjectId, block: BlockId) -> Ciphertext | None:
         """Return the verified block, or None if it is not staged."""
 
 
@@ -83,7 +87,7 @@ class PeerBlockSource(Protocol):
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Return the verified block from *device*, or None: not there, or not known in time.
 
         Never raises a NodeError.
@@ -98,7 +102,7 @@ class Fetched:
     """A verified block: where it came from, and whether it is a file in the cache now."""
 
     source: Source
-    ciphertext: bytes
+    ciphertext: Ciphertext
     kept: bool
 
 
@@ -141,6 +145,10 @@ class BlockSource:
             return await self._read_through(project, block, whose)
         return await self._asking.join((project, block), lambda: self._ask_around(project, block))
 
+    async def open_held(self, block: BlockId) -> HeldFile | None:
+        """Return the file of *block* if it is in the cache, verified, for the caller to close."""
+        return await self._cache.open_held(block)
+
     async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
         """Return *block* if this node has it, asking nobody."""
         ciphertext = await self._cache.get(block)
@@ -149,7 +157,7 @@ class BlockSource:
         ciphertext = await self._staging.read(project, block)
         return None if ciphertext is None else Fetched("cache", ciphertext, kept=False)
 
-    async def copy(self, project: ProjectId, block: BlockId) -> bytes | None:
+    async def copy(self, project: ProjectId, block: BlockId) -> Ciphertext | None:
         """Return the verified *block* from this node or a peer; None if none that answers has it.
 
         The bucket is not asked.
@@ -253,7 +261,7 @@ class BlockSource:
         block: BlockId,
         route: Sequence[FetchAttempt],
         asked: list[DeviceId],
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Ask along *route* until one has it; *asked* ends with whom it waits for, if anybody."""
         for device, through in route:
             asked.append(device)
@@ -279,7 +287,7 @@ class BlockSource:
         if held is not None:
             return held
         source: Source = "peer"
-        ciphertext = None
+        ciphertext: Ciphertext | None = None
         if self._office.owns(block):
             ciphertext = await self._copy(project, block, [d for d, _ in self._office.route(block)])
         if ciphertext is None:
@@ -289,7 +297,7 @@ class BlockSource:
 
     async def _from_bucket_or_copies(
         self, project: ProjectId, block: BlockId
-    ) -> tuple[Source, bytes]:
+    ) -> tuple[Source, Ciphertext]:
         """Ask the bucket, and soon the whole office for a copy. Raises as the bucket answered."""
         async with asyncio.TaskGroup() as race:
             asking = race.create_task(self._from_bucket(project, block))
@@ -319,12 +327,12 @@ class BlockSource:
 
     async def _copy(
         self, project: ProjectId, block: BlockId, devices: Sequence[DeviceId]
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Ask each of *devices* for what it holds, the next when one has none or lets us wait."""
         waiting = list(devices)
         # However many there are, each has half of the search left when it is asked.
         pause = min(NEXT_COPY_S, COPIES_S / 2 / max(1, len(waiting)))
-        asking: set[asyncio.Task[bytes | None]] = set()
+        asking: set[asyncio.Task[Ciphertext | None]] = set()
         try:
             async with asyncio.timeout(COPIES_S), asyncio.TaskGroup() as search:
                 while waiting or asking:

@@ -59,7 +59,7 @@ class BlocksForMounts:
         if fetched.source != "cache":
             self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began)
         as_file = fetched.kept and not as_bytes
-        return fetched.source, None if as_file else fetched.ciphertext
+        return fetched.source, None if as_file else bytes(fetched.ciphertext)
 
     async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None:
         """Take over *blocks* that a mount wrote into staging; the lower *ranks* are sent first."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from lucidnode.node.blocks.fetch import Fetched
 from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -40,7 +41,7 @@ class Source(Protocol):
     async def fetch(self, project: ProjectId, block: BlockId) -> Fetched:
         """Return the verified block from the nearest place that has it."""
 
-    async def copy(self, project: ProjectId, block: BlockId) -> bytes | None:
+    async def copy(self, project: ProjectId, block: BlockId) -> Ciphertext | None:
         """Return the verified block from this node or a peer, without asking the bucket."""
 
 
@@ -103,7 +104,7 @@ class RestoredBlocks:
             copy = await self._source.fetch(project, block)
         except (NotThere, Corrupt):
             return False
-        await self._bucket.put(key, copy.ciphertext)
+        await self._bucket.put(key, bytes(copy.ciphertext))
         if self._objects.knows(project, block):  # as it was looked for, it was found missing
             await self._objects.is_well(project, block)
         return True
@@ -116,7 +117,7 @@ class RestoredBlocks:
         if await self._objects.is_well(project, block):
             return None  # somebody else was quicker
         key = block_key(project, block)
-        await self._bucket.put(key, copy)
+        await self._bucket.put(key, bytes(copy))
         if not await self._objects.is_well(project, block):
             return False  # it shows something else than was put there
         log.info("put back: %s", key)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.ids import BlockId
 
 Whose = Literal["ours", "read for a peer", "offered by a peer"]
@@ -18,13 +19,13 @@ class Insertion:
 
     block: BlockId
     size: int
-    content: bytes | Path
+    content: Ciphertext | Path
     whose: Whose = "ours"
 
     @property
     def growth(self) -> int:
         """Return the bytes of disk it takes that are not taken already."""
-        return self.size if isinstance(self.content, bytes) else 0
+        return self.size if not isinstance(self.content, Path) else 0
 
 
 @dataclass(slots=True)

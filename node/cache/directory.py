@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from lucidnode.node.cache.change import CacheChange, Insertion
+from lucidnode.node.cache.held_file import Aside, HeldFile
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.cache.mark import CacheMark
@@ -41,7 +42,7 @@ _NOT_OURS_TO_MOVE = {errno.ENOENT, errno.EXDEV}
 class CacheDirectory:
     """An open, locked cache directory.
 
-    `read` is safe in any thread. Everything else belongs to the one that opened it: changes are
+    `read` and `open_held` are safe in any thread. Everything else belongs to the one that opened it: changes are
     made one at a time, victims go before the arrival comes, and so the directory never holds more
     than the caller's limit, at no instant.
     """
@@ -127,6 +128,10 @@ class CacheDirectory:
                 raise Corrupt(f"the file of block {block.hex()} is too long")
             return verified(block, file.readall())
 
+    def open_held(self, block: BlockId, aside: Aside) -> HeldFile:
+        """Return the verified file of the block; see `HeldFile.open`. Raises as `read`."""
+        return HeldFile.open(cached_path(self._blocks, block), block, aside)
+
     def change(
         self, evictees: Mapping[BlockId, int], insertion: Insertion | None, min_free: int
     ) -> CacheChange:
@@ -167,7 +172,7 @@ class CacheDirectory:
 
     def _keep(self, insertion: Insertion) -> bool:
         match insertion.content:
-            case bytes() as ciphertext:
+            case bytes() | bytearray() as ciphertext:
                 self._incoming.mkdir(mode=0o700, exist_ok=True)
                 scratch = self._incoming / insertion.block.hex()
                 try:

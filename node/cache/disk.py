@@ -13,22 +13,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from lucidnode.node.cache.attachment import AttachedDirectory
 from lucidnode.node.cache.change import Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy, disk_bytes
+from lucidnode.node.cache.held_file import HeldFile
 from lucidnode.node.cache.mark import CacheMark
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.staging import BLOCKS, cached_path
+
+T = TypeVar("T")
 
 MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between rounds of maintenance, and so the most that the index is behind."""
@@ -140,14 +144,30 @@ class DiskCache:
         directory = self._disk.directory
         if directory is None or not self.holds(block):
             return None
-        reading = self._disk.reading.begin(partial(directory.read, block))
-        reading.add_done_callback(partial(self._read_ended, block))
         try:
+            reading = self._begin_reading(block, partial(directory.read, block))
             return await self._disk.reading.answer(reading)
         except (OSError, Corrupt):
             return None
 
-    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
+    async def open_held(self, block: BlockId) -> HeldFile | None:
+        """Return the verified file of the block, for the caller to close, or None; as `get` does."""
+        directory = self._disk.directory
+        if directory is None or not self.holds(block):
+            return None
+        opening = self._begin_reading(
+            block, partial(directory.open_held, block, self._disk.reading.begin)
+        )
+        try:
+            return await self._disk.reading.answer(opening)
+        except (OSError, Corrupt):
+            opening.add_done_callback(_close_unwanted)  # it may have come too late
+            return None
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
+
+    async def put(self, block: BlockId, ciphertext: Ciphertext, whose: Whose = "ours") -> bool:
         """Keep *ciphertext*, already verified to be *block*; return whether it is held now.
 
         What is not *ours* does not push out what is (node/cache/accounting.py).
@@ -240,7 +260,12 @@ class DiskCache:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def _read_ended(self, block: BlockId, reading: asyncio.Future[bytes]) -> None:
+    def _begin_reading(self, block: BlockId, read: Callable[[], T]) -> asyncio.Future[T]:
+        reading = self._disk.reading.begin(read)
+        reading.add_done_callback(partial(self._read_ended, block))
+        return reading
+
+    def _read_ended(self, block: BlockId, reading: asyncio.Future[T]) -> None:
         match reading.exception():
             case None:
                 self._disk.reading.answered()
@@ -297,3 +322,8 @@ class DiskCache:
             changing = self._disk.change(directory, evictees)
             await asyncio.wait({changing})
             self._evicted_blocks += len(changing.result().removed)
+
+
+def _close_unwanted(opening: asyncio.Future[HeldFile]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

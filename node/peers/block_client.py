@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt
@@ -43,7 +44,7 @@ class PeerBlockClient:
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Return the verified block from *device*, or None; see `PeerBlockSource.ask`."""
         peer = self._peers.get(device)
         if peer is None:
@@ -84,7 +85,7 @@ class PeerBlockClient:
         block: BlockId,
         *,
         through: bool,
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         health = peer.health
         began = self._clock.boot()
         try:

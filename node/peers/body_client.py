@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
 
-import aiohttp
-
 from lucidnode.node.blocks.hedge_policy import PEERS_S
 from lucidnode.node.blocks.traffic import Traffic
-from lucidnode.node.cache.verified import verified_aside
+from lucidnode.node.cache.verified import Ciphertext, verified_aside
 from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 from lucidnode.node.peers import frames
+from lucidnode.node.peers.body_connection import BodyConnection
+from lucidnode.node.peers.body_connections import BodyConnections
 from lucidnode.node.peers.errors import (
     PeerLied,
     PeerLost,
@@ -26,7 +26,6 @@ from lucidnode.node.peers.errors import (
     PeerSilent,
     PeerSlow,
 )
-from lucidnode.node.peers.hosts import Hosts, url_host
 from lucidnode.node.peers.keep_alive import KeepAlive, watch
 from lucidnode.node.peers.reachability import ReachabilityProbe
 from lucidnode.node.peers.sessions import ClientSession
@@ -56,27 +55,18 @@ class BodyClient:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._knocks: WeakKeyDictionary[ClientSession, ReachabilityProbe] = WeakKeyDictionary()
-        self._opened: aiohttp.ClientSession | None = None
+        self._connections = BodyConnections()
 
-    async def __aenter__(self) -> Self:
-        self._opened = aiohttp.ClientSession(
-            # No limit here: a request that queued for a connection would use up its patience.
-            connector=aiohttp.TCPConnector(resolver=Hosts(), use_dns_cache=False, limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers={"User-Agent"},  # it would name the versions of our libraries
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._opened is not None:
-            await self._opened.close()
+        self._connections.close()
 
     async def get(
         self,
@@ -88,7 +78,7 @@ class BodyClient:
         timeout_s: float,
         answered: Callable[[], None],
         wanted: Callable[[], bool],
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Return the verified block, or None if the peer says it has none.
 
         *timeout_s* is for the first sign of life, at which *answered* is called; while the peer is
@@ -102,16 +92,17 @@ class BodyClient:
         async def alive() -> bool:
             return wanted() and keep_alive.silence < HUNG_TIMEOUT_S and await probe.answered()
 
-        async def answer() -> bytes | None:
-            async with self._request(access, "GET", path) as response:
-                if response.status == 404:
+        async def answer() -> Ciphertext | None:
+            async with self._asking(access, "GET", path) as (connection, status):
+                if status == 404:
                     return None  # it has not heard of a new project yet
-                _expect(response, 200)
+                _expect(status, 200)
                 fetching = READ_THROUGH_TIMEOUT_S if through else LOOKUP_TIMEOUT_S
-                size = await self._size(response.content, keep_alive, fetching, answered, wanted)
+                size = await self._size(connection, keep_alive, fetching, answered, wanted)
                 if size is None:
+                    await connection.end()
                     return None
-                body = await self._body(response.content, keep_alive, size)
+                body = await self._body(connection, keep_alive, size)
             try:
                 return await verified_aside(block, body)
             except Corrupt:
@@ -131,11 +122,11 @@ class BodyClient:
         try:
             async with (
                 asyncio.timeout(HEAD_START_S + len(ciphertext) / MIN_BYTES_PER_S),
-                self._request(access, "PUT", path, ciphertext) as response,
+                self._asking(access, "PUT", path, ciphertext) as (_, status),
             ):
-                if response.status in {404, 507}:
+                if status in {404, 507}:
                     return False
-                _expect(response, 204)
+                _expect(status, 204)
                 return True
         except TimeoutError as error:
             raise PeerSlow("took too long to take a block") from error
@@ -145,9 +136,9 @@ class BodyClient:
         try:
             async with (
                 asyncio.timeout(HUNG_TIMEOUT_S),
-                self._request(access, "GET", "/alive") as response,
+                self._asking(access, "GET", "/alive") as (_, status),
             ):
-                _expect(response, 204)
+                _expect(status, 204)
         except TimeoutError as error:
             raise PeerSilent("does not answer a probe") from error
 
@@ -155,7 +146,7 @@ class BodyClient:
 
     async def _size(
         self,
-        content: aiohttp.StreamReader,
+        connection: BodyConnection,
         keep_alive: KeepAlive,
         fetching: float,
         answered: Callable[[], None],
@@ -164,13 +155,13 @@ class BodyClient:
         """Read up to the block itself, for *fetching* seconds; its size, or None if not there."""
         until = asyncio.get_running_loop().time() + fetching
         for signs in range(frames.MAX_PROGRESS_FRAMES):
-            frame = await content.readexactly(1)
+            frame = await connection.exactly(1)
             if not signs:
                 answered()
             keep_alive.beat(MAX_FRAME_GAP_S)
             match frame:
                 case frames.FOUND:
-                    size = int.from_bytes(await content.readexactly(4))
+                    size = int.from_bytes(await connection.exactly(4))
                     if size > MAX_BLOCK_CIPHERTEXT_BYTES:
                         raise PeerLied(f"announced a block of {size} bytes")
                     return size
@@ -185,60 +176,45 @@ class BodyClient:
                     raise PeerLied(f"sent frame {frame.hex()}")
         raise PeerLied("sent signs of life without end")
 
-    async def _body(self, content: aiohttp.StreamReader, keep_alive: KeepAlive, size: int) -> bytes:
-        pieces: list[bytes] = []
-        try:
-            await self._read(content, keep_alive, size, pieces)
-        except BaseException:
-            # Whatever ends it, a cancellation by a quicker source included: these are lost.
-            self._traffic.wasted("unfinished", sum(map(len, pieces)))
-            raise
-        return b"".join(pieces)
-
-    async def _read(
-        self, content: aiohttp.StreamReader, keep_alive: KeepAlive, size: int, pieces: list[bytes]
-    ) -> None:
-        """Read exactly *size* bytes into *pieces*, and that nothing follows."""
+    async def _body(
+        self, connection: BodyConnection, keep_alive: KeepAlive, size: int
+    ) -> bytearray:
+        """Return the block itself, exactly *size* bytes, after which nothing follows."""
         loop = asyncio.get_running_loop()
         until = loop.time() + HEAD_START_S + size / MIN_BYTES_PER_S
-        missing = size
-        while piece := await content.readany():
-            self._traffic.received(len(piece))
-            pieces.append(piece)
-            missing -= len(piece)
-            if missing < 0:
-                raise PeerLied("sent more than it announced")
-            if missing and loop.time() > until:
-                raise PeerSlow(f"{missing} of {size} bytes missing")
+        have = 0
+
+        def received(count: int) -> None:
+            nonlocal have
+            self._traffic.received(count)
+            have += count
+            if have < size and loop.time() > until:
+                raise PeerSlow(f"{size - have} of {size} bytes missing")
             keep_alive.beat(MAX_FRAME_GAP_S)
-        if missing:
-            raise PeerLost("the body broke off")
+
+        try:
+            return await connection.rest(size, received)
+        except BaseException:
+            # Whatever ends it, a cancellation by a quicker source included: these are lost.
+            self._traffic.wasted("unfinished", have)
+            raise
 
     # -- transport ---------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _request(
-        self, access: ClientSession, method: str, path: str, body: bytes | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, and give each way in which it or its answer can break off its name."""
-        assert self._opened is not None, "use `async with BodyClient(...)`"
-        passing = (NodeError, asyncio.IncompleteReadError, aiohttp.ClientError, OSError)
+    async def _asking(
+        self, access: ClientSession, method: str, path: str, body: bytes = b""
+    ) -> AsyncIterator[tuple[BodyConnection, int]]:
+        """Send a request; give the status, and where the answer goes on. Raises PeerFailed."""
         try:
-            with outside(PeerLied, *passing):  # such as header lines beyond aiohttp's limits
-                async with self._opened.request(
-                    method,
-                    f"http://{url_host(access.host)}:{access.port}{path}",
-                    data=body,
-                    headers={"Authorization": access.authorisation(method, path)},
-                    allow_redirects=False,
-                ) as response:
-                    yield response
-        except asyncio.IncompleteReadError as error:
-            raise PeerLost("the answer broke off") from error
-        except (aiohttp.ClientError, OSError) as error:
+            with outside(PeerLied, NodeError, OSError):
+                async with self._connections.use(access.host, access.port) as connection:
+                    authorisation = access.authorisation(method, path)
+                    yield connection, await connection.ask(method, path, authorisation, body)
+        except OSError as error:
             raise PeerLost(f"{type(error).__name__}: {error}") from error
 
 
-def _expect(response: aiohttp.ClientResponse, status: int) -> None:
-    if response.status != status:
-        raise PeerRefused(f"status {response.status}")
+def _expect(status: int, wanted: int) -> None:
+    if status != wanted:
+        raise PeerRefused(f"status {status}")

@@ -22,12 +22,15 @@ from aiohttp import web
 
 from lucidnode.node.blocks.fetch import Fetched
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.cache.held_file import HeldFile
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, parse_block_id
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.raw_answer import RawAnswer, Sent, from_memory
 from lucidnode.node.peers.sessions import SessionTable
 from lucidnode.node.token_bucket import TokenBucket
 
@@ -37,17 +40,8 @@ MAX_CONCURRENT_OFFERS = 48
 USUAL_BYTES = 4 * 1024 * 1024
 """What a block counts with while it is looked for, unless a larger one has been seen."""
 
-MIN_BYTES_PER_S = 1024 * 1024
-"""Bytes a second below which a reader keeps a block in memory for too long, after STUCK_TIMEOUT_S seconds."""
-
 SOON_S = 0.02
 """Seconds within which a block that is held usually goes out; only then comes a sign of life."""
-
-CHUNK_BYTES = 256 * 1024
-"""Bytes handed to the socket at a time, so that an end that reads slowly is noticed."""
-
-STUCK_TIMEOUT_S = 5.0
-"""Seconds in which a reader must take one piece."""
 
 TAKE_TIMEOUT_S = 15.0
 """Seconds in which a block that is offered must be here."""
@@ -62,6 +56,9 @@ _BLOCK = re.compile(r"/b/([0-9a-f]{32})/([0-9a-f]{64})(?:\?fetch=([01]))?")
 
 class BlockProvider(Protocol):
     """What this node can give: implemented by `node.fetch.BlockSource`."""
+
+    async def open_held(self, block: BlockId) -> HeldFile | None:
+        """Return the file of *block* if it is in the cache, verified, for the caller to close."""
 
     async def held(self, project: ProjectId, block: BlockId) -> Fetched | None:
         """Return *block* if this node has it, asking nobody."""
@@ -126,7 +123,7 @@ class BodyServer:
         block = parse_block_id(match[2])
         if request.method == "GET" and match[3] is not None:
             find = self._find_for(session.device, project, block, through=match[3] == "1")
-            return await self._give(request, session.device, find)
+            return await self._give(request, session.device, block, find)
         if request.method == "PUT" and match[3] is None:
             return await self._take(request, session.device, block)
         return _final(405)
@@ -137,37 +134,55 @@ class BodyServer:
         self,
         request: web.BaseRequest,
         device: DeviceId,
-        find: Callable[[], Awaitable[bytes | NodeError | None]],
+        block: BlockId,
+        find: Callable[[], Awaitable[Ciphertext | NodeError | None]],
     ) -> web.StreamResponse:
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
+        """Answer with what the cache holds of *block*, else with what *find* finds."""
+        whole = False
         try:
-            await response.prepare(request)
-            async with (
-                _beating(response) as beats,
-                self._room,
-                self._memory.hold(device, self._usual) as hold,
-            ):
-                found = await find()
-                hold.change(size := len(found) if isinstance(found, bytes) else 0)
-                self._usual = max(self._usual, size)
-                beats.cancel()
-                await self._send(response, found)
-        except* (ConnectionError, TimeoutError):
+            with RawAnswer(request) as answer:
+                await self._answer(answer, device, block, find)
+            whole = True
+        except* (OSError, TimeoutError):
             # The reader has gone, or takes nothing: so does the connection.
-            response.force_close()
             if request.transport is not None:
                 request.transport.abort()
-        return response
+        return Sent(whole=whole)
+
+    async def _answer(
+        self,
+        answer: RawAnswer,
+        device: DeviceId,
+        block: BlockId,
+        find: Callable[[], Awaitable[Ciphertext | NodeError | None]],
+    ) -> None:
+        async with (
+            _beating(answer) as beats,
+            self._room,
+            self._memory.hold(device, self._usual) as hold,
+        ):
+            file = await self._provider.open_held(block)
+            if file is not None:
+                with file:
+                    hold.change(0)  # its bytes do not come into memory
+                    await _ended(beats)
+                    await answer.block(file.size, file.send, self._traffic.served)
+                return
+            found = await find()
+            size = len(found) if isinstance(found, bytes | bytearray) else 0
+            hold.change(size)
+            self._usual = max(self._usual, size)
+            await _ended(beats)
+            await self._send(answer, found)
 
     def _find_for(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
-    ) -> Callable[[], Awaitable[bytes | NodeError | None]]:
+    ) -> Callable[[], Awaitable[Ciphertext | NodeError | None]]:
         return partial(self._fetch if through else self._held, device, project, block)
 
     async def _held(
         self, _device: DeviceId, project: ProjectId, block: BlockId
-    ) -> bytes | NodeError | None:
+    ) -> Ciphertext | NodeError | None:
         try:
             held = await self._provider.held(project, block)
         except NodeError as error:
@@ -176,7 +191,7 @@ class BodyServer:
 
     async def _fetch(
         self, device: DeviceId, project: ProjectId, block: BlockId
-    ) -> bytes | NodeError | None:
+    ) -> Ciphertext | NodeError | None:
         now = asyncio.get_running_loop().time()
         vain = self._vain.setdefault(device, TokenBucket(MISSES_PER_S, MISS_BURST, now))
         if not vain.take(1, now):
@@ -191,21 +206,14 @@ class BodyServer:
         vain.give_back(1)
         return found.ciphertext
 
-    async def _send(self, response: web.StreamResponse, found: bytes | NodeError | None) -> None:
+    async def _send(self, answer: RawAnswer, found: Ciphertext | NodeError | None) -> None:
         if found is None:
-            await response.write(frames.NOT_FOUND)
+            await answer.finish(frames.NOT_FOUND)
         elif isinstance(found, NodeError):
             # Even NotThere is told as "not known": absence is for the bucket to say, not for us.
-            await response.write(frames.FAILED)
+            await answer.finish(frames.FAILED)
         else:
-            await response.write(frames.held(len(found)))
-            view = memoryview(found)
-            async with asyncio.timeout(STUCK_TIMEOUT_S + len(found) / MIN_BYTES_PER_S):
-                while view:
-                    async with asyncio.timeout(STUCK_TIMEOUT_S):
-                        await response.write(view[:CHUNK_BYTES])
-                    self._traffic.served(len(view[:CHUNK_BYTES]))
-                    view = view[CHUNK_BYTES:]
+            await answer.block(len(found), from_memory(found), self._traffic.served)
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -234,13 +242,13 @@ class BodyServer:
 
 
 @asynccontextmanager
-async def _beating(response: web.StreamResponse) -> AsyncIterator[asyncio.Task[None]]:
+async def _beating(answer: RawAnswer) -> AsyncIterator[asyncio.Task[None]]:
     """Send signs of life until the task yielded is cancelled."""
 
     async def beat() -> None:
         await asyncio.sleep(SOON_S)
         while True:
-            await response.write(frames.PROGRESS)
+            await answer.beat()
             await asyncio.sleep(frames.KEEP_ALIVE_INTERVAL_S)
 
     async with asyncio.TaskGroup() as tasks:
@@ -249,6 +257,12 @@ async def _beating(response: web.StreamResponse) -> AsyncIterator[asyncio.Task[N
             yield beats
         finally:
             beats.cancel()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel *task*, and return when it is over."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _final(status: int) -> web.Response:

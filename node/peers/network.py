@@ -18,6 +18,7 @@ from typing import NoReturn, Protocol
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import FetchAttempt
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed
@@ -166,7 +167,10 @@ class PeerNetwork:
         Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
         """
         settings = self._settings
-        with PeerServer(settings.host, settings.control_port, settings.body_port) as server:
+        with (
+            PeerServer(settings.host, settings.control_port, settings.body_port) as server,
+            self._bodies,
+        ):
             self.control_port, self.body_port = server.control_port, server.body_port
             serving = partial(
                 server.serve,
@@ -184,7 +188,6 @@ class PeerNetwork:
                 memory=self._memory,
             )
             async with (
-                self._bodies,
                 self._link_dialer,
                 supervised(self._alerts, self._clock) as work,
             ):
@@ -253,7 +256,7 @@ class PeerNetwork:
 
     async def ask(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool
-    ) -> bytes | None:
+    ) -> Ciphertext | None:
         """Return the verified block from *device*, or None; see `PeerBlockSource.ask`."""
         return await self._block_client.ask(device, project, block, through=through)
 

@@ -227,14 +227,26 @@ class HostileSpeech:
         line = chance.choice(["HTTP/1.1 200 OK"] * 40 + _STATUS_LINES)
         head = [
             line,
+            "Transfer-Encoding: chunked",
             *chance.sample(_HEADERS, chance.choice([0, 0, 0, 0, 1, 2])),
             "Connection: close",
         ]
         raw = "\r\n".join([*head, "", ""]).encode("latin-1", "replace")
-        if chance.random() < 0.1:
-            raw = self._bytes(raw)
-        for _ in range(chance.choice([0, 1, 1, 3])):
-            raw += frames.PROGRESS
+        raw += self._chunks(self._frames(ciphertext))
+        return self._bytes(raw) if chance.random() < 0.1 else raw
+
+    def _chunks(self, said: bytes) -> bytes:
+        """Return *said* cut into the chunks of an answer, or nearly so."""
+        chance, raw = self.chance, b""
+        while said:
+            size = chance.choice([1, 5, len(said), len(said)])
+            raw += b"%x\r\n%b\r\n" % (len(said[:size]), said[:size])
+            said = said[size:]
+        return raw + chance.choice([b"0\r\n\r\n"] * 20 + [b"", b"0\r\n", b"0\r\nA: b\r\n\r\n"])
+
+    def _frames(self, ciphertext: bytes) -> bytes:
+        chance = self.chance
+        raw = frames.PROGRESS * chance.choice([0, 1, 1, 3])
         sizes = [len(ciphertext)] * 20 + [0, 1, len(ciphertext) + 1, 2**24, 2**32 - 1]
         body = chance.choice(
             [ciphertext] * 12 + [b"", ciphertext[:-1], ciphertext + b"x", bytes(9)]

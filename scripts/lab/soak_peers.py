@@ -355,7 +355,7 @@ async def _answer(speech: HostileSpeech, happened: Counter[str]) -> None:
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     access = ClientSession("127.0.0.1", speech.welcome(server.sockets[0].getsockname()[1]))
-    async with BodyClient(Count()) as client:
+    with BodyClient(Count()) as client:
         for _ in range(ANSWERS):
             try:
                 async with asyncio.timeout(PATIENCE_S):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random  # noqa: TID251 - seeded
 import socket
 import ssl
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from disk_fixture import Told, make_block
 from office_fixture import (
     LAN_KEY,
     PROJECT,
@@ -26,16 +28,22 @@ from office_fixture import (
 )
 
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.verified import block_id
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.identity import DeviceIdentity
+from lucidnode.node.peers.body_connection import BodyConnection
+from lucidnode.node.peers.body_connections import BodyConnections
 from lucidnode.node.peers.body_server import MISS_BURST
 from lucidnode.node.peers.entrance import enter
 from lucidnode.node.peers.errors import PeerFailed, PortTaken
-from lucidnode.node.peers.frames import FAILED, NOT_FOUND
+from lucidnode.node.peers.frames import FAILED, FOUND, NOT_FOUND, PROGRESS
 from lucidnode.node.peers.hosts import url_host
 from lucidnode.node.peers.listener import AUTHENTICATE_TIMEOUT_S
 from lucidnode.node.peers.member_connector import MemberConnector
+from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import (
     PROTOCOL,
     HandshakeRequest,
@@ -44,6 +52,8 @@ from lucidnode.node.peers.messages import (
     encode,
 )
 from lucidnode.node.peers.sessions import ClientSession
+
+MIB = 1024 * 1024
 
 
 async def read_all(nodes: list[Node], blocks: list[BlockId], bucket: Bucket) -> None:
@@ -88,6 +98,60 @@ async def test_a_large_block_arrives_whole(tmp_path: Path) -> None:
     async with office_of(3, tmp_path, bucket) as nodes:
         await read_all(nodes, [block], bucket)
         assert bucket.gets.total() == 1
+
+
+async def test_a_block_goes_from_its_file_to_a_peer_and_takes_no_memory_meanwhile(
+    tmp_path: Path,
+) -> None:
+    honest, member = identities(tmp_path, 2)
+    block, ciphertext = make_block(16 * MIB)
+    memory = MemoryBudget()
+    async with (
+        DiskCache.open(
+            CacheMark(tmp_path / "cache", None), 64 * MIB, 0, SystemClock(), Told([])
+        ) as cache,
+        node(honest, Roll(honest, member), Bucket(), memory=memory, disk=cache) as at,
+        session(member, at) as (_, access, _),
+    ):
+        assert await cache.put(block, ciphertext)
+        path = f"/b/{access.session_pseudonym(PROJECT)}/{block.hex()}?fetch=1"
+        connection = await BodyConnection.open("127.0.0.1", at.office.body_port)
+        with contextlib.closing(connection):
+            assert await connection.ask("GET", path, access.authorisation("GET", path)) == 200
+            while (frame := await connection.exactly(1)) == PROGRESS:
+                pass
+            assert frame == FOUND
+            assert int.from_bytes(await connection.exactly(4)) == len(ciphertext)
+            await until(lambda: at.traffic.bytes["served"] > 0)
+            assert at.traffic.bytes["served"] < len(ciphertext)  # more than sockets hold
+            assert memory.used < len(ciphertext) // 2
+            os.unlink(cache.path(block))  # evicted meanwhile
+            assert await connection.rest(len(ciphertext), lambda _: None) == ciphertext
+            await until(lambda: at.traffic.bytes["served"] == len(ciphertext))
+            assert connection.reusable
+
+
+async def test_a_file_that_is_damaged_is_not_served(tmp_path: Path) -> None:
+    honest, member = identities(tmp_path, 2)
+    block, ciphertext = make_block()
+    told: list[str] = []
+    async with (
+        DiskCache.open(
+            CacheMark(tmp_path / "cache", None), 64 * MIB, 0, SystemClock(), Told(told)
+        ) as cache,
+        node(honest, Roll(honest, member), Bucket(), disk=cache) as at,
+        session(member, at) as (_, access, _),
+    ):
+        assert await cache.put(block, ciphertext)
+        cache.path(block).write_bytes(ciphertext[:-1] + bytes([ciphertext[-1] ^ 1]))
+        path = f"/b/{access.session_pseudonym(PROJECT)}/{block.hex()}?fetch=0"
+        async with BodyConnections().use("127.0.0.1", at.office.body_port) as connection:
+            assert await connection.ask("GET", path, access.authorisation("GET", path)) == 200
+            while (frame := await connection.exactly(1)) == PROGRESS:
+                pass
+            assert frame == NOT_FOUND
+        assert not cache.holds(block)
+        assert len(told) == 1
 
 
 async def test_a_new_owner_asks_the_former_one_before_the_bucket(tmp_path: Path) -> None:

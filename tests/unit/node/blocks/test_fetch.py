@@ -28,7 +28,7 @@ from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
 from lucidnode.node.cache.change import Whose
-from lucidnode.node.cache.verified import block_id, verified
+from lucidnode.node.cache.verified import Ciphertext, block_id, verified
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
@@ -377,7 +377,7 @@ async def test_no_budget_lets_a_peer_that_is_still_fetching_hold_a_read() -> Non
 class SlowToKeep(MemoryCache):
     """A cache on a disk that takes its time over the first block."""
 
-    async def put(self, block: BlockId, ciphertext: bytes, whose: Whose = "ours") -> bool:
+    async def put(self, block: BlockId, ciphertext: Ciphertext, whose: Whose = "ours") -> bool:
         if self.blocks or block != BLOCK or self.waited:
             return await super().put(block, ciphertext)
         self.waited = True
