@@ -38,6 +38,7 @@ from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.leases.shown_tokens import ShownTokens
+from lucidnode.fs.membership.answering import Answering, answer_always
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.project_home import open_replica, take_back_lost
@@ -190,6 +191,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             "reporting what is read",
             partial(_report_touched, client, spec.project, read.block_files, clock),
         )
+        answering = Answering(client, spec.membership, clock)
+        tasks.keep("answering who asks to join", partial(answer_always, answering, alerts, clock))
         write.packer.resume()
         await _caught_up(commit.journal, replica)
         try:

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
-
-import msgspec
 
 from lucidnode.fs.errors import SealDamaged, WrongPassphrase
-from lucidnode.fs.membership.entries import invite_entry, project_entry
-from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.membership.entries import project_entry
 from lucidnode.fs.membership.member_file import (
     Membership,
     open_membership,
@@ -25,15 +20,12 @@ from lucidnode.fs.membership.member_file import (
     sealed_in,
 )
 from lucidnode.fs.membership.roster_view import RosterView
-from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.roster_entry import Role
-from lucidnode.node.config import BUCKET_FILE, MEMBER_FILE, NoStudio, load_config
+from lucidnode.node.config import MEMBER_FILE, NoStudio
 
-_DAY_NS = 24 * 3600 * 10**9
 _TRIES = 20
 """Races lost in a row before we give up; each one means that another member was quicker."""
 
@@ -101,42 +93,6 @@ async def create_project(socket: Path, mine: Membership, name: str, block_size: 
     project = ProjectId(secrets.token_hex(16))
     await append_entry(socket, mine, lambda view: project_entry(view, project, name, block_size))
     return project
-
-
-async def invite(
-    home: Path, socket: Path, mine: Membership, role: str, days: int, who: str
-) -> tuple[str, str]:
-    """Open an invite; returns its ticket and its code. Raises NotAllowed, Unavailable."""
-    keys = MemberKeys.new()
-    expires_ns = time.time_ns() + days * _DAY_NS
-    await append_entry(
-        socket, mine, lambda view: invite_entry(view, keys, cast(Role, role), expires_ns, who)
-    )
-    config = load_config(home)
-    ticket = Ticket(
-        bucket=config.bucket_url,
-        endpoint=config.endpoint_url,
-        region=config.region,
-        credentials=_credentials(home),
-        studio=mine.studio,
-        genesis=mine.genesis,
-        lan_key=bytes.fromhex(config.lan_key),
-        name_key=mine.name_key,
-        invite=keys,
-        expires_ns=expires_ns,
-        suggested_name=who,
-    )
-    code = new_code()
-    return seal_ticket(ticket, code), code
-
-
-def _credentials(home: Path) -> dict[str, str]:
-    """Return the node's explicit credentials, for the ticket; none if the machine provides them."""
-    try:
-        found = msgspec.json.decode((home / BUCKET_FILE).read_bytes(), type=dict[str, str | None])
-    except FileNotFoundError:
-        return {}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 async def append_entry(socket: Path, mine: Membership, make: Callable[[RosterView], bytes]) -> None:

@@ -51,6 +51,7 @@ from lucidnode.node.parts import (
     dashboard_server,
     export_figures,
     find_peers,
+    invitations_of,
     journal_service,
     mount_welcome,
     open_store,
@@ -194,6 +195,7 @@ async def _serving(
             tasks.keep(name, work)
         if config.mdns:
             tasks.keep("finding peers", partial(find_peers, context, office, roster))
+        invitations = invitations_of(context, store, roster)
         orders = Orders(
             home=home,
             settings=settings,
@@ -219,6 +221,9 @@ async def _serving(
                 topics=topics(facts, dashboard, webhooks),
                 orders=orders.by_word(),
                 questions={
+                    "invitations/asked": invitations.asked,
+                    "invitations/parts": invitations.parts,
+                    "invitations/create": invitations.create,
                     "webhooks/add": webhooks.add,
                     "webhooks/remove": webhooks.remove,
                     "webhooks/test": webhooks.test,

@@ -37,6 +37,7 @@ from lucidnode.node.ledger import Ledger
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.roster.invitations import Invitations
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
@@ -284,14 +285,26 @@ async def dashboard_server(context: NodeContext, tasks: Supervisor) -> Dashboard
     )
 
 
-async def webhook_service(context: NodeContext, roster: RosterService, tasks: Tasks) -> Webhooks:
-    """Return who tells receivers what happens. Raises Refused, DiskFull, OSError."""
-    here = context.identity.id
+def invitations_of(context: NodeContext, store: StudioBucket, roster: RosterService) -> Invitations:
+    """Return who carries requests to join, and their answers. Nothing is asked of the bucket yet."""
+    return Invitations(
+        store.bucket, lambda: roster.current, _is_owner(context, roster), context.clock
+    )
+
+
+def _is_owner(context: NodeContext, roster: RosterService) -> Callable[[], bool]:
+    """Return what tells whether an owner of the studio uses this machine."""
 
     def is_owner() -> bool:
-        device = roster.current.devices.get(here)
+        device = roster.current.devices.get(context.identity.id)
         return device is not None and device.role == "owner"
 
+    return is_owner
+
+
+async def webhook_service(context: NodeContext, roster: RosterService, tasks: Tasks) -> Webhooks:
+    """Return who tells receivers what happens. Raises Refused, DiskFull, OSError."""
+    here, is_owner = context.identity.id, _is_owner(context, roster)
     secret = await asyncio.to_thread(kept_secret, context.home / SECRET_FILE)
     book = await asyncio.to_thread(
         WebhookBook, context.home / BOOK_FILE, context.config.webhooks, secret

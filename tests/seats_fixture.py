@@ -55,7 +55,7 @@ def two_seats(root: Path, seaweed: Seaweed, prefix: str) -> Iterator[tuple[Seat,
         a.change_settings(mdns=False)
         a.ok("exit")
         a.unlocked("project", "create", "demo", "--block-size", "256K")
-        ticket, code = a.unlocked("invite").out.splitlines()
+        ticket, code = a.unlocked("invite", "--unattended").out.splitlines()
         b.unlocked(
             "join", "@" + str(b.secret_file("ticket", ticket)),
             "--code-file", b.secret_file("code", code),

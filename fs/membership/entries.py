@@ -6,6 +6,8 @@ again and call it again. What it refuses here, every reader would skip as void.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from lucidnode.fs.errors import Invalid, NameTaken, NotAllowed, TicketSpent
@@ -56,9 +58,14 @@ def genesis_entry(
 
 
 def invite_entry(
-    view: RosterView, invite: MemberKeys, role: Role, expires_ns: int, suggested_name: str
+    view: RosterView,
+    invite: MemberKeys,
+    role: Role,
+    expires_ns: int,
+    suggested_name: str,
+    projects: Collection[ProjectId] | None = None,
 ) -> bytes:
-    """Return the entry by which an owner opens an invite; raises NotAllowed."""
+    """Return the entry by which an owner opens an invite to *projects*, None for all; raises NotAllowed."""
     if view.me.role != "owner":
         raise NotAllowed("only an owner of the studio can invite")
     if len(view.roster.members) + len(view.roster.invites) >= MAX_PEOPLE:
@@ -70,7 +77,13 @@ def invite_entry(
         role=role,
         expires_ns=expires_ns,
         label=seal_label(view.membership.name_key, invite.public, label),
-        projects=_sealed_again(view.roster, view.membership.keys, invite.box),
+        projects={
+            project: sealed
+            for project, sealed in _sealed_again(
+                view.roster, view.membership.keys, invite.box
+            ).items()
+            if projects is None or project in projects
+        },
     )
     return _next(view.roster, view.membership.keys, body)
 

@@ -1,6 +1,4 @@
-"""Tickets: all that a new workstation needs, as one line of text and a code told apart.
-
-    lucid1 || base32 (lower case, no padding) of a passphrase seal of a Ticket
+"""Tickets that work unattended: all that a new workstation needs, and a code told apart.
 
 The seal's check shows a damaged ticket before anybody types the code. The code is 80 random bits
 in Crockford's base32: no I, L, O or U, and whoever reads a 0 as an O is understood.
@@ -8,13 +6,12 @@ in Crockford's base32: no I, L, O or U, and whoever reads a 0 as an O is underst
 
 from __future__ import annotations
 
-import base64
-
 import msgspec
 
 from lucidnode.fs.errors import SealDamaged, TicketSpent, WrongPassphrase
 from lucidnode.fs.format.sodium import PassphraseCost, random_bytes
 from lucidnode.fs.membership import passphrase_seal as seals
+from lucidnode.fs.membership import ticket_text
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.msgpack import decoded
@@ -22,7 +19,6 @@ from lucidnode.node.client.public_keys import KEY_SIZE
 from lucidnode.node.client.roster_entry import HASH_SIZE, STUDIO_SIZE
 
 _MAGIC = b"LNT1"
-_PREFIX = "lucid1"
 MAX_COST = PassphraseCost(passes=4, kibibytes=256 * 1024)
 """What a ticket may ask of the machine that opens it: it is somebody else's, and comes by mail."""
 
@@ -73,12 +69,12 @@ def plain_code(code: str) -> str:
 def seal_ticket(ticket: Ticket, code: str, cost: PassphraseCost = seals.FOR_CODES) -> str:
     """Return *ticket* as text sealed under *code*. Slow by design; call it from a thread."""
     sealed = seals.seal(_MAGIC, plain_code(code), ticket.encode(), cost)
-    return _text(sealed)
+    return ticket_text.written(sealed)
 
 
 def check_ticket(text: str) -> None:
     """Raise SealDamaged unless *text* is an undamaged ticket. Needs no code and is fast."""
-    seals.inspect(_MAGIC, _sealed_bytes(text), MAX_COST)
+    seals.inspect(_MAGIC, ticket_text.read(text), MAX_COST)
 
 
 def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
@@ -88,7 +84,7 @@ def open_ticket(text: str, code: str, wall_ns: int) -> Ticket:
     past its time at *wall_ns*.
     """
     try:
-        contents = seals.unseal(_MAGIC, plain_code(code), _sealed_bytes(text), MAX_COST)
+        contents = seals.unseal(_MAGIC, plain_code(code), ticket_text.read(text), MAX_COST)
     except WrongPassphrase:
         raise WrongPassphrase("that is not the code of this ticket") from None
     ticket = parsed_ticket(contents)
@@ -107,22 +103,3 @@ def parsed_ticket(contents: bytes) -> Ticket:
     if sizes != [STUDIO_SIZE, HASH_SIZE, KEY_SIZE, KEY_SIZE]:
         raise SealDamaged("made by another program than Lucidnode")
     return ticket
-
-
-def _sealed_bytes(text: str) -> bytes:
-    # Mail programs wrap and capitalise what they carry.
-    joined = "".join(text.split()).lower()
-    if not joined.startswith(_PREFIX):
-        raise SealDamaged(f"a ticket starts with {_PREFIX}")
-    letters = joined[len(_PREFIX) :].upper()
-    try:
-        sealed = base64.b32decode(letters + "=" * (-len(letters) % 8))
-    except ValueError as error:
-        raise SealDamaged("the ticket has characters missing or changed") from error
-    if _text(sealed) != joined:
-        raise SealDamaged("the ticket has characters that do not belong to it")
-    return sealed
-
-
-def _text(sealed: bytes) -> str:
-    return _PREFIX + base64.b32encode(sealed).decode().rstrip("=").lower()

@@ -24,7 +24,7 @@ _VERSION = f"%(prog)s, version %(version)s, {'with' if built() else 'without'} t
 
 _COMMANDS = {
     "init": "studio",
-    "invite": "studio",
+    "invite": "inviting",
     "join": "studio",
     "recovery": "recovery",
     "recover": "recovery",

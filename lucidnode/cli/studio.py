@@ -1,22 +1,24 @@
-"""Commands about the studio: found one, invite to it, join it."""
+"""Commands about the studio: found one, join one."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from lucidnode import joining, membership, new_home, new_studio
+from lucidnode import joining, new_home, new_studio
+from lucidnode.asking import Joiner
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
     given_network,
     given_place,
 )
-from lucidnode.cli.membership_input import unlocked, unlocked_with
-from lucidnode.cli.output import as_json, show_json
+from lucidnode.cli.membership_input import unlocked_with
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
@@ -24,10 +26,16 @@ from lucidnode.cli.recovery import can_hand_out, check_sheet, hand_out, sheet_op
 from lucidnode.cli.secrets_input import one_time_code, passphrase
 from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
-from lucidnode.fs.membership.member import Label, spelled
+from lucidnode.fs.membership.asking_ticket import (
+    AskingTicket,
+    check_asking,
+    only_asks,
+    open_asking,
+)
+from lucidnode.fs.membership.member import Label, shown, spelled
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.config import load_credentials
+from lucidnode.node.client.clock import SystemClock
 
 
 @click.command("init", short_help="Found a studio in a bucket.")
@@ -82,51 +90,6 @@ def init_command(
         hand_out(home, socket, mine, sheet)
 
 
-@click.command("invite", short_help="Make a ticket for one more workstation.")
-@click.option(
-    "--role",
-    type=click.Choice(["owner", "editor", "viewer"]),
-    default="editor",
-    show_default=True,
-    help="What the new member may do.",
-)
-@click.option("--days", type=click.IntRange(1, 30), default=1, show_default=True)
-@click.option("--for", "who", default="", help="Suggested name of the new member.")
-@as_json
-@passphrase_file
-@click.pass_obj
-def invite_command(
-    home: Path, role: str, days: int, who: str, wants_json: bool, passphrase_file: Path | None
-) -> None:
-    """Make a one-time ticket for one more workstation, and the code that opens it.
-
-    Send the two by different ways. The ticket lets its holder join once.
-
-    \b
-    Example:
-      lucidnode invite --for Ada
-    """
-    if who:
-        spelled(who)
-    mine, socket = unlocked(home, passphrase_file)
-    with spinner("writing the invitation into the bucket…"):
-        ticket, code = asyncio.run(membership.invite(home, socket, mine, role, days, who))
-    held = load_credentials(home)
-    if held is not None and held.is_temporary:
-        click.echo(
-            "note: the ticket carries this workstation's credentials for the bucket, which are "
-            "temporary: whoever joins has to renew them with `lucidnode credentials set`",
-            err=True,
-        )
-    if wants_json:
-        show_json({"ticket": ticket, "code": code})
-        return
-    click.echo("Ticket, for `lucidnode join`:", err=True)
-    click.echo(ticket)
-    click.echo("Code, to be told by another way:", err=True)
-    click.echo(code)
-
-
 @click.command("join", short_help="Join a studio with a ticket.")
 @click.argument("ticket")
 @click.option(
@@ -152,6 +115,9 @@ def join_command(
 ) -> None:
     """Join a studio with TICKET, or with @FILE that holds the ticket.
 
+    If it is a ticket that asks, this waits for a workstation of an owner to answer, and shows the
+    words that the other side shows too. Broken off, the same command goes on.
+
     \b
     Example:
       lucidnode join @ticket.txt
@@ -161,13 +127,47 @@ def join_command(
     label = Label(spelled(name), spelled(device_name))
     network = given_network(ca_file)
     text = _ticket_text(ticket)
-    opened = _opened(text, code_file)
-    # Before a passphrase is made up, as in `init`.
-    asyncio.run(joining.check_invited(opened, network))
-    words = passphrase(passphrase_file, new=True)
-    asyncio.run(joining.join_studio(home, opened, network, local, words, label))
+    with _said_of_ticket():
+        asks = only_asks(text)
+    if asks:
+        asking = _opened_asking(text, code_file)
+        words = passphrase(passphrase_file, new=True)
+        joiner = Joiner(home, asking, network, SystemClock())
+        opened = asyncio.run(_answered(joiner, asking, label))
+        asyncio.run(joining.join_studio(home, opened, network, local, words, label))
+        joiner.done()
+    else:
+        opened = _opened(text, code_file)
+        # Before a passphrase is made up, as in `init`.
+        asyncio.run(joining.check_invited(opened, network))
+        words = passphrase(passphrase_file, new=True)
+        asyncio.run(joining.join_studio(home, opened, network, local, words, label))
     _warn(joining.ticket_credentials(opened))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
+
+
+async def _answered(joiner: Joiner, asking: AskingTicket, label: Label) -> Ticket:
+    """Ask, and wait: what is said here is what two people compare."""
+    words = await joiner.ask(label)
+    click.echo(f"Asked. The words of this request, on both sides: {words}", err=True)
+    waiting = (
+        f"waiting for {shown(asking.host)}, or another owner of the studio, to have a project "
+        "mounted or to type `lucidnode invite answer`"
+    )
+    with spinner(f"{waiting}…") as update:
+        said = ""
+
+        def told(why: str) -> None:
+            nonlocal said
+            if why != said and update is None:
+                click.echo(f"still waiting: {why}", err=True)
+            elif update is not None:
+                update(f"{waiting}… ({why})")
+            said = why
+
+        if update is None:
+            click.echo(waiting, err=True)
+        return await joiner.answer(told)
 
 
 def _warn(credentials: Credentials | None) -> None:
@@ -176,9 +176,21 @@ def _warn(credentials: Credentials | None) -> None:
 
 
 def _opened(text: str, code_file: Path | None) -> Ticket:
-    try:
+    with _said_of_ticket():
         check_ticket(text)
         return open_ticket(text, one_time_code(code_file), time.time_ns())
+
+
+def _opened_asking(text: str, code_file: Path | None) -> AskingTicket:
+    with _said_of_ticket():
+        check_asking(text)
+        return open_asking(text, one_time_code(code_file), time.time_ns())
+
+
+@contextlib.contextmanager
+def _said_of_ticket() -> Iterator[None]:
+    try:
+        yield
     except SealDamaged as error:
         raise SealDamaged(
             f"the ticket is damaged ({error}): copy all of it again, or ask for a new one"

@@ -2,7 +2,7 @@
 
     studio                          roster/<seq>                   recovery/<id>
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
-    p/<project>/checkpoint/<seq>
+    p/<project>/checkpoint/<seq>   invitations/<id>/offer, request, answer
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
 """
@@ -17,6 +17,7 @@ from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 STUDIO = "studio"
 ROSTER = "roster"
 RECOVERY = "recovery"
+INVITATIONS = "invitations"
 
 Kind = Literal["block", "journal", "roster", "other"]
 
@@ -32,6 +33,11 @@ def roster_key(seq: Seq) -> str:
 def recovery_key(name: str) -> str:
     """Return where what a recovery code opens is kept; *name* is made of the code."""
     return f"{RECOVERY}/{name}"
+
+
+def invitation_key(ident: str, part: str) -> str:
+    """Return where a part of the invitation *ident*, 32 hex digits, is kept."""
+    return f"{INVITATIONS}/{ident}/{part}"
 
 
 def journal_prefix(project: ProjectId) -> str:

@@ -15,7 +15,12 @@ from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal, skew_of
-from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
+from lucidnode.node.bucket.signature import (
+    Query,
+    encoded_query,
+    presigned_query,
+    signed_headers,
+)
 from lucidnode.node.client.clock import Clock
 
 DEFAULT_REGION = "us-east-1"
@@ -45,6 +50,7 @@ class SignedRequests:
         self.region = address.region or DEFAULT_REGION
         endpoint = urlsplit(address.endpoint or f"https://s3.{self.region}.amazonaws.com")
         base = f"{endpoint.scheme}://{endpoint.netloc}"
+        self._base = base
         port = endpoint.port
         self._host = endpoint.netloc
         if port == _PORTS[endpoint.scheme]:
@@ -87,6 +93,25 @@ class SignedRequests:
         async with self._http.ask(method, target, signed, body) as answer:
             self.skew_s = skew_of(answer.headers, self._now())
             yield answer
+
+    async def presigned(
+        self, method: str, key: str, headers: Mapping[str, str], lasts_s: int
+    ) -> str:
+        """Return a URL that lets whoever has it ask this for *lasts_s* seconds, with these *headers*.
+
+        Raises AccessDenied where there are no credentials.
+        """
+        path = f"{self._path}/{key}"
+        query = presigned_query(
+            method,
+            path,
+            {"host": self._host, **headers},
+            await self._credentials(),
+            self.region,
+            self._now(),
+            lasts_s,
+        )
+        return f"{self._base}{path}?{query}"
 
     async def refusal(self, answer: HttpAnswer) -> Refusal:
         """Return what *answer*, one outside 2xx, says. Raises Unavailable for one that is cut."""

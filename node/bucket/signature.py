@@ -18,6 +18,9 @@ from lucidnode.node.bucket.credentials import Credentials
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
+MAX_PRESIGNED_S = 7 * 86_400
+"""The most that a store takes, by the same reference ("Using query parameters")."""
+
 Query = tuple[tuple[str, str], ...]
 
 
@@ -41,11 +44,66 @@ def signed_headers(
 
     *path* is percent-encoded, *headers* have `host` among them and lower-case names, *now* is UTC.
     """
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    stamp, scope = _scope(now, region)
     signed = {**headers, "x-amz-content-sha256": body_sha256, "x-amz-date": stamp}
     if credentials.session_token:
         signed["x-amz-security-token"] = credentials.session_token
+    names = ";".join(sorted(signed))
+    signature = _signature(method, path, query, signed, body_sha256, credentials, stamp, scope)
+    signed["authorization"] = (
+        f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
+        f"SignedHeaders={names},Signature={signature}"
+    )
+    return signed
+
+
+def presigned_query(
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    credentials: Credentials,
+    region: str,
+    now: datetime,
+    lasts_s: int,
+) -> str:
+    """Return the query that lets whoever has it make this one request, with these very headers.
+
+    The store refuses it *lasts_s* seconds after *now*, at most MAX_PRESIGNED_S; one that was signed
+    with a session token ends with that, if it ends sooner. *path* and *headers* as for
+    `signed_headers`. The body is the caller's to choose.
+    """
+    assert 0 < lasts_s <= MAX_PRESIGNED_S
+    stamp, scope = _scope(now, region)
+    query = [
+        ("X-Amz-Algorithm", _ALGORITHM),
+        ("X-Amz-Credential", f"{credentials.access_key}/{scope}"),
+        ("X-Amz-Date", stamp),
+        ("X-Amz-Expires", str(lasts_s)),
+        ("X-Amz-SignedHeaders", ";".join(sorted(headers))),
+    ]
+    if credentials.session_token:
+        query.append(("X-Amz-Security-Token", credentials.session_token))
+    signature = _signature(
+        method, path, tuple(query), headers, "UNSIGNED-PAYLOAD", credentials, stamp, scope
+    )
+    return f"{encoded_query(tuple(query))}&X-Amz-Signature={signature}"
+
+
+def _scope(now: datetime, region: str) -> tuple[str, str]:
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    return stamp, f"{stamp[:8]}/{region}/s3/aws4_request"
+
+
+def _signature(
+    method: str,
+    path: str,
+    query: Query,
+    signed: Mapping[str, str],
+    body_sha256: str,
+    credentials: Credentials,
+    stamp: str,
+    scope: str,
+) -> str:
     names = sorted(signed)
     canonical = "\n".join(
         [
@@ -60,13 +118,8 @@ def signed_headers(
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     text = "\n".join([_ALGORITHM, stamp, scope, digest])
-    key = _signing_key(credentials.secret_key, stamp[:8], region)
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    signed["authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
-        f"SignedHeaders={';'.join(names)},Signature={signature}"
-    )
-    return signed
+    key = _signing_key(credentials.secret_key, *scope.split("/")[:2])
+    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -77,6 +77,9 @@ _EVICTED = msgspec.msgpack.Decoder(file_blocks.Evicted)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
 _WEBHOOK_ADDED = msgspec.msgpack.Decoder(wire.WebhookAdded)
+_INVITATION = msgspec.msgpack.Decoder(wire.Invitation)
+_INVITATIONS = msgspec.msgpack.Decoder(wire.InvitationList)
+_INVITATION_CREATED = msgspec.msgpack.Decoder(wire.InvitationCreated)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
@@ -303,6 +306,25 @@ class DaemonClient:
         """Create roster entry *seq* if absent."""
         async with self._request("POST", f"/v1/roster/{seq}", data=body) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
+
+    async def invitations_asked(self) -> list[wire.Invitation]:
+        """Return the requests to join that wait for an owner of this machine."""
+        async with self._request("POST", "/v1/invitations/asked") as answer:
+            return decoded(_INVITATIONS, await answer.read()).waiting
+
+    async def invitation(self, ident: bytes) -> wire.Invitation:
+        """Return what the bucket has of an invitation."""
+        data = msgspec.msgpack.encode(wire.InvitationNamed(ident.hex()))
+        async with self._request("POST", "/v1/invitations/parts", data=data) as answer:
+            return decoded(_INVITATION, await answer.read())
+
+    async def create_for_invitation(
+        self, ident: bytes, part: Literal["offer", "answer"], body: bytes
+    ) -> bool:
+        """Create a part of an invitation; False if another stands there already."""
+        data = msgspec.msgpack.encode(wire.InvitationPart(ident.hex(), part, body))
+        async with self._request("POST", "/v1/invitations/create", data=data) as answer:
+            return decoded(_INVITATION_CREATED, await answer.read()).created
 
     @contextlib.asynccontextmanager
     async def events(

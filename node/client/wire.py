@@ -9,6 +9,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/blocks/of-files                                     FilesWish -> BlocksPage
     POST /v1/blocks/places                                       BlocksOf -> BlockPlaces
     POST /v1/blocks/evict                                        BlocksOf -> Evicted
+    POST /v1/invitations/asked                                   -> InvitationList
+    POST /v1/invitations/parts                                   InvitationNamed -> Invitation
+    POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
     GET  /v1/roster                                              RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
@@ -123,6 +126,41 @@ class CheckpointList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers of the journal entries of which the bucket has a checkpoint, lowest first."""
 
     seqs: list[int]
+
+
+class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the bucket has of one invitation, by its name, 32 hex digits; empty is what is not there."""
+
+    ident: str
+    offer: bytes
+    request: bytes
+    answer: bytes
+
+
+class InvitationList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Invitations whose requests wait for an answer."""
+
+    waiting: list[Invitation]
+
+
+class InvitationNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The invitation that is meant."""
+
+    ident: str
+
+
+class InvitationPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An offer or an answer that is to be created."""
+
+    ident: str
+    part: str
+    body: bytes
+
+
+class InvitationCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether it was created; else another stands there."""
+
+    created: bool
 
 
 class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -220,7 +220,7 @@ def _of_a_login(first: _Person) -> _Person:
         within=60,
         what="the user's own service manager does not run",
     )
-    ticket, code = first.unlocked("invite", "--for", second.name).splitlines()[:2]
+    ticket, code = first.unlocked("invite", "--unattended", "--for", second.name).splitlines()[:2]
     second.run("sh", "-c", f"umask 077; echo '{code}' > ~/code")
     second.unlocked("join", ticket, "--code-file", f"/home/{second.name}/code")
     second.unlocked("mount", "--persist", "demo", second.drive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -11,11 +12,15 @@ from bucket_contract import BucketContract
 from seaweed_fixture import Seaweed, running_seaweed
 
 from lucidnode.node.bucket.bucket import Bucket
+from lucidnode.node.bucket.errors import AlreadyThere
+from lucidnode.node.bucket.keys import invitation_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.objects import ObjectBucket
 from lucidnode.node.bucket.open_bucket import prepare_bucket
+from lucidnode.node.bucket.presigned import create_at, presigned_pair, read_at
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import AccessDenied, Malformed, NotThere, Unavailable
 
 _number = itertools.count()
 
@@ -38,6 +43,63 @@ def seaweed() -> Iterator[Seaweed]:
 def folder() -> str:
     """Return a prefix that no other test uses."""
     return f"studio/{next(_number)}"
+
+
+@dataclasses.dataclass
+class Back:
+    """A clock that is behind by *seconds*."""
+
+    seconds: float = 0.0
+
+    def boot(self) -> float:
+        return 0.0
+
+    def wall_ns(self) -> int:
+        return SystemClock().wall_ns() - int(self.seconds * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError
+
+
+async def test_a_presigned_pair_creates_one_object_reads_another_and_ends_in_the_store(
+    seaweed: Seaweed, folder: str
+) -> None:
+    address, network = seaweed.address("contract", folder), Network()
+    credentials = credential_source(seaweed.owner, network)
+    keys = (f"{invitation_key('0' * 32, 'request')}", f"{invitation_key('0' * 32, 'answer')}")
+    create, read = await presigned_pair(address, credentials, network, Back(), keys, 3600)
+    with pytest.raises(NotThere):
+        await read_at(read, 100, network)
+    await create_at(create, b"let me in", network)
+    with pytest.raises(AlreadyThere):
+        await create_at(create, b"and me", network)
+    bucket = ObjectBucket(address, credentials, network, SystemClock())
+    assert await bucket.get(keys[0]) == b"let me in"
+    await bucket.put(keys[1], b"yes")
+    assert await read_at(read, 100, network) == b"yes"
+    with pytest.raises(Unavailable, match="too large"):
+        await read_at(read, 2, network)
+    # Neither is good for anything else: another object, another verb, or what was there before.
+    for url in (read.replace("answer", "request"), create):
+        with pytest.raises(AccessDenied):
+            await read_at(url, 100, network)
+    for url in (create.replace("request", "offer"), read):
+        with pytest.raises(AccessDenied):
+            await create_at(url, b"x", network)
+    late = await presigned_pair(address, credentials, network, Back(7200), keys, 3600)
+    with pytest.raises(AccessDenied):
+        await read_at(late.read, 100, network)
+    with pytest.raises(AccessDenied):
+        await create_at(late.create, b"x", network)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd?a", "https://", "ftp://a/b?c", "http://a:99999/?b", "http://u:p@a/?b", ""],
+)
+async def test_a_ticket_leads_nowhere_but_to_a_store(url: str) -> None:
+    with pytest.raises(Malformed):
+        await read_at(url, 100, Network())
 
 
 class TestSeaweed(BucketContract):

@@ -145,7 +145,7 @@ def test_nobody_is_asked_for_a_passphrase_because_of_a_name_that_cannot_be(
 def test_nobody_makes_up_a_passphrase_for_a_bucket_that_is_gone(
     station: Workstation, fresh: Workstation
 ) -> None:
-    ticket, code = station.unlocked("invite").out.split()
+    ticket, code = station.unlocked("invite", "--unattended").out.split()
     bucket = station.folder / "bucket"
     with contextlib.ExitStack() as back:
         back.callback(bucket.with_name("gone").rename, bucket)
@@ -162,7 +162,7 @@ def test_no_terminal_to_ask_the_passphrase(station: Workstation) -> None:
 
 
 def test_tickets(station: Workstation, fresh: Workstation) -> None:
-    ticket, code = station.unlocked("invite").out.split()
+    ticket, code = station.unlocked("invite", "--unattended").out.split()
     right = fresh.secret_file("right", code)
     wrong = fresh.secret_file("wrong", "AAAA-AAAA-AAAA-AAAA")
     words = ("--passphrase-file", fresh.words)
@@ -280,7 +280,7 @@ def test_nobody_at_the_endpoint(fresh: Workstation) -> None:
 
 
 def test_a_bucket_that_vanished_or_was_emptied(station: Workstation, fresh: Workstation) -> None:
-    ticket, code = station.unlocked("invite").out.split()
+    ticket, code = station.unlocked("invite", "--unattended").out.split()
     bucket = station.folder / "bucket"
     bucket.rename(station.folder / "elsewhere")
     try:

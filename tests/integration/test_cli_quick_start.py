@@ -64,7 +64,7 @@ def test_a_second_workstation_reads_what_the_first_wrote_and_facts_read_well(
         assert re.search(r"^waiting to upload +nothing *$", status, re.MULTILINE)
         assert re.search(r"^mounted +nothing *$", status, re.MULTILINE)
         assert first.ok("status", "--alerts").out == "Nothing is amiss.\n"
-        invited = first.unlocked("invite", "--for", "Ada")
+        invited = first.unlocked("invite", "--unattended", "--for", "Ada")
         ticket, code = invited.out.splitlines()
         assert ticket.startswith("lucid1")
         second.unlocked(

@@ -29,7 +29,7 @@ def test_two_linked_workstations_notice_a_lost_history_and_get_off_it(tmp_path: 
         a.unlocked("project", "create", "demo")
         project = a.unlocked("project", "list").out.split()[-1]
         journal = a.folder / "bucket" / "p" / project / "journal"
-        ticket, code = a.unlocked("invite", "--for", "b").out.splitlines()
+        ticket, code = a.unlocked("invite", "--unattended", "--for", "b").out.splitlines()
         b.unlocked(
             "join", "@" + str(b.secret_file("ticket", ticket)),
             "--code-file", b.secret_file("code", code),

@@ -81,7 +81,7 @@ def test_secrets_are_in_no_file_and_no_argument_and_homes_are_closed(tmp_path: P
         os.umask(0o022)
         station.unlocked("init", f"file://{station.folder}/bucket")
         station.unlocked("project", "create", "demo")
-        ticket, code = station.unlocked("invite").out.split()
+        ticket, code = station.unlocked("invite", "--unattended").out.split()
         mountpoint = station.folder / "mount"
         station.unlocked("mount", "demo", mountpoint)
         (mountpoint / "plan").write_bytes(b"phrase that nobody may find" * 1000)

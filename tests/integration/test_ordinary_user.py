@@ -119,7 +119,7 @@ def test_files_of_another_member_are_his_to_work_with(tmp_path: Path) -> None:
         (drive / "reel").mkdir(mode=0o755)
         (drive / "reel" / "notes").write_text("hers\n")
         first.ok("umount", drive)
-        ticket, code = first.unlocked("invite", "--for", "Ben").out.splitlines()
+        ticket, code = first.unlocked("invite", "--unattended", "--for", "Ben").out.splitlines()
         second.secret_file("ticket", ticket)
         second.secret_file("code", code)
         first.ok("exit")

@@ -71,6 +71,8 @@ def test_facts_can_be_had_as_json() -> None:
         "evict",
         "history",
         "invite",
+        "invite answer",
+        "invite list",
         "log",
         "members list",
         "peers",

@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.bucket.signature import Query, encoded_query, signed_headers
+from lucidnode.node.bucket.signature import (
+    Query,
+    encoded_query,
+    presigned_query,
+    signed_headers,
+)
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 KEYS = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -57,6 +62,16 @@ def test_the_published_examples_come_out(
     wanted = {"host": "examplebucket.s3.amazonaws.com", **headers}
     signed = signed_headers(method, path, query, wanted, body, KEYS, "us-east-1", MAY_24)
     assert signed["authorization"].endswith(f"Signature={signature}")
+
+
+def test_the_published_example_of_a_presigned_url_comes_out() -> None:
+    """Check the example of the S3 API reference, "Authenticating Requests: Using Query Parameters"."""
+    headers = {"host": "examplebucket.s3.amazonaws.com"}
+    query = presigned_query("GET", "/test.txt", headers, KEYS, "us-east-1", MAY_24, 86_400)
+    assert query.endswith(
+        "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+    )
+    assert KEYS.secret_key not in query
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

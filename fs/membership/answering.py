@@ -1,0 +1,127 @@
+"""Answers requests to join, where an owner's keys are: in his mounts, and when he asks for it.
+
+Whoever of the owners comes first answers; the bucket takes one answer for each invitation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from blake3 import blake3
+
+from lucidnode.fs.errors import FormatError, MembershipError
+from lucidnode.fs.membership.asking import (
+    confirmation_words,
+    ident_of,
+    open_offer,
+    open_request,
+    seal_answer,
+)
+from lucidnode.fs.membership.member import Label
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.node.client import wire
+from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.roster_entry import Role
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 3.0
+"""Between two questions to the daemon, which asks the bucket when there is something to ask."""
+
+_MAX_BAD = 256
+"""Requests remembered as such that nobody invited made: they lie in the bucket, and are read once."""
+
+
+class InvitationClient(Protocol):
+    """The part of the daemon that carries invitations."""
+
+    async def roster(self) -> list[bytes]: ...
+    async def invitations_asked(self) -> list[wire.Invitation]: ...
+    async def create_for_invitation(
+        self, ident: bytes, part: Literal["offer", "answer"], body: bytes
+    ) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Who was let in."""
+
+    label: Label
+    role: Role
+    words: str
+
+
+class Answering:
+    """Answers what the owner with *mine* is asked. Nothing is answered for who is no owner."""
+
+    def __init__(self, daemon: InvitationClient, mine: Membership, clock: Clock) -> None:
+        self._daemon = daemon
+        self._mine = mine
+        self._clock = clock
+        self._bad: dict[bytes, None] = {}
+
+    async def answer(self) -> list[Answered]:
+        """Answer all that wait now; returns who was answered from here. Raises a NodeError."""
+        waiting = [
+            one for one in await self._daemon.invitations_asked() if _hash(one) not in self._bad
+        ]
+        if not waiting:
+            return []
+        view = RosterView.read(await self._daemon.roster(), self._mine)
+        answered = []
+        for one in waiting:
+            try:
+                found = await self._answer(one, view)
+            except FormatError as error:
+                # Whoever has the bucket's credentials can put anything there.
+                log.info("a request to join that does not hold: %s", error)
+                self._bad[_hash(one)] = None
+                while len(self._bad) > _MAX_BAD:
+                    del self._bad[next(iter(self._bad))]
+            else:
+                answered += [] if found is None else [found]
+        return answered
+
+    async def _answer(self, one: wire.Invitation, view: RosterView) -> Answered | None:
+        try:
+            ident = bytes.fromhex(one.ident)
+        except ValueError as error:
+            raise FormatError("the name of an invitation") from error
+        invite = next(
+            (each for each in view.roster.invites.values() if ident_of(each.public) == ident), None
+        )
+        if invite is None or self._clock.wall_ns() > invite.expires_ns or view.me.role != "owner":
+            return None
+        offered = open_offer(one.offer, ident, view)
+        request = open_request(one.request, ident, offered.ask_key)
+        body = seal_answer(ident, offered, request)
+        if not await self._daemon.create_for_invitation(ident, "answer", body):
+            return None  # another owner's workstation was quicker, or it was withdrawn
+        return Answered(request.label, invite.role, confirmation_words(ident, one.request))
+
+
+async def answer_always(answering: Answering, alerts: Alerts, clock: Clock) -> None:
+    """Answer until cancelled, and tell of each who was let in."""
+    while True:
+        # Out of reach, or not a member any more: what else needs the daemon tells of that.
+        with contextlib.suppress(NodeError, MembershipError):
+            for one in await answering.answer():
+                alerts.begin(
+                    f"invited:{one.words}",
+                    f"{one.label.member} on {one.label.device} asked to join with your invitation "
+                    f"and was let in as {one.role}; the words are {one.words}.",
+                    "If the newcomer's screen shows other words, somebody else has used the ticket: "
+                    "put him out, and change the bucket's credentials.",
+                    lasts_s=EVENT_S,
+                )
+        await clock.sleep(LOOK_EVERY_S)
+
+
+def _hash(one: wire.Invitation) -> bytes:
+    return blake3(one.offer + one.request).digest()

@@ -1,0 +1,239 @@
+"""Commands that invite: make tickets, show how they stand, withdraw them, answer who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import cast
+
+import click
+
+from lucidnode import inviting
+from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.progress import spinner
+from lucidnode.cli.project import passphrase_file
+from lucidnode.fs.membership.answering import Answered
+from lucidnode.fs.membership.member import spelled
+from lucidnode.inviting import InviteWish, ListedInvite, MadeTicket
+from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.config import load_credentials
+
+_DAY_S = 24 * 3600
+_MOST_TICKETS = 100
+
+_STANDINGS = {
+    "waiting": "nobody has asked yet",
+    "asked": "asked; an owner's workstation has to answer",
+    "answered": "let in; has not joined yet",
+    "withdrawn": "withdrawn",
+    "unattended": "its ticket works by itself",
+    "expired": "past its time",
+}
+
+
+@click.group(
+    "invite", invoke_without_command=True, short_help="Make a ticket for one more workstation."
+)
+@click.option(
+    "--role",
+    type=click.Choice(["owner", "editor", "viewer"]),
+    default="editor",
+    show_default=True,
+    help="What the new member may do.",
+)
+@click.option("--days", type=click.IntRange(1, 30), help="How long it counts. [default: 1]")
+@click.option("--hours", type=click.IntRange(1, 720), help="The same in hours, instead of --days.")
+@click.option("--for", "who", default="", help="Suggested name of the new member.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="PROJECT",
+    help="Of the projects there are now, open only this one; can be given again.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, _MOST_TICKETS),
+    default=1,
+    show_default=True,
+    help="Make so many tickets, each for one workstation.",
+)
+@click.option(
+    "--unattended",
+    is_flag=True,
+    help="A ticket that joins while nobody of the studio is there: it carries the studio's keys and "
+    "the bucket's credentials, and cannot be withdrawn.",
+)
+@as_json
+@passphrase_file
+@click.pass_context
+def invite_command(
+    context: click.Context,
+    role: str,
+    days: int | None,
+    hours: int | None,
+    who: str,
+    projects: tuple[str, ...],
+    count: int,
+    unattended: bool,
+    wants_json: bool,
+    passphrase_file: Path | None,
+) -> None:
+    """Make a one-time ticket for one more workstation, and the code that opens it.
+
+    Send the two by different ways. The ticket lets its holder ask; a workstation on which an owner
+    has a project mounted answers, and both show the same words. With --unattended nobody is asked.
+
+    \b
+    Examples:
+      lucidnode invite --for Ada
+      lucidnode invite list
+    """
+    if context.invoked_subcommand is not None:
+        return
+    home: Path = context.obj
+    if who:
+        spelled(who)
+    if days is not None and hours is not None:
+        raise click.UsageError("give --days or --hours, not both")
+    lasts_s = hours * 3600 if hours is not None else (days or 1) * _DAY_S
+    wish = InviteWish(cast(Role, role), lasts_s, who, projects or None)
+    mine, socket = unlocked(home, passphrase_file)
+    make = inviting.invite_unattended if unattended else inviting.invite_asking
+    with spinner("writing the invitation into the bucket…"):
+        made = [asyncio.run(make(home, socket, mine, wish)) for _ in range(count)]
+    held = load_credentials(home)
+    if held is not None and held.is_temporary:
+        click.echo(
+            "note: this workstation's credentials for the bucket are temporary, and so is what the "
+            "new one gets: it has to renew them with `lucidnode credentials set`",
+            err=True,
+        )
+    if unattended:
+        click.echo(
+            "note: whoever has ticket and code joins, and has the studio's keys and the bucket's "
+            "credentials, at any time until it expires",
+            err=True,
+        )
+    _show(made, wants_json=wants_json)
+
+
+@invite_command.command("list")
+@passphrase_file
+@as_json
+@click.pass_obj
+def invite_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
+    """List the invites that are open, who has asked, and with which words.
+
+    \b
+    Example:
+      lucidnode invite list --json
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    listed = asyncio.run(inviting.list_invites(socket, mine))
+    if wants_json:
+        show_json({"invites": [_facts(one) for one in listed]})
+        return
+    if not listed:
+        click.echo("No invite is open.")
+        return
+    show_table(
+        ["id", "for", "role", "until", "", "asked by", "words"],
+        [
+            [
+                one.ident[:12],
+                one.label.member or "(nobody named)",
+                one.role,
+                _when(one.expires_ns),
+                _STANDINGS[one.standing],
+                f"{one.asked_by.member} on {one.asked_by.device}" if one.asked_by else "",
+                one.words,
+            ]
+            for one in listed
+        ],
+    )
+
+
+@invite_command.command("cancel")
+@click.argument("ident", metavar="ID")
+@passphrase_file
+@click.pass_obj
+def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
+    """Withdraw the invite with that ID, or its beginning: its ticket lets nobody in any more.
+
+    \b
+    Example:
+      lucidnode invite cancel 3f2a91
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    gone = asyncio.run(inviting.cancel_invite(socket, mine, ident))
+    click.echo(f"withdrawn: the invite of {gone.label.member or 'nobody named'}", err=True)
+
+
+@invite_command.command("answer")
+@passphrase_file
+@as_json
+@click.pass_obj
+def invite_answer(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
+    """Let in who has asked by now, where no project is mounted that would do it by itself.
+
+    \b
+    Example:
+      lucidnode invite answer
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    answered = asyncio.run(inviting.answer_now(socket, mine))
+    if wants_json:
+        show_json({"answered": [_let_in(one) for one in answered]})
+        return
+    if not answered:
+        click.echo("Nobody has asked.")
+        return
+    show_table(
+        ["member", "workstation", "role", "words"],
+        [[one.label.member, one.label.device, one.role, one.words] for one in answered],
+    )
+
+
+def _show(made: list[MadeTicket], *, wants_json: bool) -> None:
+    if wants_json:
+        tickets = [{"id": one.ident, "ticket": one.ticket, "code": one.code} for one in made]
+        show_json(tickets[0] if len(tickets) == 1 else {"tickets": tickets})
+        return
+    for one in made:
+        click.echo("Ticket, for `lucidnode join`:", err=True)
+        click.echo(one.ticket)
+        click.echo("Code, to be told by another way:", err=True)
+        click.echo(one.code)
+
+
+def _facts(one: ListedInvite) -> dict[str, object]:
+    return {
+        "id": one.ident,
+        "for": one.label.member,
+        "role": one.role,
+        "until_ns": one.expires_ns,
+        "standing": one.standing,
+        "asked_by": None
+        if one.asked_by is None
+        else {"member": one.asked_by.member, "device": one.asked_by.device},
+        "words": one.words,
+    }
+
+
+def _let_in(one: Answered) -> dict[str, object]:
+    return {
+        "member": one.label.member,
+        "device": one.label.device,
+        "role": one.role,
+        "words": one.words,
+    }
+
+
+def _when(at_ns: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ns // 10**9))
+    except (OverflowError, ValueError, OSError):  # somebody else wrote it
+        return "(no time)"

@@ -1,0 +1,275 @@
+"""Inviting: tickets that ask, tickets that work unattended, and what becomes of them.
+
+Touches both planes: invitations are sealed with an owner's keys, and name bucket and credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lucidnode.fs.errors import FormatError, NotAllowed
+from lucidnode.fs.membership.answering import Answered, Answering
+from lucidnode.fs.membership.asking import (
+    Offered,
+    confirmation_words,
+    ident_of,
+    is_withdrawal,
+    new_ask_key,
+    open_offer,
+    open_request,
+    seal_offer,
+    seal_withdrawal,
+)
+from lucidnode.fs.membership.asking_ticket import AskingTicket, seal_asking
+from lucidnode.fs.membership.entries import invite_entry
+from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
+from lucidnode.membership import append_entry, read_roster
+from lucidnode.node.bucket.address import S3Address
+from lucidnode.node.bucket.keys import invitation_key
+from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.presigned import PresignedPair, presigned_pair
+from lucidnode.node.bucket.session import credential_source
+from lucidnode.node.bucket.signature import MAX_PRESIGNED_S
+from lucidnode.node.bucket.stores import parse_address
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.config import BUCKET_FILE, load_config, load_credentials
+
+Standing = Literal["waiting", "asked", "answered", "withdrawn", "unattended", "expired"]
+
+_SHORTEST_ID = 6
+
+
+@dataclass(frozen=True, slots=True)
+class InviteWish:
+    """Whom an owner invites. *projects* are names of those there are now; None means all."""
+
+    role: Role
+    lasts_s: int
+    who: str = ""
+    projects: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTicket:
+    """A ticket and the code that opens it; *ident* names it to `invite list` and `cancel`."""
+
+    ident: str
+    ticket: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedInvite:
+    """An open invite, for people. *asked_by* and *words* are there once somebody has asked."""
+
+    ident: str
+    label: Label
+    role: Role
+    expires_ns: int
+    standing: Standing
+    asked_by: Label | None = None
+    words: str = ""
+
+
+async def invite_unattended(
+    home: Path, socket: Path, mine: Membership, wish: InviteWish
+) -> MadeTicket:
+    """Make a ticket that joins by itself: it has the studio's keys, and the bucket's credentials.
+
+    Raises NotAllowed, NoSuchProject, Unavailable.
+    """
+    ticket = await _full_ticket(home, mine, wish)
+    await _open_invite(socket, mine, ticket, wish)
+    code = new_code()
+    text = await asyncio.to_thread(seal_ticket, ticket, code)
+    return MadeTicket(ident_of(ticket.invite.public).hex(), text, code)
+
+
+async def invite_asking(home: Path, socket: Path, mine: Membership, wish: InviteWish) -> MadeTicket:
+    """Make a ticket that only asks. Raises NotAllowed, NoSuchProject, Refused, Unavailable."""
+    full, ask_key = await _full_ticket(home, mine, wish), new_ask_key()
+    ident = ident_of(full.invite.public)
+    urls = await _urls(home, ident, wish.lasts_s)
+    async with DaemonClient(socket) as client:
+        view = RosterView.read(await client.roster(), mine)
+        # Before the roster names the invite: one that has no offer works unattended.
+        await client.create_for_invitation(ident, "offer", seal_offer(view, Offered(ask_key, full)))
+    await _open_invite(socket, mine, full, wish)
+    asking = AskingTicket(
+        bucket=full.bucket,
+        studio=full.studio,
+        genesis=full.genesis,
+        invitation=ident,
+        ask_key=ask_key,
+        request_url=urls.create if urls else "",
+        answer_url=urls.read if urls else "",
+        expires_ns=full.expires_ns,
+        host=f"{mine.label.member} ({mine.label.device})",
+    )
+    code = new_code()
+    return MadeTicket(ident.hex(), await asyncio.to_thread(seal_asking, asking, code), code)
+
+
+async def list_invites(socket: Path, mine: Membership) -> list[ListedInvite]:
+    """Return the open invites, and how they stand, in the order in which they were made."""
+    now_ns, listed = time.time_ns(), []
+    async with DaemonClient(socket) as client:
+        view = RosterView.read(await client.roster(), mine)
+        for public, shown in zip(view.roster.invites, view.invites(), strict=True):
+            found = await client.invitation(ident_of(public))
+            standing: Standing = "waiting"
+            words, asked_by = "", None
+            if found.request and view.me.role == "owner":
+                try:
+                    offered = open_offer(found.offer, ident_of(public), view)
+                    asked_by = open_request(found.request, ident_of(public), offered.ask_key).label
+                    words, standing = confirmation_words(ident_of(public), found.request), "asked"
+                except FormatError:
+                    asked_by = None  # nobody invited put it there: it is not answered
+            if found.answer:
+                standing = "withdrawn" if is_withdrawal(found.answer) else "answered"
+            elif not found.offer:
+                standing = "unattended"
+            if shown.expires_ns < now_ns and standing != "answered":
+                standing = "expired"
+            listed.append(
+                ListedInvite(
+                    ident=found.ident,
+                    label=shown.label,
+                    role=shown.role,
+                    expires_ns=shown.expires_ns,
+                    standing=standing,
+                    asked_by=asked_by,
+                    words=words,
+                )
+            )
+    return listed
+
+
+async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> ListedInvite:
+    """Withdraw the invite whose id begins with *prefix*; nobody is let in with its ticket.
+
+    Raises Refused if there is none, several, or one that was answered or needs no answer.
+    """
+    if len(prefix) < _SHORTEST_ID:
+        raise Refused(f"name the invite by at least {_SHORTEST_ID} characters of its id")
+    found = [
+        one for one in await list_invites(socket, mine) if one.ident.startswith(prefix.lower())
+    ]
+    if len(found) != 1:
+        raise Refused(
+            f"{len(found) or 'no'} open invites have an id that begins so: `lucidnode invite list` "
+            "names them"
+        )
+    if found[0].standing == "unattended":
+        raise Refused(
+            "a ticket that works unattended cannot be withdrawn: it ends with its time, or once it "
+            "is used"
+        )
+    async with DaemonClient(socket) as client:
+        view = RosterView.read(await client.roster(), mine)
+        if view.me.role != "owner":
+            raise NotAllowed("only an owner of the studio can withdraw an invite")
+        ident = bytes.fromhex(found[0].ident)
+        try:
+            offered = open_offer((await client.invitation(ident)).offer, ident, view)
+        except FormatError as error:
+            raise Refused(f"the invite's offer cannot be used ({error})") from error
+        withdrawal = seal_withdrawal(ident, offered.ask_key)
+        if (
+            not await client.create_for_invitation(ident, "answer", withdrawal)
+            and found[0].standing != "withdrawn"
+        ):
+            raise Refused("it was answered already: see `lucidnode members list`")
+    return found[0]
+
+
+async def answer_now(socket: Path, mine: Membership) -> list[Answered]:
+    """Answer the requests to join that wait. Raises NotAllowed for who is no owner."""
+    if (await read_roster(socket, mine)).me.role != "owner":
+        raise NotAllowed("only an owner of the studio can let somebody in")
+    async with DaemonClient(socket) as client:
+        return await Answering(client, mine, SystemClock()).answer()
+
+
+async def _full_ticket(home: Path, mine: Membership, wish: InviteWish) -> Ticket:
+    config = load_config(home)
+    return Ticket(
+        bucket=config.bucket_url,
+        endpoint=config.endpoint_url,
+        region=config.region,
+        credentials=await asyncio.to_thread(_credentials, home),
+        studio=mine.studio,
+        genesis=mine.genesis,
+        lan_key=bytes.fromhex(config.lan_key),
+        name_key=mine.name_key,
+        invite=MemberKeys.new(),
+        expires_ns=time.time_ns() + wish.lasts_s * 10**9,
+        suggested_name=wish.who,
+    )
+
+
+async def _open_invite(socket: Path, mine: Membership, ticket: Ticket, wish: InviteWish) -> None:
+    def entry(view: RosterView) -> bytes:
+        projects: set[ProjectId] | None = None
+        if wish.projects is not None:
+            projects = {view.project(name).id for name in wish.projects}
+        return invite_entry(
+            view, ticket.invite, wish.role, ticket.expires_ns, ticket.suggested_name, projects
+        )
+
+    await append_entry(socket, mine, entry)
+
+
+async def _urls(home: Path, ident: bytes, lasts_s: int) -> PresignedPair | None:
+    """Return what lets a stranger ask and hear; None where whoever joins has the bucket itself.
+
+    Raises Refused where neither is so.
+    """
+    config = load_config(home)
+    address = parse_address(config.bucket_url, config.endpoint_url, config.region)
+    if address.scheme == "file":
+        return None
+    if not isinstance(address, S3Address):
+        raise Refused(
+            "tickets that only ask are for S3 and for directories: make one with --unattended"
+        )
+    if lasts_s > MAX_PRESIGNED_S:
+        raise Refused("stores let nobody ask for longer than 7 days: choose fewer --days")
+    network = Network.of(os.environ, config.authorities)
+    credentials = await asyncio.to_thread(load_credentials, home)
+    name = ident.hex()
+    return await presigned_pair(
+        address,
+        credential_source(credentials, network),
+        network,
+        SystemClock(),
+        (invitation_key(name, "request"), invitation_key(name, "answer")),
+        lasts_s,
+    )
+
+
+def _credentials(home: Path) -> dict[str, str]:
+    """Return the node's explicit credentials, for the ticket; none if the machine provides them."""
+    try:
+        found = msgspec.json.decode((home / BUCKET_FILE).read_bytes(), type=dict[str, str | None])
+    except FileNotFoundError:
+        return {}
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"{home / BUCKET_FILE} is damaged: give credentials again") from error
+    return {name: value for name, value in found.items() if value is not None}

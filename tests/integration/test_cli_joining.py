@@ -1,0 +1,139 @@
+"""Tickets that only ask: who is let in, by whom, once, and what each side sees of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cli_fixture import LUCIDNODE, Workstation, until, workstation
+from seaweed_fixture import running_seaweed
+
+from lucidnode.cli.exit_codes import Exit
+from lucidnode.fs.membership.asking_ticket import open_asking
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
+
+_WORDS = re.compile(r"on both sides: ([a-z-]{23})$", re.MULTILINE)
+
+
+class Joining:
+    """A `join` that goes on beside the test."""
+
+    def __init__(self, station: Workstation, made: dict[str, str]) -> None:
+        wrapped = "> «" + "\n> ".join(re.findall(".{1,60}", made["ticket"].upper())) + "»\n"
+        self._said = station.folder / "said"
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [
+                    *(LUCIDNODE, "join", f"@{station.secret_file('ticket', wrapped)}"),
+                    *("--code-file", station.secret_file("code", made["code"])),
+                    *("--passphrase-file", station.words, "--name", station.folder.name),
+                ],
+                env=station.environment,
+                stdin=subprocess.DEVNULL,
+                stderr=said,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def words(self) -> str:
+        """Return the words it shows, once it has asked."""
+        until(lambda: _WORDS.search(self.said), 60, lambda: self.said)
+        found = _WORDS.search(self.said)
+        assert found
+        return found[1]
+
+
+@contextlib.contextmanager
+def joining(station: Workstation, made: dict[str, str]) -> Iterator[Joining]:
+    one = Joining(station, made)
+    try:
+        yield one
+    finally:
+        one.process.kill()
+        one.process.wait()
+
+
+def invited(station: Workstation, *words: str) -> dict[str, str]:
+    made: dict[str, str] = json.loads(station.unlocked("invite", *words, "--json").out)
+    return made
+
+
+def standing(station: Workstation, ident: str) -> dict[str, Any]:
+    listed = json.loads(station.unlocked("invite", "list", "--json").out)["invites"]
+    found: list[dict[str, Any]] = [one for one in listed if one["id"] == ident]
+    return found[0]
+
+
+def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: Path) -> None:
+    with (
+        workstation(tmp_path / "owner") as owner,
+        workstation(tmp_path / "bo") as bo,
+        workstation(tmp_path / "thief") as thief,
+    ):
+        owner.unlocked("init", f"file://{tmp_path}/bucket")
+        owner.unlocked("project", "create", "demo")
+        owner.unlocked("project", "create", "secret")
+        made = invited(owner, "--for", "Bo", "--project", "demo", "--hours", "2")
+        assert standing(owner, made["id"])["standing"] == "waiting"
+        with joining(bo, made) as first:
+            words = first.words()
+            assert "waiting for " in first.said
+            asked = standing(owner, made["id"])
+            assert (asked["standing"], asked["words"]) == ("asked", words)
+            assert asked["asked_by"]["member"] == "bo"
+            with joining(thief, made) as second:
+                assert second.words() != words
+                let_in = json.loads(owner.unlocked("invite", "answer", "--json").out)["answered"]
+                assert [one["words"] for one in let_in] == [words]
+                assert first.process.wait(120) == 0, first.said
+                assert second.process.wait(120) == Exit.TICKET, second.said
+                assert "somebody else has used this ticket" in second.said
+        assert not (bo.home / "asked.json").exists()
+        projects = json.loads(bo.unlocked("project", "list", "--json").out)
+        assert "demo" in json.dumps(projects)
+        assert "secret" not in json.dumps(projects)
+
+        gone = invited(owner)
+        owner.unlocked("invite", "cancel", gone["id"][:8])
+        assert standing(owner, gone["id"])["standing"] == "withdrawn"
+        with joining(thief, gone) as late:
+            assert late.process.wait(120) == Exit.TICKET, late.said
+            assert "withdrawn" in late.said
+
+
+def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himself(
+    tmp_path: Path,
+) -> None:
+    with (
+        running_seaweed() as store,
+        workstation(tmp_path / "owner") as owner,
+        workstation(tmp_path / "bo") as bo,
+    ):
+        owner.environment |= {
+            "AWS_ACCESS_KEY_ID": store.owner.access_key,
+            "AWS_SECRET_ACCESS_KEY": store.owner.secret_key,
+        }
+        owner.unlocked("init", "s3://studio/here", "--endpoint-url", store.endpoint)
+        owner.unlocked("project", "create", "demo")
+        made = invited(owner, "--for", "Bo")
+        held = msgspec.msgpack.encode(open_asking(made["ticket"], made["code"], 0))
+        assert store.owner.secret_key.encode() not in held
+        assert not (bo.home / "bucket.json").exists()
+        with joining(bo, made) as one:
+            words = one.words()
+            owner.unlocked("mount", "demo", owner.folder / "drive")
+            assert one.process.wait(120) == 0, one.said
+        # What the ticket did not have came with the answer.
+        assert store.owner.secret_key in (bo.home / "bucket.json").read_text()
+        until(lambda: words in json.dumps(owner.status()["alerts"]), 60, owner.status)
+        owner.ok("umount", owner.folder / "drive")
