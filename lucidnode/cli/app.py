@@ -30,6 +30,7 @@ _COMMANDS = {
     "recover": "recovery",
     "members": "members",
     "audit": "members",
+    "keys": "keys",
     "passphrase": "passphrase",
     "credentials": "credentials",
     "project": "project",

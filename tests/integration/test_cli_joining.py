@@ -137,3 +137,26 @@ def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himsel
         assert store.owner.secret_key in (bo.home / "bucket.json").read_text()
         until(lambda: words in json.dumps(owner.status()["alerts"]), 60, owner.status)
         owner.ok("umount", owner.folder / "drive")
+
+
+def test_a_workstation_comes_back_from_its_exported_keys(tmp_path: Path) -> None:
+    copy = tmp_path / "keys.json"
+    with workstation(tmp_path / "lost") as lost:
+        lost.unlocked("init", f"file://{tmp_path}/bucket", "--name", "Ada")
+        lost.unlocked("project", "create", "demo")
+        lost.unlocked("keys", "export", copy)
+        assert copy.stat().st_mode & 0o777 == 0o600
+        again = lost.run("keys", "export", copy, "--passphrase-file", lost.words)
+        assert (again.code, "exists already" in again.line) == (Exit.FAILED, True)
+        device = (lost.home / "device.pem").read_bytes()
+        lost.ok("exit")
+    with workstation(tmp_path / "found") as found:
+        wrong = found.secret_file("wrong", "another passphrase")
+        refused = found.run("keys", "import", copy, "--passphrase-file", wrong)
+        assert (refused.code, (found.home / "node.json").exists()) == (Exit.PASSPHRASE, False)
+        found.unlocked("keys", "import", copy)
+        assert (found.home / "device.pem").read_bytes() == device
+        projects = json.loads(found.unlocked("project", "list", "--json").out)
+        assert "demo" in json.dumps(projects)
+        twice = found.run("keys", "import", copy, "--passphrase-file", found.words)
+        assert "belongs to a studio already" in twice.line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -269,7 +270,7 @@ def test_an_answer_of_another_studio_than_the_tickets_is_none() -> None:
 
 # -- anything else -------------------------------------------------------------------------------
 
-OPENERS = {
+OPENERS: dict[str, Callable[[bytes], object]] = {
     "offer": lambda raw: open_offer(raw, IDENT, STUDIO.view(STUDIO.ada)),
     "request": lambda raw: open_request(raw, IDENT, ASKING.ask_key),
     "answer": answered,

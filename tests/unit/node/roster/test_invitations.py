@@ -37,9 +37,7 @@ class Office:
         self.studio, self.bucket = Studio(), CountingBucket()
         self.is_owner = True
         self.now, self.now_ns = 0.0, NOW
-        self.served = Invitations(
-            self.bucket, lambda: self.studio.roster(), lambda: self.is_owner, self
-        )
+        self.served = Invitations(self.bucket, self.studio.roster, lambda: self.is_owner, self)
 
     def boot(self) -> float:
         return self.now
