@@ -19,8 +19,8 @@ _QUOTES = "\"'`<>"
 _AROUND = {"Pi", "Pf", "Ps", "Cf"}
 """Categories of Unicode: quotation marks, and what is put unseen into long words."""
 
-MAX_CHARACTERS = 64 * 1024
-"""No ticket has a tenth of it."""
+_LONGEST_TEXT = 64 * 1024
+"""Characters; no ticket has a tenth of it."""
 
 
 def written(sealed: bytes) -> str:
@@ -30,7 +30,7 @@ def written(sealed: bytes) -> str:
 
 def read(text: str) -> bytes:
     """Return what `written` wrote, whatever carried it. Raises SealDamaged."""
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > _LONGEST_TEXT:
         raise SealDamaged("it is too long to be one")
     kept = (one for one in text if one not in _QUOTES and category(one) not in _AROUND)
     joined = "".join("".join(kept).split()).lower()
