@@ -19,7 +19,7 @@ _QUOTES = "\"'`<>"
 _AROUND = {"Pi", "Pf", "Ps", "Cf"}
 """Categories of Unicode: quotation marks, and what is put unseen into long words."""
 
-_LONGEST_TEXT = 64 * 1024
+_LONGEST_TEXT = 65_536
 """Characters; no ticket has a tenth of it."""
 
 
