@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 import platformdirs
+from click.shell_completion import CompletionItem
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
@@ -70,10 +71,15 @@ _COMMANDS = {
     "cache": "cache",
     "config": "config",
     "dashboard": "node",
+    "completion": "shell",
+    "manual": "shell",
 }
 """In which module of this package each command is. Only that one is imported: a daemon's worth of
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
+
+_HIDDEN = {"keep", "mount-process", "past-process"}
+"""Commands that processes start, and no person."""
 
 _NO_COMMAND = re.compile(r"No such command '(.+)'")
 
@@ -114,6 +120,11 @@ class _LazyGroup(click.Group):
         found = import_module(f"lucidnode.cli.{module}")
         command: click.Command = getattr(found, cmd_name.replace("-", "_") + "_command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may come next, importing no command: who presses Tab waits for this."""
+        names = (name for name in _COMMANDS if name not in _HIDDEN and name.startswith(incomplete))
+        return [*map(CompletionItem, names), *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.node.client.connection import DaemonClient
@@ -33,6 +34,18 @@ class _SettingName(click.ParamType[Setting]):
             return value if isinstance(value, Setting) else setting(value)
         except BadSetting as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        return [
+            CompletionItem(each.name, help=each.meaning)
+            for each in SETTINGS.values()
+            if each.name.startswith(incomplete)
+        ]
 
 
 _name = click.argument("chosen", metavar="SETTING", type=_SettingName())

@@ -1,0 +1,114 @@
+"""The command line in people's shells: what Tab offers, and the man pages."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import get_completion_class
+from click.testing import CliRunner
+
+from lucidnode.cli.app import cli
+from lucidnode.cli.man_pages import man_pages
+
+MACROS = {".TH", ".SH", ".PP", ".TP", ".nf", ".fi"}
+
+
+def offered(typed: list[str], incomplete: str) -> list[str]:
+    found = get_completion_class("bash")
+    assert found is not None
+    completing = found(cli, {}, "lucidnode", "_LUCIDNODE_COMPLETE")
+    return [item.value for item in completing.get_completions(typed, incomplete)]
+
+
+def test_commands_options_and_settings_are_offered() -> None:
+    assert {"cache", "cached", "warm"} <= set(offered([], ""))
+    assert offered([], "ca") == ["cached", "cache"]
+    assert offered(["cache"], "cl") == ["clear"]
+    assert "--since" in offered(["savings"], "--")
+    assert offered(["config", "set"], "cache.l") == ["cache.limit", "cache.leave-free"]
+    assert offered(["completion"], "") == ["bash", "zsh", "fish"]
+
+
+def test_what_processes_start_is_offered_to_nobody() -> None:
+    hidden = {
+        name
+        for name in cli.list_commands(click.Context(cli))
+        if (command := cli.get_command(click.Context(cli), name)) is not None and command.hidden
+    }
+    assert hidden
+    assert hidden.isdisjoint(offered([], ""))
+
+
+def test_a_command_is_completed_without_importing_any() -> None:
+    code = (
+        "import sys; from lucidnode.cli.app import cli; import click;"
+        "cli.shell_complete(click.Context(cli), 'wa');"
+        "print([m for m in sys.modules if m.startswith('lucidnode.cli.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    imported = set(re.findall(r"[\w.]+", done.stdout))
+    assert (
+        not {"lucidnode.cli.nearness", "lucidnode.cli.waiting", "lucidnode.cli.mounting"} & imported
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_each_shell_asks_this_program(shell: str) -> None:
+    done = CliRunner().invoke(cli, ["completion", shell])
+    assert done.exit_code == 0
+    assert f"_LUCIDNODE_COMPLETE={shell}_complete" in done.output
+
+
+def test_bash_completes_by_the_script_that_we_print(tmp_path: Path) -> None:
+    script = tmp_path / "lucidnode.bash"
+    script.write_text(CliRunner().invoke(cli, ["completion", "bash"]).output)
+    asked = f"""
+        source {script}
+        COMP_WORDS=(lucidnode config set savings.) COMP_CWORD=3
+        _lucidnode_completion lucidnode
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert done.stdout == "savings.price-per-gb\n"
+
+
+def test_every_shown_command_has_a_page_that_roff_can_read() -> None:
+    pages = man_pages(cli, "1.2-3")
+    assert {"lucidnode.1", "lucidnode-mount.1", "lucidnode-config-set.1"} <= pages.keys()
+    assert not {name for name in pages if "process" in name or name == "lucidnode-keep.1"}
+    for name, text in pages.items():
+        lines = text.splitlines()
+        assert lines[0].startswith(f'.TH "{name.removesuffix(".1").upper()}" "1"'), name
+        for section in (".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS"):
+            assert section in lines, (name, section)
+        requests = {line.split(" ")[0] for line in lines if line.startswith((".", "'"))}
+        assert requests <= MACROS, (name, requests - MACROS)
+        # A backslash begins an escape of ours, or is one itself.
+        assert not re.findall(r"\\(?![-e&]|fB|fR|\[u[0-9A-F]{4,6}\])", text), name
+        assert text.isascii(), name
+        assert "\b" not in text
+    whole = pages["lucidnode.1"]
+    assert "lucidnode\\-mount(1)" in whole
+    assert ".SH EXIT STATUS" in whole
+    assert "lucidnode config set cache.limit 500GB" in pages["lucidnode-config-set.1"]
+
+
+def test_the_pages_are_written_where_one_says(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["manual", str(tmp_path / "man" / "man1")])
+    assert done.exit_code == 0
+    written = {path.name: path.read_text() for path in (tmp_path / "man" / "man1").iterdir()}
+    assert set(written) == set(man_pages(cli, ""))
