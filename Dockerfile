@@ -9,12 +9,17 @@ COPY lucidnode lucidnode
 COPY node node
 COPY discovery discovery
 COPY fs fs
-RUN python3 -m venv /opt/lucidnode && /opt/lucidnode/bin/pip install --no-cache-dir .
+RUN python3 -m venv /opt/lucidnode && /opt/lucidnode/bin/pip install --no-cache-dir . \
+    && /opt/lucidnode/bin/pip uninstall -y setuptools pip
 
 FROM debian:12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates fuse3 python3 \
     && rm -rf /var/lib/apt/lists/*
+# Mounts are an ordinary user's: fusermount3 is what may mount.
+RUN useradd --create-home --uid 1000 lucidnode \
+    && install -d -o lucidnode -g lucidnode -m 0700 /var/lib/lucidnode /tickets \
+    && install -d -o lucidnode -g lucidnode /mnt/demo
 COPY --from=build /opt/lucidnode /opt/lucidnode
 COPY scripts/node-entry /usr/local/bin/node-entry
 ENV PATH=/opt/lucidnode/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -22,5 +27,6 @@ ENV PATH=/opt/lucidnode/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     LUCIDNODE_TICKETS=/tickets \
     LUCIDNODE_PROJECT=demo \
     LUCIDNODE_MOUNT=/mnt/demo
+USER lucidnode
 ENTRYPOINT ["node-entry"]
 CMD ["run"]

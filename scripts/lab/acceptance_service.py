@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lab import systemd_machine as booted
+from lab.containers import PACKAGES as CONTAINERS
 from lab.errors import CommandFailed, LabError
 from lab.patience import until
 from lab.places import REPOSITORY
 from lab.systemd_machine import SystemdMachine, systemd_machine
 
-PACKAGES = booted.PACKAGES
+PACKAGES = CONTAINERS
 
 _LUCIDNODE = str(REPOSITORY / ".venv/bin/lucidnode")
 _BUCKET = "/srv/studio"

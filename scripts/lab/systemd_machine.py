@@ -9,43 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from lab.command import run
+from lab.containers import RELEASE, debian_image, podman
 from lab.errors import CommandFailed, LabError
 from lab.patience import until
 from lab.places import REPOSITORY
-
-PACKAGES = ("aardvark-dns", "debootstrap", "iptables", "netavark", "podman", "runc")
-"""What makes and runs it."""
 
 _INSIDE = (
     "dbus", "dbus-user-session", "fuse3", "gnome-keyring", "libpam-systemd", "procps", "python3",
     "systemd", "systemd-sysv",
 )  # fmt: skip
 
-_RELEASE = "bookworm"
-
-_STORE = Path("/var/lib/lucidnode-lab/containers")
-
-_SETTINGS = """\
-[engine]
-runtime = "runc"
-events_logger = "file"
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-"""
-"""crun fails on cgroups of both versions, and on limits above what this process may give."""
-
 _INIT = "mount --make-rshared / && exec /sbin/init"
 """Outside of a container systemd shares mounts itself; credentials of units need it."""
 
 _BOOT_S = 60.0
-_MAKE_S = 900.0
 
 
 class SystemdMachine:
@@ -56,7 +36,7 @@ class SystemdMachine:
 
     def root(self, *words: str, within: float = 120.0) -> str:
         """Return what a command prints that root runs there. Raises CommandFailed."""
-        return _podman("exec", self._name, *words, within=within)
+        return podman("exec", self._name, *words, within=within)
 
     def user(self, who: str, *words: str, within: float = 120.0) -> str:
         """Return what a command prints that *who* runs, as in a login. Raises CommandFailed."""
@@ -70,7 +50,7 @@ class SystemdMachine:
         options = [
             word for name, value in environment.items() for word in ("-e", f"{name}={value}")
         ]
-        return _podman("exec", "-u", who, *options, self._name, *words, within=within)
+        return podman("exec", "-u", who, *options, self._name, *words, within=within)
 
     def processes(self, *words: str) -> list[int]:
         """Return the processes whose command line has all of *words*, each as a whole argument."""
@@ -93,7 +73,7 @@ class SystemdMachine:
 
     def reboot(self) -> None:
         """Shut down in order, and boot again."""
-        _podman("restart", "--time", "120", self._name, within=240.0)
+        podman("restart", "--time", "120", self._name, within=240.0)
         self.boot()
 
     def _is_up(self) -> bool:
@@ -111,7 +91,7 @@ def systemd_machine(name: str) -> Iterator[SystemdMachine]:
     image = _image()
     repository = f"{REPOSITORY}:{REPOSITORY}:ro"
     machine = SystemdMachine(name)
-    _podman(
+    podman(
         "run", "-d", "--name", name, "--replace", "--systemd=always", "--cap-add", "SYS_ADMIN",
         "--device", "/dev/fuse", "--network", "none", "-v", repository, image, "sh", "-c", _INIT,
     )  # fmt: skip
@@ -119,40 +99,10 @@ def systemd_machine(name: str) -> Iterator[SystemdMachine]:
         machine.boot()
         yield machine
     finally:
-        _podman("rm", "-f", "-t", "5", name)
+        podman("rm", "-f", "-t", "5", name)
 
 
 def _image() -> str:
     """Return the image to boot, made if it is not there."""
-    made_of = hashlib.sha256(" ".join((_RELEASE, *_INSIDE)).encode()).hexdigest()[:12]
-    image = f"localhost/lucidnode-systemd:{made_of}"
-    with contextlib.suppress(CommandFailed):
-        _podman("image", "inspect", image)
-        return image
-    with tempfile.TemporaryDirectory(dir=_STORE) as scratch:
-        root = Path(scratch, "root")
-        run(
-            [
-                "debootstrap",
-                "--variant=minbase",
-                f"--include={','.join(_INSIDE)}",
-                _RELEASE,
-                str(root),
-            ],
-            within=_MAKE_S,
-        )
-        shutil.rmtree(root / "var/cache/apt", ignore_errors=True)
-        archive = Path(scratch, "root.tar")
-        run(["tar", "-C", str(root), "-cf", str(archive), "."], within=_MAKE_S)
-        shutil.rmtree(root)
-        _podman("import", str(archive), image, within=_MAKE_S)
-    return image
-
-
-def _podman(*words: str, within: float = 60.0) -> str:
-    _STORE.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = _STORE / "containers.conf"
-    settings.write_text(_SETTINGS)
-    places = ["--root", str(_STORE / "store"), "--runroot", "/run/lucidnode-lab/containers"]
-    env = {**os.environ, "CONTAINERS_CONF": str(settings)}
-    return run(["podman", *places, *words], env=env, within=within)
+    made_of = hashlib.sha256(" ".join((RELEASE, *_INSIDE)).encode()).hexdigest()[:12]
+    return debian_image(f"localhost/lucidnode-systemd:{made_of}", _INSIDE)

@@ -1,4 +1,7 @@
-"""The container files, as far as they can be judged without a container engine."""
+"""The container files, as far as they can be judged without a container engine.
+
+With one they are run by `scripts/acceptance compose`.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,40 @@ def test_one_founder_invites_everybody_else(compose: dict[str, Any]) -> None:
     assert sorted([*founders, *guests]) == sorted(NODES)
 
 
-def test_founder_has_the_keys_of_the_bucket(compose: dict[str, Any]) -> None:
-    bucket, founder = (compose["services"][name]["environment"] for name in ("bucket", "a"))
-    assert founder["AWS_ACCESS_KEY_ID"] == bucket["MINIO_ROOT_USER"]
-    assert founder["AWS_SECRET_ACCESS_KEY"] == bucket["MINIO_ROOT_PASSWORD"]
+def test_founder_has_the_keys_of_the_bucket_and_nobody_else(compose: dict[str, Any]) -> None:
+    bucket, founder = (compose["services"][name] for name in ("bucket", "a"))
+    user, secret = (
+        bucket["environment"][f"MINIO_ROOT_{each}"] for each in ("USER", "PASSWORD_FILE")
+    )
+    assert founder["environment"]["AWS_ACCESS_KEY_ID"] == user
+    assert founder["environment"]["LUCIDNODE_SECRET_KEY"] == secret
+    given = {name for name, service in compose["services"].items() if service.get("secrets")}
+    assert given == {"bucket", "a"}
+
+
+def test_no_secret_is_in_the_file(compose: dict[str, Any]) -> None:
+    settings = [service.get("environment", {}) for service in compose["services"].values()]
+    assert not {
+        name for each in settings for name in each if name.endswith(("PASSWORD", "ACCESS_KEY"))
+    }
+    assert compose["secrets"]["studio_secret_key"]["file"] == "./studio-secret-key"
+    assert "studio-secret-key" in (REPOSITORY / ".gitignore").read_text().splitlines()
+
+
+def test_another_store_takes_the_place_of_minio_at_the_same_address(
+    compose: dict[str, Any], schema: Draft201909Validator
+) -> None:
+    other = yaml.safe_load((REPOSITORY / "docker-compose.seaweed.yml").read_text())
+    assert [error.message for error in schema.iter_errors(other)] == []
+    assert set(other["services"]) == {"bucket"}
+    port = compose["services"]["a"]["environment"]["LUCIDNODE_ENDPOINT"].rpartition(":")[2]
+    assert f"-s3.port={port}" in " ".join(other["services"]["bucket"]["entrypoint"])
+
+
+def test_health_asks_the_product(compose: dict[str, Any]) -> None:
+    for name in NODES:
+        assert compose["services"][name]["healthcheck"]["test"] == ["CMD", "node-entry", "healthy"]
+        assert compose["services"][name]["restart"] == "unless-stopped"
 
 
 def test_every_named_volume_is_declared(compose: dict[str, Any]) -> None:
