@@ -23,6 +23,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── FileTooBig            EFBIG
 │   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
+│   ├── OverQuota             EDQUOT       the project is as large as it may be
 │   └── Unreadable            EIO          no source gave the right bytes
 │       └── BlockAmiss        damaged or missing everywhere: a person should hear of it
 ├── FormatError               bytes from outside break format 1: never used, never shown
@@ -221,6 +222,12 @@ class NoSpace(FileError):
     """Staging budget or local disk exhausted; nothing of this write is acknowledged."""
 
     errno = errno.ENOSPC
+
+
+class OverQuota(FileError):
+    """The project is as large as its members have agreed on."""
+
+    errno = errno.EDQUOT
 
 
 class Unreadable(FileError):

@@ -38,6 +38,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.whereabouts import Whereabouts
 from lucidnode.fs.write.file_saver import FileSaver
 from lucidnode.fs.write.group_sync import GroupSync
+from lucidnode.fs.write.quota_gate import QuotaGate
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.fs.write.staging_notifier import StagingNotifier, StagingService
@@ -94,6 +95,7 @@ class WritePath:
     buffer: WriteBuffer
     packer: TailPacker
     writer: Writer
+    quota: QuotaGate
     write_back: WriteBack
 
 
@@ -116,7 +118,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
     """Build the write path. With *relaxed*, `close` does not wait for the disk.
 
     *max_buffered* bytes of plaintext are in memory at most.
-    Keep `notifier.run`, `write_back.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
+    Keep `notifier.run`, `quota.run`, `write_back.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
     `packer.resume` before the first write, and `packer.stop` at the end.
     """
     replica, alerts, clock = ground.replica, ground.alerts, ground.clock
@@ -152,6 +154,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
         tasks=ground.tasks,
         relaxed=relaxed,
     )
+    quota = QuotaGate(replica.tree, unsaved, alerts, clock)
     writer = Writer(
         files=unsaved,
         replica=replica,
@@ -160,6 +163,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
         group_sync=group_sync,
         buffer=buffer,
         clock=clock,
+        quota=quota,
     )
     replica.entries.set_dirty_source(unsaved.appended_only)
     return WritePath(
@@ -172,6 +176,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
         buffer=buffer,
         packer=packer,
         writer=writer,
+        quota=quota,
         write_back=WriteBack(unsaved, writer.flush, clock, alerts),
     )
 

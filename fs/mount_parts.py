@@ -181,6 +181,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("asking for what has arrived", commit.shipments.run)
         if not read_only:
             _keep_uploads_sound(ground, write, commit, client, tasks)
+            tasks.keep("looking how much the project may hold", write.quota.run)
             snapshots = SnapshotMaker(replica, work.device, clock)
             tasks.keep("making snapshots by the schedule", snapshots.run)
         if locks is not None:

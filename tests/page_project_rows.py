@@ -58,3 +58,9 @@ def schedule_in(value: bytes) -> dict[str, Any] | None:
     """Return the numbers of a schedule, None if it is none."""
     found = _fields(value, {"quarters": 50, "hours": 50, "days": 50, "weeks": 50})
     return found if found is not None and any(found.values()) else None
+
+
+def quota_in(value: bytes) -> dict[str, Any] | None:
+    """Return the limits of a quota, None if it is none."""
+    found = _fields(value, {"soft": 2**53 - 1, "hard": 2**53 - 1})
+    return found if found is not None and any(found.values()) else None

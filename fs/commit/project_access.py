@@ -67,6 +67,11 @@ class ProjectAccess:
         return self._view.me.role != "viewer"
 
     @property
+    def is_owner(self) -> bool:
+        """Whether this member owns the studio."""
+        return self._view.me.role == "owner"
+
+    @property
     def device(self) -> DeviceId:
         """The id of this machine."""
         return self._view.me.device

@@ -26,13 +26,18 @@ class Capacity(NamedTuple):
     free_files: int
 
 
-def capacity(used_bytes: int, used_files: int) -> Capacity:
-    """Return what a project with these totals shows; what is used is rounded up to whole units."""
+def capacity(used_bytes: int, used_files: int, limit_bytes: int) -> Capacity:
+    """Return what a project with these totals shows; what is used is rounded up to whole units.
+
+    It may have *limit_bytes* at most, 0 for no limit.
+    """
     used_bytes = min(used_bytes, _MAX_USED_BYTES)
     unit = _MIN_UNIT_BYTES
     while -(-used_bytes // unit) + _FREE_BYTES // unit > _MAX_UNITS:
         unit *= 2
     free = _FREE_BYTES // unit
+    if limit_bytes:
+        free = min(free, max(limit_bytes - used_bytes, 0) // unit)
     return Capacity(
         unit=unit,
         units=-(-used_bytes // unit) + free,

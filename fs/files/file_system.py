@@ -18,6 +18,7 @@ from lucidnode.fs.errors import (
     IsDirectory,
     NoMoreData,
 )
+from lucidnode.fs.files.capacity import Capacity, capacity
 from lucidnode.fs.files.directories import Directories
 from lucidnode.fs.files.file_locks import MAX_LOCKS, FileLocks
 from lucidnode.fs.files.file_states import FileStates
@@ -186,6 +187,10 @@ class FileSystem:
     def usage(self) -> tuple[int, int]:
         """Return the bytes and the files of the project."""
         return self._replica.tree.usage()
+
+    def capacity(self) -> Capacity:
+        """Return what the project shows of its size and of what it may have."""
+        return capacity(*self.usage(), self._writer.quota.hard)
 
     # -- names -------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import Writer
+from lucidnode.node.client.ids import BlockId
 
 KEEP_SIZE = 1
 PUNCH_HOLE = 2
@@ -75,7 +76,7 @@ class RangeChanges:
         """Copy bytes from one handle to another; return how many: fewer if it is much, 0 at the end.
 
         Bytes in blocks are shared, and no block is read or written. Raises ReadOnly, FileTooBig,
-        FileMissing, NoSpace, and what prevents that the source is saved.
+        FileMissing, NoSpace, OverQuota, and what prevents that the source is saved.
         """
         self._changes.check_writable()
         if at + length > MAX_FILE_SIZE:
@@ -92,6 +93,7 @@ class RangeChanges:
                 wanted = min(length, size - start)
                 if wanted <= 0:
                     return 0
+                self._writer.quota.check(given.ino, at + wanted)
                 found = self._found(taken, start, start + wanted, at)
                 if found.length:
                     self._record(file.ino, at, found)
@@ -104,7 +106,7 @@ class RangeChanges:
     async def allocate(self, handle: int, offset: int, length: int, mode: int) -> None:
         """Do as fallocate(2). Nothing is reserved: the bucket has no end, and a full disk may come.
 
-        Raises Unsupported, Invalid, ReadOnly, FileTooBig, FileMissing, NoSpace.
+        Raises Unsupported, Invalid, ReadOnly, FileTooBig, FileMissing, NoSpace, OverQuota.
         """
         self._changes.check_writable()
         if mode not in _KNOWN_MODES:
@@ -117,6 +119,8 @@ class RangeChanges:
         given = self._open.file(handle)
         given.wrote = True
         self._brought_back(given.ino)
+        if not mode & KEEP_SIZE:
+            self._writer.quota.check(given.ino, stop)
         if mode & (PUNCH_HOLE | ZERO_RANGE):
             async with self._writer.still(given.ino) as file:
                 # What is unsaved may be all that makes the file as long as it is.
@@ -135,7 +139,9 @@ class RangeChanges:
             self._changes.apply(Write(ino, [], [], self._clock.wall_ns(), size_at_least=size))
 
     def _found(self, taken: OpenFile, start: int, stop: int, at: int) -> SharedRange:
-        staged = self._unsaved.staged_blocks()
+        # Its own only: another file may hold a block staged that this one has in the replica.
+        unsaved = self._unsaved.get(taken.ino)
+        staged = {block.id for block in unsaved.staged.blocks()} if unsaved else set[BlockId]()
         window = _FIRST_LOOKED_AT_BYTES
         while True:
             here = min(start + window, stop)

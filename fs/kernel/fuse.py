@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import pyfuse3
 
 from lucidnode.fs.channel.requests import AskedCopy, AskedWrite
-from lucidnode.fs.files.capacity import capacity
 from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
@@ -151,7 +150,7 @@ class FuseOperations(pyfuse3.Operations):
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         with self._replying(Span("statfs", pid=ctx.pid)):
-            shown = capacity(*self._files.usage())
+            shown = self._files.capacity()
             answer = pyfuse3.StatvfsData()
             answer.f_bsize = answer.f_frsize = shown.unit
             answer.f_blocks = shown.units

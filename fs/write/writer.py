@@ -15,6 +15,7 @@ from lucidnode.fs.replica.intents import Truncate
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.file_saver import FileSaver
 from lucidnode.fs.write.group_sync import GroupSync
+from lucidnode.fs.write.quota_gate import QuotaGate
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_file import UnsavedFile
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
@@ -36,7 +37,9 @@ class Writer:
         group_sync: GroupSync,
         buffer: WriteBuffer,
         clock: Clock,
+        quota: QuotaGate,
     ) -> None:
+        self.quota = quota
         self._files = files
         self._replica = replica
         self._unfinished = unfinished
@@ -51,9 +54,10 @@ class Writer:
         """Take *data* at *offset*, None for the end of the file as this node knows it.
 
         Waits while too much is unsaved; raises NoSpace when it cannot be saved, FileMissing for
-        the end of a file that is gone, and FileTooBig past the end of the largest file.
+        the end of a file that is gone, FileTooBig past the end of the largest file, and OverQuota.
         """
         await self.room_for(len(data))
+        self.quota.check(ino, (self._end(ino) if offset is None else offset) + len(data))
         # No await from here on: two who append at once must not find the same end.
         self.lay(ino, offset, data)
         self.written += len(data)
@@ -87,8 +91,9 @@ class Writer:
     async def truncate(self, ino: InodeNo, size: int) -> None:
         """Set the file's size, saved and unsaved bytes alike.
 
-        Raises as `Replica.apply`: a FileError, ReadOnly, or NoSpace.
+        Raises as `Replica.apply`: a FileError, ReadOnly, or NoSpace; and OverQuota.
         """
+        self.quota.check(ino, size)
         async with self.still(ino) as file:
             self._replica.apply(Truncate(file.ino, size, self._clock.wall_ns()))
             self.forget(file, size, MAX_FILE_SIZE)

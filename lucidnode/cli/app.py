@@ -35,6 +35,7 @@ _COMMANDS = {
     "passphrase": "passphrase",
     "credentials": "credentials",
     "project": "project",
+    "quota": "quota",
     "mount": "mounting",
     "umount": "unmounting",
     "repair": "repair",

@@ -194,3 +194,25 @@ def test_what_is_imported_is_in_the_cloud_and_comes_out_as_it_was(studio: Studio
     assert (out / "also").stat().st_ino == (out / "reel" / "small").stat().st_ino
     assert os.getxattr(out / "also", "user.grade") == b"warm"
     assert (out / "link").readlink() == Path("reel/frame")
+
+
+def test_a_quota_is_the_size_of_the_drive_and_stops_what_grows(studio: Studio) -> None:
+    station, drive = studio.station, studio.drive
+
+    def size() -> int:
+        told = os.statvfs(drive)
+        return told.f_blocks * told.f_frsize
+
+    before = size()
+    used = json.loads(station.unlocked("quota", "demo", "--json").out)["bytes"]
+    limit = used + 5_000_000
+    set_to = json.loads(station.unlocked("quota", "demo", "--hard", str(limit), "--json").out)
+    assert (set_to["hard"], set_to["soft"]) == (limit, None)
+    until(lambda: size() < 2 * limit + 2**20)
+    (drive / "small").write_bytes(bytes(1_000_000))
+    with pytest.raises(OSError, match="quota"):
+        (drive / "large").write_bytes(bytes(6_000_000))
+    (drive / "small").write_bytes(bytes(1_000_000))
+    station.unlocked("quota", "demo", "--off")
+    until(lambda: size() >= before)
+    (drive / "large").write_bytes(bytes(6_000_000))

@@ -21,7 +21,7 @@ from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_enc
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 from page_changeset import PROJECT_AT_FIRST, Breaks, after, lease_in
-from page_project_rows import schedule_in, snapshot_in
+from page_project_rows import quota_in, schedule_in, snapshot_in
 from raw_changeset import RawChange, encoded
 
 from lucidnode.fs import errors
@@ -42,6 +42,7 @@ from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
 from lucidnode.fs.membership.ticket import Ticket, open_ticket
+from lucidnode.fs.replica.quota import decoded_quota
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.snapshots.schedule import decoded_schedule
 from lucidnode.fs.snapshots.snapshot_row import decoded_snapshot
@@ -73,6 +74,7 @@ CHANGESETS = json.loads((VECTORS / "changesets.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
 LEASES = json.loads((VECTORS / "leases.json").read_text())
+QUOTAS = json.loads((VECTORS / "quota.json").read_text())
 SNAPSHOTS = json.loads((VECTORS / "snapshots.json").read_text())
 KEYS = json.loads((VECTORS / "keys.json").read_text())
 SEALED = json.loads((VECTORS / "sealed.json").read_text())
@@ -507,3 +509,11 @@ def test_schedules(vector: dict[str, Any]) -> None:
     found = decoded_schedule(value)
     assert (None if found is None else msgspec.structs.asdict(found)) == vector["says"]
     assert schedule_in(value) == vector["says"]
+
+
+@pytest.mark.parametrize("vector", QUOTAS["quotas"], ids=lambda vector: str(vector["name"]))
+def test_quotas(vector: dict[str, Any]) -> None:
+    value = bytes.fromhex(vector["value"])
+    found = decoded_quota(value)
+    assert (None if found is None else msgspec.structs.asdict(found)) == vector["says"]
+    assert quota_in(value) == vector["says"]

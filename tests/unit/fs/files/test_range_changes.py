@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
@@ -33,6 +34,12 @@ async def copy(layer: FileLayer, source: int, start: int, target: int, at: int, 
 
 def _files_below(home: Path) -> int:
     return sum(1 for _ in home.rglob("*"))
+
+
+async def until_staged(layer: FileLayer) -> None:
+    """Return once blocks are staged that the replica does not name."""
+    while not layer.unsaved.staged_blocks():
+        await asyncio.sleep(0)
 
 
 async def saved(layer: FileLayer, name: bytes, data: bytes) -> tuple[InodeNo, int]:
@@ -286,3 +293,15 @@ async def test_any_mixture_of_changes_is_that_of_byte_strings(tmp_path: Path, se
 def _lay(content: bytearray, at: int, data: bytes) -> None:
     content.extend(bytes(max(at - len(content), 0)))
     content[at : at + len(data)] = data
+
+
+async def test_a_copy_ends_while_another_file_has_the_same_block_unsaved(tmp_path: Path) -> None:
+    async with file_layer(tmp_path) as layer:
+        data = noise(2 * BLOCK)
+        _, reader = await saved(layer, b"source", data)
+        _, under_way = await layer.create(b"alike")
+        await layer.files.write(under_way, 0, data)
+        await until_staged(layer)
+        target, writer = await layer.create(b"target")
+        assert await layer.files.ranges.copy(reader, 0, writer, 0, len(data)) == len(data)
+        assert await layer.contents(target) == data

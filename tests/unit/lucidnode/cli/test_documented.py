@@ -77,6 +77,7 @@ def test_facts_can_be_had_as_json() -> None:
         "members list",
         "peers",
         "project list",
+        "quota",
         "restore",
         "savings",
         "service status",
