@@ -71,6 +71,9 @@ class DaemonEventHandler(Protocol):
     def tokens(self) -> list[wire.FileToken]:
         """Return which workstations decide the locks of files."""
 
+    def leases(self) -> list[wire.FileLease]:
+        """Return which files workstations have for themselves."""
+
     async def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""
 
@@ -217,6 +220,7 @@ class DaemonLink:
             listener.files_on_their_way(),
             await listener.names(query.devices),
             listener.tokens(),
+            listener.leases(),
         )
         with contextlib.suppress(DaemonUnreachable):
             await events.send(answer)

@@ -17,6 +17,9 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── Interrupted           EINTR        whoever asked waits no longer
 │   ├── LockHeld              EAGAIN       somebody else has a lock there
 │   ├── Deadlock              EDEADLK      a wait for a lock that would not end
+│   ├── HeldElsewhere         EBUSY        another workstation has the file for itself
+│   │   └── ReadOnlyHere      EACCES       the same, where it can be opened for reading meanwhile
+│   ├── LeaseUndecided        EAGAIN       nobody can say now whether another workstation has the file
 │   ├── NoLocks               ENOLCK       a file has as many locks as we keep
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
@@ -184,6 +187,24 @@ class Deadlock(FileError):
 
 class LeaseMoved(FileError):
     """A lease is not as it was when somebody wanted to change it: another was first."""
+
+    errno = errno.EAGAIN
+
+
+class HeldElsewhere(FileError):
+    """Another workstation has the file for itself: it is open for writing there, or a person locked it."""
+
+    errno = errno.EBUSY
+
+
+class ReadOnlyHere(HeldElsewhere):
+    """The same, on a mount where programs shall take that for a file they may only read."""
+
+    errno = errno.EACCES
+
+
+class LeaseUndecided(FileError):
+    """The bucket does not answer, and only there it is known who has the file for himself."""
 
     errno = errno.EAGAIN
 

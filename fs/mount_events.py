@@ -16,6 +16,7 @@ from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.replica import Replica
@@ -44,6 +45,7 @@ class MountEvents:
     blocks_of_files: BlocksOfFiles
     conflicts: Conflicts
     shown_tokens: ShownTokens
+    shown_leases: ShownLeases
     happened: ProjectEvents
     raised: Alerts
     asked_for: set[str] = field(default_factory=set)
@@ -121,6 +123,10 @@ class MountEvents:
     def tokens(self) -> list[wire.FileToken]:
         """Return which workstations decide the locks of files."""
         return self.shown_tokens.tokens()
+
+    def leases(self) -> list[wire.FileLease]:
+        """Return which files workstations have for themselves."""
+        return self.shown_leases.leases()
 
     async def names(self, devices: Sequence[str]) -> dict[str, str]:
         """Return what people call each of *devices*, as far as anybody does."""

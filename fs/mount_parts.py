@@ -32,12 +32,16 @@ from lucidnode.fs.file_layer import (
 )
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.stamps import Stamps
+from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
+from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
+from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.membership.answering import Answering, answer_always
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
@@ -141,6 +145,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         commit = commit_path(
             ground, write, read, effects, client, access, work, read_only=read_only
         )
+        leases = None if read_only else _write_leases(ground, write, commit, work, spec)
         files = file_system(
             ground,
             write,
@@ -151,6 +156,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             commit_wait=commit.committer.until_committed
             if spec.durability in {"office", "cloud"}
             else None,
+            opening=OpenToAll() if leases is None else leases,
+            freshen=partial(_fresh, commit) if spec.consistency == "strict" else None,
             read_only=read_only,
         )
         locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
@@ -169,6 +176,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             conflicts=commit.conflicts,
             happened=commit.events,
             shown_tokens=ShownTokens(work, files.locks.in_use),
+            shown_leases=ShownLeases(work),
             raised=alerts,
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)
@@ -186,6 +194,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             tasks.keep("making snapshots by the schedule", snapshots.run)
         if locks is not None:
             tasks.keep("deciding who locks", locks.run)
+        if leases is not None:
+            tasks.keep("deciding who writes", leases.run)
         tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, events, tasks))
         tasks.keep(
@@ -212,7 +222,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     replica.pending,
                     client,
                     alerts,
-                    _nothing if locks is None else locks.resign,
+                    partial(_resign, locks, leases),
                 ),
             )
         finally:
@@ -313,9 +323,7 @@ def _lock_tokens(
     device: DeviceId,
     spec: MountSpec,
 ) -> LockTokens:
-    work = LockedWork(
-        ground.replica, write.writer, write.unsaved, write.unfinished, commit.committer
-    )
+    work = _locked_work(ground, write, commit)
     return LockTokens(
         replica=ground.replica,
         device=device,
@@ -330,8 +338,42 @@ def _lock_tokens(
     )
 
 
-def _nothing() -> None:
-    """Nothing is locked where nothing can be written."""
+def _write_leases(
+    ground: Ground, write: WritePath, commit: CommitPath, work: WorkHere, spec: MountSpec
+) -> WriteLeases:
+    return WriteLeases(
+        work=work,
+        committer=commit.committer,
+        commit_file=_locked_work(ground, write, commit).commit_alone,
+        settled=commit.invalidation.settled,
+        policy=LockOnOpen(
+            spec.lock_on_open,
+            spec.locked_elsewhere,
+            alone_when_away=spec.durability in {"local", "relaxed"},
+        ),
+        tasks=ground.tasks,
+        alerts=ground.alerts,
+        clock=ground.clock,
+    )
+
+
+def _locked_work(ground: Ground, write: WritePath, commit: CommitPath) -> LockedWork:
+    return LockedWork(
+        ground.replica, write.writer, write.unsaved, write.unfinished, commit.committer
+    )
+
+
+async def _fresh(commit: CommitPath) -> None:
+    """Return once all that others have committed by now is shown. Raises an FsError or a NodeError."""
+    await commit.committer.catch_up()
+    await commit.invalidation.settled()
+
+
+def _resign(locks: LockTokens | None, leases: WriteLeases | None) -> None:
+    """Let go of what others may want; nothing is locked where nothing can be written."""
+    for holder in (locks, leases):
+        if holder is not None:
+            holder.resign()
 
 
 def _most_open() -> int:

@@ -11,6 +11,16 @@ from lucidnode.node.client.ids import ProjectId
 
 Durability = Literal["relaxed", "local", "office", "cloud"]
 
+LockedElsewhere = Literal["read-only", "busy"]
+
+Consistency = Literal["polled", "strict"]
+
+PROJECT_FILES = (
+    "*.prproj", "*.drp", "*.avb", "*.avp", "*.aep", "*.blend", "*.aaf", "*.psd", "*.psb", "*.indd",
+    "*.ai", "*.c4d", "*.hip", "*.ma", "*.mb", "*.nk", "*.ptx", "*.fcpxml",
+)  # fmt: skip
+"""Names of files that one person works on for hours, and that are saved as a whole."""
+
 
 class MountSpec(msgspec.Struct, frozen=True):
     """What to mount, where and how. Paths are absolute.
@@ -18,6 +28,9 @@ class MountSpec(msgspec.Struct, frozen=True):
     *durability* is what `close` and `fsync` wait for; at `relaxed` only `fsync` does. The daemon does not report which copies the
     office holds, so `office` waits for the bucket: more than it promises, never less.
     *channel* puts the kernel channel (fs/channel) over the device, if it was compiled.
+    Files whose names match a pattern of *lock_on_open* are locked while they are open for writing, and where
+    another workstation has one, `open` says what *locked_elsewhere* means. At *consistency* `strict` each
+    `open` asks the bucket for what others have committed.
     """
 
     home: str
@@ -28,6 +41,9 @@ class MountSpec(msgspec.Struct, frozen=True):
     read_only: bool
     allow_other: bool
     channel: bool = True
+    lock_on_open: tuple[str, ...] = ()
+    locked_elsewhere: LockedElsewhere = "read-only"
+    consistency: Consistency = "polled"
 
 
 class PastMountSpec(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from lucidnode.fs.file_layer import (
     work_here,
     write_path,
 )
+from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.kernel.mountpoint import check, clear
@@ -112,6 +113,8 @@ async def _session(
             work_here(ground, write, read, access.device, access.device_name),
             touched=lambda _touched: None,
             commit_wait=None,
+            opening=OpenToAll(),
+            freshen=None,
             read_only=True,
         )
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)

@@ -24,9 +24,12 @@ from lucidnode.fs.file_layer import (
     write_path,
 )
 from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.leases.locked_work import LockedWork
+from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
 from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.read_counts import ReadCounts
@@ -232,6 +235,7 @@ class FileLayer:
     taken_back: list[str]
     committer: Committer | None = None
     channel_files: ChannelFiles | None = None
+    leases: WriteLeases | None = None
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -245,6 +249,10 @@ class FileLayer:
         found = bytes(await self.files.read(handle, 0, 1 << 40))
         self.files.release(handle)
         return found
+
+
+async def _settled() -> None:
+    """There is no kernel that shows anything else."""
 
 
 @contextlib.asynccontextmanager
@@ -264,13 +272,16 @@ async def file_layer(
     commits: Commits | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
     channel: bool = False,
+    name: str = "studio-a",
+    name_of: Callable[[DeviceId], str] = lambda _: "studio-a",
+    lock_on_open: LockOnOpen | None = None,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
     Without *saves_by_age* nothing is saved or tried again unless a program asks for it, however
     slow the machine is. *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
     blocks are, and *replica_path* the database; both lie in *home* if nothing is said. With
-    *commits* it commits and follows meanwhile.
+    *commits* it commits and follows meanwhile, and with *lock_on_open* files have write leases.
     """
     blocks_dir, staging_dir = home / "blocks", home / "staging"
     bucket = bucket or home / "bucket"
@@ -279,7 +290,7 @@ async def file_layer(
     clock = clock or QuickClock()
     daemon = FakeDaemon(bucket, blocks_dir, staging_dir)
     replica_path = replica_path or home / "replica.db"
-    replica = Replica.open(replica_path, KEYS.replica, "studio-a", random_bytes)
+    replica = Replica.open(replica_path, KEYS.replica, name, random_bytes)
     try:
         taken_back = recover(replica, staging_dir, PROJECT, boot or boot_id())
         with ThreadPoolExecutor(4) as disk:
@@ -307,25 +318,11 @@ async def file_layer(
                     write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
                     read = read_path(ground, write, channel=channel, most_open=MAX_OPEN_BLOCKS)
                     effects = remote_effects(ground, write, read)
-                    files = file_system(
-                        ground,
-                        write,
-                        read,
-                        effects,
-                        work_here(
-                            ground, write, read, DeviceId("d" * 32), lambda device: "studio-a"
-                        ),
-                        touched=effects.follow,
-                        commit_wait=commit_wait,
-                        read_only=False,
-                    )
                     packer, group_sync = write.packer, write.group_sync
-                    running = [tasks.create_task(write.notifier.run())]
-                    if saves_by_age:
-                        running.append(tasks.create_task(write.write_back.run()))
-                    if looks_for_replica:
-                        tasks.keep("looking where the replica is", write.whereabouts.run)
+                    device = DeviceId("d" * 32) if commits is None else commits.device
+                    work = work_here(ground, write, read, device, name_of)
                     committer: Committer | None = None
+                    shipments: Shipments | None = None
                     has_arrived: Callable[[BlockId], bool] = frozenset[BlockId]().__contains__
                     if commits is not None:
                         sendable = asyncio.Event()
@@ -345,10 +342,45 @@ async def file_layer(
                             group_sync.before_sending,
                             sendable,
                         )
+                    leases: WriteLeases | None = None
+                    if committer is not None and lock_on_open is not None:
+                        locked = LockedWork(
+                            replica, write.writer, write.unsaved, write.unfinished, committer
+                        )
+                        leases = WriteLeases(
+                            work=work,
+                            committer=committer,
+                            commit_file=locked.commit_alone,
+                            settled=_settled,
+                            policy=lock_on_open,
+                            tasks=tasks,
+                            alerts=alerts,
+                            clock=ground.clock,
+                        )
+                    files = file_system(
+                        ground,
+                        write,
+                        read,
+                        effects,
+                        work,
+                        touched=effects.follow,
+                        commit_wait=commit_wait,
+                        opening=leases or OpenToAll(),
+                        freshen=None,
+                        read_only=False,
+                    )
+                    running = [tasks.create_task(write.notifier.run())]
+                    if saves_by_age:
+                        running.append(tasks.create_task(write.write_back.run()))
+                    if looks_for_replica:
+                        tasks.keep("looking where the replica is", write.whereabouts.run)
+                    if committer is not None and shipments is not None:
                         if relaxed:
                             tasks.keep("syncing what was closed", group_sync.run)
                         tasks.keep("committing and following", committer.run)
                         tasks.keep("asking for what has arrived", shipments.run)
+                    if leases is not None:
+                        tasks.keep("deciding who writes", leases.run)
                     packer.resume()
                     yield FileLayer(
                         replica,
@@ -382,6 +414,7 @@ async def file_layer(
                         taken_back,
                         committer,
                         read.channel_files,
+                        leases,
                     )
                     packer.stop()
                     read.ahead.stop()

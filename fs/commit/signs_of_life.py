@@ -92,19 +92,19 @@ class SignsOfLife:
 
     # -- what follows ------------------------------------------------------------------------
 
-    def ours_for(self) -> float:
+    def ours_for(self, ttl_s: float = LEASE_TTL_S) -> float:
         """Return for how many seconds yet our leases may be used; not above zero if not at all."""
         if self._renewed_at is None:
             return 0.0
-        return self._renewed_at + LEASE_TTL_S - LEASE_MARGIN_S - self._clock.boot()
+        return self._renewed_at + ttl_s - LEASE_MARGIN_S - self._clock.boot()
 
-    def is_silent(self, device: DeviceId) -> bool:
+    def is_silent(self, device: DeviceId, ttl_s: float = LEASE_TTL_S) -> bool:
         """Tell whether the leases of *device* may be taken from it.
 
         It has made no entry for a whole TTL since we read its newest, as the end of the log shows.
         """
         since = self._heard_at.get(device, self._began_at)
-        return self._end_seen_at is not None and self._end_seen_at - since >= LEASE_TTL_S
+        return self._end_seen_at is not None and self._end_seen_at - since >= ttl_s
 
     def away_for(self) -> float:
         """Return for how many seconds all looks at the log have failed.

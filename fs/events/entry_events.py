@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lucidnode.fs.events.committed_names import CommittedNames, Place
+from lucidnode.fs.leases.lease_row import NOBODY
+from lucidnode.fs.leases.write_lease import decoded_write_lease
 from lucidnode.fs.replica.conflict_name import is_conflict_name
 from lucidnode.fs.replica.inode import InodeNo, Kind, Version, is_partial
-from lucidnode.fs.replica.intents import MARK, is_ours
+from lucidnode.fs.replica.intents import MARK, WRITE_LEASE, is_ours
 from lucidnode.fs.replica.sqlite.rows import (
     KIND_COLUMN,
     MTIME_COLUMN,
@@ -68,6 +70,7 @@ class _Entry:
         self._come: dict[Place, InodeNo] = {}
         self._marked: list[InodeNo] = []
         self._attributes: dict[InodeNo, None] = {}
+        self._locked: dict[InodeNo, EventKind] = {}
         for table, old, new in changes:
             row = old or new
             assert row is not None
@@ -84,6 +87,8 @@ class _Entry:
                     self._come[place] = InodeNo(int(new[2]))
             elif table == "xattr" and row[1] == MARK:
                 self._marked.append(key)
+            elif table == "xattr" and row[1] == WRITE_LEASE:
+                self._note_lease(key, old, new)
             elif table == "xattr" and not is_ours(bytes(row[1])):
                 self._attributes[key] = None
         self._old_paths = {
@@ -134,6 +139,17 @@ class _Entry:
         made.sort(key=lambda one: one.path)
         return [*deleted, *moved, *made, *self._of_files(told), *conflicts]
 
+    def _note_lease(self, ino: InodeNo, old: Row | None, new: Row | None) -> None:
+        """Note that a file changed hands: a lease that is only renewed is no event."""
+        before, now = (
+            None if row is None else decoded_write_lease(bytes(row[2])) for row in (old, new)
+        )
+        said, says = (
+            NOBODY if lease is None else (lease.holder, lease.taken) for lease in (before, now)
+        )
+        if said != says:
+            self._locked[ino] = "unlock" if now is None or now.holder == NOBODY else "lock"
+
     def _of_files(self, told: set[InodeNo]) -> Iterator[Happened]:
         """Yield what happened to files that were there, but for their names."""
         for ino, (old, new) in self._inodes.items():
@@ -156,6 +172,8 @@ class _Entry:
             yield from self._with_path("attributes", ino, told)
         for ino in self._marked:
             yield from self._with_path("state", ino, told)
+        for ino, event in self._locked.items():
+            yield from self._with_path(event, ino, set())
 
     def _with_path(self, event: EventKind, ino: InodeNo, told: set[InodeNo]) -> Iterator[Happened]:
         """Yield *event* of a file that has a name and was not told of yet."""

@@ -25,6 +25,7 @@ from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.opening import Opening
 from lucidnode.fs.files.range_changes import RangeChanges
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
@@ -35,6 +36,7 @@ from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
+    RENAME_EXCHANGE,
     Create,
     Link,
     Rename,
@@ -73,7 +75,8 @@ class FileSystem:
     """One mounted project. Lives in one event loop.
 
     *touched* is told what changes here without a request for it. *commit_wait* waits until everything done so far is in the bucket, or what was done to one file;
-    it is None where an acknowledgement at level `local` is enough.
+    it is None where an acknowledgement at level `local` is enough. *opening* says who may open a file for
+    writing. *freshen* reads what others have committed, before each `open`; None where what was read by and by is enough.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class FileSystem:
         listings: KeptListings,
         touched: Callable[[Touched], None],
         commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
+        opening: Opening,
+        freshen: Callable[[], Coroutine[None, None, None]] | None,
         read_only: bool,
     ) -> None:
         self._replica = replica
@@ -105,12 +110,14 @@ class FileSystem:
         self._open = open_files
         self._clock = clock
         self._commit_wait = commit_wait
+        self._opening = opening
+        self._freshen = freshen
         self._shown = shown = ShownFiles(replica.tree, unsaved)
         self._changes = TreeChanges(replica, read_only=read_only)
         self.lifetimes = lifetimes
         self.locks = FileLocks(MAX_LOCKS)
         self.directories = Directories(replica.tree, shown, unsaved, open_files, listings)
-        self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock)
+        self.xattrs = Xattrs(replica.tree, shown, states, self._changes, clock, opening)
         self.ranges = RangeChanges(
             tree=replica.tree,
             shown=shown,
@@ -160,7 +167,9 @@ class FileSystem:
             if self._shown.stored(ino).is_directory:
                 raise IsDirectory("a directory has no size")
             self._changes.check_writable()
-            if handle is not None:
+            if handle is None:
+                self._opening.check_free(ino)
+            else:
                 file = self._open.file(handle)
                 file.wrote = True
                 ino = file.ino
@@ -224,6 +233,15 @@ class FileSystem:
             self._reader.ahead.note_place(ino, parent, name)
         return made
 
+    def create(
+        self, parent: InodeNo, name: bytes, mode: int, caller: Caller, flags: int, pid: int
+    ) -> tuple[Attributes, tuple[int, bool]]:
+        """Create a file and open it: as `make`, and as `open_as_it_is`."""
+        made = self.make(parent, name, stat.S_IFREG | stat.S_IMODE(mode), caller)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            self._opening.created(made.ino, name)
+        return made, self.open_as_it_is(made.ino, flags, pid)
+
     def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
         """Give *ino* one more name. Raises a FileError, ReadOnly or NoSpace."""
         self._changes.apply(Link(ino, parent, name, self._clock.wall_ns()))
@@ -235,6 +253,8 @@ class FileSystem:
         Raises a FileError, ReadOnly or NoSpace.
         """
         found = self._replica.tree.lookup(parent, name)
+        if found is not None:
+            self._opening.check_free(found.ino)
         keep = found is not None and self._open.is_open(found.ino)
         self._changes.apply(Unlink(parent, name, self._clock.wall_ns(), keep=keep))
         if found is not None:
@@ -249,6 +269,10 @@ class FileSystem:
     ) -> None:
         """Move a name; *flags* as in renameat2(2). Raises a FileError, ReadOnly or NoSpace."""
         replaced = self._replica.tree.lookup(new_parent, new_name)
+        if replaced is not None:
+            self._opening.check_free(replaced.ino)
+            if not flags & RENAME_EXCHANGE:
+                self._opening.follow(replaced.ino, parent, name)
         keep = replaced is not None and self._open.is_open(replaced.ino)
         now = self._clock.wall_ns()
         self._changes.apply(Rename(parent, name, new_parent, new_name, now, flags, keep=keep))
@@ -274,18 +298,28 @@ class FileSystem:
 
         A file that another node has just deleted, or replaced, can be read as it was; who wants to
         write gets FileMissing, and finds what is in its place.
-        Raises FileMissing, IsDirectory, ReadOnly, NoSpace.
+        Raises FileMissing, IsDirectory, ReadOnly, NoSpace, HeldElsewhere, LeaseUndecided, Interrupted.
         """
+        if self._freshen is not None:
+            await unless_killed(pid, self._freshened(ino, self._freshen), self._clock)
+        await self._admitted(ino, flags, pid)
         if flags & os.O_TRUNC:
             self._check_open(ino, flags)
             if self.attributes(ino).size:
                 ino = self._brought_back(ino)
                 self._unfinished.emptied(ino)
                 await self._writer.truncate(ino, 0)
+                await self._admitted(ino, flags, pid)
         return self.open_as_it_is(ino, flags, pid)
 
+    def opens_at_once(self, ino: InodeNo, flags: int) -> bool:
+        """Tell whether `open_as_it_is` will do: there is nothing to wait for."""
+        if flags & os.O_TRUNC or self._freshen is not None:
+            return False
+        return flags & os.O_ACCMODE == os.O_RDONLY or self._opening.admits(ino)
+
     def open_as_it_is(self, ino: InodeNo, flags: int, pid: int = 0) -> tuple[int, bool]:
-        """Do as `open`, without O_TRUNC: there is nothing to wait for."""
+        """Do as `open`, where it `opens_at_once`."""
         self._check_open(ino, flags)
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         if not writable:
@@ -381,13 +415,30 @@ class FileSystem:
 
     # ----------------------------------------------------------------------------------------
 
+    async def _admitted(self, ino: InodeNo, flags: int, pid: int) -> None:
+        """Return once *ino* may be opened with *flags*, in that step."""
+        if flags & os.O_ACCMODE == os.O_RDONLY and not flags & os.O_TRUNC:
+            return
+        while not self._opening.admits(ino):
+            self._check_open(ino, flags)
+            await unless_killed(pid, self._opening.admitted(ino), self._clock)
+
+    async def _freshened(
+        self, ino: InodeNo, freshen: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        """Read what others have committed. Raises FileMissing if *ino* has no name any more."""
+        had_name = self._replica.tree.names_of(ino)
+        await freshen()
+        if had_name and not self._replica.tree.names_of(ino):
+            raise FileMissing("another file has its name now")
+
     def _brought_back(self, ino: InodeNo) -> InodeNo:
         """Return the file to write to in the place of *ino*.
 
-        If another node has deleted it, or a new content of it is arriving from there, that is a file
-        of its own with the content that is shown; open handles of *ino* belong to it from now on.
+        If another node has deleted it, a new content of it is arriving from there, or it has the file
+        for itself now, that is a file of its own with the content that is shown; open handles of *ino* belong to it from now on.
         """
-        if not self._replica.former.is_former(ino):
+        if not self._replica.former.is_former(ino) and not self._open.is_fenced(ino):
             return ino
         touched = self._replica.former.bring_back(ino, self._clock.wall_ns())
         self._touched(touched)

@@ -12,8 +12,9 @@ import signal
 from collections.abc import Coroutine
 from pathlib import Path
 
-from lucidnode.fs.errors import Interrupted
+from lucidnode.fs.errors import FsError, Interrupted
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import NodeError
 
 LOOK_EVERY_S = 0.25
 
@@ -53,9 +54,18 @@ def is_killed(pid: int) -> bool:
 
 
 async def unless_killed(pid: int, work: Coroutine[None, None, None], clock: Clock) -> None:
-    """Await *work*, for the program *pid*. Raises Interrupted as soon as that is being killed."""
+    """Await *work*, for the program *pid*; raises what it raises, or Interrupted as soon as that is being killed."""
+    refused: list[Exception] = []
+
+    async def answered() -> None:
+        # A group would wrap it, and nobody would know it for what the program is to be told.
+        try:
+            await work
+        except (FsError, NodeError, OSError) as error:
+            refused.append(error)
+
     async with asyncio.TaskGroup() as group:
-        working = group.create_task(work)
+        working = group.create_task(answered())
         while not working.done():
             looking = group.create_task(clock.sleep(LOOK_EVERY_S))
             await asyncio.wait({working, looking}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,3 +75,5 @@ async def unless_killed(pid: int, work: Coroutine[None, None, None], clock: Cloc
                 break
     if working.cancelled():
         raise Interrupted("the program was killed")
+    if refused:
+        raise refused[0]

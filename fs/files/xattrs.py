@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lucidnode.fs.errors import NotPermitted, Unsupported
 from lucidnode.fs.files.file_states import XATTR_PREFIX, FileStates
+from lucidnode.fs.files.killed import unless_killed
+from lucidnode.fs.files.opening import HOLDER_XATTR, LOCK_XATTR, Opening
 from lucidnode.fs.files.shown_files import ShownFiles
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.tree_changes import TreeChanges
@@ -27,12 +29,14 @@ class Xattrs:
         states: FileStates,
         changes: TreeChanges,
         clock: Stamps,
+        opening: Opening,
     ) -> None:
         self._tree = tree
         self._shown = shown
         self._states = states
         self._changes = changes
         self._clock = clock
+        self._opening = opening
 
     def get(self, ino: InodeNo, name: bytes) -> bytes:
         """Return an extended attribute; those of our own tell how far the file is.
@@ -40,6 +44,8 @@ class Xattrs:
         Raises FileMissing, NoAttribute, Unsupported: programs then ask no other file for it.
         """
         _check_supported(name)
+        if name in {LOCK_XATTR, HOLDER_XATTR}:
+            return self._opening.shown(self._shown.stored(ino).ino, name)
         if name.startswith(XATTR_PREFIX):
             return self._states.value(self._shown.stored(ino).ino, name)
         return self._tree.xattr(ino, name)
@@ -59,6 +65,18 @@ class Xattrs:
         _check_not_ours(name)
         _check_supported(name)
         self._changes.apply(SetXattr(ino, name, value, self._clock.wall_ns()))
+
+    async def set_or_order(self, ino: InodeNo, name: bytes, value: bytes, pid: int) -> None:
+        """Set an extended attribute for *pid*, or do what it wants of the file's write lease.
+
+        Raises as `set`, Invalid, HeldElsewhere, LeaseUndecided or Interrupted.
+        """
+        if name != LOCK_XATTR:
+            self.set(ino, name, value)
+            return
+        self._changes.check_writable()
+        ordered = self._opening.ordered(self._shown.stored(ino).ino, value)
+        await unless_killed(pid, ordered, self._clock)
 
     def remove(self, ino: InodeNo, name: bytes) -> None:
         """Remove an extended attribute.

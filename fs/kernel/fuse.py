@@ -200,9 +200,9 @@ class FuseOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         with self._replying(Span("create", parent_inode, name=name, pid=ctx.pid)):
-            mode = stat.S_IFREG | stat.S_IMODE(mode)
-            made = self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx))
-            handle, unchanged = await self._files.open(made.ino, flags, ctx.pid)
+            made, (handle, unchanged) = self._files.create(
+                InodeNo(parent_inode), name, mode, _caller(ctx), flags, ctx.pid
+            )
             self._spans.opened(handle, made.ino, ctx.pid)
             return _opened(handle, flags, unchanged=unchanged), self._named(made)
 
@@ -271,7 +271,7 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(
             Span("setxattr", inode, size=len(value), pid=ctx.pid), gone=errno.ESTALE
         ):
-            self._files.xattrs.set(InodeNo(inode), name, value)
+            await self._files.xattrs.set_or_order(InodeNo(inode), name, value, ctx.pid)
 
     async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         with self._replying(Span("removexattr", inode, pid=ctx.pid), gone=errno.ESTALE):

@@ -137,13 +137,13 @@ class TreeRequests:
     def _open(self, request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
         flags = asked_flags(request)
         span = Span("open", request.ino, pid=request.pid)
-        if flags & os.O_TRUNC:
-            return self._open_cut(request, flags, span)
+        if not self._files.opens_at_once(InodeNo(request.ino), flags):
+            return self._open_later(request, flags, span)
         with self._replying(span, gone=errno.ESTALE):
             opened = self._files.open_as_it_is(InodeNo(request.ino), flags, request.pid)
             return self._opened(request, request.ino, opened, flags)
 
-    async def _open_cut(self, request: KernelRequest, flags: int, span: Span) -> Reply:
+    async def _open_later(self, request: KernelRequest, flags: int, span: Span) -> Reply:
         try:
             with self._replying(span, gone=errno.ESTALE):
                 opened = await self._files.open(InodeNo(request.ino), flags, request.pid)
@@ -154,9 +154,9 @@ class TreeRequests:
     def _create(self, request: KernelRequest) -> Reply:
         flags, mode, name = asked_creation(request)
         with self._replying(Span("create", request.ino, name=name, pid=request.pid)):
-            mode = stat.S_IFREG | stat.S_IMODE(mode)
-            made = self._files.make(InodeNo(request.ino), name, mode, _caller(request))
-            opened = self._files.open_as_it_is(made.ino, flags, request.pid)
+            made, opened = self._files.create(
+                InodeNo(request.ino), name, mode, _caller(request), flags, request.pid
+            )
             return self._named(made) + self._opened(request, made.ino, opened, flags)
 
     def _opened(

@@ -6,7 +6,9 @@ import re
 
 import msgspec
 
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.msgpack import decoded
 
 NOBODY = DeviceId("")
 
@@ -59,8 +61,8 @@ def decoded_lease(value: bytes | None) -> LeaseRow | None:
     if value is None:
         return None
     try:
-        row = _DECODER.decode(value)
-    except msgspec.DecodeError:
+        row = decoded(_DECODER, value)
+    except Malformed:
         return None
     sound = (
         0 < row.fence < _MAX_FENCE

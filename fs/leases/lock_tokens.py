@@ -23,7 +23,7 @@ from lucidnode.fs.errors import Deadlock, FileError, FsError, Interrupted, LockH
 from lucidnode.fs.files.file_locks import FileLocks
 from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import Lease
+from lucidnode.fs.replica.intents import LOCKS_LEASE, Lease
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -245,7 +245,7 @@ class LockTokens:
         return True
 
     def _pending(self) -> list[Lease]:
-        return self._replica.pending.leases()
+        return self._replica.pending.leases(LOCKS_LEASE)
 
     def _changes(self, ino: InodeNo) -> bool:
         """Tell whether a change of the row of *ino* is not committed yet."""

@@ -47,6 +47,12 @@ class LockedWork:
         for each in (ino, *beside, *sorted(directories)):
             await self._committer.until_committed(each)
 
+    async def commit_alone(self, ino: InodeNo) -> None:
+        """Return once what was written to *ino* is committed, whatever lies beside it. Raises as `commit`."""
+        self._unfinished.ended(ino)
+        await self._writer.sync(ino)
+        await self._committer.until_committed(ino)
+
     def _beside(self, files: Collection[InodeNo], directories: set[InodeNo]) -> list[InodeNo]:
         """Return those of *files* that lie in one of *directories* and are whole."""
         names_of = self._replica.tree.names_of

@@ -41,6 +41,7 @@ class OpenFiles:
         self._files: dict[int, OpenFile] = {}
         self._directories: dict[int, OpenDirectory] = {}
         self._users: Counter[InodeNo] = Counter()
+        self._fenced: set[InodeNo] = set()
         self._on_other_file: Callable[[int], None] = _nobody
 
     def watch(self, on_other_file: Callable[[int], None]) -> None:
@@ -76,6 +77,15 @@ class OpenFiles:
         """Return whether any handle has *ino* open for writing."""
         return any(file.ino == ino and file.writable for file in self._files.values())
 
+    def fence(self, ino: InodeNo) -> None:
+        """Note that what is written through handles of *ino* that are open now is not for it."""
+        if self.is_written(ino):
+            self._fenced.add(ino)
+
+    def is_fenced(self, ino: InodeNo) -> bool:
+        """Return whether a handle is open that was so when *ino* was fenced."""
+        return ino in self._fenced
+
     def written(self) -> set[InodeNo]:
         """Return the files that were written to through a handle that is still open."""
         return {file.ino for file in self._files.values() if file.wrote}
@@ -109,6 +119,8 @@ class OpenFiles:
 
     def _dropped(self, ino: InodeNo) -> InodeNo | None:
         self._users[ino] -= 1
+        if ino in self._fenced and not self.is_written(ino):
+            self._fenced.discard(ino)
         if self._users[ino]:
             return None
         del self._users[ino]

@@ -41,7 +41,7 @@ class FormerFiles:
     def bring_back(self, ino: InodeNo, time_ns: int) -> Touched:
         """Make *ino* anew as it is shown, beside what has its name now: a program goes on with it.
 
-        For a file that `is_former`. It is another inode, as `Touched.moved` says, while the old one
+        For a file that `is_former`, or that another node has for itself now. It is another inode, as `Touched.moved` says, while the old one
         exists. Raises ReadOnly, NoSpace.
         """
         self._local.check_running()

@@ -27,7 +27,9 @@ MARK = b"user.lucid.writer"
 """The extended attribute that `Mark` sets. No program can set it, and none is shown it as it is."""
 
 LOCKS_LEASE = b"user.lucid.lease.locks"
-"""The extended attribute that `Lease` sets: who decides the locks of a file. Shown to no program."""
+WRITE_LEASE = b"user.lucid.lease.write"
+"""The extended attributes that `Lease` sets: who decides the locks of a file, and who alone may write
+to it. Shown to no program."""
 
 _OURS = b"user.lucid."
 """What the extended attributes begin with that no program can set."""
@@ -186,7 +188,7 @@ class Mark(msgspec.Struct, frozen=True, tag="mark"):
 
 
 class Lease(msgspec.Struct, frozen=True, tag="lease"):
-    """Change who decides the locks of a file from *expected* to *value*; with None there is no row.
+    """Change the lease *name* of a file from *expected* to *value*; with None there is no row.
 
     It fits nothing but a row that is as expected: whoever came first has it. *claims*: before it is
     committed the row says what is not so yet. *alone*: it rests on more than this row, as that
@@ -198,6 +200,7 @@ class Lease(msgspec.Struct, frozen=True, tag="lease"):
     value: bytes | None
     claims: bool = False
     alone: bool = False
+    name: bytes = LOCKS_LEASE
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):

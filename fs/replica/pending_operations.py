@@ -58,9 +58,9 @@ class PendingOperations:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
         return ino in self._ground.tails.ends or self._ground.journal.write_sets.touches(ino)
 
-    def leases(self) -> list[Lease]:
-        """Return what is not committed yet and changes a lease, oldest first."""
-        return self._ground.journal.write_sets.leases()
+    def leases(self, name: bytes) -> list[Lease]:
+        """Return what is not committed yet and changes a lease *name*, oldest first."""
+        return [lease for lease in self._ground.journal.write_sets.leases() if lease.name == name]
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""

@@ -132,8 +132,12 @@ class TreeReader:
         return self._queries.lease(ino)
 
     def leases(self) -> list[tuple[InodeNo, bytes]]:
-        """Return every file with a lease, and its lease."""
+        """Return every file with a lease of its locks, and that lease."""
         return self._queries.leases()
+
+    def write_leases(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every file with a write lease, and that lease."""
+        return self._queries.write_leases()
 
     # -- contents ----------------------------------------------------------------------------
 

@@ -22,7 +22,9 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.shipments import YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.msgpack import decoded
 
 Progress = Literal["writing", "uploading"]
 
@@ -46,8 +48,8 @@ class OnItsWay(NamedTuple):
 def decoded_mark(value: bytes) -> OnItsWay | None:
     """Return what a mark says; None if it says nothing that can be read."""
     try:
-        found = _DECODER.decode(value)
-    except msgspec.DecodeError:
+        found = decoded(_DECODER, value)
+    except Malformed:
         return None
     return OnItsWay(found.state, DeviceId(found.device))
 

@@ -58,6 +58,7 @@ _CODES: list[tuple[type[Exception], Exit]] = [
     (fs.MountError, Exit.MOUNT_POINT),
     (fs.NoSpace, Exit.DISK_FULL),
     (fs.StillOnTheirWay, Exit.TIMED_OUT),
+    (fs.LeaseUndecided, Exit.BUCKET_AWAY),
     (bucket.WrongBucket, Exit.BUCKET_WRONG),
     (bucket.StoreUnfit, Exit.BUCKET_WRONG),
     (node.AccessDenied, Exit.BUCKET_WRONG),

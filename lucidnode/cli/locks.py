@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lucidnode.cli.background import facts
+from lucidnode.cli.lock_orders import holder, ordered
 from lucidnode.cli.mounted_project import mounted_project
-from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.output import as_json, confirm, show_json, show_table
+from lucidnode.fs.files.opening import LockOrder
 from lucidnode.node.config import load_config
 
+_files = click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
 
-@click.group("lock", short_help="See which workstation has the locks of which files.")
+
+@click.group("lock", short_help="See who has which files locked; lock, release and break.")
 def lock_command() -> None:
-    """See which workstation has the locks of which files.
+    """See which workstation has which files locked, and lock, release or break.
 
-    The locks that programs take of a file (`flock`, `fcntl`) are decided on one workstation at a
-    time. Others ask it, and get them once no program there has a lock of the file.
+    A project file that a program has open for writing is locked for its workstation, and so is what
+    somebody takes by hand: others can only read it. The locks that programs take of a file (`flock`,
+    `fcntl`) are decided on one workstation at a time. Others ask it, and get them once no program
+    there has a lock of the file.
 
     \b
-    Example:
+    Examples:
       lucidnode lock list
+      lucidnode lock take ~/demo/cut.prproj
     """
 
 
@@ -32,9 +42,10 @@ def lock_command() -> None:
 @as_json
 @click.pass_obj
 def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
-    """List which workstation has the locks of which files, in all mounted projects or in PROJECT.
+    """List which workstation has which files locked, in all mounted projects or in PROJECT.
 
-    Files are listed that several workstations have locked, or that are locked here. With --json the
+    First come the files that a workstation has for itself. Then those of which programs on several
+    workstations have taken locks, or programs here. With --json the latter are `locks`, of which the
     first row of a mount, without a path, stands for all others; a workstation without a name is this.
 
     \b
@@ -44,17 +55,104 @@ def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
     load_config(home)
     status = asyncio.run(facts(home, "status"))
     found: list[dict[str, Any]] = status["locks"]
+    leases: list[dict[str, Any]] = status["leases"]
     if project is not None:
         wanted = mounted_project(home, status, project)
         places = {each["mountpoint"] for each in status["mounts"] if each["project"] == wanted}
         found = [each for each in found if each["mountpoint"] in places]
+        leases = [each for each in leases if each["mountpoint"] in places]
     if wants_json:
-        show_json({"locks": found})
+        show_json({"leases": leases, "locks": found})
         return
     files = [each for each in found if each["path"]]
-    if not files:
+    if not files and not leases:
         click.echo("no file is locked here, or was locked from several workstations", err=True)
+    if leases:
+        show_table(
+            ["file", "only to be written on", "because", "since"],
+            [
+                [
+                    Path(each["mountpoint"]) / each["path"],
+                    _called(each["device"]),
+                    "somebody locked it" if each["taken"] else "it is open",
+                    _at(each["since_ns"]),
+                ]
+                for each in leases
+            ],
+        )
+    if files:
+        _show_tokens(files)
+
+
+@lock_command.command("take")
+@_files
+@as_json
+@click.pass_obj
+def lock_take(home: Path, files: tuple[Path, ...], wants_json: bool) -> None:
+    """Lock FILES for this workstation: until `lock release`, others can only read them.
+
+    That needs the bucket. A lock ends with the mount, and two minutes after a workstation was last
+    heard of others may take it.
+
+    \b
+    Example:
+      lucidnode lock take ~/demo/cut.prproj
+    """
+    _order(home, files, "take", "locked for this workstation", wants_json=wants_json)
+
+
+@lock_command.command("release")
+@_files
+@as_json
+@click.pass_obj
+def lock_release(home: Path, files: tuple[Path, ...], wants_json: bool) -> None:
+    """Release FILES, which `lock take` has locked on this workstation.
+
+    One that a program has open for writing stays locked until it closes it.
+
+    \b
+    Example:
+      lucidnode lock release ~/demo/cut.prproj
+    """
+    _order(home, files, "release", "released", wants_json=wants_json)
+
+
+@lock_command.command("break")
+@_files
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@click.pass_obj
+def lock_break(home: Path, files: tuple[Path, ...], yes: bool, wants_json: bool) -> None:
+    """End the locks of FILES, whoever has them.
+
+    What is written to them there after that, or was and is not in the cloud yet, becomes a conflict
+    copy beside them; nothing is lost.
+
+    \b
+    Example:
+      lucidnode lock break ~/demo/cut.prproj
+    """
+    for file in files:
+        if (who := holder(file)) is not None:
+            click.echo(f"{file}: {who} has it", err=True)
+    confirm("What is written there from now on becomes a conflict copy. Go on?", yes=yes)
+    _order(home, files, "break", "free", wants_json=wants_json)
+
+
+def _order(
+    home: Path, files: tuple[Path, ...], order: LockOrder, done: str, *, wants_json: bool
+) -> None:
+    load_config(home)
+    for file in files:
+        ordered(file, order)
+    if wants_json:
+        show_json({"files": [{"path": str(file), "device": holder(file)} for file in files]})
         return
+    for file in files:
+        click.echo(f"{file}: {done}", err=True)
+
+
+def _show_tokens(files: list[dict[str, Any]]) -> None:
     show_table(
         ["file", "locks are decided on", "wanted by", "locked here"],
         [
@@ -67,6 +165,10 @@ def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
             for each in files
         ],
     )
+
+
+def _at(since_ns: int) -> str:
+    return datetime.fromtimestamp(since_ns / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _called(device: str | None) -> str:

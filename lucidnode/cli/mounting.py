@@ -19,6 +19,7 @@ from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
+from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.point_given import PointGiven
@@ -35,7 +36,13 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.kernel.mountpoint import check
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
-from lucidnode.fs.mount_spec import Durability, MountSpec
+from lucidnode.fs.mount_spec import (
+    PROJECT_FILES,
+    Consistency,
+    Durability,
+    LockedElsewhere,
+    MountSpec,
+)
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
 from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
@@ -62,6 +69,30 @@ from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
     "long ago (15m, 2h, 3d, 1w).",
 )
 @click.option("--snapshot", help="Show it as it was in the snapshot of this name, as with --at.")
+@click.option(
+    "--lock-on-open",
+    "patterns",
+    metavar="PATTERN",
+    multiple=True,
+    callback=lambda _context, _option, given: lock_patterns(given),
+    help="Lock files of such names while they are open for writing, so that others can only read them; "
+    "may be repeated, `none` locks none. Without it: project files, such as *.prproj or *.blend.",
+)
+@click.option(
+    "--locked-elsewhere",
+    type=click.Choice(["read-only", "busy"]),
+    default="read-only",
+    show_default=True,
+    help="What programs here get that open such a file for writing: a refusal after which they open it "
+    "to read, or EBUSY.",
+)
+@click.option(
+    "--consistency",
+    type=click.Choice(["polled", "strict"]),
+    default="polled",
+    show_default=True,
+    help="strict: each open() asks the bucket for what others have saved.",
+)
 @passphrase_file
 @click.pass_obj
 def mount_command(
@@ -75,6 +106,9 @@ def mount_command(
     persist: bool,
     point: str | None,
     snapshot: str | None,
+    patterns: tuple[str, ...] | None,
+    locked_elsewhere: str,
+    consistency: str,
     passphrase_file: Path | None,
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
@@ -113,7 +147,14 @@ def mount_command(
         )
     mountpoint = mount_path(directory)
     kept = PersistentMount(
-        project, str(mountpoint), cast(Durability, durability), read_only, allow_other
+        project,
+        str(mountpoint),
+        cast(Durability, durability),
+        read_only,
+        allow_other,
+        None if patterns is None else list(patterns) or [NO_FILE],
+        cast(LockedElsewhere, locked_elsewhere),
+        cast(Consistency, consistency),
     )
     if persist:
         persistent_mounts.check_fits(home, kept)
@@ -147,6 +188,9 @@ def mount_command(
             durability=cast(Durability, durability),
             read_only=read_only,
             allow_other=allow_other,
+            lock_on_open=PROJECT_FILES if patterns is None else patterns,
+            locked_elsewhere=kept.locked_elsewhere,
+            consistency=kept.consistency,
         )
         lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place

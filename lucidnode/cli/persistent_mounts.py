@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from lucidnode.fs.mount_spec import Consistency, LockedElsewhere
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused
 
@@ -22,6 +23,11 @@ _MAX_FILE_BYTES = 1024 * 1024
 _MAX_PATH = 4096
 _MAX_MOUNTS = 256
 
+MAX_PATTERNS = 64
+"""Of names of files that one mount locks on opening."""
+
+LockPattern = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
 
 class PersistentMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mount that comes back: what `lucidnode mount` is given for it. *directory* is absolute."""
@@ -31,12 +37,20 @@ class PersistentMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     durability: Literal["relaxed", "local", "office", "cloud"] = "local"
     read_only: bool = False
     allow_other: bool = False
+    lock_on_open: Annotated[list[LockPattern], msgspec.Meta(max_length=MAX_PATTERNS)] | None = None
+    locked_elsewhere: LockedElsewhere = "read-only"
+    consistency: Consistency = "polled"
 
     def words(self) -> list[str]:
         """Return the arguments of `lucidnode` that mount it."""
         options = [f"--durability={self.durability}"]
         options += ["--read-only"] if self.read_only else []
         options += ["--allow-other"] if self.allow_other else []
+        options += [f"--lock-on-open={pattern}" for pattern in self.lock_on_open or ()]
+        if self.locked_elsewhere != "read-only":
+            options.append(f"--locked-elsewhere={self.locked_elsewhere}")
+        if self.consistency != "polled":
+            options.append(f"--consistency={self.consistency}")
         return ["mount", *options, "--", self.project, self.directory]
 
 

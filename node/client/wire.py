@@ -275,6 +275,18 @@ class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locked: bool
 
 
+class FileLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file that one workstation has for itself: open for writing there, or *taken* by a person.
+
+    *device* is what people call it, empty for this one; *since_ns* is by its clock, since 1970.
+    """
+
+    path: str
+    device: str
+    taken: bool
+    since_ns: int
+
+
 class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
     """Reply to Ask: facts, alerts, files on their way and locks in plain words, which may name files.
 
@@ -288,6 +300,7 @@ class StatusReply(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fiel
     names: dict[str, str] = {}
     """What people call each of the devices that were asked for, as far as anybody does."""
     locks: list[FileToken] = []
+    leases: list[FileLease] = []
 
 
 class AccessedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -319,7 +332,17 @@ class Accesses(msgspec.Struct, frozen=True, tag="accesses", forbid_unknown_field
 
 
 EventKind = Literal[
-    "create", "link", "rename", "delete", "write", "attributes", "state", "conflict", "settled"
+    "create",
+    "link",
+    "rename",
+    "delete",
+    "write",
+    "attributes",
+    "state",
+    "lock",
+    "unlock",
+    "conflict",
+    "settled",
 ]
 """What can happen to a file: docs/pipelines.md."""
 

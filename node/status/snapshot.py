@@ -159,6 +159,12 @@ class StatusSnapshot:
                 if answer is not None
                 for token in answer.locks
             ],
+            "leases": [
+                {"mountpoint": mount.hello.mountpoint, **msgspec.structs.asdict(lease)}
+                for mount, answer in answers
+                if answer is not None
+                for lease in answer.leases
+            ],
             "conflicts": [
                 {"mountpoint": mount.hello.mountpoint, "path": path}
                 for mount, answer in answers

@@ -171,6 +171,29 @@ def test_a_webhook_is_told_of_entries_until_it_is_removed(
         server.server_close()
 
 
+def test_a_file_is_taken_listed_released_and_broken(station: Workstation, drive: Path) -> None:
+    file = drive / "reel.txt"
+    file.write_text("one")
+    seq = newest(station)
+    taken = json.loads(station.ok("lock", "take", file, "--json").out)
+    assert [each["path"] for each in taken["files"]] == [str(file)]
+    [lease] = station.facts("lock list")["leases"]
+    assert (lease["path"], lease["device"], lease["taken"]) == ("reel.txt", "", True)
+    assert "somebody locked it" in station.ok("lock", "list", "demo").out
+    assert os.getxattr(file, "user.lucid.lock") == b"taken"
+    station.ok("lock", "release", file)
+    assert not station.facts("lock list")["leases"]
+    station.ok("lock", "take", file)
+    station.ok("lock", "break", "--yes", file)
+    assert not station.facts("lock list")["leases"]
+    assert station.run("lock", "take", drive).code == 1
+    assert station.run("lock", "take", station.folder).code == 7
+    newest(station)
+    told = station.ok("events", "demo", "--since", str(seq), "--json").out
+    kinds = [json.loads(line)["event"] for line in told.splitlines()]
+    assert [kind for kind in kinds if kind.endswith("lock")] == ["lock", "unlock"] * 2
+
+
 def test_wait_knows_what_it_cannot_wait_for(station: Workstation, drive: Path) -> None:
     assert station.run("wait", station.folder).code == 7
     missing = station.run("wait", drive / "missing")

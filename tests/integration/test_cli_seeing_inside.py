@@ -165,14 +165,14 @@ def test_the_metrics_of_the_daemon_have_the_requests_of_its_mounts(one: Workstat
 def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
     drive = one.folder / "drive"
     assert "no file is locked here" in one.ok("lock", "list").err
-    with (drive / "bin.avb").open("w") as file:
+    with (drive / "bins.db").open("w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         listed = one.ok("lock", "list", "demo").out
-        assert str(drive / "bin.avb") in "".join(listed.split("\n"))
+        assert str(drive / "bins.db") in "".join(listed.split("\n"))
         assert "this workstation" in listed
         assert {
             "mountpoint": str(drive),
-            "path": "bin.avb",
+            "path": "bins.db",
             "device": "",
             "wanted_by": None,
             "locked": True,

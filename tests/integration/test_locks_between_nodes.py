@@ -127,3 +127,42 @@ def test_a_database_with_writers_on_two_nodes_is_whole(pair: tuple[Path, Path]) 
         assert base.execute("SELECT count(*) FROM shots").fetchone() == (2 * max(RECORDS // 5, 10),)
         base.close()
     assert not any(list(mount.glob("*conflict*")) for mount in pair)
+
+
+def test_a_file_that_is_taken_on_one_node_can_only_be_read_on_the_other(
+    pair: tuple[Path, Path],
+) -> None:
+    mine, theirs = (mount / "cut.prproj" for mount in pair)
+    mine.write_bytes(b"first cut")
+    eventually(lambda: theirs.exists() and theirs.read_bytes() == b"first cut")
+    os.setxattr(mine, "user.lucid.lock", b"take")
+    eventually(partial(_is_taken, theirs))
+    for refused in (
+        lambda: theirs.open("r+b"),
+        lambda: os.truncate(theirs, 0),
+        theirs.unlink,
+    ):
+        with pytest.raises(PermissionError):
+            refused()
+    with pytest.raises(OSError, match="busy"):
+        os.setxattr(theirs, "user.lucid.lock", b"take")
+    assert theirs.read_bytes() == b"first cut"
+    with mine.open("r+b") as late:
+        os.setxattr(theirs, "user.lucid.lock", b"break")
+        with theirs.open("r+b") as file:
+            file.write(b"other")
+        eventually(lambda: not _is_taken(mine))
+        late.write(b"late!")
+    eventually(lambda: len(list(pair[1].glob("cut*conflict*"))) == 1)
+    eventually(lambda: mine.read_bytes() == theirs.read_bytes() == b"other cut")
+    [copy] = pair[1].glob("cut*conflict*")
+    eventually(lambda: copy.read_bytes()[:5] == b"late!")
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        return os.getxattr(path, "user.lucid.lock") == b"taken"
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Version, is_partial
+from lucidnode.fs.replica.intents import WRITE_LEASE
 from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.sqlite.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
 from lucidnode.fs.replica.tree.queries import Queries
@@ -20,13 +21,16 @@ from lucidnode.fs.replica.tree.queries import Queries
 class Winner:
     """What another node's entry does to files, from its row changes.
 
-    *rewritten* got another content, or are no more; of the *partial* more follows. *struck* lost their last name. *taken* are the
+    *rewritten* got another content, or are no more; of the *partial* more follows. *leased* are those
+    that it has for itself now, or took from whoever had them: what is written to them elsewhere, and is not
+    committed, is not for them, so they are among the *rewritten*. *struck* lost their last name. *taken* are the
     names that it took from files, *replaced* those of them that mean another file now, *given* the
     names that it gave, and *placed* the files that got them.
     """
 
     rewritten: set[InodeNo] = field(default_factory=set)
     partial: set[InodeNo] = field(default_factory=set)
+    leased: set[InodeNo] = field(default_factory=set)
     inserted: set[InodeNo] = field(default_factory=set)
     struck: set[InodeNo] = field(default_factory=set)
     taken: dict[InodeNo, list[Place]] = field(default_factory=dict)
@@ -47,6 +51,9 @@ class Winner:
                 winner.rewritten.add(InodeNo(int(row[0])))
             elif table == "inode":
                 winner._note_inode(InodeNo(int(row[0])), old, new)
+            elif table == "xattr" and row[1] == WRITE_LEASE and new is not None:
+                winner.leased.add(InodeNo(int(row[0])))
+                winner.rewritten.add(InodeNo(int(row[0])))
         return winner
 
     def met(self) -> set[InodeNo]:

@@ -151,8 +151,10 @@ class Rebase:
         orphans = {InodeNo(ino) for (ino,) in self._database.rows("SELECT ino FROM orphan")}
         both = (wrote & winner.rewritten) - nameless | (orphans & nameless)
         both -= claims.files.keys()
-        # The end of a content of which more follows is not the one to append to.
+        # The end of a content of which more follows is not the one to append to, nor is that of a file
+        # which another has for himself.
         appended = both - nameless - work.made - winner.partial - self._written_elsewhere(waiting)
+        appended -= winner.leased
         ours = {
             ino: self._version_of(found)
             for ino in sorted(both - appended)

@@ -8,7 +8,7 @@ and CHECK are a second net. The local tables are this node's own and never leave
 
 from __future__ import annotations
 
-from lucidnode.fs.replica.intents import LOCKS_LEASE, MARK
+from lucidnode.fs.replica.intents import LOCKS_LEASE, MARK, WRITE_LEASE
 
 REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
     "inode": (*(int for _ in range(11)), bytes, int),
@@ -23,7 +23,8 @@ IS_MARK = f"name = x'{MARK.hex()}'"
 """How the marks of files on their way are found among the attributes, by an index of their own."""
 
 IS_LEASE = f"name = x'{LOCKS_LEASE.hex()}'"
-"""How leases are found among the attributes, by an index of their own."""
+IS_WRITE_LEASE = f"name = x'{WRITE_LEASE.hex()}'"
+"""How leases are found among the attributes, by an index of their own for each kind."""
 
 VERSION = 2
 
@@ -126,6 +127,7 @@ CREATE TABLE orphan (ino INTEGER PRIMARY KEY) STRICT;
 ADDED = f"""
 CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK};
 CREATE INDEX IF NOT EXISTS lease ON xattr (ino) WHERE {IS_LEASE};
+CREATE INDEX IF NOT EXISTS write_lease ON xattr (ino) WHERE {IS_WRITE_LEASE};
 
 -- While work is recorded whose blocks no fsync has reached: each transaction since, oldest first.
 -- *blocks* are those that it names, end to end; *before* is how it is undone (unsynced.py); *boot*

@@ -121,7 +121,7 @@ class AttributeOperations:
     def lease(self, intent: intents.Lease, version: int) -> OperationRecord:
         """Change a lease from what is expected. Raises FileMissing, or LeaseMoved if it is not that."""
         self._queries.existing(intent.ino)
-        place = (intent.ino, intents.LOCKS_LEASE)
+        place = (intent.ino, intent.name)
         row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", place)
         if (None if row is None else row[0]) != intent.expected:
             raise LeaseMoved("the lease is not as it was")

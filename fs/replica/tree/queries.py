@@ -19,7 +19,7 @@ from lucidnode.fs.replica.inode import (
     Version,
 )
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.sqlite.schema import IS_LEASE, IS_MARK
+from lucidnode.fs.replica.sqlite.schema import IS_LEASE, IS_MARK, IS_WRITE_LEASE
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -267,6 +267,10 @@ class Queries:
     def leases(self) -> list[tuple[InodeNo, bytes]]:
         """Return every (file, lease)."""
         return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_LEASE}")  # noqa: S608  # ours
+
+    def write_leases(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every (file, write lease)."""
+        return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_WRITE_LEASE}")  # noqa: S608  # ours
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""

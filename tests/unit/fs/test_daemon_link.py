@@ -68,6 +68,9 @@ class Listener:
     def files_on_their_way(self) -> list[wire.FileOnItsWay]:
         return []
 
+    def leases(self) -> list[wire.FileLease]:
+        return []
+
     def tokens(self) -> list[wire.FileToken]:
         return []
 

@@ -38,6 +38,7 @@ from lucidnode.fs.format.journal_entry import open_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.sodium import sign, signing_public
 from lucidnode.fs.leases.lease_row import decoded_lease
+from lucidnode.fs.leases.write_lease import decoded_write_lease
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership, open_membership
 from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
@@ -517,3 +518,9 @@ def test_quotas(vector: dict[str, Any]) -> None:
     found = decoded_quota(value)
     assert (None if found is None else msgspec.structs.asdict(found)) == vector["says"]
     assert quota_in(value) == vector["says"]
+
+
+@pytest.mark.parametrize("vector", LEASES["write_leases"], ids=lambda vector: str(vector["name"]))
+def test_write_leases(vector: dict[str, Any]) -> None:
+    row = decoded_write_lease(bytes.fromhex(vector["value"]))
+    assert (None if row is None else msgspec.structs.asdict(row)) == vector["says"]

@@ -17,10 +17,19 @@ from lucidnode.fs.events.event_cursor import MAX_BEHIND
 from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.journal_entry import seal_entry
+from lucidnode.fs.leases.write_lease import WriteLease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import Lease, Link, Mark, Rename, Rmdir, SetAttributes
+from lucidnode.fs.replica.intents import (
+    WRITE_LEASE,
+    Lease,
+    Link,
+    Mark,
+    Rename,
+    Rmdir,
+    SetAttributes,
+)
 from lucidnode.fs.write.marks import OnItsWay, encoded_mark
-from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
 from lucidnode.node.client.wire import EventsPage, EventsQuery, ProjectEvent, Slot
 
@@ -175,6 +184,33 @@ async def test_who_decides_locks_is_no_event(office: Office) -> None:
     async with office.running():
         office.a.node.replica.apply(Lease(office.a.node.create(b"bin"), None, b"somebody"))
         assert await reader.read(await office.commit()) == ["create bin"]
+
+
+async def test_who_has_a_file_for_himself_is_told_and_no_renewal_of_it(office: Office) -> None:
+    reader = office.reader(office.b, since=0)
+    replica = office.a.node.replica
+    async with office.running():
+        ino = office.a.node.create(b"cut")
+        told = ["create cut"]
+        assert await reader.read(await office.commit()) == told
+        value: bytes | None = None
+        opened = WriteLease(holder=DeviceId("ab" * 16), fence=1, taken=False, since_ns=0)
+        taken = opened.with_taken(taken=True)
+        for row, more in (
+            (opened, ["lock cut"]),
+            (opened.renewed(), []),
+            (taken, ["lock cut"]),
+            (taken.broken(), ["unlock cut"]),
+            (opened, ["lock cut"]),
+            (None, ["unlock cut"]),
+        ):
+            after = None if row is None else row.encoded()
+            replica.apply(Lease(ino, value, after, name=WRITE_LEASE))
+            told += more
+            head = await office.commit()
+            if more:
+                assert await reader.read(head) == told
+            value = after
 
 
 async def test_both_desks_tell_the_same_live_and_again_from_the_journal(office: Office) -> None:

@@ -121,3 +121,7 @@ def test_a_mark_that_cannot_be_read_says_nothing_and_is_taken_back(
     assert scene.mark() is None
     scene.marks.renew()
     assert scene.node.replica.tree.mark(scene.file) is None
+
+
+def test_what_a_member_writes_for_a_mark_that_is_no_text_says_nothing() -> None:
+    assert decoded_mark(bytes.fromhex("81a3000080")) is None

@@ -1,0 +1,142 @@
+"""Two workstations whose programs open the same files for writing, on virtual time, over one bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from committer_fixture import Bucket, Daemon
+from file_layer_fixture import ME, PROJECT, Commits, FileLayer, file_layer
+from lab.soak_files import VirtualClock
+from lab.virtual_loop import run_virtual
+
+from lucidnode.fs.leases.write_leases import Elsewhere, LockOnOpen
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.node.client.ids import DeviceId
+
+_PATIENCE_S = 600.0
+
+
+@dataclass
+class WriteSeat:
+    """A workstation whose programs open files."""
+
+    name: str
+    door: Daemon
+    layer: FileLayer
+
+    def names(self) -> list[str]:
+        """Return what lies in the project, in order."""
+        return sorted(name.decode() for name in self.layer.replica.tree.names_in(ROOT))
+
+    def ino(self, name: str) -> InodeNo:
+        return self.layer.files.lookup(ROOT, name.encode()).ino
+
+    async def open(self, name: str, flags: int = os.O_RDWR) -> int:
+        """Open as the kernel does, and return the handle."""
+        ino = self.ino(name)
+        if self.layer.files.opens_at_once(ino, flags):
+            return self.layer.files.open_as_it_is(ino, flags)[0]
+        return (await self.layer.files.open(ino, flags))[0]
+
+    async def write(self, handle: int, data: bytes, offset: int = 0) -> None:
+        await self.layer.files.write(handle, offset, data)
+
+    async def close(self, handle: int) -> None:
+        await self.layer.files.flush(handle)
+        self.layer.files.release(handle)
+
+    async def read(self, name: str) -> bytes:
+        return await self.layer.contents(self.ino(name))
+
+    async def order(self, name: str, order: bytes) -> None:
+        assert self.layer.leases is not None
+        await self.layer.leases.ordered(self.ino(name), order)
+
+    def lock(self, name: str) -> str:
+        """Return what the file's attribute says of its lock, empty for nothing."""
+        assert self.layer.leases is not None
+        row = self.layer.leases.rows.of(self.ino(name))
+        return "" if row is None or not row.holder else "taken" if row.taken else "open"
+
+    def alerts(self) -> list[str]:
+        return [alert.topic.partition(":")[0] for alert in self.layer.alerts.current()]
+
+
+@dataclass
+class WriteOffice:
+    """Both seats, and the bucket they share."""
+
+    bucket: Bucket
+    a: WriteSeat
+    b: WriteSeat
+
+    async def until(self, done: Callable[[], Any]) -> None:
+        """Let virtual time pass until *done*."""
+        left = _PATIENCE_S
+        while not done():
+            assert left > 0, f"not so after {_PATIENCE_S:.0f} virtual seconds"
+            await asyncio.sleep(0.25)
+            left -= 0.25
+
+    async def shared(self, name: str, data: bytes = b"first cut") -> None:
+        """Have *a* make a file that both see, and that nobody has for himself."""
+        made, (handle, _) = self.a.layer.files.create(ROOT, name.encode(), 0o644, ME, os.O_RDWR, 0)
+        await self.a.write(handle, data)
+        await self.a.close(handle)
+        await self.until(lambda: name in self.b.names() and not self.is_busy())
+        assert made.ino == self.b.ino(name)
+
+    def is_busy(self) -> bool:
+        """Tell whether anything waits to be committed anywhere, or to be read."""
+        heads = {seat.layer.replica.pending.head().seq for seat in (self.a, self.b)}
+        return len(heads) > 1 or any(
+            seat.layer.replica.pending.has_work() for seat in (self.a, self.b)
+        )
+
+
+def in_the_office(
+    home: Path,
+    work: Callable[[WriteOffice], Awaitable[None]],
+    *,
+    elsewhere: Elsewhere = "read-only",
+    patterns: tuple[str, ...] = ("*.prproj",),
+    alone_when_away: bool = True,
+) -> None:
+    """Do *work* at two workstations that lock *patterns* on opening."""
+
+    async def run() -> None:
+        bucket = Bucket()
+        doors = [Daemon(bucket, name * 32, PROJECT) for name in (b"a", b"b")]
+        keys = {door.device: door.public for door in doors}
+        called = {door.device: name for door, name in zip(doors, ("ana", "ben"), strict=True)}
+        clock = VirtualClock()
+        async with AsyncExitStack() as stack:
+            seats = [
+                WriteSeat(
+                    called[door.device],
+                    door,
+                    await stack.enter_async_context(
+                        file_layer(
+                            home / called[door.device],
+                            clock=clock,
+                            bucket=home / "bucket",
+                            commits=Commits(door, door.device, keys.get, lambda _: None),
+                            name=called[door.device],
+                            name_of=lambda device: called[DeviceId(device)],
+                            lock_on_open=LockOnOpen(
+                                patterns, elsewhere, alone_when_away=alone_when_away
+                            ),
+                        )
+                    ),
+                )
+                for door in doors
+            ]
+            await work(WriteOffice(bucket, *seats))
+
+    run_virtual(run, 1)
