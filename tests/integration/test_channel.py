@@ -23,6 +23,8 @@ pytestmark = pytest.mark.fuse
 STILL = 75
 """Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
 
+READS_OF_EACH = 20
+
 CHANNEL_THREADS = 11
 """Readers, the two that serve the socket to pyfuse3, and one that sees to readers whom a disk keeps."""
 
@@ -212,6 +214,8 @@ def test_a_read_in_c_never_goes_back_behind_what_another_node_wrote(tmp_path: Pa
                     assert len(set(content)) == 1
                     assert content[0] in {seen, version}
                     seen = content[0]
+                for _ in range(READS_OF_EACH):
+                    assert os.pread(reader, size, 0) == bytes([version]) * size
         os.close(reader)
         here.unmount()
         assert answered_in_c(here) > 30

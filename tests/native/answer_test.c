@@ -209,12 +209,44 @@ static void a_disk_that_hangs_holds_a_few_whose_reads_python_gets(void)
     end(file);
 }
 
+#define MANY 32
+
+/* Nobody knows when a thread that was started begins. */
+static void a_wait_that_begins_before_its_watcher_is_watched(void)
+{
+    static struct waits all[MANY];
+    struct wait *begun[MANY];
+    struct message *request = malloc(sizeof *request + 128);
+
+    CHECK(request);
+    channel.event = -1;
+    for (uint64_t i = 0; i < MANY; i++) {
+        request->length = a_read(request->bytes, i, 5, 0, 4096);
+        CHECK(!waits_start(&all[i], &channel));
+        begun[i] = waits_begin(&all[i], request);
+        CHECK(begun[i]);
+    }
+    free(request);
+    for (int i = 0; i < MANY; i++) {
+        struct message *message;
+
+        while (!(message = channel_take(&channel)))
+            usleep(1000);
+        free(message);
+    }
+    for (int i = 0; i < MANY; i++) {
+        CHECK(!waits_end(&all[i], begun[i]));
+        waits_stop(&all[i]);
+    }
+}
+
 int main(void)
 {
     table = table_new();
     every_range_of_a_block_is_its_bytes();
     what_has_to_be_waited_for_is_answered_too();
     a_disk_that_hangs_holds_a_few_whose_reads_python_gets();
+    a_wait_that_begins_before_its_watcher_is_watched();
     table_free(table);
     return 0;
 }

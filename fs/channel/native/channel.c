@@ -384,7 +384,8 @@ static int end_readers(struct channel *channel)
 
 static void close_all(struct channel *channel, int left)
 {
-    close(channel->device);
+    if (!channel->in_use)
+        close(channel->device);
     close(channel->inside);
     close(channel->event);
     queue_clear(&channel->session);

@@ -31,13 +31,14 @@ struct channel {
     int event;  /* an eventfd: something is in *direct*, or the kernel has unmounted */
     uint64_t direct_opcodes;
     uint64_t init_flags;
-    uint16_t max_pages;
+    _Atomic uint16_t max_pages;
     uint16_t background; /* reads under way in the kernel at most */
     read_answerer *answerer;
     void *context;
     size_t scratch_bytes;
     /* Returns how many readers wait for a disk, and sees to it that those answer nothing; may be NULL. */
     int (*abandon)(void *context);
+    bool in_use; /* somebody still writes to *device* when it stops: it stays open, whose number is his */
 
     pthread_mutex_t lock; /* of the two queues; a leaf: nothing else is taken under it */
     pthread_cond_t unsent; /* something is in *session*, or the end has come */
@@ -58,7 +59,7 @@ struct channel {
 };
 
 /* Start on the descriptor *device*, of which a duplicate is kept. Sets *outside* to the descriptor
- * that pyfuse3 shall have in its place. The fields from *direct_opcodes* to *abandon* are the
+ * that pyfuse3 shall have in its place. The fields from *direct_opcodes* to *in_use* are the
  * caller's to set. Returns 0 or an errno, with nothing left behind. */
 int channel_start(struct channel *channel, int device, int readers, int *outside);
 

@@ -8,12 +8,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct channel the_channel;
 static struct answers the_answers;
 static bool running;
-static bool lost; /* readers of it hang in a disk */
+static bool lost; /* readers of it hang in a disk, or somebody in the device */
+static int users; /* calls that are in the device without the interpreter's lock */
+
+/* Naps that those in the device get to leave it when the channel stops, half a second. */
+#define MAX_NAPS_FOR_USERS 250
 
 /* Blocks are let go of by the interpreter whenever it comes to it, so their table stays for ever. */
 static struct table *the_table;
@@ -68,6 +73,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_channel.context = &the_answers;
     the_channel.scratch_bytes = decrypt ? ANSWER_SCRATCH : 0;
     the_channel.abandon = abandon;
+    the_channel.in_use = false;
     the_answers.wait_for_file = pread;
     error = waits_start(&the_answers.waits, &the_channel);
     if (error)
@@ -83,14 +89,27 @@ static PyObject *start(PyObject *module, PyObject *arguments)
 
 static PyObject *stop(PyObject *module, PyObject *nothing)
 {
+    bool stopped;
+
     (void)module, (void)nothing;
     if (!must_run())
         return NULL;
+    /* From here on nobody comes in, and nobody starts another. */
+    running = false;
+    lost = true;
+    for (int naps = 0; users && naps < MAX_NAPS_FOR_USERS; naps++) {
+        const struct timespec time = {.tv_nsec = 2000000};
+
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&time, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    the_channel.in_use = users;
     Py_BEGIN_ALLOW_THREADS
     waits_stop(&the_answers.waits);
-    lost = !channel_stop(&the_channel);
+    stopped = channel_stop(&the_channel);
     Py_END_ALLOW_THREADS
-    running = false;
+    lost = !stopped || the_channel.in_use;
     Py_RETURN_NONE;
 }
 
@@ -123,9 +142,11 @@ static PyObject *reply(PyObject *module, PyObject *arguments)
         PyBuffer_Release(&data);
         return NULL;
     }
+    users++;
     Py_BEGIN_ALLOW_THREADS
     error = channel_reply(&the_channel, unique, error, data.buf, (size_t)data.len);
     Py_END_ALLOW_THREADS
+    users--;
     PyBuffer_Release(&data);
     if (error)
         return os_error(error);
@@ -145,9 +166,11 @@ static PyObject *notify(PyObject *module, PyObject *arguments)
         PyBuffer_Release(&data);
         return NULL;
     }
+    users++;
     Py_BEGIN_ALLOW_THREADS
     error = channel_notify(&the_channel, code, data.buf, (size_t)data.len);
     Py_END_ALLOW_THREADS
+    users--;
     PyBuffer_Release(&data);
     if (error)
         return os_error(error);

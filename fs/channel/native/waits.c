@@ -42,7 +42,9 @@ static void sleep_a_while(struct waits *waits)
     struct timespec until;
 
     if (!waits->watching) {
-        pthread_cond_wait(&waits->begun, &waits->lock);
+        /* Who began before this thread first came here has signalled to nobody. */
+        while (!waits->stopping && !any_begun(waits))
+            pthread_cond_wait(&waits->begun, &waits->lock);
         waits->watching = true;
         return;
     }
