@@ -232,7 +232,7 @@ def peers_command(home: Path, wants_json: bool) -> None:
     if not found["peers"]:
         click.echo(
             "No other workstation found. If there are some, multicast may be blocked between you: "
-            "name one with `lucidnode daemon --peer HOST:PORT`."
+            "name one with `lucidnode config set office.peers HOST:PORT`."
         )
 
 
