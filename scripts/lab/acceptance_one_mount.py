@@ -67,6 +67,8 @@ class OneMount(RuleBasedStateMachine):
     mounted: Path
     plain: Path
     number: count[int]
+    allocates: bool
+    """Whether the mount takes fallocate(2), as it does with the kernel channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,7 +240,8 @@ class OneMount(RuleBasedStateMachine):
             allocate = fallocate if root == self.roots[0] else allocate_on_any_disk
             allocate(handles[slot], mode, at, length)
 
-        self.both(act)
+        if self.allocates:
+            self.both(act)
 
     @rule(slot=_slots, start=_places, to=_slots, at=_places, length=st.sampled_from(_LENGTHS))
     def copy_held(self, slot: int, start: int, to: int, at: int, length: int) -> None:
@@ -312,9 +315,10 @@ def run_machine(
     )
 
 
-def beside(mounted: Path, plain: Path) -> type[OneMount]:
+def beside(mounted: Path, plain: Path, *, allocates: bool = True) -> type[OneMount]:
     """Return the machine for *mounted* and a directory on the disk, both empty."""
-    return type("Beside", (OneMount,), {"mounted": mounted, "plain": plain, "number": count()})
+    fields = {"mounted": mounted, "plain": plain, "number": count(), "allocates": allocates}
+    return type("Beside", (OneMount,), fields)
 
 
 def run_trial(nodes: TwoNodes, extent: float) -> str:

@@ -223,13 +223,19 @@ def test_a_listing_goes_on_through_any_handle_whatever_changed_meanwhile(
     assert caught.value.errno == errno.EINVAL
 
 
-def test_random_writes_and_truncates_match_a_reference_file(mounted: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("channel", "steps"), [(True, 600), (False, 200)])
+def test_random_writes_and_truncates_match_a_reference_file(
+    node: Workstation, tmp_path: Path, steps: int, *, channel: bool
+) -> None:
     """What fsx does: the same steps on the mount and on the local disk, compared as they go."""
+    node.channel = channel
+    node.mount()
+    mounted = node.mountpoint
     generator = Random(11)
     ours = os.open(mounted / "fsx", os.O_RDWR | os.O_CREAT, 0o644)
     theirs = os.open(tmp_path / "fsx", os.O_RDWR | os.O_CREAT, 0o644)
     limit = 6 * BLOCK
-    for step in range(600):
+    for step in range(steps):
         offset, length = generator.randrange(limit), generator.randrange(1, 70_000)
         match generator.randrange(10):
             case 0:

@@ -20,16 +20,19 @@ pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Workstation]:
     with workstations(tmp_path) as [only]:
-        only.mount()
         yield only
 
 
+@pytest.mark.parametrize(("channel", "examples"), [(True, 15), (False, 5)])
 def test_a_mount_answers_like_a_disk_and_so_does_an_empty_cache(
-    node: Workstation, tmp_path: Path
+    node: Workstation, tmp_path: Path, examples: int, *, channel: bool
 ) -> None:
+    node.channel = channel
+    node.mount()
     plain = tmp_path / "plain"
     plain.mkdir()
-    run_machine(beside(node.mountpoint, plain), examples=15, steps=30, derandomize=True)
+    machine = beside(node.mountpoint, plain, allocates=channel)
+    run_machine(machine, examples=examples, steps=30, derandomize=True)
     node.remount_empty()
     assert without_times(tree(node.mountpoint)) == without_times(tree(plain))
 
@@ -79,13 +82,18 @@ def _cross(machine: TwoMounts) -> None:
     machine.teardown()
 
 
-def test_two_mounts_are_one_directory_in_turns_and_lose_nothing_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("channel", "examples"), [(True, 2), (False, 1)])
+def test_two_mounts_are_one_directory_in_turns_and_lose_nothing_at_once(
+    tmp_path: Path, examples: int, *, channel: bool
+) -> None:
+    """Without the channel on one, beside one with it: they are to be the same."""
     with workstations(tmp_path, 2) as nodes:
+        nodes[0].channel = channel
         for node in nodes:
             node.mount()
-        machine = between(Pair(nodes), tmp_path / "plain")
+        machine = between(Pair(nodes), tmp_path / "plain", allocate=channel)
         _cross(machine())
-        run_machine(machine, examples=2, steps=5, derandomize=True)
+        run_machine(machine, examples=examples, steps=5, derandomize=True)
         shown = tree(nodes[0].mountpoint)
         nodes[1].remount_empty()
         assert tree(nodes[1].mountpoint) == shown
