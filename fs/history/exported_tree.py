@@ -7,42 +7,21 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-from cachetools import LRUCache
+from stat import S_IFMT
+from typing import NamedTuple
 
 from lucidnode.fs.errors import FormatError, KeyMissing
-from lucidnode.fs.format.block import BlockName, open_block
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.history.file_bytes import BlockBodies, FileBytes
 from lucidnode.fs.replica.inode import Attributes, Extent, InodeNo, Kind
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.client.ids import BlockId, ProjectId
-from lucidnode.node.client.wire import Source
-
-_BLOCKS_AHEAD = 8
-"""Blocks that are under way at once: up to 16 MiB each."""
-
-_PATIENCE_S = 45.0
-"""For one block, of which the daemon tries every source; it takes no more."""
 
 _SAFE_MODE = 0o1777
 """Of a mode; set-uid and set-gid files of other people have no place on this machine."""
 
 _LISTED_NAMES = 1000
 """Names that are read of a directory at once."""
-
-
-_Failure = NodeError | FormatError
-
-
-class BlockBodies(Protocol):
-    """Where whole blocks come from (DaemonClient)."""
-
-    async def block(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
-    ) -> tuple[Source, bytes | None]:
-        """Return *block* as bytes. Raises a NodeError."""
 
 
 @dataclass(slots=True)
@@ -52,6 +31,8 @@ class Exported:
     files: int = 0
     size: int = 0
     missing: list[tuple[str, str]] = field(default_factory=list)
+    unchanged: int = 0
+    """Files that an earlier export had finished."""
     without_attributes: int = 0
     """Files of which the target's file system took not all attributes, owners or times."""
 
@@ -71,18 +52,19 @@ class TreeExport:
         keys: ProjectKeys,
         blocks: BlockBodies,
         progress: Callable[[int], None],
+        *,
+        resume: bool = False,
     ) -> None:
+        """With *resume*, what an earlier export has left is finished and not begun anew."""
         self._tree = tree
-        self._keys = keys
-        self._blocks = blocks
+        self._resume = resume
+        self._bytes = FileBytes(keys, blocks)
         self._progress = progress
         self._linked: dict[InodeNo, Path] = {}
         self._told = Exported()
-        self._recent: LRUCache[BlockId, bytes] = LRUCache(_BLOCKS_AHEAD)
-        """Small files lie together in one block."""
 
     async def write(self, found: Attributes, target: Path) -> Exported:
-        """Write *found* as *target*, which is not there yet; return what came of it.
+        """Write *found* as *target*, which is not there yet, or left by an export; tell what came of it.
 
         A file of which a block cannot be had is left out, and told. Raises OSError.
         """
@@ -92,7 +74,8 @@ class TreeExport:
             if visit.leaves:
                 self._dress(visit.found, visit.path)
             elif visit.found.is_directory:
-                visit.path.mkdir(mode=0o700)
+                if not (self._resume and _is_directory(visit.path)):
+                    visit.path.mkdir(mode=0o700)
                 waiting.append(visit._replace(leaves=True))
                 waiting += self._inside(visit)
             else:
@@ -107,6 +90,8 @@ class TreeExport:
             after = names[-1][0]
 
     async def _write_one(self, found: Attributes, path: Path) -> None:
+        if self._resume and self._stays(found, path):
+            return
         if (first := self._linked.get(found.ino)) is not None:
             os.link(first, path, follow_symlinks=False)
             return
@@ -130,6 +115,19 @@ class TreeExport:
         if found.nlink > 1:
             self._linked[found.ino] = path
 
+    def _stays(self, found: Attributes, path: Path) -> bool:
+        """Tell whether *path* is whole already; what is there and is not whole is removed."""
+        if not os.path.lexists(path):
+            return False
+        first = self._linked.get(found.ino)
+        if not _is_whole(found, path) or (first is not None and not path.samefile(first)):
+            path.unlink()
+            return False
+        self._told.unchanged += 1
+        if found.nlink > 1:
+            self._linked[found.ino] = first or path
+        return True
+
     async def _write_file(self, found: Attributes, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0) as file:
@@ -139,43 +137,11 @@ class TreeExport:
         self._told.size += found.size
 
     async def _fill(self, file: int, extents: Sequence[Extent]) -> None:
-        """Write the bytes of *extents*, of which some are read ahead."""
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as tasks:
-            ahead: dict[int, asyncio.Task[bytes | _Failure]] = {}
-            for number, extent in enumerate(extents):
-                for index in range(number, min(number + _BLOCKS_AHEAD, len(extents))):
-                    if index not in ahead:
-                        ahead[index] = tasks.create_task(self._plaintext(extents[index].block))
-                plain = await ahead.pop(number)
-                if not isinstance(plain, bytes):
-                    failure = plain
-                    break
-                part = plain[extent.block_offset : extent.block_offset + extent.length]
-                try:
-                    await asyncio.to_thread(_put, file, part, extent.offset)
-                except OSError as error:
-                    failure = error  # as itself, not as a group of one
-                    break
-                self._progress(len(part))
-            for task in ahead.values():
-                task.cancel()
-        if failure is not None:
-            raise failure
+        async def put(offset: int, part: bytes) -> None:
+            await asyncio.to_thread(_put, file, part, offset)
+            self._progress(len(part))
 
-    async def _plaintext(self, name: BlockName) -> bytes | _Failure:
-        """Return the plaintext of a block, or what prevents it: others are under way."""
-        if (held := self._recent.get(name.id)) is not None:
-            return held
-        try:
-            _, sealed = await self._blocks.block(
-                self._keys.project, name.id, patience_s=_PATIENCE_S, as_bytes=True
-            )
-            plain = await asyncio.to_thread(open_block, self._keys, name, sealed or b"")
-        except (NodeError, FormatError) as error:
-            return error
-        self._recent[name.id] = plain
-        return plain
+        await self._bytes.each(extents, put)
 
     def _dress(self, found: Attributes, path: Path) -> None:
         """Give *path* the owner, mode, attributes and times of *found*, as far as this user may."""
@@ -196,6 +162,18 @@ class TreeExport:
         if not is_link:
             path.chmod(found.mode & _SAFE_MODE)
         self._told.without_attributes += not whole
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_whole(found: Attributes, path: Path) -> bool:
+    """Tell whether *path* is *found* as an export leaves it: the time of change is set at its end."""
+    there = path.lstat()
+    if S_IFMT(there.st_mode) != found.kind << 12 or there.st_mtime_ns != found.mtime_ns:
+        return False
+    return found.kind is not Kind.FILE or there.st_size == found.size
 
 
 def _put(file: int, data: bytes, offset: int) -> None:

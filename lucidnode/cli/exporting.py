@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from lucidnode.fs.errors import InTheWay, NoSuchPast
 from lucidnode.fs.history.exported_tree import Exported, TreeExport
 from lucidnode.fs.history.past_places import shown
 from lucidnode.fs.history.restoration import attributes_at
+from lucidnode.fs.history.tar_export import TarExport
 
 _SHOWN = 20
 """Paths that are listed; more are only counted."""
@@ -24,6 +27,8 @@ _SHOWN = 20
 @click.command("export", short_help="Write a project, or a part of it, into a plain directory.")
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option("--tar", "wants_tar", is_flag=True, help="Write one archive; `-` is standard output.")
+@click.option("--resume", is_flag=True, help="Finish the directory that an export has left.")
 @click.option("--at", "text", help="As it was: a version, a date and time, or how long ago.")
 @passphrase_file
 @as_json
@@ -32,6 +37,8 @@ def export_command(
     home: Path,
     path: str,
     target: Path,
+    wants_tar: bool,
+    resume: bool,
     text: str | None,
     passphrase_file: Path | None,
     wants_json: bool,
@@ -40,15 +47,22 @@ def export_command(
 
     PATH is the name of a project, lies in a mounted one, or is PROJECT:PATH. Contents are checked
     block by block. Names, modes, times, extended attributes, symbolic and hard links and holes are
-    kept, owners if root does it; set-uid bits, devices and sockets are left out.
+    kept, owners if root does it; set-uid bits, devices and sockets are left out. With --resume,
+    files that are in TARGET with their size and time stay, and all others are written again.
 
     \b
     Examples:
       lucidnode export demo /mnt/backup/demo
       lucidnode export demo:film /mnt/backup/film-monday --at '2026-03-02 18:00'
+      lucidnode export demo - --tar | zstd > /mnt/backup/demo.tar.zst
     """
     given = given_path(home, path)
-    if os.path.lexists(target):
+    is_stream = wants_tar and str(target) == "-"
+    if wants_tar and resume:
+        raise click.UsageError("an archive is written in one go: --resume is for directories")
+    if is_stream and (wants_json or sys.stdout.isatty()):
+        raise click.UsageError("the archive goes to standard output, where nothing else can be")
+    if not is_stream and not resume and os.path.lexists(target):
         raise InTheWay(f"{target} is there already: name a new directory")
 
     async def work() -> Exported:
@@ -66,8 +80,18 @@ def export_command(
                     if show is not None:
                         show(f"exporting to {target}, {size(done)}…")
 
-                keys = opened.access.keys()
-                return await TreeExport(tree, keys, opened.client, progress).write(found, target)
+                keys, client = opened.access.keys(), opened.client
+                if not wants_tar:
+                    export = TreeExport(tree, keys, client, progress, resume=resume)
+                    return await export.write(found, target)
+                name = os.fsdecode(given.path[-1]) if given.path else opened.access.name
+                with contextlib.ExitStack() as closing:
+                    archive = (
+                        sys.stdout.buffer if is_stream else closing.enter_context(target.open("xb"))
+                    )
+                    told = await TarExport(tree, keys, client, archive, progress).write(found, name)
+                    archive.flush()
+                    return told
 
     told = asyncio.run(work())
     os.sync()
@@ -76,12 +100,16 @@ def export_command(
             {
                 "files": told.files,
                 "bytes": told.size,
+                "unchanged": told.unchanged,
                 "missing": [{"path": path, "why": why} for path, why in told.missing],
                 "without_attributes": told.without_attributes,
             }
         )
     else:
-        click.echo(f"{target} has {counted(told.files, 'file')}, {size(told.size)}", err=True)
+        there = f"; {told.unchanged:,} were there" if told.unchanged else ""
+        click.echo(
+            f"{target} has {counted(told.files, 'file')}, {size(told.size)}{there}", err=True
+        )
     for where, why in told.missing[:_SHOWN]:
         click.echo(f"  left out: {where}: {why}", err=True)
     if told.without_attributes:

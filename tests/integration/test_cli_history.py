@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,12 @@ def test_what_is_exported_is_what_is_mounted(studio: Studio) -> None:
     assert (out / "frame").read_bytes() == (shot / "frame").read_bytes()
     assert (out / "small").read_text() == "small"
     assert (out / "frame").stat().st_mtime_ns == 2_000_000_003
+    (out / "small").unlink()
+    again = json.loads(station.unlocked("export", "demo:shot", out, "--resume", "--json").out)
+    assert (again["files"], again["unchanged"]) == (1, 1)
+    station.unlocked("export", "demo:shot", studio.station.folder / "out.tar", "--tar")
+    with tarfile.open(studio.station.folder / "out.tar") as archive:
+        assert sorted(archive.getnames()) == ["shot", "shot/frame", "shot/small"]
 
 
 def test_the_past_is_mounted_beside_the_present_and_comes_back_when_its_process_dies(

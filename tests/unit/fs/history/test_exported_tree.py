@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 from committer_fixture import KEYS
@@ -11,6 +13,7 @@ from past_fixture import Chronicle
 from lucidnode.fs.format.block import seal
 from lucidnode.fs.history.exported_tree import Exported, TreeExport
 from lucidnode.fs.history.restoration import attributes_at
+from lucidnode.fs.history.tar_export import TarExport
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.intents import Link, NewExtent, SetAttributes, Write
 from lucidnode.node.client.errors import NotThere
@@ -40,12 +43,14 @@ class Bodies:
         return "bucket", self.held[block]
 
 
-async def exported(chronicle: Chronicle, bodies: Bodies, target: Path) -> Exported:
+async def exported(
+    chronicle: Chronicle, bodies: Bodies, target: Path, *, resume: bool = False
+) -> Exported:
     with chronicle.opened() as past:
         await chronicle.read_on(past)
         found = attributes_at(past.now, (b"d",))
         assert found is not None
-        export = TreeExport(past.now, KEYS, bodies, lambda _count: None)
+        export = TreeExport(past.now, KEYS, bodies, lambda _count: None, resume=resume)
         return await export.write(found, target)
 
 
@@ -95,3 +100,77 @@ async def test_a_file_of_which_a_block_is_gone_or_another_is_left_out_and_told(
     told = await exported(chronicle, bodies, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["whole"]
     assert [Path(path).name for path, _ in sorted(told.missing)] == ["gone", "spoiled"]
+
+
+async def test_what_was_broken_off_is_finished_and_what_is_whole_stays(tmp_path: Path) -> None:
+    chronicle, bodies = Chronicle(tmp_path), Bodies()
+    directory = chronicle.node.mkdir(b"d")
+    for name in (b"cut", b"half", b"whole"):
+        bodies.write(chronicle, chronicle.node.create(name, directory), b"all of " + name)
+    linked = chronicle.node.create(b"one", directory)
+    chronicle.node.replica.apply(Link(linked, directory, b"two", chronicle.node.time()))
+    chronicle.node.create(b"link", directory, Kind.SYMLINK, b"whole")
+    await chronicle.commit()
+    target = tmp_path / "out"
+    await exported(chronicle, bodies, target)
+    inode = (target / "whole").stat().st_ino
+    times = (target / "half").stat()
+    (target / "half").write_bytes(bytes(times.st_size))  # its time was not set yet
+    (target / "cut").write_bytes(b"c")
+    os.utime(target / "cut", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (target / "one").unlink()
+    (target / "link").unlink()
+    told = await exported(chronicle, bodies, target, resume=True)
+    assert (told.files + told.unchanged, told.missing) == (5, [])
+    assert (target / "half").read_bytes() == b"all of half"
+    assert (target / "cut").read_bytes() == b"all of cut"
+    assert (target / "whole").stat().st_ino == inode
+    assert (target / "two").samefile(target / "one")
+    assert os.readlink(target / "link") == "whole"
+
+
+async def test_an_archive_unpacks_to_what_was_there(tmp_path: Path) -> None:
+    chronicle, bodies = Chronicle(tmp_path), Bodies()
+    node = chronicle.node
+    directory = node.mkdir(b"d")
+    ino = node.create(b"holes", directory)
+    bodies.write(chronicle, ino, b"begin")
+    bodies.write(chronicle, ino, b"end", 2_000_000)
+    node.truncate(ino, 3_000_001)
+    node.set_xattr(ino, b"user.grade", b"\xffwarm")
+    node.replica.apply(SetAttributes(ino, node.time(), mode=0o4751, mtime_ns=5_000_000_007))
+    node.replica.apply(Link(ino, directory, b"z also", node.time()))
+    node.create(b"link", directory, Kind.SYMLINK, b"/etc/passwd")
+    node.create(b"raw \xff " + b"n" * 200, directory)
+    node.mkdir(b"empty", directory)
+    gone = node.create(b"gone", directory)
+    bodies.write(chronicle, gone, b"first")
+    del bodies.held[bodies.write(chronicle, gone, b"second", 5)]
+    await chronicle.commit()
+    archive = io.BytesIO()
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        found = attributes_at(past.now, (b"d",))
+        assert found is not None
+        export = TarExport(past.now, KEYS, bodies, archive, lambda _count: None)
+        told = await export.write(found, "d")
+    assert [path for path, _ in told.missing] == ["d/gone"]
+    assert told.files == 4
+    assert len(archive.getvalue()) % tarfile.RECORDSIZE == 0
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as unpacked:
+        names = {os.fsencode(each.name) for each in unpacked}
+        holes, also = unpacked.getmember("d/holes"), unpacked.getmember("d/z also")
+        content, rest = unpacked.extractfile(holes), unpacked.extractfile("d/gone")
+        assert content is not None
+        assert rest is not None
+        data, left = content.read(), rest.read()
+        link = unpacked.getmember("d/link")
+    assert b"d/raw \xff " + b"n" * 200 in names
+    assert {b"d", b"d/empty"} <= names
+    assert (holes.mode, also.islnk(), also.linkname) == (0o751, True, "d/holes")
+    assert holes.pax_headers["mtime"] == "5.000000007"
+    assert os.fsencode(holes.pax_headers["SCHILY.xattr.user.grade"]) == b"\xffwarm"
+    assert data == b"begin" + bytes(1_999_995) + b"end" + bytes(999_998)
+    assert left == b"first" + bytes(6)
+    assert (link.issym(), link.linkname) == (True, "/etc/passwd")
