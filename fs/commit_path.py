@@ -95,6 +95,7 @@ def commit_path(
         shipments,
         write.group_sync.before_sending,
         sendable,
+        read_only=read_only,
     )
     return CommitPath(
         shipments=shipments,

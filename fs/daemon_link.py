@@ -38,6 +38,9 @@ class DaemonEventHandler(Protocol):
     def hinted(self, seq: Seq) -> None:
         """Look at the journal: somebody says that there is news at *seq*."""
 
+    def roster_news(self) -> None:
+        """Read the log of members again: it has grown."""
+
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
 
@@ -188,6 +191,8 @@ class DaemonLink:
         match message:
             case wire.Look(seq=seq):
                 listener.hinted(Seq(seq))
+            case wire.RosterNews():
+                listener.roster_news()
             case wire.StatusQuery():
                 # What cannot be described is no reason to hear nothing more.
                 _ = errands.create_task(

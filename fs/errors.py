@@ -350,6 +350,10 @@ class EntryUnannounced(BadEntry):
     """
 
 
+class EntryOutdated(BadEntry):
+    """Made in an older epoch than an entry before it: perhaps by somebody who was put out by then."""
+
+
 class EntryForged(BadEntry, Forged):
     """The signature or the seal does not hold."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.rights_follower import RightsFollower
 from lucidnode.fs.daemon_link import Facts
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.events.project_events import ProjectEvents
@@ -48,12 +49,17 @@ class MountEvents:
     shown_leases: ShownLeases
     happened: ProjectEvents
     raised: Alerts
+    rights: RightsFollower
     asked_for: set[str] = field(default_factory=set)
     """Devices for whose names the log of members was read again."""
 
     def hinted(self, seq: Seq) -> None:
         """Look at the journal: somebody says that there is news at *seq*."""
         self.committer.hinted(seq)
+
+    def roster_news(self) -> None:
+        """Read the log of members again: it has grown."""
+        self.rights.look()
 
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
@@ -134,7 +140,7 @@ class MountEvents:
         if not strangers <= self.asked_for:
             # They joined after we had read the log of members; who is in no log is asked for once.
             with contextlib.suppress(NodeError, FsError):
-                await self.access.refresh()
+                await self.access.refresh("try")
                 self.asked_for.update(strangers)
         called = ((device, self.access.who(DeviceId(device))) for device in devices)
         return {device: f"{name} ({member})" for device, (member, name) in called if member}

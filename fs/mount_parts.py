@@ -19,6 +19,7 @@ from lucidnode.fs.checkpoints.newcomer import Newcomer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.rights_follower import RightsFollower
 from lucidnode.fs.commit_path import CommitPath, commit_path
 from lucidnode.fs.daemon_link import DaemonLink
 from lucidnode.fs.file_layer import (
@@ -161,6 +162,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             read_only=read_only,
         )
         locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
+        rights = RightsFollower(access, commit.committer, read_only=read_only)
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         events = MountEvents(
             access=access,
@@ -178,9 +180,11 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             shown_tokens=ShownTokens(work, files.locks.in_use),
             shown_leases=ShownLeases(work),
             raised=alerts,
+            rights=rights,
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)
         tasks.keep("committing and following", commit.committer.run)
+        tasks.keep("following the roster", rights.run)
         tasks.keep("making and checking checkpoints", commit.checkpoints.run)
         tasks.keep("saving old bytes", write.write_back.run)
         tasks.keep("looking where the replica is", write.whereabouts.run)

@@ -27,6 +27,7 @@ from lucidnode.node.bucket.session import CurrentCredentials
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.staging import Staging
+from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S
 from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.client.supervision import supervised
@@ -150,6 +151,7 @@ async def _serving(
         )
         office = peer_network(context, roster)
         roster.watch(office.roster_changed)
+        roster.watch(partial(mounts.tell_all, wire.RosterNews()))
         await roster.know()
         objects = bad_objects(context, store)
         source = block_source(context, objects, cache, staging, office, tasks)

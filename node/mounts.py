@@ -248,6 +248,11 @@ class MountTable:
         if mount is not None:
             mount.tell(message)
 
+    def tell_all(self, message: wire.FromDaemon) -> None:
+        """Tell every mount."""
+        for mount in self:
+            mount.tell(message)
+
     def head(self, project: ProjectId) -> int:
         """Return which entry the mount of *project* stands on, 0 if there is no mount."""
         mount = self._by_project.get(project)

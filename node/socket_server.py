@@ -58,6 +58,8 @@ _READER_LENGTH = 64
 
 _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 
+_ROSTER_LOOKS: dict[str, wire.RosterLook] = {"none": "none", "try": "try", "must": "must"}
+
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
@@ -169,8 +171,11 @@ class SocketServer:
 
     # -- roster ------------------------------------------------------------------------------
 
-    async def _get_roster(self, _request: web.Request) -> web.Response:
-        return _packed(wire.RosterLog(await self._roster.entries()))
+    async def _get_roster(self, request: web.Request) -> web.Response:
+        look = request.query.get("look", "try")
+        if look not in _ROSTER_LOOKS:
+            raise Malformed("look: none, try or must")
+        return _packed(wire.RosterLog(await self._roster.entries(_ROSTER_LOOKS[look])))
 
     async def _post_roster(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
@@ -310,6 +315,8 @@ class SocketServer:
         self._mounts.add(mount)
         self._alerts.end(lost_topic(mount.project))
         mount.tell(welcome)
+        # It read the log of members before it came, or before a daemon that has gone.
+        mount.tell(wire.RosterNews())
         sender = asyncio.ensure_future(_send_all(stream, mount))
         try:
             async for message in stream:

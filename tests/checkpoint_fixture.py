@@ -163,7 +163,10 @@ class Office:
 
     def codec(self, service: CheckpointDaemon) -> EntryCodec:
         return EntryCodec(
-            lambda: KEYS, service.daemon.device, self.devices.get, sodium.random_bytes
+            lambda: KEYS,
+            service.daemon.device,
+            lambda device, _: self.devices.get(device),
+            sodium.random_bytes,
         )
 
     async def newcomer(self, name: str, alerts: Alerts | None = None) -> Seq | None:

@@ -212,11 +212,14 @@ class Desk:
 
     def _committer(self) -> Committer:
         codec = EntryCodec(
-            lambda: KEYS, self.daemon.device, self.devices.get, Random(self.node.name).randbytes
+            lambda: KEYS, self.daemon.device, self.writer_key, Random(self.node.name).randbytes
         )
         return Committer(
             self.node.replica, self.daemon, PROJECT, codec, self, self.alerts, self.clock
         )
+
+    def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
+        return self.devices.get(device)
 
     def crash(self) -> None:
         """Lose everything in memory, as after kill -9; the loops must be cancelled already."""

@@ -432,7 +432,7 @@ class _Roster:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
 
-    async def entries(self) -> list[bytes]:
+    async def entries(self, look: wire.RosterLook) -> list[bytes]:
         return self._studio.entries
 
     async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:

@@ -334,7 +334,12 @@ async def file_layer(
                             replica,
                             OrderedJournal(commits.journal, packer, write.notifier, clock, tasks),
                             PROJECT,
-                            EntryCodec(lambda: KEYS, commits.device, commits.key_of, random_bytes),
+                            EntryCodec(
+                                lambda: KEYS,
+                                commits.device,
+                                lambda device, _: commits.key_of(device),
+                                random_bytes,
+                            ),
                             _Hooks(effects, packer.pack, commits.touched),
                             alerts,
                             clock,

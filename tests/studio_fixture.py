@@ -34,14 +34,15 @@ class Studio:
 
     studio: bytes = b"S" * 16
     name_key: bytes = b"N" * 32
+    seed: bytes = field(default_factory=lambda: sodium.random_bytes(32))
+    """Of Ada's device."""
     entries: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         keys = MemberKeys.new()
         label = Label("Ada", "edit-1")
-        seed = sodium.random_bytes(32)
         first = genesis_entry(
-            self.studio, self.name_key, keys, claim(self.studio, keys, seed), label
+            self.studio, self.name_key, keys, claim(self.studio, keys, self.seed), label
         )
         self.entries.append(first)
         self.ada = Membership(self.studio, entry_hash(first), self.name_key, keys, label)
@@ -74,11 +75,17 @@ class Studio:
         device = claim(self.studio, who.keys, seed or sodium.random_bytes(32))
         return join_entry(self.roster(), invite, who, device, NOW)
 
-    def join(self, role: Role = "editor", name: str = "Bo", device: str = "edit-2") -> Membership:
+    def join(
+        self,
+        role: Role = "editor",
+        name: str = "Bo",
+        device: str = "edit-2",
+        seed: bytes | None = None,
+    ) -> Membership:
         """Invite and join one more person."""
         invite = self.invite(role)
         who = self.newcomer(name, device)
-        self.entries.append(self.joining(invite, who))
+        self.entries.append(self.joining(invite, who, seed))
         return who
 
     def project(

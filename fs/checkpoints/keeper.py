@@ -240,7 +240,7 @@ class CheckpointKeeper:
         """Compare what another made of the state at an entry with the *digests* of ours."""
         try:
             header, contents = open_checkpoint(
-                self._codec.keys(), manifest, due.seq, self._codec.device_public_of
+                self._codec.keys(), manifest, due.seq, self._codec.may_write_now
             )
         except (KeyMissing, BadCheckpoint) as error:
             # Perhaps a damaged answer, and nobody's in any case: no newcomer takes it either.

@@ -18,13 +18,15 @@ from lucidnode.fs.format.checkpoint import (
     CheckpointPiece,
     open_checkpoint,
 )
+from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Malformed, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.client.journal import EntryHeader, follows
+from lucidnode.node.client.journal import EntryHeader, epoch_of, follows
+from lucidnode.node.client.roster import FIRST_EPOCH
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ PATIENCE_S = 40.0
 
 
 class _Halfway(Exception):
-    """In the midst of a content that comes in several entries: a newcomer would show a mixture."""
+    """A newcomer cannot go on from there as the others do, though nothing is false: it says why."""
 
 
 class Newcomer:
@@ -91,13 +93,13 @@ class Newcomer:
                 if manifest is None:
                     continue
                 header, contents = open_checkpoint(
-                    self._codec.keys(), manifest, seq, self._codec.device_public_of
+                    self._codec.keys(), manifest, seq, self._codec.may_write_now
                 )
                 device = header.device
-                await self._check_place(seq, header.link)
-                await self._load(seq, header.link, contents, whole=whole)
-            except _Halfway:
-                log.info("the checkpoint at entry %d is in the midst of a content", seq)
+                head = await self._place(seq, header.link)
+                await self._load(head, contents, whole=whole)
+            except _Halfway as error:
+                log.info("the checkpoint at entry %d %s", seq, error)
                 continue
             except (BadCheckpoint, ChangesetUnfit, BlockError, NotThere, Corrupt) as error:
                 self._tell(seq, device, error)
@@ -106,8 +108,12 @@ class Newcomer:
             return seq
         return None
 
-    async def _check_place(self, seq: Seq, link: bytes) -> None:
-        """Raise BadCheckpoint unless the journal has an entry of this *link* there, and goes on from it."""
+    async def _place(self, seq: Seq, link: bytes) -> Head:
+        """Return where a replica with the state at *seq* stands.
+
+        Raises BadCheckpoint unless the journal has an entry of this *link* there, and goes on from it;
+        _Halfway if that counted as empty, and so does not tell which epoch had begun.
+        """
         for look in (self._daemon.entry, self._daemon.proven):
             slot = await look(self._project, seq)
             if slot is not None and follows(link, slot.hash):
@@ -116,19 +122,19 @@ class Newcomer:
             raise BadCheckpoint("it names another entry than the journal has")
         behind = await self._daemon.entry(self._project, Seq(seq + 1))
         if behind is not None and behind.body is not None:
-            try:
-                previous = EntryHeader.parse(behind.body).previous
-            except Malformed:
-                return
+            previous = _previous(behind.body)
             # Applied there and empty here, or the other way: all that follows would count as astray.
-            if follows(previous, slot.hash) and previous != link:
+            if previous is not None and follows(previous, slot.hash) and previous != link:
                 raise BadCheckpoint("it judges its entry other than those who went on from it")
+        if max(self._codec.keys().announced) == FIRST_EPOCH:
+            return Head(seq, link)
+        if slot.body is None or link != slot.hash:
+            raise _Halfway("stands on an entry that counted as empty")
+        return Head(seq, link, epoch_of(slot.body))
 
-    async def _load(
-        self, seq: Seq, link: bytes, contents: CheckpointContents, *, whole: bool
-    ) -> None:
+    async def _load(self, head: Head, contents: CheckpointContents, *, whole: bool) -> None:
         wanted = [(part.since, piece) for part in contents.parts for piece in part.pieces]
-        with self._replica.first_state.loading(seq, link):
+        with self._replica.first_state.loading(head):
             since, last = -1, None
             for begin in range(0, len(wanted), AT_ONCE):
                 batch = wanted[begin : begin + AT_ONCE]
@@ -144,8 +150,8 @@ class Newcomer:
                     last = rows[-1][0]
                     self._put(rows)
             if whole and self._replica.first_state.has_parts():
-                raise _Halfway
-            self._replica.known_checkpoint.put(seq, msgspec.msgpack.encode(contents))
+                raise _Halfway("is in the midst of a content")
+            self._replica.known_checkpoint.put(head.seq, msgspec.msgpack.encode(contents))
 
     def _put(self, rows: list[StateRow]) -> None:
         for (number, is_there), each in groupby(rows, lambda row: (row[0][0], row[1] is not None)):
@@ -177,3 +183,10 @@ class Newcomer:
             "that device.",
             lasts_s=EVENT_S,
         )
+
+
+def _previous(entry: bytes) -> bytes | None:
+    try:
+        return EntryHeader.parse(entry).previous
+    except Malformed:
+        return None

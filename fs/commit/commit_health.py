@@ -6,7 +6,14 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from lucidnode.fs.commit.commit_signals import CommitSignals
-from lucidnode.fs.errors import FormatError, HistoryForked, NoSpace, ReplicaError
+from lucidnode.fs.errors import (
+    FormatError,
+    HistoryForked,
+    NoSpace,
+    NoSuchProject,
+    NotAMember,
+    ReplicaError,
+)
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NodeError
@@ -60,7 +67,7 @@ class CommitHealth:
         except HistoryForked as error:
             self.stop(str(error))
             return False
-        except ReplicaError as error:
+        except (ReplicaError, NotAMember, NoSuchProject) as error:
             self.end(str(error))
             return False
         except (NodeError, FormatError) as error:

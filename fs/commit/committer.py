@@ -55,12 +55,15 @@ class Committer:
         shipping: Shipping | None = None,
         durability_wait: Callable[[], Awaitable[None]] | None = None,
         sendable: asyncio.Event | None = None,
+        *,
+        read_only: bool = False,
     ) -> None:
         """Take the parts it works with. *durability_wait* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
         only what depends on it, and is looked at again when *sendable* is set. Without, each entry
-        waits in the daemon for all that it needs.
+        waits in the daemon for all that it needs. With *read_only* it commits nothing of its own
+        accord either: no entry that begins an epoch.
         """
         self._pending = pending = replica.pending
         self._hooks = hooks
@@ -90,7 +93,12 @@ class Committer:
         )
         self._follower = JournalFollower(ground)
         self._sender = Sender(
-            ground, codec, hooks.before_batch, durability_wait or replica.barrier, shipping
+            ground,
+            codec,
+            hooks.before_batch,
+            durability_wait or replica.barrier,
+            shipping,
+            begins_epochs=not read_only,
         )
         replica.watch(signals.worked)
 
@@ -99,6 +107,15 @@ class Committer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follower.run())
             group.create_task(self._sender.run())
+
+    def begin_epoch(self) -> None:
+        """Make an entry in the newest epoch, if the journal is in an older one: that ends the old one."""
+        self._signals.worked()
+
+    def end(self, reason: str) -> None:
+        """Be read-only from now on, because of *reason*."""
+        if not self._health.ended:
+            self._health.end(reason)
 
     @property
     def stopped(self) -> str | None:

@@ -15,6 +15,7 @@ from lucidnode.fs.errors import (
     KeyMissing,
 )
 from lucidnode.fs.format.journal_entry import EntryBody
+from lucidnode.fs.replica.changes import Head
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId, Seq
@@ -40,8 +41,8 @@ class EntryVerifier:
         self._head = head
         self._alerts = alerts
 
-    async def verified(self, seq: Seq, slot: Slot, link: bytes) -> tuple[Slot, EntryBody | None]:
-        """Return what lies in slot *seq*, after *link*, and what it does; None: it counts as empty.
+    async def verified(self, seq: Seq, slot: Slot, head: Head) -> tuple[Slot, EntryBody | None]:
+        """Return what lies in slot *seq*, behind *head*, and what it does; None: it counts as empty.
 
         That needs proof, of what lies there as of what came before: one flipped bit, or one entry
         of somebody who stands on another history, shall not part us from the others. Raises
@@ -49,7 +50,7 @@ class EntryVerifier:
         """
         if slot.body is not None:
             try:
-                return slot, await self._opened(slot.body, seq, link)
+                return slot, await self._opened(slot.body, seq, head)
             except BadEntry:
                 pass
             proven = await self._journal.proven(self._project, seq)
@@ -60,7 +61,7 @@ class EntryVerifier:
             self.skipped(f"what lies in the place of journal entry {seq} is none")
             return slot, None
         try:
-            return slot, await self._opened(slot.body, seq, link)
+            return slot, await self._opened(slot.body, seq, head)
         except EntryAstray as error:
             await self._head.confirm()
             self._alerts.begin(
@@ -83,9 +84,9 @@ class EntryVerifier:
             lasts_s=EVENT_S,
         )
 
-    async def _opened(self, entry: bytes, seq: Seq, link: bytes) -> EntryBody:
+    async def _opened(self, entry: bytes, seq: Seq, head: Head) -> EntryBody:
         try:
-            return self._codec.open(entry, seq, link)
+            return self._codec.open(entry, seq, head.link, head.epoch)
         except (EntryUnauthorised, EntryUnannounced, KeyMissing):
             await self._refresh_roster()
-            return self._codec.open(entry, seq, link)
+            return self._codec.open(entry, seq, head.link, head.epoch)

@@ -9,13 +9,14 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.node.client.ids import DeviceId, ProjectId
+from lucidnode.node.client.wire import RosterLook
 
 
 class RosterClient(Protocol):
     """The part of the daemon that knows the membership log."""
 
-    async def roster(self) -> list[bytes]:
-        """Return all raw roster entries, oldest first, unverified."""
+    async def roster(self, look: RosterLook = "try") -> list[bytes]:
+        """Return all raw roster entries, oldest first, unverified; see DaemonClient."""
 
 
 class ProjectAccess:
@@ -29,6 +30,7 @@ class ProjectAccess:
         self._id = project
         self._view = view
         self._project = _project(view, project)
+        self._keys = self._project.keys
 
     @classmethod
     async def open(
@@ -38,10 +40,15 @@ class ProjectAccess:
         view = RosterView.read(await daemon.roster(), membership)
         return cls(daemon, membership, view, project)
 
-    async def refresh(self) -> None:
-        """Read the roster again; raises as `open` does, and changes nothing then."""
-        view = RosterView.read(await self._daemon.roster(), self._membership)
+    async def refresh(self, look: RosterLook = "must") -> None:
+        """Read the roster again; raises as `open` does, and changes nothing then.
+
+        Unless *look* says otherwise, Unavailable too while the bucket does not show whether there is
+        news: what counts must not hang on a log that is too old.
+        """
+        view = RosterView.read(await self._daemon.roster(look), self._membership)
         self._view, self._project = view, _project(view, self._id)
+        self._keys.learn(self._project.keys)
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class ProjectAccess:
     @property
     def may_write(self) -> bool:
         """Whether others would count what we commit."""
-        return self._view.me.role != "viewer"
+        return self._view.role_in(self._id) != "viewer"
 
     @property
     def is_owner(self) -> bool:
@@ -82,12 +89,12 @@ class ProjectAccess:
         return self._membership.label.device
 
     def keys(self) -> ProjectKeys:
-        """Return the project's keys, of all epochs known now."""
-        return self._project.keys
+        """Return the project's keys; what has them has those of later epochs, once they are read."""
+        return self._keys
 
-    def writer_key(self, device: DeviceId) -> bytes | None:
-        """Return the Ed25519 key of a device whose entries count, else None."""
-        return self._view.roster.writer_key(device)
+    def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
+        """Return the Ed25519 key of a device whose entries of *epoch* count, else None."""
+        return self._view.roster.writer_in(self._id, device, epoch)
 
 
 def _project(view: RosterView, wanted: ProjectId) -> OpenProject:

@@ -9,7 +9,7 @@ from lucidnode.fs.commit.commit_ground import CommitGround
 from lucidnode.fs.commit.commit_health import SEND
 from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.entry_codec import EntryCodec
-from lucidnode.fs.replica.changes import InFlight
+from lucidnode.fs.replica.changes import Batch, InFlight
 from lucidnode.fs.replica.pending.whole_contents import Shipping
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.errors import NodeError, Unavailable
@@ -40,12 +40,15 @@ class Sender:
         before_batch: Callable[[], None],
         durability_wait: Callable[[], Awaitable[None]],
         shipping: Shipping | None,
+        *,
+        begins_epochs: bool,
     ) -> None:
         self._ground = ground
         self._codec = codec
         self._before_batch = before_batch
         self._durability_wait = durability_wait
         self._shipping = shipping
+        self._begins_epochs = begins_epochs
 
     def send_everything(self) -> None:
         """Make entries of all that waits from now on, though its blocks are on their way."""
@@ -68,7 +71,7 @@ class Sender:
 
     async def _gathered(self) -> None:
         """Return when there is something to commit, after letting more of it gather."""
-        while not self._ground.pending.has_work():
+        while not (self._ground.pending.has_work() or self._is_behind()):
             self._ground.health.sent()  # others may have decided what could not be sent
             self._ground.signals.work.clear()
             await self._ground.signals.work.wait()
@@ -102,10 +105,18 @@ class Sender:
         self._before_batch()
         batch = self._ground.pending.next_batch(self._shipping)
         if batch is None:
-            return None
+            if not self._is_behind():
+                return None
+            # Nothing to say but that an epoch has begun: from here on nobody who lacks its key, or may
+            # not write in it, changes anything.
+            head = self._ground.pending.head()
+            batch = Batch(Seq(head.seq + 1), head.link, b"", (), 0)
         unsigned = self._codec.seal(batch, self._ground.clock.wall_ns())
         self._ground.own.made(unsigned)
         return self._ground.pending.set_in_flight(batch, unsigned)
+
+    def _is_behind(self) -> bool:
+        return self._begins_epochs and self._codec.is_behind(self._ground.pending.head().epoch)
 
     async def _reply(self, flight: InFlight) -> CommitReply:
         """Return the daemon's reply, or "unknown" once the follower has decided the slot.

@@ -15,7 +15,8 @@ from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.format.journal_entry import EntryBody
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.ids import BlockId, Seq
-from lucidnode.node.client.journal import SIGNATURE_SIZE
+from lucidnode.node.client.journal import SIGNATURE_SIZE, epoch_of
+from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
 
 
@@ -53,7 +54,7 @@ class SlotDecision:
             head = self._replica.pending.head()
             if seq != head.seq + 1:
                 return False
-            slot, change = await self._verifier.verified(seq, slot, head.link)
+            slot, change = await self._verifier.verified(seq, slot, head)
             flight = self._replica.pending.in_flight()
             ours = (
                 flight is not None
@@ -62,7 +63,7 @@ class SlotDecision:
             )
             if ours and change is not None and flight is not None:
                 await self._head.ensure_fresh()
-                self._replica.pending.mark_committed(seq, slot.hash)
+                self._replica.pending.mark_committed(seq, slot.hash, epoch_of(flight.unsigned))
                 self._hooks.passed(seq, change.changeset, ours=True)
                 self._life.committed(flight.unsigned)
                 self._health.sent()
@@ -70,7 +71,7 @@ class SlotDecision:
                 if change is not None and slot.body is not None and not slot.signed_here:
                     self._own.seen(seq, slot.body, change.wall_ns)
                     self._life.heard(slot.body)
-                self._apply_remote(seq, slot.hash, change)
+                self._apply_remote(seq, slot, change)
             self._signals.progressed()
             self._life.tell()
         if ours and change is None:
@@ -101,10 +102,13 @@ class SlotDecision:
             self._signals.progressed()
             self._signals.worked()
 
-    def _apply_remote(self, seq: Seq, hash_: bytes, change: EntryBody | None) -> None:
+    def _apply_remote(self, seq: Seq, slot: Slot, change: EntryBody | None) -> None:
         newest = self._replica.pending.newest()
         touched = self._replica.entries.apply_entry(
-            seq, hash_, None if change is None else change.changeset
+            seq,
+            slot.hash,
+            None if change is None else change.changeset,
+            FIRST_EPOCH if change is None or slot.body is None else epoch_of(slot.body),
         )
         if self._replica.pending.newest() != newest:
             self._signals.rebased(self._replica.pending.newest(), touched.moved)

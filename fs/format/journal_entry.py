@@ -11,7 +11,7 @@ The frame around it, which needs no key, is lucidnode.node.client.journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
 import zstandard
@@ -25,7 +25,7 @@ from lucidnode.fs.errors import (
     Forged,
     FormatError,
 )
-from lucidnode.fs.format.keys import ANNOUNCED_EPOCHS, ProjectKeys
+from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.padding import padded, unpadded
 from lucidnode.fs.format.sodium import aegis256_open, aegis256_seal
 from lucidnode.node.client.errors import Malformed
@@ -97,13 +97,11 @@ def open_entry(
     seq: Seq,
     previous: bytes,
     device_public_of: Callable[[DeviceId], bytes | None],
-    *,
-    epochs: Collection[int] = ANNOUNCED_EPOCHS,
 ) -> EntryBody:
     """Return what the signed *entry* in slot *seq*, after the entry hashed *previous*, does.
 
-    *device_public_of* gives the Ed25519 key of a device that may write, else None; *epochs* are
-    those that the roster announces. Raises:
+    *device_public_of* gives the Ed25519 key of a device that may write in the entry's epoch, else
+    None; *keys* know the epochs that the roster announces. Raises:
     BadEntry: the entry counts as empty (EntryUnauthorised and EntryUnannounced only after the
     roster was read anew);
     KeyMissing: the entry is authentic, and the key of its announced epoch is not ours yet; never
@@ -127,7 +125,7 @@ def open_entry(
         raise EntryForged(f"entry {seq}: signature of device {header.device}")
     if header.format != FORMAT:
         raise EntryUnannounced(f"entry {seq}: nobody announced format {header.format}")
-    if header.epoch not in epochs:
+    if header.epoch not in keys.announced:
         raise EntryUnannounced(f"entry {seq}: nobody announced epoch {header.epoch}")
     journal_key = keys.epoch(header.epoch).journal
     try:

@@ -6,25 +6,29 @@ from it and the project id with BLAKE3's derive_key, one context for each purpos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from blake3 import blake3
 
 from lucidnode.fs.errors import KeyMissing
-from lucidnode.fs.format.sodium import KEY_SIZE
+from lucidnode.fs.format.sodium import (
+    AEGIS_NONCE_SIZE,
+    KEY_SIZE,
+    aegis256_open,
+    aegis256_seal,
+)
 from lucidnode.node.client.ids import ProjectId
 
 CONTEXT_CONTENT = "lucidnode 2026 format 1 content"
 CONTEXT_NONCE = "lucidnode 2026 format 1 nonce"
 CONTEXT_JOURNAL = "lucidnode 2026 format 1 journal"
+CONTEXT_ERA = "lucidnode 2026 format 2 era"
+CONTEXT_ERA_BEFORE = "lucidnode 2026 format 2 era before"
 CONTEXT_REPLICA = "lucidnode 2026 format 1 replica at rest"
 
 MAX_EPOCH = 2**32 - 1
-
-ANNOUNCED_EPOCHS = frozenset({1})
-"""The epochs of every project in a roster of format 1. Only an owner's roster entry can add one."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,20 +43,30 @@ class EpochKeys:
     """Seals journal entries."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProjectKeys:
-    """Everything needed to read and write one project. Its repr shows no key."""
+    """Everything needed to read and write one project. Its repr shows no key.
+
+    Whoever has it sees the epochs that begin later, too: `learn`.
+    """
 
     project: ProjectId
     epochs: Mapping[int, EpochKeys] = field(repr=False)
     replica: bytes = field(repr=False)
     """Encrypts the local replica at rest. From the oldest epoch, so that it never changes."""
+    announced: Collection[int]
+    """The epochs that the roster announces, whether their keys are here or not."""
 
     @classmethod
-    def of(cls, project: ProjectId, keys: Mapping[int, bytes]) -> ProjectKeys:
+    def of(
+        cls,
+        project: ProjectId,
+        keys: Mapping[int, bytes],
+        announced: Collection[int] | None = None,
+    ) -> ProjectKeys:
         """Return the keys of *project* from one 32-byte key for each epoch, at least one.
 
-        Raises ValueError.
+        Without *announced*, the roster announces those and no other. Raises ValueError.
         """
         if not keys or any(len(key) != KEY_SIZE for key in keys.values()):
             raise ValueError("a project needs a 32-byte key for each epoch")
@@ -62,7 +76,16 @@ class ProjectKeys:
             project,
             MappingProxyType({epoch: _epoch_keys(project, keys[epoch]) for epoch in sorted(keys)}),
             _derived(CONTEXT_REPLICA, project, keys[min(keys)]),
+            frozenset(keys) if announced is None else announced,
         )
+
+    def learn(self, later: ProjectKeys) -> None:
+        """Know the epochs of *later*, the same project's, as well. Safe beside other threads."""
+        if later.project != self.project:
+            raise ValueError("keys of another project")
+        self.announced = later.announced
+        # Another map in the place of this one: a thread that seals goes through the old one.
+        self.epochs = MappingProxyType({**self.epochs, **later.epochs})
 
     @property
     def current(self) -> int:
@@ -75,6 +98,27 @@ class ProjectKeys:
             return self.epochs[number]
         except KeyError:
             raise KeyMissing(f"no key for epoch {number} of project {self.project}") from None
+
+
+def key_of_next_epoch(project: ProjectId, key: bytes, era_key: bytes, epoch: int) -> bytes:
+    """Return the key of *epoch* of *project*, from that of the epoch before and the era's own key.
+
+    So it takes both: to have read the project, and to be of the studio still.
+    """
+    material = era_key + key + bytes.fromhex(project) + epoch.to_bytes(4, "big")
+    return blake3(material, derive_key_context=CONTEXT_ERA).digest()
+
+
+def seal_era_before(era_key: bytes, epoch: int, before: bytes) -> bytes:
+    """Return the era key *before* that of *epoch*, sealed under it. A key seals one other only."""
+    sealing = blake3(era_key, derive_key_context=CONTEXT_ERA_BEFORE).digest()
+    return aegis256_seal(sealing, bytes(AEGIS_NONCE_SIZE), before, epoch.to_bytes(4, "big"))
+
+
+def open_era_before(era_key: bytes, epoch: int, sealed: bytes) -> bytes:
+    """Return the era key before that of *epoch*, which `seal_era_before` sealed. Raises Forged."""
+    sealing = blake3(era_key, derive_key_context=CONTEXT_ERA_BEFORE).digest()
+    return aegis256_open(sealing, bytes(AEGIS_NONCE_SIZE), sealed, epoch.to_bytes(4, "big"))
 
 
 def _epoch_keys(project: ProjectId, key: bytes) -> EpochKeys:

@@ -33,7 +33,8 @@ from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
-from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link
+from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link, epoch_of
+from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
 
 _PAST_FILE = "past.db"
@@ -156,7 +157,8 @@ class Past:
                 self._note(facts, slot.hash, changeset)
             except ChangesetUnfit:
                 changeset = None
-        touched = self._replica.entries.apply_entry(seq, slot.hash, changeset)
+        epoch = FIRST_EPOCH if body is None or slot.body is None else epoch_of(slot.body)
+        touched = self._replica.entries.apply_entry(seq, slot.hash, changeset, epoch)
         if changeset is None or touched.refused is not None:
             self.log.forget_after(Seq(seq - 1))
             self._note(facts, empty_link(slot.hash), b"")

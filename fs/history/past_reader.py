@@ -63,6 +63,6 @@ async def _read(
         if slot is None:
             await head.confirm()
             return
-        slot, body = await verifier.verified(seq, slot, stands_on.link)
+        slot, body = await verifier.verified(seq, slot, stands_on)
         past.take(seq, slot, body)
         progress(seq)

@@ -11,10 +11,13 @@ from lucidnode.fs.membership.member import Label, open_label, open_secret, shown
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import (
+    ChangeRole,
     Genesis,
     Invite,
     Join,
+    Leave,
     Project,
+    Revoke,
     RosterEntry,
 )
 from lucidnode.node.client.roster_rules import RosterReader
@@ -27,7 +30,8 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     seq: int
     event: str
-    """`founded`, `invited`, `joined`, `project created`, or `void`: it counted for nothing."""
+    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `project created`, or
+    `void`: it counted for nothing."""
     by: str = ""
     """The member, or `invite` for one that was used."""
     member: str = ""
@@ -48,6 +52,7 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
     reader = RosterReader(membership.genesis)
     names: dict[bytes, Label] = {}
     roles: dict[bytes, str] = {}
+    projects: dict[str, str] = {}
     for seq, item in enumerate(log, 1):
         void = reader.read(item)
         if reader.newer is not None:
@@ -78,8 +83,29 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
                 yield AuditRecord(
                     seq, "invited", by, suggested, role=body.role, until_ns=body.expires_ns
                 )
+            case Revoke():
+                for key in body.keys:
+                    yield (
+                        AuditRecord(seq, "put out", by, names[key].member, names[key].device)
+                        if (key in names)
+                        else AuditRecord(seq, "invite closed", by)
+                    )
+            case ChangeRole():
+                label = names[body.member]
+                yield AuditRecord(
+                    seq,
+                    "role changed",
+                    by,
+                    label.member,
+                    label.device,
+                    body.role,
+                    projects.get(body.project, body.project),
+                )
+            case Leave():
+                yield AuditRecord(seq, "left", by, by, names[entry.author].device)
             case Project():
-                yield AuditRecord(seq, "project created", by, project=_project(membership, body))
+                projects[body.project] = _project(membership, body)
+                yield AuditRecord(seq, "project created", by, project=projects[body.project])
 
 
 def _label(membership: Membership, owner: bytes, sealed: bytes) -> Label:

@@ -6,11 +6,12 @@ again and call it again. What it refuses here, every reader would skip as void.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from lucidnode.fs.errors import Invalid, NameTaken, NotAllowed, TicketSpent
+from lucidnode.fs.errors import Invalid, NameTaken, NotAllowed, NotAMember, TicketSpent
+from lucidnode.fs.format.keys import seal_era_before
 from lucidnode.fs.format.sodium import random_bytes
 from lucidnode.fs.membership.member import (
     Label,
@@ -21,23 +22,29 @@ from lucidnode.fs.membership.member import (
     spelled,
 )
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.membership.roster_view import RosterView, opened_secrets
+from lucidnode.fs.membership.roster_view import RosterView, opened_eras, opened_secrets
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.public_keys import KEY_SIZE
 from lucidnode.node.client.roster import NewerRoster, Roster
 from lucidnode.node.client.roster_entry import (
-    FORMAT,
+    ERA_FORMAT,
+    ERA_PROJECT,
     MAX_BLOCK_BYTES,
     MIN_BLOCK_BYTES,
     NO_ENTRY,
     Body,
+    ChangeRole,
     DeviceClaim,
     Genesis,
     Invite,
     Join,
+    Leave,
+    NewEra,
     Project,
+    Revoke,
     Role,
     RosterEntry,
+    format_of,
     signing_message,
 )
 from lucidnode.node.client.roster_rules import (
@@ -45,8 +52,6 @@ from lucidnode.node.client.roster_rules import (
     MAX_PROJECTS,
     MAX_PROJECTS_OF_EDITOR,
 )
-
-_FIRST_EPOCH = 1
 
 
 def genesis_entry(
@@ -82,7 +87,7 @@ def invite_entry(
             for project, sealed in _sealed_again(
                 view.roster, view.membership.keys, invite.box
             ).items()
-            if projects is None or project in projects
+            if projects is None or project in projects or project == ERA_PROJECT
         },
     )
     return _next(view.roster, view.membership.keys, body)
@@ -140,19 +145,105 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
     power_of_two = block_size & (block_size - 1) == 0
     if not (MIN_BLOCK_BYTES <= block_size <= MAX_BLOCK_BYTES and power_of_two):
         raise Invalid("a block size is a power of two from 256 KiB to 16 MiB")
-    secret = ProjectSecret(project, name, _FIRST_EPOCH, random_bytes(KEY_SIZE))
     roster = view.roster
-    boxes = [member.box for member in roster.members.values()]
+    secret = ProjectSecret(project, name, roster.epoch, random_bytes(KEY_SIZE))
+    boxes = [member.box for member in roster.members.values() if not member.has_left]
     boxes += [invite.box for invite in roster.invites.values()]
     body = Project(project, block_size, {box: seal_secret(secret, box) for box in boxes})
     return _next(roster, view.membership.keys, body)
 
 
+def revoke_entry(view: RosterView, keys: Collection[bytes]) -> bytes:
+    """Return the entry by which an owner puts out the members, and closes the invites, of *keys*.
+
+    Members who left by themselves go with them, as do invites that somebody put out had opened. Raises
+    NotAllowed, NotAMember if one of *keys* is nobody's.
+    """
+    roster = view.roster
+    if view.me.role != "owner":
+        raise NotAllowed("only an owner of the studio can put somebody out")
+    if any(key not in roster.members and key not in roster.invites for key in keys):
+        raise NotAMember("that is no member of the studio any more, and no open invite: look again")
+    gone = {key for key, member in roster.members.items() if key in keys or member.has_left}
+    _require_owner(roster, gone)
+    stay = [
+        invite.box
+        for key, invite in roster.invites.items()
+        if key not in keys and invite.author not in gone
+    ]
+    stay += [member.box for key, member in roster.members.items() if key not in gone]
+    return _next(roster, view.membership.keys, Revoke(sorted(set(keys)), _new_era(view, stay)))
+
+
+def role_entry(view: RosterView, member: bytes, project: ProjectId | None, role: Role) -> bytes:
+    """Return the entry by which an owner gives *member* another role, in *project* or everywhere.
+
+    Raises NotAllowed, NotAMember.
+    """
+    roster = view.roster
+    if view.me.role != "owner":
+        raise NotAllowed("only an owner of the studio can change a role")
+    known = roster.members.get(member)
+    if known is None or known.has_left:
+        raise NotAMember("that is no member of the studio any more: look again")
+    if project is not None and "owner" in {role, known.role}:
+        raise NotAllowed("an owner is one of the whole studio: change the role without a project")
+    closed = project is None and role != "owner"
+    if closed:
+        _require_owner(roster, {member})
+    stay = [one.box for one in roster.members.values() if not one.has_left]
+    stay += [
+        invite.box for invite in roster.invites.values() if not (closed and invite.author == member)
+    ]
+    body = ChangeRole(member, project or "", role, _new_era(view, stay))
+    return _next(roster, view.membership.keys, body)
+
+
+def leave_entry(view: RosterView) -> bytes:
+    """Return the entry by which a member leaves. Raises NotAllowed."""
+    _require_owner(view.roster, {view.me.public})
+    if view.roster.format < ERA_FORMAT and view.me.role != "owner":
+        # Workstations of an earlier release would read no further, and only an owner decides that.
+        raise NotAllowed(
+            "nobody was put out of this studio yet, and only an owner can be the first: ask for "
+            "`lucidnode members revoke`"
+        )
+    return _next(view.roster, view.membership.keys, Leave())
+
+
+def _require_owner(roster: Roster, gone: Collection[bytes]) -> None:
+    for key, member in roster.members.items():
+        if member.role == "owner" and key not in gone and not member.has_left:
+            return
+    raise NotAllowed(
+        "the studio would be left without an owner: make somebody else one first, with "
+        "`lucidnode members role NAME owner`"
+    )
+
+
+def _new_era(view: RosterView, boxes: Iterable[bytes]) -> NewEra:
+    roster = view.roster
+    epoch, key = roster.epoch + 1, random_bytes(KEY_SIZE)
+    before = b""
+    if roster.eras:
+        known = opened_eras(roster, view.membership.keys).get(roster.epoch)
+        if known is None:
+            raise NotAllowed(
+                "the key of the studio's last change of members was not sealed to you: have another "
+                "owner do it"
+            )
+        before = seal_era_before(key, epoch, known)
+    secret = ProjectSecret(ERA_PROJECT, "", epoch, key)
+    return NewEra(before, {box: seal_secret(secret, box) for box in boxes})
+
+
 def _sealed_again(roster: Roster, keys: MemberKeys, box: bytes) -> dict[str, bytes]:
-    return {
-        project: seal_secret(secret, box)
-        for project, secret in opened_secrets(roster, keys).items()
-    }
+    """Return all that *keys* open, sealed to *box*: the newest era key, under an id of its own, too."""
+    secrets = list(opened_secrets(roster, keys).values())
+    era = opened_eras(roster, keys).get(roster.epoch)
+    if era is not None:
+        secrets.append(ProjectSecret(ERA_PROJECT, "", roster.epoch, era))
+    return {secret.project: seal_secret(secret, box) for secret in secrets}
 
 
 def _spelled(label: Label) -> Label:
@@ -167,5 +258,6 @@ def _next(roster: Roster, author: MemberKeys, body: Body) -> bytes:
 
 def _signed(seq: Seq, previous: bytes, author: MemberKeys, body: Body) -> bytes:
     raw = msgspec.msgpack.encode(body)
-    message = signing_message(seq, previous, author.public, raw)
-    return RosterEntry(FORMAT, seq, previous, author.public, raw, author.sign(message)).encode()
+    number = format_of(body)
+    message = signing_message(seq, previous, author.public, raw, number)
+    return RosterEntry(number, seq, previous, author.public, raw, author.sign(message)).encode()

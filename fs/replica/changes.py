@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.sqlite.rows import VERSION_COLUMN, RowChange, net
 from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.roster import FIRST_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,13 @@ class Head:
     """The newest journal entry the replica stands on.
 
     *link* is the `previous` of an entry made after it: the hash of its raw, signed bytes if it was
-    applied here, `empty_link` of that if it counted as empty.
+    applied here, `empty_link` of that if it counted as empty. *epoch* is that of the newest entry
+    that counted: what is made in an older one counts as empty from here on.
     """
 
     seq: Seq
     link: bytes
+    epoch: int = FIRST_EPOCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
+from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
 from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
-from lucidnode.node.client.ids import Seq
 
 
 class FirstState:
@@ -29,8 +29,8 @@ class FirstState:
         )
 
     @contextlib.contextmanager
-    def loading(self, seq: Seq, link: bytes) -> Iterator[None]:
-        """Within, `put` all rows; behind it the replica stands on entry *seq*, with *link*.
+    def loading(self, head: Head) -> Iterator[None]:
+        """Within, `put` all rows; behind it the replica stands on *head*.
 
         All or nothing: whatever ends it early leaves the replica as it was. Raises ChangesetUnfit
         if the rows are no tree, NoSpace or a ReplicaError.
@@ -40,7 +40,7 @@ class FirstState:
             self._ground.database.change("DELETE FROM inode")
             yield
             check_whole_tree(self._ground.database)
-            self._ground.journal.set_head(seq, link)
+            self._ground.journal.set_head(head)
 
     def has_parts(self) -> bool:
         """Tell whether of the content of some file more is to follow (its version is below zero).

@@ -58,7 +58,7 @@ class PastStates:
         """
         with self._ground.database.transaction() as changes:
             self._revert(undone, changes)
-            self._ground.journal.set_head(head.seq, head.link)
+            self._ground.journal.set_head(head)
         self._reload()
 
     @contextlib.contextmanager

@@ -14,6 +14,7 @@ from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.roster import FIRST_EPOCH
 
 
 class PendingOperations:
@@ -131,14 +132,14 @@ class PendingOperations:
             self._ground.journal.set_in_flight(flight)
         return flight
 
-    def mark_committed(self, seq: Seq, entry_hash: bytes) -> None:
-        """Note that the entry in flight is committed as *seq*. Raises NoSpace."""
+    def mark_committed(self, seq: Seq, entry_hash: bytes, epoch: int = FIRST_EPOCH) -> None:
+        """Note that the entry in flight, of *epoch*, is committed as *seq*. Raises NoSpace."""
         flight = self.in_flight()
         assert flight is not None
         assert flight.seq == seq
         with self._ground.database.transaction():
             self._ground.journal.drop_committed(flight.last)
-            self._ground.journal.set_head(seq, entry_hash)
+            self._ground.journal.set_head(Head(seq, entry_hash, max(self.head().epoch, epoch)))
             self._forget_replaced(flight.last)
             if self._ground.earlier and self._ground.journal.oldest() is None:
                 self._ground.earlier.forget_gone()

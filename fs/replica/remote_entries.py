@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from lucidnode.fs.replica.changes import Touched, touched_by
+from lucidnode.fs.replica.changes import Head, Touched, touched_by
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.fast_forward import fast_forward
 from lucidnode.fs.replica.pending.kept_files import KeptFile
@@ -16,6 +16,7 @@ from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import empty_link
+from lucidnode.node.client.roster import FIRST_EPOCH
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,17 @@ class RemoteEntries:
         """
         self._unsaved = unsaved
 
-    def apply_entry(self, seq: Seq, entry_hash: bytes, changeset: bytes | None) -> Touched:
-        """Stand on entry *seq* of another, our pending work on top; ours in flight has lost.
+    def apply_entry(
+        self, seq: Seq, entry_hash: bytes, changeset: bytes | None, epoch: int = FIRST_EPOCH
+    ) -> Touched:
+        """Stand on entry *seq* of another, made in *epoch*, our pending work on top; ours in flight has lost.
 
         None is an entry that failed verification: it counts as empty. So does a changeset that
         does not fit, on every node alike since all stand on the same state; `refused` says why.
         Raises NoSpace, or ReplicaCorrupt if pending work does not fit its own undo.
         """
-        assert seq == self._ground.journal.head().seq + 1, "entries are applied in order"
+        before = self._ground.journal.head()
+        assert seq == before.seq + 1, "entries are applied in order"
         refused = rebased = None
         leaving: list[KeptFile] = []
         with self._ground.database.transaction() as changes:
@@ -61,7 +65,11 @@ class RemoteEntries:
             for ino, by in outcome.shifted.items():
                 self._ground.tails.shift(ino, by)
             empty = changeset is None or refused is not None
-            self._ground.journal.set_head(seq, empty_link(entry_hash) if empty else entry_hash)
+            self._ground.journal.set_head(
+                Head(seq, empty_link(entry_hash), before.epoch)
+                if empty
+                else Head(seq, entry_hash, max(before.epoch, epoch))
+            )
         if rebased is not None:
             self._ground.journal.reload()
         self._ground.tails.recount_all()

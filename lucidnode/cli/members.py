@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import msgspec
 
 from lucidnode import membership
+from lucidnode.cli.changing_members import members_revoke, members_role, members_settle
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.project import passphrase_file
 from lucidnode.fs.membership.audit import AuditRecord, audit
+from lucidnode.fs.membership.roster_view import Person
+from lucidnode.node.client.ids import ProjectId
 
 
-@click.group("members", short_help="Show who belongs to the studio.")
+@click.group("members", short_help="Show who belongs to the studio, change roles, put out.")
 def members_command() -> None:
-    """Show who belongs to the studio, and who is invited.
+    """Show who belongs to the studio and who is invited, change roles, and put members out.
 
     \b
     Example:
       lucidnode members list
     """
+
+
+for _changing in (members_role, members_revoke, members_settle):
+    members_command.add_command(_changing)
 
 
 @members_command.command("list")
@@ -49,6 +57,8 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
                         "device": one.label.device,
                         "device_id": one.device,
                         "role": one.role,
+                        "roles": dict(one.roles),
+                        "has_left": one.has_left,
                         "is_me": one.is_me,
                     }
                     for one in people
@@ -65,9 +75,9 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
             }
         )
         return
+    projects = {project.id: project.name for project in view.projects()}
     rows = [
-        [one.label.member, one.label.device, one.role, "this workstation" if one.is_me else ""]
-        for one in people
+        [one.label.member, one.label.device, one.role, _said_of(one, projects)] for one in people
     ]
     rows += [
         [
@@ -80,6 +90,14 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
         if one.expires_ns >= now_ns
     ]
     show_table(["member", "workstation", "role", ""], rows)
+
+
+def _said_of(one: Person, projects: Mapping[ProjectId, str]) -> str:
+    said = ["this workstation"] if one.is_me else []
+    said += [f"{role} of {projects.get(project, project)}" for project, role in one.roles.items()]
+    if one.has_left:
+        said.append("has left: an owner's next change of members is sealed without this one")
+    return ", ".join(said)
 
 
 @click.command("audit", short_help="Show who was invited, joined, and made projects.")
@@ -113,6 +131,15 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.by} invited {who} as {record.role}, until {_day(record.until_ns)}"
         case "joined":
             return f"{record.member} joined as {record.role} with {record.device}"
+        case "put out":
+            return f"{record.by} put out {record.member} ({record.device})"
+        case "invite closed":
+            return f"{record.by} closed an invite"
+        case "left":
+            return f"{record.member} left with {record.device}"
+        case "role changed":
+            where = f" of {record.project}" if record.project else ""
+            return f"{record.by} made {record.member} ({record.device}) {record.role}{where}"
         case "project created":
             return f"{record.by} created the project {record.project}"
         case _:

@@ -297,9 +297,13 @@ class DaemonClient:
         except NotThere:
             return None
 
-    async def roster(self) -> list[bytes]:
-        """Return all raw roster entries, oldest first, unverified."""
-        async with self._request("GET", "/v1/roster") as answer:
+    async def roster(self, look: wire.RosterLook = "try") -> list[bytes]:
+        """Return all raw roster entries, oldest first, unverified.
+
+        The daemon looks for news first, if *look* says so; if it "must" and cannot, Unavailable is
+        raised.
+        """
+        async with self._request("GET", f"/v1/roster?look={look}") as answer:
             return decoded(_ROSTER_LOG, await answer.read()).entries
 
     async def append_roster(self, seq: Seq, body: bytes) -> wire.CommitReply:

@@ -179,3 +179,8 @@ def empty_link(hash_: bytes) -> bytes:
 def follows(previous: bytes, hash_: bytes) -> bool:
     """Tell whether *previous* is a link to the entry of this hash, whatever was made of it."""
     return previous in (hash_, empty_link(hash_))
+
+
+def epoch_of(entry: bytes) -> int:
+    """Return the epoch in which *entry*, signed or not, was made. Raises Malformed if it is none."""
+    return EntryHeader.parse(entry).epoch

@@ -6,7 +6,7 @@ Read from the log by lucidnode.node.client.roster_rules. Nothing here needs a ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
@@ -21,15 +21,46 @@ class NewerRoster(Refused):
     """An owner wrote an entry of a later format: this version may add nothing behind it."""
 
 
+FIRST_EPOCH = 1
+"""The epoch of a studio in which nobody was put out, and no role changed, yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a device might do from entry *seq* of the log on: in *project*, or everywhere if None.
+
+    Without a *role* its member is put out.
+    """
+
+    seq: Seq
+    project: ProjectId | None
+    role: Role | None
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A workstation that peers serve. *certificate* (DER) is the one its key *public* can have."""
+    """A workstation, put out or not. *certificate* (DER) is the one its key *public* can have."""
 
     id: DeviceId
     public: bytes
     certificate: bytes
     member: bytes
     role: Role
+    standings: tuple[Standing, ...] = ()
+    """What it might do when, oldest first."""
+
+    def role_in(self, project: ProjectId, before: float = float("inf")) -> Role | None:
+        """Return what it may do in *project* by the entries of the log *before* that one."""
+        studio: Role | None = None
+        here: Role | None = None
+        for each in self.standings:
+            if each.seq >= before:
+                break
+            if each.project is None:
+                studio, here = each.role, None
+            elif each.project == project:
+                here = each.role
+        return here or studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +72,44 @@ class Member:
     role: Role
     device: DeviceId
     label: bytes
+    has_left: bool = False
+    """Gone by a word of his own: the next era is sealed without him."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInvite:
-    """An invite that nobody has used yet."""
+    """An invite that nobody has used yet; *author* is the owner who opened it."""
 
     public: bytes
     box: bytes
     role: Role
     expires_ns: int
     label: bytes
+    author: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """What began with entry *seq* of the log: its key, sealed to each box key that may have it.
+
+    *before* is the key of the era before, sealed under it. The epochs of projects are numbered as
+    eras are: what is here is era 2 and later.
+    """
+
+    seq: Seq
+    before: bytes
+    seals: Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """A project and its key, sealed to each box key of a member or open invite."""
+    """A project and its key of *first_epoch*, sealed to each box key of a member or open invite."""
 
     id: ProjectId
     block_size: int
     author: bytes
     seals: Mapping[bytes, bytes]
+    first_epoch: int = FIRST_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +138,11 @@ class Roster:
     projects: Mapping[ProjectId, ProjectRecord]
     voids: tuple[VoidEntry, ...]
     newer: Seq | None
+    former: Mapping[DeviceId, Device] = field(default_factory=dict)
+    """Devices whose member was put out or left: no peer serves them."""
+    eras: tuple[Era, ...] = ()
+    format: int = 1
+    """The latest format that an owner has used."""
 
     @classmethod
     def empty(cls) -> Roster:
@@ -97,11 +150,42 @@ class Roster:
         return cls(b"", NO_ENTRY, Seq(0), NO_ENTRY, {}, {}, {}, {}, (), None)
 
     def device_key(self, device: DeviceId) -> bytes | None:
-        """Return the public key of a device of the studio, whatever it may do, else None."""
-        known = self.devices.get(device)
+        """Return the public key of a device that is or was of the studio, else None."""
+        known = self._known(device)
         return None if known is None else known.public
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that what is new is sealed in, in every project."""
+        return FIRST_EPOCH + len(self.eras)
+
+    def epochs(self, project: ProjectId) -> range:
+        """Return the epochs of *project* that the log announces; none if there is no such project."""
+        record = self.projects.get(project)
+        return range(0) if record is None else range(record.first_epoch, self.epoch + 1)
+
     def writer_key(self, device: DeviceId) -> bytes | None:
-        """Return the public key of a device whose journal entries count, else None."""
-        known = self.devices.get(device)
-        return known.public if known is not None and known.role != "viewer" else None
+        """Return the public key of a device that might once change something somewhere, else None.
+
+        Who has no project key can say no more of an entry. What counts is `writer_in`.
+        """
+        known = self._known(device)
+        if known is None or all(each.role in {None, "viewer"} for each in known.standings):
+            return None
+        return known.public
+
+    def writer_in(self, project: ProjectId, device: DeviceId, epoch: int) -> bytes | None:
+        """Return the public key of a device whose entries of *epoch* count in *project*, else None.
+
+        Within an era nobody's rights become less, so it is what he might at its end that counts.
+        """
+        known = self._known(device)
+        if known is None:
+            return None
+        ended_by = epoch - FIRST_EPOCH
+        before = self.eras[ended_by].seq if 0 <= ended_by < len(self.eras) else float("inf")
+        role = known.role_in(project, before)
+        return known.public if role in {"owner", "editor"} else None
+
+    def _known(self, device: DeviceId) -> Device | None:
+        return self.devices.get(device) or self.former.get(device)

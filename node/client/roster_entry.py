@@ -1,4 +1,4 @@
-"""The roster's entries: what they say and how they are signed. Format 1 (docs/format.md, "Roster").
+"""The roster's entries: what they say and how they are signed. Formats 1 and 2 (docs/format.md, "Roster").
 
     roster/<seq>   MessagePack map {format, seq, previous, author, body, signature}
     body           MessagePack map of one kind below, tagged by "type"
@@ -32,6 +32,13 @@ from lucidnode.node.client.public_keys import (
 )
 
 FORMAT = 1
+"""Of the kinds that every release reads."""
+
+ERA_FORMAT = 2
+"""Of the kinds that begin an era. A release that does not know them reads no further."""
+
+MAX_FORMAT = ERA_FORMAT
+"""The latest that this release reads."""
 
 MAX_ENTRY_BYTES = 1024 * 1024
 """Bytes of one roster entry."""
@@ -45,6 +52,15 @@ STUDIO_SIZE = 16
 
 NO_ENTRY = bytes(HASH_SIZE)
 """The `previous` of entry 1."""
+
+ERA_PROJECT = "f" * 32
+"""No project has this id: under it the newest era key travels among project secrets."""
+
+ERA_BEFORE_BYTES = 64
+"""An era key sealed under the one after it."""
+
+MAX_ERAS = 100_000
+"""Eras of a studio: some thirty role changes and removals a day, for ten years."""
 
 MIN_BLOCK_BYTES = 256 * 1024
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
@@ -111,9 +127,49 @@ class Project(msgspec.Struct, frozen=True, tag="project", forbid_unknown_fields=
     seals: dict[bytes, bytes]
 
 
-Body = Genesis | Invite | Join | Project
+class NewEra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The key of the era that an entry begins, sealed to every box that stays (*seals*).
+
+    *before* is the key of the era before, sealed under it: so who has one has all earlier ones.
+    """
+
+    before: bytes
+    seals: dict[bytes, bytes]
+
+
+class Revoke(msgspec.Struct, frozen=True, tag="revoke", forbid_unknown_fields=True):
+    """By an owner: puts members out of the studio and closes open invites.
+
+    *keys* are their Ed25519 keys, in order.
+    """
+
+    keys: list[bytes]
+    era: NewEra
+
+
+class ChangeRole(msgspec.Struct, frozen=True, tag="role", forbid_unknown_fields=True):
+    """By an owner: *member* has *role* from the new era on, in *project* or, if empty, everywhere."""
+
+    member: bytes
+    project: str
+    role: Role
+    era: NewEra
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leave", forbid_unknown_fields=True):
+    """By a member who goes: served by no peer any more; the next era is sealed without him."""
+
+
+Body = Genesis | Invite | Join | Project | Revoke | ChangeRole | Leave
+
+_ERA_KINDS = (Revoke, ChangeRole, Leave)
 
 _BODY: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
+
+
+def format_of(body: Body) -> int:
+    """Return the format of an entry with *body*: the first whose readers know the kind."""
+    return ERA_FORMAT if isinstance(body, _ERA_KINDS) else FORMAT
 
 
 _STAND_IN = b"LNR0"
@@ -178,12 +234,13 @@ class RosterEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return signing_message(Seq(self.seq), self.previous, self.author, self.body, self.format)
 
     def content(self) -> Body:
-        """Return the body, its sizes, limits and keys checked; raises Malformed. Format 1 only.
+        """Return the body, its sizes, limits and keys checked; raises Malformed. Known formats only.
 
         A body has one encoding as the envelope has: what a reader makes of a field that is there
         twice, or of a number in another type, would be its library's affair.
         """
         body = decoded(_BODY, self.body)
+        _require(self.format == format_of(body), "format of its kind")
         _check(body)
         if msgspec.msgpack.encode(body) != self.body:
             raise Malformed("roster entry: encoding of the body")
@@ -253,6 +310,25 @@ def _check(body: Body) -> None:
             _require(size & (size - 1) == 0, "block size")
             for box, sealed in body.seals.items():
                 _require(len(box) == KEY_SIZE and len(sealed) <= MAX_SEALED, "seal")
+
+        case Revoke():
+            keys = body.keys
+            _require(bool(keys) and keys == sorted(set(keys)), "order of keys")
+            _require(all(len(key) == KEY_SIZE for key in keys), "key")
+            _check_era(body.era)
+        case ChangeRole():
+            _require(len(body.member) == KEY_SIZE, "key")
+            if body.project:
+                parse_project_id(body.project)
+            _check_era(body.era)
+        case Leave():
+            pass
+
+
+def _check_era(era: NewEra) -> None:
+    _require(len(era.before) in {0, ERA_BEFORE_BYTES}, "era")
+    for box, sealed in era.seals.items():
+        _require(len(box) == KEY_SIZE and len(sealed) <= MAX_SEALED, "seal")
 
 
 def _check_device(claim: DeviceClaim) -> None:

@@ -13,7 +13,7 @@ do to the memory of every node small, and the entries that invite and admit belo
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -21,22 +21,33 @@ from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.public_keys import verify
 from lucidnode.node.client.roster import (
+    FIRST_EPOCH,
     Device,
+    Era,
     ForeignRoster,
     Member,
     OpenInvite,
     ProjectRecord,
     Roster,
+    Standing,
     VoidEntry,
 )
 from lucidnode.node.client.roster_entry import (
+    ERA_BEFORE_BYTES,
+    ERA_PROJECT,
     FORMAT,
+    MAX_ERAS,
+    MAX_FORMAT,
     NO_ENTRY,
+    ChangeRole,
     DeviceClaim,
     Genesis,
     Invite,
     Join,
+    Leave,
+    NewEra,
     Project,
+    Revoke,
     Role,
     RosterEntry,
     device_id,
@@ -93,6 +104,9 @@ class RosterReader:
         self._studio = b""
         self._members: dict[bytes, Member] = {}
         self._devices: dict[DeviceId, Device] = {}
+        self._former: dict[DeviceId, Device] = {}
+        self._eras: list[Era] = []
+        self._format = FORMAT
         self._invites: dict[bytes, OpenInvite] = {}
         self._projects: dict[ProjectId, ProjectRecord] = {}
         self._written: Counter[bytes] = Counter()  # bytes of authentic entries by author
@@ -129,9 +143,10 @@ class RosterReader:
             return self._skip(seq, error)
         self._keep(item)
         self._written[entry.author] += len(item)
-        if entry.format > FORMAT:
+        if entry.format > MAX_FORMAT:
             self.newer = seq
             return None
+        self._format = max(self._format, entry.format)
         try:
             self._apply(entry)
         except (Malformed, Void) as error:
@@ -180,6 +195,9 @@ class RosterReader:
             projects=MappingProxyType(dict(self._projects)),
             voids=tuple(self._voids),
             newer=self.newer,
+            former=MappingProxyType(dict(self._former)),
+            eras=tuple(self._eras),
+            format=self._format,
         )
 
     def _skip(self, seq: Seq, reason: Exception) -> VoidEntry:
@@ -212,7 +230,7 @@ class RosterReader:
         owner = self._is_owner(author)
         if not owner and self._written[author] + len(item) > MAX_BYTES_OF_AUTHOR:
             raise Void("its author has written too much")
-        if entry.format > FORMAT and not owner:
+        if entry.format > self._format and not owner:
             raise Void("a later format, and not by an owner")
         if not verify(author, entry.signing_message(), entry.signature):
             raise Void("the signature does not hold")
@@ -243,14 +261,22 @@ class RosterReader:
             case Invite():
                 self._invite(author, body)
             case Join():
-                self._join(author, body)
+                self._join(author, body, Seq(entry.seq))
             case Project():
                 self._project(author, body)
+            case Revoke():
+                self._revoke(author, body, Seq(entry.seq))
+            case ChangeRole():
+                self._change_role(author, body, Seq(entry.seq))
+            case Leave():
+                self._leave(author)
 
     def _found(self, author: bytes, body: Genesis) -> None:
         if self._studio:
             raise Void("a second first entry")
-        self._welcome(body.studio, author, body.member_box, "owner", body.device, body.label)
+        self._welcome(
+            body.studio, author, body.member_box, "owner", body.device, body.label, Seq(1)
+        )
         self._studio = body.studio
 
     def _invite(self, author: bytes, body: Invite) -> None:
@@ -260,11 +286,11 @@ class RosterReader:
         if len(self._members) + len(self._invites) >= MAX_PEOPLE:
             raise Void("too many members and open invites")
         self._invites[body.invite] = OpenInvite(
-            body.invite, body.invite_box, body.role, body.expires_ns, body.label
+            body.invite, body.invite_box, body.role, body.expires_ns, body.label, author
         )
         self._add_seals(body.invite_box, body.projects)
 
-    def _join(self, author: bytes, body: Join) -> None:
+    def _join(self, author: bytes, body: Join, seq: Seq) -> None:
         invite = self._invites.get(author)
         if invite is None:
             raise Void("no such open invite")
@@ -272,16 +298,18 @@ class RosterReader:
             raise Void("the invite had expired")
         self._require_new_keys(body.member, body.member_box)
         self._welcome(
-            self._studio, body.member, body.member_box, invite.role, body.device, body.label
+            self._studio, body.member, body.member_box, invite.role, body.device, body.label, seq
         )
         self._add_seals(body.member_box, body.projects)
         del self._invites[author]
 
     def _project(self, author: bytes, body: Project) -> None:
         member = self._members.get(author)
-        if member is None or member.role == "viewer":
+        if member is None or member.role == "viewer" or member.has_left:
             raise Void("only an owner or editor creates projects")
         project = ProjectId(body.project)
+        if project == ERA_PROJECT:
+            raise Void("the id of no project")
         if project in self._projects:
             raise Void("the project exists")
         if len(self._projects) >= MAX_PROJECTS:
@@ -291,9 +319,90 @@ class RosterReader:
         boxes = self._boxes()
         seals = {box: sealed for box, sealed in body.seals.items() if box in boxes}
         self._projects[project] = ProjectRecord(
-            project, body.block_size, author, MappingProxyType(seals)
+            project, body.block_size, author, MappingProxyType(seals), FIRST_EPOCH + len(self._eras)
         )
         self._created[author] += 1
+
+    def _revoke(self, author: bytes, body: Revoke, seq: Seq) -> None:
+        if not self._is_owner(author):
+            raise Void("only an owner puts out")
+        if not all(key in self._members or key in self._invites for key in body.keys):
+            raise Void("no such member or open invite")
+        gone = {key for key in body.keys if key in self._members}
+        gone |= {key for key, member in self._members.items() if member.has_left}
+        if not any(member.role == "owner" for member in self._staying(gone)):
+            raise Void("no owner would stay")
+        self._check_era(body.era)
+        for key in gone:
+            self._put_out(key, seq)
+        for key in [key for key, invite in self._invites.items() if invite.author in gone]:
+            del self._invites[key]
+        for key in body.keys:
+            self._invites.pop(key, None)
+        self._begin_era(body.era, seq)
+
+    def _change_role(self, author: bytes, body: ChangeRole, seq: Seq) -> None:
+        if not self._is_owner(author):
+            raise Void("only an owner changes roles")
+        member = self._members.get(body.member)
+        if member is None or member.has_left:
+            raise Void("no such member")
+        project = ProjectId(body.project) if body.project else None
+        device = self._devices[member.device]
+        if project is None:
+            if not any(each.role == "owner" for each in self._staying({member.public})) and (
+                body.role != "owner"
+            ):
+                raise Void("no owner would stay")
+        elif project not in self._projects:
+            raise Void("no such project")
+        elif member.role == "owner" or body.role == "owner":
+            raise Void("an owner is one in every project")
+        self._check_era(body.era)
+        standings = (*device.standings, Standing(seq, project, body.role))
+        self._devices[device.id] = replace(
+            device, standings=standings, role=body.role if project is None else device.role
+        )
+        if project is None:
+            self._members[member.public] = replace(member, role=body.role)
+            if body.role != "owner":
+                for key in [k for k, one in self._invites.items() if one.author == member.public]:
+                    del self._invites[key]
+        self._begin_era(body.era, seq)
+
+    def _leave(self, author: bytes) -> None:
+        member = self._members.get(author)
+        if member is None or member.has_left:
+            raise Void("no such member")
+        if not any(each.role == "owner" for each in self._staying({author})):
+            raise Void("no owner would stay")
+        self._members[author] = replace(member, has_left=True)
+        self._former[member.device] = self._devices.pop(member.device)
+
+    def _staying(self, gone: Collection[bytes]) -> list[Member]:
+        return [
+            member
+            for key, member in self._members.items()
+            if key not in gone and not member.has_left
+        ]
+
+    def _put_out(self, key: bytes, seq: Seq) -> None:
+        member = self._members.pop(key)
+        device = self._devices.pop(member.device, None) or self._former[member.device]
+        self._former[device.id] = replace(
+            device, standings=(*device.standings, Standing(seq, None, None))
+        )
+
+    def _check_era(self, era: NewEra) -> None:
+        if len(era.before) != (ERA_BEFORE_BYTES if self._eras else 0):
+            raise Void("an era that does not follow the one before")
+        if len(self._eras) >= MAX_ERAS:
+            raise Void("too many eras")
+
+    def _begin_era(self, era: NewEra, seq: Seq) -> None:
+        boxes = self._boxes()
+        seals = {box: sealed for box, sealed in era.seals.items() if box in boxes}
+        self._eras.append(Era(seq, era.before, MappingProxyType(seals)))
 
     def _welcome(
         self,
@@ -303,17 +412,25 @@ class RosterReader:
         role: Role,
         claim: DeviceClaim,
         label: bytes,
+        seq: Seq,
     ) -> None:
         device = device_id(claim.public)
-        if device in self._devices:
+        if device in self._devices or device in self._former:
             raise Void("the device belongs to a member already")
         message = device_proof_message(studio, public, box, claim.public, claim.certificate)
         if not verify(claim.public, message, claim.proof):
             raise Void("the device does not confirm its member")
-        self._devices[device] = Device(device, claim.public, claim.certificate, public, role)
+        self._devices[device] = Device(
+            device, claim.public, claim.certificate, public, role, (Standing(seq, None, role),)
+        )
         self._members[public] = Member(public, box, role, device, label)
 
     def _add_seals(self, box: bytes, projects: Mapping[str, bytes]) -> None:
+        if self._eras and (sealed_era := projects.get(ERA_PROJECT)) is not None:
+            newest = self._eras[-1]
+            self._eras[-1] = replace(
+                newest, seals=MappingProxyType({**newest.seals, box: sealed_era})
+            )
         for name, sealed in projects.items():
             record = self._projects.get(ProjectId(name))
             if record is not None:
@@ -322,7 +439,7 @@ class RosterReader:
 
     def _is_owner(self, author: bytes) -> bool:
         member = self._members.get(author)
-        return member is not None and member.role == "owner"
+        return member is not None and member.role == "owner" and not member.has_left
 
     def _boxes(self) -> set[bytes]:
         boxes = {member.box for member in self._members.values()}

@@ -12,7 +12,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/invitations/asked                                   -> InvitationList
     POST /v1/invitations/parts                                   InvitationNamed -> Invitation
     POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
-    GET  /v1/roster                                              RosterLog
+    GET  /v1/roster?look=none|try|must                           RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
     POST /v1/p/{project}/staged                                  RankedBlocks
@@ -161,6 +161,10 @@ class InvitationCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Whether it was created; else another stands there."""
 
     created: bool
+
+
+RosterLook = Literal["none", "try", "must"]
+"""Whether the daemon looks for news of the log of members before it says what it knows."""
 
 
 class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -419,6 +423,10 @@ class Look(msgspec.Struct, frozen=True, tag="look", forbid_unknown_fields=True):
     seq: int
 
 
+class RosterNews(msgspec.Struct, frozen=True, tag="roster", forbid_unknown_fields=True):
+    """The log of members has grown: what the daemon knows of it may concern this mount."""
+
+
 class StatusQuery(
     msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -468,6 +476,7 @@ FromDaemon = (
     MountWelcome
     | MountRejected
     | Look
+    | RosterNews
     | StatusQuery
     | BlocksUploaded
     | Follow

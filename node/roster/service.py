@@ -124,11 +124,21 @@ class RosterService:
         """Return the projects of the studio."""
         return list(self.current.projects)
 
-    async def entries(self) -> list[bytes]:
-        """Return the items of the log, after a look for news; what is known if there is none."""
-        with contextlib.suppress(TimeoutError, Unavailable):
-            async with asyncio.timeout(_LOOK_S):
-                await self.refresh()
+    async def entries(self, look: wire.RosterLook = "try") -> list[bytes]:
+        """Return the items of the log, after a look for news as *look* says.
+
+        Raises Unavailable if there "must" be one and the bucket does not answer.
+        """
+        if look != "none":
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await self.refresh()
+            except (TimeoutError, Unavailable) as error:
+                if look == "must":
+                    why = str(error) or "it does not answer"
+                    raise Unavailable(
+                        f"the bucket does not show the log of members now: {why}"
+                    ) from error
         return list(self._log.reader.log)
 
     async def append(self, seq: Seq, body: bytes) -> wire.CommitReply:

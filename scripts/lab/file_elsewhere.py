@@ -85,7 +85,12 @@ class Elsewhere:
 
     async def run(self) -> None:
         """Commit, follow, and be used, until cancelled."""
-        codec = EntryCodec(lambda: KEYS, self.door.device, self.devices.get, self._chance.randbytes)
+        codec = EntryCodec(
+            lambda: KEYS,
+            self.door.device,
+            lambda device, _: self.devices.get(device),
+            self._chance.randbytes,
+        )
         committer = Committer(
             self.node.replica, self.door, PROJECT, codec, self, self.alerts, LoopClock()
         )

@@ -191,7 +191,7 @@ async def _life(entries: int, changes: int, folder: Path, *, replay: bool) -> Li
     codec = EntryCodec(
         lambda: _KEYS,
         _DEVICE,
-        {_DEVICE: sodium.signing_public(_SEED)}.get,
+        lambda device, _: {_DEVICE: sodium.signing_public(_SEED)}.get(device),
         sodium.random_bytes,
     )
     maker = Replica.open(folder / "maker.db", bytes(32), "maker")
@@ -226,7 +226,7 @@ async def _life(entries: int, changes: int, folder: Path, *, replay: bool) -> Li
     inodes = maker.tree.usage()[1]
     maker.close()
     bases = sum(
-        len(open_checkpoint(_KEYS, raw, Seq(seq), codec.device_public_of)[1].parts) == 1
+        len(open_checkpoint(_KEYS, raw, Seq(seq), codec.may_write_now)[1].parts) == 1
         for seq, raw in store.manifests.items()
     )
     store.requests.clear()

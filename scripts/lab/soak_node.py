@@ -262,8 +262,8 @@ class Door:
             return None
         return wire.Slot(held.hash, held.body)
 
-    async def roster(self) -> list[bytes]:
-        return await self.asked(lambda daemon: daemon.roster.entries())
+    async def roster(self, look: wire.RosterLook = "try") -> list[bytes]:
+        return await self.asked(lambda daemon: daemon.roster.entries(look))
 
     async def asked(self, ask: Callable[[Daemon], Awaitable[T]]) -> T:
         daemon = self._node.daemon

@@ -12,7 +12,7 @@ from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.errors import Malformed, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.journal import EntryHeader, is_sound
+from lucidnode.node.client.journal import EntryHeader, epoch_of, is_sound
 from lucidnode.node.client.wire import BlocksPutBack, CommitReply
 
 LOOKED_AT_ENTRIES = 256
@@ -55,8 +55,8 @@ class RepairAccess(Protocol):
     def keys(self) -> ProjectKeys:
         """Return the project's keys."""
 
-    def writer_key(self, device: DeviceId) -> bytes | None:
-        """Return the Ed25519 key of a device whose entries count, else None."""
+    def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
+        """Return the Ed25519 key of a device whose entries of *epoch* count, else None."""
 
     async def refresh(self) -> None:
         """Read the roster again."""
@@ -69,7 +69,13 @@ def reading_codec(access: RepairAccess) -> EntryCodec:
 
 def is_by_a_writer(access: RepairAccess, seq: Seq, entry: bytes) -> bool:
     """Tell whether *entry* is whole, and made as *seq* by a device that may write."""
-    return is_sound(access.keys().project, seq, entry, access.writer_key)
+    try:
+        epoch = epoch_of(entry)
+    except Malformed:
+        return False
+    return is_sound(
+        access.keys().project, seq, entry, lambda device: access.writer_key(device, epoch)
+    )
 
 
 def previous(entry: bytes) -> bytes:

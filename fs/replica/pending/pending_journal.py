@@ -66,13 +66,14 @@ class PendingJournal:
 
     def head(self) -> Head:
         """Return the entry that the replicated tables stand on, pending work aside."""
-        row = self._database.row("SELECT seq, link FROM head")
+        row = self._database.row("SELECT seq, link, epoch FROM head, newest_epoch")
         assert row is not None
-        return Head(Seq(row[0]), row[1])
+        return Head(Seq(row[0]), row[1], row[2])
 
-    def set_head(self, seq: Seq, link: bytes) -> None:
-        """Stand on entry *seq* now; nothing is on its way any more."""
-        self._database.change("UPDATE head SET seq = ?, link = ?", (seq, link))
+    def set_head(self, head: Head) -> None:
+        """Stand on *head* now; nothing is on its way any more."""
+        self._database.change("UPDATE head SET seq = ?, link = ?", (head.seq, head.link))
+        self._database.change("UPDATE newest_epoch SET epoch = ?1 WHERE epoch <> ?1", (head.epoch,))
         self.forget_in_flight()
 
     # -- what waits --------------------------------------------------------------------------

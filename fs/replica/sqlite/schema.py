@@ -129,6 +129,14 @@ CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK};
 CREATE INDEX IF NOT EXISTS lease ON xattr (ino) WHERE {IS_LEASE};
 CREATE INDEX IF NOT EXISTS write_lease ON xattr (ino) WHERE {IS_WRITE_LEASE};
 
+-- Exactly one row: the epoch of the newest entry up to `head` that counted. What an entry behind it
+-- was made in an older one counts as empty.
+CREATE TABLE IF NOT EXISTS newest_epoch (
+    one   INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO newest_epoch VALUES (1, 1);
+
 -- While work is recorded whose blocks no fsync has reached: each transaction since, oldest first.
 -- *blocks* are those that it names, end to end; *before* is how it is undone (unsynced.py); *boot*
 -- is the boot of the machine: until the next one, nothing can be lost.
@@ -196,5 +204,5 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     seq      INTEGER NOT NULL,
     contents BLOB    NOT NULL
 ) STRICT;
-"""
+"""  # noqa: S608  # ours
 """What a replica of this version may lack, since it was made by an earlier release."""

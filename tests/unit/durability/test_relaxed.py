@@ -330,7 +330,10 @@ async def test_nothing_below_an_entry_is_taken_back_once_it_is_sent(disk: Record
         daemon = Daemon(Bucket(), b"seed".ljust(32, b"."))
         daemon.before_answer = lambda: disk.mark("sent")
         codec = EntryCodec(
-            lambda: JOURNAL_KEYS, daemon.device, {daemon.device: daemon.public}.get, noise
+            lambda: JOURNAL_KEYS,
+            daemon.device,
+            lambda device, _: {daemon.device: daemon.public}.get(device),
+            noise,
         )
         committer = Committer(
             layer.replica,

@@ -176,12 +176,11 @@ def test_bad_blocks_are_refused_as_published(bad: dict[str, Any]) -> None:
 def test_journal_entries_open_as_published(entry: dict[str, Any]) -> None:
     raw = bytes.fromhex(entry["entry"])
     change = open_entry(
-        keys_of(JOURNAL, 2),
+        replace(keys_of(JOURNAL, 2), announced=JOURNAL["announced_epochs"]),
         raw,
         Seq(entry["seq"]),
         bytes.fromhex(entry["previous"]),
         writer,
-        epochs=JOURNAL["announced_epochs"],
     )
     assert (change.wall_ns, change.changeset.hex()) == (entry["wall_ns"], entry["changeset"])
     unsigned, _ = split_signed(raw)
@@ -212,7 +211,11 @@ def test_bad_journal_entries_are_refused_as_published(bad: dict[str, Any]) -> No
     seq, previous = Seq(edit.get("slot", entry["seq"])), bytes.fromhex(entry["previous"])
     with pytest.raises(errors.FsError) as caught:
         open_entry(
-            keys, changed, seq, previous, writer, epochs=edit.get("announced_epochs", (1, 2))
+            replace(keys, announced=edit.get("announced_epochs", (1, 2))),
+            changed,
+            seq,
+            previous,
+            writer,
         )
     assert type(caught.value).__name__ == bad["error"]
 

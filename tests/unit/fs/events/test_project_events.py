@@ -102,7 +102,7 @@ class Office:
         self.journals = {desk: Journal(self.bucket, desk) for desk in (self.a, self.b)}
 
     def events(self, desk: Desk, most_behind: int = MAX_BEHIND) -> ProjectEvents:
-        codec = EntryCodec(lambda: KEYS, desk.daemon.device, desk.devices.get, bytes)
+        codec = EntryCodec(lambda: KEYS, desk.daemon.device, desk.writer_key, bytes)
         return ProjectEvents(
             desk.node.replica,
             EntryChain(self.journals[desk], PROJECT, codec),
@@ -318,7 +318,7 @@ async def test_an_entry_that_was_exchanged_is_not_told(office: Office) -> None:
             await office.commit()
         # Authentic, of the same place: its author has made another one, and a store shows that.
         daemon = office.a.daemon
-        codec = EntryCodec(lambda: KEYS, daemon.device, office.a.devices.get, bytes)
+        codec = EntryCodec(lambda: KEYS, daemon.device, office.a.writer_key, bytes)
         first, third = office.bucket.entries[1], office.bucket.entries[3]
         body = codec.open(third, Seq(3), EntryHeader.parse(third).previous)
         other = seal_entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -68,7 +69,7 @@ def by_device(unsigned: bytes, seed: bytes = SEED) -> bytes:
 
 
 def opened(entry: bytes, keys: ProjectKeys = KEYS, epochs: Collection[int] = (1,)) -> EntryBody:
-    return open_entry(keys, entry, SEQ, PREVIOUS, writers, epochs=epochs)
+    return open_entry(replace(keys, announced=epochs), entry, SEQ, PREVIOUS, writers)
 
 
 def header_of(unsigned: bytes, **changes: object) -> bytes:
@@ -223,7 +224,7 @@ def test_an_epoch_that_nobody_announced_counts_as_empty_with_or_without_its_key(
     both = ProjectKeys.of(FILM, {1: b"k" * 32, 2: b"l" * 32})
     for keys in (KEYS, both):
         with pytest.raises(EntryUnannounced):
-            open_entry(keys, by_device(strange), SEQ, PREVIOUS, writers)
+            opened(by_device(strange), keys)
 
 
 def test_an_entry_relabelled_to_another_epoch_is_forged() -> None:

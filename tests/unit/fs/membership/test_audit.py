@@ -61,9 +61,9 @@ def test_another_studio_is_refused_and_a_later_format_ends_it() -> None:
     studio = Studio()
     with pytest.raises(ForeignRoster):
         list(audit(Studio().entries, studio.ada))
-    newer = RosterEntry(2, 2, entry_hash(studio.entries[0]), studio.ada.keys.public, b"?", b"")
+    newer = RosterEntry(3, 2, entry_hash(studio.entries[0]), studio.ada.keys.public, b"?", b"")
     signed = RosterEntry(
-        2, 2, newer.previous, newer.author, b"?", studio.ada.keys.sign(newer.signing_message())
+        3, 2, newer.previous, newer.author, b"?", studio.ada.keys.sign(newer.signing_message())
     )
     told = list(audit([*studio.entries, signed.encode(), b"more"], studio.ada))
     assert [one.event for one in told] == ["founded"]

@@ -520,7 +520,7 @@ def test_an_owners_entry_of_a_later_format_ends_reading_with_the_last_state_unde
     studio = Studio()
     studio.join()
     before = studio.roster()
-    studio.entries.append(by_hand(studio, studio.ada.keys, LATER, number=2))
+    studio.entries.append(by_hand(studio, studio.ada.keys, LATER, number=3))
     studio.entries.append(b"whatever stands behind it")
     after = studio.roster()
     assert (after.newer, after.head, after.head_hash) == (4, 3, before.head_hash)
@@ -535,8 +535,8 @@ def test_nobody_else_can_announce_a_later_format() -> None:
     studio = Studio()
     editor, viewer, invite = studio.join(), studio.join("viewer"), studio.invite("viewer")
     for author in (editor.keys, viewer.keys, invite, MemberKeys.new()):
-        only_void(studio, by_hand(studio, author, LATER, number=2))
-    stolen = RosterEntry.parse(by_hand(studio, editor.keys, b"", number=2))
+        only_void(studio, by_hand(studio, author, LATER, number=3))
+    stolen = RosterEntry.parse(by_hand(studio, editor.keys, b"", number=3))
     only_void(studio, msgspec.structs.replace(stolen, author=studio.ada.keys.public).encode())
     assert studio.roster().newer is None
     studio.entries.append(studio.joining(invite, studio.newcomer()))

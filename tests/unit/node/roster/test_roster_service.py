@@ -325,8 +325,8 @@ def later(studio: Studio, author: MemberKeys) -> bytes:
     """Return an entry of a later format for the next slot."""
     head = studio.roster()
     seq, body = Seq(head.head + 1), b"what it means is not known here"
-    signature = author.sign(signing_message(seq, head.head_hash, author.public, body, 2))
-    return RosterEntry(2, seq, head.head_hash, author.public, body, signature).encode()
+    signature = author.sign(signing_message(seq, head.head_hash, author.public, body, 3))
+    return RosterEntry(3, seq, head.head_hash, author.public, body, signature).encode()
 
 
 async def test_an_owners_later_version_leaves_the_last_roster_in_force(

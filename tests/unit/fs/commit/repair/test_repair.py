@@ -74,7 +74,7 @@ class Access:
     def keys(self) -> ProjectKeys:
         return KEYS
 
-    def writer_key(self, device: DeviceId) -> bytes | None:
+    def writer_key(self, device: DeviceId, epoch: int) -> bytes | None:
         return self._desk.devices.get(device)
 
     async def refresh(self) -> None:

@@ -1,0 +1,204 @@
+"""Commands that change what members may do: roles, and putting out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import click
+
+from lucidnode import credentials, membership, putting_out
+from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.output import as_json, confirm, counted, show_json
+from lucidnode.cli.progress import spinner
+from lucidnode.cli.project import passphrase_file
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import Person, RosterView
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.config import load_config
+from lucidnode.putting_out import EndedEpoch
+
+
+@click.command("role")
+@click.argument("who")
+@click.argument("role", type=click.Choice(["owner", "editor", "viewer"]))
+@click.option("--project", help="Only in this project, where the role of the studio is another.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def members_role(
+    home: Path,
+    who: str,
+    role: str,
+    project: str | None,
+    yes: bool,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Give WHO, a member or a workstation, another ROLE in the studio or in one project. For owners.
+
+    An editor reads and writes, a viewer reads: what a viewer's workstation writes counts for nobody.
+
+    \b
+    Examples:
+      lucidnode members role 'Bo Lind' viewer
+      lucidnode members role edit-2 editor --project demo
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    view = asyncio.run(membership.read_roster(socket, mine))
+    where = None if project is None else view.project(project)
+    chosen = _chosen(view, who)
+    current = {
+        one.public: one.role if where is None else one.roles.get(where.id, one.role)
+        for one in chosen
+    }
+    changing = [one for one in chosen if current[one.public] != role]
+    if not changing:
+        raise Refused(f"{who} is {role} already")
+    place = "the studio" if where is None else where.name
+    names = ", ".join(_called(one) for one in changing)
+    confirm(f"Make {names} {role} of {place}?", yes=yes)
+    for one in changing:
+        asyncio.run(
+            putting_out.change_role(
+                socket, mine, one.public, None if where is None else where.id, cast(Role, role)
+            )
+        )
+    ended = _end_epochs(home, socket, mine)
+    if wants_json:
+        show_json({"changed": [_facts(one) for one in changing], "role": role, **_told(ended)})
+        return
+    click.echo(f"{names}: {role} of {place}", err=True)
+    _tell(ended)
+
+
+@click.command("revoke")
+@click.argument("who", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def members_revoke(
+    home: Path, who: tuple[str, ...], yes: bool, passphrase_file: Path | None, wants_json: bool
+) -> None:
+    """Put WHO out of the studio: members, with all their workstations, or single workstations. For owners.
+
+    No other workstation talks to theirs any more, what is written from now on is sealed without them,
+    and nothing they write counts. What they have read, they have read. Invites they opened are closed.
+    If it is broken off, or a project cannot be reached, `lucidnode members settle` goes on.
+
+    \b
+    Examples:
+      lucidnode members revoke 'Bo Lind'
+      lucidnode members revoke edit-2 --yes
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    view = asyncio.run(membership.read_roster(socket, mine))
+    chosen = list({one.public: one for name in who for one in _chosen(view, name)}.values())
+    names = ", ".join(_called(one) for one in chosen)
+    if any(one.is_me for one in chosen):
+        raise Refused(f"{who[0]} is, or has, this workstation: have another owner do it")
+    confirm(f"Put {names} out of the studio for good?", yes=yes)
+    asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
+    ended = _end_epochs(home, socket, mine)
+    rotate = _credentials_to_rotate(home)
+    if wants_json:
+        show_json({"put_out": [_facts(one) for one in chosen], "rotate": rotate, **_told(ended)})
+        return
+    click.echo(f"{names}: out of the studio", err=True)
+    _tell(ended)
+    click.echo(rotate, err=True)
+
+
+@click.command("settle")
+@passphrase_file
+@as_json
+@click.pass_obj
+def members_settle(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
+    """Have the last change of members in force in every project, where `role` or `revoke` was broken off.
+
+    \b
+    Example:
+      lucidnode members settle
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    ended = _end_epochs(home, socket, mine)
+    if wants_json:
+        show_json(_told(ended))
+        return
+    _tell(ended)
+
+
+def _chosen(view: RosterView, who: str) -> list[Person]:
+    """Return the members that *who* names: one person's workstations, or one. Raises Refused."""
+    found = _named(view, who)
+    if not found:
+        known = ", ".join(_called(one) for one in view.people())
+        raise Refused(
+            f"nobody of the studio, and no workstation, is called {who}: there is {known}"
+        )
+    return found
+
+
+def _named(view: RosterView, who: str) -> list[Person]:
+    people = view.people()
+    return (
+        [one for one in people if who == one.device]
+        or [one for one in people if who == one.label.member]
+        or [one for one in people if who == one.label.device]
+    )
+
+
+def _called(one: Person) -> str:
+    return f"{one.label.member} ({one.label.device})"
+
+
+def _facts(one: Person) -> dict[str, str]:
+    return {"member": one.label.member, "device": one.label.device, "device_id": one.device}
+
+
+def _end_epochs(home: Path, socket: Path, mine: Membership) -> list[EndedEpoch]:
+    async def ended() -> list[EndedEpoch]:
+        with spinner("ending what was in force until now…") as show:
+
+            def started(name: str) -> None:
+                if show is not None:
+                    show(f"ending what was in force until now in {name}…")
+
+            return [each async for each in putting_out.end_epochs(home, socket, mine, started)]
+
+    return asyncio.run(ended())
+
+
+def _told(ended: list[EndedEpoch]) -> dict[str, object]:
+    return {
+        "in_force": [each.project for each in ended if not each.problem],
+        "not_yet": {each.project: each.problem for each in ended if each.problem},
+    }
+
+
+def _tell(ended: list[EndedEpoch]) -> None:
+    done = sum(not each.problem for each in ended)
+    click.echo(f"in force in {counted(done, 'project')}", err=True)
+    for each in ended:
+        if each.problem:
+            click.echo(
+                f"! not yet in force in {each.project}: {each.problem.rstrip('.')}. It will be with the next "
+                "change that anybody makes there; `lucidnode members settle` has it sooner.",
+                err=True,
+            )
+
+
+def _credentials_to_rotate(home: Path) -> str:
+    facts = credentials.summary(home)
+    if facts["kind"] == "none":
+        return f"They reached the bucket with rights of their accounts: take those away at {load_config(home).bucket_url}."
+    key = facts["access_key"]
+    named = "the bucket's credentials" if key is None else f"the bucket's credentials {key}"
+    return (
+        f"They know {named}, if you gave them those: make new ones at the store, give them to each "
+        "workstation that stays with `lucidnode credentials set`, then delete the old ones there."
+    )

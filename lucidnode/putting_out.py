@@ -1,0 +1,91 @@
+"""What an owner does to members: roles, and putting out, and the epochs that end with either."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.commit.epoch_end import end_epoch
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
+from lucidnode.fs.errors import FsError
+from lucidnode.fs.membership.entries import revoke_entry, role_entry
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import OpenProject, RosterView
+from lucidnode.fs.project_home import project_directory
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.membership import append_entry
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.durable import make_directory
+from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.roster_entry import Role
+
+
+@dataclass(frozen=True, slots=True)
+class EndedEpoch:
+    """A project whose old epoch has ended, or why it has not: until then, what was put out may write."""
+
+    project: str
+    problem: str = ""
+
+
+async def revoke(socket: Path, mine: Membership, keys: Collection[bytes]) -> None:
+    """Put out the members, and close the invites, of *keys*. Raises NotAllowed, NotAMember, Unavailable."""
+    await append_entry(socket, mine, lambda view: revoke_entry(view, keys))
+
+
+async def change_role(
+    socket: Path, mine: Membership, member: bytes, project: ProjectId | None, role: Role
+) -> None:
+    """Give *member* the *role*, in *project* or everywhere. Raises NotAllowed, NotAMember, Unavailable."""
+    await append_entry(socket, mine, lambda view: role_entry(view, member, project, role))
+
+
+async def end_epochs(
+    home: Path, socket: Path, mine: Membership, started: Callable[[str], None]
+) -> AsyncIterator[EndedEpoch]:
+    """End the epoch before the newest in every project that *mine* may write in, one by one.
+
+    Until then, what was made in it by somebody who was put out counts. *started* hears the name of each.
+    """
+    async with DaemonClient(socket) as client:
+        view = RosterView.read(await client.roster(), mine)
+        for project in view.projects():
+            if view.role_in(project.id) == "viewer":
+                continue
+            started(project.name)
+            try:
+                await _ended(home, client, mine, project)
+            except (NodeError, FsError) as error:
+                yield EndedEpoch(project.name, str(error))
+            else:
+                yield EndedEpoch(project.name)
+
+
+async def _ended(home: Path, client: DaemonClient, mine: Membership, project: OpenProject) -> None:
+    access = await ProjectAccess.open(client, mine, project.id)
+    clock = SystemClock()
+    directory = project_directory(home, project.id)
+    for each in (directory.parent, directory):
+        make_directory(each)
+    # A replica of its own, from the newest checkpoint: what waits in that of a mount is not sent.
+    with tempfile.TemporaryDirectory(prefix="epoch-", dir=directory) as place:
+        path = Path(place) / REPLICA_FILE
+        codec = EntryCodec(access.keys, access.device, access.writer_key, secrets.token_bytes)
+        with contextlib.closing(_opened(path, access)) as replica:
+            await Newcomer(replica, client, codec, Alerts(clock), clock).load()
+        with contextlib.closing(_opened(path, access)) as replica:
+            await end_epoch(client, access, replica, clock)
+
+
+def _opened(path: Path, access: ProjectAccess) -> Replica:
+    return Replica.open(path, access.keys().replica, access.workstation)

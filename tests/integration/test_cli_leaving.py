@@ -1,0 +1,75 @@
+"""docs/leaving.md, step by step: a member becomes a viewer, and leaves the studio today."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_fixture import Workstation, until, workstation
+
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def _join(owner: Workstation, newcomer: Workstation) -> None:
+    ticket, code = owner.unlocked("invite", "--for", "Bo").out.splitlines()
+    newcomer.unlocked(
+        *("join", f"@{newcomer.secret_file('ticket', ticket)}"),
+        *("--code-file", newcomer.secret_file("code", code), "--name", "Bo"),
+    )
+
+
+def _refused(path: Path) -> bool:
+    try:
+        path.write_text("what counts for nobody")
+    except OSError:
+        return True
+    return False
+
+
+def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as ada, workstation(tmp_path / "b") as bo:
+        ada.unlocked("init", f"file://{tmp_path}/bucket", "--name", "Ada")
+        ada.unlocked("project", "create", "demo")
+        ada.unlocked("project", "create", "trailer")  # nobody has it mounted
+        port = ada.status()["addresses"]["control_port"]
+        _join(ada, bo)
+        bo.change_settings(peers=[f"127.0.0.1:{port}"])
+        here, there = ada.folder / "drive", bo.folder / "drive"
+        ada.unlocked("mount", "demo", here)
+        bo.unlocked("mount", "demo", there)
+        (there / "cut").write_text("by Bo")
+        until(lambda: (here / "cut").is_file())
+        until(lambda: ada.status()["peers"] == 1)
+
+        # A viewer of one project, whose mount is read-only from then on.
+        told = ada.unlocked("members", "role", "Bo", "viewer", "--project", "demo", "--yes").err
+        assert "in force in 2 projects" in told, told
+        until(lambda: _refused(there / "late"))
+        assert "viewer" in bo.ok("status").out
+        (here / "cut").write_text("by Ada")
+        until(lambda: (there / "cut").read_text() == "by Ada")
+        bo.ok("umount", there)
+        bo.unlocked("mount", "demo", there)
+        assert (there / "cut").read_text() == "by Ada"
+        assert _refused(there / "late")
+
+        # Out of the studio.
+        told = ada.unlocked("members", "revoke", "Bo", "--yes").err
+        assert "out of the studio" in told, told
+        assert "in force in 2 projects" in told, told
+        assert f"take those away at file://{tmp_path}/bucket" in told, told
+        until(lambda: ada.status()["peers"] == 0)
+        until(lambda: "put this workstation out" in bo.ok("status").out)
+        (here / "cut").write_text("after Bo")
+        until(lambda: not any(mount["pending"] for mount in ada.status()["mounts"]))
+        assert (there / "cut").read_text() == "by Ada"  # sealed without him
+        members = json.loads(ada.unlocked("members", "list", "--json").out)["members"]
+        assert [one["member"] for one in members] == ["Ada"]
+        audit = ada.unlocked("audit").out
+        assert "Ada made Bo" in audit, audit
+        assert "Ada put out Bo" in audit, audit
+        again = json.loads(ada.unlocked("members", "settle", "--json").out)
+        assert again == {"in_force": ["demo", "trailer"], "not_yet": {}}
+        ended = bo.run("project", "create", "mine", "--passphrase-file", bo.words)
+        assert "put this workstation out" in ended.line
