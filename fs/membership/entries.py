@@ -156,8 +156,7 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
 def revoke_entry(view: RosterView, keys: Collection[bytes]) -> bytes:
     """Return the entry by which an owner puts out the members, and closes the invites, of *keys*.
 
-    Members who left by themselves go with them, as do invites that somebody put out had opened. Raises
-    NotAllowed, NotAMember if one of *keys* is nobody's.
+    Invites that somebody put out had opened go with them. Raises NotAllowed, NotAMember if one of *keys* is nobody's.
     """
     roster = view.roster
     if view.me.role != "owner":

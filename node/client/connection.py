@@ -59,6 +59,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     type=wire.MountWelcome
     | wire.MountRejected
     | wire.Look
+    | wire.RosterNews
     | wire.StatusQuery
     | wire.BlocksUploaded
     | wire.Follow

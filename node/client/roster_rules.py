@@ -329,14 +329,12 @@ class RosterReader:
         if not all(key in self._members or key in self._invites for key in body.keys):
             raise Void("no such member or open invite")
         gone = {key for key in body.keys if key in self._members}
-        gone |= {key for key, member in self._members.items() if member.has_left}
         if not any(member.role == "owner" for member in self._staying(gone)):
             raise Void("no owner would stay")
         self._check_era(body.era)
         for key in gone:
             self._put_out(key, seq)
-        for key in [key for key, invite in self._invites.items() if invite.author in gone]:
-            del self._invites[key]
+        self._close_invites_of(gone)
         for key in body.keys:
             self._invites.pop(key, None)
         self._begin_era(body.era, seq)
@@ -366,8 +364,7 @@ class RosterReader:
         if project is None:
             self._members[member.public] = replace(member, role=body.role)
             if body.role != "owner":
-                for key in [k for k, one in self._invites.items() if one.author == member.public]:
-                    del self._invites[key]
+                self._close_invites_of({member.public})
         self._begin_era(body.era, seq)
 
     def _leave(self, author: bytes) -> None:
@@ -377,6 +374,7 @@ class RosterReader:
         if not any(each.role == "owner" for each in self._staying({author})):
             raise Void("no owner would stay")
         self._members[author] = replace(member, has_left=True)
+        self._close_invites_of({author})
         self._former[member.device] = self._devices.pop(member.device)
 
     def _staying(self, gone: Collection[bytes]) -> list[Member]:
@@ -385,6 +383,10 @@ class RosterReader:
             for key, member in self._members.items()
             if key not in gone and not member.has_left
         ]
+
+    def _close_invites_of(self, gone: Collection[bytes]) -> None:
+        for key in [key for key, invite in self._invites.items() if invite.author in gone]:
+            del self._invites[key]
 
     def _put_out(self, key: bytes, seq: Seq) -> None:
         member = self._members.pop(key)
@@ -400,6 +402,8 @@ class RosterReader:
             raise Void("too many eras")
 
     def _begin_era(self, era: NewEra, seq: Seq) -> None:
+        for key in [key for key, member in self._members.items() if member.has_left]:
+            self._put_out(key, seq)
         boxes = self._boxes()
         seals = {box: sealed for box, sealed in era.seals.items() if box in boxes}
         self._eras.append(Era(seq, era.before, MappingProxyType(seals)))

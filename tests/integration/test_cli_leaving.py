@@ -39,7 +39,7 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         ada.unlocked("mount", "demo", here)
         bo.unlocked("mount", "demo", there)
         (there / "cut").write_text("by Bo")
-        until(lambda: (here / "cut").is_file())
+        until((here / "cut").is_file)
         until(lambda: ada.status()["peers"] == 1)
 
         # A viewer of one project, whose mount is read-only from then on.

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from random import Random
 
 import pytest
 from committer_fixture import Bucket, Daemon, VirtualClock
@@ -21,6 +20,7 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.sodium import random_bytes
 from lucidnode.fs.membership.entries import revoke_entry, role_entry
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.replica.changes import Touched
@@ -59,7 +59,7 @@ class Seat:
         self.access = ProjectAccess(self.door, who, office.studio.view(who), office.project)
         self.alerts = Alerts(office.clock)
         self.codec = EntryCodec(
-            self.access.keys, self.daemon.device, self.access.writer_key, Random(name).randbytes
+            self.access.keys, self.daemon.device, self.access.writer_key, random_bytes
         )
         self.committer = Committer(
             self.node.replica,
@@ -121,7 +121,7 @@ class Office:
 
     def seat(self, who: str, again: str = "") -> Seat:
         seat = Seat(self, who + again, self.members[who], who[:1].encode() * 32)
-        self.clock.threads.append(lambda: seat.node.replica._barrier._turn.locked())
+        self.clock.threads.append(seat.node.replica._barrier._turn.locked)
         self.seats.append(seat)
         return seat
 

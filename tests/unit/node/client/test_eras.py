@@ -196,13 +196,12 @@ def test_an_open_invite_is_closed_by_name() -> None:
 def test_the_last_owner_stays() -> None:
     studio = Studio()
     studio.join()
-    for refused in (
-        lambda: put_out(studio, studio.ada),
-        lambda: change_role(studio, studio.ada, "editor"),
-        lambda: studio.entries.append(leave_entry(studio.view(studio.ada))),
-    ):
-        with pytest.raises(NotAllowed, match="without an owner"):
-            refused()
+    with pytest.raises(NotAllowed, match="without an owner"):
+        put_out(studio, studio.ada)
+    with pytest.raises(NotAllowed, match="without an owner"):
+        change_role(studio, studio.ada, "editor")
+    with pytest.raises(NotAllowed, match="without an owner"):
+        leave_entry(studio.view(studio.ada))
     era = NewEra(b"", {})
     key = studio.ada.keys.public
     assert by_hand(studio, studio.ada.keys, Revoke([key], era)) == "no owner would stay"
@@ -226,21 +225,22 @@ def test_who_left_is_served_by_nobody_and_goes_with_the_next_era() -> None:
     assert roster.writer_in(film, device, 2) is not None  # what he sent before he left counts
     change_role(studio, cy, "editor")
     assert bo.keys.box not in studio.roster().eras[-1].seals
-    put_out(studio, cy)
     assert bo.keys.public not in studio.roster().members
-    assert studio.roster().writer_in(film, device, 4) is None
+    assert [studio.roster().writer_in(film, device, epoch) is not None for epoch in (1, 2, 3)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("role", ["editor", "viewer"])
 def test_only_an_owner_begins_an_era(role: Any) -> None:
     studio = Studio()
     bo, cy = studio.join(role), studio.join(name="Cy")
-    for make in (
-        lambda: revoke_entry(studio.view(bo), [cy.keys.public]),
-        lambda: role_entry(studio.view(bo), bo.keys.public, None, "owner"),
-    ):
-        with pytest.raises(NotAllowed):
-            make()
+    with pytest.raises(NotAllowed):
+        revoke_entry(studio.view(bo), [cy.keys.public])
+    with pytest.raises(NotAllowed):
+        role_entry(studio.view(bo), bo.keys.public, None, "owner")
     era = NewEra(b"", {})
     # Before an owner has done it once, a later format by anybody else is no entry at all.
     assert "later format" in str(by_hand(studio, bo.keys, Revoke([cy.keys.public], era)))
