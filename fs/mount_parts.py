@@ -162,7 +162,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             read_only=read_only,
         )
         locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
-        rights = RightsFollower(access, commit.committer, read_only=read_only)
+        rights = RightsFollower(access, commit.committer)
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         events = MountEvents(
             access=access,

@@ -54,6 +54,8 @@ class CommitHealth:
         self._signals = signals
         self.stopped: str | None = None
         """Why this mount is read-only, or None."""
+        self.forbidden: str | None = None
+        """Why nothing of ours would count, though what others do is followed; or None."""
         self.ended = False
         """Whether it is so until it is mounted again."""
 
@@ -102,16 +104,39 @@ class CommitHealth:
     def go_on(self) -> None:
         """Commit again after `stop`: the bucket has our head."""
         self.stopped = None
-        self._replica.go_on()
+        if self.forbidden is None:
+            self._replica.go_on()
         self._alerts.end(f"history:{self._project}")
         self._signals.progressed()
         self._signals.worked()
+
+    def forbid(self, reason: str) -> None:
+        """Be read-only for as long as this member may not write, and follow the others."""
+        if self.forbidden is None:
+            self.forbidden = reason
+            self._replica.stop(reason)
+            self._alerts.begin(
+                "rights",
+                f"This project is read-only here: {reason}.",
+                "Ask an owner of the studio if that is a mistake.",
+            )
+            self._signals.changed_state()
+
+    def allow(self) -> None:
+        """Write again after `forbid`."""
+        if self.forbidden is not None:
+            self.forbidden = None
+            self._alerts.end("rights")
+            if self.stopped is None:
+                self._replica.go_on()
+            self._signals.changed_state()
 
     def end(self, reason: str) -> None:
         """Be read-only until mounted again."""
         self.ended = True
         self.stopped = reason
         self._replica.stop(reason)
+        self._alerts.end("rights")
         self._alerts.begin(
             "read-only",
             f"This project is read-only here until it is mounted again: {reason}.",

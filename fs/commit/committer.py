@@ -39,6 +39,10 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 
+_VIEWER = (
+    "an owner has made you a viewer of it, and what was not sent yet stays on this workstation"
+)
+
 
 class Committer:
     """Runs both loops in `run`. Everything else may be called any time from the same loop."""
@@ -67,11 +71,13 @@ class Committer:
         """
         self._pending = pending = replica.pending
         self._hooks = hooks
+        self._codec = codec
+        self._read_only = read_only
         self._clock = clock
         self._signals = signals = CommitSignals(sendable or asyncio.Event())
         self._health = health = CommitHealth(replica, project, alerts, signals)
         head = HeadCheck(pending, journal, project, clock)
-        verifier = EntryVerifier(journal, project, codec, hooks.refresh_roster, head, alerts)
+        verifier = EntryVerifier(journal, project, codec, self._roster_read, head, alerts)
         own = OwnEntries(codec.device, alerts, clock)
         if (flight := pending.in_flight()) is not None:
             own.made(flight.unsigned)
@@ -108,19 +114,28 @@ class Committer:
             group.create_task(self._follower.run())
             group.create_task(self._sender.run())
 
-    def begin_epoch(self) -> None:
-        """Make an entry in the newest epoch, if the journal is in an older one: that ends the old one."""
-        self._signals.worked()
+    def rights_changed(self) -> None:
+        """Go by the roster as it was just read: read-only for a viewer, else in the newest epoch.
+
+        If the journal is in an older one, an entry of ours ends that.
+        """
+        if self._read_only:
+            return
+        if self._codec.may_write_now(self._codec.device) is None:
+            self._health.forbid(_VIEWER)
+        else:
+            self._health.allow()
+            self._signals.worked()
 
     def end(self, reason: str) -> None:
-        """Be read-only from now on, because of *reason*."""
+        """Be read-only until mounted again, because of *reason*."""
         if not self._health.ended:
             self._health.end(reason)
 
     @property
     def stopped(self) -> str | None:
         """Why this mount is read-only, or None."""
-        return self._health.stopped
+        return self._health.stopped or self._health.forbidden
 
     @property
     def progress(self) -> asyncio.Event:
@@ -150,8 +165,8 @@ class Committer:
             while not self._pending.is_committed(wanted.mark, wanted.ino):
                 if wanted.ino is not None:
                     self._pending.finish(wanted.ino, wanted.mark)
-                if self._health.stopped is not None:
-                    raise ReadOnly(self._health.stopped)
+                if self.stopped is not None:
+                    raise ReadOnly(self.stopped)
                 await self._signals.progress.wait()
 
     @contextlib.contextmanager
@@ -185,3 +200,8 @@ class Committer:
         Raises NoSpace, or a ReplicaError.
         """
         await self._slots.drop_deleted(has_arrived)
+
+    async def _roster_read(self) -> None:
+        await self._hooks.refresh_roster()
+        # At once: what is sealed next is sealed with the rights that were just read.
+        self.rights_changed()

@@ -10,19 +10,13 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchProject, NotAMember
 from lucidnode.node.client.errors import NodeError
 
-_VIEWER = (
-    "an owner has made you a viewer of this project: what was not sent yet stays on this "
-    "workstation, and nobody else gets it"
-)
-
 
 class RightsFollower:
     """Reads the roster again whenever the daemon says that it has grown (`run`)."""
 
-    def __init__(self, access: ProjectAccess, committer: Committer, *, read_only: bool) -> None:
+    def __init__(self, access: ProjectAccess, committer: Committer) -> None:
         self._access = access
         self._committer = committer
-        self._read_only = read_only
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -42,10 +36,4 @@ class RightsFollower:
                 except (NotAMember, NoSuchProject) as error:
                     self._committer.end(str(error))
                 else:
-                    self._go_by_roster()
-
-    def _go_by_roster(self) -> None:
-        if self._access.may_write:
-            self._committer.begin_epoch()
-        elif not self._read_only:
-            self._committer.end(_VIEWER)
+                    self._committer.rights_changed()

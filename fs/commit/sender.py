@@ -59,7 +59,7 @@ class Sender:
         """Send until cancelled, or until this mount can never go on."""
         backoff = Backoff(None, _MIN_RETRY_S, _MAX_RETRY_S)
         while not self._ground.health.ended:
-            if self._ground.health.stopped is not None:
+            if self._ground.health.stopped or self._ground.health.forbidden:
                 await self._ground.signals.progress.wait()
                 continue
             if self._ground.pending.in_flight() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from lucidnode.fs.commit.repair.access import RepairAccess
 from lucidnode.fs.errors import BadCheckpoint, KeyMissing
@@ -11,7 +12,7 @@ from lucidnode.fs.format.checkpoint import open_checkpoint
 from lucidnode.fs.fsck.finding import ObjectFinding
 from lucidnode.fs.fsck.project_objects import ProjectObjects, seq_of
 from lucidnode.fs.history.past import Past
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.ids import BlockId, DeviceId
 
 
 async def check_checkpoints(
@@ -38,7 +39,7 @@ async def check_checkpoints(
             continue  # it was deleted meanwhile
         try:
             header, contents = open_checkpoint(
-                access.keys(), there.body or b"", seq, access.writer_key
+                access.keys(), there.body or b"", seq, partial(_key_of_a_writer, access)
             )
         except (BadCheckpoint, KeyMissing) as error:
             found(ObjectFinding("checkpoint", each.name, "damaged", str(error)))
@@ -54,3 +55,9 @@ async def check_checkpoints(
         for part in contents.parts:
             blocks |= {BlockId(piece.id): piece.block for piece in part.pieces}
     return count, blocks
+
+
+def _key_of_a_writer(access: RepairAccess, device: DeviceId) -> bytes | None:
+    """Return the key of a device that may write or might once: newcomers ask for more, and pass over others."""
+    keys = (access.writer_key(device, epoch) for epoch in access.keys().announced)
+    return next((key for key in keys if key is not None), None)

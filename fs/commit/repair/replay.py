@@ -39,6 +39,7 @@ async def caught_up(
             hooks,
             Alerts(clock),
             clock,
+            read_only=True,
         )
         failure: FsError | NodeError | None = None
         try:

@@ -359,7 +359,7 @@ async def test_a_device_that_just_joined_is_found_in_the_roster(office: Office) 
 async def test_a_device_nobody_accepts_stops_instead_of_filling_the_journal(
     office: Office, expected_warnings: list[str]
 ) -> None:
-    expected_warnings += ["may not write", "are not accepted"]
+    expected_warnings += ["made you a viewer", "may not write", "are not accepted"]
     del office.a.devices[office.a.daemon.device]
     async with office.running(office.a):
         office.a.node.create(b"f")

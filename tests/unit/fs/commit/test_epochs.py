@@ -18,6 +18,7 @@ from studio_fixture import Studio
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.errors import ReadOnly
 from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.sodium import random_bytes
@@ -84,7 +85,7 @@ class Seat:
     async def hear_of_era(self) -> None:
         """Do as when the daemon says that the log of members has grown."""
         await self.access.refresh("none")
-        self.committer.begin_epoch()
+        self.committer.rights_changed()
 
     @property
     def names(self) -> set[bytes]:
@@ -380,3 +381,28 @@ async def test_a_member_who_is_put_out_is_read_only_with_the_reason_and_keeps_wh
     assert "an owner has put this workstation out" in str(bo.committer.stopped)
     assert bo.names == {b"first", b"unsent"}
     expected_warnings += ["read-only here until"]
+
+
+async def test_a_viewer_follows_the_others_and_an_editor_again_goes_on(
+    office: Office, expected_warnings: list[str]
+) -> None:
+    ada, bo = office.seat("ada"), office.seat("bo")
+    await _in_step(office, ada, bo)
+    office.change_role("bo", "viewer")
+    async with office.running(ada, bo):
+        await bo.hear_of_era()
+        assert "viewer" in str(bo.committer.stopped)
+        with pytest.raises(ReadOnly):
+            bo.node.create(b"by a viewer")
+        await ada.hear_of_era()
+        ada.node.create(b"by ada")
+        await office.settled(ada, bo)
+        assert bo.names == {b"first", b"by ada"}
+        office.change_role("bo", "editor")
+        await bo.hear_of_era()
+        bo.node.create(b"by an editor")
+        await ada.hear_of_era()
+        await office.settled(ada, bo)
+    assert ada.names == {b"first", b"by ada", b"by an editor"}
+    assert bo.committer.stopped is None
+    expected_warnings += ["made you a viewer"]
