@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def _join(owner: Workstation, newcomer: Workstation) -> None:
-    ticket, code = owner.unlocked("invite", "--for", "Bo").out.splitlines()
+    ticket, code = owner.unlocked("invite", "--unattended", "--for", "Bo").out.splitlines()
     newcomer.unlocked(
         *("join", f"@{newcomer.secret_file('ticket', ticket)}"),
         *("--code-file", newcomer.secret_file("code", code), "--name", "Bo"),
