@@ -14,13 +14,13 @@ from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.epoch_end import end_epoch
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
-from lucidnode.fs.errors import FsError
-from lucidnode.fs.membership.entries import revoke_entry, role_entry
+from lucidnode.fs.errors import FsError, NotAMember
+from lucidnode.fs.membership.entries import leave_entry, revoke_entry, role_entry
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.membership import append_entry
+from lucidnode.membership import append_entry, read_roster
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
@@ -41,6 +41,14 @@ class EndedEpoch:
 async def revoke(socket: Path, mine: Membership, keys: Collection[bytes]) -> None:
     """Put out the members, and close the invites, of *keys*. Raises NotAllowed, NotAMember, Unavailable."""
     await append_entry(socket, mine, lambda view: revoke_entry(view, keys))
+
+
+async def leave(socket: Path, mine: Membership) -> None:
+    """Say in the log of members that *mine* goes, once. Raises NotAllowed, Unavailable."""
+    with contextlib.suppress(NotAMember):  # put out already
+        view = await read_roster(socket, mine)
+        if not view.me.has_left:
+            await append_entry(socket, mine, leave_entry)
 
 
 async def change_role(

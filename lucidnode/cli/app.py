@@ -31,6 +31,7 @@ _COMMANDS = {
     "recover": "recovery",
     "members": "members",
     "audit": "members",
+    "leave": "changing_members",
     "keys": "keys",
     "passphrase": "passphrase",
     "credentials": "credentials",

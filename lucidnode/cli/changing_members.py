@@ -9,7 +9,9 @@ from typing import cast
 import click
 
 from lucidnode import credentials, membership, putting_out
+from lucidnode.cli.background import facts
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
@@ -17,7 +19,13 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
-from lucidnode.node.config import load_config
+from lucidnode.node.config import (
+    BUCKET_FILE,
+    DEVICE_FILE,
+    MEMBER_FILE,
+    NODE_FILE,
+    load_config,
+)
 from lucidnode.putting_out import EndedEpoch
 
 
@@ -130,6 +138,43 @@ def members_settle(home: Path, passphrase_file: Path | None, wants_json: bool) -
         show_json(_told(ended))
         return
     _tell(ended)
+
+
+@click.command("leave")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@passphrase_file
+@click.pass_context
+def leave_command(context: click.Context, yes: bool, passphrase_file: Path | None) -> None:
+    """Leave the studio with this workstation, and remove its keys and credentials from here.
+
+    Unmount first. No other workstation talks to this one from then on; an owner's next change of
+    members seals what comes without it. To come back takes a new invitation.
+
+    \b
+    Example:
+      lucidnode umount ~/demo && lucidnode leave
+    """
+    home: Path = context.obj
+    mine, socket = unlocked(home, passphrase_file)
+    status = asyncio.run(facts(home, "status"))
+    if status["mounts"]:
+        where = status["mounts"][0]["mountpoint"]
+        raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
+    if waiting := status["pending_uploads"]["blocks"]:
+        raise Refused(
+            f"{counted(waiting, 'block')} of what was written here did not reach the bucket yet: "
+            "`lucidnode status` says how far it is"
+        )
+    confirm("Leave the studio, and remove this workstation's keys for good?", yes=yes)
+    asyncio.run(putting_out.leave(socket, mine))
+    context.invoke(exit_command)
+    for name in (MEMBER_FILE, BUCKET_FILE, DEVICE_FILE, NODE_FILE):
+        (home / name).unlink(missing_ok=True)
+    click.echo(
+        f"this workstation has left the studio; what it had cached, which nobody can read now, is "
+        f"still in {home}",
+        err=True,
+    )
 
 
 def _chosen(view: RosterView, who: str) -> list[Person]:

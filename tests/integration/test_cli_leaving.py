@@ -68,3 +68,10 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         assert "Ada put out Bo" in audit, audit
         again = json.loads(ada.unlocked("members", "settle", "--json").out)
         assert again == {"in_force": ["demo", "trailer"], "not_yet": {}}
+
+        # Who has nothing here any more goes by a word of his own as well.
+        assert "still mounted" in bo.run("leave", "--yes", "--passphrase-file", bo.words).line
+        bo.ok("umount", there)
+        said = bo.unlocked("leave", "--yes").err
+        assert "has left the studio" in said, said
+        assert not (bo.home / "member.json").exists()
