@@ -160,7 +160,7 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     if status["mounts"]:
         where = status["mounts"][0]["mountpoint"]
         raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
-    if waiting := status["pending_uploads"]["blocks"]:
+    if waiting := status["uploads"]["blocks"]:
         raise Refused(
             f"{counted(waiting, 'block')} of what was written here did not reach the bucket yet: "
             "`lucidnode status` says how far it is"
