@@ -21,7 +21,7 @@ from lucidnode.node.cache.held_file import Aside, HeldFile
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
 from lucidnode.node.cache.mark import CacheMark
-from lucidnode.node.cache.verified import verified
+from lucidnode.node.cache.verified import Ciphertext, verified
 from lucidnode.node.client.disk_space import free_bytes
 from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import Corrupt, Malformed
@@ -173,11 +173,13 @@ class CacheDirectory:
     def _keep(self, insertion: Insertion) -> bool:
         match insertion.content:
             case bytes() | bytearray() as ciphertext:
-                self._incoming.mkdir(mode=0o700, exist_ok=True)
                 scratch = self._incoming / insertion.block.hex()
                 try:
-                    scratch.write_bytes(ciphertext)
-                    scratch.chmod(FETCHED)
+                    try:
+                        _write(scratch, ciphertext)
+                    except FileNotFoundError:
+                        self._incoming.mkdir(mode=0o700)
+                        _write(scratch, ciphertext)
                     self._place(scratch, insertion)
                 except BaseException:
                     with contextlib.suppress(OSError):
@@ -196,10 +198,14 @@ class CacheDirectory:
     def _place(self, file: Path, insertion: Insertion) -> None:
         """Make *file* the file of the arrival, all at once."""
         target = cached_path(self._blocks, insertion.block)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index.doubt([(insertion.block, insertion.size)])
         try:
-            file.rename(target)
+            try:
+                file.rename(target)
+            except FileNotFoundError:
+                # The shelf is missing, most likely. If the file is, it will be missing again.
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file.rename(target)
         except BaseException:
             with contextlib.suppress(OSError):  # in doubt until the next start, which is no harm
                 self._index.forget([insertion.block])
@@ -244,6 +250,18 @@ class CacheDirectory:
             self._index.close(clean=clean)
         finally:
             self._lock.close()
+
+
+def _write(path: Path, content: Ciphertext) -> None:
+    # By descriptor: a file object asks seven times more than it writes.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FETCHED)
+    try:
+        os.fchmod(descriptor, FETCHED)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
 
 
 def _block_files(blocks: Path) -> list[tuple[BlockId, int]]:
