@@ -42,6 +42,12 @@ def podman(*words: str, within: float = 60.0) -> str:
     return run(["podman", *_PLACES, *words], env=_environment(), within=within)
 
 
+def podman_words(*words: str) -> list[str]:
+    """Return the command line of a command of podman, for who runs it by himself (a terminal)."""
+    settings = _environment()["CONTAINERS_CONF"]
+    return ["env", f"CONTAINERS_CONF={settings}", "podman", *_PLACES, *words]
+
+
 def said_by(container: str) -> str:
     """Return the last lines that a container wrote, to either of its outputs."""
     both = ["sh", "-c", 'exec "$0" "$@" 2>&1', "podman"]

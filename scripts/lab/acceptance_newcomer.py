@@ -1,0 +1,178 @@
+"""Somebody new follows the quick start of the README word for word, on two machines with nothing but Debian.
+
+Each machine is a container with a fresh user, who may use sudo. What is typed is what the README has
+in its blocks; prompts are answered as a person would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import containers
+from lab.command import run
+from lab.containers import debian_image, podman, podman_words
+from lab.errors import CommandFailed, LabError
+from lab.places import REPOSITORY
+
+PACKAGES = containers.PACKAGES
+
+_IMAGE = "localhost/lucidnode-newcomer:1"
+_INSIDE = ("iproute2", "procps", "sudo")
+_PROMPT = "ready-for-the-next> "
+_LINE_S = 1200.0
+"""Bound for one line; the first installs everything."""
+
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FOOTAGE = "head -c 5000000 /dev/urandom > footage.mov"
+_PASSPHRASE = "correct horse battery staple"
+
+
+class _Terminal:
+    """A shell of the fresh user in one container, typed into as by a person."""
+
+    def __init__(self, container: str) -> None:
+        self._container = container
+        self._screen, theirs = os.openpty()
+        self._process = subprocess.Popen(
+            podman_words("exec", "-it", "-u", "ed", "-w", "/home/ed/lucidnode", "-e", "HOME=/home/ed",
+                         "-e", f"PS1={_PROMPT}", "-e", "TERM=dumb", container, "bash", "--norc", "-i"),
+            stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self._until({_PROMPT: None})
+
+    def type(self, line: str, answers: dict[str, str] | None = None) -> str:
+        """Type *line*, answer what asks (by what the question holds), and return what was shown.
+
+        Raises LabError if it fails.
+        """
+        os.write(self._screen, line.encode() + b"\n")
+        shown = self._until({_PROMPT: None, **(answers or {})}, line)
+        os.write(self._screen, b"echo code:$?\n")
+        code = re.findall(r"code:(\d+)", self._until({_PROMPT: None}, "echo"))
+        if code != ["0"]:
+            raise LabError(f"`{line}` ended with {code}: {shown[-2000:]}")
+        return shown
+
+    def begin(self, line: str) -> None:
+        """Type *line*, and do not wait for it."""
+        os.write(self._screen, line.encode() + b"\n")
+
+    def end(self, answers: dict[str, str]) -> str:
+        """Answer what asks until the line that was begun has ended."""
+        return self._until({_PROMPT: None, **answers})
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        os.close(self._screen)
+
+    def _until(self, answers: dict[str, str | None] | dict[str, str], echoed: str = "") -> str:
+        """Read until the prompt, answering; what the terminal echoes of *echoed* is passed over."""
+        shown, at = "", 0
+        deadline = time.monotonic() + _LINE_S
+        while time.monotonic() < deadline:
+            if select.select([self._screen], [], [], 1.0)[0]:
+                shown += os.read(self._screen, 65536).decode(errors="replace")
+            fresh = shown[at:]
+            if echoed and echoed[-20:] in fresh:
+                at, echoed = at + fresh.index(echoed[-20:]) + len(echoed[-20:]), ""
+                continue
+            found = min(
+                (fresh.index(each), each) for each in answers if each in fresh
+            ) if any(each in fresh for each in answers) and not echoed else None
+            if found is None:
+                continue
+            place, question = found
+            answer = answers[question]
+            if answer is None:
+                return shown
+            at += place + len(question)
+            os.write(self._screen, answer.encode() + b"\n")
+        raise CommandFailed(f"nothing came of it in {_LINE_S:.0f} s: {shown[-2000:]}")
+
+
+def run_alone(_extent: float) -> str:
+    """See the module."""
+    first, second = _blocks()
+    debian_image(_IMAGE, _INSIDE, ("PIP_CERT=/etc/ssl/certs/ca-certificates.crt",))
+    begun = time.monotonic()
+    with _machine("one") as one, _machine("two") as two:
+        _quick_start(one, first)
+        seconds = time.monotonic() - begun
+        two.type(first[0])
+        _second_workstation(one, two, second)
+    return (
+        f"{len(first)} lines of the quick start as they stand, {seconds:.0f} s with all that is installed; "
+        f"a second workstation by {len(second)} lines, and what one writes the other reads"
+    )
+
+
+def _quick_start(one: _Terminal, lines: list[str]) -> None:
+    one.type(_FOOTAGE)
+    for line in lines:
+        one.type(
+            line,
+            {"assphrase for": _PASSPHRASE, "assphrase:": _PASSPHRASE, "gain": _PASSPHRASE, "Enter": ""},
+        )
+
+
+def _second_workstation(one: _Terminal, two: _Terminal, lines: list[str]) -> None:
+    words = {"assphrase": _PASSPHRASE, "gain": _PASSPHRASE}
+    invite, join, mount = lines
+    one.type("lucidnode mount demo ~/demo", words)
+    shown = one.type(invite, words)
+    ticket = re.findall(r"\blucid1[0-9a-z]+", shown)[0]
+    code = re.findall(r"\b[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}\b", shown)[0]
+    two.type(join.replace("TICKET", ticket), {"ode": code, **words})
+    two.type(mount, words)
+    two.type("cmp ~/demo/footage.mov ~/demo/footage.mov && test $(stat -c %s ~/demo/footage.mov) = 5000000")
+    one.type("sha256sum ~/demo/footage.mov | cut -c1-64 > ~/demo/sum && lucidnode wait ~/demo/sum")
+    two.type("sha256sum ~/demo/footage.mov | grep -q $(cat ~/demo/sum)")
+
+
+def _blocks() -> tuple[list[str], list[str]]:
+    """Return the lines of the first two blocks of the quick start, without what is said of them."""
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    part = text[text.index("[start:quick-start]") : text.index("[end:quick-start]")]
+    found = [
+        [line.partition(" #")[0].strip() for line in block.splitlines() if line.strip()]
+        for block in _BLOCK.findall(part)
+    ]
+    return found[0], found[1]
+
+
+@contextlib.contextmanager
+def _machine(name: str) -> Iterator[_Terminal]:
+    """Have a machine with a fresh user `ed`, a clean copy of the repository, and a shared directory."""
+    container = f"lucidnode-{name}-{os.getpid()}"
+    shared = f"lucidnode-studio-{os.getpid()}"
+    podman(
+        "run", "-d", "--name", container, "--hostname", name, "--cap-add", "SYS_ADMIN",
+        "--device", "/dev/fuse", "-v", f"{shared}:/home/ed/studio", _IMAGE, "sleep", "infinity",
+    )  # fmt: skip
+    terminal = None
+    try:
+        podman("exec", container, "sh", "-c",
+               "useradd -s /bin/bash -u 1000 ed && chown ed:ed /home/ed /home/ed/studio && chmod 666 /dev/fuse"
+               " && echo 'ed ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ed")  # fmt: skip
+        archive = f"/tmp/{container}.tar"  # noqa: S108
+        run(["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", archive, "HEAD"])
+        podman("cp", archive, f"{container}:/tmp/lucidnode.tar")
+        Path(archive).unlink()
+        podman("exec", "-u", "ed", container, "tar", "-C", "/home/ed", "-xf", "/tmp/lucidnode.tar")
+        terminal = _Terminal(container)
+        yield terminal
+    finally:
+        if terminal is not None:
+            terminal.close()
+        podman("rm", "-f", "-t", "5", container)
+        with contextlib.suppress(CommandFailed):  # the other machine still has it
+            podman("volume", "rm", shared)
