@@ -12,7 +12,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab import containers
@@ -74,7 +74,7 @@ class _Terminal:
         self._process.wait(30)
         os.close(self._screen)
 
-    def _until(self, answers: dict[str, str | None] | dict[str, str], echoed: str = "") -> str:
+    def _until(self, answers: Mapping[str, str | None], echoed: str = "") -> str:
         """Read until the prompt, answering; what the terminal echoes of *echoed* is passed over."""
         shown, at = "", 0
         deadline = time.monotonic() + _LINE_S
@@ -85,9 +85,11 @@ class _Terminal:
             if echoed and echoed[-20:] in fresh:
                 at, echoed = at + fresh.index(echoed[-20:]) + len(echoed[-20:]), ""
                 continue
-            found = min(
-                (fresh.index(each), each) for each in answers if each in fresh
-            ) if any(each in fresh for each in answers) and not echoed else None
+            found = (
+                min((fresh.index(each), each) for each in answers if each in fresh)
+                if any(each in fresh for each in answers) and not echoed
+                else None
+            )
             if found is None:
                 continue
             place, question = found
@@ -120,7 +122,12 @@ def _quick_start(one: _Terminal, lines: list[str]) -> None:
     for line in lines:
         one.type(
             line,
-            {"assphrase for": _PASSPHRASE, "assphrase:": _PASSPHRASE, "gain": _PASSPHRASE, "Enter": ""},
+            {
+                "assphrase for": _PASSPHRASE,
+                "assphrase:": _PASSPHRASE,
+                "gain": _PASSPHRASE,
+                "Enter": "",
+            },
         )
 
 
@@ -133,7 +140,9 @@ def _second_workstation(one: _Terminal, two: _Terminal, lines: list[str]) -> Non
     code = re.findall(r"\b[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}\b", shown)[0]
     two.type(join.replace("TICKET", ticket), {"ode": code, **words})
     two.type(mount, words)
-    two.type("cmp ~/demo/footage.mov ~/demo/footage.mov && test $(stat -c %s ~/demo/footage.mov) = 5000000")
+    two.type(
+        "cmp ~/demo/footage.mov ~/demo/footage.mov && test $(stat -c %s ~/demo/footage.mov) = 5000000"
+    )
     one.type("sha256sum ~/demo/footage.mov | cut -c1-64 > ~/demo/sum && lucidnode wait ~/demo/sum")
     two.type("sha256sum ~/demo/footage.mov | grep -q $(cat ~/demo/sum)")
 
@@ -163,7 +172,7 @@ def _machine(name: str) -> Iterator[_Terminal]:
         podman("exec", container, "sh", "-c",
                "useradd -s /bin/bash -u 1000 ed && chown ed:ed /home/ed /home/ed/studio && chmod 666 /dev/fuse"
                " && echo 'ed ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ed")  # fmt: skip
-        archive = f"/tmp/{container}.tar"  # noqa: S108
+        archive = f"/tmp/{container}.tar"
         run(["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", archive, "HEAD"])
         podman("cp", archive, f"{container}:/tmp/lucidnode.tar")
         Path(archive).unlink()
