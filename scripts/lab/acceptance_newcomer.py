@@ -54,49 +54,34 @@ class _Terminal:
         Raises LabError if it fails.
         """
         os.write(self._screen, line.encode() + b"\n")
-        shown = self._until({_PROMPT: None, **(answers or {})}, line)
+        shown = self._until({_PROMPT: None, **(answers or {})})
         os.write(self._screen, b"echo code:$?\n")
-        code = re.findall(r"code:(\d+)", self._until({_PROMPT: None}, "echo"))
+        code = re.findall(r"code:(\d+)", self._until({_PROMPT: None}))
         if code != ["0"]:
             raise LabError(f"`{line}` ended with {code}: {shown[-2000:]}")
         return shown
-
-    def begin(self, line: str) -> None:
-        """Type *line*, and do not wait for it."""
-        os.write(self._screen, line.encode() + b"\n")
-
-    def end(self, answers: dict[str, str]) -> str:
-        """Answer what asks until the line that was begun has ended."""
-        return self._until({_PROMPT: None, **answers})
 
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(30)
         os.close(self._screen)
 
-    def _until(self, answers: Mapping[str, str | None], echoed: str = "") -> str:
-        """Read until the prompt, answering; what the terminal echoes of *echoed* is passed over."""
+    def _until(self, answers: Mapping[str, str | None]) -> str:
+        """Read until what is answered by None, the prompt; answer what else asks. Return all of it."""
         shown, at = "", 0
         deadline = time.monotonic() + _LINE_S
         while time.monotonic() < deadline:
             if select.select([self._screen], [], [], 1.0)[0]:
                 shown += os.read(self._screen, 65536).decode(errors="replace")
             fresh = shown[at:]
-            if echoed and echoed[-20:] in fresh:
-                at, echoed = at + fresh.index(echoed[-20:]) + len(echoed[-20:]), ""
+            asked = [each for each in answers if each in fresh]
+            if not asked:
                 continue
-            found = (
-                min((fresh.index(each), each) for each in answers if each in fresh)
-                if any(each in fresh for each in answers) and not echoed
-                else None
-            )
-            if found is None:
-                continue
-            place, question = found
+            question = min(asked, key=fresh.index)
             answer = answers[question]
             if answer is None:
                 return shown
-            at += place + len(question)
+            at += fresh.index(question) + len(question)
             os.write(self._screen, answer.encode() + b"\n")
         raise CommandFailed(f"nothing came of it in {_LINE_S:.0f} s: {shown[-2000:]}")
 
