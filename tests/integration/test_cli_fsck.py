@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cli_fixture import workstation
+from cli_fixture import until, workstation
 
 from lucidnode.cli.exit_codes import Exit
 
@@ -29,27 +29,33 @@ def test_damage_in_the_bucket_is_named_with_its_files(tmp_path: Path) -> None:
         os.close(directory)
         whole = json.loads(station.unlocked("fsck", "demo", "--blocks", "--json").out)
         assert (whole["damaged"], whole["findings"], whole["replica"]) == (False, [], "mounted")
-        assert whole["blocks_read"] == whole["blocks"] == 1
+        assert whole["blocks_read"] == whole["blocks"] > 0
         station.ok("umount", drive)
-        assert json.loads(station.unlocked("fsck", "demo", "--json").out)["replica"] == "right"
-        [block] = bucket.glob("p/*/block/*/*")
-        content = bytearray(block.read_bytes())
-        content[1000] ^= 1
-        block.write_bytes(content)
+
+        def replica() -> str:
+            return str(json.loads(station.unlocked("fsck", "demo", "--json").out)["replica"])
+
+        until(lambda: replica() == "right", 120)  # its process may still be ending
+        blocks = list(bucket.glob("p/*/block/*/*"))
+        for block in blocks:
+            content = bytearray(block.read_bytes())
+            content[1000] ^= 1
+            block.write_bytes(content)
         listed = station.unlocked("fsck", "demo").out
         assert "nothing is missing or damaged" in listed, "its bytes were not asked for"
         altered = station.run(
             "fsck", "demo", "--blocks", "--json", "--passphrase-file", station.words
         )
         assert altered.code == Exit.DAMAGED
-        [finding] = json.loads(altered.out)["findings"]
-        assert (finding["amiss"], finding["files"]) == ("damaged", ["film/final"])
-        block.unlink()
+        found = json.loads(altered.out)["findings"]
+        assert {(each["amiss"], *each["files"]) for each in found} == {("damaged", "film/final")}
+        for block in blocks:
+            block.unlink()
         [entry] = bucket.glob("p/*/journal/0000000000000001")
         entry.unlink()
         told = station.run("fsck", "demo", "--passphrase-file", station.words)
         assert told.code == Exit.DAMAGED
-        assert f"missing: block {block.name[:2]}/{block.name}: it is needed" in told.out
+        assert "missing: block " in told.out
         assert "  touches: film/final" in told.out
         assert "missing: journal 0000000000000001" in told.out
         assert "`lucidnode repair demo --put-back`" in told.out

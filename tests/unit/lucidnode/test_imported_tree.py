@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -36,6 +37,11 @@ def seen(root: Path) -> dict[str, Any]:
     return found
 
 
+def is_sparse(path: Path) -> bool:
+    told = path.stat()
+    return told.st_blocks * 512 < told.st_size // 2
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     source = tmp_path / "source"
@@ -49,7 +55,8 @@ def source(tmp_path: Path) -> Path:
         file.truncate(5_000_000)
         file.seek(3_000_000)
         file.write(b"data")
-    os.setxattr(source / "film" / "empty", "user.grade", b"warm")
+    with contextlib.suppress(OSError):  # not every /tmp takes them
+        os.setxattr(source / "film" / "empty", "user.grade", b"warm")
     (source / "film" / "cut").chmod(0o640)
     for path in source.rglob("*"):
         os.utime(path, ns=(3, 1_700_000_000_123_456_789), follow_symlinks=False)
@@ -63,8 +70,8 @@ def test_all_that_belongs_to_a_tree_comes_along(source: Path, tmp_path: Path) ->
     assert seen(tmp_path / "target") == seen(source)
     assert (told.files, told.left_out, told.without_attributes) == (6, [], 0)
     assert sum(done) == told.size == 256 * 9000 + 5_000_000
-    holes = (tmp_path / "target" / "film" / "holes").stat()
-    assert holes.st_blocks * 512 < holes.st_size
+    if is_sparse(source / "film" / "holes"):  # where the file system has holes at all
+        assert is_sparse(tmp_path / "target" / "film" / "holes")
 
 
 def test_what_is_there_already_is_not_copied_again(source: Path, tmp_path: Path) -> None:
@@ -101,7 +108,8 @@ def test_no_link_leads_out_and_no_rights_of_others_come_along(tmp_path: Path) ->
     (source / "rights").touch()
     (source / "rights").chmod(0o4755)
     with socket.socket(socket.AF_UNIX) as served:
-        served.bind(os.path.relpath(source / "socket"))
+        with contextlib.chdir(source):  # a socket's path is short
+            served.bind("socket")
         told = imported(source, tmp_path / "target")
     assert (tmp_path / "target" / "way").readlink() == secret
     assert (tmp_path / "target" / "rights").stat().st_mode & 0o7777 == 0o755
