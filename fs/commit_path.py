@@ -22,6 +22,7 @@ from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel import kernel_cache
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.write.marks import Marks
+from lucidnode.fs.write.resealed_work import ResealedWork
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.node.client.connection import DaemonClient
 
@@ -95,6 +96,9 @@ def commit_path(
         shipments,
         write.group_sync.before_sending,
         sendable,
+        ResealedWork(
+            replica, ground.keys, client, write.stager, write.packer, write.notifier
+        ).reseal,
         read_only=read_only,
     )
     return CommitPath(

@@ -61,6 +61,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   └── CacheInsideMount      the mount would read itself
 ├── HistoryError              what was asked of the past: for the person who typed it
 │   ├── NoSuchPoint           no point in time of this project
+│   ├── CannotCollect         EAGAIN       nothing is deleted now
 │   ├── NoSuchPast            ENOENT       nothing of that name was there
 │   └── InTheWay              EEXIST       something else is where it should come back to
 ├── StillOnTheirWay           files are not in the cloud after the time that somebody gave them
@@ -443,6 +444,12 @@ class NoSuchPast(HistoryError):
     """Nothing of that name was there."""
 
     errno = errno.ENOENT
+
+
+class CannotCollect(HistoryError):
+    """Nothing is deleted now."""
+
+    errno = errno.EAGAIN
 
 
 class InTheWay(HistoryError):

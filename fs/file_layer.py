@@ -127,7 +127,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
     room = StagingBudget(
         ground.staging_dir, ground.staging_limit, ground.min_free, clock, ground.disk
     )
-    stager = Stager(ground.keys, ground.staging_dir, room, ground.disk)
+    stager = Stager(ground.keys, ground.staging_dir, room, ground.disk, replica.collected.is_listed)
     whereabouts = Whereabouts(replica.files, replica.pending.count, alerts, clock)
     group_sync = GroupSync(replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed)
     unsaved = UnsavedFiles()

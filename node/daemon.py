@@ -21,6 +21,7 @@ import msgspec
 
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.node.blocks.arrivals import Arrivals
+from lucidnode.node.blocks.collected_objects import CollectedObjects
 from lucidnode.node.blocks.for_people import BlocksForPeople
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.session import CurrentCredentials
@@ -217,6 +218,7 @@ async def _serving(
                 ),
                 journal=journal,
                 checkpoints=checkpoint_objects(context, store, uploads),
+                collection=CollectedObjects(store.bucket, staging, store.skew_s),
                 roster=roster,
                 mounts=mounts,
                 welcome=mount_welcome(context, store, cache, staging),

@@ -57,6 +57,8 @@ class StudioBucket:
     bucket: Bucket
     fitness: Fitness
     health: BucketHealth
+    skew_s: Callable[[], float | None]
+    """By how many seconds the store's clock is ahead, if it is known."""
 
 
 def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBucket:
@@ -64,9 +66,13 @@ def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBuc
     config, clock, alerts = context.config, context.clock, context.alerts
     address = parse_address(config.bucket_url, config.endpoint_url, config.region)
     engine = open_engine(address, credentials, context.network, clock)
+
+    def skew() -> float | None:
+        return engine.skew_s
+
     health = BucketHealth(
         is_wanted=lambda: any(True for _ in context.mounts),
-        skew=lambda: engine.skew_s,
+        skew=skew,
         alerts=alerts,
         clock=clock,
     )
@@ -78,7 +84,9 @@ def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBuc
     once = CountedBucket(engine, clock, observe)
     unguarded = patient(once, clock, context.jitter)
     fitness = Fitness(unguarded, alerts, clock)
-    return StudioBucket(str(address), once, GuardedBucket(unguarded, fitness), fitness, health)
+    return StudioBucket(
+        str(address), once, GuardedBucket(unguarded, fitness), fitness, health, skew
+    )
 
 
 def roster_service(context: NodeContext, store: StudioBucket) -> RosterService:

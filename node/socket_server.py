@@ -41,6 +41,7 @@ from lucidnode.node.mounts import Mount, MountTable, lost_topic
 from lucidnode.node.socket_services import (
     ServedBlocks,
     ServedCheckpoints,
+    ServedCollection,
     ServedJournal,
     ServedRoster,
 )
@@ -84,6 +85,7 @@ class SocketServer:
         blocks: ServedBlocks,
         journal: ServedJournal,
         checkpoints: ServedCheckpoints,
+        collection: ServedCollection,
         roster: ServedRoster,
         mounts: MountTable,
         welcome: Callable[[], Awaitable[wire.MountWelcome]],
@@ -97,6 +99,7 @@ class SocketServer:
         self._blocks = blocks
         self._journal = journal
         self._checkpoints = checkpoints
+        self._collection = collection
         self._roster = roster
         self._mounts = mounts
         self._welcome = welcome
@@ -131,6 +134,8 @@ class SocketServer:
         app.router.add_get(project + "/checkpoints", self._get_checkpoints)
         app.router.add_get(project + "/checkpoint/{seq}", self._get_checkpoint)
         app.router.add_post(project + "/checkpoint/{seq}", self._post_checkpoint)
+        app.router.add_get(project + "/blocks", self._get_blocks)
+        app.router.add_post(project + "/delete-blocks", self._post_delete_blocks)
         app.router.add_post(project + "/forget", self._post_forget)
         app.router.add_post(project + "/look/{seq}", self._post_look)
         app.router.add_get(project + "/events", self._events)
@@ -270,6 +275,15 @@ class SocketServer:
         seq = parse_seq(request.match_info["seq"])
         wanted = decoded(_COMMIT_REQUEST, await request.read())
         return _packed(await self._checkpoints.make(_project(request), seq, wanted))
+
+    async def _get_blocks(self, request: web.Request) -> web.Response:
+        after = request.query.get("after")
+        start = None if after is None else parse_block_id(after)
+        return _packed(await self._collection.page(_project(request), start))
+
+    async def _post_delete_blocks(self, request: web.Request) -> web.Response:
+        blocks = block_ids(decoded(_BLOCK_LIST, await request.read()).ids)
+        return _packed(await self._collection.delete(_project(request), blocks))
 
     async def _post_forget(self, request: web.Request) -> web.Response:
         project = _project(request)

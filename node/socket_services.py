@@ -6,6 +6,7 @@ The contracts stand with those who keep them: `node/blocks/for_mounts.py`, `node
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lucidnode.node.client import wire
@@ -52,6 +53,13 @@ class ServedCheckpoints(Protocol):
     async def make(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply: ...
+
+
+class ServedCollection(Protocol):
+    """The blocks of all projects in the bucket, listed and deleted (node/blocks/collected_objects.py)."""
+
+    async def page(self, project: ProjectId, after: BlockId | None) -> wire.BlockPage: ...
+    async def delete(self, project: ProjectId, blocks: Sequence[BlockId]) -> wire.BlocksDeleted: ...
 
 
 class ServedRoster(Protocol):

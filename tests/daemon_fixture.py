@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,7 @@ class Workstation:
                 blocks=self,
                 journal=_Journal(self),
                 checkpoints=_Checkpoints(self),
+                collection=_Nothing(),
                 roster=_Roster(self._studio),
                 mounts=self._mounts,
                 welcome=self._welcome,
@@ -394,6 +395,16 @@ class _Journal:
 
     async def forget(self, project: ProjectId) -> None:
         raise AssertionError("only a repair forgets")
+
+
+class _Nothing:
+    """Nobody collects here."""
+
+    async def page(self, project: ProjectId, after: BlockId | None) -> wire.BlockPage:
+        raise AssertionError
+
+    async def delete(self, project: ProjectId, blocks: Sequence[BlockId]) -> wire.BlocksDeleted:
+        raise AssertionError
 
 
 class _Checkpoints:

@@ -41,6 +41,7 @@ from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.group_sync import GroupSync, recover
+from lucidnode.fs.write.resealed_work import ResealedWork
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.fs.write.unfinished import Unfinished
@@ -346,6 +347,9 @@ async def file_layer(
                             shipments,
                             group_sync.before_sending,
                             sendable,
+                            ResealedWork(
+                                replica, KEYS, daemon, write.stager, packer, write.notifier
+                            ).reseal,
                         )
                     leases: WriteLeases | None = None
                     if committer is not None and lock_on_open is not None:

@@ -11,6 +11,7 @@ from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.own_entries import OwnEntries
 from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.commit.slot_decision import SlotDecision
+from lucidnode.fs.replica.collected_blocks import CollectedBlocks
 from lucidnode.fs.replica.pending_operations import PendingOperations
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import ProjectId
@@ -22,6 +23,7 @@ class CommitGround:
 
     project: ProjectId
     pending: PendingOperations
+    collected: CollectedBlocks
     journal: JournalClient
     slots: SlotDecision
     own: OwnEntries

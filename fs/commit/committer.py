@@ -28,7 +28,7 @@ from lucidnode.fs.commit.hooks import CommitHooks
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.journal_follower import JournalFollower
 from lucidnode.fs.commit.own_entries import OwnEntries
-from lucidnode.fs.commit.sender import Sender
+from lucidnode.fs.commit.sender import Reseal, Sender, cannot_reseal
 from lucidnode.fs.commit.signs_of_life import SignsOfLife
 from lucidnode.fs.commit.slot_decision import SlotDecision
 from lucidnode.fs.errors import ReadOnly
@@ -59,10 +59,11 @@ class Committer:
         shipping: Shipping | None = None,
         durability_wait: Callable[[], Awaitable[None]] | None = None,
         sendable: asyncio.Event | None = None,
+        reseal: Reseal = cannot_reseal,
         *,
         read_only: bool = False,
     ) -> None:
-        """Take the parts it works with. *durability_wait* waits until all that was done survives a power cut.
+        """Take the parts it works with. *reseal* has work lie in other blocks than those collected. *durability_wait* waits until all that was done survives a power cut.
 
         With *shipping*, entries are made of what has arrived in the bucket; what has not holds up
         only what depends on it, and is looked at again when *sendable* is set. Without, each entry
@@ -88,6 +89,7 @@ class Committer:
         ground = CommitGround(
             project=project,
             pending=pending,
+            collected=replica.collected,
             journal=journal,
             slots=slots,
             own=own,
@@ -104,6 +106,7 @@ class Committer:
             hooks.before_batch,
             durability_wait or replica.barrier,
             shipping,
+            reseal,
             begins_epochs=not read_only,
         )
         replica.watch(signals.worked)

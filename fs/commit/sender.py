@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection
 
 from lucidnode.fs.commit.commit_ground import CommitGround
 from lucidnode.fs.commit.commit_health import SEND
 from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.entry_codec import EntryCodec
+from lucidnode.fs.errors import FormatError
 from lucidnode.fs.replica.changes import Batch, InFlight
 from lucidnode.fs.replica.pending.whole_contents import Shipping
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import entry_hash
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
+
+log = logging.getLogger(__name__)
 
 BATCH_INTERVAL_S = 0.15
 """How long changes gather before they become an entry, if nobody waits for them."""
@@ -24,10 +28,23 @@ POLL_INTERVAL_S = 1.0
 """How often to look whether what waits for programs and uploads may be committed by now, if nothing
 is heard of it."""
 
+LOOK_INTERVAL_S = 60.0
+"""Seconds between two looks for work that waits in blocks that will be collected, a day later at least."""
+
 _MIN_RETRY_S = 0.5
 _MAX_RETRY_S = 10.0
 
 _UNKNOWN = CommitReply("unknown", b"")
+
+Reseal = Callable[[Collection[BlockId]], Awaitable[None]]
+"""Has what waits in these blocks, which no entry may name again, lie in others."""
+
+
+async def cannot_reseal(blocks: Collection[BlockId]) -> None:
+    """Refuse, for who has nothing to seal anew with."""
+    raise Unavailable(
+        f"{len(blocks)} of the blocks that were to be used again have been collected meanwhile"
+    )
 
 
 class Sender:
@@ -40,9 +57,13 @@ class Sender:
         before_batch: Callable[[], None],
         durability_wait: Callable[[], Awaitable[None]],
         shipping: Shipping | None,
+        reseal: Reseal,
         *,
         begins_epochs: bool,
     ) -> None:
+        self._reseal = reseal
+        self._collected: list[BlockId] = []
+        self._next_look = 0.0
         self._ground = ground
         self._codec = codec
         self._before_batch = before_batch
@@ -83,7 +104,13 @@ class Sender:
         """Send one entry; tell whether its slot is decided."""
         await self._ground.head.ensure_fresh()
         self._ground.signals.sendable.clear()
+        self._collected = []
+        if self._ground.pending.in_flight() is None:
+            await self._look_at_what_waits()
         flight = self._ground.pending.in_flight() or self._prepared()
+        if self._collected:
+            await self._reseal(self._collected)
+            return True
         if flight is None:
             self._ground.signals.progressed()
             if self._ground.pending.has_work():
@@ -110,13 +137,34 @@ class Sender:
             # Nothing to say but that an epoch has begun: from here on nobody who lacks its key, or may
             # not write in it, changes anything.
             head = self._ground.pending.head()
-            batch = Batch(Seq(head.seq + 1), head.link, b"", (), 0)
+            batch = Batch(Seq(head.seq + 1), head.link, b"", (), frozenset(), 0)
+        self._collected = [each for each in batch.names if self._ground.collected.is_final(each)]
+        if self._collected:
+            return None
         unsigned = self._codec.seal(batch, self._ground.clock.wall_ns())
         self._ground.own.made(unsigned)
         return self._ground.pending.set_in_flight(batch, unsigned)
 
     def _is_behind(self) -> bool:
         return self._begins_epochs and self._codec.is_behind(self._ground.pending.head().epoch)
+
+    async def _look_at_what_waits(self) -> None:
+        """Have what waits in blocks that will be gone soon sealed anew; what cannot be had now, later.
+
+        What is held up here for long, and was sealed before they were listed, would be lost with them.
+        """
+        if self._ground.clock.boot() < self._next_look:
+            return
+        self._next_look = self._ground.clock.boot() + LOOK_INTERVAL_S
+        now_ns, collected = self._ground.clock.wall_ns(), self._ground.collected
+        if not collected.has_aged(now_ns):
+            return
+        named = self._ground.pending.blocks_named()
+        if aged := [each for each in named if collected.is_aged(each, now_ns)]:
+            try:
+                await self._reseal(aged)
+            except (NodeError, FormatError) as error:
+                log.info("work waits in blocks that will be collected: %s", error)
 
     async def _reply(self, flight: InFlight) -> CommitReply:
         """Return the daemon's reply, or "unknown" once the follower has decided the slot.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from lucidnode.fs.format.block import BlockName
+from lucidnode.fs.history.horizon import oldest_whole
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_places import Place, path_to
 from lucidnode.fs.replica.inode import InodeNo
@@ -13,7 +14,7 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 
 class NeededBlocks:
-    """The blocks of the state at the head of *past*, and of all states before it that it holds."""
+    """The blocks of the state at the head of *past*, and of all states before it that are kept."""
 
     def __init__(self, past: Past) -> None:
         """Look at every entry. Raises as `Past`."""
@@ -24,7 +25,7 @@ class NeededBlocks:
         for block, ino in past.blocks_in_use():
             self.names[block] = known[block]
             self._files[block] = ino
-        for seq in range(past.head().seq, 0, -1):
+        for seq in range(past.head().seq, oldest_whole(past.now), -1):
             for block, ino in _given_up(past.log.changeset(Seq(seq))):
                 if block not in self.names and block in known:
                     self.names[block] = known[block]

@@ -28,13 +28,15 @@ class Head:
 class Batch:
     """Pending work up to row *last* as one changeset, made on top of entry `seq - 1`.
 
-    *needs* are the blocks that must be in the bucket before the entry may exist.
+    *needs* are the blocks that must be in the bucket before the entry may exist, *names* all that it
+    names or lays files in.
     """
 
     seq: Seq
     previous: bytes
     changeset: bytes
     needs: tuple[BlockId, ...]
+    names: frozenset[BlockId]
     last: int
 
 

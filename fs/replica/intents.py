@@ -203,6 +203,16 @@ class Lease(msgspec.Struct, frozen=True, tag="lease"):
     name: bytes = LOCKS_LEASE
 
 
+class Fact(msgspec.Struct, frozen=True, tag="fact"):
+    """Set, or with None remove, something that the project says of itself: fs/format/project_facts.py.
+
+    An attribute of the root that leaves its times alone.
+    """
+
+    name: bytes
+    value: bytes | None
+
+
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
     """Delete what is left of a file without names, now that its last open handle is closed.
 
@@ -248,6 +258,7 @@ Intent = (
     | NameBlocks
     | Mark
     | Lease
+    | Fact
     | Forget
     | Restore
 )

@@ -31,3 +31,15 @@ def changed_content(changeset: bytes) -> frozenset[InodeNo]:
         return content_of(checked_changes(changeset))
     except ChangesetUnfit:
         return frozenset()
+
+
+def touched_blocks(changeset: bytes) -> set[BlockId]:
+    """Return the blocks that an entry's *changeset* names, lays files in, or takes from files."""
+    found: set[BlockId] = set()
+    for table, old, new in checked_changes(changeset):
+        place = {"extent": 3, "block": 0}.get(table)
+        if place is not None:
+            for row in (old, new):
+                if row is not None and isinstance(block := row[place], bytes):
+                    found.add(BlockId(block))
+    return found

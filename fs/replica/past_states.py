@@ -10,6 +10,7 @@ from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
+from lucidnode.node.client.ids import BlockId
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ class PastStates:
         return (size, version, mtime_ns), self._ground.database.rows(
             "SELECT * FROM extent WHERE ino = ? ORDER BY offset", (ino,)
         )
+
+    def blocks(self) -> Iterator[BlockId]:
+        """Yield every block that a content lies in, also one that is shown while more follows.
+
+        Changed by nobody meanwhile. One that several files lie in comes once.
+        """
+        rows = self._ground.database.stream(
+            "SELECT block FROM extent UNION SELECT block FROM earlier_extent"
+        )
+        return (BlockId(block) for (block,) in rows)
 
     def show(self, contents: Iterable[EarlierContent]) -> None:
         """Show *contents*, and of all other files what the tables have.

@@ -79,6 +79,14 @@ class PendingOperations:
                 blocks.setdefault(step.content, set()).update(step.uses)
         return blocks
 
+    def blocks_named(self) -> set[BlockId]:
+        """Return every block that waiting work names or lays files in."""
+        return {
+            block
+            for step in self._ground.journal.write_sets
+            for block in (*step.blocks, *step.uses)
+        }
+
     def unsent_files(self) -> frozenset[InodeNo]:
         """Return the files whose content, or part of it, no entry has carried yet."""
         return content_of(list(self.row_changes())) | frozenset(self._ground.tails.ends)

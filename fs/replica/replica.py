@@ -10,6 +10,8 @@ A replica is put together here from its parts, each with one kind of client:
     entries              remote_entries.py       the committer
     past                 past_states.py          who looks at earlier states
     give_up              lost_work.py            the committer
+    substitute           substituted_work.py     who seals what may not be named any more anew
+    collected            collected_blocks.py     who seals blocks, and the committer
     deleted              deleted_work.py         the committer, and who deletes staged blocks
     unsynced             unsynced_work.py        group sync, and who opens a replica
     first_state          first_state.py          who brings a newcomer the state at an entry
@@ -22,10 +24,12 @@ all of it or nothing. One thread uses a replica; in asyncio that thread is the l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.changes import GivenUp
+from lucidnode.fs.replica.collected_blocks import CollectedBlocks
 from lucidnode.fs.replica.deleted_work import DeletedWork
 from lucidnode.fs.replica.first_state import FirstState
 from lucidnode.fs.replica.former_files import FormerFiles
@@ -48,6 +52,7 @@ from lucidnode.fs.replica.sqlite.barrier import Barrier
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.fs.replica.sqlite.snapshot import Snapshot
+from lucidnode.fs.replica.substituted_work import SubstitutedWork
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.fs.replica.tail_table import TailTable
 from lucidnode.fs.replica.tree.operations import Operations
@@ -91,6 +96,9 @@ class Replica:
         self.entries = RemoteEntries(ground)
         self.past = PastStates(ground)
         self._lost = LostWork(ground, self.tree, self._local)
+        self._substituted = SubstitutedWork(ground)
+        self.collected = CollectedBlocks(queries)
+        self.follow(self.collected.changed)
         self.deleted = DeletedWork(ground)
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)
         self.first_state = FirstState(ground)
@@ -170,6 +178,10 @@ class Replica:
         Raises NoSpace.
         """
         return self._lost.give_up(lost, time_ns)
+
+    def substitute(self, others: Mapping[BlockId, BlockName]) -> None:
+        """Have what waits lie in *others*: see `SubstitutedWork.substitute`. Raises NoSpace."""
+        self._substituted.substitute(others)
 
     # -- watchers ----------------------------------------------------------------------------
 

@@ -110,14 +110,23 @@ class TreeReader:
     def xattr_names(self, ino: InodeNo) -> list[bytes]:
         """Return the names of all extended attributes of *ino* but those of our own."""
         kept = self._kept.get(ino)
-        xattrs = (
-            self._queries.xattrs(self._aliases.now(ino)) if kept is None else kept.version.xattrs
-        )
-        return [name for name, _ in xattrs if not intents.is_ours(name)]
+        if kept is None:
+            names = self._queries.xattr_names(self._aliases.now(ino))
+        else:
+            names = [name for name, _ in kept.version.xattrs]
+        return [name for name in names if not intents.is_ours(name)]
 
     def own_xattrs(self, ino: InodeNo) -> list[tuple[bytes, bytes]]:
         """Return name and value of the attributes of *ino* that are our own, by name."""
         return [each for each in self._queries.xattrs(ino) if intents.is_ours(each[0])]
+
+    def fact(self, name: bytes) -> bytes | None:
+        """Return what the project says of itself as *name*, None if it says nothing."""
+        return self._queries.fact(name)
+
+    def facts(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return all that the project says of itself under names with *prefix*, in their order."""
+        return self._queries.facts(prefix)
 
     def mark(self, ino: InodeNo) -> bytes | None:
         """Return the mark of a file that is on its way, None if it has none."""

@@ -8,7 +8,6 @@ import msgspec
 
 from lucidnode.fs.errors import Invalid
 from lucidnode.fs.membership.member import spelled
-from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.ids import Seq
 
@@ -83,7 +82,7 @@ def snapshots_of(tree: TreeReader) -> list[NamedRow]:
 
     This is what is asked for the states that are kept besides those of the retention.
     """
-    found = (decoded_snapshot(name, value) for name, value in tree.own_xattrs(ROOT))
+    found = (decoded_snapshot(name, value) for name, value in tree.facts(_PREFIX))
     return sorted(
         (each for each in found if each is not None), key=lambda each: (each.row.seq, each.name)
     )

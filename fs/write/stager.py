@@ -10,6 +10,7 @@ from pathlib import Path
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.write.other_block import other_plaintext
 from lucidnode.fs.write.staging_budget import StagingBudget
 from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import BlockId, ProjectId
@@ -25,8 +26,15 @@ class Stager:
     """The staging directory of one project, as its mount writes to it. Lives in one event loop."""
 
     def __init__(
-        self, keys: ProjectKeys, staging_dir: Path, room: StagingBudget, disk: Executor
+        self,
+        keys: ProjectKeys,
+        staging_dir: Path,
+        room: StagingBudget,
+        disk: Executor,
+        is_listed: Callable[[BlockId], bool],
     ) -> None:
+        """*is_listed* tells of the blocks that are condemned: none is made here."""
+        self._is_listed = is_listed
         self._keys = keys
         self._dir = staging_dir
         self._room = room
@@ -39,9 +47,15 @@ class Stager:
         each block, where uploads keep pace and leave it empty."""
 
     async def stage(self, plaintext: bytes) -> BlockName:
-        """Stage *plaintext* as a block; `make_durable` has it survive a power cut. Raises NoSpace."""
+        """Stage *plaintext* as a block, or what begins with it where that may not be named again.
+
+        `make_durable` has it survive a power cut. Raises NoSpace.
+        """
         async with self._turns:
             name, ciphertext = await self._sealed(plaintext)
+            while self._is_listed(name.id) and (other := other_plaintext(plaintext)) is not None:
+                plaintext = other
+                name, ciphertext = await self._sealed(plaintext)
             async with self._making_room:
                 if not self._has_room:
                     await self._run(make_room_for, self._dir, self._keys.project)

@@ -17,6 +17,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.intents import Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.block_plan import Piece, extents_of, shared
+from lucidnode.fs.write.other_block import MAX_OTHERS, other_plaintext, seal_nameable
 from lucidnode.fs.write.stager import Stager
 from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.fs.write.write_buffer import WriteBuffer
@@ -73,10 +74,23 @@ class TailPacker:
         A pack is sealed again from its rows: the same bytes give the same block. Raises a
         ReplicaError.
         """
-        for rows in self._replica.tails.packs().values():
+        for pack, rows in self._replica.tails.packs().items():
             plaintext = b"".join(row.data for row in rows)
-            name, ciphertext = seal(self._keys, plaintext)
+            plaintext, name, ciphertext = self._sealed_as(pack, plaintext)
             self._stage(name, plaintext, ciphertext)
+
+    def _sealed_as(self, pack: BlockId, plaintext: bytes) -> tuple[bytes, BlockName, bytes]:
+        """Return what *pack* was made of: *plaintext*, or what `seal_nameable` made of it then."""
+        name, ciphertext = seal(self._keys, plaintext)
+        first = plaintext, name, ciphertext
+        for _ in range(MAX_OTHERS):
+            if name.id == pack:
+                return plaintext, name, ciphertext
+            if (other := other_plaintext(plaintext)) is None:
+                break
+            plaintext = other
+            name, ciphertext = seal(self._keys, plaintext)
+        return first
 
     def pack(self) -> None:
         """Turn all tails into extents of shared blocks, in the replica at once.
@@ -93,7 +107,9 @@ class TailPacker:
             starts = accumulate(sizes[:-1], initial=0)
             places = [(number, start) for start, number in zip(starts, numbers, strict=False)]
             plaintext = b"".join(piece.data for piece in pack)
-            name, ciphertext = seal(self._keys, plaintext)
+            plaintext, name, ciphertext = seal_nameable(
+                self._keys, plaintext, self._replica.collected.is_listed
+            )
             writes = [
                 Write(ino, extents, [name], TIME_KNOWN)
                 for ino, extents in extents_of(pack, name.id).items()

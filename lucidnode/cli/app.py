@@ -49,6 +49,8 @@ _COMMANDS = {
     "snapshot": "snapshots",
     "restore": "restoring",
     "undelete": "restoring",
+    "gc": "collecting",
+    "retention": "collecting",
     "mount-process": "mount_process",
     "past-process": "past_mounting",
     "keep": "keeper",

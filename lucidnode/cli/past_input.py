@@ -19,6 +19,7 @@ from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import FsError, NoSuchPoint, NoSuchProject
 from lucidnode.fs.history import past_places, points
+from lucidnode.fs.history.horizon import check_whole
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.membership.member_file import Membership
@@ -41,10 +42,15 @@ class OpenPast:
     membership: Membership
 
     def point(self, text: str) -> Seq:
-        """Return the entry that *text* means: a snapshot of that name first. Raises NoSuchPoint."""
+        """Return the entry that *text* means: a snapshot of that name first.
+
+        Raises NoSuchPoint, also for one that is older than the past is kept.
+        """
         if any(each.name == text for each in snapshots_of(self.past.now)):
             return self.snapshot(text)
-        return points.point(text, self.past.log.times(), datetime.now().astimezone())
+        seq = points.point(text, self.past.log.times(), datetime.now().astimezone())
+        check_whole(self.past.now, seq)
+        return seq
 
     def snapshot(self, name: str) -> Seq:
         """Return the entry that snapshot *name* names. Raises NoSuchPoint."""

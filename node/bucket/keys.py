@@ -60,6 +60,11 @@ def checkpoint_key(project: ProjectId, seq: Seq) -> str:
     return f"{checkpoint_prefix(project)}/{seq:016d}"
 
 
+def block_prefix(project: ProjectId) -> str:
+    """Return the folder of the project's blocks."""
+    return f"p/{project}/block"
+
+
 def block_key(project: ProjectId, block: BlockId) -> str:
     """Return where the project's block is kept."""
     name = block.hex()

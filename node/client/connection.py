@@ -68,6 +68,8 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | BlocksQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
+_BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)
+_BLOCKS_DELETED = msgspec.msgpack.Decoder(wire.BlocksDeleted)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
 _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
@@ -280,6 +282,21 @@ class DaemonClient:
         path = f"/v1/p/{project}/checkpoint/{seq}"
         async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
             return decoded(_COMMIT_REPLY, await answer.read())
+
+    async def blocks_in_bucket(self, project: ProjectId, after: BlockId | None) -> wire.BlockPage:
+        """Return blocks that lie in the bucket behind *after*, in order."""
+        path = f"/v1/p/{project}/blocks" + (f"?after={after.hex()}" if after else "")
+        async with self._request("GET", path) as answer:
+            return decoded(_BLOCK_PAGE, await answer.read())
+
+    async def delete_blocks(
+        self, project: ProjectId, blocks: Sequence[BlockId]
+    ) -> wire.BlocksDeleted:
+        """Have *blocks* deleted from the bucket, but for those that are to be uploaded here."""
+        data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
+        path = f"/v1/p/{project}/delete-blocks"
+        async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
+            return decoded(_BLOCKS_DELETED, await answer.read())
 
     async def forget(self, project: ProjectId) -> None:
         """Have what is to be committed dropped. Raises Refused while the project is mounted."""

@@ -29,6 +29,8 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/p/{project}/checkpoints                             CheckpointList
     GET  /v1/p/{project}/checkpoint/{seq}                        200 the manifest | 404
     POST /v1/p/{project}/checkpoint/{seq}                        CommitRequest -> CommitReply
+    GET  /v1/p/{project}/blocks[?after=ID]                       BlockPage: what the bucket has
+    POST /v1/p/{project}/delete-blocks                           BlockList -> BlocksDeleted
     POST /v1/p/{project}/forget                                  what is to be committed
     GET  /v1/p/{project}/events                                  WebSocket: Hello, then both ways
     GET  /v1/p/{project}/accesses[?names=1]                      a line of JSON for each Accesses
@@ -73,6 +75,26 @@ class BlocksPutBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     put: list[bytes]
     missing: list[bytes]
+
+
+class BlockPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blocks that lie in the bucket, in order of their ids, and the *sizes* of their objects.
+
+    *is_last*: there are no more. *skew_s*: by how many seconds the store's clock is ahead, if it says.
+    """
+
+    ids: list[bytes]
+    sizes: list[int]
+    is_last: bool
+    skew_s: float | None
+
+
+class BlocksDeleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blocks that are *deleted*, and those that the store *refused* to delete, with the reason of one."""
+
+    deleted: list[bytes]
+    refused: list[bytes]
+    why: str
 
 
 class RankedBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from lucidnode.fs.replica.pending.overtaking import laid_again, renumbered, row_
 from lucidnode.fs.replica.pending.partial_versions import PartialVersions
 from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping, WholeContents
-from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
+from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex, used_blocks
 from lucidnode.fs.replica.sqlite import rows
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.sqlite.database import Database
@@ -272,7 +272,8 @@ class PendingJournal:
         changeset = self._database.changeset(changes)
         self._check(changeset, changes, last)
         head = self.head()
-        return Batch(Seq(head.seq + 1), head.link, changeset, needs, last)
+        names = frozenset((*needs, *used_blocks(changes)))
+        return Batch(Seq(head.seq + 1), head.link, changeset, needs, names, last)
 
     def _check(self, changeset: bytes, changes: list[RowChange], last: int) -> None:
         """Raise ReplicaCorrupt if others would not take *changeset*: we would part from them.

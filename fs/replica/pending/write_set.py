@@ -76,7 +76,7 @@ def needs_of(winner: list[RowChange]) -> set[int]:
 
     One that only pending work of ours has made is not there for anybody else.
     """
-    return {row_of(block) for block in _used_blocks(winner)}
+    return {row_of(block) for block in used_blocks(winner)}
 
 
 def row_of(block: BlockId) -> int:
@@ -84,7 +84,8 @@ def row_of(block: BlockId) -> int:
     return hash(("block", block))
 
 
-def _used_blocks(changes: list[RowChange]) -> set[BlockId]:
+def used_blocks(changes: list[RowChange]) -> set[BlockId]:
+    """Return the blocks that *changes* lay extents in."""
     return {
         BlockId(block)
         for table, _, new in changes
@@ -142,7 +143,7 @@ class Step(NamedTuple):
             creates,
             InodeNo(item.recorded.ino) if item.recorded.behind_tails else None,
             blocks,
-            tuple(_used_blocks(item.changes)),
+            tuple(used_blocks(item.changes)),
             isinstance(intent, intents.Lease)
             or (isinstance(intent, intents.Mark) and intent.value is not None),
             intent if isinstance(intent, intents.Lease) else None,

@@ -11,8 +11,9 @@ from lucidnode.fs.errors import (
     NoAttribute,
     NoRoomForAttribute,
 )
+from lucidnode.fs.format.project_facts import CONDEMNED
 from lucidnode.fs.replica import intents
-from lucidnode.fs.replica.inode import MAX_NAME_BYTES, MAX_XATTR, MAX_XATTR_BYTES, MAX_XATTRS
+from lucidnode.fs.replica.inode import MAX_NAME_BYTES, MAX_XATTR, MAX_XATTR_BYTES, MAX_XATTRS, ROOT
 from lucidnode.fs.replica.intents import OperationRecord
 from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.fs.replica.tree.inode_table import InodeTable
@@ -91,8 +92,8 @@ class AttributeOperations:
     def _check_room(self, intent: intents.SetXattr) -> None:
         row = self._database.row(
             "SELECT count(*), coalesce(sum(length(name) + length(value)), 0) "
-            "FROM xattr WHERE ino = ? AND name != ?",
-            (intent.ino, intent.name),
+            "FROM xattr WHERE ino = ? AND name != ? AND substr(name, 1, ?) != ?",
+            (intent.ino, intent.name, len(CONDEMNED), CONDEMNED),
         )
         assert row is not None
         count, size = row
@@ -117,6 +118,14 @@ class AttributeOperations:
         if intent.value is not None:
             self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
         return OperationRecord(intent, intent.ino, 0, version)
+
+    def fact(self, intent: intents.Fact, version: int) -> OperationRecord:
+        """Set or remove what the project says of itself."""
+        place = (ROOT, intent.name)
+        self._database.change("DELETE FROM xattr WHERE ino = ? AND name = ?", place)
+        if intent.value is not None:
+            self._database.change("INSERT INTO xattr VALUES (?, ?, ?)", (*place, intent.value))
+        return OperationRecord(intent, ROOT, 0, version)
 
     def lease(self, intent: intents.Lease, version: int) -> OperationRecord:
         """Change a lease from what is expected. Raises FileMissing, or LeaseMoved if it is not that."""

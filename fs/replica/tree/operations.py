@@ -39,6 +39,7 @@ class Operations:
             intents.RemoveXattr: attributes.remove_xattr,
             intents.Mark: attributes.mark,
             intents.Lease: attributes.lease,
+            intents.Fact: attributes.fact,
             intents.Truncate: contents.truncate,
             intents.Punch: contents.punch,
             intents.Write: contents.write,

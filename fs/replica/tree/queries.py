@@ -244,6 +244,23 @@ class Queries:
             "SELECT name, value FROM xattr WHERE ino = ? ORDER BY name", (ino,)
         )
 
+    def xattr_names(self, ino: InodeNo) -> list[bytes]:
+        """Return the names of all extended attributes of *ino*, in byte order."""
+        rows = self._database.rows("SELECT name FROM xattr WHERE ino = ? ORDER BY name", (ino,))
+        return [name for (name,) in rows]
+
+    def fact(self, name: bytes) -> bytes | None:
+        """Return the attribute *name* of the root, None if there is none."""
+        row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", (ROOT, name))
+        return None if row is None else row[0]
+
+    def facts(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the attributes of the root under names with *prefix*, in byte order."""
+        return self._database.rows(
+            "SELECT name, value FROM xattr WHERE ino = ? AND name >= ? AND name < ? ORDER BY name",
+            (ROOT, prefix, prefix + b"\xff"),
+        )
+
     def mark(self, ino: InodeNo) -> bytes | None:
         """Return the mark of *ino*, None if it has none."""
         row = self._database.row(

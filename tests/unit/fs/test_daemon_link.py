@@ -108,6 +108,7 @@ class Node:
                 blocks=nothing,
                 journal=nothing,
                 checkpoints=nothing,
+                collection=nothing,
                 roster=nothing,
                 mounts=self.mounts,
                 welcome=self.welcome,

@@ -91,6 +91,8 @@ def test_facts_can_be_had_as_json() -> None:
         "status",
         "undelete",
         "usage",
+        "gc",
+        "retention show",
         "export",
         "fsck",
         "import",
