@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lucidnode.fs.commit.committer import Committer
@@ -252,6 +253,10 @@ class FileLayer:
         return found
 
 
+async def _fresh(committer: Committer) -> None:
+    await committer.catch_up()
+
+
 async def _settled() -> None:
     """There is no kernel that shows anything else."""
 
@@ -276,13 +281,15 @@ async def file_layer(
     name: str = "studio-a",
     name_of: Callable[[DeviceId], str] = lambda _: "studio-a",
     lock_on_open: LockOnOpen | None = None,
+    strict: bool = False,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
     Without *saves_by_age* nothing is saved or tried again unless a program asks for it, however
     slow the machine is. *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
     blocks are, and *replica_path* the database; both lie in *home* if nothing is said. With
-    *commits* it commits and follows meanwhile, and with *lock_on_open* files have write leases.
+    *commits* it commits and follows meanwhile, with *lock_on_open* files have write leases,
+    and with *strict* each open asks the journal.
     """
     blocks_dir, staging_dir = home / "blocks", home / "staging"
     bucket = bucket or home / "bucket"
@@ -366,6 +373,9 @@ async def file_layer(
                             alerts=alerts,
                             clock=ground.clock,
                         )
+                    freshen = (
+                        None if committer is None or not strict else partial(_fresh, committer)
+                    )
                     files = file_system(
                         ground,
                         write,
@@ -375,7 +385,7 @@ async def file_layer(
                         touched=effects.follow,
                         commit_wait=commit_wait,
                         opening=leases or OpenToAll(),
-                        freshen=None,
+                        freshen=freshen,
                         read_only=False,
                     )
                     running = [tasks.create_task(write.notifier.run())]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from committer_fixture import Bucket, Daemon
-from file_layer_fixture import ME, PROJECT, Commits, FileLayer, file_layer
+from file_layer_fixture import ME, PROJECT, Commits, FileLayer, QuickClock, file_layer
 from lab.soak_files import VirtualClock
 from lab.virtual_loop import run_virtual
 
 from lucidnode.fs.leases.write_leases import Elsewhere, LockOnOpen
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.node.client.ids import DeviceId
+
+NAMES = ("ana", "ben")
 
 _PATIENCE_S = 600.0
 
@@ -100,6 +101,42 @@ class WriteOffice:
         )
 
 
+@dataclass(frozen=True)
+class WriteStudio:
+    """What the seats of one project share: its bucket, and who they are."""
+
+    home: Path
+    bucket: Bucket
+    doors: dict[str, Daemon]
+
+    @classmethod
+    def of(cls, home: Path) -> WriteStudio:
+        """Return one of two people."""
+        bucket = Bucket()
+        doors = {name: Daemon(bucket, name.encode() * 10 + b"..", PROJECT) for name in NAMES}
+        return cls(home, bucket, doors)
+
+    @asynccontextmanager
+    async def seat(
+        self, name: str, policy: LockOnOpen, clock: QuickClock, *, strict: bool = False
+    ) -> AsyncIterator[WriteSeat]:
+        """Run a mount at the workstation of *name*, on what the one before it has left."""
+        door = self.doors[name]
+        keys = {each.device: each.public for each in self.doors.values()}
+        called = {each.device: name for name, each in self.doors.items()}
+        async with file_layer(
+            self.home / name,
+            clock=clock,
+            bucket=self.home / "bucket",
+            commits=Commits(door, door.device, keys.get, lambda _: None),
+            name=name,
+            name_of=called.__getitem__,
+            lock_on_open=policy,
+            strict=strict,
+        ) as layer:
+            yield WriteSeat(name, door, layer)
+
+
 def in_the_office(
     home: Path,
     work: Callable[[WriteOffice], Awaitable[None]],
@@ -107,36 +144,18 @@ def in_the_office(
     elsewhere: Elsewhere = "read-only",
     patterns: tuple[str, ...] = ("*.prproj",),
     alone_when_away: bool = True,
+    strict: bool = False,
 ) -> None:
     """Do *work* at two workstations that lock *patterns* on opening."""
 
     async def run() -> None:
-        bucket = Bucket()
-        doors = [Daemon(bucket, name * 32, PROJECT) for name in (b"a", b"b")]
-        keys = {door.device: door.public for door in doors}
-        called = {door.device: name for door, name in zip(doors, ("ana", "ben"), strict=True)}
+        studio = WriteStudio.of(home)
+        policy = LockOnOpen(patterns, elsewhere, alone_when_away=alone_when_away)
         clock = VirtualClock()
-        async with AsyncExitStack() as stack:
-            seats = [
-                WriteSeat(
-                    called[door.device],
-                    door,
-                    await stack.enter_async_context(
-                        file_layer(
-                            home / called[door.device],
-                            clock=clock,
-                            bucket=home / "bucket",
-                            commits=Commits(door, door.device, keys.get, lambda _: None),
-                            name=called[door.device],
-                            name_of=lambda device: called[DeviceId(device)],
-                            lock_on_open=LockOnOpen(
-                                patterns, elsewhere, alone_when_away=alone_when_away
-                            ),
-                        )
-                    ),
-                )
-                for door in doors
-            ]
-            await work(WriteOffice(bucket, *seats))
+        async with (
+            studio.seat(NAMES[0], policy, clock, strict=strict) as a,
+            studio.seat(NAMES[1], policy, clock, strict=strict) as b,
+        ):
+            await work(WriteOffice(studio.bucket, a, b))
 
     run_virtual(run, 1)
