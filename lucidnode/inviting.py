@@ -62,6 +62,8 @@ class InviteWish:
     lasts_s: int
     who: str = ""
     projects: Collection[str] | None = None
+    confirm: bool = False
+    """Whether an owner has to say the words before the newcomer is let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,12 @@ async def invite_unattended(
 async def invite_asking(home: Path, socket: Path, mine: Membership, wish: InviteWish) -> MadeTicket:
     """Make a ticket that only asks. Raises NotAllowed, NoSuchProject, Refused, Unavailable."""
     full, ask_key = await _full_ticket(home, mine, wish), new_ask_key()
-    ident = ident_of(full.invite.public)
+    ident, offered = ident_of(full.invite.public), Offered(ask_key, full, wish.confirm)
     urls = await _urls(home, ident, wish.lasts_s)
     async with DaemonClient(socket) as client:
         view = RosterView.read(await client.roster(), mine)
         # Before the roster names the invite: one that has no offer works unattended.
-        await client.create_for_invitation(ident, "offer", seal_offer(view, Offered(ask_key, full)))
+        await client.create_for_invitation(ident, "offer", seal_offer(view, offered))
     await _open_invite(socket, mine, full, wish)
     asking = AskingTicket(
         bucket=full.bucket,
@@ -199,12 +201,22 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> ListedIn
     return found[0]
 
 
-async def answer_now(socket: Path, mine: Membership) -> list[Answered]:
-    """Answer the requests to join that wait. Raises NotAllowed for who is no owner."""
+async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[Answered]:
+    """Answer the requests to join that wait: the one with *words*, or those that need none.
+
+    Returns those that wait on, too. Raises NotAllowed for who is no owner, Refused if nobody has
+    asked with *words*.
+    """
     if (await read_roster(socket, mine)).me.role != "owner":
         raise NotAllowed("only an owner of the studio can let somebody in")
     async with DaemonClient(socket) as client:
-        return await Answering(client, mine, SystemClock()).answer()
+        found = await Answering(client, mine, SystemClock(), words).answer()
+    if words and not any(one.let_in for one in found):
+        raise Refused(
+            "nobody waits who has asked with these words: if the newcomer's screen shows them, "
+            "somebody else has used his ticket, so withdraw it with `lucidnode invite cancel`"
+        )
+    return found
 
 
 async def _full_ticket(home: Path, mine: Membership, wish: InviteWish) -> Ticket:

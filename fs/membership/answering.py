@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 3.0
 """Between two questions to the daemon, which asks the bucket when there is something to ask."""
 
-_MAX_BAD = 256
-"""Requests remembered as such that nobody invited made: they lie in the bucket, and are read once."""
+_MAX_PASSED_OVER = 256
+"""Requests remembered that are not to be answered from here: they lie in the bucket, and are read once."""
 
 
 class InvitationClient(Protocol):
@@ -50,26 +50,35 @@ class InvitationClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Who was let in."""
+    """Who has asked: *let_in*, or for an owner to confirm first."""
 
     label: Label
     role: Role
     words: str
+    let_in: bool = True
 
 
 class Answering:
-    """Answers what the owner with *mine* is asked. Nothing is answered for who is no owner."""
+    """Answers what the owner with *mine* is asked. Nothing is answered for who is no owner.
 
-    def __init__(self, daemon: InvitationClient, mine: Membership, clock: Clock) -> None:
+    With *words* only the request that has them is answered; without, those that need no words.
+    """
+
+    def __init__(
+        self, daemon: InvitationClient, mine: Membership, clock: Clock, words: str = ""
+    ) -> None:
         self._daemon = daemon
         self._mine = mine
         self._clock = clock
-        self._bad: dict[bytes, None] = {}
+        self._words = words
+        self._passed_over: dict[bytes, None] = {}
 
     async def answer(self) -> list[Answered]:
-        """Answer all that wait now; returns who was answered from here. Raises a NodeError."""
+        """Answer all that wait now; returns who was, and who needs a confirmation, once. Raises a NodeError."""
         waiting = [
-            one for one in await self._daemon.invitations_asked() if _hash(one) not in self._bad
+            one
+            for one in await self._daemon.invitations_asked()
+            if _hash(one) not in self._passed_over
         ]
         if not waiting:
             return []
@@ -81,12 +90,17 @@ class Answering:
             except FormatError as error:
                 # Whoever has the bucket's credentials can put anything there.
                 log.info("a request to join that does not hold: %s", error)
-                self._bad[_hash(one)] = None
-                while len(self._bad) > _MAX_BAD:
-                    del self._bad[next(iter(self._bad))]
+                self._pass_over(one)
             else:
                 answered += [] if found is None else [found]
+                if found is not None and not found.let_in:
+                    self._pass_over(one)
         return answered
+
+    def _pass_over(self, one: wire.Invitation) -> None:
+        self._passed_over[_hash(one)] = None
+        while len(self._passed_over) > _MAX_PASSED_OVER:
+            del self._passed_over[next(iter(self._passed_over))]
 
     async def _answer(self, one: wire.Invitation, view: RosterView) -> Answered | None:
         try:
@@ -100,26 +114,38 @@ class Answering:
             return None
         offered = open_offer(one.offer, ident, view)
         request = open_request(one.request, ident, offered.ask_key)
+        words = confirmation_words(ident, one.request)
+        if words != self._words and (offered.confirm or self._words):
+            return Answered(request.label, invite.role, words, let_in=False)
         body = seal_answer(ident, offered, request)
         if not await self._daemon.create_for_invitation(ident, "answer", body):
             return None  # another owner's workstation was quicker, or it was withdrawn
-        return Answered(request.label, invite.role, confirmation_words(ident, one.request))
+        return Answered(request.label, invite.role, words)
 
 
 async def answer_always(answering: Answering, alerts: Alerts, clock: Clock) -> None:
-    """Answer until cancelled, and tell of each who was let in."""
+    """Answer until cancelled, and tell of each who was let in, or waits for a word of the owner."""
     while True:
         # Out of reach, or not a member any more: what else needs the daemon tells of that.
         with contextlib.suppress(NodeError, MembershipError):
             for one in await answering.answer():
-                alerts.begin(
-                    f"invited:{one.words}",
-                    f"{one.label.member} on {one.label.device} asked to join with your invitation "
-                    f"and was let in as {one.role}; the words are {one.words}.",
-                    "If the newcomer's screen shows other words, somebody else has used the ticket: "
-                    "put him out, and change the bucket's credentials.",
-                    lasts_s=EVENT_S,
-                )
+                who = f"{one.label.member} on {one.label.device}"
+                if one.let_in:
+                    cause = (
+                        f"{who} asked to join with your invitation and was let in as {one.role}; "
+                        f"the words are {one.words}."
+                    )
+                    remedy = (
+                        "If the newcomer's screen shows other words, somebody else has used the "
+                        "ticket: put him out, and change the bucket's credentials."
+                    )
+                else:
+                    cause = f"{who} asks to join as {one.role}; the words are {one.words}."
+                    remedy = (
+                        "If the newcomer's screen shows the same, let him in with `lucidnode invite "
+                        f"answer {one.words}`; if not, withdraw the invitation."
+                    )
+                alerts.begin(f"invited:{one.words}", cause, remedy, lasts_s=EVENT_S)
         await clock.sleep(LOOK_EVERY_S)
 
 

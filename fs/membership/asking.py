@@ -53,6 +53,7 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Offered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ask_key: bytes
     ticket: bytes
+    confirm: bool
 
 
 class _Requested(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,10 +71,14 @@ class JoinRequest(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """What an offer holds for an owner: the key of its ticket's holder, and what to hand on."""
+    """What an offer holds for an owner: the key of its ticket's holder, and what to hand on.
+
+    With *confirm* an owner has to say the request's words before it is answered.
+    """
 
     ask_key: bytes
     ticket: Ticket
+    confirm: bool = False
 
     def __repr__(self) -> str:
         return "Offered(...)"
@@ -103,7 +108,9 @@ def seal_offer(view: RosterView, offered: Offered) -> bytes:
         raise NotAllowed("only an owner of the studio can invite")
     key, nonce = sodium.random_bytes(KEY_SIZE), sodium.random_bytes(sodium.AEGIS_NONCE_SIZE)
     author = view.membership.keys.public
-    contents = msgspec.msgpack.encode(_Offered(offered.ask_key, offered.ticket.encode()))
+    contents = msgspec.msgpack.encode(
+        _Offered(offered.ask_key, offered.ticket.encode(), offered.confirm)
+    )
     ident = ident_of(offered.ticket.invite.public)
     unsigned = Offer(
         format=1,
@@ -152,7 +159,7 @@ def open_offer(raw: bytes, ident: bytes, view: RosterView) -> Offered:
         raise FormatError("an offer of another invitation")
     if (ticket.studio, ticket.genesis) != (view.membership.studio, view.membership.genesis):
         raise FormatError("an offer of another studio")
-    return Offered(inner.ask_key, ticket)
+    return Offered(inner.ask_key, ticket, inner.confirm)
 
 
 def _offer_message(ident: bytes, unsigned: Offer) -> bytes:

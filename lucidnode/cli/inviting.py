@@ -61,6 +61,11 @@ _STANDINGS = {
     help="Make so many tickets, each for one workstation.",
 )
 @click.option(
+    "--confirm",
+    is_flag=True,
+    help="Let nobody in before an owner types the words that the newcomer sees.",
+)
+@click.option(
     "--unattended",
     is_flag=True,
     help="A ticket that joins while nobody of the studio is there: it carries the studio's keys and "
@@ -77,6 +82,7 @@ def invite_command(
     who: str,
     projects: tuple[str, ...],
     count: int,
+    confirm: bool,
     unattended: bool,
     wants_json: bool,
     passphrase_file: Path | None,
@@ -98,8 +104,10 @@ def invite_command(
         spelled(who)
     if days is not None and hours is not None:
         raise click.UsageError("give --days or --hours, not both")
+    if confirm and unattended:
+        raise click.UsageError("give --confirm or --unattended, not both")
     lasts_s = hours * 3600 if hours is not None else (days or 1) * _DAY_S
-    wish = InviteWish(cast(Role, role), lasts_s, who, projects or None)
+    wish = InviteWish(cast(Role, role), lasts_s, who, projects or None, confirm)
     mine, socket = unlocked(home, passphrase_file)
     make = inviting.invite_unattended if unattended else inviting.invite_asking
     with spinner("writing the invitation into the bucket…"):
@@ -173,27 +181,45 @@ def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
 
 
 @invite_command.command("answer")
+@click.argument("words", required=False, default="")
 @passphrase_file
 @as_json
 @click.pass_obj
-def invite_answer(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
-    """Let in who has asked by now, where no project is mounted that would do it by itself.
+def invite_answer(home: Path, words: str, passphrase_file: Path | None, wants_json: bool) -> None:
+    """Let in who has asked with WORDS, or without them all who were invited without --confirm.
+
+    Where an owner has a project mounted, the latter happens by itself.
 
     \b
-    Example:
+    Examples:
       lucidnode invite answer
+      lucidnode invite answer lusab-babad-gutih-tugad
     """
     mine, socket = unlocked(home, passphrase_file)
-    answered = asyncio.run(inviting.answer_now(socket, mine))
+    found = asyncio.run(inviting.answer_now(socket, mine, words.strip().lower()))
     if wants_json:
-        show_json({"answered": [_let_in(one) for one in answered]})
+        show_json(
+            {
+                "answered": [_let_in(one) for one in found if one.let_in],
+                "to_confirm": [_let_in(one) for one in found if not one.let_in],
+            }
+        )
         return
-    if not answered:
+    if not found:
         click.echo("Nobody has asked.")
         return
     show_table(
-        ["member", "workstation", "role", "words"],
-        [[one.label.member, one.label.device, one.role, one.words] for one in answered],
+        ["member", "workstation", "role", "words", ""],
+        [
+            [
+                one.label.member,
+                one.label.device,
+                one.role,
+                one.words,
+                "let in" if one.let_in else "waits: answer with the words, if they are right",
+            ]
+            for one in found
+        ],
     )
 
 

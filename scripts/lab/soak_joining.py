@@ -171,7 +171,11 @@ class Scene:
     # -- as docs/format.md has it ------------------------------------------------------------
 
     def _offered(self) -> bytes:
-        body = {"ask_key": self.ask_key, "ticket": self.spoiled(self.ticket.encode())}
+        body = {
+            "ask_key": self.ask_key,
+            "ticket": self.spoiled(self.ticket.encode()),
+            "confirm": False,
+        }
         return msgspec.msgpack.encode(body)
 
     def _owners_offer(self, contents: bytes) -> bytes:

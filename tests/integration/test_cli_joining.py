@@ -103,10 +103,19 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         assert "demo" in json.dumps(projects)
         assert "secret" not in json.dumps(projects)
 
-        gone = invited(owner)
-        owner.unlocked("invite", "cancel", gone["id"][:8])
-        assert standing(owner, gone["id"])["standing"] == "withdrawn"
+        # Where an owner has to say the words, wrong ones let nobody in.
+        gone = invited(owner, "--confirm")
         with joining(thief, gone) as late:
+            words = late.words()
+            waits = json.loads(owner.unlocked("invite", "answer", "--json").out)
+            assert [one["words"] for one in waits["to_confirm"]] == [words]
+            refused = owner.run(
+                *("invite", "answer", "madov-nubot-loton-jajaf"),
+                *("--passphrase-file", owner.words),
+            )
+            assert (refused.code, "nobody waits" in refused.line) == (Exit.FAILED, True)
+            owner.unlocked("invite", "cancel", gone["id"][:8])
+            assert standing(owner, gone["id"])["standing"] == "withdrawn"
             assert late.process.wait(120) == Exit.TICKET, late.said
             assert "withdrawn" in late.said
 

@@ -47,7 +47,13 @@ class Clock:
 class Post:
     """A daemon that carries one invitation of a studio, its request made with *ask_key*."""
 
-    def __init__(self, *, expires_ns: int = EXPIRES, ask_key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        expires_ns: int = EXPIRES,
+        ask_key: bytes | None = None,
+        confirm: bool = False,
+    ) -> None:
         self.studio, self.invite = Studio(), MemberKeys.new()
         self.owner = self.studio.join("owner", "Cy")
         self.editor = self.studio.join("editor", "Di")
@@ -63,7 +69,7 @@ class Post:
         self.request = seal_request(
             self.ident, ask_key or self.ask_key, box_public(SECRET), Label("Bo", "edit-2")
         )
-        self.offer = seal_offer(view, Offered(self.ask_key, self.ticket))
+        self.offer = seal_offer(view, Offered(self.ask_key, self.ticket, confirm))
         self.answers: list[bytes] = []
         self.read = 0
 
@@ -82,8 +88,10 @@ class Post:
         self.answers.append(body)
         return True
 
-    def answering(self, who: Membership | None = None, wall_ns: int = NOW) -> Answering:
-        return Answering(self, who or self.studio.ada, Clock(wall_ns))
+    def answering(
+        self, who: Membership | None = None, wall_ns: int = NOW, words: str = ""
+    ) -> Answering:
+        return Answering(self, who or self.studio.ada, Clock(wall_ns), words)
 
 
 async def test_any_owner_answers_and_both_sides_have_the_same_words() -> None:
@@ -131,6 +139,32 @@ async def test_an_offer_that_somebody_else_put_there_hands_nothing_on() -> None:
     post.offer = msgspec.msgpack.encode({"format": 1})
     assert await post.answering().answer() == []
     assert post.answers == []
+
+
+async def test_with_wrong_words_nobody_is_let_in() -> None:
+    for confirm in (False, True):
+        post = Post(confirm=confirm)
+        (asked,) = await post.answering(words="madov-nubot-loton-jajaf").answer()
+        assert (asked.let_in, post.answers) == (False, [])
+        (asked,) = await post.answering(words=asked.words).answer()
+        assert (asked.let_in, len(post.answers)) == (True, 1)
+
+
+async def test_who_has_to_be_confirmed_waits_and_is_told_of_once(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("asks to join as viewer")
+    post, clock = Post(confirm=True), Clock()
+    alerts, answering = Alerts(clock), post.answering()
+    task = asyncio.ensure_future(answer_always(answering, alerts, clock))
+    while not alerts.current():
+        await asyncio.sleep(0)
+    task.cancel()
+    (told,) = alerts.current()
+    words = confirmation_words(post.ident, post.request)
+    assert f"`lucidnode invite answer {words}`" in told.remedy
+    assert await answering.answer() == []
+    assert (post.answers, post.read) == ([], 1)
 
 
 async def test_who_was_let_in_is_told_with_the_words_where_it_happened(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from studio_fixture import EXPIRES, Studio
@@ -180,15 +181,21 @@ def test_an_offer_by_no_owner_altered_or_of_another_invitation_or_studio_counts_
     raw = seal_offer(view, OFFERED)
     offer = msgspec.msgpack.decode(raw, type=Offer)
     stranger = MemberKeys.new()
+    editor = STUDIO.join("editor", "Di")
+    unsigned = msgspec.structs.replace(offer, author=editor.keys.public, signature=b"")
+    digest = blake3(msgspec.msgpack.encode(unsigned)).digest()
+    domain = b"lucidnode 2026 invitation offer signature\0"
+    view = STUDIO.view(STUDIO.ada)
     forged = [
+        msgspec.structs.replace(unsigned, signature=editor.keys.sign(domain + IDENT + digest)),
         msgspec.structs.replace(offer, author=stranger.public),
         msgspec.structs.replace(offer, format=2),
         msgspec.structs.replace(offer, signature=bytes(64)),
         msgspec.structs.replace(offer, sealed=offer.sealed[:-1] + b"x"),
         msgspec.structs.replace(offer, keys={}),
     ]
-    for one in forged:
-        with pytest.raises(FormatError):
+    for one, why in zip(forged, ["by nobody"] * 3 + [None] * 3, strict=True):
+        with pytest.raises(FormatError, match=why):
             open_offer(msgspec.msgpack.encode(one), IDENT, view)
     with pytest.raises(FormatError):
         open_offer(raw, bytes(16), view)
