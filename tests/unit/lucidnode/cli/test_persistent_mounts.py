@@ -51,6 +51,20 @@ def test_a_project_comes_back_at_one_place(tmp_path: Path) -> None:
             refuses(tmp_path, elsewhere)
 
 
+def test_what_is_locked_on_opening_comes_back_as_it_was(tmp_path: Path) -> None:
+    none = PersistentMount("none", "/srv/none", lock_on_open=["none"], consistency="strict")
+    some = PersistentMount(
+        "some", "/srv/some", lock_on_open=["*.psd", "*.nk"], locked_elsewhere="busy"
+    )
+    for mount in (none, some):
+        add(tmp_path, mount)
+    assert persistent_mounts(tmp_path) == [none, some]
+    assert none.words()[2:-3] == ["--lock-on-open=none", "--consistency=strict"]
+    assert some.words()[2:-3] == [
+        "--lock-on-open=*.psd", "--lock-on-open=*.nk", "--locked-elsewhere=busy",
+    ]  # fmt: skip
+
+
 def test_options_become_the_words_of_mount() -> None:
     assert DEMO.words() == [
         "mount", "--durability=cloud", "--read-only", "--", "demo", "/home/ann/demo",
