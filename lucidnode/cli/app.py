@@ -169,8 +169,10 @@ def main() -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as asked:
         click.echo(asked.format_message(), err=True)
         sys.exit(Exit.USAGE)
-    except click.ClickException as error:
+    except click.UsageError as error:
         _fail(_mistyped(error), Exit.USAGE)
+    except click.ClickException as error:
+        _fail(error.format_message(), Exit.FAILED)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -180,8 +182,8 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else Exit.OK)
 
 
-def _mistyped(error: click.ClickException) -> str:
-    context = error.ctx if isinstance(error, click.UsageError) else None
+def _mistyped(error: click.UsageError) -> str:
+    context = error.ctx
     words = " ".join(error.format_message().split()).removesuffix(".")
     unknown = _NO_COMMAND.fullmatch(words)
     if context and unknown and isinstance(context.command, click.Group):

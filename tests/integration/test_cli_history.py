@@ -173,6 +173,7 @@ def test_a_snapshot_is_a_name_that_all_commands_about_the_past_take(studio: Stud
         "snapshot", "create", "demo", "locked cut", "--passphrase-file", station.words
     )
     assert "there is a snapshot 'locked cut' already" in again.line
+    assert again.code == Exit.FAILED, "it was typed rightly"
     misread = station.run("snapshot", "create", "demo", "15m", "--passphrase-file", station.words)
     assert "reads as a point in time" in misread.line
     assert not [name for name in os.listxattr(studio.drive) if "snapshot" in name]
