@@ -10,14 +10,15 @@ from sortedcontainers import SortedDict
 class IntervalBuffer:
     """Holds bytes at offsets; what is written last wins.
 
-    A run is a bytearray under the offset of its first byte. Writing on from a run's end costs only
-    the new bytes; anything else costs the runs it touches.
+    A run is a bytearray under the offset of its first byte, or the bytes of the one write that made
+    it. Writing on from a run's end costs only the new bytes; anything else costs the runs it touches.
+    A block that comes in one write is copied once, when it comes.
     """
 
     __slots__ = ("_runs", "size")
 
     def __init__(self) -> None:
-        self._runs: SortedDict[int, bytearray] = SortedDict()
+        self._runs: SortedDict[int, bytes | bytearray] = SortedDict()
         self.size = 0
         """Bytes held, in all runs together."""
 
@@ -45,18 +46,17 @@ class IntervalBuffer:
         end = offset + len(data)
         starts = self._touching(offset, end)
         if not starts:
-            self._runs[offset] = bytearray(data)
+            self._runs[offset] = bytes(data)
             self.size += len(data)
             return
         before = sum(len(self._runs[start]) for start in starts)
         start = starts[0]
-        run = self._runs[start]
         if start > offset or len(starts) > 1:
             last = starts[-1]
             stop = max(end, last + len(self._runs[last]))
             start = min(start, offset)
-            run = self._merged(start, stop, starts)
-            self._runs[start] = run
+            self._runs[start] = self._merged(start, stop, starts)
+        run = self._growing(start)
         # Past its end, slice assignment to a bytearray appends: a growing run is never copied.
         run[offset - start : end - start] = data
         self.size += len(run) - before
@@ -83,11 +83,11 @@ class IntervalBuffer:
             low, high = max(start - at, 0), min(stop - at, len(run))
             if low >= high:
                 continue
-            taken.append((at + low, bytes(memoryview(run)[low:high])))
+            taken.append((at + low, _part(run, low, high)))
             self.size -= high - low
             rest = run[high:]
             if low:
-                del run[low:]
+                del self._growing(at)[low:]
             else:
                 del self._runs[at]
             if rest:
@@ -111,7 +111,7 @@ class IntervalBuffer:
             run = self._runs[at]
             low, high = max(offset - at, 0), min(end - at, len(run))
             if low < high:
-                found.append((at + low, bytes(memoryview(run)[low:high])))
+                found.append((at + low, _part(run, low, high)))
         return found
 
     def whole_blocks(self, block_size: int, near: int) -> list[int]:
@@ -122,6 +122,14 @@ class IntervalBuffer:
         start, run = self._runs.peekitem(index)
         first = -(-start // block_size) * block_size
         return list(range(first, start + len(run) - block_size + 1, block_size))
+
+    def _growing(self, start: int) -> bytearray:
+        """Return the run at *start* as one that can be changed."""
+        run: bytes | bytearray = self._runs[start]
+        if isinstance(run, bytearray):
+            return run
+        growing = self._runs[start] = bytearray(run)
+        return growing
 
     def _touching(self, start: int, stop: int) -> list[int]:
         """Return where the runs begin that overlap [start, stop) or touch it, in order."""
@@ -141,3 +149,10 @@ class IntervalBuffer:
             run = self._runs.pop(at)
             merged[at - start : at - start + len(run)] = run
         return merged
+
+
+def _part(run: bytes | bytearray, low: int, high: int) -> bytes:
+    """Return [low, high) of *run*; without a copy if that is all of its bytes."""
+    if isinstance(run, bytes):
+        return run[low:high]
+    return bytes(memoryview(run)[low:high])

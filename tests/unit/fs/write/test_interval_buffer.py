@@ -118,6 +118,15 @@ def test_packs_hold_every_byte_once_and_none_is_overfull(given_pieces: list[Piec
     )
 
 
+def test_a_block_that_comes_in_one_write_goes_on_as_it_came() -> None:
+    buffer = IntervalBuffer()
+    block = bytes(range(256))
+    buffer.write(256, block)
+    [(_, taken)] = buffer.take(256, 512)
+    assert taken is block
+    assert not buffer
+
+
 @given(pieces)
 def test_no_packed_piece_crosses_a_block_boundary_of_its_file(given_pieces: list[Piece]) -> None:
     for pack in packs(given_pieces, 1024):
