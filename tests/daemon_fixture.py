@@ -25,7 +25,7 @@ from studio_fixture import Studio
 from lucidnode.fs.format import sodium
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.mount_spec import MountSpec
+from lucidnode.fs.mount_spec import Consistency, MountSpec
 from lucidnode.node.client import wire
 from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.clock import SystemClock
@@ -254,7 +254,14 @@ class Workstation:
 
     # -- the mount ---------------------------------------------------------------------------
 
-    def mount(self, *, durability: str = "local", read_only: bool = False) -> int:
+    def mount(
+        self,
+        *,
+        durability: str = "local",
+        read_only: bool = False,
+        lock_on_open: tuple[str, ...] = (),
+        consistency: Consistency = "polled",
+    ) -> int:
         """Start a mount process as the command line does; return its pid once it serves."""
         spec = MountSpec(
             home=str(self.home),
@@ -265,6 +272,8 @@ class Workstation:
             read_only=read_only,
             allow_other=False,
             channel=self.channel,
+            lock_on_open=lock_on_open,
+            consistency=consistency,
         )
         with (self.home / "mount.log").open("ab") as errors:
             self._process = subprocess.Popen(

@@ -132,7 +132,8 @@ class WriteLeases:
             return False
         if self._open.is_fenced(ino):
             return False
-        if ino in self._new or self.rows.holds(ino):
+        # One that was made here and closed is like any other: others may see it by now.
+        if self.rows.holds(ino) or (ino in self._new and self._open.is_written(ino)):
             return True
         if (row is None or row.holder == NOBODY) and not self._is_meant(ino):
             return True

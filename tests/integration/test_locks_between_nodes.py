@@ -49,8 +49,8 @@ for number in range(count):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     with workstations(tmp_path_factory.mktemp("pair"), 2) as [one, other]:
-        one.mount()
-        other.mount()
+        one.mount(lock_on_open=("*.prproj",))
+        other.mount(lock_on_open=("*.prproj",), consistency="strict")
         yield one.mountpoint, other.mountpoint
 
 
@@ -132,7 +132,7 @@ def test_a_database_with_writers_on_two_nodes_is_whole(pair: tuple[Path, Path]) 
 def test_a_file_that_is_taken_on_one_node_can_only_be_read_on_the_other(
     pair: tuple[Path, Path],
 ) -> None:
-    mine, theirs = (mount / "cut.prproj" for mount in pair)
+    mine, theirs = (mount / "cut.txt" for mount in pair)
     mine.write_bytes(b"first cut")
     eventually(lambda: theirs.exists() and theirs.read_bytes() == b"first cut")
     os.setxattr(mine, "user.lucid.lock", b"take")
@@ -159,10 +159,35 @@ def test_a_file_that_is_taken_on_one_node_can_only_be_read_on_the_other(
     eventually(lambda: copy.read_bytes()[:5] == b"late!")
 
 
+def test_the_first_who_opens_a_project_file_for_writing_has_it_and_what_he_saves_is_read(
+    pair: tuple[Path, Path],
+) -> None:
+    mine, theirs = (mount / "reel.prproj" for mount in pair)
+    mine.write_bytes(b"first cut")
+    eventually(theirs.exists)
+    with mine.open("r+b") as file:
+        # That mount asks the bucket at each open, so no time has to pass.
+        with pytest.raises(PermissionError):
+            theirs.open("r+b")
+        assert theirs.read_bytes() == b"first cut"
+        file.write(b"final")
+    eventually(lambda: _lock(mine) is None)
+    assert theirs.read_bytes() == b"final cut"
+    with theirs.open("r+b") as file:
+        eventually(lambda: _lock(mine) == b"open")
+        with pytest.raises(PermissionError):
+            mine.open("r+b")
+    assert len(list(pair[0].glob("reel*"))) == 1
+
+
 def _is_taken(path: Path) -> bool:
+    return _lock(path) == b"taken"
+
+
+def _lock(path: Path) -> bytes | None:
     try:
-        return os.getxattr(path, "user.lucid.lock") == b"taken"
+        return os.getxattr(path, "user.lucid.lock")
     except OSError as error:
         if error.errno != errno.ENODATA:
             raise
-        return False
+        return None

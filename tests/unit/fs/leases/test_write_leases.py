@@ -442,3 +442,16 @@ def test_what_a_member_puts_in_the_place_of_a_lease_locks_nobody_out(tmp_path: P
         await b.close(handle)
 
     in_the_office(tmp_path, work)
+
+
+def test_what_one_has_just_made_and_closed_is_taken_when_it_is_opened_again(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        a = office.a
+        _, (handle, _) = a.layer.files.create(ROOT, b"cut.prproj", 0o644, ME, os.O_RDWR, 0)
+        await a.write(handle, b"first cut")
+        await a.close(handle)
+        await a.open("cut.prproj")
+        assert a.layer.leases is not None
+        assert a.layer.leases.rows.holds(a.ino("cut.prproj"))
+
+    in_the_office(tmp_path, work)
