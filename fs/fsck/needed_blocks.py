@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.history.horizon import oldest_whole
@@ -10,6 +10,7 @@ from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_places import Place, path_to
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree.row_rules import checked_changes
+from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.ids import BlockId, Seq
 
 
@@ -19,17 +20,23 @@ class NeededBlocks:
     def __init__(self, past: Past) -> None:
         """Look at every entry. Raises as `Past`."""
         self._past = past
-        known = past.blocks()
+        self._known = past.blocks()
         self.names: dict[BlockId, BlockName] = {}
         self._files: dict[BlockId, InodeNo] = {}
-        for block, ino in past.blocks_in_use():
-            self.names[block] = known[block]
-            self._files[block] = ino
-        for seq in range(past.head().seq, oldest_whole(past.now), -1):
-            for block, ino in _given_up(past.log.changeset(Seq(seq))):
-                if block not in self.names and block in known:
-                    self.names[block] = known[block]
-                    self._files[block] = ino
+        self._note(past.blocks_in_use())
+        oldest = oldest_whole(past.now)
+        for seq in range(past.head().seq, oldest, -1):
+            self._note(_given_up(past.log.changeset(Seq(seq))))
+        for seq in sorted({each.row.seq for each in snapshots_of(past.now)}):
+            if seq < min(oldest, past.head().seq):
+                with past.at(seq):
+                    self._note(past.blocks_in_use())
+
+    def _note(self, used: Iterable[tuple[BlockId, InodeNo]]) -> None:
+        for block, ino in used:
+            if block not in self.names and block in self._known:
+                self.names[block] = self._known[block]
+                self._files[block] = ino
 
     def files(self, blocks: Collection[BlockId]) -> dict[BlockId, list[str]]:
         """Return, of each of *blocks*, the paths of the files in it: all that are, or one that was."""

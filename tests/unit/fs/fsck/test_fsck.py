@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from committer_fixture import KEYS
 from past_fixture import KEY, Chronicle
 
 from lucidnode.fs.format.block import BlockName, seal
+from lucidnode.fs.format.project_facts import COLLECTED, CollectedUpTo
 from lucidnode.fs.fsck.block_check import ContentCheck, check_listing
 from lucidnode.fs.fsck.checkpoint_check import check_checkpoints
 from lucidnode.fs.fsck.finding import ObjectFinding
@@ -29,6 +31,7 @@ from lucidnode.fs.history.past import Past
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Truncate, Unlink, Write
 from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.fs.snapshots.snapshot_row import SnapshotRow, attribute
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import entry_hash
@@ -318,3 +321,25 @@ async def test_a_checkpoint_that_no_writer_made_is_named(project: Project) -> No
     assert [(each.name, each.amiss) for each in found] == [
         (seq_name(5), "damaged"), ("strange", "foreign"),
     ]  # fmt: skip
+
+
+async def test_of_a_collected_past_only_what_is_kept_is_needed_and_snapshots_are(
+    project: Project,
+) -> None:
+    chronicle = project.chronicle
+
+    async def needed() -> set[str]:
+        await chronicle.commit()
+        with chronicle.opened() as past:
+            await chronicle.read_on(past)
+            names = NeededBlocks(past).names
+        return {text for text, name in project.blocks.items() if name.id in names}
+
+    everything = {"first a", "second a", "all of b", "c"}
+    assert await needed() == everything
+    collected = msgspec.msgpack.encode(CollectedUpTo(seq=5))
+    chronicle.node.set_xattr(ROOT, COLLECTED, collected)
+    assert await needed() == {"second a", "c"}
+    row = SnapshotRow(seq=Seq(2), wall_ns=1)
+    chronicle.node.set_xattr(ROOT, attribute("cut"), row.encoded())
+    assert await needed() == everything
