@@ -58,6 +58,7 @@ _COMMANDS = {
     "service": "service",
     "exit": "node",
     "doctor": "doctor",
+    "support-bundle": "support",
     "status": "node",
     "stats": "stats",
     "log": "log",

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import subprocess
+import tarfile
 import threading
 import time
 import urllib.request
@@ -221,6 +222,27 @@ def test_what_of_a_file_is_here_why_and_how_it_comes_and_goes(one: Workstation) 
     assert len(one.ok("why", "--blocks", reel).out.splitlines()) == 6
     assert "100 %" in one.ok("cached", reel, folder).out
     assert reel.read_bytes() == content
+
+
+def test_a_bundle_for_who_helps_names_nothing_and_nobody(one: Workstation) -> None:
+    (one.folder / "drive" / "secret name").write_text("text")
+    bundle = one.folder / "support.tar.gz"
+    one.ok("support-bundle", bundle)
+    assert bundle.stat().st_mode & 0o077 == 0
+    with tarfile.open(bundle) as archive:
+        files = {
+            entry.name: archive.extractfile(entry).read().decode()  # type: ignore[union-attr]  # a file
+            for entry in archive.getmembers()
+        }
+    assert {"about.json", "doctor.json", "metrics.txt", "daemon.log", "mount-1.log"} <= {
+        name.removeprefix("lucidnode-support/") for name in files
+    }
+    assert "lucidnode_request_seconds" in files["lucidnode-support/metrics.txt"]
+    settings = json.loads((one.home / "node.json").read_text())
+    token = one.facts("dashboard")["url"].partition("token=")[2]
+    forbidden = [settings["lan_key"], settings["genesis"], token, str(one.folder), "secret name"]
+    assert not [(name, word) for name, text in files.items() for word in forbidden if word in text]
+    assert "support.tar.gz" in one.run("support-bundle", bundle).line  # it is not replaced
 
 
 def test_what_is_not_in_a_drive_or_too_much_for_the_cache_is_said(one: Workstation) -> None:
