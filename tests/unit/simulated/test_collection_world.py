@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from lab.collection_world import DAY_NS, Collector, World
 from lab.soak_collection import run_seed
 
 
+@pytest.mark.timeout(300)  # 2 s of processor time, of which there may be little
 def test_whatever_crashes_sleeps_or_races_nothing_that_is_used_is_deleted() -> None:
     happened: Counter[str] = Counter()
-    for seed in range(8):
-        happened += run_seed(seed, steps=500)
+    for seed in range(10):
+        happened += run_seed(seed, steps=600)
     # Each of these is a way in which it could go wrong: a world without them proves nothing.
     for what in (
         "blocks deleted",
@@ -25,6 +27,7 @@ def test_whatever_crashes_sleeps_or_races_nothing_that_is_used_is_deleted() -> N
         assert happened[what], what
 
 
+@pytest.mark.timeout(300)
 async def test_what_nobody_uses_is_gone_in_the_end() -> None:
     world = World(1)
     await world.live(600, collectors=2)

@@ -109,13 +109,16 @@ def mounted(home: Path, work: Callable[[Mount], Awaitable[None]]) -> None:
     run_virtual(run, 1)
 
 
-@pytest.mark.parametrize(("content", "own"), [(CONTENT, OWN), (SMALL, OWN_SMALL)])
+@pytest.mark.parametrize(
+    ("content", "own"), [(CONTENT, OWN), (SMALL, OWN_SMALL)], ids=["block", "pack"]
+)
 @pytest.mark.parametrize("final_ns", [0, 5])
 def test_what_is_saved_again_gets_another_block_than_the_one_that_is_listed(
     tmp_path: Path, content: bytes, own: BlockId, final_ns: int
 ) -> None:
     async def work(mount: Mount) -> None:
-        mount.somebody_says(tmp_path, fact([own], final_ns=final_ns))
+        now_ns = mount.layer.clock.wall_ns()
+        mount.somebody_says(tmp_path, fact([own], wall_ns=now_ns, final_ns=final_ns))
         await asyncio.sleep(30)
         ino = await mount.saved(b"again", content)
         await mount.committed(ino)
