@@ -48,6 +48,7 @@ from lucidnode.node.client.errors import Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import BUCKET_FILE, load_config, load_credentials
+from lucidnode.putting_out import revoke
 
 Standing = Literal["waiting", "asked", "answered", "withdrawn", "unattended", "expired"]
 
@@ -163,10 +164,12 @@ async def list_invites(socket: Path, mine: Membership) -> list[ListedInvite]:
     return listed
 
 
-async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> ListedInvite:
+async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[ListedInvite, bool]:
     """Withdraw the invite whose id begins with *prefix*; nobody is let in with its ticket.
 
-    Raises Refused if there is none, several, or one that was answered or needs no answer.
+    Returns it, and whether keys had left with it already: with an unattended ticket, or an answer.
+    Then the roster has closed it, and epochs are to be ended as after `putting_out.revoke`. Raises
+    Refused if there is none, or several, NotAllowed, Unavailable.
     """
     if len(prefix) < _SHORTEST_ID:
         raise Refused(f"name the invite by at least {_SHORTEST_ID} characters of its id")
@@ -178,27 +181,24 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> ListedIn
             f"{len(found) or 'no'} open invites have an id that begins so: `lucidnode invite list` "
             "names them"
         )
-    if found[0].standing == "unattended":
-        raise Refused(
-            "a ticket that works unattended cannot be withdrawn: it ends with its time, or once it "
-            "is used"
-        )
     async with DaemonClient(socket) as client:
         view = RosterView.read(await client.roster(), mine)
         if view.me.role != "owner":
             raise NotAllowed("only an owner of the studio can withdraw an invite")
         ident = bytes.fromhex(found[0].ident)
-        try:
-            offered = open_offer((await client.invitation(ident)).offer, ident, view)
-        except FormatError as error:
-            raise Refused(f"the invite's offer cannot be used ({error})") from error
-        withdrawal = seal_withdrawal(ident, offered.ask_key)
-        if (
-            not await client.create_for_invitation(ident, "answer", withdrawal)
-            and found[0].standing != "withdrawn"
-        ):
-            raise Refused("it was answered already: see `lucidnode members list`")
-    return found[0]
+        raw = (await client.invitation(ident)).offer
+        if raw:
+            try:
+                offered = open_offer(raw, ident, view)
+            except FormatError as error:
+                raise Refused(f"the invite's offer cannot be used ({error})") from error
+            withdrawal = seal_withdrawal(ident, offered.ask_key)
+            if await client.create_for_invitation(ident, "answer", withdrawal):
+                return found[0], False
+            if found[0].standing == "withdrawn":
+                return found[0], False
+    await revoke(socket, mine, [one for one in view.roster.invites if ident_of(one) == ident])
+    return found[0], True
 
 
 async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[Answered]:

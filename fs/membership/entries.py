@@ -107,7 +107,7 @@ def join_entry(
     """
     opened = roster.invites.get(invite.public)
     if opened is None:
-        raise TicketSpent("this ticket was used already: ask for a new one")
+        raise TicketSpent("this ticket was used already, or withdrawn: ask for a new one")
     if joined_ns > opened.expires_ns:
         raise TicketSpent("this ticket is past its time: ask for a new one")
     member = joining.keys

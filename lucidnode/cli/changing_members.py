@@ -8,14 +8,18 @@ from typing import cast
 
 import click
 
-from lucidnode import credentials, membership, putting_out
+from lucidnode import membership, putting_out
 from lucidnode.cli.background import facts
+from lucidnode.cli.ended_epochs import (
+    credentials_to_rotate,
+    end_epochs,
+    tell_ended,
+    told_ended,
+)
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
-from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
-from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
@@ -24,9 +28,7 @@ from lucidnode.node.config import (
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
-    load_config,
 )
-from lucidnode.putting_out import EndedEpoch
 
 
 @click.command("role")
@@ -75,12 +77,12 @@ def members_role(
                 socket, mine, one.public, None if where is None else where.id, cast(Role, role)
             )
         )
-    ended = _end_epochs(home, socket, mine)
+    ended = end_epochs(home, socket, mine)
     if wants_json:
-        show_json({"changed": [_facts(one) for one in changing], "role": role, **_told(ended)})
+        show_json({"changed": [_facts(one) for one in changing], "role": role, **told_ended(ended)})
         return
     click.echo(f"{names}: {role} of {place}", err=True)
-    _tell(ended)
+    tell_ended(ended)
 
 
 @click.command("revoke")
@@ -111,13 +113,15 @@ def members_revoke(
         raise Refused(f"{who[0]} is, or has, this workstation: have another owner do it")
     confirm(f"Put {names} out of the studio for good?", yes=yes)
     asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
-    ended = _end_epochs(home, socket, mine)
-    rotate = _credentials_to_rotate(home)
+    ended = end_epochs(home, socket, mine)
+    rotate = credentials_to_rotate(home)
     if wants_json:
-        show_json({"put_out": [_facts(one) for one in chosen], "rotate": rotate, **_told(ended)})
+        show_json(
+            {"put_out": [_facts(one) for one in chosen], "rotate": rotate, **told_ended(ended)}
+        )
         return
     click.echo(f"{names}: out of the studio", err=True)
-    _tell(ended)
+    tell_ended(ended)
     click.echo(rotate, err=True)
 
 
@@ -133,11 +137,11 @@ def members_settle(home: Path, passphrase_file: Path | None, wants_json: bool) -
       lucidnode members settle
     """
     mine, socket = unlocked(home, passphrase_file)
-    ended = _end_epochs(home, socket, mine)
+    ended = end_epochs(home, socket, mine)
     if wants_json:
-        show_json(_told(ended))
+        show_json(told_ended(ended))
         return
-    _tell(ended)
+    tell_ended(ended)
 
 
 @click.command("leave")
@@ -203,47 +207,3 @@ def _called(one: Person) -> str:
 
 def _facts(one: Person) -> dict[str, str]:
     return {"member": one.label.member, "device": one.label.device, "device_id": one.device}
-
-
-def _end_epochs(home: Path, socket: Path, mine: Membership) -> list[EndedEpoch]:
-    async def ended() -> list[EndedEpoch]:
-        with spinner("ending what was in force until now…") as show:
-
-            def started(name: str) -> None:
-                if show is not None:
-                    show(f"ending what was in force until now in {name}…")
-
-            return [each async for each in putting_out.end_epochs(home, socket, mine, started)]
-
-    return asyncio.run(ended())
-
-
-def _told(ended: list[EndedEpoch]) -> dict[str, object]:
-    return {
-        "in_force": [each.project for each in ended if not each.problem],
-        "not_yet": {each.project: each.problem for each in ended if each.problem},
-    }
-
-
-def _tell(ended: list[EndedEpoch]) -> None:
-    done = sum(not each.problem for each in ended)
-    click.echo(f"in force in {counted(done, 'project')}", err=True)
-    for each in ended:
-        if each.problem:
-            click.echo(
-                f"! not yet in force in {each.project}: {each.problem.rstrip('.')}. It will be with the next "
-                "change that anybody makes there; `lucidnode members settle` has it sooner.",
-                err=True,
-            )
-
-
-def _credentials_to_rotate(home: Path) -> str:
-    facts = credentials.summary(home)
-    if facts["kind"] == "none":
-        return f"They reached the bucket with rights of their accounts: take those away at {load_config(home).bucket_url}."
-    key = facts["access_key"]
-    named = "the bucket's credentials" if key is None else f"the bucket's credentials {key}"
-    return (
-        f"They know {named}, if you gave them those: make new ones at the store, give them to each "
-        "workstation that stays with `lucidnode credentials set`, then delete the old ones there."
-    )

@@ -10,6 +10,7 @@ from typing import cast
 import click
 
 from lucidnode import inviting
+from lucidnode.cli.ended_epochs import credentials_to_rotate, end_epochs, tell_ended
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.progress import spinner
@@ -69,7 +70,7 @@ _STANDINGS = {
     "--unattended",
     is_flag=True,
     help="A ticket that joins while nobody of the studio is there: it carries the studio's keys and "
-    "the bucket's credentials, and cannot be withdrawn.",
+    "the bucket's credentials.",
 )
 @as_json
 @passphrase_file
@@ -171,13 +172,19 @@ def invite_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> N
 def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
     """Withdraw the invite with that ID, or its beginning: its ticket lets nobody in any more.
 
+    If keys have left with it already, in an unattended ticket or an answer, what is written from now on
+    is sealed without them, as after `lucidnode members revoke`.
+
     \b
     Example:
       lucidnode invite cancel 3f2a91
     """
     mine, socket = unlocked(home, passphrase_file)
-    gone = asyncio.run(inviting.cancel_invite(socket, mine, ident))
+    gone, had_keys = asyncio.run(inviting.cancel_invite(socket, mine, ident))
     click.echo(f"withdrawn: the invite of {gone.label.member or 'nobody named'}", err=True)
+    if had_keys:
+        tell_ended(end_epochs(home, socket, mine))
+        click.echo(credentials_to_rotate(home), err=True)
 
 
 @invite_command.command("answer")

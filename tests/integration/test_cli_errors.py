@@ -184,7 +184,7 @@ def test_tickets(station: Workstation, fresh: Workstation) -> None:
         code_file = late.secret_file("code", code)
         ended = late.run("join", ticket, "--code-file", code_file, "--passphrase-file", late.words)
     assert ended.code == Exit.TICKET
-    assert ended.line == "this ticket was used already: ask for a new one"
+    assert ended.line == "this ticket was used already, or withdrawn: ask for a new one"
 
 
 def test_a_home_that_belongs_to_a_studio(station: Workstation) -> None:

@@ -118,6 +118,12 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
             assert standing(owner, gone["id"])["standing"] == "withdrawn"
             assert late.process.wait(120) == Exit.TICKET, late.said
             assert "withdrawn" in late.said
+        alone = invited(owner, "--unattended")
+        withdrawn = owner.unlocked("invite", "cancel", alone["id"])
+        assert "in force in 2 projects" in withdrawn.err
+        with joining(thief, alone) as late:
+            assert late.process.wait(120) == Exit.TICKET, late.said
+            assert "withdrawn" in late.said
 
 
 def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himself(

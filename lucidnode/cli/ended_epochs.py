@@ -1,0 +1,64 @@
+"""What commands say of epochs that end, with whoever was put out or has another role."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from lucidnode import credentials, putting_out
+from lucidnode.cli.output import counted
+from lucidnode.cli.progress import spinner
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.config import load_config
+from lucidnode.putting_out import EndedEpoch
+
+
+def end_epochs(home: Path, socket: Path, mine: Membership) -> list[EndedEpoch]:
+    """Have the last change of members in force in every project; returns where it is."""
+
+    async def ended() -> list[EndedEpoch]:
+        with spinner("ending what was in force until now…") as show:
+
+            def started(name: str) -> None:
+                if show is not None:
+                    show(f"ending what was in force until now in {name}…")
+
+            return [each async for each in putting_out.end_epochs(home, socket, mine, started)]
+
+    return asyncio.run(ended())
+
+
+def told_ended(ended: list[EndedEpoch]) -> dict[str, object]:
+    """Return where it is in force and where not, for scripts."""
+    return {
+        "in_force": [each.project for each in ended if not each.problem],
+        "not_yet": {each.project: each.problem for each in ended if each.problem},
+    }
+
+
+def tell_ended(ended: list[EndedEpoch]) -> None:
+    """Say the same to people."""
+    done = sum(not each.problem for each in ended)
+    click.echo(f"in force in {counted(done, 'project')}", err=True)
+    for each in ended:
+        if each.problem:
+            click.echo(
+                f"! not yet in force in {each.project}: {each.problem.rstrip('.')}. It will be with the next "
+                "change that anybody makes there; `lucidnode members settle` has it sooner.",
+                err=True,
+            )
+
+
+def credentials_to_rotate(home: Path) -> str:
+    """Return what to do about credentials of the bucket that somebody knows who is out."""
+    facts = credentials.summary(home)
+    if facts["kind"] == "none":
+        return f"They reached the bucket with rights of their accounts: take those away at {load_config(home).bucket_url}."
+    key = facts["access_key"]
+    named = "the bucket's credentials" if key is None else f"the bucket's credentials {key}"
+    return (
+        f"They know {named}, if you gave them those: make new ones at the store, give them to each "
+        "workstation that stays with `lucidnode credentials set`, then delete the old ones there."
+    )
