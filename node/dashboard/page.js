@@ -161,6 +161,15 @@ function moving(facts) {
   ]));
 }
 
+function leases(facts) {
+  at("leases-card").hidden = facts.leases.length === 0;
+  rows("leases", facts.leases.map((lease) => [
+    cell(`${lease.mountpoint}/${lease.path}`),
+    cell(lease.device || "this workstation"),
+    cell(lease.taken ? "somebody locked it" : "it is open"),
+  ]));
+}
+
 function conflicts(facts) {
   at("conflicts-card").hidden = facts.conflicts.length === 0;
   const more = facts.mounts.reduce((sum, mount) => sum + mount.conflicts, 0) - facts.conflicts.length;
@@ -184,7 +193,7 @@ function connect() {
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [headline, sources, chart, peers, moving, conflicts, mounts]) draw(facts);
+    for (const draw of [headline, sources, chart, peers, moving, leases, conflicts, mounts]) draw(facts);
     document.body.dataset.ready = "yes";
   };
   live.onclose = () => {

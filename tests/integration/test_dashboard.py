@@ -109,6 +109,7 @@ class Scene:
         self.alerts = Alerts(SystemClock())
         self.uploads = FixedUploads()
         self.moving: list[wire.FileOnItsWay] = []
+        self.leases: list[wire.FileLease] = []
         self.conflicts: list[str] = []
         self.mounts = MountTable()
         self.mount = Mount(
@@ -143,7 +144,9 @@ class Scene:
                 case wire.StatusQuery(number=number):
                     facts: dict[str, str | int | float | bool | list[str]] = {"project": "demo"}
                     facts["conflicts"] = self.conflicts
-                    self.mount.heard(wire.StatusReply(number, facts, [], self.moving))
+                    self.mount.heard(
+                        wire.StatusReply(number, facts, [], self.moving, leases=self.leases)
+                    )
                 case other:
                     raise AssertionError(other)
         return asked.result()
@@ -253,6 +256,27 @@ async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
         assert rate == "100 MB/s, all of this workstation's in 60 s"
         scene.moving.clear()
         await page.until("document.getElementById('moving-card').hidden")
+
+
+@pytest.mark.slow
+async def test_the_page_shows_who_has_which_file_for_himself() -> None:
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        assert await page.value("document.getElementById('leases-card').hidden")
+        scene.leases = [
+            wire.FileLease("<b>cut</b>.prproj", "edit-2", False, 0),
+            wire.FileLease("notes.txt", "", True, 0),
+        ]
+        rows = "[...document.querySelectorAll('#leases tbody tr')]"
+        await page.until(f"{rows}.length === 2")
+        cells = f"{rows}.map((row) => [...row.cells].map((cell) => cell.textContent).join('|'))"
+        assert await page.value(f"{cells}.join(';')") == (
+            "/home/ada/demo/<b>cut</b>.prproj|edit-2|it is open;"
+            "/home/ada/demo/notes.txt|this workstation|somebody locked it"
+        )
+        scene.leases.clear()
+        await page.until("document.getElementById('leases-card').hidden")
 
 
 @pytest.mark.slow
