@@ -18,7 +18,7 @@ from seaweed_fixture import running_seaweed
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.fs.membership.asking_ticket import open_asking
 
-pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _WORDS = re.compile(r"on both sides: ([a-z-]{23})$", re.MULTILINE)
 
@@ -47,7 +47,7 @@ class Joining:
 
     def words(self) -> str:
         """Return the words it shows, once it has asked."""
-        until(lambda: _WORDS.search(self.said), 60, lambda: self.said)
+        until(lambda: _WORDS.search(self.said), 240, lambda: self.said)
         found = _WORDS.search(self.said)
         assert found
         return found[1]
@@ -95,8 +95,8 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
                 assert second.words() != words
                 let_in = json.loads(owner.unlocked("invite", "answer", "--json").out)["answered"]
                 assert [one["words"] for one in let_in] == [words]
-                assert first.process.wait(120) == 0, first.said
-                assert second.process.wait(120) == Exit.TICKET, second.said
+                assert first.process.wait(300) == 0, first.said
+                assert second.process.wait(300) == Exit.TICKET, second.said
                 assert "somebody else has used this ticket" in second.said
         assert not (bo.home / "asked.json").exists()
         projects = json.loads(bo.unlocked("project", "list", "--json").out)
@@ -116,13 +116,13 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
             assert (refused.code, "nobody waits" in refused.line) == (Exit.FAILED, True)
             owner.unlocked("invite", "cancel", gone["id"][:8])
             assert standing(owner, gone["id"])["standing"] == "withdrawn"
-            assert late.process.wait(120) == Exit.TICKET, late.said
+            assert late.process.wait(300) == Exit.TICKET, late.said
             assert "withdrawn" in late.said
         alone = invited(owner, "--unattended")
         withdrawn = owner.unlocked("invite", "cancel", alone["id"])
         assert "in force in 2 projects" in withdrawn.err
         with joining(thief, alone) as late:
-            assert late.process.wait(120) == Exit.TICKET, late.said
+            assert late.process.wait(300) == Exit.TICKET, late.said
             assert "withdrawn" in late.said
 
 
@@ -147,10 +147,10 @@ def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himsel
         with joining(bo, made) as one:
             words = one.words()
             owner.unlocked("mount", "demo", owner.folder / "drive")
-            assert one.process.wait(120) == 0, one.said
+            assert one.process.wait(300) == 0, one.said
         # What the ticket did not have came with the answer.
         assert store.owner.secret_key in (bo.home / "bucket.json").read_text()
-        until(lambda: words in json.dumps(owner.status()["alerts"]), 60, owner.status)
+        until(lambda: words in json.dumps(owner.status()["alerts"]), 240, owner.status)
         owner.ok("umount", owner.folder / "drive")
 
 
