@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import tarfile
 import threading
@@ -16,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cli_fixture import LUCIDNODE, Workstation, workstation
+from lab.places import REPOSITORY
+
+MONITORING = REPOSITORY / "docs" / "monitoring"
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -161,6 +166,32 @@ def test_the_metrics_of_the_daemon_have_the_requests_of_its_mounts(one: Workstat
     with urllib.request.urlopen(f"{address}metrics?{token}") as answer:
         text = answer.read().decode()
     assert 'lucidnode_request_seconds_count{operation="lookup"}' in text
+
+
+def test_the_board_and_the_rules_for_alarms_ask_for_metrics_that_there_are(
+    one: Workstation,
+) -> None:
+    address, _, token = one.facts("dashboard")["url"].partition("?")
+    with urllib.request.urlopen(f"{address}metrics?{token}") as answer:
+        text = answer.read().decode()
+    families = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    there = set(families)
+    there |= {f"{name}_bucket" for name, kind in families.items() if kind == "histogram"}
+    labels = set(re.findall(r"[{,](\w+)=", text)) | {"instance"}  # which Prometheus adds
+    board = json.loads((MONITORING / "grafana.json").read_text())
+    rules = yaml.safe_load((MONITORING / "alerts.yml").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    assert len(asked) > 15
+    for expression in asked:
+        assert set(re.findall(r"\blucidnode_\w+", expression)) <= there, expression
+        assert set(re.findall(r"[{,] *(\w+)(?:=|!=|=~)", expression)) <= labels, expression
+        assert expression.count("(") == expression.count(")"), expression
+    numbers = [panel["id"] for panel in board["panels"]]
+    assert len(numbers) == len(set(numbers))
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        assert {"alert", "expr", "labels", "annotations"} <= rule.keys()
+        assert {"summary", "description"} == rule["annotations"].keys()
 
 
 def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
