@@ -32,6 +32,11 @@ _LINE_S = 1200.0
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FOOTAGE = "head -c 5000000 /dev/urandom > footage.mov"
 _PASSPHRASE = "correct horse battery staple"
+_WORDS = {
+    "passphrase for this workstation:": _PASSPHRASE,
+    "Repeat for confirmation:": _PASSPHRASE,
+    "Passphrase:": _PASSPHRASE,
+}
 
 
 class _Terminal:
@@ -105,26 +110,17 @@ def run_alone(_extent: float) -> str:
 def _quick_start(one: _Terminal, lines: list[str]) -> None:
     one.type(_FOOTAGE)
     for line in lines:
-        one.type(
-            line,
-            {
-                "assphrase for": _PASSPHRASE,
-                "assphrase:": _PASSPHRASE,
-                "gain": _PASSPHRASE,
-                "Enter": "",
-            },
-        )
+        one.type(line, {**_WORDS, "Enter: later": ""})
 
 
 def _second_workstation(one: _Terminal, two: _Terminal, lines: list[str]) -> None:
-    words = {"assphrase": _PASSPHRASE, "gain": _PASSPHRASE}
     invite, join, mount = lines
-    one.type("lucidnode mount demo ~/demo", words)
-    shown = one.type(invite, words)
+    one.type("lucidnode mount demo ~/demo", _WORDS)
+    shown = one.type(invite, _WORDS)
     ticket = re.findall(r"\blucid1[0-9a-z]+", shown)[0]
     code = re.findall(r"\b[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}\b", shown)[0]
-    two.type(join.replace("TICKET", ticket), {"ode": code, **words})
-    two.type(mount, words)
+    two.type(join.replace("TICKET", ticket), {"Code that came": code, **_WORDS})
+    two.type(mount, _WORDS)
     two.type(
         "cmp ~/demo/footage.mov ~/demo/footage.mov && test $(stat -c %s ~/demo/footage.mov) = 5000000"
     )
