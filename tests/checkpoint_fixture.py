@@ -114,6 +114,7 @@ class Office:
         self.services: dict[str, CheckpointDaemon] = {}
         self.keepers: dict[str, CheckpointKeeper] = {}
         self.devices: dict[DeviceId, bytes] = {}
+        self.keys = KEYS
 
     @contextlib.asynccontextmanager
     async def desk(
@@ -132,6 +133,7 @@ class Office:
         service.forgets = forgets
         self.devices[desk.daemon.device] = desk.daemon.public
         desk.devices = self.devices
+        desk.keys = self.keys
         desk.committer = desk._committer()
         self.keep(desk, name)
         async with asyncio.TaskGroup() as tasks:
@@ -163,7 +165,7 @@ class Office:
 
     def codec(self, service: CheckpointDaemon) -> EntryCodec:
         return EntryCodec(
-            lambda: KEYS,
+            lambda: self.keys,
             service.daemon.device,
             lambda device, _: self.devices.get(device),
             sodium.random_bytes,

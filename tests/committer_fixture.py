@@ -198,6 +198,7 @@ class Desk:
         self.node = Node(path / f"{name}.db", name, Blocks())
         self.daemon = Daemon(bucket, name.encode().ljust(32, b"."))
         self.clock = clock
+        self.keys = KEYS
         self.devices = {self.daemon.device: self.daemon.public}
         self.unread: dict[DeviceId, bytes] = {}
         self.seen: list[Touched] = []
@@ -212,7 +213,7 @@ class Desk:
 
     def _committer(self) -> Committer:
         codec = EntryCodec(
-            lambda: KEYS, self.daemon.device, self.writer_key, Random(self.node.name).randbytes
+            lambda: self.keys, self.daemon.device, self.writer_key, Random(self.node.name).randbytes
         )
         return Committer(
             self.node.replica, self.daemon, PROJECT, codec, self, self.alerts, self.clock

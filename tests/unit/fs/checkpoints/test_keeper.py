@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from checkpoint_fixture import EVERY, Office
-from committer_fixture import KEYS, Desk
+from committer_fixture import KEYS, PROJECT, Desk
 from replica_fixture import Node, rows_of
 
 from lucidnode.fs.checkpoints.pieces import StateRow, digest_of, pieces, plaintext_of
@@ -21,6 +21,7 @@ from lucidnode.fs.format.checkpoint import (
     open_checkpoint,
     seal_checkpoint,
 )
+from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import BlockId, Seq
@@ -118,6 +119,20 @@ async def test_later_checkpoints_hold_what_changed_and_lead_to_the_same_state(
         assert (later.since, later.upto) == (EVERY, 2 * EVERY)
         assert await office.newcomer("carl") == 2 * EVERY
         assert stored(office, "carl") == rows_of(anna.node.replica) == rows_of(ben.node.replica)
+
+
+async def test_a_newcomer_knows_which_epoch_had_begun_at_the_checkpoint(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.keys = ProjectKeys.of(PROJECT, {1: b"K" * 32, 2: b"L" * 32})
+    async with office.desk("a") as desk:
+        await grown(office, desk, EVERY)
+        assert desk.node.replica.pending.head().epoch == 2
+        assert await office.newcomer("carl") == EVERY
+    replica = Replica.open(office.path / "carl.db", bytes(range(32)), "carl")
+    try:
+        assert replica.pending.head().epoch == 2
+    finally:
+        replica.close()
 
 
 async def test_a_newcomer_goes_on_from_the_checkpoint_and_makes_the_next(tmp_path: Path) -> None:

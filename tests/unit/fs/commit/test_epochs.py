@@ -18,7 +18,8 @@ from studio_fixture import Studio
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.errors import ReadOnly
+from lucidnode.fs.errors import KeyMissing, ReadOnly
+from lucidnode.fs.format.block import open_block, seal
 from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.format.sodium import random_bytes
@@ -270,6 +271,35 @@ async def test_work_of_others_that_waited_goes_on_in_the_new_epoch(
     assert EntryHeader.parse(office.bucket.entries[3]).epoch == 2
     assert cy.head()[1] == 2
     expected_warnings += ["no route to the bucket"] * 2
+
+
+async def test_blocks_are_sealed_in_the_new_epoch_by_who_had_the_keys_before(
+    office: Office,
+) -> None:
+    ada = office.seat("ada")
+    keys = ada.access.keys()  # as every part of a mount has them
+    bo = office.seat("bo")
+    assert seal(keys, b"content")[0].epoch == 1
+    office.put_out("bo")
+    await ada.access.refresh("none")
+    name, sealed = seal(keys, b"content")
+    assert name.epoch == 2
+    cy = office.seat("cy")
+    assert open_block(cy.access.keys(), name, sealed).rstrip(b"\0") == b"content"
+    with pytest.raises(KeyMissing):
+        open_block(bo.access.keys(), name, sealed)
+
+
+async def test_the_epoch_of_a_journal_outlives_a_crash(office: Office) -> None:
+    ada, cy = office.seat("ada"), office.seat("cy")
+    await _in_step(office, ada, cy)
+    office.put_out("bo")
+    async with office.running(ada, cy):
+        await ada.hear_of_era()
+        await office.clock.until(lambda: ada.head() == cy.head() == (2, 2))
+    for seat in (ada, cy):  # who made the entry, and who read it
+        seat.node.crash()
+        assert seat.head() == (2, 2)
 
 
 async def test_an_epoch_begins_once_however_many_begin_it(office: Office) -> None:
