@@ -175,7 +175,7 @@ def test_nothing_in_the_log_of_members_ends_a_daemon_or_keeps_one_from_starting(
             (place.home / "roster.bin").write_bytes(bytes(100))
             shutil.rmtree(place.bucket / "roster")
             (place.bucket / "roster").mkdir()
-            studio.entries.append(place.signed(studio.ada.keys, LATER, 2))
+            studio.entries.append(place.signed(studio.ada.keys, LATER, 3))
             place.publish()
         place.start()
         after = place.knows(2)
