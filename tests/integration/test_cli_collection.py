@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from cli_fixture import Workstation, workstation
 
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import BlockId, ProjectId
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
 
@@ -64,3 +67,26 @@ def test_what_is_unused_is_shown_then_listed_and_nothing_goes_before_its_time(
     assert standing["condemned"]["blocks"] == standing["deleted"]["blocks"] == 0
     assert blocks(station) == before
     assert "due on" in station.unlocked("gc", "demo").err
+
+
+def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
+    station: Workstation,
+) -> None:
+    [project] = [path.name for path in station.folder.glob("bucket/p/*")]
+    before = blocks(station)
+    stray = BlockId(bytes.fromhex("fe" * 32))
+    path = station.folder / "bucket" / "p" / project / "block" / "fe" / stray.hex()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"nobody's")
+
+    async def work() -> None:
+        async with DaemonClient(station.home / "daemon.sock") as client:
+            page = await client.blocks_in_bucket(ProjectId(project), None)
+            assert bytes(stray) in page.ids
+            assert page.is_last
+            assert not (await client.blocks_in_bucket(ProjectId(project), stray)).ids
+            answer = await client.delete_blocks(ProjectId(project), [stray])
+            assert answer.deleted == [bytes(stray)]
+
+    asyncio.run(work())
+    assert blocks(station) == before
