@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from office_fixture import until
 
 from lucidnode.node.peers.body_connection import MAX_HEAD_BYTES, BodyConnection
 from lucidnode.node.peers.body_connections import BodyConnections
@@ -73,7 +74,7 @@ def test_a_block_is_the_same_however_it_is_cut_and_the_connection_goes_on(
                 assert asking.result() == (b"f" * few, body, len(body))
                 assert connection.reusable
                 far.recv(4096)
-                assert connection.silent
+                assert connection.silent  # a pair of sockets: nothing is on its way
 
     asyncio.run(twice())
 
@@ -142,8 +143,8 @@ async def test_a_connection_is_used_again_unless_it_closed_or_spoke_unasked() ->
             taken.append((await loop.sock_accept(server))[0])
             return taken[-1]
 
-        async def ask(far: socket.socket | None) -> socket.socket:
-            """Ask once, of the connection to *far* or a new one; return its far end."""
+        async def ask(far: socket.socket | None) -> tuple[socket.socket, BodyConnection]:
+            """Ask once, of the connection to *far* or a new one; return both its ends."""
 
             async def answer() -> socket.socket:
                 end = far or await accept()
@@ -155,16 +156,17 @@ async def test_a_connection_is_used_again_unless_it_closed_or_spoke_unasked() ->
                 answering = tasks.create_task(answer())
                 async with connections.use("127.0.0.1", port) as connection:
                     assert await connection.ask("GET", "/alive", "Lucid") == 204
-            return answering.result()
+            return answering.result(), connection
 
-        first = await ask(None)
-        assert await ask(first) is first
+        first, near = await ask(None)
+        assert await ask(first) == (first, near)
         first.close()
-        await asyncio.sleep(0)
-        second = await ask(None)
+        await until(lambda: not near.silent)
+        second, near = await ask(None)
         assert second is not first
         second.send(b"H")
-        third = await ask(None)
+        await until(lambda: not near.silent)
+        third, _ = await ask(None)
         assert third is not second
         assert len(requests) == 4
     for end in taken:
