@@ -29,6 +29,7 @@ KEYS = {
     "pending": ("id",),
     "inflight": ("one",),
     "head": ("one",),
+    "newest_epoch": ("one",),
     "tail": ("row",),
     "orphan": ("ino",),
     "unneeded": ("id",),
