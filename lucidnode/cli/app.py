@@ -86,6 +86,25 @@ libraries takes half a second to load, and `lucidnode status` needs none of them
 _HIDDEN = {"keep", "mount-process", "past-process"}
 """Commands that processes start, and no person."""
 
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Studio and members": (
+        "init", "invite", "join", "members", "leave", "audit", "recovery", "recover", "keys", "passphrase",
+        "credentials",
+    ),
+    "Projects": (
+        "project", "mount", "umount", "quota", "usage", "import", "export", "fsck", "repair",
+    ),
+    "As it was": ("history", "diff", "restore", "undelete", "snapshot", "retention", "gc"),
+    "With others": ("events", "wait", "conflicts", "lock", "webhook"),
+    "What is near": ("cached", "warm", "evict", "why", "cache", "savings"),
+    "This workstation": (
+        "status", "doctor", "peers", "stats", "log", "dashboard", "config", "service", "daemon",
+        "exit", "support-bundle", "completion", "manual",
+    ),
+}  # fmt: skip
+"""How commands stand in the help: what belongs together, and first what comes first."""
+
+
 _NO_COMMAND = re.compile(r"No such command '(.+)'")
 
 _OTHERWISE = {
@@ -113,6 +132,15 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = formatter.width - 6 - max(map(len, _COMMANDS))
+        for title, names in SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(width)) for name, each in found if each]
+                )
 
     def get_command(
         self,

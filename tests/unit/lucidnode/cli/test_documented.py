@@ -9,7 +9,7 @@ import click
 import pytest
 from lab.places import REPOSITORY
 
-from lucidnode.cli.app import cli
+from lucidnode.cli.app import SECTIONS, cli
 from lucidnode.cli.exit_codes import Exit, exit_code
 from lucidnode.fs import errors as fs_errors
 from lucidnode.node.client import errors as node_errors
@@ -129,3 +129,10 @@ def test_every_error_that_a_person_can_meet_has_its_code() -> None:
         (OSError(13, "Permission denied"), Exit.FAILED),
     ]:
         assert exit_code(error) is expected
+
+
+def test_every_command_stands_in_one_place_of_the_help() -> None:
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(
+        names[1] for names, command in EVERY if len(names) == 2 and not command.hidden
+    )
