@@ -52,3 +52,9 @@ def test_the_walk_through_the_files_names_both_planes() -> None:
     text = (REPOSITORY / "docs/architecture.md").read_text("utf-8")
     named = {path.split("/")[0] for path in _SOURCE.findall(text)}
     assert {"node", "fs", "discovery"} <= named
+
+
+def test_guarantees_have_numbers_of_their_own() -> None:
+    text = (REPOSITORY / "docs/security.md").read_text("utf-8")
+    numbers = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert sorted(numbers) == sorted(set(numbers))
