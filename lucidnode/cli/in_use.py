@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from lucidnode.node.client.mountinfo import mounts
+
+_PROC = Path("/proc")
 
 _NAMED = 4
 """More names do not help to find the window that is to be closed."""
@@ -24,31 +27,44 @@ def users_of(directory: Path) -> list[str]:
     return found
 
 
-def holders_of(device: str) -> list[str]:
-    """Return processes in whose mount namespaces the file system *device* still is, first ones only.
+Place = tuple[str, Path]
+"""A mount namespace, or a process whose namespace is not told, and a directory in it."""
 
-    Unmounted here, it stays mounted in every namespace that was copied meanwhile: a container, a
-    service with a private `/tmp`, `unshare -m`. *device* is as mountinfo has it.
+
+def copies_of(device: str, proc: Path = _PROC) -> dict[Place, str]:
+    """Return where the file system *device* is mounted, in any mount namespace, and a process there.
+
+    *device* is as mountinfo has it.
     """
-    found: list[str] = []
+    found: dict[Place, str] = {}
     looked_at: set[str] = set()
-    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        try:
+    for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
+        namespace = process.name
+        with contextlib.suppress(
+            OSError
+        ):  # somebody else's: its mountinfo may be read all the same
             namespace = str((process / "ns/mnt").readlink())
-            if namespace in looked_at:
-                continue
-            looked_at.add(namespace)
-        except OSError:
-            pass  # somebody else's process: its mountinfo may be read all the same
+        if namespace in looked_at:
+            continue
+        looked_at.add(namespace)
         try:
             known = mounts((process / "mountinfo").read_bytes())
         except OSError:
             continue
-        if any(mount.device == device for mount in known):
-            found.append(f"{_name(process)} (process {process.name})")
-        if len(found) == _NAMED:
-            break
+        for mount in known:
+            if mount.device == device:
+                found[namespace, mount.directory] = f"{_name(process)} (process {process.name})"
     return found
+
+
+def holders_of(before: dict[Place, str], device: str, proc: Path = _PROC) -> list[str]:
+    """Return processes that still have *device* where it was *before* it was unmounted, first ones only.
+
+    Unmounted here, it stays mounted in every namespace that was copied meanwhile: a container, a
+    service with a private `/tmp`, `unshare -m`. What has the same number and was not there is another
+    file system: the kernel gives numbers again as soon as they are free.
+    """
+    return [who for place, who in copies_of(device, proc).items() if place in before][:_NAMED]
 
 
 def _links(process: Path) -> list[str]:

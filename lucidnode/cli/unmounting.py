@@ -14,7 +14,7 @@ import click
 
 from lucidnode.cli import persistent_mounts
 from lucidnode.cli.background import facts_if_running
-from lucidnode.cli.in_use import holders_of, users_of
+from lucidnode.cli.in_use import copies_of, holders_of, users_of
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.mounting import mount_log, mount_path
 from lucidnode.cli.other_process import OtherProcess
@@ -84,8 +84,9 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
     with OtherProcess(mount["pid"]) as process:
         if not asyncio.run(_until_uploaded(home, mountpoint)):
             process.tell(WAITED)
+        copies = copies_of(found.device)
         _unmount(mountpoint)
-        holders = holders_of(found.device)
+        holders = holders_of(copies, found.device)
         if holders:
             # The kernel tells it nothing while there is a copy: it would serve that for ever.
             process.tell(signal.SIGTERM)
