@@ -74,8 +74,9 @@ def test_the_daemon_lists_and_deletes_what_it_is_told_to_and_nothing_else(
 ) -> None:
     [project] = [path.name for path in station.folder.glob("bucket/p/*")]
     before = blocks(station)
-    stray = BlockId(bytes.fromhex("fe" * 32))
-    path = station.folder / "bucket" / "p" / project / "block" / "fe" / stray.hex()
+    # The last of all ids: whatever chance has made of the others, nothing is listed behind it.
+    stray = BlockId(bytes.fromhex("ff" * 32))
+    path = station.folder / "bucket" / "p" / project / "block" / "ff" / stray.hex()
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"nobody's")
 
