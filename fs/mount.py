@@ -159,17 +159,28 @@ def _exchanged(beside: Path, mountpoint: Path, keeper: MountKeeper, alerts: Aler
         if ours is None or not is_left(mountpoint, ours.device):
             return False
         kept = beside if os.path.lexists(beside) else None
-    if kept is not None:
+    if kept is not None and (names := taken_away(kept)):
+        _tell_of(
+            names,
+            f"Move what lies in {kept} to another place, and copy it into the project.",
+            alerts,
+        )
+    return True
+
+
+def taken_away(kept: Path) -> list[str]:
+    """Remove the directory *kept* with what is mounted on it; return the names of what lies there instead.
+
+    Who exchanged the two may be removing it just now, also behind a keeper that was killed.
+    """
+    try:
         detach(kept)
         if names := sorted(path.name for path in kept.iterdir()):
-            _tell_of(
-                names,
-                f"Move what lies in {kept} to another place, and copy it into the project.",
-                alerts,
-            )
-        else:
-            kept.rmdir()
-    return True
+            return names
+        kept.rmdir()
+    except FileNotFoundError:
+        pass
+    return []
 
 
 def _clear_beside(directory: Path) -> None:
