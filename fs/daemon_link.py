@@ -19,6 +19,7 @@ from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
+from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import Tasks
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ class DaemonEventHandler(Protocol):
 
     async def blocks(self, query: BlocksQuery) -> BlocksPage:
         """Return which blocks files lie in."""
+
+    async def pins(self, query: PinsQuery) -> PinsReply:
+        """Do what a command wants of the pins, and return them."""
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""
@@ -206,6 +210,10 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._tell_blocks(message, events, listener), name="telling blocks of files"
                 )
+            case PinsQuery():
+                _ = errands.create_task(
+                    self._tell_pins(message, events, listener), name="telling what is pinned"
+                )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
             case wire.Follow(names=names):
@@ -243,3 +251,10 @@ class DaemonLink:
         page = await listener.blocks(query)
         with contextlib.suppress(DaemonUnreachable):
             await events.send(page)
+
+    async def _tell_pins(
+        self, query: PinsQuery, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        reply = await listener.pins(query)
+        with contextlib.suppress(DaemonUnreachable):
+            await events.send(reply)

@@ -19,6 +19,7 @@ from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
+from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.write.shipments import Shipments
@@ -28,6 +29,7 @@ from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
+from lucidnode.node.client.pins import PinsQuery, PinsReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class MountEvents:
     shipments: Shipments
     on_their_way: OnTheirWay
     blocks_of_files: BlocksOfFiles
+    pinned: Pins
     conflicts: Conflicts
     shown_tokens: ShownTokens
     shown_leases: ShownLeases
@@ -105,6 +108,10 @@ class MountEvents:
     async def blocks(self, query: BlocksQuery) -> BlocksPage:
         """Return which blocks files lie in."""
         return await self.blocks_of_files.page(query)
+
+    async def pins(self, query: PinsQuery) -> PinsReply:
+        """Do what a command wants of the pins, and return them."""
+        return await self.pinned.ordered(query)
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""

@@ -46,6 +46,7 @@ from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.membership.answering import Answering, answer_always
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
+from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.project_home import open_replica, take_back_lost
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
@@ -164,6 +165,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
         rights = RightsFollower(access, commit.committer)
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
+        blocks_of_files = BlocksOfFiles(replica.tree)
+        pins = Pins(spec.project, replica, blocks_of_files, client, clock)
         events = MountEvents(
             access=access,
             spans=spans,
@@ -174,7 +177,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             checkpoints=commit.checkpoints,
             shipments=commit.shipments,
             on_their_way=commit.on_their_way,
-            blocks_of_files=BlocksOfFiles(replica.tree),
+            blocks_of_files=blocks_of_files,
+            pinned=pins,
             conflicts=commit.conflicts,
             happened=commit.events,
             shown_tokens=ShownTokens(work, files.locks.in_use),
@@ -188,6 +192,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         tasks.keep("making and checking checkpoints", commit.checkpoints.run)
         tasks.keep("saving old bytes", write.write_back.run)
         tasks.keep("looking where the replica is", write.whereabouts.run)
+        tasks.keep("telling the daemon what is pinned", pins.run)
         if write.group_sync.relaxed:
             tasks.keep("syncing what was closed", write.group_sync.run)
         tasks.keep("asking for what has arrived", commit.shipments.run)

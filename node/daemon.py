@@ -65,6 +65,9 @@ from lucidnode.node.parts import (
 )
 from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
+from lucidnode.node.pins.book import PINS_FILE, PinBook
+from lucidnode.node.pins.keeper import PinKeeper
+from lucidnode.node.pins.pinned_blocks import PinnedBlocks
 from lucidnode.node.socket_server import SocketServer
 
 log = logging.getLogger(__name__)
@@ -134,6 +137,10 @@ async def _serving(
     store = open_store(context, signed_with)
     async with contextlib.AsyncExitStack() as stack:
         # First in, last out: what is entered later uses what was entered before.
+        book = stack.enter_context(
+            contextlib.closing(await asyncio.to_thread(PinBook, home / PINS_FILE))
+        )
+        pinned = PinnedBlocks(await asyncio.to_thread(book.all))
         cache = await stack.enter_async_context(
             DiskCache.open(
                 context.cache_mark,
@@ -142,6 +149,7 @@ async def _serving(
                 clock,
                 alerts,
                 LeastRecentlyUsed,
+                pinned,
             )
         )
         staging = await stack.enter_async_context(Staging.open(context.cache_mark, cache, clock))
@@ -158,6 +166,10 @@ async def _serving(
         source = block_source(context, objects, cache, staging, office, tasks)
         arrivals = Arrivals(clock, metrics.came)
         uploads = block_uploads(context, store, staging, office)
+        for_mounts = blocks_for_mounts(
+            context, store, objects, source, cache, staging, uploads, arrivals
+        )
+        pins = PinKeeper(pinned, book, cache, staging, mounts, for_mounts.obtain, alerts, clock)
         webhooks = await webhook_service(context, roster, tasks)
         journal = journal_service(context, store, staging, uploads, roster, office.push)
         events = PeerEventHandlers(
@@ -182,6 +194,7 @@ async def _serving(
         office.name_peers(map(parse_peer, config.peers))
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "keeping the cache in order": cache.maintain,
+            "fetching what is pinned": pins.run,
             "uploading": uploads.run,
             "finishing earlier commits": journal.resume,
             "looking at bad objects": objects.run,
@@ -213,9 +226,7 @@ async def _serving(
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
-                blocks=blocks_for_mounts(
-                    context, store, objects, source, cache, staging, uploads, arrivals
-                ),
+                blocks=for_mounts,
                 journal=journal,
                 checkpoints=checkpoint_objects(context, store, uploads),
                 collection=CollectedObjects(store.bucket, staging, store.skew_s),
@@ -232,6 +243,7 @@ async def _serving(
                     "webhooks/remove": webhooks.remove,
                     "webhooks/test": webhooks.test,
                     **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
+                    **pins.questions(),
                 },
                 tasks=tasks,
                 alerts=alerts,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +14,9 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.pins import PinOrder, PinPlace, PinsQuery, PinsReply
+
+T = TypeVar("T")
 
 _BACKLOG = 256
 """Events that may wait for a mount. One that reads none for so long finds the rest by polling."""
@@ -23,7 +27,7 @@ _EVENTS_S = 60.0
 """Seconds for a page of events. A mount answers in 15 if nothing happens."""
 
 _BLOCKS_S = 60.0
-"""Seconds for a page of blocks, which takes some milliseconds."""
+"""Seconds for a page of blocks, or the pins, which takes some milliseconds."""
 
 _READERS = 64
 """Questions for events that may wait for one mount."""
@@ -37,6 +41,40 @@ def lost_topic(project: ProjectId) -> str:
     return f"mount-lost:{project}"
 
 
+class _Answers(Generic[T]):
+    """Questions of one kind to a mount, by their numbers."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[int, asyncio.Future[T]] = {}
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._awaited)
+
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[tuple[int, asyncio.Future[T]]]:
+        """Give a question a number; whoever asked it waits for the answer within."""
+        self._number += 1
+        number, answer = self._number, asyncio.get_running_loop().create_future()
+        self._awaited[number] = answer
+        try:
+            yield number, answer
+        finally:
+            self._awaited.pop(number, None)
+
+    def heard(self, number: int, answer: T) -> None:
+        """Take in the answer to question *number*, if anybody still waits for it."""
+        waiting = self._awaited.pop(number, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    def end(self) -> None:
+        """Have whoever waits hear that no answer comes any more."""
+        for waiting in self._awaited.values():
+            if not waiting.done():
+                waiting.set_exception(NotThere("the drive was unmounted"))
+
+
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
 
@@ -48,10 +86,10 @@ class Mount:
         self.has_ended = False
         """Whether it said goodbye."""
         self._followers: set[Follower] = set()
-        self._asked: dict[int, asyncio.Future[wire.StatusReply]] = {}
-        self._wanted: dict[int, asyncio.Future[wire.EventsPage]] = {}
-        self._sought: dict[int, asyncio.Future[BlocksPage]] = {}
-        self._number = 0
+        self._described = _Answers[wire.StatusReply]()
+        self._events = _Answers[wire.EventsPage]()
+        self._blocks = _Answers[BlocksPage]()
+        self._pins = _Answers[PinsReply]()
 
     def tell(self, message: wire.FromDaemon) -> None:
         """Queue *message*; dropped when the mount has not listened for long."""
@@ -64,20 +102,16 @@ class Mount:
             case wire.MountStats():
                 self.stats = _without(message, self.hello.told)
             case wire.StatusReply():
-                waiting = self._asked.pop(message.number, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message)
+                self._described.heard(message.number, message)
             case wire.Accesses():
                 for follower in self._followers:
                     follower.heard(message)
             case wire.EventsPage():
-                wanted = self._wanted.pop(message.number, None)
-                if wanted is not None and not wanted.done():
-                    wanted.set_result(message)
+                self._events.heard(message.number, message)
             case BlocksPage():
-                sought = self._sought.pop(message.number, None)
-                if sought is not None and not sought.done():
-                    sought.set_result(message)
+                self._blocks.heard(message.number, message)
+            case PinsReply():
+                self._pins.heard(message.number, message)
             case wire.Goodbye():
                 self.has_ended = True
             case wire.MountHello():
@@ -90,18 +124,13 @@ class Mount:
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
-        self._number += 1
-        number = self._number
-        answer: asyncio.Future[wire.StatusReply] = asyncio.get_running_loop().create_future()
-        self._asked[number] = answer
-        self.tell(wire.StatusQuery(number, every_alert, list(devices)))
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                return await answer
-        except TimeoutError:
-            return None
-        finally:
-            self._asked.pop(number, None)
+        with self._described.awaited() as (number, answer):
+            self.tell(wire.StatusQuery(number, every_alert, list(devices)))
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    return await answer
+            except TimeoutError:
+                return None
 
     async def events(self, reader: str, after: int | None, told: int) -> wire.EventsPage:
         """Return what comes next for *reader* (wire.EventsQuery); an empty page if that is nothing soon.
@@ -109,38 +138,42 @@ class Mount:
         Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as
         many wait already as there may be. The page is passed on and forgotten: it names files.
         """
-        if len(self._wanted) >= _READERS:
+        if len(self._events) >= _READERS:
             raise Refused(f"{_READERS} others read the events of this project")
-        self._number += 1
-        number = self._number
-        answer: asyncio.Future[wire.EventsPage] = asyncio.get_running_loop().create_future()
-        self._wanted[number] = answer
-        self.tell(wire.EventsQuery(number, reader, after, told))
-        try:
-            async with asyncio.timeout(_EVENTS_S):
-                return await answer
-        except TimeoutError:
-            raise Unavailable("the mount does not say what happens") from None
-        finally:
-            self._wanted.pop(number, None)
+        with self._events.awaited() as (number, answer):
+            self.tell(wire.EventsQuery(number, reader, after, told))
+            try:
+                async with asyncio.timeout(_EVENTS_S):
+                    return await answer
+            except TimeoutError:
+                raise Unavailable("the mount does not say what happens") from None
 
     async def blocks(self, inos: list[int], offset: int) -> BlocksPage:
         """Return what the first of *inos* lie in, of the first from *offset* on (BlocksQuery).
 
         Raises NotThere if the mount ends, Unavailable if it does not answer.
         """
-        self._number += 1
-        number = self._number
-        answer: asyncio.Future[BlocksPage] = asyncio.get_running_loop().create_future()
-        self._sought[number] = answer
-        self.tell(BlocksQuery(number, inos, offset))
-        try:
-            async with asyncio.timeout(_BLOCKS_S):
-                return await answer
-        except TimeoutError:
-            raise Unavailable("the drive does not say what its files lie in") from None
-        finally:
-            self._sought.pop(number, None)
+        with self._blocks.awaited() as (number, answer):
+            self.tell(BlocksQuery(number, inos, offset))
+            try:
+                async with asyncio.timeout(_BLOCKS_S):
+                    return await answer
+            except TimeoutError:
+                raise Unavailable("the drive does not say what its files lie in") from None
+
+    async def pins(self, order: PinOrder, places: list[PinPlace]) -> PinsReply:
+        """Have the mount do *order* with its pins, and return them.
+
+        Raises NotThere if the mount ends, Unavailable if it does not answer. They are passed on and
+        forgotten: they name files.
+        """
+        with self._pins.awaited() as (number, answer):
+            self.tell(PinsQuery(number, order, places))
+            try:
+                async with asyncio.timeout(_BLOCKS_S):
+                    return await answer
+            except TimeoutError:
+                raise Unavailable("the drive does not say what is pinned") from None
 
     @contextlib.contextmanager
     def followed(self, *, names: bool) -> Iterator[Follower]:
@@ -158,11 +191,9 @@ class Mount:
         """Note that the mount tells nothing more."""
         for follower in self._followers:
             follower.over.set()
-        waiting: list[asyncio.Future[wire.EventsPage] | asyncio.Future[BlocksPage]]
-        waiting = [*self._wanted.values(), *self._sought.values()]
-        for wanted in waiting:
-            if not wanted.done():
-                wanted.set_exception(NotThere("the drive was unmounted"))
+        self._events.end()
+        self._blocks.end()
+        self._pins.end()
 
     def _tell_followed(self) -> None:
         if self._followers:

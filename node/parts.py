@@ -252,6 +252,11 @@ def export_figures(
     metrics.watch_requests(lambda: mounts.totals().requests)
     for name, meaning, read in (
         ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
+        (
+            "lucidnode_pinned_bytes",
+            "Of the bytes in the block cache, those that are pinned.",
+            lambda: cache.facts().pinned_bytes,
+        ),
         ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),
         (
             "lucidnode_pending_uploads",

@@ -36,6 +36,7 @@ from lucidnode.node.client.ids import (
     parse_seq,
 )
 from lucidnode.node.client.msgpack import decoded
+from lucidnode.node.client.pins import PinsReply
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.mounts import Mount, MountTable, lost_topic
 from lucidnode.node.socket_services import (
@@ -71,6 +72,7 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     | wire.Accesses
     | wire.EventsPage
     | BlocksPage
+    | PinsReply
     | wire.Goodbye
 )
 

@@ -16,6 +16,7 @@ A replica is put together here from its parts, each with one kind of client:
     unsynced             unsynced_work.py        group sync, and who opens a replica
     first_state          first_state.py          who brings a newcomer the state at an entry
     known_checkpoint     known_checkpoint.py     who makes and checks checkpoints
+    pins                 pin_table.py            who tells the daemon what to keep
 
 Every method but `barrier` is synchronous, short, and one SQLite transaction at most: a crash leaves
 all of it or nothing. One thread uses a replica; in asyncio that thread is the loop's.
@@ -46,6 +47,7 @@ from lucidnode.fs.replica.pending.kept_files import KeptFiles
 from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.pending.replaced_contents import ReplacedContents
 from lucidnode.fs.replica.pending_operations import PendingOperations
+from lucidnode.fs.replica.pin_table import PinTable
 from lucidnode.fs.replica.remote_entries import RemoteEntries
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.barrier import Barrier
@@ -103,6 +105,7 @@ class Replica:
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)
         self.first_state = FirstState(ground)
         self.known_checkpoint = KnownCheckpoint(ground)
+        self.pins = PinTable(database)
 
     @classmethod
     def open(

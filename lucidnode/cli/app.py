@@ -72,6 +72,7 @@ _COMMANDS = {
     "cached": "nearness",
     "warm": "nearness",
     "evict": "nearness",
+    "pin": "pins",
     "why": "why",
     "cache": "cache",
     "config": "config",
@@ -96,7 +97,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "As it was": ("history", "diff", "restore", "undelete", "snapshot", "retention", "gc"),
     "With others": ("events", "wait", "conflicts", "lock", "webhook"),
-    "What is near": ("cached", "warm", "evict", "why", "cache", "savings"),
+    "What is near": ("cached", "warm", "evict", "pin", "why", "cache", "savings"),
     "This workstation": (
         "status", "doctor", "peers", "stats", "log", "dashboard", "config", "service", "daemon",
         "exit", "support-bundle", "completion", "manual",
@@ -121,6 +122,7 @@ _OTHERWISE = {
     "check": "doctor",
     "prefetch": "warm",
     "warmup": "warm",
+    "unpin": "pin unset",
     "settings": "config",
     "users": "members list",
 }

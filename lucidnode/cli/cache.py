@@ -52,6 +52,7 @@ def cache_show(home: Path, wants_json: bool) -> None:
     show_facts(
         [
             ("cached", in_blocks(found["bytes"], found["blocks"])),
+            ("of it pinned", size(found["pinned_bytes"])),
             ("limit", size(found["limit"])),
             ("free on the disk", size(found["disk_free"])),
         ]
@@ -62,22 +63,25 @@ def cache_show(home: Path, wants_json: bool) -> None:
 @as_json
 @click.pass_obj
 def cache_clear(home: Path, wants_json: bool) -> None:
-    """Delete every cached block. What waits for its upload is not touched.
+    """Delete every cached block but those that are pinned. What waits for its upload is not touched.
 
     \b
     Example:
       lucidnode cache clear
     """
-    before = asyncio.run(_cleared(ensure_daemon(home), home))
+    before, after = asyncio.run(_cleared(ensure_daemon(home), home))
+    blocks = max(0, before["blocks"] - after["blocks"])
+    freed = max(0, before["bytes"] - after["bytes"])
     if wants_json:
-        show_json({"bytes": before["bytes"], "blocks": before["blocks"]})
+        show_json({"bytes": freed, "blocks": blocks})
         return
-    freed = f"freed {size(before['bytes'])}: " if before["blocks"] else ""
-    click.echo(f"{freed}{counted(before['blocks'], 'block')} dropped from the cache", err=True)
+    words = f"freed {size(freed)}: " if blocks else ""
+    stays = f"; {size(after['pinned_bytes'])} are pinned, and stay" if after["pinned_bytes"] else ""
+    click.echo(f"{words}{counted(blocks, 'block')} dropped from the cache{stays}", err=True)
 
 
-async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
-    """Clear the cache, showing how far it is; returns what it held before."""
+async def _cleared(socket: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Clear the cache, showing how far it is; returns what it held before, and holds now."""
     before = await facts(home, "cache")
     with bytes_left("clearing") as show:
         async with asyncio.TaskGroup() as tasks:
@@ -85,7 +89,7 @@ async def _cleared(socket: Path, home: Path) -> dict[str, Any]:
             while not order.done():
                 show((await facts(home, "cache"))["bytes"])
                 await asyncio.wait({order}, timeout=_LOOK_INTERVAL_S)
-    return before
+    return before, await facts(home, "cache")
 
 
 async def _order_clear(socket: Path) -> None:

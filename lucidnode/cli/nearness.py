@@ -46,8 +46,8 @@ def cached_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> Non
             [
                 each.path,
                 size(each.bytes),
-                size(_here(each)),
-                _share(each),
+                size(here(each)),
+                share(each),
                 size(each.loose + each.bytes_at("waiting")),
                 each.files,
             ]
@@ -95,7 +95,8 @@ def evict_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None
     """Let PATHS leave the cache of this workstation, so that others have its room.
 
     Nothing is deleted: what is read again comes back from the office or the cloud. What is not in
-    the cloud yet stays here. Small files that lie in one block leave together.
+    the cloud yet stays here, and so does what is pinned. Small files that lie in one block leave
+    together.
 
     \b
     Example:
@@ -156,14 +157,14 @@ async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int]:
     return Evicted(blocks, freed), sum(each.loose + each.bytes_at("waiting") for each in found)
 
 
-def _here(found: PathBlocks) -> int:
+def here(found: PathBlocks) -> int:
+    """Return how many bytes of it are on this disk."""
     return found.loose + found.bytes_at("cache", "waiting")
 
 
-def _share(found: PathBlocks) -> str:
+def share(found: PathBlocks) -> str:
     """Return how much of it is here; never all while anything is away."""
-    here, everything = _here(found), found.bytes
-    return f"{100 * here // everything if everything else 100} %"
+    return f"{100 * here(found) // found.bytes if found.bytes else 100} %"
 
 
 def _facts(found: PathBlocks) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _facts(found: PathBlocks) -> dict[str, Any]:
         "path": str(found.path),
         "files": found.files,
         "bytes": found.bytes,
-        "here": _here(found),
+        "here": here(found),
         "not_in_the_cloud_yet": found.loose + found.bytes_at("waiting"),
         "blocks": len(found.places),
         "blocks_here": len(found.at("cache", "waiting")),

@@ -7,15 +7,19 @@ that are right, and the sum of held and arriving never passes the limit.
 Blocks that came for other workstations are *guests*. What members make this one read or offer to it
 they choose, so guests never cost what mounts here read: one that was offered takes free room or
 another guest's, and while guests hold more than their share they are the first to go.
+
+Blocks that are *pinned* here (node/pins) stay, whatever comes, as far as they fill no more than their
+share: what is above it is held like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
 from lucidnode.node.cache.eviction import HeldBlocks, NewPolicy, disk_bytes
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.pins import PINNED_SHARE
 
 GUESTS_SHARE = 0.5
 """The part of the limit above which guests go before older blocks of our own."""
@@ -24,33 +28,80 @@ GUESTS_SHARE = 0.5
 class CacheAccounting:
     """The blocks of one opened cache directory."""
 
-    def __init__(self, found: Iterable[tuple[BlockId, int]], limit: int, policy: NewPolicy) -> None:
+    def __init__(
+        self,
+        found: Iterable[tuple[BlockId, int]],
+        limit: int,
+        policy: NewPolicy,
+        pinned: Container[BlockId] = frozenset(),
+    ) -> None:
         """Start from what was *found*, id and file size, in the order of their last use.
 
         *limit* is the disk space in bytes that held and arriving blocks may take together. If it is
-        lowered, what is too much stays until somebody lets it go.
+        lowered, what is too much stays until somebody lets it go (`resize`). *pinned* tells whether
+        a block is; where its answer changes, `repin` follows.
         """
-        self._held = HeldBlocks(policy(), found)
+        self._pinned = pinned
+        self._held = HeldBlocks(policy())
+        self._kept = HeldBlocks(policy())
+        """Held as well, and never to go: those of *pinned*, up to their share."""
         self._guests = HeldBlocks(policy())
         self.limit = limit
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
         self._arriving = 0
+        for block, size in found:
+            self._room_of(block, size).add(block, size)
 
     def __contains__(self, block: BlockId) -> bool:
-        return block in self._held
+        return block in self._held or block in self._kept
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._held) + len(self._kept)
 
     @property
     def bytes(self) -> int:
         """Return the disk space of what is held or arriving."""
-        return self._held.bytes + self._arriving
+        return self._held.bytes + self._kept.bytes + self._arriving
+
+    @property
+    def kept_bytes(self) -> int:
+        """Return the disk space of what is held and pinned."""
+        return self._kept.bytes
+
+    @property
+    def kept_room(self) -> int:
+        """Return the disk space that pinned blocks may take together."""
+        return int(self.limit * PINNED_SHARE)
 
     def size(self, block: BlockId) -> int:
         """Return the file size of *block*, which is held."""
-        return self._held.size(block)
+        return self._home(block).size(block)
+
+    def is_kept(self, block: BlockId) -> bool:
+        """Return whether *block* is held and never to go."""
+        return block in self._kept
+
+    def repin(self, blocks: Iterable[BlockId]) -> None:
+        """Keep those of *blocks* that are held and pinned, as far as there is room; no longer the others."""
+        for block in blocks:
+            if block not in self or (block in self._pinned) == (block in self._kept):
+                continue
+            home = self._home(block)
+            size = home.size(block)
+            room = self._held if home is self._kept else self._room_of(block, size)
+            if room is home:
+                continue  # there is no room for it
+            home.remove(block)
+            room.add(block, size)
+            if room is self._kept and block in self._guests:
+                self._guests.remove(block)
+
+    def resize(self, limit: int) -> None:
+        """Go by *limit* from now on; what is pinned above its share is held like any other then."""
+        self.limit = limit
+        for block in self._kept.first_to_go(self._kept.bytes - self.kept_room):
+            self._held.restore(block, self._kept.remove(block))
 
     @property
     def guest_bytes(self) -> int:
@@ -59,7 +110,7 @@ class CacheAccounting:
 
     def use(self, block: BlockId, whose: Whose) -> None:
         """Note that *block*, which is held, was used just now; by a mount here if it is *ours*."""
-        self._held.use(block)
+        self._home(block).use(block)
         if block in self._guests:
             if whose == "ours":
                 self._guests.remove(block)
@@ -70,12 +121,12 @@ class CacheAccounting:
 
     def drain_used(self) -> list[tuple[BlockId, int]]:
         """Return what was used since the last call, id and file size, in order of use."""
-        used = [(block, self._held.size(block)) for block in self._used]
+        used = [(block, self.size(block)) for block in self._used]
         self._used.clear()
         return used
 
     def first_to_go(self, wanted: int) -> list[BlockId]:
-        """Return the blocks that go first to free *wanted* bytes, or all there are."""
+        """Return the blocks that go first to free *wanted* bytes, or all that may go."""
         return self._held.first_to_go(wanted)
 
     def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
@@ -99,7 +150,7 @@ class CacheAccounting:
 
     def begin(self, evictees: Sequence[BlockId], insertion: Insertion | None) -> dict[BlockId, int]:
         """Enter that *evictees* leave and *insertion* comes; return the victims' file sizes."""
-        leaving = {block: self._held.remove(block) for block in evictees}
+        leaving = {block: self._home(block).remove(block) for block in evictees}
         for block in evictees:
             self._used.pop(block, None)
             if block in self._guests:
@@ -127,7 +178,17 @@ class CacheAccounting:
             self._moving.discard(insertion.block)
             self._arriving -= disk_bytes(insertion.size)
             if change.kept:
-                self._held.add(insertion.block, insertion.size)
-                if insertion.whose != "ours":
+                room = self._room_of(insertion.block, insertion.size)
+                room.add(insertion.block, insertion.size)
+                if insertion.whose != "ours" and room is self._held:
                     self._guests.add(insertion.block, insertion.size)
                 self.use(insertion.block, insertion.whose)
+
+    def _home(self, block: BlockId) -> HeldBlocks:
+        """Return where *block*, which is held, is."""
+        return self._kept if block in self._kept else self._held
+
+    def _room_of(self, block: BlockId, size: int) -> HeldBlocks:
+        """Return where *block* of *size* bytes belongs, which is held from now on."""
+        is_kept = block in self._pinned and self._kept.bytes + disk_bytes(size) <= self.kept_room
+        return self._kept if is_kept else self._held

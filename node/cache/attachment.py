@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -49,16 +49,18 @@ class AttachedDirectory:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy,
+        pinned: Container[BlockId],
     ) -> None:
         """As `DiskCache.open`."""
         self._mark = mark
         self._path = mark.directory
         self._limit = limit
         self._policy = policy
+        self._pinned = pinned
         self.floor = _floor(min_free)
         """The bytes of disk that are free after an eviction for others."""
         self.directory: CacheDirectory | None = None
-        self.accounting = CacheAccounting([], limit, policy)
+        self.accounting = CacheAccounting([], limit, policy, pinned)
         self.free = 0
         """The bytes of disk that were free at the last look."""
         self._work: set[asyncio.Future[CacheChange] | asyncio.Future[CacheDirectory]] = set()
@@ -111,7 +113,7 @@ class AttachedDirectory:
     def resize(self, limit: int, min_free: int) -> None:
         """Go by other bounds from now on, in bytes; what is too much begins to go."""
         self._limit, self.floor = limit, _floor(min_free)
-        self.accounting.limit = limit
+        self.accounting.resize(limit)
         if self.directory is not None and not self.writing.left_alone:
             self._drop_excess(self.directory)
 
@@ -152,7 +154,7 @@ class AttachedDirectory:
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
         self.directory = None
-        self.accounting = CacheAccounting([], self._limit, self._policy)
+        self.accounting = CacheAccounting([], self._limit, self._policy, self._pinned)
         with contextlib.suppress(OSError):  # its index went with it
             await self.writing.begin(partial(directory.close, clean=False))
         await self.reattach()
@@ -184,7 +186,9 @@ class AttachedDirectory:
         match opening.exception():
             case None:
                 directory = self.directory = opening.result()
-                self.accounting = CacheAccounting(directory.take_found(), self._limit, self._policy)
+                self.accounting = CacheAccounting(
+                    directory.take_found(), self._limit, self._policy, self._pinned
+                )
                 self.reading.answered()
                 self.writing.answered()
                 self._drop_excess(directory)

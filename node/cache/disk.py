@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,8 @@ class CacheStatus:
     evicted_blocks: int
     corrupt_blocks: int
     faults: int
+    pinned_bytes: int
+    """Of the bytes, those of blocks that never go."""
 
 
 class DiskCache:
@@ -77,13 +79,14 @@ class DiskCache:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy,
+        pinned: Container[BlockId],
     ) -> None:
         self._path = mark.directory
         self._limit = limit
         self._min_free = min_free
         self._clock = clock
         self._alerts = alerts
-        self._disk = AttachedDirectory(mark, limit, min_free, clock, alerts, policy)
+        self._disk = AttachedDirectory(mark, limit, min_free, clock, alerts, policy, pinned)
         self._evicted_blocks = 0
         self._corrupt_blocks = 0
 
@@ -97,18 +100,20 @@ class DiskCache:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy = LeastRecentlyUsed,
+        pinned: Container[BlockId] = frozenset(),
     ) -> AsyncIterator[Self]:
         """Open the cache directory of *mark* for this process alone.
 
         It holds at most *limit* bytes, and evicts while less disk is free than *min_free*
         bytes and a quarter: what is between the two is for writers, who stage down to *min_free*.
-        *policy* says which blocks go first (node/cache/eviction.py).
+        *policy* says which blocks go first (node/cache/eviction.py), *pinned* which never do, as far
+        as they fill no more than their share.
 
         Raises Refused if another daemon has the directory or this user may not use it. A disk
         that is full or failing now, or is not mounted, does not stop a node: the cache starts empty
         and tries again.
         """
-        cache = cls(mark, limit, min_free, clock, alerts, policy)
+        cache = cls(mark, limit, min_free, clock, alerts, policy, pinned)
         try:
             await cache._disk.attach()
             yield cache
@@ -181,35 +186,49 @@ class DiskCache:
         """
         await self._admit(Insertion(block, size, staged))
 
+    def repin(self, blocks: Iterable[BlockId]) -> None:
+        """Ask anew whether each of *blocks* is pinned: that has changed."""
+        self._disk.accounting.repin(blocks)
+
+    @property
+    def pin_room(self) -> int:
+        """Return the bytes of disk that pinned blocks may take together."""
+        return self._disk.accounting.kept_room
+
+    def can_pin(self, size: int) -> bool:
+        """Return whether a block of *size* bytes, not held yet, would be kept if it is pinned."""
+        accounting = self._disk.accounting
+        return accounting.kept_bytes + disk_bytes(size) <= accounting.kept_room
+
     async def clear(self) -> int:
-        """Drop every block, and return the bytes of disk that were freed."""
+        """Drop every block that is not pinned, and return the bytes of disk that were freed."""
         before = self._disk.accounting.bytes
         directory = self._disk.directory
-        while (
-            directory is not None
-            and directory is self._disk.directory
-            and len(self._disk.accounting)
-        ):
+        while directory is not None and directory is self._disk.directory:
             batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes)[:_CLEAR_BATCH]
-            if await self._removed(directory, batch) is None:
+            if not batch or await self._removed(directory, batch) is None:
                 break
         return max(0, before - self._disk.accounting.bytes)
 
     async def evict(self, blocks: Iterable[BlockId]) -> tuple[int, int]:
-        """Drop those of *blocks* that are held; return how many went, and their bytes of disk."""
+        """Drop those of *blocks* that are held, and not pinned; return how many went, and their bytes of disk."""
         directory = self._disk.directory
-        held = [block for block in dict.fromkeys(blocks) if block in self._disk.accounting]
+        held = [block for block in dict.fromkeys(blocks) if self._may_go(block)]
         sizes = {block: disk_bytes(self._disk.accounting.size(block)) for block in held}
         gone: list[BlockId] = []
         while held and directory is not None and directory is self._disk.directory:
             # Looked at again: others change the cache between two batches.
-            batch = [block for block in held[:_CLEAR_BATCH] if block in self._disk.accounting]
+            batch = [block for block in held[:_CLEAR_BATCH] if self._may_go(block)]
             removed = await self._removed(directory, batch)
             if removed is None:
                 break
             gone += removed
             del held[:_CLEAR_BATCH]
         return len(gone), sum(sizes[block] for block in gone)
+
+    def _may_go(self, block: BlockId) -> bool:
+        accounting = self._disk.accounting
+        return block in accounting and not accounting.is_kept(block)
 
     async def _removed(
         self, directory: CacheDirectory, blocks: list[BlockId]
@@ -238,6 +257,7 @@ class DiskCache:
             evicted_blocks=self._evicted_blocks,
             corrupt_blocks=self._corrupt_blocks,
             faults=self._disk.reading.faults + self._disk.writing.faults,
+            pinned_bytes=self._disk.accounting.kept_bytes,
         )
 
     async def maintain(self) -> None:

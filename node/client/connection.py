@@ -28,6 +28,7 @@ from lucidnode.node.client.errors import (
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.msgpack import T, decoded
+from lucidnode.node.client.pins import PinnedPart, PinnedProjects, PinsQuery, PinsReply, PinsWish
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
@@ -66,6 +67,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.Ignore
     | wire.EventsQuery
     | BlocksQuery
+    | PinsQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)
@@ -76,6 +78,8 @@ _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _BLOCKS_PAGE = msgspec.msgpack.Decoder(BlocksPage)
 _BLOCK_PLACES = msgspec.msgpack.Decoder(file_blocks.BlockPlaces)
+_PINS_REPLY = msgspec.msgpack.Decoder(PinsReply)
+_PINNED_PROJECTS = msgspec.msgpack.Decoder(PinnedProjects)
 _EVICTED = msgspec.msgpack.Decoder(file_blocks.Evicted)
 _ACCESSES = msgspec.json.Decoder(wire.Accesses)
 _EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
@@ -437,6 +441,19 @@ class DaemonClient:
         """Have *blocks* leave the cache here."""
         wish = file_blocks.BlocksOf(project, [bytes(block) for block in blocks])
         return await self._asked("blocks/evict", wish, _EVICTED)
+
+    async def pins(self, wish: PinsWish) -> PinsReply:
+        """Do what *wish* says. Raises NotThere if its project is not mounted here."""
+        return await self._asked("pins/order", wish, _PINS_REPLY)
+
+    async def pinned(self, part: PinnedPart) -> None:
+        """Tell the daemon a part of what is pinned."""
+        await self._post("/v1/pins/part", part)
+
+    async def pinned_here(self) -> PinnedProjects:
+        """Return how far the pins of all projects are here."""
+        async with self._request("POST", "/v1/pins/here") as answer:
+            return decoded(_PINNED_PROJECTS, await answer.read())
 
     async def add_webhook(self, wish: wire.WebhookWish) -> wire.WebhookAdded:
         """Have the daemon tell a receiver what happens. Raises Refused for one that will not do."""

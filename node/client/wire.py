@@ -9,6 +9,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/blocks/of-files                                     FilesWish -> BlocksPage
     POST /v1/blocks/places                                       BlocksOf -> BlockPlaces
     POST /v1/blocks/evict                                        BlocksOf -> Evicted
+    POST /v1/pins/order                                          PinsWish -> PinsReply
+    POST /v1/pins/part                                           PinnedPart
+    POST /v1/pins/here                                           -> PinnedProjects
     POST /v1/invitations/asked                                   -> InvitationList
     POST /v1/invitations/parts                                   InvitationNamed -> Invitation
     POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
@@ -45,6 +48,7 @@ import msgspec
 
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
+from lucidnode.node.client.pins import PinsQuery, PinsReply
 
 MAX_JOURNAL_ENTRY_BYTES = 16 * 1024 * 1024
 """Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
@@ -493,7 +497,9 @@ class EventsQuery(
     told: int = 0
 
 
-FromMount = MountHello | MountStats | StatusReply | Accesses | EventsPage | BlocksPage | Goodbye
+FromMount = (
+    MountHello | MountStats | StatusReply | Accesses | EventsPage | BlocksPage | PinsReply | Goodbye
+)
 FromDaemon = (
     MountWelcome
     | MountRejected
@@ -505,4 +511,5 @@ FromDaemon = (
     | Ignore
     | EventsQuery
     | BlocksQuery
+    | PinsQuery
 )

@@ -185,7 +185,8 @@ function mounts(facts) {
     number(String(mount.conflicts)),
   ]));
   at("cache").textContent = `${size(facts.cache.bytes)} in ${facts.cache.blocks.toLocaleString("en-US")} blocks, `
-    + `up to ${size(facts.cache.limit)}; ${size(facts.cache.disk_free)} free on the disk`;
+    + `up to ${size(facts.cache.limit)}; ${size(facts.cache.disk_free)} free on the disk`
+    + (facts.cache.pinned_bytes ? `; ${size(facts.cache.pinned_bytes)} pinned` : "");
 }
 
 function connect() {

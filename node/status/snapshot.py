@@ -48,6 +48,8 @@ class CacheFigures(Protocol):
     def limit(self) -> int: ...
     @property
     def free(self) -> int: ...
+    @property
+    def pinned_bytes(self) -> int: ...
 
 
 class DaysSource(Protocol):
@@ -256,6 +258,7 @@ class StatusSnapshot:
             "blocks": facts.blocks,
             "limit": facts.limit,
             "disk_free": facts.free,
+            "pinned_bytes": facts.pinned_bytes,
         }
 
     async def stats(self) -> dict[str, Any]:

@@ -287,3 +287,61 @@ def test_what_is_not_in_a_drive_or_too_much_for_the_cache_is_said(one: Workstati
         assert "do not fit into the cache" in one.run("warm", large).line
     finally:
         one.ok("config", "unset", "cache.limit")
+
+
+def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
+    drive = one.folder / "drive"
+    kept = drive / "kept" / "today"
+    kept.mkdir(parents=True)
+    (kept / "reel.mov").write_bytes(os.urandom(3_000_000))
+    one.ok("wait", kept)
+    one.ok("evict", kept)
+
+    def pins() -> Any:
+        return one.facts("pin list")["pins"]
+
+    def pinned_bytes() -> int:
+        return int(one.facts("cache show")["pinned_bytes"])
+
+    def until_here(size: int) -> None:
+        end = time.monotonic() + 30
+        # What was just written is here before the mount has told that it belongs to a pin.
+        while [each["here"] for each in pins()] != [size] or pinned_bytes() < size:
+            assert time.monotonic() < end, pins()
+            threading.Event().wait(0.2)
+
+    assert pins() == []
+    assert "is pinned: 3.0 MB; 3.0 MB are being fetched" in one.ok("pin", "set", kept).err
+    until_here(3_000_000)
+    (kept / "more.mov").write_bytes(os.urandom(1_000_000))
+    one.ok("wait", kept)
+    until_here(4_000_000)
+    assert json.loads(one.ok("evict", kept, "--json").out)["blocks"] == 0
+    assert "4.0 MB are pinned, and stay" in one.ok("cache", "clear").err
+    (drive / "kept" / "today").rename(drive / "kept" / "yesterday")
+    moved = drive / "kept" / "yesterday"
+    [pin] = pins()
+    assert (pin["path"], pin["here"], pin["why"]) == (str(moved), 4_000_000, "")
+    shown = one.ok("pin", "list").out
+    assert "100 %" in shown
+    assert str(moved) in shown
+    assert "of it pinned" in one.ok("cache", "show").out
+    # It is known while the project is not mounted, and after a restart.
+    one.ok("umount", drive)
+    one.ok("exit")
+    assert "are pinned, and stay" in one.ok("cache", "clear").err
+    [away] = one.facts("pin list")["not_mounted"]
+    assert away["here"] == away["bytes"] >= 4_000_000
+    one.unlocked("mount", "demo", drive)
+    assert "is not pinned" in one.run("pin", "unset", drive / "kept").line
+    one.ok("pin", "unset", moved)
+    assert pins() == []
+    assert json.loads(one.ok("evict", moved, "--json").out)["blocks"] == 4
+    large = drive / "large to pin"
+    large.write_bytes(os.urandom(60 * 1024 * 1024))
+    one.ok("wait", large)
+    one.ok("config", "set", "cache.limit", "64MiB")
+    try:
+        assert "pins may take 53.7 MB" in one.run("pin", "set", large).line
+    finally:
+        one.ok("config", "unset", "cache.limit")

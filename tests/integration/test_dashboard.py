@@ -82,6 +82,7 @@ class FixedCache:
     blocks = 33_000
     limit = 100 * GB
     free = 400 * GB
+    pinned_bytes = 0
 
     def facts(self) -> FixedCache:
         return self

@@ -55,6 +55,7 @@ async def start_again(
             files = old.pending.unsent_files() | await _files_of(journal, access, lost)
             head = new.pending.head().seq
             carried = carry(old, new, files, access.workstation, clock.wall_ns())
+            new.pins.replace([], old.pins.all())
             await new.barrier()
         finally:
             new.close()

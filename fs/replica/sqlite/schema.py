@@ -204,5 +204,13 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     seq      INTEGER NOT NULL,
     contents BLOB    NOT NULL
 ) STRICT;
+
+-- What this workstation keeps in its cache: *name* in *parent*, and the inode that was last (pin_table.py).
+CREATE TABLE IF NOT EXISTS pin (
+    parent INTEGER NOT NULL,
+    name   BLOB    NOT NULL,
+    ino    INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) STRICT, WITHOUT ROWID;
 """  # noqa: S608  # ours
 """What a replica of this version may lack, since it was made by an earlier release."""

@@ -40,6 +40,7 @@ KEYS = {
     "earlier_extent": ("ino", "offset"),
     "checkpoint": ("one",),
     "earlier_since": ("ino", "offset"),
+    "pin": ("parent", "name"),
 }
 """The primary key of each table but this one, which are its first columns."""
 

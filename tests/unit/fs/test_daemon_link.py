@@ -20,6 +20,7 @@ from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.socket_server import SocketServer
@@ -49,6 +50,9 @@ class Listener:
 
     def accesses(self) -> wire.Accesses | None:
         return None
+
+    async def pins(self, query: PinsQuery) -> PinsReply:
+        return PinsReply(query.number, [])
 
     def facts(self) -> Facts:
         if self.size >= 2**63:

@@ -259,3 +259,59 @@ def test_a_held_block_takes_less_than_190_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert taken / count < 190
+
+
+@given(policies, st.data())
+def test_what_is_pinned_stays_and_fills_no_more_than_its_share(
+    policy: NewPolicy, data: st.DataObject
+) -> None:
+    pinned: set[BlockId] = set()
+    found = data.draw(st.dictionaries(block_ids, sizes))
+    books = CacheAccounting(found.items(), LIMIT, policy, pinned)
+    for _ in range(data.draw(st.integers(0, 40))):
+        match data.draw(st.sampled_from(["pin", "unpin", "come", "go", "resize"])):
+            case "pin" | "unpin" as step:
+                blocks = data.draw(st.lists(block_ids))
+                (pinned.update if step == "pin" else pinned.difference_update)(blocks)
+                books.repin(blocks)
+            case "come":
+                insertion = Insertion(data.draw(block_ids), data.draw(sizes), b"")
+                evictees = None if insertion.block in books else books.evictees(insertion, 0)
+                if evictees is not None:
+                    assert not any(books.is_kept(block) for block in evictees)
+                    leaving = books.begin(evictees, insertion)
+                    books.end(leaving, insertion, CacheChange(list(leaving), kept=True), bad=False)
+            case "go":
+                assert not any(books.is_kept(block) for block in books.first_to_go(books.bytes))
+            case _:
+                books.resize(data.draw(st.integers(0, LIMIT)))
+        everything = [BlockId(bytes([number]) * 32) for number in range(12)]
+        kept = [block for block in everything if books.is_kept(block)]
+        assert pinned.issuperset(kept)
+        assert books.kept_bytes == sum(disk_bytes(books.size(block)) for block in kept)
+        assert books.kept_bytes <= books.kept_room
+        assert len(books) == sum(block in books for block in everything)
+
+
+def test_what_is_above_the_share_of_pins_is_pinned_when_there_is_room() -> None:
+    blocks = [make_block()[0] for _ in range(10)]
+    pinned = set(blocks)
+    books = CacheAccounting([(block, ALLOCATION) for block in blocks], LIMIT, FirstIn, pinned)
+    assert [books.is_kept(block) for block in blocks] == [True] * 8 + [False] * 2
+    pinned.remove(blocks[0])
+    books.repin([blocks[0], *blocks])
+    assert [books.is_kept(block) for block in blocks] == [False] + [True] * 8 + [False]
+    assert books.first_to_go(LIMIT) == [blocks[9], blocks[0]]
+
+
+def test_a_guest_that_is_pinned_is_ours() -> None:
+    pinned: set[BlockId] = set()
+    books = CacheAccounting([], LIMIT, LeastRecentlyUsed, pinned)
+    block, ciphertext = make_block()
+    insertion = Insertion(block, len(ciphertext), ciphertext, "offered by a peer")
+    books.end(books.begin([], insertion), insertion, CacheChange(kept=True), bad=False)
+    assert books.guest_bytes == ALLOCATION
+    pinned.add(block)
+    books.repin([block])
+    assert books.guest_bytes == 0
+    assert books.is_kept(block)

@@ -20,7 +20,7 @@ from lucidnode.node.status.snapshot import StatusSnapshot
 class Quiet:
     """An office without peers, an empty cache, and nothing to upload."""
 
-    blocks = bytes = limit = free = 0
+    blocks = bytes = limit = free = pinned_bytes = 0
     oldest_seconds = 0.0
     bytes_per_second = 0.0
 

@@ -1,0 +1,1 @@
+"""What this workstation keeps in its cache, whatever else comes."""

@@ -1,0 +1,263 @@
+"""`lucidnode pin`: what stays on this workstation, whatever else is read here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from lucidnode.blocks_of_paths import PathBlocks, blocks_of, located
+from lucidnode.cli.background import facts
+from lucidnode.cli.nearness import here, share
+from lucidnode.cli.output import as_json, show_json, show_table, size
+from lucidnode.cli.progress import spinner
+from lucidnode.fs.errors import FileMissing
+from lucidnode.fs.replica.inode import ROOT
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.errors import NotThere, Refused
+from lucidnode.node.client.file_blocks import below
+from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
+from lucidnode.node.client.pins import Pin, PinnedProject, PinPlace, PinsReply, PinsWish
+from lucidnode.node.config import SOCKET_FILE, load_config
+
+
+class _Pinned(NamedTuple):
+    """A pin as it is shown. *found* is None while nothing is there."""
+
+    path: Path
+    project: ProjectId
+    found: PathBlocks | None
+
+
+@click.group("pin", short_help="Keep files on this workstation for good.")
+def pin_command() -> None:
+    """Keep files on this workstation, whatever else is read here: pin, list and unpin.
+
+    What is pinned is fetched in the background, and so is what others change in it or add to it
+    later. Pins may fill four fifths of the cache.
+
+    \b
+    Examples:
+      lucidnode pin set ~/demo/rushes/day-12
+      lucidnode pin list
+    """
+
+
+@pin_command.command("set")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@as_json
+@click.pass_obj
+def pin_set(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+    """Keep PATHS on this workstation, with all that is in them now and later.
+
+    A directory stays pinned wherever it is moved; a file is whatever has its name.
+
+    \b
+    Example:
+      lucidnode pin set ~/demo/rushes/day-12
+    """
+    load_config(home)
+    found = asyncio.run(_set(home, paths))
+    if wants_json:
+        show_json({"pins": [_facts(each, "") for each in found]})
+        return
+    for each in found:
+        if each.found is not None:
+            missing = each.found.bytes - here(each.found)
+            rest = f"; {size(missing)} are being fetched" if missing else ", and here"
+            click.echo(f"{each.path} is pinned: {size(each.found.bytes)}{rest}", err=True)
+
+
+@pin_command.command("list")
+@as_json
+@click.pass_obj
+def pin_list(home: Path, wants_json: bool) -> None:
+    """List what is pinned on this workstation, and how much of it is here.
+
+    \b
+    Example:
+      lucidnode pin list
+    """
+    load_config(home)
+    pins, projects, room = asyncio.run(_listed(home))
+    why = {parse_project_id(each.project): each.why for each in projects}
+    mounted = {each.project for each in pins}
+    away = [each for each in projects if parse_project_id(each.project) not in mounted]
+    if wants_json:
+        show_json(
+            {
+                "pins": [_facts(each, why.get(each.project, "")) for each in pins],
+                "not_mounted": [
+                    {"project": each.project, "bytes": each.bytes, "here": each.bytes_here}
+                    for each in away
+                ],
+                "room": room,
+            }
+        )
+        return
+    if not pins and not away:
+        click.echo(
+            "nothing is pinned here: `lucidnode pin set PATH` keeps files for good", err=True
+        )
+        return
+    rows: list[list[object]] = [_row(each, why.get(each.project, "")) for each in pins]
+    rows += [
+        [
+            f"project {each.project}",
+            size(each.bytes),
+            size(each.bytes_here),
+            "",
+            "not mounted here now",
+        ]
+        for each in away
+    ]
+    show_table(["pinned", "of", "is here", "", ""], rows)
+    click.echo(f"pins may take {size(room)} of the cache", err=True)
+
+
+@pin_command.command("unset")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@as_json
+@click.pass_obj
+def pin_unset(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+    """Keep PATHS no longer than anything else. What is here stays until its room is needed.
+
+    \b
+    Example:
+      lucidnode pin unset ~/demo/rushes/day-12
+    """
+    load_config(home)
+    asyncio.run(_unset(home, paths))
+    if wants_json:
+        show_json({"unpinned": [str(path) for path in paths]})
+        return
+    for path in paths:
+        click.echo(f"{path} is pinned no more", err=True)
+
+
+async def _set(home: Path, paths: tuple[Path, ...]) -> list[_Pinned]:
+    status = await facts(home, "status")
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        by_project: dict[ProjectId, list[Path]] = {}
+        for path in paths:
+            by_project.setdefault(located(status, path)[0], []).append(path)
+        found: list[_Pinned] = []
+        for project, some in by_project.items():
+            with spinner("looking…"):
+                await _check_room(client, status, project, some)
+                places = [_place(status, path) for path in some]
+                await _ordered(client, PinsWish(project, "set", places))
+                found += [
+                    _Pinned(each.path, project, each)
+                    for each in await blocks_of(client, status, some)
+                ]
+        return found
+
+
+async def _check_room(
+    client: DaemonClient, status: dict[str, Any], project: ProjectId, paths: list[Path]
+) -> None:
+    """Raise Refused if *paths* and all that is pinned already are more than pins may take."""
+    pinned = (await _ordered(client, PinsWish(project, "list"))).pins
+    inos = [pin.ino for pin in pinned if pin.ino] + [located(status, path)[1] for path in paths]
+    sizes: dict[BlockId, int] = {}
+    async for part in below(partial(client.blocks_of_files, project), inos):
+        sizes.update((BlockId(use.id), use.size) for use in part.uses)
+    all_pins = await client.pinned_here()
+    others = sum(each.bytes for each in all_pins.projects if each.project != project)
+    wanted = sum(sizes.values()) + others
+    if wanted > all_pins.room:
+        raise Refused(
+            f"{size(wanted)} would be pinned with that, and pins may take {size(all_pins.room)}: "
+            "pin less, unpin something, or `lucidnode config set cache.limit`"
+        )
+
+
+async def _unset(home: Path, paths: tuple[Path, ...]) -> None:
+    status = await facts(home, "status")
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        for path in paths:
+            place = _place(status, path)
+            wish = PinsWish(_project(status, path), "list")
+            before = len((await _ordered(client, wish)).pins)
+            wish = PinsWish(wish.project, "unset", [place])
+            if len((await _ordered(client, wish)).pins) == before:
+                raise NotThere(f"{path} is not pinned: `lucidnode pin list` shows what is")
+
+
+async def _listed(home: Path) -> tuple[list[_Pinned], list[PinnedProject], int]:
+    status = await facts(home, "status")
+    found: list[_Pinned] = []
+    async with DaemonClient(home / SOCKET_FILE) as client:
+        for mount in status["mounts"]:
+            project, root = parse_project_id(mount["project"]), Path(mount["mountpoint"])
+            pins = (await _ordered(client, PinsWish(project, "list"))).pins
+            with spinner("looking…"):
+                there = await blocks_of(
+                    client, status, [_path(root, pin) for pin in pins if pin.ino]
+                )
+            looked = iter(there)
+            found += [
+                _Pinned(_path(root, pin), project, next(looked) if pin.ino else None)
+                for pin in pins
+            ]
+        here_now = await client.pinned_here()
+    return found, here_now.projects, here_now.room
+
+
+async def _ordered(client: DaemonClient, wish: PinsWish) -> PinsReply:
+    reply = await client.pins(wish)
+    if reply.refused:
+        raise Refused(f"it cannot be pinned: {reply.refused}")
+    return reply
+
+
+def _place(status: dict[str, Any], path: Path) -> PinPlace:
+    """Return the place of *path*, where nothing may be. Raises FileMissing, OSError."""
+    real = _real(path)
+    if any(Path(each["mountpoint"]) == real for each in status["mounts"]):
+        return PinPlace(int(ROOT), b"")
+    return PinPlace(real.parent.lstat().st_ino, os.fsencode(real.name))
+
+
+def _project(status: dict[str, Any], path: Path) -> ProjectId:
+    real = _real(path)
+    return located(status, real if real.exists() else real.parent)[0]
+
+
+def _real(path: Path) -> Path:
+    if path.exists() and not path.is_symlink():
+        return path.resolve()
+    try:
+        return path.parent.resolve(strict=True) / path.name
+    except FileNotFoundError as error:
+        raise FileMissing(f"{path.parent} does not exist") from error
+
+
+def _path(root: Path, pin: Pin) -> Path:
+    return root / pin.path if pin.path else root
+
+
+def _row(each: _Pinned, why: str) -> list[object]:
+    if each.found is None:
+        return [each.path, "", "", "", "nothing has that name now"]
+    missing = here(each.found) < each.found.bytes
+    note = (why or "on its way") if missing else ""
+    return [each.path, size(each.found.bytes), size(here(each.found)), share(each.found), note]
+
+
+def _facts(each: _Pinned, why: str) -> dict[str, Any]:
+    found = each.found
+    return {
+        "path": str(each.path),
+        "project": each.project,
+        "is_there": found is not None,
+        "files": 0 if found is None else found.files,
+        "bytes": 0 if found is None else found.bytes,
+        "here": 0 if found is None else here(found),
+        "why": why,
+    }
