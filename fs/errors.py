@@ -62,6 +62,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 ├── HistoryError              what was asked of the past: for the person who typed it
 │   ├── NoSuchPoint           no point in time of this project
 │   ├── CannotCollect         EAGAIN       nothing is deleted now
+│   ├── GivenWay              EAGAIN       a collection makes room for others, and goes on later
 │   ├── NoSuchPast            ENOENT       nothing of that name was there
 │   └── InTheWay              EEXIST       something else is where it should come back to
 ├── StillOnTheirWay           files are not in the cloud after the time that somebody gave them
@@ -448,6 +449,12 @@ class NoSuchPast(HistoryError):
 
 class CannotCollect(HistoryError):
     """Nothing is deleted now."""
+
+    errno = errno.EAGAIN
+
+
+class GivenWay(HistoryError):
+    """A collection ends here, for others or since it has used what it may, and goes on later."""
 
     errno = errno.EAGAIN
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
+from lucidnode.fs.collection.turns import shown_turn
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.rights_follower import RightsFollower
@@ -123,6 +124,20 @@ class MountEvents:
             "inodes": inodes,
             "conflicts": self.conflicts.paths(),
             "read_only_because": self.committer.stopped or "",
+            **self._collected(),
+        }
+
+    def _collected(self) -> Facts:
+        turn = shown_turn(self.replica.tree)
+        if turn is None:
+            return {}
+        member, workstation = self.access.who(turn.by)
+        return {
+            "collected_begun": turn.begun,
+            "collected_ended": turn.ended,
+            "collected_by": f"{workstation} ({member})" if member else workstation,
+            "collected_bytes": turn.freed_bytes,
+            "collected_next": turn.next,
         }
 
     def alerts(self, *, every: bool) -> list[Alert]:

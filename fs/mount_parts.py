@@ -16,6 +16,8 @@ from pathlib import Path
 
 from lucidnode.fs.channel.device import AnsweredRead, built
 from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.collection.daily import DailyCollection
+from lucidnode.fs.collection.round_process import run_round
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
@@ -201,6 +203,11 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             tasks.keep("looking how much the project may hold", write.quota.run)
             snapshots = SnapshotMaker(replica, work.device, clock)
             tasks.keep("making snapshots by the schedule", snapshots.run)
+            if spec.collection_requests:
+                collection = DailyCollection(
+                    replica, work.device, partial(run_round, spec, SOCKET), alerts, clock
+                )
+                tasks.keep("collecting what nothing needs", collection.run)
         if locks is not None:
             tasks.keep("deciding who locks", locks.run)
         if leases is not None:

@@ -30,7 +30,8 @@ class MountSpec(msgspec.Struct, frozen=True):
     *channel* puts the kernel channel (fs/channel) over the device, if it was compiled.
     Files whose names match a pattern of *lock_on_open* are locked while they are open for writing, and where
     another workstation has one, `open` says what *locked_elsewhere* means. At *consistency* `strict` each
-    `open` asks the bucket for what others have committed.
+    `open` asks the bucket for what others have committed. *collection_requests* may be made a day to
+    free what nothing needs any more; with 0 that is left to others.
     """
 
     home: str
@@ -44,6 +45,7 @@ class MountSpec(msgspec.Struct, frozen=True):
     lock_on_open: tuple[str, ...] = ()
     locked_elsewhere: LockedElsewhere = "read-only"
     consistency: Consistency = "polled"
+    collection_requests: int = 0
 
 
 class PastMountSpec(msgspec.Struct, frozen=True):

@@ -69,6 +69,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Control addresses HOST:PORT of peers that multicast cannot reach."""
     webhooks: list[str] = []
     """URLs told of every committed journal entry, by project id and number."""
+    collection_requests: int = 20_000
+    """Requests a day for finding and deleting what a project needs no more; 0 leaves it to others."""
     price_per_gb: float = 0.09
     """What a gigabyte (10^9 bytes) out of the bucket costs, in dollars."""
 

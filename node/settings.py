@@ -33,6 +33,8 @@ _UNITS: Final = {
 _SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{0,3})", re.ASCII)
 _MOST_BYTES = 2**60
 _MOST_PEERS = 256
+_LEAST_REQUESTS = 100
+"""With fewer a round lists nothing and deletes nothing."""
 _MOST_DOLLARS = 1000
 _SWITCH: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
@@ -159,6 +161,15 @@ def _price(text: str) -> float:
     return value
 
 
+def _requests(text: str) -> int:
+    digits = text.strip().replace(",", "")
+    if digits.lower() == "off":
+        return 0
+    if not re.fullmatch(r"[0-9]{1,9}", digits) or int(digits) < _LEAST_REQUESTS:
+        raise BadSetting(f"{text!r} is no number of requests: at least {_LEAST_REQUESTS}, or off")
+    return int(digits)
+
+
 def _peers(text: str) -> list[str]:
     peers = list(dict.fromkeys(part for part in re.split(r"[,\s]+", text) if part))
     if peers == ["none"]:
@@ -253,6 +264,16 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 NEXT_START,
                 _or_none("auto", _port),
                 _show_or("auto", str),
+            ),
+            Setting(
+                "collection.requests-per-day",
+                "collection_requests",
+                "How many requests a day this workstation makes for a project to free what nothing in "
+                "it needs any more, if it is its turn: lists, deletes and writes; ten reads count as one.",
+                f"a number, {_LEAST_REQUESTS} at least, or off: it is left to others",
+                NEXT_MOUNT,
+                _requests,
+                lambda value: str(value) if value else "off",
             ),
             Setting(
                 "savings.price-per-gb",

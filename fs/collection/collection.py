@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lucidnode.fs.collection import rules
+from lucidnode.fs.collection.budget import Budget
 from lucidnode.fs.errors import CannotCollect
 from lucidnode.fs.format.project_facts import (
     COLLECTED,
@@ -121,10 +122,16 @@ class Round:
     due_ns: int = 0
     why: str = ""
     """What the store said about the objects that it *refused* to delete."""
+    after: BlockId | None = None
+    """The block behind which the next round looks; None is the first: all were looked at."""
 
 
 class Collection:
-    """Collects one project. With *dry*, nothing is written or deleted."""
+    """Collects one project. With *dry*, nothing is written or deleted.
+
+    It looks at blocks behind *after*, as far as *budget* lasts: half of it is for looking. Where
+    *nobody_asked*, no list is final by the word of a clock that the store's does not confirm.
+    """
 
     def __init__(
         self,
@@ -135,7 +142,13 @@ class Collection:
         progress: Callable[[str], None],
         *,
         dry: bool,
+        after: BlockId | None = None,
+        budget: Budget | None = None,
+        nobody_asked: bool = False,
     ) -> None:
+        self._nobody_asked = nobody_asked
+        self._after = after
+        self._budget = budget or Budget(None)
         self._project = project
         self._ledger = ledger
         self._objects = objects
@@ -156,14 +169,16 @@ class Collection:
             if block in needed:
                 self._told.used.add(size)
         await self._delete(needed)
-        await self._make_final()
+        if skew_s is not None or not self._nobody_asked:
+            await self._make_final()
         await self._condemn()
         return self._told
 
     async def _look(self) -> float | None:
         """Learn what lies in the bucket; return how far ahead the store's clock is."""
-        after: BlockId | None = None
+        after = self._after
         while True:
+            self._budget.spend()
             page = await self._objects.blocks_in_bucket(self._project, after)
             ids = [BlockId(each) for each in page.ids]
             self._sizes.update(zip(ids, page.sizes, strict=True))
@@ -171,6 +186,9 @@ class Collection:
             if page.is_last:
                 return page.skew_s
             after = ids[-1]
+            if self._budget.is_half_spent():
+                self._told.after = after
+                return page.skew_s
 
     def _check_clock(self, skew_s: float | None) -> None:
         now_ns = self._clock.wall_ns()
@@ -189,9 +207,10 @@ class Collection:
     async def _delete(self, needed: set[BlockId]) -> None:
         now_ns, read = self._clock.wall_ns(), self._clock.boot()
         gone = rules.may_be_deleted(self._sizes, self._ledger.lists().values(), needed, now_ns)
-        for block in gone[MAX_DELETED:]:
+        most = self._budget.left(MAX_DELETED)
+        for block in gone[most:]:
             self._told.left.add(self._sizes[block])
-        gone = gone[:MAX_DELETED]
+        gone = gone[:most]
         for start in range(0, len(gone), _DELETED_AT_ONCE):
             some = gone[start : start + _DELETED_AT_ONCE]
             if self._dry:
@@ -202,13 +221,19 @@ class Collection:
                 await self._ledger.read_on()
                 needed, read = await self._ledger.needed(), self._clock.boot()
                 some = [block for block in some if block not in needed]
+            self._progress(f"deleting: {len(gone) - start:,} blocks left")
+            self._budget.spend(len(some))
             answer = await self._objects.delete_blocks(self._project, some)
             for each in answer.deleted:
                 self._told.deleted.add(self._sizes.pop(BlockId(each)))
             for each in answer.refused:
                 self._told.refused.add(self._sizes[BlockId(each)])
             self._told.why = answer.why or self._told.why
-            self._progress(f"deleting: {len(gone) - start - len(some):,} blocks left")
+            if some and len(answer.refused) == len(some):
+                # It is us whom the store does not let delete: it need not be asked for each.
+                for block in gone[start + len(some) :]:
+                    self._told.left.add(self._sizes[block])
+                break
         self._count_waiting(now_ns)
 
     def _count_waiting(self, now_ns: int) -> None:
@@ -228,7 +253,7 @@ class Collection:
                 for name, found in self._ledger.lists().items()
                 if rules.is_due(found, now_ns, days)
             }
-            if not due:
+            if not due or not self._budget.has_entry():
                 break
             self._progress(f"looking at what has stood for {days} days")
             some = dict(list(due.items())[:_LISTS_AT_ONCE])
@@ -252,6 +277,7 @@ class Collection:
                 0,
             )
             facts[COLLECTED] = encoded_fact(CollectedUpTo(whole))
+            self._budget.spend_entry()
             if await self._ledger.commit(facts):
                 self._count_final(changed)
             await self._ledger.read_on()
@@ -284,10 +310,11 @@ class Collection:
         for _ in range(_ATTEMPTS):
             needed = await self._ledger.needed()
             unused = rules.may_be_condemned(self._sizes, needed, self._ledger.lists().values())
-            if not unused:
+            if not unused or not self._budget.has_entry():
                 return
             self._progress(f"listing what is unused: {len(unused):,} blocks")
             some = unused if self._dry else unused[: LISTED_BLOCKS * _LISTS_AT_ONCE]
+            self._budget.spend_entry()
             if not self._dry and not await self._ledger.commit(self._lists_of(some)):
                 await self._ledger.read_on()
                 continue

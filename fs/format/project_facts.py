@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 RETENTION = b"user.lucid.retention"
 """How many days the past is kept: `Retention`."""
@@ -23,6 +23,9 @@ COLLECTED = b"user.lucid.collected"
 
 CONDEMNED = b"user.lucid.condemned."
 """What the names of lists of condemned blocks begin with: `Condemned`."""
+
+COLLECTION = b"user.lucid.collection"
+"""Whose turn it is to collect, and what the last round has freed: `CollectionTurn`."""
 
 MIN_RETENTION_DAYS = 30
 """A workstation that was away for as long must find what its work rests on."""
@@ -39,6 +42,7 @@ LISTED_BLOCKS = 2000
 _ID_BYTES = 32
 _MAX_SEQ = 2**53 - 1
 _MAX_NS = 2**63 - 1
+_DEVICE = re.compile(r"[0-9a-f]{32}")
 _LIST_NAME = re.compile(re.escape(CONDEMNED) + rb"\d{16}\.\d{6}")
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -79,10 +83,27 @@ class Condemned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield BlockId(self.ids[start : start + _ID_BYTES])
 
 
+class CollectionTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The round that began last: *device* began it at *begun_ns*, by its clock.
+
+    *ended_ns* is 0 until it has ended. Of a round that has ended: whether the store *refused* to
+    delete, and what it deleted. *after* is the block behind which the next round looks; empty is the
+    first of all. Nothing is deleted by the word of this: it spares listings, and tells people.
+    """
+
+    device: DeviceId
+    begun_ns: int
+    ended_ns: int = 0
+    refused: bool = False
+    freed_blocks: int = 0
+    freed_bytes: int = 0
+    after: bytes = b""
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encoded_fact(fact: Retention | CollectedUpTo | Condemned) -> bytes:
+def encoded_fact(fact: Retention | CollectedUpTo | Condemned | CollectionTurn) -> bytes:
     """Return the value of the attribute that says *fact*."""
     return _ENCODER.encode(fact)
 
@@ -109,6 +130,22 @@ def collected_in(value: bytes | None) -> Seq:
     """Return the entry from which on all states are whole, as *value* says it; 0 if it says none."""
     found = _decoded(value, CollectedUpTo)
     return Seq(found.seq) if found is not None and 0 <= found.seq <= _MAX_SEQ else Seq(0)
+
+
+def collection_turn_in(value: bytes | None) -> CollectionTurn | None:
+    """Return the turn that *value* tells of, None if it tells of none."""
+    found = _decoded(value, CollectionTurn)
+    if (
+        found is None
+        or not _DEVICE.fullmatch(found.device)
+        or not 0 < found.begun_ns <= _MAX_NS
+        or not 0 <= found.ended_ns <= _MAX_NS
+        or not 0 <= found.freed_blocks <= _MAX_SEQ
+        or not 0 <= found.freed_bytes <= _MAX_NS
+        or len(found.after) not in {0, _ID_BYTES}
+    ):
+        return None
+    return found
 
 
 def condemned_in(name: bytes, value: bytes) -> Condemned | None:

@@ -45,6 +45,12 @@ _MOUNTED = "at-"
 KEEPER_SUFFIX = ".keeper"
 """Of the file beside such a replica that tells who keeps its mount."""
 
+_COLLECTING = "collecting"
+"""The file beside a past that a collection holds, which makes room for whoever asks."""
+
+_WANTED = "wanted"
+"""The file by which it is asked to."""
+
 _ROWS_AT_ONCE = 4096
 """Rows of a table that are in memory."""
 
@@ -186,6 +192,30 @@ class Past:
         with self._replica.past.look_back(self.log.changesets_back_to(seq)):
             self._show_whole_contents(self._replica, seq)
             yield self._replica.tree
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Hold the past in this block as one who makes room for whoever wants it: see `is_wanted`."""
+        collecting = self._path.with_name(_COLLECTING)
+        self._path.with_name(_WANTED).unlink(missing_ok=True)
+        collecting.touch(0o600)
+        try:
+            yield
+        finally:
+            collecting.unlink(missing_ok=True)
+
+    def is_wanted(self) -> bool:
+        """Tell whether a command waits for this past."""
+        return self._path.with_name(_WANTED).exists()
+
+    @staticmethod
+    def ask_for(project_directory: Path) -> bool:
+        """Ask for the past that is open elsewhere; False if who holds it makes no room."""
+        directory = project_directory / HISTORY_DIRECTORY
+        if not (directory / _COLLECTING).exists():
+            return False
+        (directory / _WANTED).touch(0o600)
+        return True
 
     @contextlib.contextmanager
     def writable_copy(self) -> Iterator[Replica]:

@@ -53,6 +53,7 @@ _COMMANDS = {
     "retention": "collecting",
     "mount-process": "mount_process",
     "past-process": "past_mounting",
+    "collect-process": "collector_process",
     "keep": "keeper",
     "daemon": "daemon",
     "service": "service",
@@ -84,7 +85,7 @@ _COMMANDS = {
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
 
-_HIDDEN = {"keep", "mount-process", "past-process"}
+_HIDDEN = {"keep", "mount-process", "past-process", "collect-process"}
 """Commands that processes start, and no person."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
-from lucidnode.cli.past_input import OpenPast, opened_past, when
+from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.root_rows import commit_rows
-from lucidnode.fs.collection.collection import Amount, Collection, Round
-from lucidnode.fs.collection.past_ledger import PastLedger
+from lucidnode.fs.collection.collection import Amount, Round
+from lucidnode.fs.collection.collector import one_round
 from lucidnode.fs.collection.rules import DEFAULT_RETENTION_DAYS
 from lucidnode.fs.errors import NotAllowed
 from lucidnode.fs.format.project_facts import (
@@ -30,7 +29,6 @@ from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import SetXattr
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import Seq
 
@@ -39,8 +37,8 @@ from lucidnode.node.client.ids import Seq
 def retention_command() -> None:
     """Show or set for how many days the past of a project is kept.
 
-    What was deleted or replaced can be brought back for so long; after that `lucidnode gc` frees
-    its room in the bucket. Snapshots are kept for as long as they have a name.
+    What was deleted or replaced can be brought back for so long; after that its
+    room in the bucket is freed. With 36500 nothing goes by itself. Snapshots are kept for as long as they have a name.
 
     \b
     Examples:
@@ -125,8 +123,8 @@ def gc_command(
 
     It takes three runs. The first lists what is unused. One that is run when a list has stood for as
     long as the past is kept, and three days, makes it final: nobody may use what is on it again. One
-    that is run a day later deletes. Run it every day, on any workstation, or on several; it can be
-    broken off at any time. Nothing runs it by itself.
+    that is run a day later deletes. Workstations that have the project mounted do such a run by
+    themselves once a day; it can be broken off at any time, and run on several.
 
     \b
     Examples:
@@ -141,27 +139,20 @@ def gc_command(
             if now and not opened.access.may_write:
                 raise NotAllowed("a viewer changes nothing: ask an editor to run it")
             with spinner(f"collecting {project}…") as show:
-                return await _collected(opened, show or _nobody, dry=not now)
+                return await one_round(
+                    opened.past,
+                    opened.client,
+                    opened.access,
+                    SystemClock(),
+                    show or _nobody,
+                    dry=not now,
+                )
 
     told = asyncio.run(work())
     if wants_json:
         show_json(_facts(told, dry=not now))
     else:
         _tell(told, dry=not now)
-
-
-async def _collected(opened: OpenPast, show: Callable[[str], None], *, dry: bool) -> Round:
-    clock = SystemClock()
-
-    def kept_points(tree: TreeReader) -> Sequence[Seq]:
-        head = opened.past.head().seq
-        return sorted({min(each.row.seq, head) for each in snapshots_of(tree)})
-
-    ledger = PastLedger(
-        opened.past, opened.client, opened.access, kept_points, clock, lambda _seq: None
-    )
-    project = opened.access.keys().project
-    return await Collection(project, ledger, opened.client, clock, show, dry=dry).run()
 
 
 def _days(tree: TreeReader) -> int:

@@ -23,6 +23,7 @@ from lucidnode.cli.output import (
     duration,
     in_blocks,
     is_cache_missing,
+    moment,
     show_facts,
     show_json,
     show_table,
@@ -157,7 +158,19 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             (f"and {more} more; " if more > 0 else "")
             + "`lucidnode conflicts keep mine` or `theirs` settles one"
         )
+    for each in found["collections"]:
+        click.echo(f"{each['mountpoint']}: {_collection(each)}")
     _show_alerts(found["alerts"])
+
+
+def _collection(each: dict[str, Any]) -> str:
+    """Return when room was freed in the bucket last, and when that is next."""
+    if each["ended"] is None:
+        return f"{each['by']} frees what nothing needs any more, since {moment(each['begun'])}"
+    return (
+        f"{size(each['freed_bytes'])} that nothing needed any more freed on {moment(each['ended'])} "
+        f"by {each['by']}; next from {moment(each['next'])}"
+    )
 
 
 def _checkpoint(mount: dict[str, Any]) -> str:

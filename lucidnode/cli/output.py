@@ -64,6 +64,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.0f} h"
 
 
+def moment(seconds: float) -> str:
+    """Return a time, in seconds since 1970, in the zone of this machine."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
+
+
 def counted(count: int, one: str) -> str:
     """Return *count* with its noun: `1 block`, `2 blocks`."""
     return f"{count:,} {one if count == 1 else one + 's'}"

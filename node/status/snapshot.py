@@ -173,6 +173,11 @@ class StatusSnapshot:
                 if answer is not None
                 for path in _listed(answer.facts.get("conflicts"))[:_NAMED_CONFLICTS]
             ],
+            "collections": [
+                {"mountpoint": mount.hello.mountpoint, **_collection(answer.facts)}
+                for mount, answer in answers
+                if answer is not None and "collected_begun" in answer.facts
+            ],
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": _shown_alerts(self._alerts.current(), answers),
         }
@@ -323,6 +328,17 @@ def _seconds_left(uploads: UploadStatusSource) -> float | None:
     if not uploads.bytes:
         return 0.0
     return round(uploads.bytes / uploads.bytes_per_second, 1) if uploads.bytes_per_second else None
+
+
+def _collection(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when what a project needs no more was collected last; `ended` is None while it is."""
+    return {
+        "begun": facts["collected_begun"],
+        "ended": facts["collected_ended"] or None,
+        "by": facts["collected_by"],
+        "freed_bytes": facts["collected_bytes"],
+        "next": facts["collected_next"],
+    }
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 
 from lucidnode.fs.collection import rules
+from lucidnode.fs.collection.budget import Budget
 from lucidnode.fs.collection.collection import Collection
 from lucidnode.fs.errors import CannotCollect
 from lucidnode.fs.format.project_facts import (
@@ -99,6 +100,8 @@ class World:
         self.writers = [Writer(self, f"w{number}") for number in range(3)]
         self.waiting: list[tuple[Collector, asyncio.Event]] = []
         self.happened: Counter[str] = Counter()
+        self.after: BlockId | None = None
+        """Where the next round of a part goes on, as somebody has said who ended one."""
 
     def add(self, seq: int, entry: Entry) -> bool:
         """Create entry *seq* if absent."""
@@ -336,13 +339,28 @@ class Collector:
         self.frozen_until_ns = 0
         self._ahead_ns = world.chance.choice([0, 0, 0, 200 * 10**9, -200 * 10**9, 50 * DAY_NS])
         """Of its clock, which nobody has set right if it is much."""
+        self.most = world.chance.choice([None, None, 6, 20])
+        """Requests that it may make."""
 
     async def round(self) -> None:
-        collection = Collection(PROJECT, self, self, self, lambda _: None, dry=False)
+        """Do a round: of all there is, or of some of it, as one may who has to look at the money."""
+        collection = Collection(
+            PROJECT,
+            self,
+            self,
+            self,
+            lambda _: None,
+            dry=False,
+            after=None if self.most is None else self.world.after,
+            budget=Budget(self.most),
+        )
         try:
-            await collection.run()
+            told = await collection.run()
         except (CannotCollect, Unavailable):
             return
+        if self.most is not None:
+            self.world.after = told.after
+            self.world.happened["rounds of a part"] += told.after is not None
 
     async def turn(self) -> None:
         event = asyncio.Event()

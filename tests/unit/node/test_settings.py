@@ -17,6 +17,7 @@ from lucidnode.node.settings import SETTINGS, BadSetting, read_size, setting, sh
 FRESH = NodeConfig(studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///bucket")
 
 GOOD = {
+    "collection.requests-per-day": ("5000", 5000),
     "cache.limit": ("500GB", 500 * 10**9),
     "cache.leave-free": ("20 GiB", 20 << 30),
     "uploads.room": ("1TiB", 1 << 40),
@@ -61,6 +62,9 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("collection.requests-per-day", "99"),
+        ("collection.requests-per-day", "-1"),
+        ("collection.requests-per-day", "1e6"),
         ("cache.limit", "63MiB"),
         ("cache.limit", "auto"),
         ("cache.limit", "-1"),

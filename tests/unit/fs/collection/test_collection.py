@@ -10,6 +10,7 @@ import pytest
 from committer_fixture import PROJECT, Daemon
 from past_fixture import Chronicle
 
+from lucidnode.fs.collection.budget import Budget
 from lucidnode.fs.collection.collection import Collection, Round
 from lucidnode.fs.collection.past_ledger import PastLedger
 from lucidnode.fs.errors import CannotCollect, NoSuchPoint
@@ -42,12 +43,15 @@ class Store:
         self.blocks: set[BlockId] = set()
         self.refuses: set[BlockId] = set()
         self.skew_s: float | None = None
+        self.requests = 0
 
     async def blocks_in_bucket(self, project: ProjectId, after: BlockId | None) -> BlockPage:
+        self.requests += 1
         ids = sorted(block for block in self.blocks if after is None or block > after)[:2]
         return BlockPage(list(map(bytes, ids)), [4168] * len(ids), len(ids) < 2, self.skew_s)
 
     async def delete_blocks(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
+        self.requests += len(blocks)
         gone = [block for block in blocks if block not in self.refuses]
         self.blocks -= set(gone)
         return BlocksDeleted(
@@ -81,21 +85,39 @@ class Scene:
     def pass_days(self, days: float) -> None:
         self.chronicle.clock.now += days * DAY_S
 
-    async def round(self, *, dry: bool = False) -> Round:
+    async def round(
+        self,
+        *,
+        dry: bool = False,
+        after: BlockId | None = None,
+        most: int | None = None,
+        nobody_asked: bool = False,
+    ) -> Round:
         told: list[Round] = []
         with self.chronicle.opened() as past:
 
             async def work() -> None:
-                told.append(await self.collection(past, dry=dry).run())
+                collection = Collection(
+                    PROJECT,
+                    self.ledger(past),
+                    self.store,
+                    self.chronicle.clock,
+                    lambda _words: None,
+                    dry=dry,
+                    after=after,
+                    budget=Budget(most),
+                    nobody_asked=nobody_asked,
+                )
+                told.append(await collection.run())
 
             await self.chronicle.while_time_passes(work())
         await self.chronicle.commit()
         return told[0]
 
-    def collection(self, past: Past, *, dry: bool = False) -> Collection:
+    def ledger(self, past: Past) -> PastLedger:
         daemon = _Daemon(self.chronicle.bucket, self.chronicle.desk.daemon.seed)
         daemon.has_signed = self.chronicle.desk.daemon.has_signed
-        ledger = PastLedger(
+        return PastLedger(
             past,
             daemon,
             self.chronicle.access,
@@ -103,8 +125,6 @@ class Scene:
             self.chronicle.clock,
             lambda _seq: None,
         )
-        clock = self.chronicle.clock
-        return Collection(PROJECT, ledger, self.store, clock, lambda _words: None, dry=dry)
 
 
 async def test_what_is_deleted_goes_once_the_past_and_a_day_are_over_and_nothing_else_does(
@@ -209,6 +229,44 @@ async def test_what_a_store_refuses_to_delete_is_told_and_left(tmp_path: Path) -
     assert (await scene.round()).refused.blocks == 1, "it is tried again"
 
 
+async def test_who_may_delete_nothing_does_not_ask_for_each(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for number in range(501):
+        scene.store.blocks.add(scene.node.blocks.seal(b"orphan %d" % number).id)
+    await scene.round()
+    scene.pass_days(34)
+    await scene.round()
+    scene.pass_days(2)
+    scene.store.refuses = set(scene.store.blocks)
+    told = await scene.round()
+    assert (told.deleted.blocks, told.refused.blocks, told.left.blocks) == (0, 500, 1)
+
+
+async def test_rounds_of_few_requests_get_to_the_end_of_the_bucket_one_behind_the_other(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    live = await scene.saved(b"live", b"live")
+    for number in range(9):
+        scene.store.blocks.add(scene.node.blocks.seal(b"orphan %d" % number).id)
+    after: BlockId | None = None
+    for _ in range(20):
+        scene.store.requests = 0
+        told = await scene.round(after=after, most=6)
+        assert scene.store.requests <= 6
+        after = told.after
+        scene.pass_days(13)
+    assert scene.store.blocks == {live}
+
+
+async def test_a_round_without_requests_left_changes_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.store.blocks.add(scene.node.blocks.seal(b"orphan").id)
+    told = await scene.round(most=2)
+    assert (told.condemned.blocks, told.deleted.blocks) == (0, 0)
+    assert (await scene.round(most=3)).condemned.blocks == 1
+
+
 async def test_what_is_final_and_named_all_the_same_is_left(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     block = await scene.saved(b"first", b"same")
@@ -237,6 +295,17 @@ async def test_a_clock_that_is_wrong_collects_nothing(
         await scene.round()
 
 
+async def test_no_clock_alone_makes_anything_final_where_nobody_asked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    await scene.saved(b"file", b"data")
+    await scene.deleted(b"file")
+    await scene.round(nobody_asked=True)
+    scene.pass_days(40)
+    assert not (await scene.round(nobody_asked=True)).final.blocks, "a directory has no clock"
+    scene.store.skew_s = 1.0
+    assert (await scene.round(nobody_asked=True)).final.blocks == 1
+
+
 def test_an_entry_touches_what_it_names_and_what_it_takes_away(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     ino = scene.node.create(b"file")
@@ -247,3 +316,19 @@ def test_an_entry_touches_what_it_names_and_what_it_takes_away(tmp_path: Path) -
     named = {scene.node.blocks.seal(data).id for data in (b"one", b"two")}
     assert touched_blocks(batch.changeset) == named
     assert batch.names == named
+
+
+def test_who_wants_the_past_that_a_collection_has_is_heard_and_nobody_else_makes_room(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    home = scene.chronicle.path / "home"
+    with scene.chronicle.opened() as past:
+        assert not Past.ask_for(home), "a command has it, which goes on to its end"
+        with past.lent():
+            assert not past.is_wanted()
+            assert Past.ask_for(home)
+            assert past.is_wanted()
+        assert not Past.ask_for(home)
+        with past.lent():
+            assert not past.is_wanted(), "who asked the one before has got it"

@@ -1,0 +1,58 @@
+"""Has a round done by a process of its own, which gets its keys through a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+import msgspec
+
+from lucidnode.fs.collection.daily import RoundFailed
+from lucidnode.fs.collection.round_spec import Collected, CollectSpec
+from lucidnode.fs.mount_spec import MountSpec
+
+MAX_ROUND_S = 3 * 3600.0
+"""Seconds after which a round is ended; the next goes on."""
+
+_COMMAND = "collect-process"
+
+
+async def run_round(mount: MountSpec, socket: str, after: bytes) -> Collected:
+    """Do a round for *mount* behind the block *after*; *socket* is the name of the daemon's.
+
+    Raises RoundFailed. Cancelled, the process is killed: it may be, always.
+    """
+    spec = CollectSpec(
+        home=mount.home,
+        socket=str(Path(mount.home) / socket),
+        membership=mount.membership,
+        project=mount.project,
+        after=after,
+        requests=mount.collection_requests,
+    )
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-P", "-m", "lucidnode", "--home", spec.home, _COMMAND],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(MAX_ROUND_S):
+            out, err = await process.communicate(msgspec.msgpack.encode(spec))
+    except TimeoutError:
+        raise RoundFailed("it took too long") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        words = err.decode(errors="replace").strip().splitlines()
+        raise RoundFailed(words[-1] if words else f"it ended with code {process.returncode}")
+    try:
+        return msgspec.json.decode(out, type=Collected)
+    except msgspec.DecodeError as error:
+        raise RoundFailed(f"it said something else: {error}") from error
