@@ -15,7 +15,14 @@ from cachetools import LRUCache
 MIB = 1024 * 1024
 
 SLACK_BYTES = MIB
-"""Bytes. The kernel sends the requests of one reader several at a time and not always in order."""
+"""Bytes by which one request may miss the one before it and still be of one reader, who is not known yet."""
+
+OVERTAKING = 8
+"""Requests of a known reader, up to the kernel's longest, by which one of them may be early or late: the kernel
+sends several at a time, and as many threads answer them in whatever order they come to it."""
+
+MAX_REQUEST_BYTES = MIB
+"""The longest that the kernel sends. What is heard of together may be longer."""
 
 FIRST_WINDOW_BYTES = 2 * MIB
 LAST_WINDOW_BYTES = 64 * MIB
@@ -94,9 +101,11 @@ class Pattern:
         return self._strided(last, now)
 
     def _goes_on(self, now: Range) -> bool:
+        request = min(now.stop - now.start, MAX_REQUEST_BYTES)
+        slack = max(SLACK_BYTES, OVERTAKING * request)
         if self._direction > 0:
-            return abs(now.start - self._front) <= SLACK_BYTES
-        return self._direction < 0 and abs(self._front - now.stop) <= SLACK_BYTES
+            return abs(now.start - self._front) <= slack
+        return self._direction < 0 and abs(self._front - now.stop) <= slack
 
     def _forwards(self, now: Range) -> list[Range]:
         self._front = max(self._front, now.stop)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random  # noqa: TID251  # seeded
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +58,28 @@ def test_requests_that_overtake_each_other_are_still_one_reader() -> None:
         asked += pattern.observe(offset + REQUEST, REQUEST)
         asked += pattern.observe(offset, REQUEST)
     assert asked[-1].stop >= 64 * MIB
+
+
+@pytest.mark.parametrize("request_bytes", [REQUEST, MIB])
+def test_a_reader_whose_requests_are_heard_of_in_any_order_is_given_each_byte_once(
+    request_bytes: int,
+) -> None:
+    pattern = Pattern()
+    chance = Random(4711)  # seeded
+    places = range(0, 256 * request_bytes, request_bytes)
+    # As many at a time as there are threads, each answered whenever its thread comes to it.
+    heard = [
+        offset
+        for first in range(0, 256, 8)
+        for offset in chance.sample(places[first : first + 8], 8)
+    ]
+    asked = [
+        span
+        for offset in [0, request_bytes, *heard]
+        for span in pattern.observe(offset, request_bytes)
+    ]
+    assert all(before.stop <= after.start for before, after in pairwise(asked))
+    assert asked[-1].stop >= 256 * request_bytes
 
 
 def test_a_backward_reader_is_preceded() -> None:
