@@ -191,7 +191,12 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
     replica, alerts = ground.replica, ground.alerts
     open_files = OpenFiles()
     block_files = BlockFiles(
-        ground.keys, ground.blocks_dir, ground.staging_dir, ground.looks, most_open=most_open
+        ground.keys,
+        ground.blocks_dir,
+        ground.staging_dir,
+        ground.looks,
+        most_open=most_open,
+        channel=channel,
     )
     counts = ReadCounts(block_files.came)
     unreadable = UnreadableFiles(replica.tree, alerts)

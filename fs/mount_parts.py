@@ -393,7 +393,7 @@ def _resign(locks: LockTokens | None, leases: WriteLeases | None) -> None:
 
 
 def _most_open() -> int:
-    """Return how many block files may be open for the kernel channel, each with two descriptors.
+    """Return how many block files may be open for the kernel channel, each with three descriptors.
 
     Raises this process's limit of descriptors as far as it may.
     """

@@ -21,8 +21,14 @@ try:
 except ImportError:
     # No compiler was there when this was installed.
     _built = False
+    READS_DIRECTLY = False
+    MIN_DIRECT_BYTES = 0
 else:
     _built = True
+    READS_DIRECTLY = bool(_channel.READS_DIRECTLY)
+    """Whether the channel reads past the kernel's pages what is not in them: this kernel tells."""
+    MIN_DIRECT_BYTES = _channel.MIN_DIRECT_BYTES
+    """It does so from this many bytes of one request on."""
 
 log = logging.getLogger(__name__)
 
@@ -172,9 +178,12 @@ def over(
         return None
 
 
-def add_block(file: int, key: bytes, associated: bytes, size: int) -> Block:
-    """Return a block of *size* bytes of plaintext in *file*, which is duplicated. Raises OSError."""
-    return Block(_channel.add_block(file, key, associated, size))
+def add_block(file: int, direct: int, key: bytes, associated: bytes, size: int) -> Block:
+    """Return a block of *size* bytes of plaintext in *file*, which *direct* is with O_DIRECT, or -1.
+
+    Both are duplicated. Raises OSError.
+    """
+    return Block(_channel.add_block(file, direct, key, associated, size))
 
 
 def block_number(block: Block) -> int:

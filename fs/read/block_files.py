@@ -12,12 +12,12 @@ import contextlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lucidnode.fs.channel.device import Block
+from lucidnode.fs.channel.device import MIN_DIRECT_BYTES, READS_DIRECTLY, Block
 from lucidnode.fs.errors import KeyMissing
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.keys import ProjectKeys
@@ -36,12 +36,12 @@ class BlockFile:
     is never closed, and its number given to another file, under a reader.
     """
 
-    __slots__ = ("_disk", "_fd", "came", "shown")
+    __slots__ = ("_direct", "_disk", "_fd", "_reads_directly", "came", "shown")
 
-    def __init__(self, path: Path, disk: GuardedDisk) -> None:
-        """Open *path*. Blocking; raises OSError."""
+    def __init__(self, path: Path, disk: GuardedDisk, *, directly: bool) -> None:
+        """Open *path*; with *directly* for the kernel channel, too. Blocking; raises OSError."""
         self._disk = disk
-        self._fd = -1
+        self._fd = self._direct = -1
         self.shown: Block | None = None
         """Set once the kernel channel may read it, too."""
         # Not to wait for a writer, should it be a pipe that somebody has put there.
@@ -51,10 +51,27 @@ class BlockFile:
         # A segment is what is asked for, or all of the block: nothing around it that the kernel guesses.
         with contextlib.suppress(OSError):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        if directly:
+            with contextlib.suppress(OSError):  # not every file system can
+                self._direct = os.open(
+                    path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT
+                )
+        self._reads_directly = self._direct >= 0
 
     def __del__(self) -> None:
-        if self._fd >= 0:
-            self._disk.afterwards(self._fd)
+        for descriptor in (self._fd, self._direct):
+            if descriptor >= 0:
+                self._disk.afterwards(descriptor)
+
+    @contextlib.contextmanager
+    def direct(self) -> Iterator[int]:
+        """Lend the descriptor that was opened for the channel, -1 if there is none; closed then, so once."""
+        try:
+            yield self._direct
+        finally:
+            if self._direct >= 0:
+                os.close(self._direct)  # of a file that is open elsewhere: nothing to wait for
+                self._direct = -1
 
     @property
     def descriptor(self) -> int:
@@ -75,6 +92,10 @@ class BlockFile:
             return None
         # Fewer: the rest is not in memory, or not in the file. A read that may wait will tell.
         return memoryview(buffer) if count == length else None
+
+    def wants_memory(self, request: int) -> bool:
+        """Tell whether reads of *request* bytes go faster once the kernel has the file in memory."""
+        return not (self._reads_directly and request >= MIN_DIRECT_BYTES)
 
     def come_into_memory(self) -> None:
         """Have the kernel read all of it, without waiting for that. Call it from a thread all the same."""
@@ -105,8 +126,11 @@ class BlockFiles:
         disk: GuardedDisk,
         *,
         most_open: int,
+        channel: bool,
     ) -> None:
+        """With *channel*, files are opened for the kernel channel, too."""
         self._most_open = most_open
+        self._directly = channel and READS_DIRECTLY
         self._keys = keys
         self._blocks_dir = blocks_dir
         self._staging_dir = staging_dir
@@ -156,15 +180,17 @@ class BlockFiles:
         self._touched.add(name.id)
         return opened
 
-    async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
+    async def open_here(
+        self, names: Sequence[BlockName], *, ahead_of: int | None
+    ) -> list[BlockName]:
         """Open those of *names* that are on this disk, in one look; return the others.
 
-        That is no use of them. With *into_memory* the kernel is asked to read all of them.
+        That is no use of them. *ahead_of* reads of so many bytes the kernel is asked to read all of them
+        into memory, where that helps.
         """
         opened = [block.file for block in map(self.peek, names) if block is not None]
         closed = [name for name in names if self.peek(name) is None]
-        paths = [self._paths(name.id) for name in closed]
-        look = partial(_all, paths, self._disk, into_memory=opened if into_memory else None)
+        look = self._look(closed, opened=opened, ahead_of=ahead_of)
         absent = []
         for name, file in zip(closed, await self._looked(look, len(closed)), strict=True):
             if file is None:
@@ -177,8 +203,7 @@ class BlockFiles:
     async def absent(self, names: Sequence[BlockName]) -> list[BlockName]:
         """Return those of *names* that are not on this disk, in one look."""
         closed = [name for name in names if self.peek(name) is None]
-        look = partial(_all, [self._paths(name.id) for name in closed], self._disk)
-        found = await self._looked(look, len(closed))
+        found = await self._looked(self._look(closed), len(closed))
         return [name for name, file in zip(closed, found, strict=True) if file is None]
 
     def _keep(self, name: BlockName, file: BlockFile) -> OpenBlock:
@@ -196,6 +221,11 @@ class BlockFiles:
         """Return whether the file of *block* is open."""
         return block in self._open
 
+    def wants_memory(self, block: BlockId, request: int) -> bool:
+        """Tell whether the file of *block* is open, and reads of *request* bytes want it in memory."""
+        opened = self._open.get(block)
+        return opened is not None and opened.file.wants_memory(request)
+
     def close(self, block: BlockId) -> None:
         """Let go of *block*'s file, so that the next `open` looks for it again."""
         self._open.pop(block, None)
@@ -210,8 +240,26 @@ class BlockFiles:
         return touched
 
     async def _found(self, block: BlockId) -> BlockFile | None:
-        [file] = await self._looked(partial(_all, [self._paths(block)], self._disk), 1)
+        look = partial(_all, [self._paths(block)], self._disk, directly=self._directly)
+        [file] = await self._looked(look, 1)
         return file
+
+    def _look(
+        self,
+        closed: Sequence[BlockName],
+        *,
+        opened: Sequence[BlockFile] = (),
+        ahead_of: int | None = None,
+    ) -> Callable[[], list[BlockFile | None]]:
+        """Return a look for *closed* that has the kernel read them and *opened* for reads of *ahead_of*."""
+        return partial(
+            _all,
+            [self._paths(name.id) for name in closed],
+            self._disk,
+            directly=self._directly,
+            opened=opened,
+            ahead_of=ahead_of,
+        )
 
     async def _looked(
         self, look: Callable[[], list[BlockFile | None]], count: int
@@ -232,26 +280,29 @@ class BlockFiles:
 def _all(
     places: list[tuple[Path, ...]],
     disk: GuardedDisk,
-    into_memory: list[BlockFile] | None = None,
+    *,
+    directly: bool,
+    opened: Sequence[BlockFile] = (),
+    ahead_of: int | None = None,
 ) -> list[BlockFile | None]:
     """Open the first file that is there of each of *places*. Raises OSError.
 
-    With *into_memory*, files that are open already, they and these are read by the kernel.
+    *ahead_of* reads of so many bytes they and those that are *opened* already come into memory.
     """
-    files = [_first(paths, disk) for paths in places]
-    if into_memory is not None:
-        for file in [*into_memory, *files]:
-            if file is not None:
+    files = [_first(paths, disk, directly=directly) for paths in places]
+    if ahead_of is not None:
+        for file in [*opened, *files]:
+            if file is not None and file.wants_memory(ahead_of):
                 file.come_into_memory()
     return files
 
 
-def _first(paths: tuple[Path, ...], disk: GuardedDisk) -> BlockFile | None:
+def _first(paths: tuple[Path, ...], disk: GuardedDisk, *, directly: bool) -> BlockFile | None:
     """Open the first of *paths* that is there. Raises the last fault met if none can be had."""
     fault: OSError | None = None
     for path in paths:
         try:
-            return BlockFile(path, disk)
+            return BlockFile(path, disk, directly=directly)
         except FileNotFoundError:
             continue
         except OSError as error:

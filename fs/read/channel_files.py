@@ -89,6 +89,8 @@ class ChannelFiles:
         file = opened.file
         if file.shown is None:
             key, associated = opened.opener.cipher()
-            file.shown = device.add_block(file.descriptor, key, associated, opened.opener.name.size)
+            with file.direct() as direct:
+                size = opened.opener.name.size
+                file.shown = device.add_block(file.descriptor, direct, key, associated, size)
             self._numbers[device.block_number(file.shown)] = opened.opener.name.id
         return file.shown

@@ -86,7 +86,7 @@ class Reader:
                 self._segments.used(block)
             file = self._open_files.get(read.handle)
             if file is not None:
-                self.ahead.note_read(file, read.offset, read.length)
+                self.ahead.note_read(file, read.offset, read.length, read.requests)
 
     async def _read(
         self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float

@@ -84,14 +84,15 @@ class ReadingAhead:
             found = self._replica.tree.lookup(parent, frame)
             if found is not None:
                 for extents in self._unknown(found.ino, Range(0, FRAME_AHEAD_BYTES)):
-                    self._begin(extents, None)
+                    self._begin(extents, None, None)
 
-    def note_read(self, file: OpenFile, offset: int, length: int) -> None:
-        """Note a read of *file*; what its reader will want next comes near."""
+    def note_read(self, file: OpenFile, offset: int, length: int, requests: int = 1) -> None:
+        """Note a read of *file*, in one or more *requests*; what its reader will want next comes near."""
+        request = length // max(requests, 1)
         for span in file.pattern.observe(offset, length) if length else ():
             self._publish(file, span)
-            for extents in self._unknown(file.ino, span, also_open=True):
-                self._begin(extents, file)
+            for extents in self._unknown(file.ino, span, ahead_of=request):
+                self._begin(extents, file, request)
 
     def note_answered_here(self, file: OpenFile, offset: int, length: int) -> None:
         """Note that a read of *file* came to Python; those around it shall not have to."""
@@ -111,11 +112,11 @@ class ReadingAhead:
     # -- what is not near yet ----------------------------------------------------------------
 
     def _unknown(
-        self, ino: InodeNo, span: Range, *, also_open: bool = False
+        self, ino: InodeNo, span: Range, *, ahead_of: int | None = None
     ) -> Iterator[list[Extent]]:
         """Yield the extents in *span* whose blocks are neither near nor on their way, in batches.
 
-        With *also_open*, those whose file is open too: its bytes may have left the memory.
+        *ahead_of* reads of so many bytes also those whose file is open, and wanted in memory.
         """
         try:
             extents = self._replica.tree.extents(ino, span.start, span.stop - span.start)
@@ -128,23 +129,29 @@ class ReadingAhead:
             extent
             for block, extent in uses.items()
             if block not in self._under_way
-            and (not self._segments.is_near(block) or (also_open and self._segments.is_open(block)))
+            and (
+                not self._segments.is_near(block)
+                or (ahead_of is not None and self._segments.wants_memory(block, ahead_of))
+            )
         ]
         for first in range(0, len(unknown), LOOKED_FOR_AT_ONCE):
             yield unknown[first : first + LOOKED_FOR_AT_ONCE]
 
-    def _begin(self, extents: Sequence[Extent], file: OpenFile | None) -> None:
-        task = self._tasks.create_task(self._bring_near(extents, file), name="reading ahead")
+    def _begin(self, extents: Sequence[Extent], file: OpenFile | None, request: int | None) -> None:
+        near = self._bring_near(extents, file, request)
+        task = self._tasks.create_task(near, name="reading ahead")
         for extent in extents:
             self._under_way[extent.block.id] = task
 
-    async def _bring_near(self, extents: Sequence[Extent], file: OpenFile | None) -> None:
+    async def _bring_near(
+        self, extents: Sequence[Extent], file: OpenFile | None, request: int | None
+    ) -> None:
         names = [extent.block for extent in extents]
         try:
             if file is None:  # many frames, most of them small: opened when their turn comes
                 absent = await self._segments.absent(names)
             else:
-                absent = await self._segments.open_here(names, into_memory=True)
+                absent = await self._segments.open_here(names, ahead_of=request)
                 self._publish(file, _reach(extents))
             async with asyncio.TaskGroup() as fetches:
                 for extent in extents:
@@ -160,11 +167,11 @@ class ReadingAhead:
                 return
         self._counts.brought_ahead(extent.block)
         if file is not None:
-            await self._segments.open_here([extent.block], into_memory=False)
+            await self._segments.open_here([extent.block])
             self._publish(file, _reach([extent]))
 
     async def _open_around(self, extents: Sequence[Extent], file: OpenFile) -> None:
-        await self._segments.open_here([extent.block for extent in extents], into_memory=False)
+        await self._segments.open_here([extent.block for extent in extents])
         self._publish(file, _reach(extents))
 
     def _publish(self, file: OpenFile, span: Range) -> bool:

@@ -89,9 +89,9 @@ class Segments:
             or self._files.is_open(block)
         )
 
-    def is_open(self, block: BlockId) -> bool:
-        """Return whether the file of *block* is open."""
-        return self._files.is_open(block)
+    def wants_memory(self, block: BlockId, request: int) -> bool:
+        """Tell whether the file of *block* is open, and reads of *request* bytes want it in memory."""
+        return self._files.wants_memory(block, request)
 
     async def prefetch(self, name: BlockName) -> bool:
         """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
@@ -108,12 +108,14 @@ class Segments:
         """Return those of *names* that are not on this disk."""
         return await self._files.absent(names)
 
-    async def open_here(self, names: Sequence[BlockName], *, into_memory: bool) -> list[BlockName]:
+    async def open_here(
+        self, names: Sequence[BlockName], *, ahead_of: int | None = None
+    ) -> list[BlockName]:
         """Open the files of those of *names* that are on this disk; return the others.
 
-        With *into_memory* the bytes of all of them are read from the disk, while nobody waits.
+        *ahead_of* reads of so many bytes all of them come into memory, where that helps, while nobody waits.
         """
-        return await self._files.open_here(names, into_memory=into_memory)
+        return await self._files.open_here(names, ahead_of=ahead_of)
 
     async def can_open(self, name: BlockName) -> bool:
         """Tell whether all of a block can be had and opened now, however bad it was lately."""

@@ -92,7 +92,13 @@ static bool answered(int64_t offset, uint32_t size, uint32_t expected)
     return true;
 }
 
-static void begin(uint32_t size, int file)
+static bool nothing_is_in_memory(int file, off_t offset, size_t bytes)
+{
+    (void)file, (void)offset, (void)bytes;
+    return false;
+}
+
+static void begin_with(uint32_t size, int file, int direct)
 {
     CHECK(!pipe2(ends, O_CLOEXEC));
     CHECK(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
@@ -101,12 +107,18 @@ static void begin(uint32_t size, int file)
     answers.open = copied;
     answers.channel = &channel;
     answers.wait_for_file = pread;
+    answers.is_in_memory = nothing_is_in_memory;
     channel.device = ends[1];
     channel.event = -1;
     CHECK(!waits_start(&answers.waits, &channel));
-    block = table_add_block(table, file, key, (const uint8_t *)"prefix", 6, size);
+    block = table_add_block(table, file, direct, key, (const uint8_t *)"prefix", 6, size);
     CHECK(block);
     CHECK(table_publish(table, 5, size, &(struct part){block, 0, size, 0}));
+}
+
+static void begin(uint32_t size, int file)
+{
+    begin_with(size, file, -1);
 }
 
 static void end(int file)
@@ -155,6 +167,51 @@ static void what_has_to_be_waited_for_is_answered_too(void)
     CHECK(!answered(0, 1, 0));
     CHECK(atomic_load(&answers.failed) == 1);
     end(file);
+}
+
+static size_t most_direct; /* What a file system gives at once past the kernel's pages; 0 cannot do it. */
+
+static ssize_t strictly(int file, void *bytes, size_t count, off_t offset)
+{
+    if (file != block_direct_file(block))
+        return pread(file, bytes, count, offset);
+    if ((uintptr_t)bytes % DIRECT_ALIGNMENT || count % DIRECT_ALIGNMENT ||
+        offset % DIRECT_ALIGNMENT || !most_direct) {
+        errno = EINVAL;
+        return -1;
+    }
+    return pread(file, bytes, count < most_direct ? count : most_direct, offset);
+}
+
+/* Much that is not in memory is read past the kernel's pages; what that does not give comes as ever. */
+static void much_is_read_directly(void)
+{
+    const uint32_t size = 20 * SEGMENT_BYTES;
+    int file = a_file(memfd_create("block", MFD_CLOEXEC), size);
+    const size_t gives[] = {SIZE_MAX, 0, 40, DIRECT_ALIGNMENT, 5 * SEGMENT_BYTES};
+
+    for (size_t i = 0; i < sizeof gives / sizeof *gives; i++) {
+        most_direct = gives[i];
+        begin_with(size, file, file);
+        CHECK(block_direct_file(block) >= 0);
+        answers.wait_for_file = strictly;
+        CHECK(answered(0, DATA_BYTES - 4096, DATA_BYTES - 4096));
+        CHECK(answered(3, DATA_BYTES - 4096, DATA_BYTES - 4096));
+        CHECK(answered(5 * SEGMENT_BYTES + 1, DATA_BYTES - 4096, size - 5 * SEGMENT_BYTES - 1));
+        CHECK(atomic_load(&answers.direct) == (gives[i] > 40 ? 3 : 0));
+        answers.is_in_memory = pages_in_memory;
+        CHECK(answered(0, DATA_BYTES - 4096, DATA_BYTES - 4096));
+        answers.is_in_memory = nothing_is_in_memory;
+        CHECK(answered(7 * SEGMENT_BYTES + 9, MIN_DIRECT_BYTES / 2, MIN_DIRECT_BYTES / 2));
+        CHECK(atomic_load(&answers.waited) == 5);
+        CHECK(atomic_load(&answers.direct) == (gives[i] > 40 ? 3 : 0));
+        table_withdraw(table, 5);
+        table_drop_block(table, block);
+        waits_stop(&answers.waits);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    close(file);
 }
 
 static int gate[2]; /* A disk that hangs until its other end is closed. */
@@ -245,6 +302,7 @@ int main(void)
     table = table_new();
     every_range_of_a_block_is_its_bytes();
     what_has_to_be_waited_for_is_answered_too();
+    much_is_read_directly();
     a_disk_that_hangs_holds_a_few_whose_reads_python_gets();
     a_wait_that_begins_before_its_watcher_is_watched();
     table_free(table);

@@ -97,7 +97,9 @@ class Driver:
             case 0:
                 pages = draw.randrange(1, 9)
                 self.blocks.append(
-                    self.channel.add_block(self.file, b"k" * 32, b"a" * 11, pages * _PAGE)
+                    self.channel.add_block(
+                        self.file, draw.choice([-1, self.file]), b"k" * 32, b"a" * 11, pages * _PAGE
+                    )
                 )
             case 1 if self.blocks:
                 del self.blocks[draw.randrange(len(self.blocks))]

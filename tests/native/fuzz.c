@@ -179,7 +179,7 @@ static void live(const uint8_t *script, size_t length)
         case 0:
             if (!model.blocks[number])
                 model.blocks[number] = table_add_block(
-                    table, file, key, associated, script[2] % (MAX_ASSOCIATED_BYTES + 1),
+                    table, file, script[5] % 2 ? file : -1, key, associated, script[2] % (MAX_ASSOCIATED_BYTES + 1),
                     BLOCK_BYTES);
             CHECK(model.blocks[number]);
             break;

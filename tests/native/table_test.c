@@ -19,7 +19,7 @@ static struct block *a_block(uint32_t plain_bytes)
     struct block *block;
 
     CHECK(file >= 0);
-    block = table_add_block(table, file, key, (const uint8_t *)"prefix", 6, plain_bytes);
+    block = table_add_block(table, file, -1, key, (const uint8_t *)"prefix", 6, plain_bytes);
     close(file);
     return block;
 }

@@ -11,9 +11,18 @@
 
 struct scratch {
     uint8_t *plain;   /* DATA_BYTES: the reply */
-    uint8_t *cipher;  /* MAX_CIPHER_BYTES */
     uint8_t *segment; /* SEGMENT_BYTES: one that is used in part */
+    uint8_t *cipher;  /* aligned; MAX_CIPHER_BYTES and twice the alignment */
 };
+
+static struct scratch scratch_in(uint8_t *memory)
+{
+    uint8_t *segment = memory + DATA_BYTES;
+    uint8_t *cipher = segment + SEGMENT_BYTES;
+
+    cipher += -(uintptr_t)cipher % DIRECT_ALIGNMENT;
+    return (struct scratch){memory, segment, cipher};
+}
 
 /* Open segment *index* into *plain*; *bytes* of plaintext. */
 static bool open_segment(aead_open *open, const struct block *block, uint32_t index,
@@ -40,42 +49,90 @@ enum outcome {
     TAKEN_BY_PYTHON, /* It was told already. */
 };
 
-/* Read the rest of *bytes*, of which *got* are there. */
-static enum outcome wait_for_rest(struct answers *answers, const struct message *request, int file,
-                                  uint8_t *into, size_t got, size_t bytes, off_t offset)
-{
-    struct wait *wait = waits_begin(&answers->waits, request);
+/* Ciphertext of a block: *bytes* at *offset* of its file, to lie at *into*. */
+struct sealed {
+    const struct block *block;
+    uint8_t *into;
+    size_t bytes;
+    off_t offset;
+};
 
-    if (!wait)
-        return LEFT_TO_PYTHON;
-    while (got < bytes) {
-        ssize_t more = answers->wait_for_file(file, into + got, bytes - got, offset + (off_t)got);
+/* Read as much of *sealed* as comes from *file*, of which *got* bytes are there; wait for its disk. Returns
+ * how many are there then. */
+static size_t read_on_from(struct answers *answers, int file, const struct sealed *sealed,
+                           size_t got)
+{
+    while (got < sealed->bytes) {
+        ssize_t more = answers->wait_for_file(file, sealed->into + got, sealed->bytes - got,
+                                              sealed->offset + (off_t)got);
 
         if (more > 0)
             got += (size_t)more;
         else if (more == 0 || errno != EINTR)
             break;
     }
+    return got;
+}
+
+/* The same past the kernel's pages, and all at once. What lies around it is read, too: *into* has the
+ * place of *offset* among its neighbours of DIRECT_ALIGNMENT, and room for the rest of the last. */
+static size_t read_directly(struct answers *answers, const struct sealed *sealed)
+{
+    const size_t before = (size_t)sealed->offset % DIRECT_ALIGNMENT;
+    size_t room = before + sealed->bytes;
+    ssize_t got;
+
+    room += -room % DIRECT_ALIGNMENT;
+    do
+        got = answers->wait_for_file(block_direct_file(sealed->block), sealed->into - before, room,
+                                     sealed->offset - (off_t)before);
+    while (got < 0 && errno == EINTR);
+    if (got <= (ssize_t)before)
+        return 0; /* Also from a file system that cannot do that after all: it is read as others are. */
+    return (size_t)got - before < sealed->bytes ? (size_t)got - before : sealed->bytes;
+}
+
+/* Tell whether *sealed* is to be read past the kernel's pages: it is much, and not there already. */
+static bool is_for_direct(struct answers *answers, const struct sealed *sealed)
+{
+    return block_direct_file(sealed->block) >= 0 && sealed->bytes >= MIN_DIRECT_BYTES &&
+           !answers->is_in_memory(block_file(sealed->block), sealed->offset, sealed->bytes);
+}
+
+/* Read the rest of *sealed*, of which *got* bytes are there. */
+static enum outcome wait_for_rest(struct answers *answers, const struct message *request,
+                                  const struct sealed *sealed, size_t got, bool directly)
+{
+    struct wait *wait = waits_begin(&answers->waits, request);
+
+    if (!wait)
+        return LEFT_TO_PYTHON;
+    if (directly) {
+        got = read_directly(answers, sealed);
+        atomic_fetch_add_explicit(&answers->direct, got > 0, memory_order_relaxed);
+    }
+    got = read_on_from(answers, block_file(sealed->block), sealed, got);
     if (!waits_end(&answers->waits, wait))
         return TAKEN_BY_PYTHON;
     atomic_fetch_add_explicit(&answers->waited, 1, memory_order_relaxed);
-    return got == bytes ? GOOD : LEFT_TO_PYTHON;
+    return got == sealed->bytes ? GOOD : LEFT_TO_PYTHON;
 }
 
-/* Read *bytes* of ciphertext at *offset* of *file*. */
-static enum outcome read_sealed(struct answers *answers, const struct message *request, int file,
-                                uint8_t *into, size_t bytes, off_t offset)
+static enum outcome read_sealed(struct answers *answers, const struct message *request,
+                                const struct sealed *sealed)
 {
-    struct iovec room = {into, bytes};
+    struct iovec room = {sealed->into, sealed->bytes};
     ssize_t got;
 
+    if (is_for_direct(answers, sealed))
+        return wait_for_rest(answers, request, sealed, 0, true);
     /* What is in memory needs no place among those who wait. */
     do
-        got = preadv2(file, &room, 1, offset, RWF_NOWAIT);
+        got = preadv2(block_file(sealed->block), &room, 1, sealed->offset, RWF_NOWAIT);
     while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)bytes)
+    if (got == (ssize_t)sealed->bytes)
         return GOOD;
-    return wait_for_rest(answers, request, file, into, got < 0 ? 0 : (size_t)got, bytes, offset);
+    return wait_for_rest(answers, request, sealed, got < 0 ? 0 : (size_t)got, false);
 }
 
 /* Read and open what *part* has of the file into *plain*. */
@@ -90,11 +147,15 @@ static enum outcome read_part(struct answers *answers, const struct message *req
     const uint32_t last = (stop - 1) / SEGMENT_BYTES;
     const uint32_t plain_end =
         (last + 1) * SEGMENT_BYTES < size ? (last + 1) * SEGMENT_BYTES : size;
-    const size_t sealed_bytes = plain_end - first * SEGMENT_BYTES + (last - first + 1) * TAG_BYTES;
-    const uint8_t *sealed = scratch->cipher;
-    const enum outcome outcome =
-        read_sealed(answers, request, block_file(part->block), scratch->cipher, sealed_bytes,
-                    BLOCK_HEADER_BYTES + (off_t)first * (SEGMENT_BYTES + TAG_BYTES));
+    const off_t offset = BLOCK_HEADER_BYTES + (off_t)first * (SEGMENT_BYTES + TAG_BYTES);
+    const struct sealed wanted = {
+        part->block,
+        scratch->cipher + offset % DIRECT_ALIGNMENT,
+        plain_end - first * SEGMENT_BYTES + (last - first + 1) * TAG_BYTES,
+        offset,
+    };
+    const uint8_t *sealed = wanted.into;
+    const enum outcome outcome = read_sealed(answers, request, &wanted);
 
     if (outcome != GOOD)
         return outcome;
@@ -128,8 +189,7 @@ bool answer_read(void *context, int device, const struct read_request *read,
                  const struct message *request, uint8_t *memory)
 {
     struct answers *answers = context;
-    const struct scratch scratch = {memory, memory + DATA_BYTES,
-                                    memory + DATA_BYTES + MAX_CIPHER_BYTES};
+    const struct scratch scratch = scratch_in(memory);
     const uint64_t began = now_ns();
     struct plan plan;
     uint8_t *plain = scratch.plain;

@@ -75,6 +75,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_channel.abandon = abandon;
     the_channel.in_use = false;
     the_answers.wait_for_file = pread;
+    the_answers.is_in_memory = pages_in_memory;
     error = waits_start(&the_answers.waits, &the_channel);
     if (error)
         return os_error(error);
@@ -193,11 +194,12 @@ static PyObject *counts(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
     return Py_BuildValue(
-        "{sKsKsKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
+        "{sKsKsKsKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
         atomic_load(&the_channel.handed_over), "refused_replies",
         atomic_load(&the_channel.refused_replies), "answered", atomic_load(&the_answers.answered),
         "unknown", atomic_load(&the_answers.unknown), "failed", atomic_load(&the_answers.failed),
-        "waited", atomic_load(&the_answers.waited), "overdue", atomic_load(&the_answers.overdue));
+        "waited", atomic_load(&the_answers.waited), "direct", atomic_load(&the_answers.direct),
+        "overdue", atomic_load(&the_answers.overdue));
 }
 
 /* -- what is known of open files --------------------------------------------------------------- */
@@ -218,16 +220,18 @@ static PyObject *add_block(PyObject *module, PyObject *arguments)
     Py_buffer associated;
     unsigned int plain_bytes;
     int file;
+    int direct;
     struct block *block = NULL;
     PyObject *capsule;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iy*y*I:add_block", &file, &key, &associated, &plain_bytes))
+    if (!PyArg_ParseTuple(arguments, "iiy*y*I:add_block", &file, &direct, &key, &associated,
+                          &plain_bytes))
         return NULL;
     errno = EINVAL;
     if (key.len == KEY_BYTES)
-        block = table_add_block(the_table, file, key.buf, associated.buf, (size_t)associated.len,
-                                plain_bytes);
+        block = table_add_block(the_table, file, direct, key.buf, associated.buf,
+                                (size_t)associated.len, plain_bytes);
     PyBuffer_Release(&key);
     PyBuffer_Release(&associated);
     if (!block)
@@ -318,8 +322,15 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__channel(void)
 {
+    PyObject *module;
+
     the_table = table_new();
     if (!the_table)
         return PyErr_NoMemory();
-    return PyModule_Create(&definition);
+    module = PyModule_Create(&definition);
+    if (module &&
+        (PyModule_AddIntConstant(module, "MIN_DIRECT_BYTES", MIN_DIRECT_BYTES) < 0 ||
+         PyModule_AddIntConstant(module, "READS_DIRECTLY", pages_are_told()) < 0))
+        Py_CLEAR(module);
+    return module;
 }

@@ -13,6 +13,7 @@
 
 struct block {
     int file;
+    int direct; /* the same file past the kernel's pages, or -1 */
     uint32_t plain_bytes;
     uint32_t users;  /* plans under way */
     uint32_t pieces; /* of handles */
@@ -99,21 +100,27 @@ static void key_wipe(struct table *table, uint8_t *key)
 
 /* -- blocks ------------------------------------------------------------------------------------ */
 
-/* Hold the lock. Returns a descriptor to be closed without it, or -1. */
-static int block_settle(struct table *table, struct block *block)
+/* Descriptors to be closed, or -1. */
+struct files {
+    int file;
+    int direct;
+};
+
+/* Hold the lock. What it returns is to be closed without it. */
+static struct files block_settle(struct table *table, struct block *block)
 {
-    int file = -1;
+    struct files files = {-1, -1};
 
     if (!block->dropped || block->users)
-        return -1;
-    file = block->file;
-    block->file = -1;
+        return files;
+    files = (struct files){block->file, block->direct};
+    block->file = block->direct = -1;
     if (block->key)
         key_wipe(table, block->key);
     block->key = NULL;
     if (!block->pieces)
         free(block);
-    return file;
+    return files;
 }
 
 /* Hold the lock. */
@@ -124,15 +131,31 @@ static void piece_leave(struct block *block)
         free(block); /* Its file was closed when it was dropped. */
 }
 
-static void close_late(int file)
+static void close_late(struct files files)
 {
-    if (file >= 0)
-        close(file);
+    if (files.file >= 0)
+        close(files.file);
+    if (files.direct >= 0)
+        close(files.direct);
 }
 
-struct block *table_add_block(struct table *table, int file, const uint8_t key[KEY_BYTES],
-                              const uint8_t *associated, size_t associated_bytes,
-                              uint32_t plain_bytes)
+/* Returns false without a descriptor. */
+static bool duplicate(int file, int direct, struct block *block)
+{
+    block->file = fcntl(file, F_DUPFD_CLOEXEC, 3);
+    block->direct = direct < 0 ? -1 : fcntl(direct, F_DUPFD_CLOEXEC, 3);
+    if (block->file >= 0 && (direct < 0 || block->direct >= 0))
+        return true;
+    const int error = errno;
+
+    close_late((struct files){block->file, block->direct});
+    errno = error;
+    return false;
+}
+
+struct block *table_add_block(struct table *table, int file, int direct,
+                              const uint8_t key[KEY_BYTES], const uint8_t *associated,
+                              size_t associated_bytes, uint32_t plain_bytes)
 {
     struct block *block;
 
@@ -144,8 +167,7 @@ struct block *table_add_block(struct table *table, int file, const uint8_t key[K
     block = calloc(1, sizeof *block);
     if (!block)
         return NULL;
-    block->file = fcntl(file, F_DUPFD_CLOEXEC, 3);
-    if (block->file < 0) {
+    if (!duplicate(file, direct, block)) {
         free(block);
         return NULL;
     }
@@ -154,7 +176,7 @@ struct block *table_add_block(struct table *table, int file, const uint8_t key[K
     block->number = ++table->blocks_added;
     pthread_mutex_unlock(&table->lock);
     if (!block->key) {
-        close(block->file);
+        close_late((struct files){block->file, block->direct});
         free(block);
         errno = ENOMEM;
         return NULL;
@@ -168,13 +190,13 @@ struct block *table_add_block(struct table *table, int file, const uint8_t key[K
 
 void table_drop_block(struct table *table, struct block *block)
 {
-    int file;
+    struct files files;
 
     pthread_mutex_lock(&table->lock);
     block->dropped = true;
-    file = block_settle(table, block);
+    files = block_settle(table, block);
     pthread_mutex_unlock(&table->lock);
-    close_late(file);
+    close_late(files);
 }
 
 uint64_t block_number(const struct block *block)
@@ -185,6 +207,11 @@ uint64_t block_number(const struct block *block)
 int block_file(const struct block *block)
 {
     return block->file;
+}
+
+int block_direct_file(const struct block *block)
+{
+    return block->direct;
 }
 
 const uint8_t *block_key(const struct block *block)
@@ -418,7 +445,7 @@ static void note_place(struct table *table, uint64_t handle, const struct part *
 bool table_release(struct table *table, const struct read_request *read, struct plan *plan,
                    bool answered, uint64_t nanoseconds)
 {
-    int files[MAX_PARTS];
+    struct files files[MAX_PARTS];
     bool first;
 
     pthread_mutex_lock(&table->lock);

@@ -72,9 +72,11 @@ struct table *table_new(void);
 /* Free everything; nobody may use the table or a plan of it any more. */
 void table_free(struct table *table);
 
-/* Add a block: *file*, of which a duplicate is kept, with *plain_bytes* of plaintext, whole pages.
+/* Add a block: *file*, with *plain_bytes* of plaintext, whole pages. *direct* is the same file opened
+ * with O_DIRECT, or -1. Duplicates of both are kept.
  * Returns NULL on a size that no block has, without memory, or without a descriptor; errno says. */
-struct block *table_add_block(struct table *table, int file, const uint8_t key[KEY_BYTES],
+struct block *table_add_block(struct table *table, int file, int direct,
+                              const uint8_t key[KEY_BYTES],
                               const uint8_t *associated, size_t associated_bytes,
                               uint32_t plain_bytes);
 
@@ -106,6 +108,7 @@ bool table_take_place(struct table *table, struct place *place);
 
 /* What a plan's reader may use of a block. */
 int block_file(const struct block *block);
+int block_direct_file(const struct block *block);
 const uint8_t *block_key(const struct block *block);
 const uint8_t *block_associated(const struct block *block, size_t *bytes);
 uint32_t block_plain_bytes(const struct block *block);

@@ -386,7 +386,7 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
             layer.segments._fetcher._daemon,
         )
         for extents in layer.reader.ahead._unknown(ino, Range(0, BLOCK)):
-            layer.reader.ahead._begin(extents, None)
+            layer.reader.ahead._begin(extents, None, None)
         async with asyncio.timeout(10):
             while not all(told in caplog.text for told in expected_warnings):
                 await asyncio.sleep(0.01)
