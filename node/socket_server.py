@@ -228,7 +228,9 @@ class SocketServer:
         return web.Response(status=204)
 
     async def _post_put_back(self, request: web.Request) -> web.Response:
-        return _packed(await self._blocks.put_back(_project(request), await _block_list(request)))
+        look = request.query.get("look") == "1"
+        blocks = await _block_list(request)
+        return _packed(await self._blocks.put_back(_project(request), blocks, look=look))
 
     async def _get_bad(self, request: web.Request) -> web.Response:
         bad = self._blocks.bad(_project(request))

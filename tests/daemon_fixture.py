@@ -215,7 +215,9 @@ class Workstation:
     async def given_up(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Take note of nothing."""
 
-    async def put_back(self, project: ProjectId, blocks: list[BlockId]) -> wire.BlocksPutBack:
+    async def put_back(
+        self, project: ProjectId, blocks: list[BlockId], *, look: bool
+    ) -> wire.BlocksPutBack:
         raise AssertionError("mounts ask for what is bad here, which is nothing")
 
     def _upload(self) -> None:

@@ -17,6 +17,7 @@ from lucidnode.cli.project import passphrase_file
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import cipher_size
+from lucidnode.fs.fsck.amiss_blocks import DAMAGED_FILE, damaged_in, keep_damaged
 from lucidnode.fs.fsck.block_check import BlocksListed, ContentCheck, check_listing
 from lucidnode.fs.fsck.checkpoint_check import check_checkpoints
 from lucidnode.fs.fsck.finding import ObjectFinding
@@ -49,8 +50,8 @@ _REMEDIES = {
     "run it on one that had the project mounted",
     "roster": "daemons put lost entries of members back by themselves: leave one running",
     "checkpoint": "it is not used; delete the object, and the next checkpoint takes its place",
-    "block": "switch on a workstation that has read the files, and read them there: daemons put back "
-    "what they still hold",
+    "block": "`lucidnode repair {name} --blocks --put-back` puts back what the office still holds; "
+    "switch on workstations that have read the files",
 }
 
 
@@ -143,6 +144,8 @@ async def _checked(
             opened.past, directory / REPLICA_FILE, opened.access.keys().replica
         )
         _name_files(opened, told, check.needed)
+        if wants_contents:
+            keep_damaged(directory / DAMAGED_FILE, damaged_in(told.found))
         state.unlink(missing_ok=True)
         return told
 

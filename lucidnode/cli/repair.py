@@ -15,6 +15,7 @@ from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import confirm
 from lucidnode.cli.past_input import known_project
 from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.repairing_blocks import repair_blocks
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
 from lucidnode.fs.commit.repair.put_back import PutBack, put_back
@@ -55,6 +56,13 @@ T = TypeVar("T")
     help="Start again from the bucket even if nothing is missing there and nothing was judged "
     "otherwise than by the others.",
 )
+@click.option(
+    "--blocks",
+    "wants_blocks",
+    is_flag=True,
+    help="Look for blocks that are missing or damaged; with --put-back put them back. The project "
+    "may be mounted.",
+)
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @passphrase_file
 @click.pass_obj
@@ -63,6 +71,7 @@ def repair_command(
     project: str,
     wants_put_back: bool,
     wants_new_start: bool,
+    wants_blocks: bool,
     yes: bool,
     passphrase_file: Path | None,
 ) -> None:
@@ -73,10 +82,20 @@ def repair_command(
     theirs, as conflict copies. It says what it found, and asks before it changes anything. It can
     be interrupted and run again. The project must not be mounted here.
 
+    With --blocks it is about the contents of files: blocks that the bucket has lost, and those that
+    the last `lucidnode fsck --blocks` found damaged. They are put back from the cache of this
+    workstation, and of colleagues; files of which a block stays lost are named.
+
     \b
-    Example:
+    Examples:
       lucidnode repair demo --put-back
+      lucidnode repair demo --blocks --put-back
     """
+    if wants_blocks:
+        if wants_new_start:
+            raise click.UsageError("either --blocks or --start-again")
+        repair_blocks(home, project, passphrase_file, put_back=wants_put_back, yes=yes)
+        return
     mine, socket = unlocked(home, passphrase_file)
     found = known_project(asyncio.run(membership.read_roster(socket, mine)), project).id
 

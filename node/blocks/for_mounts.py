@@ -88,9 +88,14 @@ class BlocksForMounts:
         """Return blocks whose objects were damaged or missing when they were looked at last."""
         return self._objects.of(project)
 
-    async def put_back(self, project: ProjectId, blocks: list[BlockId]) -> wire.BlocksPutBack:
-        """Have *blocks* in the bucket again, as far as the office has them. Raises a NodeError."""
-        return await self._restored.put_back(project, blocks)
+    async def put_back(
+        self, project: ProjectId, blocks: list[BlockId], *, look: bool
+    ) -> wire.BlocksPutBack:
+        """Have *blocks* in the bucket again, as far as the office has them: see RestoredBlocks.
+
+        Raises a NodeError.
+        """
+        return await self._restored.put_back(project, blocks, look=look)
 
     def touched(self, blocks: list[BlockId]) -> None:
         """Note that mounts read the files of *blocks*."""

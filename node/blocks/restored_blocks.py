@@ -66,10 +66,12 @@ class RestoredBlocks:
         self._objects = objects
         self._alerts = alerts
 
-    async def put_back(self, project: ProjectId, blocks: Sequence[BlockId]) -> BlocksPutBack:
+    async def put_back(
+        self, project: ProjectId, blocks: Sequence[BlockId], *, look: bool = False
+    ) -> BlocksPutBack:
         """Have each of *blocks* in the bucket; those already there cost one question each.
 
-        Tells which were put there, and of which nobody who answers has a copy. Raises Unavailable,
+        With *look* they are read, and those with other bytes than their name says are replaced. Tells which were put there, and of which nobody who answers has a copy. Raises Unavailable,
         and what the bucket raises; to do it again is harmless.
         """
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -77,6 +79,10 @@ class RestoredBlocks:
         async def one(block: BlockId) -> bool | NodeError | None:
             async with turns:
                 try:
+                    if look:
+                        if await self._objects.is_well(project, block):
+                            return None
+                        return await self._replaced(project, block)
                     return await self._put_back(project, block)
                 except NodeError as error:
                     return error  # raised below as itself, not as a group of one

@@ -209,11 +209,14 @@ class DaemonClient:
         await self._post(f"/v1/p/{project}/touched", wire.BlockList([bytes(b) for b in blocks]))
 
     async def put_back_blocks(
-        self, project: ProjectId, blocks: Sequence[BlockId]
+        self, project: ProjectId, blocks: Sequence[BlockId], *, look: bool = False
     ) -> wire.BlocksPutBack:
-        """Have those of *blocks* that the bucket has lost put back from what the office holds."""
+        """Have those of *blocks* that the bucket has lost put back from what the office holds.
+
+        With *look* what lies there is read, and put back if it is damaged.
+        """
         data = msgspec.msgpack.encode(wire.BlockList([bytes(block) for block in blocks]))
-        path = f"/v1/p/{project}/put-back"
+        path = f"/v1/p/{project}/put-back{'?look=1' if look else ''}"
         async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
             return decoded(_BLOCKS_PUT_BACK, await answer.read())
 

@@ -20,7 +20,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
     POST /v1/p/{project}/staged                                  RankedBlocks
     POST /v1/p/{project}/uploaded                                BlockList -> those in the bucket
-    POST /v1/p/{project}/put-back                                BlockList -> BlocksPutBack
+    POST /v1/p/{project}/put-back[?look=1]                       BlockList -> BlocksPutBack
     GET  /v1/p/{project}/bad                                     BlockList: bad in the bucket
     POST /v1/p/{project}/touched                                 BlockList
     GET  /v1/p/{project}/journal/{seq}[?proven=1]                200 Slot | 404

@@ -41,6 +41,7 @@ def test_damage_in_the_bucket_is_named_with_its_files(tmp_path: Path) -> None:
             content = bytearray(block.read_bytes())
             content[1000] ^= 1
             block.write_bytes(content)
+        spoilt = [block.read_bytes() for block in blocks]
         listed = station.unlocked("fsck", "demo").out
         assert "nothing is missing or damaged" in listed, "its bytes were not asked for"
         altered = station.run(
@@ -49,8 +50,22 @@ def test_damage_in_the_bucket_is_named_with_its_files(tmp_path: Path) -> None:
         assert altered.code == Exit.DAMAGED
         found = json.loads(altered.out)["findings"]
         assert {(each["amiss"], *each["files"]) for each in found} == {("damaged", "film/final")}
+        words = ("--passphrase-file", station.words)
+        shown = station.run("repair", "demo", "--blocks", *words)
+        assert shown.code == Exit.DAMAGED
+        assert "  lie in them: film/final" in shown.out
+        assert [block.read_bytes() for block in blocks] == spoilt, "nothing was changed"
+        blocks[0].unlink()
+        put = station.run("repair", "demo", "--blocks", "--put-back", "--yes", *words)
+        assert put.code == 0, put
+        assert f"right again: {len(blocks)} block" in put.out
+        station.unlocked("fsck", "demo", "--blocks")
+        station.ok("cache", "clear")
         for block in blocks:
             block.unlink()
+        gone = station.run("repair", "demo", "--blocks", "--put-back", "--yes", *words)
+        assert gone.code == Exit.DAMAGED
+        assert "  without a block: film/final" in gone.out
         [entry] = bucket.glob("p/*/journal/0000000000000001")
         entry.unlink()
         told = station.run("fsck", "demo", "--passphrase-file", station.words)

@@ -146,3 +146,19 @@ async def test_nothing_counts_as_gone_while_nobody_answers() -> None:
             PROJECT, [make_block()[0]]
         )
     assert not bucket.puts
+
+
+async def test_who_says_that_something_is_amiss_has_it_read_and_replaced(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("has put back")
+    scene = Scene()
+    damaged, well = scene.block(b"damaged"), scene.block(None)
+    scene.bucket.objects[block_key(PROJECT, well)] = scene.right[well]
+    scene.objects.bad.clear()  # nobody has read them yet
+    scene.office.held = {damaged: scene.right[damaged]}
+    unread = await scene.restored.put_back(PROJECT, [damaged])
+    assert (unread.put, unread.missing) == ([], []), "it is there, and that is all that was asked"
+    answer = await scene.restored.put_back(PROJECT, [damaged, well], look=True)
+    assert (answer.put, answer.missing) == ([damaged], [])
+    assert scene.there(damaged) == scene.right[damaged]
