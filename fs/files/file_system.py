@@ -142,8 +142,6 @@ class FileSystem:
         found = self._replica.tree.lookup(parent, name)
         if found is None:
             raise FileMissing(name.decode(errors="replace"))
-        if found.kind is Kind.FILE:
-            self._reader.ahead.note_place(found.ino, parent, name)
         return self._unsaved.with_pending_size(found)
 
     def attributes(self, ino: InodeNo) -> Attributes:
@@ -229,8 +227,6 @@ class FileSystem:
             Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target)
         )
         assert made is not None
-        if kind is Kind.FILE:
-            self._reader.ahead.note_place(ino, parent, name)
         return made
 
     def create(

@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from cachetools import LRUCache
-
 from lucidnode.fs.errors import Unreadable
 from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
@@ -38,8 +36,8 @@ LOOKED_FOR_AT_ONCE = 8
 """Blocks that are looked for in one look: enough for the look to cost little, few enough for the
 first ones to be open soon."""
 
-_MAX_KNOWN_PLACES = 65536
-"""Inodes whose name is remembered, so that an `open` can be placed in an image sequence."""
+_MAX_NAMES = 8
+"""Names of one file that are looked at for image sequences: more than a frame is linked under."""
 
 
 class ReadingAhead:
@@ -66,25 +64,20 @@ class ReadingAhead:
         self._open_files = open_files
         self._channel_files = channel_files
         self._sequences = Sequences()
-        self._places: LRUCache[InodeNo, tuple[InodeNo, bytes]] = LRUCache(_MAX_KNOWN_PLACES)
         self._under_way: dict[BlockId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
-    def note_place(self, ino: InodeNo, parent: InodeNo, name: bytes) -> None:
-        """Remember under which name *ino* was looked up."""
-        self._places[ino] = (parent, name)
-
     def note_open(self, ino: InodeNo) -> None:
-        """Note that *ino* is opened to be read; the next frames of its sequence come near."""
-        place = self._places.get(ino)
-        if place is None:
-            return
-        parent, name = place
-        for frame in self._sequences.observe(parent, name):
-            found = self._replica.tree.lookup(parent, frame)
-            if found is not None:
-                for extents in self._unknown(found.ino, Range(0, FRAME_AHEAD_BYTES)):
-                    self._begin(extents, None, None)
+        """Note that *ino* is opened to be read; the next frames of its sequence come near.
+
+        Its names are asked of the replica: the kernel looks none up that it knows from a listing.
+        """
+        for parent, name in self._replica.tree.names_of(ino)[:_MAX_NAMES]:
+            for frame in self._sequences.observe(parent, name):
+                found = self._replica.tree.lookup(parent, frame)
+                if found is not None:
+                    for extents in self._unknown(found.ino, Range(0, FRAME_AHEAD_BYTES)):
+                        self._begin(extents, None, None)
 
     def note_read(self, file: OpenFile, offset: int, length: int, requests: int = 1) -> None:
         """Note a read of *file*, in one or more *requests*; what its reader will want next comes near."""
