@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -138,11 +139,11 @@ def _office(project: str) -> Iterator[_Office]:
 
 def _make_store() -> None:
     """Make the image of the bucket's server from the program that the lab has."""
-    program = shutil.which("weed")
-    if program is None:
-        raise LabError("weed is not installed; run scripts/setup")
+    program = Path(sys.executable).with_name("weed")
+    if not program.exists():
+        raise LabError("weed is not installed; run scripts/setup --tests")
     with tempfile.TemporaryDirectory(prefix="lucidnode-weed-") as path:
-        shutil.copy(Path(program).resolve(), Path(path, "weed"))
+        shutil.copy(program.resolve(), Path(path, "weed"))
         Path(path, "Dockerfile").write_text(
             f'FROM {_BASE}\nCOPY weed /usr/bin/weed\nENTRYPOINT ["weed"]\n'
         )
