@@ -26,6 +26,7 @@ class Opcode(IntEnum):
 
     LOOKUP = 1
     GETATTR = 3
+    SETATTR = 4
     MKDIR = 9
     UNLINK = 10
     RMDIR = 11

@@ -27,11 +27,22 @@ _RENAME2 = struct.Struct("=QII")
 _XATTR = struct.Struct("=II")
 _XATTR_SIZE = struct.Struct("=II")
 _RELEASE = struct.Struct("=Q")
+_SETATTR = struct.Struct("=IIQQQQQQIIIIIIII")
 
 _ATTRIBUTES = "QQQqqqIIIIIIIIII"
 _ENTRY = struct.Struct("=QQQQII" + _ATTRIBUTES)
 _GETATTR = struct.Struct("=QII" + _ATTRIBUTES)
 _LINE = struct.Struct("=QQQQII" + _ATTRIBUTES + "QQII")
+
+_SET_MODE = 1 << 0
+_SET_UID = 1 << 1
+_SET_GID = 1 << 2
+_SET_SIZE = 1 << 3
+_SET_ATIME = 1 << 4
+_SET_MTIME = 1 << 5
+_HAS_HANDLE = 1 << 6
+_SET_ATIME_NOW = 1 << 7
+_SET_MTIME_NOW = 1 << 8
 
 _BLOCK_BYTES = 4096
 _SECTOR_BYTES = 512
@@ -88,6 +99,18 @@ class AskedRename(NamedTuple):
     flags: int
 
 
+class AskedAttributes(NamedTuple):
+    """What a SETATTR is about: None is left as it is. *handle* is the one of `ftruncate`."""
+
+    handle: int | None
+    mode: int | None
+    uid: int | None
+    gid: int | None
+    size: int | None
+    atime_ns: int | None
+    mtime_ns: int | None
+
+
 class AskedPage(NamedTuple):
     """What a READDIRPLUS is about: *size* bytes of lines behind *cookie*."""
 
@@ -128,6 +151,29 @@ def asked_rename2(request: KernelRequest) -> AskedRename:
     new_parent, flags, _ = request.fields(_RENAME2)
     name, new_name = _names(request, _RENAME2.size, 2)
     return AskedRename(name, new_parent, new_name, flags)
+
+
+def asked_attributes(request: KernelRequest, now_ns: int) -> AskedAttributes:
+    """Return what a SETATTR is about; a time that is to be now is *now_ns*. Raises RequestRefused."""
+    (wanted, _, handle, size, _, atime_s, mtime_s, _, *rest) = request.fields(_SETATTR)
+    atime_ns, mtime_ns, _, mode, _, uid, gid, _ = rest
+    return AskedAttributes(
+        handle if wanted & _HAS_HANDLE else None,
+        mode if wanted & _SET_MODE else None,
+        uid if wanted & _SET_UID else None,
+        gid if wanted & _SET_GID else None,
+        size if wanted & _SET_SIZE else None,
+        now_ns if wanted & _SET_ATIME_NOW else _time(wanted & _SET_ATIME, atime_s, atime_ns),
+        now_ns if wanted & _SET_MTIME_NOW else _time(wanted & _SET_MTIME, mtime_s, mtime_ns),
+    )
+
+
+def _time(wanted: int, seconds: int, nanoseconds: int) -> int | None:
+    """Return ns since 1970 of struct fuse_setattr_in, in which seconds before that are a huge number."""
+    if not wanted:
+        return None
+    signed = seconds - (1 << 64) if seconds >> 63 else seconds
+    return signed * _SECOND_NS + nanoseconds
 
 
 def asked_flags(request: KernelRequest) -> int:

@@ -173,23 +173,31 @@ class FileSystem:
                 ino = file.ino
             ino = self._brought_back(ino)
             await self._cut(ino, changes.size)
-        rest = changes._replace(size=None)
-        if any(value is not None for value in rest):
+        return self.set_attributes_at_once(ino, changes._replace(size=None))
+
+    def set_attributes_at_once(self, ino: InodeNo, changes: AttributeChanges) -> Attributes:
+        """Do as `set_attributes`, where no size is among *changes*: there is nothing to wait for."""
+        assert changes.size is None
+        if any(value is not None for value in changes):
             self._changes.apply(
                 SetAttributes(
                     ino,
                     self._clock.wall_ns(),
-                    mode=rest.mode,
-                    uid=rest.uid,
-                    gid=rest.gid,
-                    atime_ns=rest.atime_ns,
-                    mtime_ns=rest.mtime_ns,
+                    mode=changes.mode,
+                    uid=changes.uid,
+                    gid=changes.gid,
+                    atime_ns=changes.atime_ns,
+                    mtime_ns=changes.mtime_ns,
                 )
             )
-            if rest.mtime_ns is not None:
+            if changes.mtime_ns is not None:
                 self._writer.time_was_set(ino)
-                self._clock.seen(rest.mtime_ns)
+                self._clock.seen(changes.mtime_ns)
         return self.attributes(ino)
+
+    def now_ns(self) -> int:
+        """Return the time that is stamped on what changes now, in ns since 1970."""
+        return self._clock.wall_ns()
 
     def usage(self) -> tuple[int, int]:
         """Return the bytes and the files of the project."""

@@ -76,8 +76,8 @@ class FuseOperations(pyfuse3.Operations):
                 uid=attr.st_uid if fields.update_uid and self._owner is None else None,
                 gid=attr.st_gid if fields.update_gid and self._owner is None else None,
                 size=attr.st_size if fields.update_size else None,
-                atime_ns=_storable(attr.st_atime_ns) if fields.update_atime else None,
-                mtime_ns=_storable(attr.st_mtime_ns) if fields.update_mtime else None,
+                atime_ns=storable(attr.st_atime_ns) if fields.update_atime else None,
+                mtime_ns=storable(attr.st_mtime_ns) if fields.update_mtime else None,
             )
             return self._entry(await self._files.set_attributes(InodeNo(inode), changes, fh))
 
@@ -309,7 +309,7 @@ class FuseOperations(pyfuse3.Operations):
         return entry
 
 
-def _storable(time_ns: int) -> int:
+def storable(time_ns: int) -> int:
     """Return the nearest time that 64 bits hold: from 1677 to 2262. ext4 has its limits, too."""
     return min(max(time_ns, -(2**63)), 2**63 - 1)
 

@@ -19,9 +19,11 @@ from lucidnode.fs.channel.tree_requests import (
     OPENED_KEEPING_PAGES,
     OPENED_LISTING_KEPT,
     OPENED_WITHOUT_PAGES,
+    AskedAttributes,
     AskedRename,
     FileReply,
     asked_attribute,
+    asked_attributes,
     asked_creation,
     asked_directory,
     asked_flags,
@@ -37,9 +39,9 @@ from lucidnode.fs.channel.tree_requests import (
     released_listing,
     value_reply,
 )
-from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.files.listing import Entry
-from lucidnode.fs.kernel.fuse import VALID_S
+from lucidnode.fs.kernel.fuse import VALID_S, storable
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
@@ -64,6 +66,7 @@ class TreeRequests:
         handlers: dict[int, Handler] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.GETATTR: self._getattr,
+            Opcode.SETATTR: self._setattr,
             Opcode.MKDIR: self._mkdir,
             Opcode.UNLINK: self._unlink,
             Opcode.RMDIR: self._rmdir,
@@ -117,6 +120,38 @@ class TreeRequests:
         with self._replying(span, gone=errno.ESTALE):
             found = self._files.attributes(InodeNo(request.ino))
             return attributes_reply(self._shown(found), self._valid_s)
+
+    def _setattr(self, request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
+        asked = asked_attributes(request, self._files.now_ns())
+        span = Span("setattr", request.ino, handle=asked.handle or 0, pid=request.pid)
+        changes = self._changes(asked)
+        if asked.size is not None:
+            return self._cut(request, changes, asked.handle, span)
+        with self._replying(span, gone=errno.ESTALE):
+            found = self._files.set_attributes_at_once(InodeNo(request.ino), changes)
+            return attributes_reply(self._shown(found), self._valid_s)
+
+    async def _cut(
+        self, request: KernelRequest, changes: AttributeChanges, handle: int | None, span: Span
+    ) -> Reply:
+        try:
+            with self._replying(span, gone=errno.ESTALE):
+                ino = InodeNo(request.ino)
+                found = await self._files.set_attributes(ino, changes, handle)
+                return attributes_reply(self._shown(found), self._valid_s)
+        except pyfuse3.FUSEError as error:
+            raise RequestRefused(error.errno) from None
+
+    def _changes(self, asked: AskedAttributes) -> AttributeChanges:
+        shows_ids = self._owner is None  # see kernel/fuse.py
+        return AttributeChanges(
+            mode=None if asked.mode is None else stat.S_IMODE(asked.mode),
+            uid=asked.uid if shows_ids else None,
+            gid=asked.gid if shows_ids else None,
+            size=asked.size,
+            atime_ns=None if asked.atime_ns is None else storable(asked.atime_ns),
+            mtime_ns=None if asked.mtime_ns is None else storable(asked.mtime_ns),
+        )
 
     def _getxattr(self, request: KernelRequest) -> Reply:
         room, name = asked_attribute(request)

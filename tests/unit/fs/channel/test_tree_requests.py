@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from lucidnode.fs.channel.requests import KernelRequest, Opcode, RequestRefused
 from lucidnode.fs.channel.tree_requests import (
+    AskedAttributes,
     FileReply,
     asked_attribute,
+    asked_attributes,
     asked_creation,
     asked_directory,
     asked_flags,
@@ -77,6 +79,29 @@ def test_names_are_what_stands_before_their_ends() -> None:
     )
 
 
+_SETATTR = struct.Struct("=IIQQQqqqIIIIIIII")
+
+
+def test_attributes_are_set_as_far_as_is_said() -> None:
+    times = (-3, 1_700_000_000, 5, 999_999_999, 4, 6)
+    body = _SETATTR.pack(0, 0, 12, 99, 0, *times, stat.S_IFREG | 0o604, 0, 1000, 100, 0)
+
+    def asked(wanted: int) -> AskedAttributes:
+        return asked_attributes(request(Opcode.SETATTR, struct.pack("=I", wanted) + body[4:]), 77)
+
+    nothing = AskedAttributes(None, None, None, None, None, None, None)
+    assert asked(0) == nothing
+    assert asked(1 << 0) == nothing._replace(mode=stat.S_IFREG | 0o604)
+    assert asked(1 << 1) == nothing._replace(uid=1000)
+    assert asked(1 << 2) == nothing._replace(gid=100)
+    assert asked(1 << 3) == nothing._replace(size=99)
+    assert asked(1 << 3 | 1 << 6) == nothing._replace(size=99, handle=12)
+    assert asked(1 << 4) == nothing._replace(atime_ns=-2_000_000_001)  # before 1970
+    assert asked(1 << 5) == nothing._replace(mtime_ns=1_700_000_000_000_000_004)
+    assert asked(1 << 4 | 1 << 7) == nothing._replace(atime_ns=77)
+    assert asked(1 << 5 | 1 << 8) == nothing._replace(mtime_ns=77)
+
+
 @pytest.mark.parametrize("body", [b"", b"name", b"a\0b\0", b"a\0b"])
 def test_a_name_without_an_end_or_with_another_behind_it_is_refused(body: bytes) -> None:
     with pytest.raises(RequestRefused) as refused:
@@ -97,6 +122,7 @@ def test_whatever_comes_is_parsed_or_refused(opcode: Opcode, body: bytes) -> Non
         asked_flags,
         asked_page,
         asked_room,
+        lambda asked: asked_attributes(asked, 1),
         released_listing,
     ):
         try:
