@@ -63,6 +63,7 @@ _STATUS_OF_ERROR = {error: status for status, error in ERROR_OF_STATUS.items()}
 _ROSTER_LOOKS: dict[str, wire.RosterLook] = {"none": "none", "try": "try", "must": "must"}
 
 _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
+_CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
 _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
@@ -134,6 +135,7 @@ class SocketServer:
         app.router.add_post(project + "/kept/{seq}", self._post_kept)
         app.router.add_get(project + "/lost", self._get_lost)
         app.router.add_get(project + "/checkpoints", self._get_checkpoints)
+        app.router.add_post(project + "/delete-checkpoints", self._post_delete_checkpoints)
         app.router.add_get(project + "/checkpoint/{seq}", self._get_checkpoint)
         app.router.add_post(project + "/checkpoint/{seq}", self._post_checkpoint)
         app.router.add_get(project + "/blocks", self._get_blocks)
@@ -270,6 +272,12 @@ class SocketServer:
     async def _get_checkpoints(self, request: web.Request) -> web.Response:
         seqs = await self._checkpoints.seqs(_project(request))
         return _packed(wire.CheckpointList([int(seq) for seq in seqs]))
+
+    async def _post_delete_checkpoints(self, request: web.Request) -> web.Response:
+        listed = decoded(_CHECKPOINT_LIST, await request.read())
+        seqs = [parse_seq(str(seq)) for seq in listed.seqs]
+        deleted = await self._checkpoints.delete(_project(request), seqs)
+        return _packed(wire.CheckpointList([int(seq) for seq in deleted]))
 
     async def _get_checkpoint(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])

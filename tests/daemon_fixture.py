@@ -435,6 +435,9 @@ class _Checkpoints:
         except FileNotFoundError:
             raise NotThere("no such checkpoint") from None
 
+    async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+        raise AssertionError("no mount deletes checkpoints")
+
     async def make(
         self, project: ProjectId, seq: Seq, request: wire.CommitRequest
     ) -> wire.CommitReply:

@@ -120,6 +120,10 @@ class CheckpointKeeper:
         if self._due is not None or self._creating:
             log.info("the checkpoint at entry %d is passed over: another is at work", seq)
             return
+        if self._known is not None and self._is_listed(self._known[1]):
+            # Nobody else needs it any more, as after weeks away: its pieces go, or have gone. Also
+            # of a list that only stands: a manifest is no entry that would take them back.
+            self._known = None
         work = plan(self._known, self._touched, seq)
         if not ours and work.touched is None and not self._is_base_expected():
             if self._compared_all:
@@ -151,6 +155,10 @@ class CheckpointKeeper:
             if self._due is not None:
                 self._due.snapshot.close()
                 self._due = None
+
+    def _is_listed(self, parts: tuple[CheckpointPart, ...]) -> bool:
+        is_listed = self._replica.collected.is_listed
+        return any(is_listed(BlockId(piece.id)) for part in parts for piece in part.pieces)
 
     # -- one checkpoint ----------------------------------------------------------------------
 

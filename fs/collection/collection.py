@@ -74,6 +74,12 @@ class CollectionLedger(Protocol):
     def named_behind(self, seq: Seq) -> set[BlockId]:
         """Return every block that entries behind *seq* named, or took from a file."""
 
+    async def outdated_checkpoints(self) -> list[Seq]:
+        """Return the checkpoints that nobody begins with any more."""
+
+    async def delete_checkpoints(self, seqs: Sequence[Seq]) -> int:
+        """Delete these; return how many of them the store has let go."""
+
     async def commit(self, facts: Mapping[bytes, bytes | None]) -> bool:
         """Make the entry right behind `head` that says *facts*; False if another came first."""
 
@@ -119,6 +125,8 @@ class Round:
     deleted: Amount = field(default_factory=Amount)
     refused: Amount = field(default_factory=Amount)
     left: Amount = field(default_factory=Amount)
+    checkpoints: int = 0
+    """Old checkpoints that were deleted."""
     due_ns: int = 0
     why: str = ""
     """What the store said about the objects that it *refused* to delete."""
@@ -163,6 +171,7 @@ class Collection:
         skew_s = await self._look()
         await self._ledger.read_on()
         self._check_clock(skew_s)
+        await self._delete_checkpoints()
         needed = await self._ledger.needed()
         for block, size in self._sizes.items():
             self._told.stored.add(size)
@@ -201,6 +210,17 @@ class Collection:
             raise CannotCollect(
                 "the clock of this machine is more than a day behind the newest version: set it right"
             )
+
+    async def _delete_checkpoints(self) -> None:
+        """Delete old manifests: their pieces are unused then, and go as all blocks do."""
+        outdated = await self._ledger.outdated_checkpoints()
+        outdated = outdated[: self._budget.left(MAX_DELETED)]
+        if self._dry or not outdated:
+            self._told.checkpoints = len(outdated)
+            return
+        self._progress(f"deleting old checkpoints: {len(outdated):,}")
+        self._budget.spend(len(outdated))
+        self._told.checkpoints = await self._ledger.delete_checkpoints(outdated)
 
     # -- what is final goes ------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from lucidnode.fs.collection.rules import DEFAULT_RETENTION_DAYS
+from lucidnode.fs.collection.rules import DEFAULT_RETENTION_DAYS, outdated_checkpoints
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
 from lucidnode.fs.commit.repair.access import RepairAccess
@@ -42,6 +42,9 @@ class CollectingDaemon(JournalClient, Protocol):
 
     async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return the manifest of the checkpoint at entry *seq*, or None if there is none."""
+
+    async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+        """Delete the checkpoints at *seqs*; return those that the store did not refuse to delete."""
 
 
 class PastLedger:
@@ -133,6 +136,15 @@ class PastLedger:
                     why = reply.why
         raise Unavailable(why or "The bucket takes nothing now.")
 
+    async def outdated_checkpoints(self) -> list[Seq]:
+        seqs = await self._daemon.checkpoints(self._project)
+        head = self.head()
+        made_ns = {seq: self._past.log.entry(seq).wall_ns for seq in seqs if seq <= head}
+        return outdated_checkpoints(made_ns, self._clock.wall_ns(), self.retention_days())
+
+    async def delete_checkpoints(self, seqs: Sequence[Seq]) -> int:
+        return len(await self._daemon.delete_checkpoints(self._project, seqs))
+
     async def _pieces_of_checkpoints(self) -> frozenset[BlockId]:
         """Return the blocks of every checkpoint there is. Raises KeyMissing if one cannot be read."""
         seqs = await self._daemon.checkpoints(self._project)
@@ -140,7 +152,7 @@ class PastLedger:
             if seq not in self._pieces:
                 manifest = await self._daemon.checkpoint(self._project, seq)
                 self._pieces[seq] = frozenset() if manifest is None else self._named(seq, manifest)
-        return frozenset().union(*self._pieces.values())
+        return frozenset().union(*(self._pieces[seq] for seq in seqs))
 
     def _named(self, seq: Seq, manifest: bytes) -> frozenset[BlockId]:
         try:

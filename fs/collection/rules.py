@@ -15,7 +15,7 @@ from lucidnode.fs.format.project_facts import (
     listed,
 )
 from lucidnode.fs.write.other_block import MAX_OTHERS
-from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.ids import BlockId, Seq
 
 DAY_NS = 86_400 * 10**9
 
@@ -26,6 +26,22 @@ GRACE_NS = DAY_NS
 
 MAX_OBJECT_BYTES = cipher_size(MAX_PLAIN_BYTES - MAX_OTHERS * PAGE_BYTES)
 """Objects above it stay: their content has no other block, should somebody save it again."""
+
+
+KEPT_CHECKPOINTS = 6
+"""The newest checkpoints stay, however old: newcomers try three, and some may be false."""
+
+
+def outdated_checkpoints(made_ns: Mapping[Seq, int], now_ns: int, retention_days: int) -> list[Seq]:
+    """Return which checkpoints nobody begins with any more; *made_ns* has the time of each one's entry.
+
+    One within the retention stays, as who was away for so long may lay a part over it.
+    """
+    return [
+        seq
+        for seq in sorted(made_ns)[:-KEPT_CHECKPOINTS]
+        if now_ns - made_ns[seq] >= _stands_ns(retention_days)
+    ]
 
 
 def may_be_condemned(
@@ -44,13 +60,12 @@ def may_be_condemned(
 
 def is_due(found: Condemned, now_ns: int, retention_days: int) -> bool:
     """Tell whether *found* has stood for as long as the past is kept."""
-    stands_ns = max(retention_days, MIN_RETENTION_DAYS) * DAY_NS + STANDS_LONGER_NS
-    return not found.is_final and now_ns - found.wall_ns >= stands_ns
+    return not found.is_final and now_ns - found.wall_ns >= _stands_ns(retention_days)
 
 
 def due_ns(found: Condemned, retention_days: int) -> int:
     """Return when *found* is due."""
-    return found.wall_ns + max(retention_days, MIN_RETENTION_DAYS) * DAY_NS + STANDS_LONGER_NS
+    return found.wall_ns + _stands_ns(retention_days)
 
 
 def final(
@@ -81,3 +96,7 @@ def may_be_deleted(
         for block in each.blocks()
     }
     return sorted(block for block in gone if block in in_bucket and block not in needed)
+
+
+def _stands_ns(retention_days: int) -> int:
+    return max(retention_days, MIN_RETENTION_DAYS) * DAY_NS + STANDS_LONGER_NS

@@ -181,6 +181,7 @@ def _facts(told: Round, *, dry: bool) -> dict[str, object]:
     return {
         "dry_run": dry,
         **amounts,
+        "deleted_checkpoints": told.checkpoints,
         "refused_because": told.why or None,
         "next_due": told.due_ns / 1e9 if told.due_ns else None,
     }
@@ -194,6 +195,9 @@ def _tell(told: Round, *, dry: bool) -> None:
         if amounts[name].blocks or name == "stored"
     ]
     show_table(["size", "blocks", ""], rows)
+    if told.checkpoints:
+        would = "would be deleted" if dry else "deleted"
+        click.echo(f"{counted(told.checkpoints, 'old checkpoint')} {would}", err=True)
     if told.due_ns:
         click.echo(f"the next of what stands is due on {when(told.due_ns)}", err=True)
     if told.why:

@@ -273,6 +273,13 @@ class DaemonClient:
         async with self._request("GET", f"/v1/p/{project}/checkpoints") as answer:
             return [Seq(seq) for seq in decoded(_CHECKPOINT_LIST, await answer.read()).seqs]
 
+    async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+        """Delete the checkpoints at *seqs*; return those that the store did not refuse to delete."""
+        data = msgspec.msgpack.encode(wire.CheckpointList([int(seq) for seq in seqs]))
+        path = f"/v1/p/{project}/delete-checkpoints"
+        async with self._request("POST", path, data=data, timeout=_PATIENT) as answer:
+            return [Seq(seq) for seq in decoded(_CHECKPOINT_LIST, await answer.read()).seqs]
+
     async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return the manifest of the checkpoint at entry *seq*, or None if there is none."""
         try:

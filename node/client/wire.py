@@ -30,6 +30,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     GET  /v1/p/{project}/lost                                    LostEntries
     POST /v1/p/{project}/look/{seq}                              tell the mount that it is there
     GET  /v1/p/{project}/checkpoints                             CheckpointList
+    POST /v1/p/{project}/delete-checkpoints                      CheckpointList -> CheckpointList
     GET  /v1/p/{project}/checkpoint/{seq}                        200 the manifest | 404
     POST /v1/p/{project}/checkpoint/{seq}                        CommitRequest -> CommitReply
     GET  /v1/p/{project}/blocks[?after=ID]                       BlockPage: what the bucket has

@@ -13,7 +13,7 @@ from lucidnode.node.bucket.keys import checkpoint_key, checkpoint_prefix
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.checkpoint import CheckpointHeader, checkpoint_message
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import AccessDenied, Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
 from lucidnode.node.client.wire import CommitReply, CommitRequest
 from lucidnode.node.journal import register
@@ -53,15 +53,33 @@ class CheckpointObjects:
 
     async def seqs(self, project: ProjectId) -> list[Seq]:
         """Return the entries of which there is a manifest, lowest first. Raises Unavailable."""
+        return [
+            Seq(int(name))
+            for name in await self._names(project)
+            if len(name) == _SEQ_DIGITS and name.isdecimal() and name.isascii() and int(name)
+        ]
+
+    async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+        """Delete the manifests of *seqs*; return those that the store did not refuse to delete.
+
+        Raises Unavailable; to do it again is harmless.
+        """
+        deleted: list[Seq] = []
+        for seq in seqs:
+            try:
+                await self._bucket.delete(checkpoint_key(project, seq))
+            except (AccessDenied, Refused):
+                break
+            deleted.append(seq)
+        return deleted
+
+    async def _names(self, project: ProjectId) -> list[str]:
         prefix = checkpoint_prefix(project)
-        found: list[Seq] = []
+        found: list[str] = []
         after: str | None = None
         while True:
             page = await self._bucket.list(prefix, after, _PAGE)
-            for listed in page:
-                name = listed.key.removeprefix(f"{prefix}/")
-                if len(name) == _SEQ_DIGITS and name.isdecimal() and name.isascii() and int(name):
-                    found.append(Seq(int(name)))
+            found += [listed.key.removeprefix(f"{prefix}/") for listed in page]
             if len(page) < _PAGE:
                 return found
             after = page[-1].key

@@ -100,6 +100,8 @@ class World:
         self.writers = [Writer(self, f"w{number}") for number in range(3)]
         self.waiting: list[tuple[Collector, asyncio.Event]] = []
         self.happened: Counter[str] = Counter()
+        self.checkpoints: dict[int, frozenset[BlockId]] = {}
+        """What the manifest of each names. None is an entry, so nothing orders them with lists."""
         self.after: BlockId | None = None
         """Where the next round of a part goes on, as somebody has said who ended one."""
 
@@ -126,6 +128,8 @@ class World:
             self._must_have(self.past[place][1], "the past that is kept")
             if self.past[place][0] < self.now_ns - PROMISED_NS:
                 break
+        for seq, pieces in self.checkpoints.items():
+            self._must_have(pieces, f"the checkpoint at {seq}")
         for writer in self.writers:
             if self.now_ns - writer.caught_up_ns <= PROMISED_NS:
                 uploaded = {p.block for p in writer.pending if p.is_uploaded and not p.is_here}
@@ -230,6 +234,9 @@ class Writer:
         self.contents: dict[BlockId, int] = {}
         self.away_until_ns = 0
         self.caught_up_ns = world.now_ns
+        self.known: frozenset[BlockId] = frozenset()
+        """The pieces of the newest checkpoint that it knows to be true."""
+        self.making: tuple[int, frozenset[BlockId], int] | None = None
 
     def step(self) -> None:
         world, chance = self.world, self.world.chance
@@ -237,9 +244,11 @@ class Writer:
             self._save()
         if world.now_ns < self.away_until_ns:
             return
+        if chance.random() < 0.2:
+            self._make_checkpoint()
         what = chance.random()
         if what < 0.01:
-            self.away_until_ns = world.now_ns + chance.randint(1, 45) * DAY_NS
+            self.away_until_ns = world.now_ns + chance.choice([chance.randint(1, 45), 120]) * DAY_NS
         elif what < 0.35:
             self._upload()
         elif what < 0.45:
@@ -266,6 +275,26 @@ class Writer:
         }
         for waiting in [each for each in self.pending if each.block in old]:
             self._seal_anew(waiting, was_away_ns)
+
+    def _make_checkpoint(self) -> None:
+        """Stage pieces beside those that are known; the manifest follows, unless it takes a day."""
+        if self.making is not None:
+            seq, pieces, began_ns = self.making
+            self.making = None
+            if self.world.now_ns - began_ns < DAY_NS:
+                self.known = self.world.checkpoints.setdefault(seq, pieces)
+                self.world.happened["checkpoints made"] += 1
+            return
+        self._follow()
+        on_list = {block for each in self.state.lists().values() for block in each.blocks()}
+        if self.known & on_list:
+            self.world.happened["checkpoints of pieces that are listed"] += 1
+            self.known = frozenset()
+        if len(self.known) > 8 or self.world.chance.random() < 0.2:
+            self.known = frozenset()  # a new base
+        piece = self._seal(1000 + self.world.chance.randrange(40))
+        self.world.bucket.add(piece)
+        self.making = self.state.seq, self.known | {piece}, self.world.now_ns
 
     def _seal(self, content: int) -> BlockId:
         on_list = {block for each in self.state.lists().values() for block in each.blocks()}
@@ -405,11 +434,27 @@ class Collector:
         needed = set(self.state.files.values())
         for seq in self._kept:
             needed |= self.world.past[seq][1]
+        for pieces in self.world.checkpoints.values():
+            needed |= pieces
         await self.turn()
         return needed
 
     def named_behind(self, seq: Seq) -> set[BlockId]:
         return set().union(*self.state.touched[seq:])
+
+    async def outdated_checkpoints(self) -> list[Seq]:
+        return rules.outdated_checkpoints(
+            {Seq(seq): self.world.past[seq][0] for seq in self.world.checkpoints},
+            self.wall_ns(),
+            rules.DEFAULT_RETENTION_DAYS,
+        )
+
+    async def delete_checkpoints(self, seqs: Sequence[Seq]) -> int:
+        for seq in seqs:
+            await self.turn()
+            self.world.checkpoints.pop(seq, None)
+            self.world.happened["checkpoints deleted"] += 1
+        return len(seqs)
 
     async def commit(self, facts: Mapping[bytes, bytes | None]) -> bool:
         seq = self.state.seq + 1

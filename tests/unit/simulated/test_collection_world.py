@@ -12,8 +12,8 @@ from lab.soak_collection import run_seed
 @pytest.mark.timeout(300)  # 2 s of processor time, of which there may be little
 def test_whatever_crashes_sleeps_or_races_nothing_that_is_used_is_deleted() -> None:
     happened: Counter[str] = Counter()
-    for seed in range(10):
-        happened += run_seed(seed, steps=600)
+    for seed in range(20):
+        happened += run_seed(seed, steps=1200)
     # Each of these is a way in which it could go wrong: a world without them proves nothing.
     for what in (
         "blocks deleted",
@@ -24,6 +24,9 @@ def test_whatever_crashes_sleeps_or_races_nothing_that_is_used_is_deleted() -> N
         "entries of collectors that came second",
         "works sealed anew",
         "rounds of a part",
+        "checkpoints made",
+        "checkpoints deleted",
+        "checkpoints of pieces that are listed",
     ):
         assert happened[what], what
 
@@ -38,7 +41,7 @@ async def test_what_nobody_uses_is_gone_in_the_end() -> None:
         await alone(world)
     world.check()
     assert world.happened["blocks deleted"]
-    assert world.bucket == world.needed_now()
+    assert world.bucket == world.needed_now().union(*world.checkpoints.values())
 
 
 async def alone(world: World) -> None:

@@ -22,6 +22,8 @@ from lucidnode.fs.format.checkpoint import (
     seal_checkpoint,
 )
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.project_facts import Condemned, encoded_fact, list_name, listed
+from lucidnode.fs.replica.intents import Fact
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import BlockId, Seq
@@ -394,3 +396,17 @@ async def test_a_state_in_which_no_content_is_halfway_is_preferred(tmp_path: Pat
         del office.bucket.manifests[EVERY]
         assert await office.newcomer("dora") == 2 * EVERY
         assert halfway in stored(office, "dora")["inode"]
+
+
+async def test_no_part_is_laid_over_pieces_that_nobody_else_needs_any_more(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna:
+        for each in range(60):
+            anna.node.create(bytes([97 + each % 26]) * (each + 1))
+        await grown(office, anna, EVERY)
+        pieces_ = [BlockId(p.id) for part in contents(office, EVERY).parts for p in part.pieces]
+        condemned = encoded_fact(Condemned(EVERY, 1, 0, listed(pieces_[:1])))
+        anna.node.replica.apply(Fact(list_name(Seq(EVERY), 0), condemned))
+        await grown(office, anna, 2 * EVERY)
+        [base] = contents(office, 2 * EVERY).parts
+        assert base.since == 0

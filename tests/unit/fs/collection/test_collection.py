@@ -27,13 +27,20 @@ DAY_S = 86_400
 
 
 class _Daemon(Daemon):
-    """One that has no checkpoints."""
+    """One with checkpoints of which nobody can read any."""
+
+    seqs: list[Seq]
 
     async def checkpoints(self, project: ProjectId) -> list[Seq]:
-        return []
+        return self.seqs
 
     async def checkpoint(self, project: ProjectId, seq: Seq) -> bytes | None:
         return None
+
+    async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
+        for seq in seqs:
+            self.seqs.remove(seq)
+        return list(seqs)
 
 
 class Store:
@@ -69,6 +76,7 @@ class Scene:
         self.node = self.chronicle.node
         self.store = Store()
         self.points: list[Seq] = []
+        self.checkpoints: list[Seq] = []
 
     async def saved(self, name: bytes, data: bytes) -> BlockId:
         """Return the block of a new file that is committed."""
@@ -116,6 +124,7 @@ class Scene:
 
     def ledger(self, past: Past) -> PastLedger:
         daemon = _Daemon(self.chronicle.bucket, self.chronicle.desk.daemon.seed)
+        daemon.seqs = self.checkpoints
         daemon.has_signed = self.chronicle.desk.daemon.has_signed
         return PastLedger(
             past,
@@ -182,6 +191,23 @@ async def test_what_was_named_for_a_time_while_it_stood_is_taken_back_and_listed
     assert not (await scene.round()).final.blocks
     scene.pass_days(2)
     assert (await scene.round()).final.blocks == 1
+
+
+async def test_old_checkpoints_go_and_the_newest_stay_however_old(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for number in range(9):
+        await scene.saved(b"%d" % number, b"%d" % number)
+    scene.checkpoints = [Seq(seq) for seq in range(1, 9)]
+    assert not (await scene.round()).checkpoints, "somebody who was away may begin with them"
+    scene.pass_days(32.9)
+    assert not (await scene.round()).checkpoints
+    scene.pass_days(0.2)
+    assert (await scene.round(dry=True)).checkpoints == 2
+    assert scene.checkpoints[0] == 1
+    assert (await scene.round()).checkpoints == 2
+    assert scene.checkpoints == [3, 4, 5, 6, 7, 8]
+    scene.checkpoints += [Seq(2**40)]  # of an entry that is in nobody's journal
+    assert (await scene.round()).checkpoints == 0
 
 
 async def test_a_point_that_is_kept_keeps_its_blocks(tmp_path: Path) -> None:
