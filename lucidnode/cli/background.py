@@ -43,14 +43,6 @@ _STARTING_FILE = "starting.lock"
 _LOOK_INTERVAL_S = 0.5
 """Seconds between two looks at how far a child is."""
 
-_MALLOC = {
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-    "MALLOC_MMAP_THRESHOLD_": "268435456",
-    "MALLOC_TOP_PAD_": "16777216",
-}
-"""glibc gives buffers of a block's size back to the kernel at once, and takes fresh pages for the
-next. Keeping them makes sealing 1 MiB take 0.6 ms instead of 2.1 ms (docs/bench.md)."""
-
 
 class ChildFailed(Exception):
     """A child gave up: its last words and its exit code."""
@@ -86,7 +78,7 @@ def start(
             stderr=errors,
             start_new_session=True,
             cwd="/",
-            env=environment_of(server[0]) | _MALLOC,
+            env=environment_of(server[0]),
         )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -109,7 +101,7 @@ def start(
 
 def _handed_over(server: str, given: bytes) -> bytes:
     # A mount needs a daemon, and its own environment says nothing of the store.
-    daemon = environment_of("daemon") | _MALLOC if server != "daemon" else None
+    daemon = environment_of("daemon") if server != "daemon" else None
     return msgspec.msgpack.encode(HandedOver(given, daemon))
 
 

@@ -9,6 +9,7 @@ import click
 import uvloop
 
 from lucidnode.cli import confinement
+from lucidnode.cli.allocator import keep_large_buffers
 from lucidnode.cli.background import start_daemon
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.discovery.candidate import parse_peer
@@ -57,6 +58,7 @@ def daemon_command(
     if foreground:
         log_to_stderr()
         confinement.confine(confinement.of_a_daemon(os.environ))
+        keep_large_buffers()
         options = DaemonOptions(
             peers=list(peers), mdns=not no_mdns, control_port=port, came_back=came_back
         )

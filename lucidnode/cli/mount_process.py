@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from lucidnode.cli import confinement
+from lucidnode.cli.allocator import keep_large_buffers
 from lucidnode.cli.child import log_to_stderr, say_back, say_ready
 from lucidnode.cli.held_device import mount_keeper
 from lucidnode.fs.mount import run
@@ -28,5 +29,6 @@ def mount_process_command(came_back: str) -> None:
     log_to_stderr()
     keeper = mount_keeper()
     confinement.confine(confinement.of_a_mount(os.environ))
+    keep_large_buffers()
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MountSpec)
     uvloop.run(run(spec, say_back if came_back else say_ready, came_back, keeper))

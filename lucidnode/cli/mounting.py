@@ -16,6 +16,7 @@ import uvloop
 
 from lucidnode import membership
 from lucidnode.cli import confinement, persistent_mounts
+from lucidnode.cli.allocator import keep_large_buffers
 from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
@@ -201,6 +202,7 @@ def mount_command(
             lock.unlink(missing_ok=True)  # this one has no keeper
             log_to_stderr()
             confinement.confine(confinement.of_a_mount(os.environ))
+            keep_large_buffers()
 
             def ready() -> None:
                 taken.close()

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from lucidnode.cli import confinement
+from lucidnode.cli.allocator import keep_large_buffers
 from lucidnode.cli.background import start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.past_input import opened_past, when
@@ -79,5 +80,6 @@ def past_process_command(came_back: str) -> None:
     """
     log_to_stderr()
     confinement.confine(confinement.of_a_mount(os.environ))
+    keep_large_buffers()
     spec = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=PastMountSpec)
     uvloop.run(run(spec, say_ready, came_back))
