@@ -17,6 +17,7 @@ from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.naming import Naming
 from lucidnode.fs.files.opening import Opening
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
@@ -290,12 +291,13 @@ def file_system(
     touched: Callable[[Touched], None],
     commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
     opening: Opening,
+    naming: Naming,
     freshen: Callable[[], Coroutine[None, None, None]] | None,
     read_only: bool,
 ) -> FileSystem:
     """Build the file system over both paths, as the device of *work*.
 
-    *touched*, *commit_wait*, *opening* and *freshen* are as `FileSystem` has them.
+    *touched*, *commit_wait*, *opening*, *naming* and *freshen* are as `FileSystem` has them.
     """
     return FileSystem(
         replica=ground.replica,
@@ -313,6 +315,7 @@ def file_system(
         touched=touched,
         commit_wait=commit_wait,
         opening=opening,
+        naming=naming,
         freshen=freshen,
         read_only=read_only,
     )

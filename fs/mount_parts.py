@@ -35,11 +35,13 @@ from lucidnode.fs.file_layer import (
 )
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.file_system import FileSystem
+from lucidnode.fs.files.naming import NamedByAll
 from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.leases.directory_leases import DirectoryLeases
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.leases.shown_leases import ShownLeases
@@ -149,6 +151,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         commit = commit_path(
             ground, write, read, effects, client, access, work, read_only=read_only
         )
+        directories = None if read_only else _directory_leases(ground, commit, work.device, spec)
         leases = None if read_only else _write_leases(ground, write, commit, work, spec)
         files = file_system(
             ground,
@@ -161,6 +164,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             if spec.durability in {"office", "cloud"}
             else None,
             opening=OpenToAll() if leases is None else leases,
+            naming=NamedByAll() if directories is None else directories,
             freshen=partial(_fresh, commit) if spec.consistency == "strict" else None,
             read_only=read_only,
         )
@@ -212,6 +216,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             tasks.keep("deciding who locks", locks.run)
         if leases is not None:
             tasks.keep("deciding who writes", leases.run)
+        if directories is not None:
+            tasks.keep("deciding who makes names", directories.run)
         tasks.keep("looking at blocks that could not be read", read.recovered.run)
         tasks.keep("talking with the daemon", partial(link.run, events, tasks))
         tasks.keep(
@@ -238,7 +244,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     replica.pending,
                     client,
                     alerts,
-                    partial(_resign, locks, leases),
+                    partial(_resign, locks, leases, directories),
                 ),
             )
         finally:
@@ -373,6 +379,20 @@ def _write_leases(
     )
 
 
+def _directory_leases(
+    ground: Ground, commit: CommitPath, device: DeviceId, spec: MountSpec
+) -> DirectoryLeases:
+    return DirectoryLeases(
+        replica=ground.replica,
+        device=device,
+        committer=commit.committer,
+        alone_when_away=spec.durability in {"local", "relaxed"},
+        tasks=ground.tasks,
+        alerts=ground.alerts,
+        clock=ground.clock,
+    )
+
+
 def _locked_work(ground: Ground, write: WritePath, commit: CommitPath) -> LockedWork:
     return LockedWork(
         ground.replica, write.writer, write.unsaved, write.unfinished, commit.committer
@@ -385,9 +405,11 @@ async def _fresh(commit: CommitPath) -> None:
     await commit.invalidation.settled()
 
 
-def _resign(locks: LockTokens | None, leases: WriteLeases | None) -> None:
-    """Let go of what others may want; nothing is locked where nothing can be written."""
-    for holder in (locks, leases):
+def _resign(
+    locks: LockTokens | None, leases: WriteLeases | None, directories: DirectoryLeases | None
+) -> None:
+    """Let go of what others may want; nothing is held where nothing can be written."""
+    for holder in (locks, leases, directories):
         if holder is not None:
             holder.resign()
 

@@ -25,6 +25,7 @@ from lucidnode.fs.file_layer import (
     work_here,
     write_path,
 )
+from lucidnode.fs.files.naming import NamedByAll
 from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.history.past import KEEPER_SUFFIX
@@ -114,6 +115,7 @@ async def _session(
             touched=lambda _touched: None,
             commit_wait=None,
             opening=OpenToAll(),
+            naming=NamedByAll(),
             freshen=None,
             read_only=True,
         )

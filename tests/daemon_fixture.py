@@ -61,6 +61,10 @@ class Bucket:
         if self.cut:
             raise Unavailable("the bucket is away")
 
+    def entries(self) -> int:
+        """Return how many entries the journal has."""
+        return sum(1 for path in self.journal.iterdir() if path.name.isdigit())
+
 
 class Workstation:
     """One node. Faults: *uploads* False keeps staged blocks where they are."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -25,10 +26,12 @@ from lucidnode.fs.file_layer import (
     write_path,
 )
 from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.naming import NamedByAll
 from lucidnode.fs.files.opening import OpenToAll
 from lucidnode.fs.files.remote_effects import RemoteEffects
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.leases.directory_leases import DirectoryLeases
 from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
@@ -238,6 +241,7 @@ class FileLayer:
     committer: Committer | None = None
     channel_files: ChannelFiles | None = None
     leases: WriteLeases | None = None
+    directories: DirectoryLeases | None = None
 
     async def create(self, name: bytes = b"file") -> tuple[InodeNo, int]:
         """Return a new file and a handle of it."""
@@ -282,6 +286,7 @@ async def file_layer(
     name_of: Callable[[DeviceId], str] = lambda _: "studio-a",
     lock_on_open: LockOnOpen | None = None,
     strict: bool = False,
+    exclusive: Literal["alone", "never alone"] | None = None,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
 
@@ -289,7 +294,8 @@ async def file_layer(
     slow the machine is. *boot* is another one after a power cut; None is this machine's. *bucket* is where uploaded
     blocks are, and *replica_path* the database; both lie in *home* if nothing is said. With
     *commits* it commits and follows meanwhile, with *lock_on_open* files have write leases,
-    and with *strict* each open asks the journal.
+    and with *strict* each open asks the journal; with *exclusive* directories have leases, without which
+    names are made *alone*, while there is no bucket, or not at all.
     """
     blocks_dir, staging_dir = home / "blocks", home / "staging"
     bucket = bucket or home / "bucket"
@@ -373,6 +379,17 @@ async def file_layer(
                             alerts=alerts,
                             clock=ground.clock,
                         )
+                    directories: DirectoryLeases | None = None
+                    if committer is not None and exclusive is not None:
+                        directories = DirectoryLeases(
+                            replica=replica,
+                            device=work.device,
+                            committer=committer,
+                            alone_when_away=exclusive == "alone",
+                            tasks=tasks,
+                            alerts=alerts,
+                            clock=ground.clock,
+                        )
                     freshen = (
                         None if committer is None or not strict else partial(_fresh, committer)
                     )
@@ -385,6 +402,7 @@ async def file_layer(
                         touched=effects.follow,
                         commit_wait=commit_wait,
                         opening=leases or OpenToAll(),
+                        naming=directories or NamedByAll(),
                         freshen=freshen,
                         read_only=False,
                     )
@@ -400,6 +418,8 @@ async def file_layer(
                         tasks.keep("asking for what has arrived", shipments.run)
                     if leases is not None:
                         tasks.keep("deciding who writes", leases.run)
+                    if directories is not None:
+                        tasks.keep("deciding who makes names", directories.run)
                     packer.resume()
                     yield FileLayer(
                         replica,
@@ -434,6 +454,7 @@ async def file_layer(
                         committer,
                         read.channel_files,
                         leases,
+                        directories,
                     )
                     packer.stop()
                     read.ahead.stop()

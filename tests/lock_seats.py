@@ -18,6 +18,7 @@ from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import LOCKS_LEASE
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client.ids import DeviceId
 
@@ -102,7 +103,7 @@ class Seat:
         self.locks.unlock(LockedFile(ino, whole=False), owner)
 
     def row(self, ino: InodeNo) -> LeaseRow | None:
-        return decoded_lease(self.desk.node.replica.tree.lease(ino))
+        return decoded_lease(self.desk.node.replica.tree.lease(ino, LOCKS_LEASE))
 
 
 class Office:

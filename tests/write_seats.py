@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from committer_fixture import Bucket, Daemon
 from file_layer_fixture import ME, PROJECT, Commits, FileLayer, QuickClock, file_layer
@@ -118,7 +118,13 @@ class WriteStudio:
 
     @asynccontextmanager
     async def seat(
-        self, name: str, policy: LockOnOpen, clock: QuickClock, *, strict: bool = False
+        self,
+        name: str,
+        policy: LockOnOpen | None,
+        clock: QuickClock,
+        *,
+        strict: bool = False,
+        exclusive: Literal["alone", "never alone"] | None = None,
     ) -> AsyncIterator[WriteSeat]:
         """Run a mount at the workstation of *name*, on what the one before it has left."""
         door = self.doors[name]
@@ -133,6 +139,7 @@ class WriteStudio:
             name_of=called.__getitem__,
             lock_on_open=policy,
             strict=strict,
+            exclusive=exclusive,
         ) as layer:
             yield WriteSeat(name, door, layer)
 

@@ -106,6 +106,10 @@ class SignsOfLife:
         since = self._heard_at.get(device, self._began_at)
         return self._end_seen_at is not None and self._end_seen_at - since >= ttl_s
 
+    def is_failing(self) -> bool:
+        """Tell whether the last look at the log has failed."""
+        return self._failing_since is not None
+
     def away_for(self) -> float:
         """Return for how many seconds all looks at the log have failed.
 

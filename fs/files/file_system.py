@@ -25,6 +25,7 @@ from lucidnode.fs.files.file_states import FileStates
 from lucidnode.fs.files.kept_listings import KeptListings
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.files.lifetimes import FileLifetimes
+from lucidnode.fs.files.naming import Naming
 from lucidnode.fs.files.opening import Opening
 from lucidnode.fs.files.range_changes import RangeChanges
 from lucidnode.fs.files.shown_files import ShownFiles
@@ -76,7 +77,7 @@ class FileSystem:
 
     *touched* is told what changes here without a request for it. *commit_wait* waits until everything done so far is in the bucket, or what was done to one file;
     it is None where an acknowledgement at level `local` is enough. *opening* says who may open a file for
-    writing. *freshen* reads what others have committed, before each `open`; None where what was read by and by is enough.
+    writing, *naming* who may make a name that nobody else may have. *freshen* reads what others have committed, before each `open`; None where what was read by and by is enough.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class FileSystem:
         touched: Callable[[Touched], None],
         commit_wait: Callable[[InodeNo | None], Coroutine[None, None, None]] | None,
         opening: Opening,
+        naming: Naming,
         freshen: Callable[[], Coroutine[None, None, None]] | None,
         read_only: bool,
     ) -> None:
@@ -111,6 +113,7 @@ class FileSystem:
         self._clock = clock
         self._commit_wait = commit_wait
         self._opening = opening
+        self._naming = naming
         self._freshen = freshen
         self._shown = shown = ShownFiles(replica.tree, unsaved)
         self._changes = TreeChanges(replica, read_only=read_only)
@@ -209,6 +212,20 @@ class FileSystem:
 
     # -- names -------------------------------------------------------------------------------
 
+    def names_at_once(self, parent: InodeNo, name: bytes) -> bool:
+        """Tell whether it is known here and now if *name* in *parent* may be made and be nobody else's."""
+        if self._naming.admits(parent):
+            return True
+        # It is there, for all we know: nobody has to be asked for a refusal.
+        return self._replica.tree.lookup(parent, name) is not None
+
+    async def exclusively(self, parent: InodeNo, name: bytes, pid: int) -> None:
+        """Return once `names_at_once`, in that step. Raises LeaseUndecided, Interrupted, or a FileError."""
+        while not self.names_at_once(parent, name):
+            self._changes.check_writable()
+            self._shown.stored(parent)
+            await unless_killed(pid, self._naming.admitted(parent), self._clock)
+
     def make(
         self,
         parent: InodeNo,
@@ -221,6 +238,7 @@ class FileSystem:
     ) -> Attributes:
         """Create the file, directory, link or node that the type bits of *mode* say.
 
+        One that nobody else may have needs `exclusively` first, in the same step.
         Raises a FileError, ReadOnly or NoSpace.
         """
         above = self._shown.stored(parent)
@@ -231,8 +249,9 @@ class FileSystem:
             bits |= stat.S_ISGID if kind is Kind.DIRECTORY else 0
         ino = self._replica.new_ino()
         now = self._clock.wall_ns()
+        lease = self._naming.lease_of_new() if kind is Kind.DIRECTORY else b""
         made = self._changes.apply(
-            Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target)
+            Create(parent, name, ino, kind, bits, caller.uid, gid, now, rdev, target, lease)
         )
         assert made is not None
         return made
@@ -247,7 +266,7 @@ class FileSystem:
         return made, self.open_as_it_is(made.ino, flags, pid)
 
     def link(self, ino: InodeNo, parent: InodeNo, name: bytes) -> Attributes:
-        """Give *ino* one more name. Raises a FileError, ReadOnly or NoSpace."""
+        """Give *ino* one more name, after `exclusively`. Raises a FileError, ReadOnly or NoSpace."""
         self._changes.apply(Link(ino, parent, name, self._clock.wall_ns()))
         return self.attributes(ino)
 
@@ -271,7 +290,10 @@ class FileSystem:
     def rename(
         self, parent: InodeNo, name: bytes, new_parent: InodeNo, new_name: bytes, flags: int
     ) -> None:
-        """Move a name; *flags* as in renameat2(2). Raises a FileError, ReadOnly or NoSpace."""
+        """Move a name; *flags* as in renameat2(2), RENAME_NOREPLACE after `exclusively`.
+
+        Raises a FileError, ReadOnly or NoSpace.
+        """
         replaced = self._replica.tree.lookup(new_parent, new_name)
         if replaced is not None:
             self._opening.check_free(replaced.ino)

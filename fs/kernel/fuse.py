@@ -20,6 +20,7 @@ from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.replica.intents import RENAME_NOREPLACE
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class FuseOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with self._replying(Span("mknod", parent_inode, name=name, pid=ctx.pid)):
+            await self._files.exclusively(InodeNo(parent_inode), name, ctx.pid)
             return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), rdev=rdev)
             )
@@ -93,6 +95,7 @@ class FuseOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         with self._replying(Span("mkdir", parent_inode, name=name, pid=ctx.pid)):
+            await self._files.exclusively(InodeNo(parent_inode), name, ctx.pid)
             return self._named(self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx)))
 
     async def symlink(
@@ -100,6 +103,7 @@ class FuseOperations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         with self._replying(Span("symlink", parent_inode, name=name, pid=ctx.pid)):
             mode = stat.S_IFLNK | 0o777
+            await self._files.exclusively(InodeNo(parent_inode), name, ctx.pid)
             return self._named(
                 self._files.make(InodeNo(parent_inode), name, mode, _caller(ctx), target=target)
             )
@@ -114,6 +118,7 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(
             Span("link", new_parent_inode, name=new_name, pid=ctx.pid), gone=errno.ESTALE
         ):
+            await self._files.exclusively(InodeNo(new_parent_inode), new_name, ctx.pid)
             return self._named(
                 self._files.link(InodeNo(inode), InodeNo(new_parent_inode), new_name)
             )
@@ -136,6 +141,8 @@ class FuseOperations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> None:
         with self._replying(Span("rename", parent_inode_old, name=name_old, pid=ctx.pid)):
+            if flags & RENAME_NOREPLACE:
+                await self._files.exclusively(InodeNo(parent_inode_new), name_new, ctx.pid)
             self._files.rename(
                 InodeNo(parent_inode_old), name_old, InodeNo(parent_inode_new), name_new, flags
             )
@@ -200,6 +207,8 @@ class FuseOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         with self._replying(Span("create", parent_inode, name=name, pid=ctx.pid)):
+            if flags & os.O_EXCL:
+                await self._files.exclusively(InodeNo(parent_inode), name, ctx.pid)
             made, (handle, unchanged) = self._files.create(
                 InodeNo(parent_inode), name, mode, _caller(ctx), flags, ctx.pid
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pyfuse3
@@ -45,6 +45,7 @@ from lucidnode.fs.kernel.fuse import VALID_S, storable
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.replica.intents import RENAME_NOREPLACE
 
 _MIN_LINE_BYTES = 160
 """Of a listing: with a name of up to eight bytes."""
@@ -89,11 +90,16 @@ class TreeRequests:
         with self._replying(Span("lookup", request.ino, name=name, pid=request.pid)):
             return self._named(self._files.lookup(InodeNo(request.ino), name))
 
-    def _mkdir(self, request: KernelRequest) -> Reply:
+    def _mkdir(self, request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
         mode, name = asked_directory(request)
-        with self._replying(Span("mkdir", request.ino, name=name, pid=request.pid)):
-            mode = stat.S_IFDIR | stat.S_IMODE(mode)
-            return self._named(self._files.make(InodeNo(request.ino), name, mode, _caller(request)))
+        mode = stat.S_IFDIR | stat.S_IMODE(mode)
+        parent = InodeNo(request.ino)
+        span = Span("mkdir", request.ino, name=name, pid=request.pid)
+
+        def made() -> Reply:
+            return self._named(self._files.make(parent, name, mode, _caller(request)))
+
+        return self._exclusively(request, span, parent, name, made)
 
     def _unlink(self, request: KernelRequest) -> Reply:
         name = asked_name(request)
@@ -107,11 +113,50 @@ class TreeRequests:
             self._files.rmdir(InodeNo(request.ino), name)
         return b""
 
-    def _rename(self, request: KernelRequest, asked: AskedRename) -> Reply:
+    def _rename(
+        self, request: KernelRequest, asked: AskedRename
+    ) -> Reply | Coroutine[Any, Any, Reply]:
         name, new_parent, new_name, flags = asked
-        with self._replying(Span("rename", request.ino, name=name, pid=request.pid)):
-            self._files.rename(InodeNo(request.ino), name, InodeNo(new_parent), new_name, flags)
-        return b""
+        span = Span("rename", request.ino, name=name, pid=request.pid)
+
+        def moved() -> Reply:
+            to = InodeNo(new_parent)
+            self._files.rename(InodeNo(request.ino), name, to, new_name, flags)
+            return b""
+
+        if flags & RENAME_NOREPLACE:
+            return self._exclusively(request, span, InodeNo(new_parent), new_name, moved)
+        with self._replying(span):
+            return moved()
+
+    def _exclusively(
+        self,
+        request: KernelRequest,
+        span: Span,
+        parent: InodeNo,
+        name: bytes,
+        do: Callable[[], Reply],
+    ) -> Reply | Coroutine[Any, Any, Reply]:
+        """Answer with what *do* returns once *name* in *parent* is nobody else's: at once, if that is known."""
+        if not self._files.names_at_once(parent, name):
+            return self._exclusively_later(request, span, parent, name, do)
+        with self._replying(span):
+            return do()
+
+    async def _exclusively_later(
+        self,
+        request: KernelRequest,
+        span: Span,
+        parent: InodeNo,
+        name: bytes,
+        do: Callable[[], Reply],
+    ) -> Reply:
+        try:
+            with self._replying(span):
+                await self._files.exclusively(parent, name, request.pid)
+                return do()
+        except pyfuse3.FUSEError as error:
+            raise RequestRefused(error.errno) from None
 
     # -- attributes --------------------------------------------------------------------------
 
@@ -186,13 +231,21 @@ class TreeRequests:
         except pyfuse3.FUSEError as error:
             raise RequestRefused(error.errno) from None
 
-    def _create(self, request: KernelRequest) -> Reply:
+    def _create(self, request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
         flags, mode, name = asked_creation(request)
-        with self._replying(Span("create", request.ino, name=name, pid=request.pid)):
+        parent = InodeNo(request.ino)
+        span = Span("create", request.ino, name=name, pid=request.pid)
+
+        def made() -> Reply:
             made, opened = self._files.create(
-                InodeNo(request.ino), name, mode, _caller(request), flags, request.pid
+                parent, name, mode, _caller(request), flags, request.pid
             )
             return self._named(made) + self._opened(request, made.ino, opened, flags)
+
+        if flags & os.O_EXCL:
+            return self._exclusively(request, span, parent, name, made)
+        with self._replying(span):
+            return made()
 
     def _opened(
         self, request: KernelRequest, ino: int, opened: tuple[int, bool], flags: int

@@ -1,7 +1,6 @@
 """Which node decides the locks of a file: the one that holds its lease, here called its token.
 
-One row stands for all files of the project that have none of their own: that of the root. So who is
-alone asks once, not for each file. A file that two nodes lock gets a row when the second asks for it.
+One row stands for all files of the project that have none of their own: see token_rows.py.
 
 Whoever locks passes `admitted` first, and then `FileLocks.lock` in the same step. Giving a token away is
 done by one task for each file: what was written is committed, nobody new comes in, and the last who
@@ -11,7 +10,6 @@ is in leaves; then the row is changed. What the rules are and why is in docs/des
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -19,11 +17,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
-from lucidnode.fs.errors import Deadlock, FileError, FsError, Interrupted, LockHeld, NoLocks
+from lucidnode.fs.errors import Deadlock, FsError, Interrupted, LockHeld, NoLocks
 from lucidnode.fs.files.file_locks import FileLocks
-from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
-from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import LOCKS_LEASE, Lease
+from lucidnode.fs.leases.lease_row import NOBODY, decoded_lease
+from lucidnode.fs.leases.token_rows import TICK_S, TokenRows
+from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import LOCKS_LEASE
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
@@ -47,10 +46,6 @@ DRAIN_S = 1.0
 
 RENEW_WITHIN_S = 15.0
 """Locks that are held are renewed once they last no longer than this."""
-
-_TICK_S = 1.0
-
-_REMEMBERED_ROWS = 1024
 
 _NAMED = 4
 """Files in one alert."""
@@ -101,12 +96,17 @@ class LockTokens:
         self._busy: set[InodeNo] = set()
         """Files that another waits for until nobody here has a lock of them."""
         self._stays_until: dict[InodeNo, float] = {}
-        self._rows: dict[InodeNo, tuple[InodeNo, LeaseRow | None]] = {}
-        """What was read of rows since a slot was decided, while no change of ours waits."""
+        self._rows = TokenRows(
+            replica,
+            device,
+            committer,
+            clock,
+            own=LOCKS_LEASE,
+            others=LOCKS_LEASE,
+            claimed=lambda place: self._ready.discard(place.ino),
+        )
         self._wake = asyncio.Event()
-        self._news = asyncio.Event()
         self._stopped = False
-        self._hurrying: contextlib.ExitStack | None = None
         self._life.watch(self._told)
         locks.watch(self._unused)
 
@@ -134,7 +134,7 @@ class LockTokens:
             self._wake.set()
             while not self.admits(ino, owner):
                 self._check_wait(ino, owner, begun_at, given_up, whole=whole)
-                if self._holds(ino) and self._row_of(ino)[0] not in self._ready:
+                if self._rows.holds(ino) and self._rows.of(ino)[0].ino not in self._ready:
                     await self._get_ready(ino, given_up)
                 else:
                     await self._hears(given_up)
@@ -159,7 +159,7 @@ class LockTokens:
             raise NoLocks("the mount ends")
         waited_s = self._clock.boot() - begun_at
         if given_up is None:
-            _, row = self._row_of(ino)
+            _, row = self._rows.of(ino)
             is_busy = row is not None and row.busy and row.holder != self._device
             if is_busy or waited_s >= ASK_S:
                 raise LockHeld("another workstation has locks of this file")
@@ -171,14 +171,14 @@ class LockTokens:
     async def _hears(self, *others: asyncio.Future[None] | None) -> None:
         """Return when there is news, when one of *others* is done, or after a tick."""
         async with asyncio.TaskGroup() as group:
-            tick = group.create_task(set_within(self._news, _TICK_S, self._clock))
+            tick = group.create_task(self._rows.news())
             waits = [tick, *(each for each in others if each is not None)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             tick.cancel()
 
     async def _get_ready(self, ino: InodeNo, given_up: asyncio.Future[None] | None) -> None:
         """Have the kernel show what others did to *ino* before its token came here."""
-        before = self._row_of(ino)
+        before = self._rows.of(ino)
         async with asyncio.TaskGroup() as group:
             settling = group.create_task(self._settled())
             while not settling.done() and not self._stopped:
@@ -187,43 +187,13 @@ class LockTokens:
                 await self._hears(settling, given_up)
             is_done = settling.done()
             settling.cancel()
-        if is_done and self._holds(ino) and self._row_of(ino) == before:
-            self._ready.add(before[0])
+        if is_done and self._rows.holds(ino) and self._rows.of(ino) == before:
+            self._ready.add(before[0].ino)
             self._stays_until[ino] = self._clock.boot() + HOLD_S
 
-    # -- what the log says -------------------------------------------------------------------
-
-    def _row_of(self, ino: InodeNo) -> tuple[InodeNo, LeaseRow | None]:
-        """Return the row that counts for *ino*, and whose it is: its own, or the root's."""
-        if self._pending():
-            self._rows.clear()
-            return self._read_row(ino)
-        if ino not in self._rows:
-            if len(self._rows) >= _REMEMBERED_ROWS:
-                self._rows.clear()
-            self._rows[ino] = self._read_row(ino)
-        return self._rows[ino]
-
-    def _read_row(self, ino: InodeNo) -> tuple[InodeNo, LeaseRow | None]:
-        row = decoded_lease(self._replica.tree.lease(ino))
-        if row is not None:
-            return ino, row
-        return ROOT, decoded_lease(self._replica.tree.lease(ROOT))
-
-    def _holds(self, ino: InodeNo) -> bool:
-        """Tell whether the log says so, and it is not too long ago that we were heard of."""
-        where, row = self._row_of(ino)
-        return (
-            row is not None
-            and row.holder == self._device
-            and not row.given
-            and not any(change.ino == where and change.claims for change in self._pending())
-            and self._life.ours_for() > 0
-        )
-
     def _decides(self, ino: InodeNo) -> bool:
-        if self._holds(ino):
-            return self._row_of(ino)[0] in self._ready
+        if self._rows.holds(ino):
+            return self._rows.of(ino)[0].ino in self._ready
         # What has no name has no other users than ours.
         found = self._replica.tree.attributes(ino)
         return found is None or found.nlink == 0
@@ -244,51 +214,36 @@ class LockTokens:
         )
         return True
 
-    def _pending(self) -> list[Lease]:
-        return self._replica.pending.leases(LOCKS_LEASE)
-
-    def _changes(self, ino: InodeNo) -> bool:
-        """Tell whether a change of the row of *ino* is not committed yet."""
-        return any(change.ino == ino for change in self._pending())
-
     # -- what is done about it ---------------------------------------------------------------
 
     async def run(self) -> None:
         """Ask for tokens, renew what is in use, and give what others want, until cancelled."""
         while True:
             self._wake.clear()
-            if self._hurrying is not None and not self._pending():
-                self._hurrying.close()
-                self._hurrying = None
             if self._life.away_for() < LEASE_TTL_S:
                 self._alerts.end("locks")
             self._notice_what_was_taken()
             for ino in list(self._wanting):
-                self._ask_for(ino)
+                self._rows.ask_for(ino)
             self._renew()
             pause_s = self._give_what_is_wanted()
             await set_within(self._wake, pause_s, self._clock)
 
     def resign(self) -> None:
         """Say with the next entry that nothing is held here any more: the mount ends."""
-        for ino, value in self._replica.tree.leases():
-            row = decoded_lease(value)
-            if row is not None and row.holder == self._device:
-                holder = row.wanted
-                self._change(ino, row, row.changed(holder=holder, given=holder != NOBODY))
+        for ino, _ in self._replica.tree.leases():
+            self._rows.resign(self._rows.own_place(ino))
 
     def _told(self) -> None:
-        self._rows.clear()
+        self._rows.told()
         self._wake.set()
-        self._news.set()
-        self._news = asyncio.Event()
 
     def _notice_what_was_taken(self) -> None:
         """Tell of locks that stand here and hold no more: another took their token."""
         lost = {
             ino
             for ino in self._locks.in_use()
-            if (row := self._row_of(ino)[1]) is not None
+            if (row := self._rows.of(ino)[1]) is not None
             and row.holder not in {NOBODY, self._device}
         }
         new, self._lost = sorted(lost - self._lost), lost
@@ -308,42 +263,21 @@ class LockTokens:
         if self._busy or self._closed:
             self._told()
 
-    def _ask_for(self, ino: InodeNo) -> None:
-        """Do the next step towards the token of *ino*, unless one is under way."""
-        where, row = self._row_of(ino)
-        if self._changes(ino) or self._changes(where):
-            return
-        ours = self._device
-        if row is None:
-            self._change(ROOT, None, LeaseRow(holder=ours, fence=1), claims=True)
-        elif row.holder == ours:
-            if row.given or self._life.ours_for() <= 0:
-                self._change(where, row, row.changed(wanted=row.wanted), claims=row.given)
-        elif row.holder == NOBODY:
-            self._change(where, row, row.changed(holder=ours), claims=True)
-        elif self._life.is_silent(row.holder):
-            self._change(where, row, row.changed(holder=ours), claims=True, alone=True)
-        elif where != ino:
-            # Who holds the root's row may change at any entry, and with it who holds this file.
-            self._change(ino, None, LeaseRow(holder=row.holder, fence=1, wanted=ours), alone=True)
-        elif row.wanted == NOBODY:
-            self._change(ino, row, row.changed(given=row.given, wanted=ours))
-
     def _renew(self) -> None:
         """Make an entry in time while locks are held: every entry renews all of them."""
         if self._life.ours_for() > RENEW_WITHIN_S:
             return
         for ino in self._locks.in_use():
-            where, row = self._row_of(ino)
+            place, row = self._rows.of(ino)
             if row is None or row.holder != self._device or row.given:
                 continue
-            if not self._changes(where):
-                self._change(where, row, row.changed(wanted=row.wanted, busy=row.busy))
+            if not self._rows.is_changing(place):
+                self._rows.change(place, row, row.changed(wanted=row.wanted, busy=row.busy))
             return
 
     def _give_what_is_wanted(self) -> float:
         """Begin to give what others want; return after how many seconds to look again."""
-        pause_s = _TICK_S
+        pause_s = TICK_S
         now = self._clock.boot()
         self._busy.clear()
         for ino, value in self._replica.tree.leases():
@@ -368,7 +302,8 @@ class LockTokens:
             self._closed.add(ino)
             if await self._falls_into_disuse(ino):
                 await self._commit_work(ino)
-                await self._hand_over(ino)
+                self._stays_until.pop(ino, None)
+                await self._rows.hand_over(ino)
             else:
                 self._say_that_it_is_busy(ino)
         except (FsError, NodeError, OSError) as error:
@@ -386,40 +321,12 @@ class LockTokens:
             left_s = ends_at - self._clock.boot()
             if left_s <= 0:
                 return False
-            await set_within(self._news, left_s, self._clock)
+            await self._rows.news(left_s)
         return True
 
-    async def _hand_over(self, ino: InodeNo) -> None:
-        where, row = self._row_of(ino)
-        if where != ino or row is None or row.holder != self._device or row.wanted == NOBODY:
-            return
-        self._ready.discard(ino)
-        self._stays_until.pop(ino, None)
-        self._change(ino, row, row.changed(holder=row.wanted, given=True), claims=True)
-        while self._changes(ino):
-            await set_within(self._news, _TICK_S, self._clock)
-
     def _say_that_it_is_busy(self, ino: InodeNo) -> None:
-        where, row = self._row_of(ino)
-        if where == ino and row is not None and row.holder == self._device and not row.busy:
-            self._change(ino, row, row.changed(given=row.given, wanted=row.wanted, busy=True))
-
-    def _change(
-        self,
-        ino: InodeNo,
-        row: LeaseRow | None,
-        wanted: LeaseRow,
-        *,
-        claims: bool = False,
-        alone: bool = False,
-    ) -> None:
-        """Change *row* of *ino*, as far as we know; whoever comes first in the log has it."""
-        if claims:
-            self._ready.discard(ino)
-        # A row that says nothing is in the place of one: it is replaced.
-        expected = self._replica.tree.lease(ino) if row is None else row.encoded()
-        with contextlib.suppress(FileError):  # gone, read-only, full: looked at again
-            self._replica.apply(Lease(ino, expected, wanted.encoded(), claims, alone))
-            if self._hurrying is None:
-                self._hurrying = contextlib.ExitStack()
-                self._hurrying.enter_context(self._committer.hurrying())
+        place, row = self._rows.of(ino)
+        is_own = place == self._rows.own_place(ino)
+        if is_own and row is not None and row.holder == self._device and not row.busy:
+            wanted = row.changed(given=row.given, wanted=row.wanted, busy=True)
+            self._rows.change(place, row, wanted)

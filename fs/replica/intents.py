@@ -28,8 +28,11 @@ MARK = b"user.lucid.writer"
 
 LOCKS_LEASE = b"user.lucid.lease.locks"
 WRITE_LEASE = b"user.lucid.lease.write"
-"""The extended attributes that `Lease` sets: who decides the locks of a file, and who alone may write
-to it. Shown to no program."""
+NAMES_LEASE = b"user.lucid.lease.names"
+TREE_LEASE = b"user.lucid.lease.tree"
+"""The extended attributes that `Lease` sets: who decides the locks of a file, who alone may write to
+it, who alone makes names in a directory, and, of the root, in all directories without a row of their
+own. Shown to no program."""
 
 _OURS = b"user.lucid."
 """What the extended attributes begin with that no program can set."""
@@ -44,7 +47,10 @@ def is_ours(xattr: bytes) -> bool:
 
 
 class Create(msgspec.Struct, frozen=True, tag="create"):
-    """Make a new inode under a name. *ino* comes from `Replica.new_ino`; *target* is a symlink's."""
+    """Make a new inode under a name. *ino* comes from `Replica.new_ino`; *target* is a symlink's.
+
+    A directory gets *lease* as its NAMES_LEASE, if that is not empty: no state has the one without the other.
+    """
 
     parent: InodeNo
     name: bytes
@@ -56,6 +62,7 @@ class Create(msgspec.Struct, frozen=True, tag="create"):
     time_ns: int
     rdev: int = 0
     target: bytes = b""
+    lease: bytes = b""
 
 
 class Link(msgspec.Struct, frozen=True, tag="link"):

@@ -59,9 +59,18 @@ class PendingOperations:
         """Tell whether an operation that touches *ino*, or a tail of it, is not committed yet."""
         return ino in self._ground.tails.ends or self._ground.journal.write_sets.touches(ino)
 
-    def leases(self, name: bytes) -> list[Lease]:
-        """Return what is not committed yet and changes a lease *name*, oldest first."""
-        return [lease for lease in self._ground.journal.write_sets.leases() if lease.name == name]
+    def leases(self, *names: bytes) -> list[Lease]:
+        """Return what is not committed yet and changes a lease with one of *names*, oldest first."""
+        return [lease for lease in self._ground.journal.write_sets.leases() if lease.name in names]
+
+    def is_unknown(self, directory: InodeNo) -> bool:
+        """Tell whether *directory* was made here, and is in no entry that others could have read."""
+        number = self._ground.journal.write_sets.makes(directory)
+        return number is not None and number > self._ground.journal.last_in_flight()
+
+    def makes_names_in(self, directory: InodeNo) -> bool:
+        """Tell whether names in *directory* wait that nobody else may have."""
+        return self._ground.journal.write_sets.makes_names_in(directory)
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""

@@ -73,6 +73,10 @@ class TreeReader:
         """Return the parent of *directory*; None for the root and for what is not in the tree."""
         return self._queries.parent_of(self._aliases.now(directory))
 
+    def now(self, directory: InodeNo) -> InodeNo:
+        """Return the number that *directory* has now: it may have become one with another node's."""
+        return self._aliases.now(directory)
+
     def shown_path(self, ino: InodeNo) -> str:
         """Return a path of *ino*, for people."""
         return self._queries.shown_path(self._aliases.now(ino))
@@ -136,9 +140,9 @@ class TreeReader:
         """Return every file with a mark, and its mark."""
         return self._queries.marks()
 
-    def lease(self, ino: InodeNo) -> bytes | None:
-        """Return the lease of the locks of *ino*, None if it has none."""
-        return self._queries.lease(ino)
+    def lease(self, ino: InodeNo, name: bytes) -> bytes | None:
+        """Return the lease *name* of *ino*, None if it has none."""
+        return self._queries.lease(ino, name)
 
     def leases(self) -> list[tuple[InodeNo, bytes]]:
         """Return every file with a lease of its locks, and that lease."""
@@ -147,6 +151,10 @@ class TreeReader:
     def write_leases(self) -> list[tuple[InodeNo, bytes]]:
         """Return every file with a write lease, and that lease."""
         return self._queries.write_leases()
+
+    def wanted_directories(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every directory with a lease of its names that a node asks for, and that lease."""
+        return self._queries.wanted_directories()
 
     # -- contents ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from committer_fixture import Fault
 from file_layer_fixture import ME
 from write_seats import NAMES, WriteSeat, WriteStudio
 
-from lab.soak_files import VirtualClock
+from lab.drifting_clock import DriftingClock
 from lab.virtual_loop import run_virtual
 from lucidnode.fs.errors import FileError, ReadOnlyHere
 from lucidnode.fs.leases.write_leases import LockOnOpen
@@ -37,18 +37,6 @@ _DRIFT = 0.015
 """By how much a clock is fast or slow: two of them less than the margin of 5 s in 120 s."""
 
 
-class _Drifting(VirtualClock):
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self._rate = rate
-
-    def boot(self) -> float:
-        return super().boot() * self._rate
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / self._rate)
-
-
 class _Person:
     """Somebody at one workstation, who starts its mount again when it has died."""
 
@@ -56,7 +44,7 @@ class _Person:
         self._studio = studio
         self._name = name
         self._chance = chance
-        self._clock = _Drifting(1 + chance.uniform(-_DRIFT, _DRIFT))
+        self._clock = DriftingClock(1 + chance.uniform(-_DRIFT, _DRIFT))
         self._policy = LockOnOpen(("*.prproj",), "read-only", alone_when_away=chance.random() < 0.5)
         self._mount = contextlib.AsyncExitStack()
         self.door = studio.doors[name]

@@ -311,6 +311,11 @@ class PendingJournal:
         )
         return InFlight(Seq(seq), unsigned, ids, last)
 
+    def last_in_flight(self) -> int:
+        """Return the number of the last operation in the entry that may exist already; 0 without one."""
+        row = self._database.row("SELECT last FROM inflight")
+        return 0 if row is None else int(row[0])
+
     def set_in_flight(self, flight: InFlight) -> None:
         """Remember *flight*. There is none yet."""
         self._database.change(

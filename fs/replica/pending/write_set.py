@@ -104,7 +104,7 @@ class Step(NamedTuple):
     bytes that became a content later but were there before this. *blocks* are those that must be in the bucket
     before an entry may name them, *uses* those that its extents lie in. A *mark*, and
     a *lease*, may come before the content that waits. One that stands *alone* may follow no entry but the one
-    it was made on.
+    it was made on. *directory* is one that it makes, *names* the one in which it makes a name that nobody else may have.
     """
 
     id: int
@@ -118,6 +118,8 @@ class Step(NamedTuple):
     uses: tuple[BlockId, ...]
     mark: bool
     lease: intents.Lease | None
+    directory: InodeNo | None
+    names: InodeNo | None
 
     @classmethod
     def of(cls, item: PendingOperation) -> Step:
@@ -147,6 +149,8 @@ class Step(NamedTuple):
             isinstance(intent, intents.Lease)
             or (isinstance(intent, intents.Mark) and intent.value is not None),
             intent if isinstance(intent, intents.Lease) else None,
+            _directory_made(intent),
+            _names_made_in(intent),
         )
 
 
@@ -164,6 +168,8 @@ class WriteSetIndex:
         self._removals: set[int] = set()
         self._deleted: set[InodeNo] = set()
         self._leases: dict[int, intents.Lease] = {}
+        self._directories: dict[InodeNo, int] = {}
+        self._names: Counter[InodeNo] = Counter()
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps)
@@ -184,6 +190,10 @@ class WriteSetIndex:
             self._moves.add(step.id)
         if step.removes:
             self._removals.add(step.id)
+        if step.directory is not None:
+            self._directories[step.directory] = step.id
+        if step.names is not None:
+            self._names[step.names] += 1
 
     def drop(self, last: int) -> None:
         """Forget everything up to *last*: it waits no more."""
@@ -201,6 +211,10 @@ class WriteSetIndex:
         self._leases.pop(step.id, None)
         self._moves.discard(step.id)
         self._removals.discard(step.id)
+        if step.directory is not None:
+            self._directories.pop(step.directory, None)
+        if step.names is not None:
+            _uncount(self._names, (step.names,))
 
     def reorder(self, steps: Iterable[Step]) -> None:
         """Stand in the order of *steps*: all that is here, some with other numbers."""
@@ -208,6 +222,9 @@ class WriteSetIndex:
         self._moves = {step.id for step in self._steps if step.moves_directory}
         self._removals = {step.id for step in self._steps if step.removes}
         self._leases = {step.id: step.lease for step in self._steps if step.lease is not None}
+        self._directories = {
+            step.directory: step.id for step in self._steps if step.directory is not None
+        }
 
     def names(self, block: BlockId) -> bool:
         """Tell whether anything that waits names *block* for the first time."""
@@ -220,6 +237,14 @@ class WriteSetIndex:
     def leases(self) -> list[intents.Lease]:
         """Return what waits to change a lease, oldest first."""
         return [lease for _, lease in sorted(self._leases.items())]
+
+    def makes(self, directory: InodeNo) -> int | None:
+        """Return the number of the operation that waits and makes *directory*, or None."""
+        return self._directories.get(directory)
+
+    def makes_names_in(self, directory: InodeNo) -> bool:
+        """Tell whether anything waits that makes a name in *directory* which nobody else may have."""
+        return directory in self._names
 
     def touched(self, ino: InodeNo, mark: int) -> bool:
         """Tell whether an operation numbered *mark* or less that touches *ino* waits."""
@@ -315,3 +340,20 @@ def _moves_directory(item: PendingOperation) -> bool:
         if row is not None and row[KIND_COLUMN] != Kind.DIRECTORY
     }
     return not moved <= files
+
+
+def _directory_made(intent: intents.Intent) -> InodeNo | None:
+    if isinstance(intent, intents.Create) and intent.kind is Kind.DIRECTORY:
+        return intent.ino
+    return None
+
+
+def _names_made_in(intent: intents.Intent) -> InodeNo | None:
+    """Return in which directory *intent* makes a name that may not be there: for a file, if asked so."""
+    match intent:
+        case intents.Create() | intents.Link():
+            return intent.parent
+        case intents.Rename() if intent.flags & intents.RENAME_NOREPLACE:
+            return intent.new_parent
+        case _:
+            return None

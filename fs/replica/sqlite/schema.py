@@ -8,7 +8,7 @@ and CHECK are a second net. The local tables are this node's own and never leave
 
 from __future__ import annotations
 
-from lucidnode.fs.replica.intents import LOCKS_LEASE, MARK, WRITE_LEASE
+from lucidnode.fs.replica.intents import LOCKS_LEASE, MARK, NAMES_LEASE, WRITE_LEASE
 
 REPLICATED: dict[str, tuple[type[int | bytes], ...]] = {
     "inode": (*(int for _ in range(11)), bytes, int),
@@ -25,6 +25,10 @@ IS_MARK = f"name = x'{MARK.hex()}'"
 IS_LEASE = f"name = x'{LOCKS_LEASE.hex()}'"
 IS_WRITE_LEASE = f"name = x'{WRITE_LEASE.hex()}'"
 """How leases are found among the attributes, by an index of their own for each kind."""
+
+IS_WANTED_DIRECTORY = f"name = x'{NAMES_LEASE.hex()}' AND instr(value, x'a677616e746564d920') > 0"
+"""How the few directories are found, among all that have a lease, that another node asks for: those in
+whose row `wanted` is a string of 32 bytes (docs/format.md, "Leases")."""
 
 VERSION = 2
 
@@ -128,6 +132,7 @@ ADDED = f"""
 CREATE INDEX IF NOT EXISTS mark ON xattr (ino) WHERE {IS_MARK};
 CREATE INDEX IF NOT EXISTS lease ON xattr (ino) WHERE {IS_LEASE};
 CREATE INDEX IF NOT EXISTS write_lease ON xattr (ino) WHERE {IS_WRITE_LEASE};
+CREATE INDEX IF NOT EXISTS wanted_directory ON xattr (ino) WHERE {IS_WANTED_DIRECTORY};
 
 -- Exactly one row: the epoch of the newest entry up to `head` that counted. What an entry behind it
 -- was made in an older one counts as empty.

@@ -56,6 +56,11 @@ class NameOperations:
                 0,
             ),
         )
+        if intent.lease:
+            self._database.change(
+                "INSERT INTO xattr VALUES (?, ?, ?)",
+                (intent.ino, intents.NAMES_LEASE, intent.lease),
+            )
         return OperationRecord(intent, intent.ino, 0, version)
 
     def restore(self, intent: intents.Restore, version: int) -> OperationRecord:

@@ -19,7 +19,12 @@ from lucidnode.fs.replica.inode import (
     Version,
 )
 from lucidnode.fs.replica.sqlite.database import Database
-from lucidnode.fs.replica.sqlite.schema import IS_LEASE, IS_MARK, IS_WRITE_LEASE
+from lucidnode.fs.replica.sqlite.schema import (
+    IS_LEASE,
+    IS_MARK,
+    IS_WANTED_DIRECTORY,
+    IS_WRITE_LEASE,
+)
 from lucidnode.node.client.ids import BlockId
 
 _KINDS = tuple(Kind(number) if number in set(Kind) else None for number in range(16))
@@ -273,21 +278,22 @@ class Queries:
         """Return every (file, mark)."""
         return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_MARK}")  # noqa: S608  # ours
 
-    def lease(self, ino: InodeNo) -> bytes | None:
-        """Return the lease of the locks of *ino*, None if it has none."""
-        row = self._database.row(
-            f"SELECT value FROM xattr WHERE ino = ? AND {IS_LEASE}",  # noqa: S608  # ours
-            (ino,),
-        )
+    def lease(self, ino: InodeNo, name: bytes) -> bytes | None:
+        """Return the lease *name* of *ino*, None if it has none."""
+        row = self._database.row("SELECT value FROM xattr WHERE ino = ? AND name = ?", (ino, name))
         return None if row is None else row[0]
 
     def leases(self) -> list[tuple[InodeNo, bytes]]:
-        """Return every (file, lease)."""
+        """Return every (file, lease of its locks)."""
         return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_LEASE}")  # noqa: S608  # ours
 
     def write_leases(self) -> list[tuple[InodeNo, bytes]]:
         """Return every (file, write lease)."""
         return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_WRITE_LEASE}")  # noqa: S608  # ours
+
+    def wanted_directories(self) -> list[tuple[InodeNo, bytes]]:
+        """Return every (directory, lease of its names) that a node asks for."""
+        return self._database.rows(f"SELECT ino, value FROM xattr WHERE {IS_WANTED_DIRECTORY}")  # noqa: S608  # ours
 
     def usage(self) -> tuple[int, int]:
         """Return (plain bytes, inodes) of the project. Reads every inode: keep the answer."""

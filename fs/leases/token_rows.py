@@ -1,0 +1,195 @@
+"""The rows of one kind of lease that two nodes hand to each other, as one mount sees and changes them.
+
+One row stands for everything of its kind that has none of its own: that of the root. So who is alone
+asks once. What two nodes want gets a row when the second asks for it. The rules are those of
+docs/design/0012-leases.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lucidnode.fs.commit.commit_signals import set_within
+from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.errors import FileError
+from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.intents import Lease
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import DeviceId
+
+TICK_S = 1.0
+"""How often to look whether time alone has changed something."""
+
+_REMEMBERED_ROWS = 1024
+
+
+class RowPlace(NamedTuple):
+    """Where a row is: the attribute *name* of *ino*."""
+
+    ino: InodeNo
+    name: bytes
+
+
+class TokenRows:
+    """The rows *own* of each file or directory, and the root's *others* for all that have none.
+
+    *claimed* is told of each place whose row is about to say something that is not so yet. Nothing here
+    awaits but `news`.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        device: DeviceId,
+        committer: Committer,
+        clock: Clock,
+        *,
+        own: bytes,
+        others: bytes,
+        claimed: Callable[[RowPlace], None],
+    ) -> None:
+        self._replica = replica
+        self._device = device
+        self._committer = committer
+        self._life = committer.life
+        self._clock = clock
+        self._own = own
+        self._others = RowPlace(ROOT, others)
+        self._claimed = claimed
+        self._rows: dict[InodeNo, tuple[RowPlace, LeaseRow | None]] = {}
+        """What was read of rows since a slot was decided, while no change of ours waits."""
+        self._news = asyncio.Event()
+        self._hurrying: contextlib.ExitStack | None = None
+
+    # -- what the log says -------------------------------------------------------------------
+
+    def of(self, ino: InodeNo) -> tuple[RowPlace, LeaseRow | None]:
+        """Return the row that counts for *ino*, and where that is: its own, or the root's."""
+        if self._pending():
+            self._rows.clear()
+            return self._read(ino)
+        if ino not in self._rows:
+            if len(self._rows) >= _REMEMBERED_ROWS:
+                self._rows.clear()
+            self._rows[ino] = self._read(ino)
+        return self._rows[ino]
+
+    def of_others(self) -> LeaseRow | None:
+        """Return the row for all that have none of their own."""
+        return self._at(self._others)
+
+    def own_place(self, ino: InodeNo) -> RowPlace:
+        """Return where *ino* has a row of its own, if it has one."""
+        return RowPlace(ino, self._own)
+
+    def holds(self, ino: InodeNo) -> bool:
+        """Tell whether the log says so, and it is not too long ago that we were heard of."""
+        place, row = self.of(ino)
+        return (
+            row is not None
+            and row.holder == self._device
+            and not row.given
+            and not any(RowPlace(of.ino, of.name) == place and of.claims for of in self._pending())
+            and self._life.ours_for() > 0
+        )
+
+    def changes(self, ino: InodeNo) -> bool:
+        """Tell whether a change of the own row of *ino* is not committed yet."""
+        return self.is_changing(self.own_place(ino))
+
+    def is_changing(self, place: RowPlace) -> bool:
+        """Tell whether a change of the row at *place* is not committed yet."""
+        return any(RowPlace(change.ino, change.name) == place for change in self._pending())
+
+    def _read(self, ino: InodeNo) -> tuple[RowPlace, LeaseRow | None]:
+        own = self.own_place(ino)
+        row = self._at(own)
+        return (self._others, self._at(self._others)) if row is None else (own, row)
+
+    def _at(self, place: RowPlace) -> LeaseRow | None:
+        return decoded_lease(self._replica.tree.lease(*place))
+
+    def _pending(self) -> list[Lease]:
+        return self._replica.pending.leases(self._own, self._others.name)
+
+    # -- what is done about it ---------------------------------------------------------------
+
+    def ask_for(self, ino: InodeNo) -> None:
+        """Do the next step towards the row of *ino*, unless one is under way."""
+        place, row = self.of(ino)
+        own = self.own_place(ino)
+        if self.is_changing(own) or self.is_changing(place):
+            return
+        ours = self._device
+        if row is None:
+            self.change(place, None, LeaseRow(holder=ours, fence=1), claims=True)
+        elif row.holder == ours:
+            if row.given or self._life.ours_for() <= 0:
+                self.change(place, row, row.changed(wanted=row.wanted), claims=row.given)
+        elif row.holder == NOBODY:
+            self.change(place, row, row.changed(holder=ours), claims=True)
+        elif self._life.is_silent(row.holder):
+            self.change(place, row, row.changed(holder=ours), claims=True, alone=True)
+        elif place != own:
+            # Who holds the root's row may change at any entry, and with it who holds this.
+            self.change(own, None, LeaseRow(holder=row.holder, fence=1, wanted=ours), alone=True)
+        elif row.wanted == NOBODY:
+            self.change(place, row, row.changed(given=row.given, wanted=ours))
+
+    async def hand_over(self, ino: InodeNo) -> None:
+        """Give *ino* to who asks for it, if it is still ours; return once that is committed, or lost."""
+        place, row = self.of(ino)
+        own = self.own_place(ino)
+        if place != own or row is None or row.holder != self._device or row.wanted == NOBODY:
+            return
+        self.change(own, row, row.changed(holder=row.wanted, given=True), claims=True)
+        while self.is_changing(own):
+            await self.news()
+
+    def resign(self, place: RowPlace) -> None:
+        """Say with the next entry that we do not hold the row at *place* any more, if we do."""
+        row = self._at(place)
+        if row is not None and row.holder == self._device:
+            self.change(place, row, row.changed(holder=row.wanted, given=row.wanted != NOBODY))
+
+    def change(
+        self,
+        place: RowPlace,
+        row: LeaseRow | None,
+        wanted: LeaseRow,
+        *,
+        claims: bool = False,
+        alone: bool = False,
+    ) -> None:
+        """Change *row* at *place*, as far as we know; whoever comes first in the log has it."""
+        if claims:
+            self._claimed(place)
+        # A row that says nothing is in the place of one: it is replaced.
+        expected = self._replica.tree.lease(*place) if row is None else row.encoded()
+        with contextlib.suppress(FileError):  # gone, read-only, full: looked at again
+            self._replica.apply(
+                Lease(place.ino, expected, wanted.encoded(), claims, alone, place.name)
+            )
+            if self._hurrying is None:
+                self._hurrying = contextlib.ExitStack()
+                self._hurrying.enter_context(self._committer.hurrying())
+
+    # -- news --------------------------------------------------------------------------------
+
+    def told(self) -> None:
+        """Take note that a slot was decided, that the end of the log was seen, or of any other news."""
+        self._rows.clear()
+        if self._hurrying is not None and not self._pending():
+            self._hurrying.close()
+            self._hurrying = None
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self, within_s: float = TICK_S) -> None:
+        """Return when there is news, or after *within_s* seconds."""
+        await set_within(self._news, within_s, self._clock)

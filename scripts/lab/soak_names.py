@@ -1,0 +1,270 @@
+"""Two people who make the same names at once, cut off, restarted, with clocks that drift: one of them wins.
+
+Whoever was told that a name is his has it alone until somebody removes it, unless he was silent for
+the time that a lease lasts before anybody else could know. Who makes names without the bucket's word, since
+it is away, was told so. In the end both see the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import tempfile
+from collections import Counter
+from pathlib import Path
+from random import Random  # noqa: TID251  # seeded
+from typing import Literal, NamedTuple
+
+from committer_fixture import Daemon, Fault
+from file_layer_fixture import ME
+from write_seats import NAMES, WriteSeat, WriteStudio
+
+from lab.drifting_clock import DriftingClock
+from lab.virtual_loop import run_virtual
+from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
+from lucidnode.fs.errors import FileError, NameTaken
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.intents import RENAME_NOREPLACE
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.journal import SIGNATURE_SIZE, EntryHeader
+
+STEPS = 40
+
+_NAMES = (b"cut.lock", b"bin.lck")
+_FAULTS: tuple[Fault, ...] = ("unreachable", "unknown", "applied")
+_REST_S = 1200
+_DRIFT = 0.05
+"""By how much a clock is fast or slow: two of them less than the margin of 5 s in 30 s."""
+
+_SPARE = b"spare "
+"""What the names begin with of files that are there to be linked and renamed."""
+
+_MOST_DIRECTORIES = 4
+
+
+class _Key(NamedTuple):
+    directory: InodeNo
+    name: bytes
+
+
+class _Claim(NamedTuple):
+    """Who was told that a name is his, and whether that was the bucket's word."""
+
+    person: str
+    ino: InodeNo
+    is_agreed: bool
+
+
+class _Log(dict[int, bytes]):
+    """The entries in the bucket, and when each device made its newest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: dict[DeviceId, float] = {}
+
+    def setdefault(self, seq: int, body: bytes, /) -> bytes:
+        """Create entry *seq* if absent; return what is there."""
+        if seq not in self:
+            device = EntryHeader.parse(body[:-SIGNATURE_SIZE]).device
+            self.newest[device] = asyncio.get_running_loop().time()
+        return super().setdefault(seq, body)
+
+
+class _Person:
+    """Somebody at one workstation, who starts its mount again when it has died."""
+
+    def __init__(self, studio: WriteStudio, name: str, chance: Random) -> None:
+        self._studio = studio
+        self.name = name
+        self._clock = DriftingClock(1 + chance.uniform(-_DRIFT, _DRIFT))
+        self._exclusive: Literal["alone", "never alone"] = (
+            "alone" if chance.random() < 0.3 else "never alone"
+        )
+        self._mount = contextlib.AsyncExitStack()
+        self.door = studio.doors[name]
+        self.spares = 0
+
+    async def start(self) -> None:
+        self.seat: WriteSeat = await self._mount.enter_async_context(
+            self._studio.seat(self.name, None, self._clock, exclusive=self._exclusive)
+        )
+
+    async def die(self) -> None:
+        await self._mount.aclose()
+
+    def is_agreed(self, directory: InodeNo) -> bool:
+        """Tell whether this workstation has *directory* now, by what the log says or by nature."""
+        leases, replica = self.seat.layer.directories, self.seat.layer.replica
+        assert leases is not None
+        return leases.rows.holds(directory) or replica.pending.is_unknown(directory)
+
+    def now(self, key: _Key) -> _Key:
+        """Return *key* in the directory that its own has become one with, if it has."""
+        return key._replace(directory=self.seat.layer.replica.tree.now(key.directory))
+
+    def knows(self, directory: InodeNo) -> bool:
+        return self.seat.layer.replica.tree.attributes(directory) is not None
+
+
+class _Run:
+    def __init__(self, seed: int, home: Path) -> None:
+        self.chance = Random(f"names {seed}")
+        self.studio = WriteStudio.of(home)
+        self.log = self.studio.bucket.entries = _Log()
+        self.people = [_Person(self.studio, name, self.chance) for name in NAMES]
+        self.directories = [ROOT]
+        self.claims: dict[_Key, _Claim] = {}
+        self.overridden = 0
+        """Claims of people who had lost their directory before anybody could know, or were alone."""
+        self.happened: Counter[str] = Counter()
+
+    async def play(self) -> None:
+        for person in self.people:
+            await person.start()
+        async with asyncio.TaskGroup() as group:
+            for person in self.people:
+                group.create_task(self._work(person))
+        await self._end()
+
+    async def _work(self, person: _Person) -> None:
+        for _ in range(STEPS):
+            try:
+                await self._step(person)
+            except NameTaken:
+                self.happened["taken"] += 1
+            except FileError as error:
+                self.happened[type(error).__name__] += 1
+            await asyncio.sleep(self.chance.choice((0, 0, 0.1, 1, 5, 40)))
+
+    async def _step(self, person: _Person) -> None:
+        known = [each for each in self.directories if person.knows(each)]
+        key = _Key(self.chance.choice(known), self.chance.choice(_NAMES))
+        does = self.chance.choices(
+            ("make", "link", "rename", "mkdir", "remove", "cut off", "back", "die", "fault"),
+            (8, 2, 2, 2, 6, 1, 4, 1, 2),
+        )[0]
+        match does:
+            case "make" | "link" | "rename" | "mkdir":
+                await self._make(person, key, does)
+            case "remove":
+                self._remove(person, key)
+            case "cut off":
+                person.door.reachable = False
+            case "back":
+                person.door.reachable = True
+            case "die":
+                await person.die()
+                await asyncio.sleep(self.chance.choice((0, 30, 100)))
+                await person.start()
+            case _:
+                person.door.faults.append(self.chance.choice(_FAULTS))
+        self.happened[does] += 1
+
+    async def _make(self, person: _Person, key: _Key, how: str) -> None:
+        files = person.seat.layer.files
+        spare = _SPARE + f"{person.name} {person.spares}".encode()
+        if how in {"link", "rename"}:
+            person.spares += 1
+            files.make(ROOT, spare, stat.S_IFREG | 0o644, ME)
+        await files.exclusively(key.directory, key.name, 0)
+        match how:
+            case "make":
+                made, (handle, _) = files.create(*key, 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+                files.release(handle)
+            case "mkdir":
+                made = files.make(*key, stat.S_IFDIR | 0o755, ME)
+                if len(self.directories) < _MOST_DIRECTORIES:
+                    self.directories.append(made.ino)
+            case "link":
+                made = files.link(files.lookup(ROOT, spare).ino, *key)
+            case _:
+                files.rename(ROOT, spare, *key, RENAME_NOREPLACE)
+                made = files.lookup(*key)
+        self._won(person, key, made.ino)
+
+    def _won(self, person: _Person, key: _Key, ino: InodeNo) -> None:
+        """Note that *person* was told that *key* is his. In the step in which he was."""
+        key = person.now(key)
+        claim = _Claim(person.name, ino, person.is_agreed(key.directory))
+        other = self.claims.get(key)
+        if other is not None:
+            assert (
+                not claim.is_agreed or not other.is_agreed or self._was_lost(person, key, other)
+            ), f"{key} was won by {other} and {claim}"
+            self.overridden += 1
+        self.claims[key] = claim
+        self.happened["won" if claim.is_agreed else "won alone"] += 1
+
+    def _was_lost(self, person: _Person, key: _Key, other: _Claim) -> bool:
+        """Tell whether *other* was silent for so long that *person* could take its directory, or has known since."""
+        silent_s = asyncio.get_running_loop().time() - self.log.newest[self._door(other).device]
+        if silent_s >= LEASE_TTL_S * (1 - _DRIFT):
+            return True
+        # It came back, and has its work as a conflict copy.
+        names = person.seat.layer.replica.tree.names_of(other.ino)
+        return bool(names) and tuple(key) not in names
+
+    def _door(self, claim: _Claim) -> Daemon:
+        return self.studio.doors[claim.person]
+
+    def _remove(self, person: _Person, key: _Key) -> None:
+        files = person.seat.layer.files
+        found = files.lookup(*key)
+        if found.is_directory:
+            files.rmdir(*key)
+        else:
+            files.unlink(*key)
+        key = person.now(key)
+        claim = self.claims.get(key)
+        if claim is not None and claim.ino == found.ino:
+            del self.claims[key]
+
+    async def _end(self) -> None:
+        for person in self.people:
+            person.door.reachable = True
+            person.door.faults.clear()
+        for _ in range(_REST_S):
+            if self._is_at_rest():
+                break
+            await asyncio.sleep(1)
+        else:
+            raise AssertionError(f"not at rest after {_REST_S} s")
+        one, other = (person.seat.layer.replica.tree for person in self.people)
+        for directory in self.directories:
+            if one.now(directory) == other.now(directory) and one.attributes(directory) is not None:
+                names = list(one.names_in(directory))
+                assert names == list(other.names_in(directory)), "two histories"
+                # A directory that one removes and the other puts something into comes back as one, too.
+                copies = sum(
+                    b"(conflict" in name and not found.is_directory
+                    for name in names
+                    if (found := one.lookup(directory, name)) is not None
+                )
+                self.happened["copies"] += copies
+                self.overridden -= copies
+        # Directories that two made without the bucket's word become one, with all that is in them.
+        assert self.overridden >= 0 or self.happened["won alone"], "copies of what nobody has lost"
+        await asyncio.sleep(_REST_S)  # nobody goes without the bucket's word any more
+        for number, person in enumerate(self.people):
+            key = _Key(ROOT, b"last %d" % number)
+            await person.seat.layer.files.exclusively(*key, 0)
+            assert person.is_agreed(ROOT), "who waits gets it"
+        for person in self.people:
+            await person.die()
+
+    def _is_at_rest(self) -> bool:
+        replicas = [person.seat.layer.replica for person in self.people]
+        return (
+            not any(replica.pending.has_work() for replica in replicas)
+            and len({replica.pending.head().seq for replica in replicas}) == 1
+        )
+
+
+def run_seed(seed: int) -> Counter[str]:
+    """Play one seed; return what happened. Raises AssertionError."""
+    with tempfile.TemporaryDirectory(prefix="lucid-names-") as home:
+        run = _Run(seed, Path(home))
+        run_virtual(run.play, seed)
+        return run.happened

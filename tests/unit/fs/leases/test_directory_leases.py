@@ -1,0 +1,305 @@
+"""Who makes a name that nobody else may have: two workstations at one directory, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from file_layer_fixture import ME
+from lab.soak_files import VirtualClock
+from lab.virtual_loop import run_virtual
+from write_seats import NAMES, WriteOffice, WriteSeat, WriteStudio
+
+from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
+from lucidnode.fs.errors import FileMissing, LeaseUndecided, NameTaken
+from lucidnode.fs.leases.directory_leases import ANSWER_S, PATIENCE_S
+from lucidnode.fs.leases.lease_row import decoded_lease
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.intents import NAMES_LEASE, RENAME_NOREPLACE, TREE_LEASE
+
+ROUNDS = 10
+
+
+@pytest.fixture
+def cut_off(expected_warnings: list[str]) -> None:
+    """Let mounts say that they cannot reach the bucket."""
+    expected_warnings.append("cannot be")
+
+
+def together(
+    home: Path,
+    work: Callable[[WriteOffice], Awaitable[None]],
+    *,
+    exclusive: Literal["alone", "never alone"] = "never alone",
+) -> None:
+    """Do *work* at two workstations, which go without the bucket's word if *alone*."""
+
+    async def run() -> None:
+        studio = WriteStudio.of(home)
+        clock = VirtualClock()
+        async with (
+            studio.seat(NAMES[0], None, clock, exclusive=exclusive) as a,
+            studio.seat(NAMES[1], None, clock, exclusive=exclusive) as b,
+        ):
+            await work(WriteOffice(studio.bucket, a, b))
+
+    run_virtual(run, 1)
+
+
+async def lock_file(seat: WriteSeat, name: bytes, parent: InodeNo = ROOT) -> InodeNo:
+    """Make it as `open` with O_EXCL does. Raises NameTaken."""
+    files = seat.layer.files
+    await files.exclusively(parent, name, 0)
+    made, (handle, _) = files.create(parent, name, 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+    files.release(handle)
+    return made.ino
+
+
+async def directory(seat: WriteSeat, name: bytes, parent: InodeNo = ROOT) -> InodeNo:
+    await seat.layer.files.exclusively(parent, name, 0)
+    return seat.layer.files.make(parent, name, stat.S_IFDIR | 0o755, ME).ino
+
+
+async def linked(seat: WriteSeat, name: bytes) -> InodeNo:
+    files = seat.layer.files
+    spare = files.make(ROOT, b"of %s for %s" % (seat.name.encode(), name), 0o100644, ME)
+    await files.exclusively(ROOT, name, 0)
+    return files.link(spare.ino, ROOT, name).ino
+
+
+async def moved(seat: WriteSeat, name: bytes) -> InodeNo:
+    files = seat.layer.files
+    spare = b"by %s to %s" % (seat.name.encode(), name)
+    made = files.make(ROOT, spare, 0o100644, ME)
+    await files.exclusively(ROOT, name, 0)
+    files.rename(ROOT, spare, ROOT, name, RENAME_NOREPLACE)
+    return made.ino
+
+
+def is_admitted(seat: WriteSeat, ino: InodeNo = ROOT) -> bool:
+    assert seat.layer.directories is not None
+    return seat.layer.directories.admits(ino)
+
+
+def entries(office: WriteOffice) -> int:
+    return len(office.bucket.entries)
+
+
+def test_of_two_who_make_the_same_name_at_once_one_wins(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        for number in range(ROUNDS):
+            for make in (lock_file, directory, linked, moved):
+                name = b"%d %s" % (number, make.__name__.encode())
+                found = await asyncio.gather(  # noqa: TID251  # both are wanted, whatever they are
+                    make(office.a, name), make(office.b, name), return_exceptions=True
+                )
+                won = [each for each in found if not isinstance(each, BaseException)]
+                assert len(won) == 1, (name, found)
+                assert sum(isinstance(each, NameTaken) for each in found) == 1
+                await office.until(lambda: not office.is_busy())
+                for seat in (office.a, office.b):
+                    assert seat.layer.files.lookup(ROOT, name).ino == won[0]
+        assert not any("conflict" in name for name in office.a.names())
+
+    together(tmp_path, work)
+
+
+def test_who_is_alone_asks_once_and_again_only_after_a_rest(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        top = await directory(office.a, b"top")
+        await office.until(lambda: not office.is_busy())
+        before = entries(office)
+        inner = top
+        for _ in range(50):
+            inner = await directory(office.a, b"inner", inner)
+            await lock_file(office.a, b".lock", inner)
+        assert entries(office) == before, "nobody was asked, and nothing was waited for"
+        await office.until(lambda: not office.is_busy())
+        assert entries(office) <= before + 2
+        own = [office.a.layer.replica.tree.lease(ino, NAMES_LEASE) for ino in (top, inner)]
+        assert own == [None, None], "the root's row stands for all"
+        await asyncio.sleep(LEASE_TTL_S)
+        before = entries(office)
+        await lock_file(office.a, b"a lock", top)
+        assert entries(office) == before + 1
+
+    together(tmp_path, work)
+
+
+def test_a_directory_made_here_is_ours_though_the_others_belong_to_another(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        await directory(office.a, b"of ana")
+        await office.until(lambda: not office.is_busy())
+        top = await directory(office.b, b"of ben")
+        before = entries(office)
+        inner = await directory(office.b, b"inner", top)
+        await lock_file(office.b, b".lock", inner)
+        assert entries(office) == before
+        await office.until(lambda: not office.is_busy())
+        for ino in (top, inner):
+            row = decoded_lease(office.a.layer.replica.tree.lease(ino, NAMES_LEASE))
+            assert row is not None
+            assert row.holder == office.b.door.device
+            assert is_admitted(office.b, ino)
+            assert not is_admitted(office.a, ino)
+
+    together(tmp_path, work)
+
+
+def test_what_was_made_is_in_the_log_before_the_directory_goes(tmp_path: Path) -> None:
+    """A new file waits for its content, while a program writes it: the entry that gives may not overtake it."""
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        files = office.a.layer.files
+        await files.exclusively(shared, b"cut.lock", 0)
+        made, (handle, _) = files.create(shared, b"cut.lock", 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+        await office.a.write(handle, b"ana")
+        with pytest.raises(NameTaken):
+            await lock_file(office.b, b"cut.lock", shared)
+        await office.a.close(handle)
+        await office.until(lambda: not office.is_busy())
+        assert office.b.layer.files.lookup(shared, b"cut.lock").ino == made.ino
+
+    together(tmp_path, work)
+
+
+def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        files = office.a.layer.files
+        await files.exclusively(shared, b"open", 0)
+        _, (handle, _) = files.create(shared, b"open", 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+        await office.a.write(handle, b"a recorder")
+        asking = asyncio.ensure_future(lock_file(office.b, b"cut.lock", shared))
+        leases = office.a.layer.directories
+        assert leases is not None
+        await office.until(lambda: shared in leases._closed)
+        assert leases.rows.holds(shared)
+        assert not is_admitted(office.a, shared)
+        assert not asking.done()
+        await asking
+        await office.a.close(handle)
+
+    together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_who_is_silent_loses_it_and_his_late_work_is_a_conflict_copy(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        office.a.door.reachable = False
+        late = await lock_file(office.a, b"cut.lock", shared)
+        begun = asyncio.get_running_loop().time()
+        asking = asyncio.ensure_future(lock_file(office.b, b"cut.lock", shared))
+        while not asking.done():
+            assert not (is_admitted(office.a, shared) and is_admitted(office.b, shared))
+            await asyncio.sleep(0.25)
+        won = await asking
+        assert LEASE_TTL_S - 1 < asyncio.get_running_loop().time() - begun < ANSWER_S
+        with pytest.raises(LeaseUndecided):
+            await lock_file(office.a, b"another", shared)
+        office.a.door.reachable = True
+        await office.until(lambda: not office.is_busy())
+        for seat in (office.a, office.b):
+            tree = seat.layer.replica.tree
+            assert seat.layer.files.lookup(shared, b"cut.lock").ino == won
+            [(_, name)] = tree.names_of(late)
+            assert b"(conflict, ana" in name
+        assert not is_admitted(office.a, shared)
+
+    together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_without_a_bucket_names_are_made_here_and_people_are_told(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("does not answer")
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        await asyncio.sleep(LEASE_TTL_S)
+        office.a.door.reachable = False
+        begun = asyncio.get_running_loop().time()
+        await lock_file(office.a, b"first", shared)
+        waited_s = asyncio.get_running_loop().time() - begun
+        assert waited_s <= PATIENCE_S + 1
+        assert "names" in office.a.alerts()
+        for number in range(20):
+            await lock_file(office.a, b"%d" % number, shared)
+            await asyncio.sleep(3)
+        assert asyncio.get_running_loop().time() - begun - waited_s < 61, "nobody waits any more"
+        await lock_file(office.b, b"first", shared)
+        office.a.door.reachable = True
+        await office.until(lambda: not office.is_busy() and "names" not in office.a.alerts())
+        names = list(office.a.layer.replica.tree.names_in(shared))
+        assert sum(name.startswith(b"first (conflict, ana") for name in names) == 1
+
+    together(tmp_path, work, exclusive="alone")
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_where_no_word_but_the_buckets_counts_a_program_is_told_to_try_again(
+    tmp_path: Path,
+) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        await asyncio.sleep(LEASE_TTL_S)
+        office.a.door.reachable = False
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(LeaseUndecided):
+            await lock_file(office.a, b"first", shared)
+        assert asyncio.get_running_loop().time() - begun < ANSWER_S + 2
+
+    together(tmp_path, work)
+
+
+def test_a_name_that_is_there_is_refused_without_asking(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        await lock_file(office.a, b"cut.lock")
+        await office.until(lambda: not office.is_busy())
+        before = entries(office)
+        with pytest.raises(NameTaken):
+            await lock_file(office.b, b"cut.lock")
+        assert entries(office) == before
+
+    together(tmp_path, work)
+
+
+def test_a_directory_that_goes_while_somebody_waits_for_it_is_missing(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        office.a.layer.files.rmdir(ROOT, b"shared")
+        with pytest.raises(FileMissing):
+            await lock_file(office.b, b"cut.lock", shared)
+
+    together(tmp_path, work)
+
+
+def test_who_unmounts_holds_nobody_up(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        assert office.a.layer.directories is not None
+        office.a.layer.directories.resign()
+        await office.until(lambda: not office.is_busy())
+        row = decoded_lease(office.b.layer.replica.tree.lease(ROOT, TREE_LEASE))
+        assert row is not None
+        assert not row.holder
+        begun = asyncio.get_running_loop().time()
+        await lock_file(office.b, b"cut.lock", shared)
+        assert asyncio.get_running_loop().time() - begun < 2
+
+    together(tmp_path, work)
