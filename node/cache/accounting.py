@@ -14,10 +14,11 @@ share: what is above it is held like any other.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
-from lucidnode.node.cache.eviction import HeldBlocks, NewPolicy, disk_bytes
+from lucidnode.node.cache.eviction import Held, HeldBlocks, NewPolicy, disk_bytes
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.pins import PINNED_SHARE
 
@@ -25,33 +26,43 @@ GUESTS_SHARE = 0.5
 """The part of the limit above which guests go before older blocks of our own."""
 
 
+class Pinned(Protocol):
+    """The blocks that are pinned, by whomever."""
+
+    def __contains__(self, block: object) -> bool:
+        """Return whether *block* is one."""
+
+    def __len__(self) -> int:
+        """Return how many there are; with none, a million that are held need not be asked for."""
+
+
 class CacheAccounting:
     """The blocks of one opened cache directory."""
 
     def __init__(
         self,
-        found: Iterable[tuple[BlockId, int]],
+        found: Held,
         limit: int,
         policy: NewPolicy,
-        pinned: Container[BlockId] = frozenset(),
+        pinned: Pinned = frozenset(),
     ) -> None:
-        """Start from what was *found*, id and file size, in the order of their last use.
+        """Start from what was *found*, which is the accounting's own from now on.
 
         *limit* is the disk space in bytes that held and arriving blocks may take together. If it is
         lowered, what is too much stays until somebody lets it go (`resize`). *pinned* tells whether
         a block is; where its answer changes, `repin` follows.
         """
         self._pinned = pinned
-        self._held = HeldBlocks(policy())
-        self._kept = HeldBlocks(policy())
+        self._held = HeldBlocks(policy, found)
+        self._kept = HeldBlocks(policy)
         """Held as well, and never to go: those of *pinned*, up to their share."""
-        self._guests = HeldBlocks(policy())
+        self._guests = HeldBlocks(policy)
         self.limit = limit
         self._used: dict[BlockId, None] = {}  # since the last drain, in order of use
         self._moving: set[BlockId] = set()
         self._arriving = 0
-        for block, size in found:
-            self._room_of(block, size).add(block, size)
+        if len(pinned):
+            self.repin([block for block in self._held if block in pinned])
 
     def __contains__(self, block: BlockId) -> bool:
         return block in self._held or block in self._kept

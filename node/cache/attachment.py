@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Container, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lucidnode.node.cache.accounting import CacheAccounting
+from lucidnode.node.cache.accounting import CacheAccounting, Pinned
 from lucidnode.node.cache.change import CacheChange, Insertion
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.eviction import NewPolicy
@@ -49,7 +50,7 @@ class AttachedDirectory:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy,
-        pinned: Container[BlockId],
+        pinned: Pinned,
     ) -> None:
         """As `DiskCache.open`."""
         self._mark = mark
@@ -60,7 +61,7 @@ class AttachedDirectory:
         self.floor = _floor(min_free)
         """The bytes of disk that are free after an eviction for others."""
         self.directory: CacheDirectory | None = None
-        self.accounting = CacheAccounting([], limit, policy, pinned)
+        self.accounting = CacheAccounting(OrderedDict(), limit, policy, pinned)
         self.free = 0
         """The bytes of disk that were free at the last look."""
         self._work: set[asyncio.Future[CacheChange] | asyncio.Future[CacheDirectory]] = set()
@@ -154,7 +155,7 @@ class AttachedDirectory:
     async def _replace(self, directory: CacheDirectory) -> None:
         """Let go of a directory that was removed, and begin again where it was."""
         self.directory = None
-        self.accounting = CacheAccounting([], self._limit, self._policy, self._pinned)
+        self.accounting = CacheAccounting(OrderedDict(), self._limit, self._policy, self._pinned)
         with contextlib.suppress(OSError):  # its index went with it
             await self.writing.begin(partial(directory.close, clean=False))
         await self.reattach()

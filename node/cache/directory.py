@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from lucidnode.node.cache.change import CacheChange, Insertion
+from lucidnode.node.cache.eviction import Held
 from lucidnode.node.cache.held_file import Aside, HeldFile
 from lucidnode.node.cache.index import Index
 from lucidnode.node.cache.lock import DirectoryLock
@@ -53,7 +55,7 @@ class CacheDirectory:
         self._path = path
         self._blocks = path / BLOCKS
         self._incoming = path / _INCOMING
-        self._found: list[tuple[BlockId, int]] = []
+        self._found: Held = OrderedDict()
 
     @classmethod
     def open(cls, mark: CacheMark, boot: str) -> Self:
@@ -81,12 +83,9 @@ class CacheDirectory:
             raise
         return opened
 
-    def take_found(self) -> list[tuple[BlockId, int]]:
-        """Return id and file size of what was there at opening, in the order of their last use.
-
-        Once: who asked knows them from then on, and a million take 70 MB.
-        """
-        found, self._found = self._found, []
+    def take_found(self) -> Held:
+        """Return what was there at opening. Once: who asked has the table from then on."""
+        found, self._found = self._found, OrderedDict()
         return found
 
     def _recover(self) -> None:
@@ -94,17 +93,18 @@ class CacheDirectory:
         for scratch in self._incoming.iterdir():
             scratch.unlink()
         if self._index.trusted:
-            recorded, doubtful = self._index.recorded(), self._index.doubtful()
+            found, doubtful = self._index.recorded(), self._index.doubtful()
         else:
-            recorded, doubtful = [], self._listed_or_present()
+            found, doubtful = OrderedDict(), self._listed_or_present()
         present = [(block, size) for block, size in doubtful if self._keep_if_whole(block, size)]
         self._index.record(present)
         self._index.forget(block for block, _ in set(doubtful) - set(present))
-        self._found = recorded + present
+        found.update(present)
+        self._found = found
 
     def _listed_or_present(self) -> list[tuple[BlockId, int]]:
         """Return all rows, in order of use, after all files that have no row."""
-        listed = dict(self._index.doubtful() + self._index.recorded())
+        listed = dict(self._index.doubtful()) | self._index.recorded()
         unlisted = [
             (block, size) for block, size in _block_files(self._blocks) if block not in listed
         ]

@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from lucidnode.node.cache.accounting import Pinned
 from lucidnode.node.cache.attachment import AttachedDirectory
 from lucidnode.node.cache.change import Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
@@ -79,7 +80,7 @@ class DiskCache:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy,
-        pinned: Container[BlockId],
+        pinned: Pinned,
     ) -> None:
         self._path = mark.directory
         self._limit = limit
@@ -100,7 +101,7 @@ class DiskCache:
         clock: Clock,
         alerts: Alerts,
         policy: NewPolicy = LeastRecentlyUsed,
-        pinned: Container[BlockId] = frozenset(),
+        pinned: Pinned = frozenset(),
     ) -> AsyncIterator[Self]:
         """Open the cache directory of *mark* for this process alone.
 

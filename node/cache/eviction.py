@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Container, Iterator
 from typing import Protocol
 
 from lucidnode.node.client.ids import BlockId
@@ -17,99 +17,136 @@ def disk_bytes(size: int) -> int:
     return -(-size // ALLOCATION) * ALLOCATION
 
 
-class EvictionPolicy(Protocol):
-    """An order of the blocks that are held. It decides nothing but which of them goes first."""
+Held = OrderedDict[BlockId, int]
+"""File sizes by block, in the order of their last use."""
 
-    def add(self, block: BlockId) -> None:
+
+class EvictionPolicy(Protocol):
+    """The blocks that are held with their file sizes, in an order. It decides nothing but which of them goes first.
+
+    One table for both: beside the ids, tables are what takes memory.
+    """
+
+    def add(self, block: BlockId, size: int) -> None:
         """Enter *block*, which is not held and was used just now."""
 
-    def restore(self, block: BlockId) -> None:
+    def restore(self, block: BlockId, size: int) -> None:
         """Enter *block*, which is not held, as the first to go: it should have gone already."""
 
     def use(self, block: BlockId) -> None:
         """Note that *block*, which is held, was used just now."""
 
-    def remove(self, block: BlockId) -> None:
-        """Take out *block*, which is held."""
+    def remove(self, block: BlockId) -> int:
+        """Take out *block*, which is held, and return its file size."""
+
+    def size(self, block: BlockId) -> int:
+        """Return the file size of *block*, which is held."""
+
+    def __contains__(self, block: BlockId) -> bool:
+        """Return whether *block* is held."""
+
+    def __len__(self) -> int:
+        """Return how many are held."""
 
     def __iter__(self) -> Iterator[BlockId]:
         """Go through all that are held, the first to go first."""
 
 
-NewPolicy = Callable[[], EvictionPolicy]
-"""Returns one that holds nothing yet. The cache has one for all blocks and one for guests."""
+NewPolicy = Callable[[Held], EvictionPolicy]
+"""Returns one that holds these, which are its own from now on. The cache has one each for what may
+go, for what is pinned, and for guests."""
 
 
 class LeastRecentlyUsed:
     """The block goes first whose last use is longest ago."""
 
-    def __init__(self) -> None:
-        self._blocks: OrderedDict[BlockId, None] = OrderedDict()
+    def __init__(self, held: Held) -> None:
+        self._held = held
 
-    def add(self, block: BlockId) -> None:
-        self._blocks[block] = None
+    def add(self, block: BlockId, size: int) -> None:
+        self._held[block] = size
 
-    def restore(self, block: BlockId) -> None:
-        self._blocks[block] = None
-        self._blocks.move_to_end(block, last=False)
+    def restore(self, block: BlockId, size: int) -> None:
+        self._held[block] = size
+        self._held.move_to_end(block, last=False)
 
     def use(self, block: BlockId) -> None:
-        self._blocks.move_to_end(block)
+        self._held.move_to_end(block)
 
-    def remove(self, block: BlockId) -> None:
-        del self._blocks[block]
+    def remove(self, block: BlockId) -> int:
+        return self._held.pop(block)
+
+    def size(self, block: BlockId) -> int:
+        return self._held[block]
+
+    def __contains__(self, block: BlockId) -> bool:
+        return block in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
 
     def __iter__(self) -> Iterator[BlockId]:
-        return iter(self._blocks)
+        return iter(self._held)
 
 
 _MAX_SHARED_SIZES = 4096
 
 
-class HeldBlocks:
-    """Held blocks with their file sizes, in the order of a policy."""
+class SharedSizes:
+    """Sizes by themselves: most blocks have the same one, and a number of its own takes 32 bytes."""
 
-    def __init__(self, policy: EvictionPolicy, blocks: Iterable[tuple[BlockId, int]] = ()) -> None:
-        """Start from *blocks* as (id, file size), in the order of their last use."""
-        self._policy = policy
-        self._sizes: dict[BlockId, int] = {}
-        self._shared: dict[int, int] = {}
-        """Sizes by themselves: most blocks have the same one, and a number of its own takes 32 bytes."""
-        self.bytes = 0
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def shared(self, size: int) -> int:
+        """Return *size* as the number that others have, too."""
+        if len(self._known) < _MAX_SHARED_SIZES:
+            return self._known.setdefault(size, size)
+        return self._known.get(size, size)
+
+
+class HeldBlocks:
+    """Held blocks in the order of a policy, and their disk space together."""
+
+    def __init__(self, policy: NewPolicy, found: Held | None = None) -> None:
+        """Start from what was *found*, whose sizes are shared already (`SharedSizes`)."""
+        found = found if found is not None else OrderedDict()
+        self.bytes = sum(disk_bytes(size) * of for size, of in Counter(found.values()).items())
         """Disk space of all held blocks."""
-        for block, size in blocks:
-            self.add(block, size)
+        self._blocks = policy(found)
+        self._sizes = SharedSizes()
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._blocks)
 
     def __contains__(self, block: BlockId) -> bool:
-        return block in self._sizes
+        return block in self._blocks
+
+    def __iter__(self) -> Iterator[BlockId]:
+        """Go through them, the first to go first."""
+        return iter(self._blocks)
 
     def add(self, block: BlockId, size: int) -> None:
         """Enter *block*, which is not held and was used just now."""
-        self._enter(block, size)
-        self._policy.add(block)
+        self._blocks.add(block, self._entering(block, size))
 
     def restore(self, block: BlockId, size: int) -> None:
         """Enter *block*, which is not held, as the first to go: it should have gone already."""
-        self._enter(block, size)
-        self._policy.restore(block)
+        self._blocks.restore(block, self._entering(block, size))
 
     def use(self, block: BlockId) -> None:
         """Note that *block*, which is held, was used just now."""
-        self._policy.use(block)
+        self._blocks.use(block)
 
     def remove(self, block: BlockId) -> int:
         """Take out *block*, which is held, and return its file size."""
-        size = self._sizes.pop(block)
-        self._policy.remove(block)
+        size = self._blocks.remove(block)
         self.bytes -= disk_bytes(size)
         return size
 
     def size(self, block: BlockId) -> int:
         """Return the file size of *block*, which is held."""
-        return self._sizes[block]
+        return self._blocks.size(block)
 
     def first_to_go(self, wanted: int, without: Container[BlockId] = ()) -> list[BlockId]:
         """Return the shortest run, in the policy's order, that frees *wanted* bytes of disk.
@@ -120,20 +157,16 @@ class HeldBlocks:
         run: list[BlockId] = []
         if wanted <= 0:
             return run
-        for block in self._policy:
+        for block in self._blocks:
             if block in without:
                 continue
             run.append(block)
-            wanted -= disk_bytes(self._sizes[block])
+            wanted -= disk_bytes(self._blocks.size(block))
             if wanted <= 0:
                 break
         return run
 
-    def _enter(self, block: BlockId, size: int) -> None:
-        assert block not in self._sizes
-        if len(self._shared) < _MAX_SHARED_SIZES:
-            size = self._shared.setdefault(size, size)
-        else:
-            size = self._shared.get(size, size)
-        self._sizes[block] = size
+    def _entering(self, block: BlockId, size: int) -> int:
+        assert block not in self._blocks
         self.bytes += disk_bytes(size)
+        return self._sizes.shared(size)

@@ -18,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, Self
 
+from lucidnode.node.cache.eviction import Held, SharedSizes
 from lucidnode.node.client.ids import BlockId
 
 _VERSION = 1
@@ -112,13 +114,24 @@ class Index:
         was_boot, clean = database.execute("SELECT boot, clean FROM state").fetchone()
         return bool(clean) or was_boot == boot
 
-    def recorded(self) -> list[tuple[BlockId, int]]:
-        """Return id and size of every row not in doubt, in the order of their last use."""
-        return self._rows("SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used")
+    def recorded(self) -> Held:
+        """Return every row not in doubt.
+
+        Into the table that the cache goes by, row by row: a list of them all would take more than that.
+        """
+        held: Held = OrderedDict()
+        shared = SharedSizes().shared
+        rows = "SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used"
+        with _as_oserror():
+            for block, size in self._database.execute(rows):
+                held[block] = shared(size)
+        return held
 
     def doubtful(self) -> list[tuple[BlockId, int]]:
         """Return id and size of every row in doubt."""
-        return self._rows("SELECT id, size FROM block WHERE used IS NULL")
+        rows = "SELECT id, size FROM block WHERE used IS NULL"
+        with _as_oserror():
+            return [(BlockId(block), size) for block, size in self._database.execute(rows)]
 
     def doubt(self, blocks: Iterable[tuple[BlockId, int]]) -> None:
         """Put *blocks* in doubt. Call it before their files may appear or disappear."""
@@ -149,10 +162,6 @@ class Index:
                     self._database.execute("UPDATE state SET clean = 1")
             finally:
                 self._database.close()
-
-    def _rows(self, query: str) -> list[tuple[BlockId, int]]:
-        with _as_oserror():
-            return [(BlockId(block), size) for block, size in self._database.execute(query)]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -13,6 +13,10 @@ class PinnedBlocks:
     def __init__(self, found: Mapping[ProjectId, dict[BlockId, int]] | None = None) -> None:
         self._wanted = {project: blocks for project, blocks in (found or {}).items() if blocks}
 
+    def __len__(self) -> int:
+        """Return how many blocks there are; one of several projects counts for each."""
+        return sum(map(len, self._wanted.values()))
+
     def __contains__(self, block: object) -> bool:
         return any(block in blocks for blocks in self._wanted.values())
 

@@ -455,7 +455,7 @@ async def test_a_disk_that_fails_again_and_again_is_left_alone_and_then_tried_ag
 def open_directory(path: Path, boot: str) -> list[tuple[BlockId, int]]:
     directory = CacheDirectory.open(CacheMark(path, None), boot)
     try:
-        return directory.take_found()
+        return list(directory.take_found().items())
     finally:
         directory.close(clean=False)
 
