@@ -18,12 +18,17 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from lucidnode.node.cache.change import CacheChange, Insertion, Whose
-from lucidnode.node.cache.eviction import Held, HeldBlocks, NewPolicy, disk_bytes
+from lucidnode.node.cache.eviction import ALLOCATION, Held, HeldBlocks, NewPolicy, disk_bytes
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.pins import PINNED_SHARE
 
 GUESTS_SHARE = 0.5
 """The part of the limit above which guests go before older blocks of our own."""
+
+AHEAD_BYTES = 32 * 1024 * 1024
+AHEAD_SHARE = 1 / 64
+"""What goes beyond the need of an arrival that finds the cache full, so many bytes and at most this part
+of the limit, in whole blocks like it: those that come next find room, and the index hears of a batch instead of each block."""
 
 
 class Pinned(Protocol):
@@ -143,7 +148,8 @@ class CacheAccounting:
     def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
         """Return what must go for *insertion* to come, or None if it cannot come now.
 
-        That is what the limit demands, and no less than *reclaim_bytes* bytes. Nothing is evicted if it cannot come.
+        That is what the limit demands and some more ahead, and no less than *reclaim_bytes* bytes.
+        Nothing is evicted if it cannot come.
         """
         excess = self.bytes + disk_bytes(insertion.size) - self.limit
         wanted = max(excess, reclaim_bytes)
@@ -154,6 +160,9 @@ class CacheAccounting:
             return None
         if offered:
             return self._guests.first_to_go(wanted)
+        if excess > 0:
+            room = max(disk_bytes(insertion.size), ALLOCATION)
+            wanted += int(min(AHEAD_BYTES, self.limit * AHEAD_SHARE)) // room * room
         surplus = self._guests.bytes - int(self.limit * GUESTS_SHARE)
         first = self._guests.first_to_go(min(wanted, surplus))
         freed = sum(disk_bytes(self.size(block)) for block in first)

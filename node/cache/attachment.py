@@ -99,6 +99,8 @@ class AttachedDirectory:
 
         def changed(ended: asyncio.Future[CacheChange]) -> None:
             self._work.discard(ended)
+            if ended.cancelled():
+                return  # it had not begun when the cache was closed, on a disk that hangs
             change = ended.result()
             accounting.end(leaving, insertion, change, bad=bad)
             if accounting is not self.accounting:
@@ -184,6 +186,8 @@ class AttachedDirectory:
 
     def _opened(self, opening: asyncio.Future[CacheDirectory]) -> None:
         self._work.discard(opening)
+        if opening.cancelled():
+            return
         match opening.exception():
             case None:
                 directory = self.directory = opening.result()

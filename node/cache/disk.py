@@ -287,6 +287,8 @@ class DiskCache:
         return reading
 
     def _read_ended(self, block: BlockId, reading: asyncio.Future[T]) -> None:
+        if reading.cancelled():
+            return  # it had not begun when the cache was closed
         match reading.exception():
             case None:
                 self._disk.reading.answered()

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 
 import click
 import psutil
@@ -25,6 +24,7 @@ import psutil
 import lucidnode.fs.mount
 import lucidnode.node.daemon  # noqa: F401  # as both processes load it
 from lab.app import run_command
+from lab.scale_evictions import EVICTED, evictions
 from lucidnode.fs.files.lookup_counts import LookupCounts
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
@@ -52,10 +52,22 @@ Figures = dict[str, float]
 @click.option(
     "--large", type=int, default=50_000, show_default=True, help="Names of one directory."
 )
+@click.option(
+    "--in-memory",
+    type=click.Path(path_type=Path, exists=True),
+    default="/dev/shm",  # noqa: S108  # a directory of our own is made in it
+    show_default=True,
+    help="A directory on tmpfs with 1 GiB of room, for the cache that evicts.",
+)
 @click.option("--part", hidden=True)
 @click.option("--path", type=click.Path(path_type=Path), hidden=True)
 def scale(
-    files: tuple[int, ...], blocks: int, large: int, part: str | None, path: Path | None
+    files: tuple[int, ...],
+    blocks: int,
+    large: int,
+    in_memory: Path,
+    part: str | None,
+    path: Path | None,
 ) -> None:
     """Measure, and print a line of JSON for each size."""
     if part is not None and path is not None:
@@ -77,6 +89,9 @@ def scale(
             **_measured("blocks", index),
         }
         print(json.dumps({"blocks": blocks, **found}), flush=True)
+    with tempfile.TemporaryDirectory(dir=in_memory) as folder:
+        found = _measured("evictions", Path(folder))
+        print(json.dumps({"evictions": EVICTED, **found}), flush=True)
 
 
 def _measured(part: str, path: Path) -> Figures:
@@ -124,7 +139,7 @@ def _fill_index(path: Path, blocks: int) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     # In the order of ids, which SQLite appends; a million places all over a tree take minutes.
     ids = sorted(secrets.token_bytes(32) for _ in range(blocks))
-    used = Random(0).sample(range(1, blocks + 1), blocks)
+    used = secrets.SystemRandom().sample(range(1, blocks + 1), blocks)
     database.execute("BEGIN")
     database.executemany(
         f"INSERT INTO block VALUES (?, {_MIB}, ?)",  # noqa: S608  # a number of ours
@@ -185,7 +200,11 @@ def _blocks(path: Path) -> Figures:
     }
 
 
-_PARTS: dict[str, Callable[[Path], Figures]] = {"files": _files, "blocks": _blocks}
+_PARTS: dict[str, Callable[[Path], Figures]] = {
+    "files": _files,
+    "blocks": _blocks,
+    "evictions": evictions,
+}
 
 
 def _memory() -> int:

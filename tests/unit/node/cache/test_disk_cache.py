@@ -91,6 +91,18 @@ async def test_a_block_comes_back_as_it_was_put(tmp_path: Path) -> None:
             assert await asyncio.to_thread(cache.path(block).read_bytes) == ciphertext
 
 
+async def test_a_cache_that_closes_says_nothing_of_reads_that_had_not_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.TaskGroup() as readers, opened(tmp_path, limit=1 << 20) as cache:
+        block, ciphertext = make_block(1 << 19)
+        assert await cache.put(block, ciphertext)
+        reads = [readers.create_task(cache.get(block)) for _ in range(500)]
+        await asyncio.sleep(0)
+    assert any(read.cancelled() for read in reads)
+    assert caplog.record_tuples == []
+
+
 async def test_the_layout_is_the_one_mounts_read(tmp_path: Path) -> None:
     async with opened(tmp_path) as cache:
         (block,) = await filled(cache, 1)

@@ -6,6 +6,7 @@ import tracemalloc
 from collections import OrderedDict
 from collections.abc import Iterator
 
+import pytest
 from disk_fixture import ManualClock, make_block
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,6 +245,18 @@ def test_a_held_block_takes_less_than_160_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert taken / count < 160
+
+
+@pytest.mark.parametrize(("limit_blocks", "go"), [(63, 1), (64, 2), (640, 11)])
+def test_a_full_cache_lets_some_go_ahead_of_need_but_a_small_one_none(
+    limit_blocks: int, go: int
+) -> None:
+    found = OrderedDict((BlockId(n.to_bytes(32)), ALLOCATION) for n in range(limit_blocks))
+    oldest = list(found)[:go]
+    books = CacheAccounting(found, limit_blocks * ALLOCATION, LeastRecentlyUsed)
+    block, ciphertext = make_block()
+    assert books.evictees(Insertion(block, len(ciphertext), ciphertext), 0) == oldest
+    assert books.evictees(Insertion(block, 0, b""), 0) == []
 
 
 @given(policies, st.data())
