@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Refused
 
@@ -60,6 +61,9 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by the size of the disk (node/cache/room.py)."""
     staging_limit: int = 50 * GIB
     """Bytes that may wait for their upload before writers are told the disk is full."""
+    upload_limit: RateLimit | None = None
+    download_limit: RateLimit | None = None
+    """What blocks may take of the line to the bucket, each way."""
     body_port: int = 0
     control_port: int = 0
     dashboard_port: int | None = None

@@ -23,6 +23,7 @@ from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.keys import block_key
 from lucidnode.node.bucket.open_bucket import open_engine, patient
+from lucidnode.node.bucket.pace import Pace, PacedBucket
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
@@ -82,7 +83,12 @@ def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBuc
         health.note(request)
 
     once = CountedBucket(engine, clock, observe)
-    unguarded = patient(once, clock, context.jitter)
+    settings = context.settings
+    unguarded = PacedBucket(
+        patient(once, clock, context.jitter),
+        up=Pace(lambda: settings.config.upload_limit, clock),
+        down=Pace(lambda: settings.config.download_limit, clock),
+    )
     fitness = Fitness(unguarded, alerts, clock)
     return StudioBucket(
         str(address), once, GuardedBucket(unguarded, fitness), fitness, health, skew

@@ -18,6 +18,7 @@ import msgspec
 
 from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.errors import BadAddress
+from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.cache.room import WORKING_ROOM_BYTES
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.config import NodeConfig
@@ -31,6 +32,14 @@ _UNITS: Final = {
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)},
 }
 _SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{0,3})", re.ASCII)
+_RATE = re.compile(
+    r"(?P<number>\d{1,9}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{1,4})/s"
+    r"( (?P<begins>\d{1,2}:\d\d) ?(-|–|to) ?(?P<ends>\d{1,2}:\d\d))?",  # noqa: RUF001  # people write it
+    re.ASCII,
+)
+_BITS: Final = {f"{prefix}bit": 1000**power for power, prefix in enumerate(("", "k", "M", "G"))}
+_LEAST_RATE = 250_000
+"""2 Mbit/s. A block takes four seconds with it, and a program that reads waits for 45 at most."""
 _MOST_BYTES = 2**60
 _MOST_PEERS = 256
 _LEAST_REQUESTS = 100
@@ -115,6 +124,44 @@ def _as_written(unit: str) -> str:
     return folded.get(short, folded.get(f"{short}ib", unit) if len(short) == 1 else unit)
 
 
+def read_rate(text: str) -> RateLimit:
+    """Return the rate that people write as `20MB/s`, `100 Mbit/s` or `20MB/s 08:00-19:00`."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None:
+        raise BadSetting(
+            f"{text!r} is no rate: write it as 20MB/s, 100Mbit/s or 20MB/s 08:00-19:00"
+        )
+    bits = {known.lower(): count for known, count in _BITS.items()}.get(found["unit"].lower())
+    if bits is None:
+        rate = read_size(f"{found['number']} {found['unit']}")
+    else:
+        rate = int(float(found["number"]) * bits) // 8
+    if rate < _LEAST_RATE:
+        raise BadSetting(f"{text!r} is too little: at least {show_size(_LEAST_RATE)}/s")
+    if found["begins"] is None:
+        return RateLimit(rate)
+    begins, ends = _minute(found["begins"]), _minute(found["ends"])
+    if begins == ends:
+        raise BadSetting(f"{text!r} has no end: leave the hours out if it holds always")
+    return RateLimit(rate, begins, ends)
+
+
+def show_rate(limit: RateLimit) -> str:
+    """Return *limit* as `read_rate` reads it."""
+    rate = f"{show_size(limit.rate)}/s"
+    if limit.begins == limit.ends:
+        return rate
+    begins, ends = (f"{minute // 60:02}:{minute % 60:02}" for minute in (limit.begins, limit.ends))
+    return f"{rate} {begins}-{ends}"
+
+
+def _minute(text: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    if minute > 59 or hour * 60 + minute > DAY_MINUTES:
+        raise BadSetting(f"{text} is no time of the day")
+    return (hour * 60 + minute) % DAY_MINUTES
+
+
 def _at_least(least: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         size = read_size(text)
@@ -185,6 +232,7 @@ def _peers(text: str) -> list[str]:
 
 
 _A_SIZE = "a size, such as 50GiB or 500GB"
+_A_RATE = "a rate, such as 20MB/s or 100Mbit/s, with hours if it is not for all day (20MB/s 08:00-19:00), or unlimited"
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {
@@ -219,6 +267,26 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 NEXT_MOUNT,
                 _at_least(LEAST_CACHE_BYTES),
                 show_size,
+            ),
+            Setting(
+                "uploads.rate",
+                "upload_limit",
+                "What blocks on their way to the bucket may take of the line. Small saves go first, and "
+                "what is not a block never waits.",
+                _A_RATE,
+                AT_ONCE,
+                _or_none("unlimited", read_rate),
+                _show_or("unlimited", show_rate),
+            ),
+            Setting(
+                "downloads.rate",
+                "download_limit",
+                "What blocks from the bucket may take of the line; those from the office are not held back. "
+                "Programs that read wait for it as well.",
+                _A_RATE,
+                AT_ONCE,
+                _or_none("unlimited", read_rate),
+                _show_or("unlimited", show_rate),
             ),
             Setting(
                 "office.multicast",

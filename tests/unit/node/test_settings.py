@@ -9,10 +9,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.config import NodeConfig, change_config, load_config, save_config
 from lucidnode.node.current_settings import CurrentSettings
-from lucidnode.node.settings import SETTINGS, BadSetting, read_size, setting, show_size
+from lucidnode.node.settings import (
+    SETTINGS,
+    BadSetting,
+    read_rate,
+    read_size,
+    setting,
+    show_rate,
+    show_size,
+)
 
 FRESH = NodeConfig(studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///bucket")
 
@@ -21,6 +30,8 @@ GOOD = {
     "cache.limit": ("500GB", 500 * 10**9),
     "cache.leave-free": ("20 GiB", 20 << 30),
     "uploads.room": ("1TiB", 1 << 40),
+    "uploads.rate": ("20MB/s 08:00-19:30", RateLimit(20_000_000, 480, 1170)),
+    "downloads.rate": ("100 Mbit/s", RateLimit(12_500_000)),
     "office.multicast": ("off", False),
     "office.peers": ("nas:7450, 10.0.0.2:7450,nas:7450", ["nas:7450", "10.0.0.2:7450"]),
     "ports.control": ("7450", 7450),
@@ -60,6 +71,23 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("20MB/s", RateLimit(20_000_000)),
+        ("1.5 MiB/s", RateLimit(3 << 19)),
+        ("100Mbit/s", RateLimit(12_500_000)),
+        ("1 gbit/s", RateLimit(125_000_000)),
+        ("20MB/s 8:00-19:00", RateLimit(20_000_000, 480, 1140)),
+        ("20MB/s 22:00 to 6:30", RateLimit(20_000_000, 1320, 390)),
+        ("20MB/s 18:00-24:00", RateLimit(20_000_000, 1080, 0)),
+    ],
+)
+def test_rates_are_read_as_people_write_them(text: str, limit: RateLimit) -> None:
+    assert read_rate(text) == limit
+    assert read_rate(show_rate(limit)) == limit
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("collection.requests-per-day", "99"),
@@ -73,6 +101,14 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
         ("cache.limit", "50 quite"),
         ("cache.limit", ""),
         ("uploads.room", "٣GiB"),
+        ("uploads.rate", "20MB"),
+        ("uploads.rate", "20MB/s 08:00"),
+        ("uploads.rate", "20MB/s 08:00-08:00"),
+        ("uploads.rate", "20MB/s 08:60-09:00"),
+        ("uploads.rate", "20MB/s 08:00-25:00"),
+        ("uploads.rate", "1Mbit/s"),
+        ("uploads.rate", "1 quite/s"),
+        ("downloads.rate", "0"),
         ("office.multicast", "maybe"),
         ("office.peers", "nas"),
         ("office.peers", "nas:0"),
