@@ -32,6 +32,7 @@ from lucidnode.node.client.ids import (
     ProjectId,
     block_ids,
     parse_block_id,
+    parse_device_id,
     parse_project_id,
     parse_seq,
 )
@@ -136,6 +137,9 @@ class SocketServer:
         app.router.add_get(project + "/lost", self._get_lost)
         app.router.add_get(project + "/checkpoints", self._get_checkpoints)
         app.router.add_post(project + "/delete-checkpoints", self._post_delete_checkpoints)
+        app.router.add_get(project + "/attestations", self._get_attestations)
+        app.router.add_get(project + "/attestation/{seq}/{device}", self._get_attestation)
+        app.router.add_post(project + "/attestation/{seq}", self._post_attestation)
         app.router.add_get(project + "/checkpoint/{seq}", self._get_checkpoint)
         app.router.add_post(project + "/checkpoint/{seq}", self._post_checkpoint)
         app.router.add_get(project + "/blocks", self._get_blocks)
@@ -278,6 +282,22 @@ class SocketServer:
         seqs = [parse_seq(str(seq)) for seq in listed.seqs]
         deleted = await self._checkpoints.delete(_project(request), seqs)
         return _packed(wire.CheckpointList([int(seq) for seq in deleted]))
+
+    async def _get_attestations(self, request: web.Request) -> web.Response:
+        found = await self._checkpoints.attestations(_project(request))
+        return _packed(wire.AttestationList([(int(seq), str(device)) for seq, device in found]))
+
+    async def _get_attestation(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        device = parse_device_id(request.match_info["device"])
+        return web.Response(
+            body=await self._checkpoints.attestation(_project(request), seq, device)
+        )
+
+    async def _post_attestation(self, request: web.Request) -> web.Response:
+        seq = parse_seq(request.match_info["seq"])
+        await self._checkpoints.attest(_project(request), seq, await request.read())
+        return web.Response(status=204)
 
     async def _get_checkpoint(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])

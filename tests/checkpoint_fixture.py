@@ -17,6 +17,7 @@ from lucidnode.fs.format import sodium
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.attestation import Attestation, attestation_message
 from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
@@ -32,6 +33,7 @@ class CheckpointBucket(Bucket):
     def __init__(self) -> None:
         super().__init__()
         self.manifests: dict[int, bytes] = {}
+        self.attestations: dict[tuple[Seq, DeviceId], bytes] = {}
         self.blocks: dict[BlockId, bytes] = {}
 
 
@@ -80,6 +82,18 @@ class CheckpointDaemon:
         body = self.signed(request.unsigned)
         held = self.bucket.manifests.setdefault(seq, body)
         return CommitReply("committed" if held == body else "lost", held)
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        return sorted(self.bucket.attestations)
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes | None:
+        return self.bucket.attestations.get((seq, device))
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        device = self.daemon.device
+        unsigned = Attestation(seq, project, device, manifest).encode()
+        signature = sodium.sign(self.daemon.seed, attestation_message(unsigned))
+        self.bucket.attestations.setdefault((seq, device), unsigned + signature)
 
     def signed(self, unsigned: bytes) -> bytes:
         return unsigned + sodium.sign(self.daemon.seed, checkpoint_message(unsigned))

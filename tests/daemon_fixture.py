@@ -30,7 +30,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
@@ -438,6 +438,15 @@ class _Checkpoints:
             return (self._node.bucket.checkpoints / f"{seq:016d}").read_bytes()
         except FileNotFoundError:
             raise NotThere("no such checkpoint") from None
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        return []
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes:
+        raise NotThere("nobody has attested anything")
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        return
 
     async def delete(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         raise AssertionError("no mount deletes checkpoints")

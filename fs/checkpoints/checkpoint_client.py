@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot, Source
 
 
@@ -21,6 +21,15 @@ class CheckpointClient(Protocol):
         self, project: ProjectId, seq: Seq, request: CommitRequest
     ) -> CommitReply:
         """Have the manifest signed and created as that of *seq*, once what it needs is uploaded."""
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        """Return of which checkpoints there is a device's word that they are true, and whose."""
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes | None:
+        """Return the word of *device* on the checkpoint at *seq*, None if there is none."""
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        """Have this device's word signed and created, that the manifest of this hash is true."""
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         """Return journal entry *seq* as this node saw it last, or None if it is not kept."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from lucidnode.fs.checkpoints.attested import words_on
 from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
 from lucidnode.fs.checkpoints.pieces import digest_of, plaintext_of
 from lucidnode.fs.checkpoints.state_parts import Plan, by_digest, is_base_due, plan
@@ -34,6 +35,7 @@ from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.snapshot import Snapshot
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.attestation import manifest_hash
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import BlockId, Seq
@@ -47,6 +49,9 @@ EVERY = 1000
 
 LOOKS_S = (10.0, 60.0, 600.0)
 """Seconds after which it is looked for a checkpoint that another makes; then no more."""
+
+ATTESTED_WITHIN_S = 60
+"""Seconds over which the devices are spread that attest a checkpoint, so that mostly one does."""
 
 MOST_REMEMBERED = 5 * EVERY
 """Entries that are read again, from this node's own disk, to know what has changed since the last
@@ -239,13 +244,28 @@ class CheckpointKeeper:
             await set_within(self._wake, pause_s, self._clock)
             manifest = await self._daemon.checkpoint(self._codec.keys().project, due.seq)
             if manifest is not None:
-                self._judge(due, manifest, digests)
+                if self._judge(due, manifest, digests):
+                    await self._attest(due.seq, manifest)
                 return
             if self._wake.is_set():
                 return
 
-    def _judge(self, due: _Due, manifest: bytes, digests: list[bytes]) -> None:
-        """Compare what another made of the state at an entry with the *digests* of ours."""
+    async def _attest(self, seq: Seq, manifest: bytes) -> None:
+        """Say that a checkpoint is true, unless another device has: newcomers prefer it then."""
+        if self._codec.may_write_now(self._codec.device) is None:
+            return
+        wait_s = int(self._codec.device[:8], 16) % ATTESTED_WITHIN_S
+        await set_within(self._wake, wait_s, self._clock)
+        project = self._codec.keys().project
+        listed = await self._daemon.attestations(project)
+        if (await words_on(self._daemon, self._codec, seq, manifest, listed)).true is None:
+            await self._daemon.attest(project, seq, manifest_hash(manifest))
+
+    def _judge(self, due: _Due, manifest: bytes, digests: list[bytes]) -> bool:
+        """Compare what another made of the state at an entry with the *digests* of ours.
+
+        Tell whether it is true, and by another device.
+        """
         try:
             header, contents = open_checkpoint(
                 self._codec.keys(), manifest, due.seq, self._codec.may_write_now
@@ -253,7 +273,7 @@ class CheckpointKeeper:
         except (KeyMissing, BadCheckpoint) as error:
             # Perhaps a damaged answer, and nobody's in any case: no newcomer takes it either.
             log.info("the checkpoint at entry %d: %s", due.seq, error)
-            return
+            return False
         *before, last = contents.parts
         if header.link != due.link:
             self._tell(due.seq, header.device, "it names another entry than the journal has")
@@ -263,6 +283,8 @@ class CheckpointKeeper:
             self._tell(due.seq, header.device, "it says other than the journal")
         else:
             self._keep(due.seq, contents.parts)
+            return header.device != self._codec.device
+        return False
 
     def _tell(self, seq: Seq, device: str, what: str) -> None:
         self._alerts.begin(

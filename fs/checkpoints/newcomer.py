@@ -8,6 +8,7 @@ from itertools import groupby
 
 import msgspec
 
+from lucidnode.fs.checkpoints.attested import words_on
 from lucidnode.fs.checkpoints.checkpoint_client import CheckpointClient
 from lucidnode.fs.checkpoints.pieces import TABLES, StateRow, rows_in
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 MOST_TRIED = 3
 """Checkpoints that are tried, newest first, before the journal is read from its beginning."""
+
+_ATTESTED, _ONE_WORD, _CONTRADICTED = range(3)
+"""What is known of a checkpoint before it is loaded, the best first."""
 
 ATTEMPTS = 3
 """Attempts where the bucket does not answer; after that the journal is followed, which waits for it."""
@@ -86,10 +90,10 @@ class Newcomer:
 
     async def _newest(self, *, whole: bool) -> Seq | None:
         """Load the newest that holds; with *whole*, in which no content is halfway."""
-        for seq in list(reversed(await self._daemon.checkpoints(self._project)))[:MOST_TRIED]:
+        for seq, read in await self._candidates():
             device = "unknown"
             try:
-                manifest = await self._daemon.checkpoint(self._project, seq)
+                manifest = read or await self._daemon.checkpoint(self._project, seq)
                 if manifest is None:
                     continue
                 header, contents = open_checkpoint(
@@ -107,6 +111,37 @@ class Newcomer:
             log.info("loaded the checkpoint at entry %d", seq)
             return seq
         return None
+
+    async def _candidates(self) -> list[tuple[Seq, bytes | None]]:
+        """Return the newest checkpoints in the order in which they are tried, with what was read of them.
+
+        First those that a second device has attested, last those of which one has attested another:
+        whoever makes a false one has to find somebody who says that it is true.
+        """
+        seqs = list(reversed(await self._daemon.checkpoints(self._project)))[:MOST_TRIED]
+        listed = await self._daemon.attestations(self._project) if seqs else []
+        found: list[tuple[int, Seq, bytes | None]] = []
+        for seq in seqs:
+            if all(at != seq for at, _ in listed):
+                found.append((_ONE_WORD, seq, None))
+                continue
+            manifest = await self._daemon.checkpoint(self._project, seq)
+            if manifest is None:
+                continue
+            words = await words_on(self._daemon, self._codec, seq, manifest, listed)
+            if words.other is not None:
+                found.append((_CONTRADICTED, seq, manifest))
+                self._alerts.begin(
+                    f"attestation:{seq}",
+                    f"The checkpoint at journal entry {seq} is not the one that device "
+                    f"{words.other[:8]} has checked and found to be true.",
+                    "Somebody has exchanged it, the bucket has damaged it, or that device says what "
+                    "is false: find out who uses it, and who can write to the bucket.",
+                    lasts_s=EVENT_S,
+                )
+            else:
+                found.append((_ONE_WORD if words.true is None else _ATTESTED, seq, manifest))
+        return [(seq, manifest) for _, seq, manifest in sorted(found, key=lambda each: each[0])]
 
     async def _place(self, seq: Seq, link: bytes) -> Head:
         """Return where a replica with the state at *seq* stands.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.attestation import attestation_name
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 
 STUDIO = "studio"
 ROSTER = "roster"
@@ -58,6 +59,11 @@ def checkpoint_prefix(project: ProjectId) -> str:
 def checkpoint_key(project: ProjectId, seq: Seq) -> str:
     """Return where the manifest of the checkpoint at entry *seq* is kept."""
     return f"{checkpoint_prefix(project)}/{seq:016d}"
+
+
+def attestation_key(project: ProjectId, seq: Seq, device: DeviceId) -> str:
+    """Return where the word of *device* is kept, that the checkpoint at entry *seq* is true."""
+    return f"{checkpoint_prefix(project)}/{attestation_name(seq, device)}"
 
 
 def block_prefix(project: ProjectId) -> str:

@@ -26,7 +26,7 @@ from lucidnode.node.client.errors import (
     Unavailable,
 )
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
 from lucidnode.node.client.msgpack import T, decoded
 from lucidnode.node.client.pins import PinnedPart, PinnedProjects, PinsQuery, PinsReply, PinsWish
 
@@ -74,6 +74,7 @@ _BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)
 _BLOCKS_DELETED = msgspec.msgpack.Decoder(wire.BlocksDeleted)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _LOST_ENTRIES = msgspec.msgpack.Decoder(wire.LostEntries)
+_ATTESTATION_LIST = msgspec.msgpack.Decoder(wire.AttestationList)
 _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _COMMIT_REPLY = msgspec.msgpack.Decoder(wire.CommitReply)
 _BLOCKS_PAGE = msgspec.msgpack.Decoder(BlocksPage)
@@ -272,6 +273,27 @@ class DaemonClient:
         """Return the entries of which the bucket has a checkpoint, lowest first."""
         async with self._request("GET", f"/v1/p/{project}/checkpoints") as answer:
             return [Seq(seq) for seq in decoded(_CHECKPOINT_LIST, await answer.read()).seqs]
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        """Return of which checkpoints there is a device's word that they are true, and whose."""
+        async with self._request("GET", f"/v1/p/{project}/attestations") as answer:
+            words = decoded(_ATTESTATION_LIST, await answer.read()).words
+            return [(Seq(seq), DeviceId(device)) for seq, device in words]
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes | None:
+        """Return the word of *device* on the checkpoint at *seq*, None if there is none."""
+        try:
+            path = f"/v1/p/{project}/attestation/{seq}/{device}"
+            async with self._request("GET", path) as answer:
+                return await answer.read()
+        except NotThere:
+            return None
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        """Have this device's word signed and created, that the manifest of this hash is true."""
+        path = f"/v1/p/{project}/attestation/{seq}"
+        async with self._request("POST", path, data=manifest):
+            pass
 
     async def delete_checkpoints(self, project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
         """Delete the checkpoints at *seqs*; return those that the store did not refuse to delete."""

@@ -41,6 +41,13 @@ def parse_project_id(text: str) -> ProjectId:
     return ProjectId(text)
 
 
+def parse_device_id(text: str) -> DeviceId:
+    """Return the device id written as 32 lower-case hex digits, else raise Malformed."""
+    if not _HEX32.fullmatch(text):
+        raise Malformed("device id")
+    return DeviceId(text)
+
+
 def parse_seq(text: str) -> Seq:
     """Return a sequence number from 1 to MAX_SEQ in plain decimal, else raise Malformed."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 16):

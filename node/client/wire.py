@@ -31,6 +31,9 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/p/{project}/look/{seq}                              tell the mount that it is there
     GET  /v1/p/{project}/checkpoints                             CheckpointList
     POST /v1/p/{project}/delete-checkpoints                      CheckpointList -> CheckpointList
+    GET  /v1/p/{project}/attestations                            AttestationList
+    GET  /v1/p/{project}/attestation/{seq}/{device}              200 a device's word | 404
+    POST /v1/p/{project}/attestation/{seq}                       the hash of a manifest
     GET  /v1/p/{project}/checkpoint/{seq}                        200 the manifest | 404
     POST /v1/p/{project}/checkpoint/{seq}                        CommitRequest -> CommitReply
     GET  /v1/p/{project}/blocks[?after=ID]                       BlockPage: what the bucket has
@@ -147,6 +150,12 @@ class LostEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers of journal entries that the bucket no longer has as this node saw them."""
 
     seqs: list[int]
+
+
+class AttestationList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which checkpoints there is a device's word that they are true, and whose."""
+
+    words: list[tuple[int, str]]
 
 
 class CheckpointList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

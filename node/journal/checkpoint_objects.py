@@ -5,16 +5,20 @@ What they say is sealed: a daemon signs what its mount hands over, and creates i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lucidnode.node.bucket.bucket import Bucket
-from lucidnode.node.bucket.keys import checkpoint_key, checkpoint_prefix
+from lucidnode.node.bucket.errors import AlreadyThere
+from lucidnode.node.bucket.keys import attestation_key, checkpoint_key, checkpoint_prefix
+from lucidnode.node.client.attestation import Attestation, attestation_message, attestation_of
 from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.checkpoint import CheckpointHeader, checkpoint_message
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import AccessDenied, Refused
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
+from lucidnode.node.client.journal import HASH_SIZE
 from lucidnode.node.client.wire import CommitReply, CommitRequest
 from lucidnode.node.journal import register
 
@@ -64,14 +68,41 @@ class CheckpointObjects:
 
         Raises Unavailable; to do it again is harmless.
         """
+        devices: dict[Seq, list[DeviceId]] = {}
+        for seq, device in await self.attestations(project):
+            devices.setdefault(seq, []).append(device)
         deleted: list[Seq] = []
         for seq in seqs:
             try:
+                # The manifest last: what is left behind when this breaks off is found again by it.
+                for device in devices.get(seq, ()):
+                    await self._bucket.delete(attestation_key(project, seq, device))
                 await self._bucket.delete(checkpoint_key(project, seq))
             except (AccessDenied, Refused):
                 break
             deleted.append(seq)
         return deleted
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        """Return which attestations there are, of which checkpoint by whom. Raises Unavailable."""
+        found = map(attestation_of, await self._names(project))
+        return [each for each in found if each is not None]
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes:
+        """Return an attestation, whatever it says. Raises NotThere, Unavailable, Corrupt."""
+        return await self._bucket.get(attestation_key(project, seq, device))
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        """Sign and create this device's word for the manifest of this hash; the first one stays.
+
+        Raises Refused for what is no hash, and Unavailable.
+        """
+        if len(manifest) != HASH_SIZE:
+            raise Refused("no manifest has such a hash")
+        unsigned = Attestation(seq, project, self._device, manifest).encode()
+        body = unsigned + self._sign(attestation_message(unsigned))
+        with contextlib.suppress(AlreadyThere):
+            await self._bucket.create(attestation_key(project, seq, self._device), body)
 
     async def _names(self, project: ProjectId) -> list[str]:
         prefix = checkpoint_prefix(project)

@@ -34,7 +34,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import entry_hash, signed, signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot, Source
@@ -81,6 +81,16 @@ class _Store:
         message = checkpoint_message(request.unsigned)
         self.manifests[seq] = request.unsigned + sodium.sign(_SEED, message)
         return CommitReply("committed", self.manifests[seq])
+
+    async def attestations(self, _project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        self.requests["LIST"] += 1 + len(self.manifests) // 1000
+        return []
+
+    async def attestation(self, _project: ProjectId, seq: Seq, device: DeviceId) -> bytes | None:
+        raise AssertionError(f"there is none at {seq} by {device}")
+
+    async def attest(self, _project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        raise AssertionError(f"one device alone attests nothing: {seq}, {manifest.hex()}")
 
     async def kept(self, _project: ProjectId, seq: Seq) -> bytes | None:
         return self.entries.get(seq)

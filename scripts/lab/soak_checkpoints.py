@@ -22,7 +22,7 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NotThere
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.staging import staged_path
 from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
 from lucidnode.node.journal.service import JournalService
@@ -80,6 +80,20 @@ class SoakCheckpoints:
 
         reply: wire.CommitReply = await self._ask(announced)
         return reply
+
+    async def attestations(self, project: ProjectId) -> list[tuple[Seq, DeviceId]]:
+        found: list[tuple[Seq, DeviceId]] = await self._ask(
+            lambda daemon: daemon.checkpoints.attestations(project)
+        )
+        return found
+
+    async def attestation(self, project: ProjectId, seq: Seq, device: DeviceId) -> bytes | None:
+        return await self._found(
+            lambda daemon: daemon.checkpoints.attestation(project, seq, device)
+        )
+
+    async def attest(self, project: ProjectId, seq: Seq, manifest: bytes) -> None:
+        await self._ask(lambda daemon: daemon.checkpoints.attest(project, seq, manifest))
 
     async def kept(self, project: ProjectId, seq: Seq) -> bytes | None:
         return await self._found(lambda daemon: daemon.journal.kept(project, seq))

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from checkpoint_fixture import EVERY, Office
-from committer_fixture import KEYS, PROJECT, Desk
+from checkpoint_fixture import EVERY, CheckpointDaemon, Office
+from committer_fixture import KEYS, PROJECT, Daemon, Desk
 from replica_fixture import Node, rows_of
 
+from lucidnode.fs.checkpoints.keeper import ATTESTED_WITHIN_S
 from lucidnode.fs.checkpoints.pieces import StateRow, digest_of, pieces, plaintext_of
 from lucidnode.fs.format.block import seal
 from lucidnode.fs.format.checkpoint import (
@@ -26,6 +27,7 @@ from lucidnode.fs.format.project_facts import Condemned, encoded_fact, list_name
 from lucidnode.fs.replica.intents import Fact
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.attestation import manifest_hash
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import entry_hash
 
@@ -49,6 +51,7 @@ async def grown(office: Office, desk: Desk, seq: int) -> None:
     begun = desk.node.replica.pending.head().seq
     await office.committed(desk, filling(desk.node), seq - begun)
     await office.all_checked(seq)
+    await office.clock.pass_by(ATTESTED_WITHIN_S)
 
 
 def stored(office: Office, name: str) -> Rows:
@@ -271,6 +274,7 @@ async def test_an_older_one_is_taken_where_the_newest_does_not_hold(
         state = rows_of(anna.node.replica)
         await grown(office, ben, 2 * EVERY)
         bucket = office.bucket
+        bucket.attestations.clear()
         for how, harm in broken(office).items():
             sound = dict(bucket.manifests), dict(bucket.blocks), dict(office.devices)
             harm()
@@ -410,3 +414,60 @@ async def test_no_part_is_laid_over_pieces_that_nobody_else_needs_any_more(tmp_p
         await grown(office, anna, 2 * EVERY)
         [base] = contents(office, 2 * EVERY).parts
         assert base.since == 0
+
+
+async def test_one_of_those_who_checked_it_says_so(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna, office.desk("ben"), office.desk("cleo"):
+        await grown(office, anna, EVERY)
+        await office.clock.pass_by(120)
+        [(seq, device)] = office.bucket.attestations
+        assert seq == EVERY
+        assert device != anna.daemon.device
+
+
+async def test_who_is_alone_says_nothing_of_what_he_made_himself(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna:
+        await grown(office, anna, EVERY)
+        await office.clock.pass_by(1000)
+    assert not office.bucket.attestations
+    assert await office.newcomer("carl") == EVERY, "one device's word is better than none"
+
+
+async def test_a_newcomer_prefers_what_a_second_device_has_checked(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna:
+        async with office.desk("ben"):
+            await grown(office, anna, EVERY)
+            await office.clock.pass_by(120)
+        del office.keepers["ben"]
+        await grown(office, anna, 2 * EVERY)  # false perhaps: nobody else was there
+        assert await office.newcomer("carl") == EVERY
+
+
+async def test_a_word_on_another_manifest_by_the_maker_or_by_a_stranger_counts_for_nothing(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("is not the one that device")
+    office = Office(tmp_path)
+    async with office.desk("anna") as anna, office.desk("ben"):
+        await grown(office, anna, EVERY)
+        await grown(office, anna, 2 * EVERY)
+        await office.clock.pass_by(200)
+        ben, maker = office.services["ben"], office.services["anna"]
+        newest = manifest_hash(office.bucket.manifests[2 * EVERY])
+        stranger = CheckpointDaemon(office.bucket, Daemon(office.bucket, b"s" * 32))
+        office.bucket.attestations.clear()
+        for each in (maker, stranger):
+            await each.attest(PROJECT, Seq(2 * EVERY), newest)
+        await ben.attest(PROJECT, Seq(EVERY), manifest_hash(office.bucket.manifests[EVERY]))
+        assert await office.newcomer("carl") == EVERY
+        # Ben has checked the newest as well; then somebody exchanges it for another of anna's.
+        office.bucket.attestations.clear()
+        await ben.attest(PROJECT, Seq(2 * EVERY), newest)
+        assert await office.newcomer("dora") == 2 * EVERY
+        forge(office, "anna", 2 * EVERY, lambda now: now)
+        alerts = Alerts(office.clock)
+        assert await office.newcomer("emil", alerts) == EVERY
+        assert alerts.current()[0].topic == f"attestation:{2 * EVERY}"

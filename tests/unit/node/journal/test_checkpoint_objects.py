@@ -78,3 +78,26 @@ async def test_all_are_listed_and_nothing_else() -> None:
     for seq in range(1, 1203):
         await desk.bucket.create(checkpoint_key(PROJECT, Seq(seq)), b"")
     assert await desk.objects.seqs(PROJECT) == list(range(1, 1203))
+
+
+async def test_a_word_on_a_checkpoint_is_signed_once_and_listed_beside_it() -> None:
+    desk = Desk()
+    await desk.objects.make(PROJECT, Seq(1000), unsigned(1000))
+    for manifest in (b"m" * 32, b"n" * 32):
+        await desk.objects.attest(PROJECT, Seq(1000), manifest)
+    assert await desk.objects.attestations(PROJECT) == [(1000, DEVICE)]
+    assert await desk.objects.seqs(PROJECT) == [1000], "its name is no checkpoint's"
+    body = await desk.objects.attestation(PROJECT, Seq(1000), DEVICE)
+    assert body[44:76] == b"m" * 32, "the first one stays"
+    with pytest.raises(Refused):
+        await desk.objects.attest(PROJECT, Seq(1000), b"short")
+
+
+async def test_a_checkpoint_goes_with_what_was_said_of_it_and_no_other_does() -> None:
+    desk = Desk()
+    for seq in (1000, 2000):
+        await desk.objects.make(PROJECT, Seq(seq), unsigned(seq))
+        await desk.objects.attest(PROJECT, Seq(seq), b"m" * 32)
+    assert await desk.objects.delete(PROJECT, [Seq(1000), Seq(3000)]) == [1000, 3000]
+    assert await desk.objects.seqs(PROJECT) == [2000]
+    assert await desk.objects.attestations(PROJECT) == [(2000, DEVICE)]
