@@ -69,6 +69,7 @@ from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
 from lucidnode.node.socket_server import SocketServer
+from lucidnode.node.status.history import History
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ async def _serving(
         ledger = await stack.enter_async_context(
             Ledger.opened(home, context.identity.id, lambda: roster.current.devices, clock, alerts)
         )
+        history = await stack.enter_async_context(History.opened(home, clock))
         office = peer_network(context, roster)
         roster.watch(office.roster_changed)
         roster.watch(partial(mounts.tell_all, wire.RosterNews()))
@@ -178,8 +180,9 @@ async def _serving(
         dashboard = await dashboard_server(context, tasks)
         facts = status_snapshot(context, store, cache, uploads, office, dashboard, ledger)
         ledger.count(facts.totals)
+        history.count(lambda: (facts.totals(), metrics.fetch_times()))
         export_figures(context, facts, cache, uploads, office, tasks)
-        await stack.enter_async_context(dashboard.serving(facts.page, metrics.text))
+        await stack.enter_async_context(dashboard.serving(facts.page, metrics.text, history.shown))
         if config.dashboard_port is None:
             await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
         await stack.enter_async_context(
@@ -203,6 +206,7 @@ async def _serving(
             "comparing journals with peers": events.run,
             "calling webhooks": webhooks.run,
             "writing down what was saved": ledger.run,
+            "writing down what was moved": history.run,
             "looking for lost mounts": LostMounts(home, mounts, alerts, clock).run,
             "looking at the bucket": partial(store.health.run, partial(store.once.get, STUDIO)),
             "probing an unfit bucket": store.fitness.run,

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -22,6 +21,7 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.savings import DayCounts, NodeTotals, day_counts, grown
+from lucidnode.node.small_database import SmallDatabase
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,6 @@ CREATE TABLE day (
     counts BLOB NOT NULL,   -- JSON of DayCounts
     PRIMARY KEY (device, day)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
 """
 
 Days = dict[date, DayCounts]
@@ -61,7 +60,7 @@ class Ledger:
 
     def __init__(
         self,
-        database: sqlite3.Connection,
+        database: SmallDatabase,
         me: DeviceId,
         members: Callable[[], Collection[DeviceId]],
         clock: Clock,
@@ -214,80 +213,35 @@ def _day(text: str) -> date | None:
 # -- the file; blocking ---------------------------------------------------------------------------
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+def _opened(path: Path) -> tuple[SmallDatabase, Path | None]:
     """Open the ledger at *path*, and say where a damaged one was set aside. Raises OSError."""
-    with _as_oserror():
-        try:
-            return _open(path), None
-        except sqlite3.DatabaseError as error:
-            if _is_of_the_disk(error):
-                raise
-        aside = path.with_suffix(".damaged")
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.replace(aside)
-        return _open(path), aside
+    aside: list[Path] = []
+
+    def damaged() -> None:
+        aside.append(path.replace(path.with_suffix(".damaged")))
+
+    # What was shown is not to be taken back.
+    database = SmallDatabase.open(path, _SCHEMA, _VERSION, damaged, outlives_power_cuts=True)
+    return database, aside[0] if aside else None
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        path.chmod(0o600)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # what was shown is not to be taken back
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        _check(verdict == "ok" and version in {0, _VERSION})
-        if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _check(sound: bool) -> None:
-    if not sound:
-        raise sqlite3.DatabaseError("no ledger of this version")
-
-
-def _read(database: sqlite3.Connection) -> dict[DeviceId, Days]:
+def _read(database: SmallDatabase) -> dict[DeviceId, Days]:
     found: dict[DeviceId, Days] = {}
-    with _as_oserror():
-        for device, text, raw in database.execute("SELECT device, day, counts FROM day"):
-            day = _day(text)
-            with contextlib.suppress(msgspec.MsgspecError):
-                if day is not None:
-                    counts = msgspec.json.decode(raw, type=DayCounts)
-                    found.setdefault(DeviceId(device), {})[day] = counts
+    for device, text, raw in database.rows("SELECT device, day, counts FROM day"):
+        day = _day(text)
+        with contextlib.suppress(msgspec.MsgspecError):
+            if day is not None:
+                counts = msgspec.json.decode(raw, type=DayCounts)
+                found.setdefault(DeviceId(device), {})[day] = counts
     return found
 
 
-def _write(database: sqlite3.Connection, changed: Mapping[DeviceId, Days], oldest: date) -> None:
-    with _as_oserror():
-        database.execute("BEGIN")
-        try:
-            for device, days in changed.items():
-                for day, counts in days.items():
-                    row = (device, day.isoformat(), msgspec.json.encode(counts))
-                    database.execute("REPLACE INTO day VALUES (?, ?, ?)", row)
-            database.execute("DELETE FROM day WHERE day < ?", (oldest.isoformat(),))
-            database.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                database.execute("ROLLBACK")
-            raise
-
-
-def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
-    """Tell whether *error* is the disk's or the system's; else the file is damaged."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    return code not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-@contextlib.contextmanager
-def _as_oserror() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OSError(f"{LEDGER_FILE}: {error}") from error
+def _write(database: SmallDatabase, changed: Mapping[DeviceId, Days], oldest: date) -> None:
+    rows = [
+        (device, day.isoformat(), msgspec.json.encode(counts))
+        for device, days in changed.items()
+        for day, counts in days.items()
+    ]
+    with database.transaction():
+        database.change("REPLACE INTO day VALUES (?, ?, ?)", rows)
+        database.change("DELETE FROM day WHERE day < ?", [(oldest.isoformat(),)])

@@ -94,28 +94,79 @@ function chart(facts) {
     if (history.length > HISTORY) history.shift();
   }
   before = { now, here };
-  const top = Math.max(1e6, ...history.map((rates) => rates.reduce((a, b) => a + b, 0)));
-  const step = 600 / HISTORY;
-  const bars = [];
-  history.forEach((rates, index) => {
+  const last = history.at(-1) || [];
+  at("rate").textContent = `${size(last.reduce((a, b) => a + b, 0))}/s now`;
+  if (span === "minute") bars(history, HISTORY);
+}
+
+function bars(list, many) {
+  const top = Math.max(1e6, ...list.map((rates) => rates.reduce((a, b) => a + b, 0)));
+  const step = 600 / many;
+  const drawn = [];
+  list.forEach((rates, index) => {
     let y = 120;
     rates.forEach((rate, source) => {
       const height = 116 * rate / top;
       if (height <= 0) return;
       const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       y -= height;
-      bar.setAttribute("x", 600 - (history.length - index) * step);
+      bar.setAttribute("x", 600 - (list.length - index) * step);
       bar.setAttribute("y", y);
       bar.setAttribute("width", step * 0.85);
       bar.setAttribute("height", height);
       bar.setAttribute("class", SOURCES[source][0]);
-      bars.push(bar);
+      drawn.push(bar);
     });
   });
-  at("chart").replaceChildren(...bars);
-  const last = history.at(-1) || [];
-  at("rate").textContent = `${size(last.reduce((a, b) => a + b, 0))}/s`;
+  at("chart").replaceChildren(...drawn);
+  at("chart-top").textContent = `up to ${size(top)}/s, colours as in the list of sources`;
 }
+
+const SPANS = {
+  minute: ["a minute ago", "over the last minute"],
+  hour: ["an hour ago", "over the last hour"],
+  day: ["24 hours ago", "over the last 24 hours"],
+  month: ["30 days ago", "over the last 30 days"],
+};
+let span = "minute";
+let asked = 0;
+
+async function past() {
+  const wanted = span;
+  const question = ++asked;
+  if (wanted === "minute") return;
+  const answer = await fetch(`/history?span=${wanted}`).catch(() => null);
+  if (!answer?.ok || question !== asked) return;
+  const told = await answer.json();
+  if (question !== asked) return;
+  const sum = (name) => told.bytes[name].reduce((a, b) => a + b, 0);
+  const steps = told.bytes.read_cache.map((_, index) => SOURCES.map(([key]) => told.bytes[`read_${key}`][index] / told.step_s));
+  bars(steps, steps.length);
+  const read = SOURCES.reduce((total, [key]) => total + sum(`read_${key}`), 0);
+  const local = sum("read_memory") + sum("read_cache") + sum("read_unsent");
+  const took = (name, times) => times.p50_ms === null ? ""
+    : ` A block from ${name} took ${times.p50_ms} ms or less for half of them, ${times.p95_ms} for 95 of 100, ${times.p99_ms} for 99.`;
+  at("chart-sums").textContent = `${size(read)} read, ${read ? Math.round(100 * local / read) : 0} % of it on this workstation; `
+    + `${size(sum("downloaded"))} downloaded, ${size(sum("uploaded"))} uploaded; `
+    + `${size(sum("received"))} got from colleagues, ${size(sum("served"))} given to them.`
+    + took("a colleague", told.fetches.peer) + took("the cloud", told.fetches.bucket);
+  document.body.dataset.span = wanted;
+}
+
+function choose(wanted) {
+  span = wanted;
+  for (const button of document.querySelectorAll(".spans button"))
+    button.setAttribute("aria-pressed", String(button.dataset.span === wanted));
+  at("chart-from").textContent = SPANS[wanted][0];
+  at("chart").setAttribute("aria-label", `Reads on this workstation ${SPANS[wanted][1]}`);
+  at("chart-sums").textContent = "";
+  if (wanted === "minute") bars(history, HISTORY);
+  past();
+}
+
+for (const button of document.querySelectorAll(".spans button"))
+  button.addEventListener("click", () => choose(button.dataset.span));
+setInterval(past, 10000);
 
 function share(fraction) {
   const meter = make("span", "meter", make("i", ""));

@@ -24,6 +24,7 @@ from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
 from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.status.history import SPANS
 from lucidnode.node.status.metrics import CONTENT_TYPE
 
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
@@ -86,9 +87,14 @@ class DashboardServer:
         self,
         page_facts: Callable[[], Awaitable[dict[str, Any]]],
         metrics_text: Callable[[], bytes],
+        history: Callable[[str], dict[str, Any]],
     ) -> AsyncIterator[None]:
-        """Show what these two return while the context lasts. Raises PortTaken."""
-        self._page_facts, self._metrics_text = page_facts, metrics_text
+        """Show what these return while the context lasts, *history* of a span. Raises PortTaken."""
+        self._page_facts, self._metrics_text, self._shown_history = (
+            page_facts,
+            metrics_text,
+            history,
+        )
         async with self._stack:
             await self._listen()
             yield
@@ -99,6 +105,7 @@ class DashboardServer:
             app.router.add_get(path, self._file)
         app.router.add_get("/facts", self._facts)
         app.router.add_get("/live", self._live)
+        app.router.add_get("/history", self._history)
         app.router.add_get("/metrics", self._metrics)
         bound = self._stack.enter_context(self._bound())
         self.port = bound.getsockname()[1]
@@ -175,6 +182,13 @@ class DashboardServer:
 
     async def _facts(self, _request: web.Request) -> web.Response:
         body = msgspec.json.encode(await self._page_facts())
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        span = request.query.get("span", "")
+        if span not in SPANS:
+            raise web.HTTPBadRequest(text=f"span: one of {', '.join(SPANS)}")
+        body = msgspec.json.encode(self._shown_history(span))
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:

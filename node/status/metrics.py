@@ -5,9 +5,10 @@ The door to prometheus-client. The registry is the daemon's own, not the process
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import (
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from lucidnode.node.bucket.counted import Request
 from lucidnode.node.client.wire import REQUEST_BUCKETS_S, RequestTimes, Source
 from lucidnode.node.savings import NodeTotals
+from lucidnode.node.status.history import FETCH_BOUNDS_S, FetchTimes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -70,7 +72,7 @@ class Metrics:
             "lucidnode_fetch_seconds",
             "Time until a block was here, by source.",
             ["source"],
-            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1, 3, 10, 30),
+            buckets=FETCH_BOUNDS_S,
             registry=self.registry,
         )
         self._block_gets = 0
@@ -80,6 +82,7 @@ class Metrics:
         self._served = 0
         self._wasted_total = 0
         self._came = {"peer": 0, "bucket": 0}
+        self._times = {source: [0] * (len(FETCH_BOUNDS_S) + 1) for source in get_args(Source)}
 
     # -- the bucket's observer ---------------------------------------------------------------
 
@@ -101,6 +104,7 @@ class Metrics:
         """Count a block that is here now, and how long it took."""
         self._blocks.labels(source).inc()
         self._fetch_seconds.labels(source).observe(seconds)
+        self._times[source][bisect_left(FETCH_BOUNDS_S, seconds)] += 1
 
     def received(self, size: int) -> None:
         """Count block bytes taken from a peer."""
@@ -139,6 +143,10 @@ class Metrics:
             from_office=self._came["peer"],
             from_cloud=self._came["bucket"],
         )
+
+    def fetch_times(self) -> FetchTimes:
+        """Return how long blocks took that came over the network."""
+        return FetchTimes(tuple(self._times["peer"]), tuple(self._times["bucket"]))
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Export *read()* as gauge *name* whenever somebody scrapes."""

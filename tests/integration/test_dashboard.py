@@ -30,6 +30,7 @@ from lucidnode.node.peers.listener import MAX_UNAUTHENTICATED_FROM_ONE
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.savings import DayCounts, day_counts
+from lucidnode.node.status.history import SERIES, SPANS
 from lucidnode.node.status.metrics import Metrics
 from lucidnode.node.status.snapshot import StatusSnapshot
 
@@ -152,6 +153,23 @@ class Scene:
                     raise AssertionError(other)
         return asked.result()
 
+    def shown_history(self, span: str) -> dict[str, Any]:
+        """Return a history in which something was moved in two steps."""
+        step_s, steps = SPANS[span]
+        series = {name: [0] * steps for name in SERIES}
+        series["read_cache"][-1] = 6 * GB
+        series["read_peer"][-1] = 2 * GB
+        series["uploaded"][steps // 2] = 5 * GB
+        never = {"p50_ms": None, "p95_ms": None, "p99_ms": None}
+        took = {"p50_ms": 3.0, "p95_ms": 10.0, "p99_ms": 30.0}
+        return {
+            "span": span,
+            "step_s": step_s,
+            "ends": 1_790_000_000,
+            "bytes": series,
+            "fetches": {"peer": took, "bucket": never},
+        }
+
     @contextlib.asynccontextmanager
     async def server(
         self, port: int | None = 0, connections: int = 64, last_port: int = 0
@@ -167,7 +185,7 @@ class Scene:
                 memory=MemoryBudget(),
                 connections=connections,
             )
-            async with server.serving(self.page_facts, self.metrics.text):
+            async with server.serving(self.page_facts, self.metrics.text, self.shown_history):
                 yield server
 
 
@@ -232,6 +250,39 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
         assert await page.value("document.querySelector('#mounts tbody b').textContent") == "demo"
         hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
         assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts
+
+
+@pytest.mark.slow
+async def test_the_page_shows_the_last_hour_day_and_month() -> None:
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        for span, words, top in (
+            ("hour", "an hour ago", "800 MB"),  # 8 GB in a step of ten seconds
+            ("day", "24 hours ago", "26.7 MB"),
+            ("month", "30 days ago", "1.11 MB"),
+        ):
+            await page.value(f"document.querySelector('[data-span={span}]').click()")
+            await page.until(f"document.body.dataset.span === {span!r}")
+            assert await page.value("document.querySelectorAll('#chart rect').length") == 2
+            said = await page.value("document.getElementById('chart-sums').textContent")
+            assert said.startswith(
+                "8.00 GB read, 75 % of it on this workstation; 0 B downloaded, 5.00 GB uploaded"
+            )
+            assert said.endswith(
+                "A block from a colleague took 3 ms or less for half of them, 10 for 95 of 100, 30 for 99."
+            )
+            assert words in await page.value("document.getElementById('chart-from').textContent")
+            shown = await page.value("document.getElementById('chart-top').textContent")
+            assert shown.startswith(f"up to {top}/s")
+        pressed = "document.querySelectorAll('.spans [aria-pressed=true]').length"
+        assert await page.value(pressed) == 1
+        await page.value("document.querySelector('[data-span=minute]').click()")
+        assert await page.value("document.getElementById('chart-sums').textContent") == ""
+    async with scene.server() as server, aiohttp.ClientSession() as session:
+        for query, status in (("?span=year", 400), ("", 400), ("?span=day", 200)):
+            async with session.get(f"{server.url}history{query}", headers=BEARER) as answer:
+                assert answer.status == status
 
 
 @pytest.mark.slow
@@ -361,7 +412,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             connections=1,
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
-            async with other.serving(scene.page_facts, scene.metrics.text):
+            async with other.serving(scene.page_facts, scene.metrics.text, scene.shown_history):
                 pass
 
 

@@ -154,7 +154,7 @@ async def test_a_disk_that_takes_nothing_is_an_alert_and_loses_no_count(tmp_path
         with contextlib.closing(
             sqlite3.connect(tmp_path / LEDGER_FILE, isolation_level=None)
         ) as other:
-            ledger._database.execute("PRAGMA busy_timeout = 0")
+            ledger._database.rows("PRAGMA busy_timeout = 0")
             other.execute("BEGIN IMMEDIATE")
             ledger.heard(BERTA, {ledger.today().isoformat(): [10]})
             await ledger.keep()
