@@ -43,14 +43,18 @@ _COUNTS = len(SERIES) + len(FETCHED_FROM) * _FETCH_COUNTS
 _MAX_COUNT = 2**63 - 1
 
 
-class Span(NamedTuple):
+class HistorySpan(NamedTuple):
     """*steps* steps of *step_s* seconds each."""
 
     step_s: int
     steps: int
 
 
-SPANS = {"hour": Span(10, 360), "day": Span(300, 288), "month": Span(7200, 360)}
+SPANS = {
+    "hour": HistorySpan(10, 360),
+    "day": HistorySpan(300, 288),
+    "month": HistorySpan(7200, 360),
+}
 
 _VERSION = 1
 _SCHEMA = """
