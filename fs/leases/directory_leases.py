@@ -45,6 +45,9 @@ _ALONE_S = 10.0
 _HOLD_S = 0.25
 """How long a directory stays here at least once somebody has waited for it."""
 
+_DRAIN_S = 5.0
+"""How long names made here may hold up the directory: a link, or a move, waits for the content of its file."""
+
 _MOST_RESIGNED = 256
 """Directories that are given back when the mount ends: those asked for or made last."""
 
@@ -190,8 +193,9 @@ class DirectoryLeases:
 
     async def _give(self, ino: InodeNo) -> None:
         try:
+            ends_at = self._clock.boot() + _DRAIN_S
             with self._committer.hurrying():
-                while self._replica.pending.makes_names_in(ino):
+                while self._replica.pending.makes_names_in(ino) and self._clock.boot() < ends_at:
                     await set_within(self._committer.progress, TICK_S, self._clock)
             await self.rows.hand_over(ino)
         except (FsError, NodeError, OSError) as error:

@@ -18,7 +18,7 @@ from write_seats import NAMES, WriteOffice, WriteSeat, WriteStudio
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
 from lucidnode.fs.errors import FileMissing, LeaseUndecided, NameTaken
 from lucidnode.fs.leases.directory_leases import ANSWER_S, PATIENCE_S
-from lucidnode.fs.leases.lease_row import decoded_lease
+from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import NAMES_LEASE, RENAME_NOREPLACE, TREE_LEASE
 
@@ -86,6 +86,10 @@ def is_admitted(seat: WriteSeat, ino: InodeNo = ROOT) -> bool:
     return seat.layer.directories.admits(ino)
 
 
+def row_of(seat: WriteSeat, ino: InodeNo) -> LeaseRow | None:
+    return decoded_lease(seat.layer.replica.tree.lease(ino, NAMES_LEASE))
+
+
 def entries(office: WriteOffice) -> int:
     return len(office.bucket.entries)
 
@@ -142,7 +146,7 @@ def test_a_directory_made_here_is_ours_though_the_others_belong_to_another(tmp_p
         assert entries(office) == before
         await office.until(lambda: not office.is_busy())
         for ino in (top, inner):
-            row = decoded_lease(office.a.layer.replica.tree.lease(ino, NAMES_LEASE))
+            row = row_of(office.a, ino)
             assert row is not None
             assert row.holder == office.b.door.device
             assert is_admitted(office.b, ino)
@@ -187,6 +191,50 @@ def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Pa
         assert not asking.done()
         await asking
         await office.a.close(handle)
+
+    together(tmp_path, work)
+
+
+def test_who_was_given_a_directory_uses_it_once_he_has_said_so(tmp_path: Path) -> None:
+    """When it was given he does not know: others may have read it long ago."""
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        asking = asyncio.ensure_future(lock_file(office.b, b"cut.lock", shared))
+        while row_of(office.a, shared) is None:  # his entry that asks was read
+            await asyncio.sleep(0.001)
+        asking.cancel()  # its program was killed
+        await office.until(lambda: (row := row_of(office.b, shared)) is not None and row.given)
+        assert not is_admitted(office.a, shared)
+        assert not is_admitted(office.b, shared)
+        before = entries(office)
+        await lock_file(office.b, b"cut.lock", shared)
+        assert entries(office) == before + 1
+
+    together(tmp_path, work)
+
+
+def test_a_film_that_uploads_for_an_hour_keeps_nobody_out_of_its_directory(tmp_path: Path) -> None:
+    """A move waits for the content of its file, and `mv` asks for one that replaces nothing."""
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        files = office.a.layer.files
+        office.a.layer.daemon.uploads = False
+        _, (handle, _) = files.create(shared, b"film.part", 0o644, ME, os.O_RDWR, 0)
+        await files.write(handle, 0, b"f" * 1_000_000)
+        await office.a.close(handle)
+        await files.exclusively(shared, b"film.mov", 0)
+        files.rename(shared, b"film.part", shared, b"film.mov", RENAME_NOREPLACE)
+        await asyncio.sleep(20)
+        begun = asyncio.get_running_loop().time()
+        await lock_file(office.b, b"cut.lock", shared)
+        assert asyncio.get_running_loop().time() - begun < 20
+        begun = asyncio.get_running_loop().time()
+        await lock_file(office.a, b"another.lock", shared)
+        assert asyncio.get_running_loop().time() - begun < 20
 
     together(tmp_path, work)
 
@@ -261,6 +309,28 @@ def test_where_no_word_but_the_buckets_counts_a_program_is_told_to_try_again(
         with pytest.raises(LeaseUndecided):
             await lock_file(office.a, b"first", shared)
         assert asyncio.get_running_loop().time() - begun < ANSWER_S + 2
+
+    together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_a_directory_that_others_may_know_is_ours_no_longer_than_its_lease(tmp_path: Path) -> None:
+    """Its entry is in the log, and whoever made it does not know."""
+
+    async def work(office: WriteOffice) -> None:
+        unsent = await directory(office.a, b"unsent")
+        assert is_admitted(office.a, unsent)
+        await office.until(lambda: not office.is_busy())
+        office.a.door.faults = ["applied"]
+        known = await directory(office.a, b"known")
+        await office.until(lambda: not office.a.door.faults)
+        office.a.door.reachable = False
+        later = await directory(office.a, b"later")
+        await office.until(lambda: office.b.layer.replica.tree.attributes(known) is not None)
+        await asyncio.sleep(LEASE_TTL_S)
+        assert not is_admitted(office.a, known)
+        assert is_admitted(office.a, later), "nobody has seen it"
+        await lock_file(office.b, b"cut.lock", known)
 
     together(tmp_path, work)
 
