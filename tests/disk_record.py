@@ -142,6 +142,11 @@ class Disk:
 
     def take(self, step: Step) -> None:
         """Note one more *step*."""
+        if type(step) is Write:  # most are: the chain below took most of the time
+            self._loose.add(len(self.steps))
+            self._waiting.setdefault(step.ino, []).append(len(self.steps))
+            self.steps.append(step)
+            return
         match step:
             case Sync(ino, data_only):
                 self._loose.difference_update(self._synced(ino, data_only))
@@ -179,13 +184,13 @@ class Disk:
 
     def after_power_cut(self, keep: Keep) -> Tree:
         """Return the disk as it may be found if the power is cut now."""
-        loose = self._loose
-        return replayed(
-            part
-            for at, step in enumerate(self.steps)
-            if at not in self._lost
-            for part in (keep(step) if at in loose else [step])
-        )
+        kept: list[Step] = []
+        for at, step in enumerate(self.steps):
+            if at in self._loose:
+                kept += keep(step)
+            elif at not in self._lost:
+                kept.append(step)
+        return replayed(kept)
 
 
 def replayed(steps: Iterable[Step]) -> Tree:
@@ -193,6 +198,8 @@ def replayed(steps: Iterable[Step]) -> Tree:
     inodes: dict[int, Inode] = {ROOT: Inode(stat.S_IFDIR)}
     steps = list(steps)
     for step in steps:
+        if type(step) is Write:
+            continue
         if isinstance(step, Make):
             inodes[step.ino] = Inode(step.mode)
         elif isinstance(step, Link | Rename) and step.ino not in inodes:
@@ -207,8 +214,9 @@ def replayed(steps: Iterable[Step]) -> Tree:
         return found
 
     for step in steps:
-        if isinstance(step, Write):  # most are: it costs half of the time to find that out last
-            held = inode(step.ino).data
+        if type(step) is Write:  # most are: it costs half of the time to find that out last
+            found = inodes.get(step.ino)
+            held = (inode(step.ino) if found is None else found).data
             offset, data = step.offset, step.data
             if offset > len(held):
                 held.extend(bytes(offset - len(held)))

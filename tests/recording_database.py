@@ -100,38 +100,34 @@ class _File(apsw.VFSFile):
         below: str,
         name: str | apsw.URIFilename | None,
         flags: list[int],
+        path: str,
         record: RecordingDatabase,
     ) -> None:
         super().__init__(below, name, flags)
-        path = name.filename() if isinstance(name, apsw.URIFilename) else name
-        self._record = record if path and record.holds(path) else None
-        self._name = ""
-        if self._record is not None and path:
-            self._name = Path(path).name
-            self._raw = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._record.opened(self._name)
+        self._record = record
+        self._name = Path(path).name
+        self._raw: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._record.opened(self._name)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  # SQLite's name
-        if self._record is not None and self._record.is_full:
+        if self._record.is_full:
             raise apsw.FullError("no space left on the device")
         super().xWrite(data, offset)
-        if self._record is not None:
+        if self._raw is not None:
             self._record.wrote(self._name, offset, os.pread(self._raw, len(data), offset))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         super().xTruncate(newsize)
-        if self._record is not None:
-            self._record.cut(self._name, newsize)
+        self._record.cut(self._name, newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         super().xSync(flags)
-        if self._record is not None:
-            self._record.synced(self._name)
+        self._record.synced(self._name)
 
     def xClose(self) -> None:  # noqa: N802
-        if self._record is not None:
+        if self._raw is not None:
             os.close(self._raw)
-            self._record = None
+            self._raw = None
         super().xClose()
 
 
@@ -145,7 +141,10 @@ class _Files(apsw.VFS):
     def xOpen(  # noqa: N802
         self, name: str | apsw.URIFilename | None, flags: list[int]
     ) -> apsw.VFSFile:
-        return _File(self._below, name, flags, self._record)
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        if path and self._record.holds(path):
+            return _File(self._below, name, flags, path, self._record)
+        return apsw.VFSFile(self._below, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
         super().xDelete(filename, syncdir)

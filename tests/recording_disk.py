@@ -31,6 +31,8 @@ class RecordingDisk:
 
     path: Path
     record: Path
+    _record_file: int
+    """The record, opened: it is asked for its length at each page that SQLite writes."""
     is_full: bool = False
     _beside: list[tuple[int, Step]] = field(default_factory=list)
     """What was done beside this disk, and how long the record was then."""
@@ -68,7 +70,7 @@ class RecordingDisk:
 
         Here, for there are many, and all that the record holds is there before its doer goes on.
         """
-        self._beside.append((self.record.stat().st_size, step))
+        self._beside.append((os.fstat(self._record_file).st_size, step))
 
     def fail_next_sync(self) -> None:
         """Have the next sync of a file with anything to bring down end in EIO, once."""
@@ -178,10 +180,10 @@ def laid_down(tree: Tree) -> Iterator[Path]:
 @contextlib.contextmanager
 def recording_disk(home: Path) -> Iterator[RecordingDisk]:
     """Mount an empty recording disk below the directory *home*; unmount it in the end."""
-    disk = RecordingDisk(home / "disk", home / "record")
-    disk.path.mkdir(parents=True)
+    path, record = home / "disk", home / "record"
+    path.mkdir(parents=True)
     server = subprocess.Popen(
-        [sys.executable, "-P", "recording_disk_server.py", str(disk.path), str(disk.record)],
+        [sys.executable, "-P", "recording_disk_server.py", str(path), str(record)],
         cwd=Path(__file__).parent,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         stdin=subprocess.PIPE,
@@ -191,7 +193,8 @@ def recording_disk(home: Path) -> Iterator[RecordingDisk]:
     assert server.stdout is not None
     try:
         assert server.stdout.readline() == b"mounted\n", "FUSE does not let us mount"
-        yield disk
+        with record.open("rb") as file:
+            yield RecordingDisk(path, record, file.fileno())
     finally:
         server.stdin.close()
         try:

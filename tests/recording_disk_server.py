@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import msgspec
 import pyfuse3
 import pyfuse3.asyncio
+import uvloop
 from disk_record import (
     ROOT,
     Cut,
@@ -60,6 +61,10 @@ class Recorder(pyfuse3.Operations):
         self._fail_next = False
         self._fault = ""
         self._full = False
+        self._absent = pyfuse3.EntryAttributes()
+        """Tells the kernel that a name is not there, and that it need not ask again."""
+        self._absent.st_ino = 0
+        self._absent.entry_timeout = _FOREVER_S
 
     def _note(self, step: Step) -> None:
         raw = msgspec.msgpack.encode(step)
@@ -96,7 +101,8 @@ class Recorder(pyfuse3.Operations):
         return self._entry(ino)
 
     async def lookup(self, parent_inode: int, name: bytes, ctx: Any) -> pyfuse3.EntryAttributes:
-        return self._entry(self._child(parent_inode, name))
+        ino = self._inodes[parent_inode].names.get(name)
+        return self._absent if ino is None else self._entry(ino)
 
     async def getattr(self, inode: int, ctx: Any = None) -> pyfuse3.EntryAttributes:
         return self._entry(inode)
@@ -238,12 +244,12 @@ def main(mountpoint: str, record: Path) -> None:
     """Serve until standard input ends."""
     pyfuse3.asyncio.enable()
     with record.open("ab", buffering=0) as steps:
-        pyfuse3.init(Recorder(steps), mountpoint, {"fsname=recording", "default_permissions"})
+        pyfuse3.init(Recorder(steps), mountpoint, {"fsname=recording"})
         threading.Thread(target=_unmount_with_the_test, args=(mountpoint,)).start()
         sys.stdout.write("mounted\n")
         sys.stdout.flush()
         try:
-            asyncio.run(pyfuse3.main())
+            uvloop.run(pyfuse3.main())
         finally:
             pyfuse3.close(unmount=True)
 
