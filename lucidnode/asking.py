@@ -29,6 +29,7 @@ from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import AccessDenied, Malformed, NotThere, Refused, Unavailable
+from lucidnode.node.client.json_text import json_in
 
 ASKED_FILE = "asked.json"
 
@@ -155,8 +156,8 @@ class Joiner:
 
     def _kept(self) -> _Asked | None:
         try:
-            return msgspec.json.decode((self._home / ASKED_FILE).read_bytes(), type=_Asked)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            return json_in((self._home / ASKED_FILE).read_bytes(), _Asked)
+        except (FileNotFoundError, Malformed):
             return None
 
     def _keep(self, asked: _Asked) -> None:

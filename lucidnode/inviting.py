@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from lucidnode.fs.errors import FormatError, NotAllowed
 from lucidnode.fs.membership.answering import Answered, Answering
 from lucidnode.fs.membership.asking import (
@@ -44,8 +42,9 @@ from lucidnode.node.bucket.signature import MAX_PRESIGNED_S
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import Refused, Unavailable
+from lucidnode.node.client.errors import Malformed, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import BUCKET_FILE, load_config, load_credentials
 from lucidnode.putting_out import revoke
@@ -279,9 +278,9 @@ async def _urls(home: Path, ident: bytes, lasts_s: int) -> PresignedPair | None:
 def _credentials(home: Path) -> dict[str, str]:
     """Return the node's explicit credentials, for the ticket; none if the machine provides them."""
     try:
-        found = msgspec.json.decode((home / BUCKET_FILE).read_bytes(), type=dict[str, str | None])
+        found = json_in((home / BUCKET_FILE).read_bytes(), dict[str, str | None])
     except FileNotFoundError:
         return {}
-    except msgspec.MsgspecError as error:
+    except Malformed as error:
         raise Unavailable(f"{home / BUCKET_FILE} is damaged: give credentials again") from error
     return {name: value for name, value in found.items() if value is not None}

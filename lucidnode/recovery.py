@@ -29,7 +29,8 @@ from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.keys import recovery_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import NodeError, NotThere, Refused
+from lucidnode.node.client.errors import Malformed, NodeError, NotThere, Refused
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.config import load_config, load_credentials
 
 RECOVERY_FILE = "recovery.json"
@@ -194,10 +195,10 @@ async def _kept(bucket: Bucket, key: str) -> bytes | None:
 
 def _made_here(home: Path) -> list[str]:
     try:
-        return msgspec.json.decode((home / RECOVERY_FILE).read_bytes(), type=_Made).objects
+        return json_in((home / RECOVERY_FILE).read_bytes(), _Made).objects
     except FileNotFoundError:
         return []
-    except msgspec.MsgspecError as error:
+    except Malformed as error:
         raise Refused(f"{home / RECOVERY_FILE} is damaged: remove it") from error
 
 

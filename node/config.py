@@ -16,7 +16,8 @@ import msgspec
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.client.json_text import json_in
 
 GIB = 1024**3
 
@@ -89,8 +90,8 @@ def load_config(home: Path) -> NodeConfig:
             "run `lucidnode init` or `lucidnode join`"
         ) from None
     try:
-        return msgspec.json.decode(raw, type=NodeConfig)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return json_in(raw, NodeConfig)
+    except Malformed as error:
         raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
 
 
@@ -129,8 +130,8 @@ def load_credentials(home: Path) -> Credentials | None:
     except FileNotFoundError:
         return None
     try:
-        return msgspec.json.decode(raw, type=Credentials)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return json_in(raw, Credentials)
+    except Malformed as error:
         raise Refused(f"{home / BUCKET_FILE} is damaged: not JSON of credentials") from error
 
 

@@ -19,7 +19,9 @@ import msgspec
 
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.savings import DayCounts, NodeTotals, day_counts, grown
 from lucidnode.node.small_database import SmallDatabase
 
@@ -229,9 +231,9 @@ def _read(database: SmallDatabase) -> dict[DeviceId, Days]:
     found: dict[DeviceId, Days] = {}
     for device, text, raw in database.rows("SELECT device, day, counts FROM day"):
         day = _day(text)
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(Malformed):
             if day is not None:
-                counts = msgspec.json.decode(raw, type=DayCounts)
+                counts = json_in(raw, DayCounts)
                 found.setdefault(DeviceId(device), {})[day] = counts
     return found
 

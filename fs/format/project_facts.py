@@ -13,7 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
+from lucidnode.node.client.msgpack import decoded
 
 RETENTION = b"user.lucid.retention"
 """How many days the past is kept: `Retention`."""
@@ -168,7 +170,7 @@ def _decoded(value: bytes | None, kind: type[T]) -> T | None:
     if value is None:
         return None
     try:
-        found = msgspec.msgpack.decode(value, type=kind)
-    except msgspec.DecodeError:
+        found = decoded(msgspec.msgpack.Decoder(kind), value)
+    except Malformed:
         return None
     return found if _ENCODER.encode(found) == value else None

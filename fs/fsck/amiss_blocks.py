@@ -16,7 +16,9 @@ from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.fsck.block_check import check_listing
 from lucidnode.fs.fsck.finding import ObjectFinding
 from lucidnode.fs.fsck.project_objects import ProjectObjects, block_of
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import BlockId
+from lucidnode.node.client.msgpack import decoded
 
 DAMAGED_FILE = "fsck.damaged"
 """Beside the project's replica: the blocks whose bytes were found wrong. No names of files are in it."""
@@ -62,7 +64,7 @@ def keep_damaged(path: Path, blocks: Iterable[BlockId]) -> None:
 def kept_damaged(path: Path) -> list[BlockId]:
     """Return what is kept at *path*; nothing if that is nothing sound."""
     try:
-        found = _DECODER.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+        found = decoded(_DECODER, path.read_bytes())
+    except (OSError, Malformed):
         return []
     return [BlockId(block) for block in found if len(block) == 32]

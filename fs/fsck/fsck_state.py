@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.fs.fsck.finding import ObjectFinding
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 
 FSCK_STATE_FILE = "fsck.state"
 
@@ -30,8 +32,8 @@ _DECODER = msgspec.msgpack.Decoder(FsckState)
 def kept_state(path: Path) -> FsckState:
     """Return what was kept at *path*: where to go on, from the beginning if there is nothing sound."""
     try:
-        return _DECODER.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+        return decoded(_DECODER, path.read_bytes())
+    except (OSError, Malformed):
         return FsckState()
 
 

@@ -11,6 +11,7 @@ from lucidnode.fs.format.sodium import PassphraseCost
 from lucidnode.fs.membership import passphrase_seal as seals
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.public_keys import KEY_SIZE
 from lucidnode.node.client.roster_entry import HASH_SIZE, STUDIO_SIZE
@@ -80,9 +81,9 @@ def _sealed_in(raw: bytes) -> bytes:
     if len(raw) > MAX_COPY_BYTES:
         raise SealDamaged("too large to be one")
     try:
-        file = msgspec.json.decode(raw, type=_File)
+        file = json_in(raw, _File)
         if file.format > 1:
             raise NewerFormat("the keys were exported by a later version: update Lucidnode")
         return base64.b64decode(file.keys, validate=True)
-    except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as error:
+    except (Malformed, ValueError) as error:
         raise SealDamaged("not a file of exported keys") from error

@@ -15,6 +15,7 @@ from lucidnode.fs.format.sodium import KEY_SIZE, PassphraseCost
 from lucidnode.fs.membership import passphrase_seal as seals
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.client.msgpack import decoded
 
 _MAGIC = b"LNM1"
@@ -70,9 +71,9 @@ def sealed_in(raw: bytes) -> bytes:
     Raises SealDamaged if the file was changed, NewerFormat if a later version wrote it.
     """
     try:
-        file = msgspec.json.decode(raw, type=_File)
+        file = json_in(raw, _File)
         if file.format > 1:
             raise NewerFormat("member.json was written by a later version: update Lucidnode")
         return base64.b64decode(file.sealed, validate=True)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (Malformed, ValueError) as error:
         raise SealDamaged("member.json is damaged: restore it from a copy") from error

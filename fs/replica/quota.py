@@ -7,6 +7,8 @@ import msgspec
 from lucidnode.fs.errors import NoAttribute
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, ROOT
 from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 
 QUOTA = b"user.lucid.quota"
 """The attribute of the root that the quota is."""
@@ -35,8 +37,8 @@ UNLIMITED = Quota()
 def decoded_quota(value: bytes) -> Quota | None:
     """Return the quota in *value*; None if it is none."""
     try:
-        found = _DECODER.decode(value)
-    except msgspec.DecodeError:
+        found = decoded(_DECODER, value)
+    except Malformed:
         return None
     limits = (found.soft, found.hard)
     sound = all(0 <= each <= MAX_FILE_SIZE for each in limits) and found.encoded() == value

@@ -15,6 +15,8 @@ from lucidnode.fs.errors import NoAttribute
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.snapshots.snapshot_row import NamedRow
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 
 SCHEDULE = b"user.lucid.schedule"
 """The attribute of the root that the schedule is."""
@@ -53,8 +55,8 @@ _DECODER = msgspec.msgpack.Decoder(Schedule)
 def decoded_schedule(value: bytes) -> Schedule | None:
     """Return the schedule in *value*; None if it is none."""
     try:
-        found = _DECODER.decode(value)
-    except msgspec.DecodeError:
+        found = decoded(_DECODER, value)
+    except Malformed:
         return None
     kept = (found.quarters, found.hours, found.days, found.weeks)
     sound = all(0 <= each <= MAX_KEPT for each in kept) and found.encoded() == value

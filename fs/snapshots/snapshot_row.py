@@ -9,7 +9,9 @@ import msgspec
 from lucidnode.fs.errors import Invalid
 from lucidnode.fs.membership.member import spelled
 from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.msgpack import decoded
 
 _PREFIX = b"user.lucid.snapshot."
 """What the attribute of the root begins with; the name of the snapshot follows, in UTF-8."""
@@ -65,14 +67,14 @@ def decoded_snapshot(name: bytes, value: bytes) -> NamedRow | None:
     try:
         # What is printable changes with Unicode's versions; what is kept must not.
         read = name.removeprefix(_PREFIX).decode()
-        row = _DECODER.decode(value)
+        row = decoded(_DECODER, value)
         sound = (
             0 < len(name) - len(_PREFIX) <= _MAX_NAME_BYTES
             and 0 <= row.seq <= _MAX_SEQ
             and 0 <= row.wall_ns <= _MAX_TIME_NS
             and row.encoded() == value
         )
-    except (UnicodeDecodeError, msgspec.DecodeError):
+    except (UnicodeDecodeError, Malformed):
         return None
     return NamedRow(read, row) if sound else None
 

@@ -13,7 +13,8 @@ import msgspec
 
 from lucidnode.fs.mount_spec import Consistency, LockedElsewhere
 from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.client.json_text import json_in
 
 MOUNTS_FILE = "mounts.json"
 
@@ -67,15 +68,19 @@ def persistent_mounts(home: Path) -> list[PersistentMount]:
     except FileNotFoundError:
         return []
     try:
-        if len(raw) > _MAX_FILE_BYTES:
-            raise msgspec.ValidationError("it is too long")
-        found = msgspec.json.decode(raw, type=_MountsFile).mounts
-        _check(found)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return _mounts_in(raw)
+    except Malformed as error:
         raise Refused(
             f"{path} is damaged ({error}): delete it, and list each mount again with "
             "`lucidnode mount --persist`"
         ) from error
+
+
+def _mounts_in(raw: bytes) -> list[PersistentMount]:
+    if len(raw) > _MAX_FILE_BYTES:
+        raise Malformed("it is too long")
+    found = json_in(raw, _MountsFile).mounts
+    _check(found)
     return found
 
 
@@ -128,11 +133,11 @@ def _check(mounts: list[PersistentMount]) -> None:
     for each in mounts:
         path = each.directory
         if not path.startswith("/") or os.path.normpath(path) != path or "\0" in path:
-            raise msgspec.ValidationError(f"{path!r} is no absolute path")
+            raise Malformed(f"{path!r} is no absolute path")
         if "\0" in each.project:
-            raise msgspec.ValidationError(f"{each.project!r} is no name of a project")
+            raise Malformed(f"{each.project!r} is no name of a project")
     if len(directories) < len(mounts) or len({each.project for each in mounts}) < len(mounts):
-        raise msgspec.ValidationError("a directory or a project is listed twice")
+        raise Malformed("a directory or a project is listed twice")
 
 
 def _write(home: Path, mounts: list[PersistentMount]) -> None:

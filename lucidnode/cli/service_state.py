@@ -13,7 +13,8 @@ import msgspec
 
 from lucidnode.node.client.clock import boot_id
 from lucidnode.node.client.durable import write_soon
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.client.kept import holder
 
 STATE_FILE = "service.json"
@@ -75,8 +76,8 @@ def read_state(home: Path) -> ServiceState | None:
     """Return what was written last; None if nothing was, or nothing that can be read."""
     try:
         with (home / STATE_FILE).open("rb") as file:
-            return msgspec.json.decode(file.read(_MAX_BYTES), type=ServiceState)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+            return json_in(file.read(_MAX_BYTES), ServiceState)
+    except (FileNotFoundError, Malformed):
         return None
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.savings import NodeTotals
 from lucidnode.node.small_database import SmallDatabase
 
@@ -189,8 +191,8 @@ class History:
 
     def _take_in(self, rows: list[tuple[Any, ...]]) -> None:
         for name, number, raw in rows:
-            with contextlib.suppress(msgspec.MsgspecError):
-                counts = _DECODER.decode(raw)
+            with contextlib.suppress(Malformed):
+                counts = decoded(_DECODER, raw)
                 sound = all(0 <= count <= _MAX_COUNT for count in counts)
                 if name in SPANS and len(counts) == _COUNTS and sound:
                     self._steps[name][number] = counts

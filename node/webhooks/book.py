@@ -12,8 +12,9 @@ import msgspec
 from yarl import URL
 
 from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import NotThere, Refused
+from lucidnode.node.client.errors import Malformed, NotThere, Refused
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.json_text import json_in
 from lucidnode.node.secret_file import CHARACTERS
 
 BOOK_FILE = "webhooks.json"
@@ -64,10 +65,10 @@ class WebhookBook:
             Webhook(_id_of(url), url, configured_secret, only_own=True) for url in configured
         ]
         try:
-            self._pages = msgspec.json.decode(path.read_bytes(), type=_Pages)
+            self._pages = json_in(path.read_bytes(), _Pages)
         except FileNotFoundError:
             self._pages = _Pages()
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except Malformed as error:
             raise Refused(
                 f"{path} is damaged: mend it, or delete it and add the webhooks again"
             ) from error

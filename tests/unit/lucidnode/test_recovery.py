@@ -16,6 +16,7 @@ from lucidnode.new_home import NodeOptions
 from lucidnode.new_studio import BucketSpec, create_studio, opened_place
 from lucidnode.node.bucket.keys import recovery_key
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.client.errors import Refused
 from lucidnode.recovery import RECOVERY_FILE, end_earlier_codes, find_recovery
 
 CHEAP = PassphraseCost(passes=1, kibibytes=8)
@@ -53,3 +54,14 @@ async def test_earlier_codes_open_until_the_newest_is_in_its_owners_hands(tmp_pa
         with pytest.raises(WrongPassphrase):
             await find_recovery(place, code)
     assert msgspec.json.decode((home / RECOVERY_FILE).read_bytes()) == {"objects": names[2:]}
+
+
+@pytest.mark.parametrize("raw", [b"{", b'{"objects": ["\xff"]}', b'{"objects": ' + b"[" * 100_000])
+async def test_a_list_of_codes_that_is_damaged_says_so(raw: bytes, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    place = BucketSpec.parse(f"file://{tmp_path / 'bucket'}", None, None, None, Network())
+    local = NodeOptions(cache_dir=None, cache_limit_mib=None)
+    await create_studio(home, place, local, "some words", Label("Ada", "edit-1"))
+    (home / RECOVERY_FILE).write_bytes(raw)
+    with pytest.raises(Refused, match="damaged"):
+        await end_earlier_codes(home, new_recovery_code())
