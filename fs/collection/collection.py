@@ -128,6 +128,10 @@ class Round:
     checkpoints: int = 0
     """Old checkpoints that were deleted."""
     due_ns: int = 0
+    next_ns: int = 0
+    """When there will be something to do though nothing is committed, 0 if never."""
+    entries: int = 0
+    """Entries that were made."""
     why: str = ""
     """What the store said about the objects that it *refused* to delete."""
     after: BlockId | None = None
@@ -181,7 +185,15 @@ class Collection:
         if skew_s is not None or not self._nobody_asked:
             await self._make_final()
         await self._condemn()
+        self._told.next_ns = self._next_ns()
         return self._told
+
+    def _next_ns(self) -> int:
+        now_ns, days = self._clock.wall_ns(), self._ledger.retention_days()
+        if self._told.left.blocks:
+            return now_ns
+        steps = [rules.next_step_ns(each, days) for each in self._ledger.lists().values()]
+        return min((step for step in steps if step > now_ns), default=0)
 
     async def _look(self) -> float | None:
         """Learn what lies in the bucket; return how far ahead the store's clock is."""
@@ -299,6 +311,7 @@ class Collection:
             facts[COLLECTED] = encoded_fact(CollectedUpTo(whole))
             self._budget.spend_entry()
             if await self._ledger.commit(facts):
+                self._told.entries += 1
                 self._count_final(changed)
             await self._ledger.read_on()
         else:
@@ -338,6 +351,7 @@ class Collection:
             if not self._dry and not await self._ledger.commit(self._lists_of(some)):
                 await self._ledger.read_on()
                 continue
+            self._told.entries += not self._dry
             for block in some:
                 self._told.condemned.add(self._sizes[block])
             if self._dry:

@@ -94,4 +94,11 @@ async def collect(spec: CollectSpec, clock: Clock, show: Callable[[str], None]) 
             except (CannotCollect, AccessDenied) as error:
                 return Collected(after=spec.after, why=str(error))
     refused = told.why if told.refused.blocks and not told.deleted.blocks else ""
-    return Collected(told.deleted.blocks, told.deleted.bytes, bytes(told.after or b""), refused)
+    return Collected(
+        told.deleted.blocks,
+        told.deleted.bytes,
+        bytes(told.after or b""),
+        refused,
+        told.entries,
+        told.next_ns,
+    )

@@ -77,14 +77,19 @@ class DailyCollection:
         """Do a round if it is due and ours. Raises a FileError."""
         tree, now_ns = self._replica.tree, self._clock.wall_ns()
         last = collection_turn_in(tree.fact(COLLECTION))
-        if is_kept_for_ever(tree) or due_ns(last, self._device, now_ns) > now_ns:
+        head = self._replica.pending.head().seq
+        due = due_ns(last, self._device, now_ns, head)
+        if is_kept_for_ever(tree) or due is None or due > now_ns:
             return
-        if last is None:
-            turn = CollectionTurn(self._device, now_ns)
-        else:
-            turn = CollectionTurn(
-                self._device, now_ns, 0, False, last.freed_blocks, last.freed_bytes, last.after
-            )
+        turn = CollectionTurn(
+            self._device,
+            now_ns,
+            freed_blocks=last.freed_blocks if last else 0,
+            freed_bytes=last.freed_bytes if last else 0,
+            after=last.after if last else b"",
+            seq=head,
+            quiet=last.last_change(head) if last else head,
+        )
         self._say(turn)
         await self._clock.sleep(SETTLE_S)
         if collection_turn_in(tree.fact(COLLECTION)) != turn:
@@ -94,8 +99,13 @@ class DailyCollection:
         except RoundFailed as error:
             log.info("what nothing needs was not collected: %s", error)
             return
+        ends_at = self._replica.pending.head().seq
+        # The entry that said so, and those of the round: if there are others, the next looks at them.
+        is_quiet = ends_at <= head + 1 + found.entries
         ended = msgspec.structs.replace(
             turn,
+            seq=ends_at if is_quiet else turn.seq,
+            due_ns=found.due_ns,
             ended_ns=max(now_ns, self._clock.wall_ns()),
             refused=bool(found.why),
             freed_blocks=found.freed_blocks,

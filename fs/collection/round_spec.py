@@ -20,9 +20,14 @@ class CollectSpec(msgspec.Struct, frozen=True):
 
 
 class Collected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a round ended. *why*: it could not do what others may be able to, in words for people."""
+    """How a round ended. *why*: it could not do what others may be able to, in words for people.
+
+    *entries* were made in it; *due_ns* is when there will be something to do, 0 if never.
+    """
 
     freed_blocks: int = 0
     freed_bytes: int = 0
     after: bytes = b""
     why: str = ""
+    entries: int = 0
+    due_ns: int = 0

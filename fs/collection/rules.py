@@ -68,6 +68,11 @@ def due_ns(found: Condemned, retention_days: int) -> int:
     return found.wall_ns + _stands_ns(retention_days)
 
 
+def next_step_ns(found: Condemned, retention_days: int) -> int:
+    """Return when *found* is due, or if it is final when its objects may go."""
+    return found.final_ns + GRACE_NS if found.is_final else due_ns(found, retention_days)
+
+
 def final(
     found: Condemned, named: Collection[BlockId], needed: Collection[BlockId], now_ns: int
 ) -> Condemned | None:

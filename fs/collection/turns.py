@@ -10,7 +10,7 @@ import msgspec
 
 from lucidnode.fs.format.project_facts import COLLECTION, CollectionTurn, collection_turn_in
 from lucidnode.fs.replica.tree_reader import TreeReader
-from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.ids import DeviceId, Seq
 
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
@@ -32,8 +32,11 @@ STANDS_BACK_NS = 30 * _DAY_NS
 """For how long a workstation that could not, as one that may not delete, leaves it to others."""
 
 
-def due_ns(turn: CollectionTurn | None, device: DeviceId, now_ns: int) -> int:
-    """Return when *device* is to begin a round, if nothing else happens; at or before *now_ns*: now."""
+def due_ns(turn: CollectionTurn | None, device: DeviceId, now_ns: int, head: Seq) -> int | None:
+    """Return when *device* is to begin a round, if nothing else happens; at or before *now_ns*: now.
+
+    None: not as long as *head* is the newest entry, for there is nothing to do.
+    """
     if turn is None or turn.begun_ns > now_ns + _DAY_NS:  # by a clock that was wrong
         return now_ns
     spread_ns = int(device[:8], 16) % SPREAD_S * _SECOND_NS
@@ -42,7 +45,12 @@ def due_ns(turn: CollectionTurn | None, device: DeviceId, now_ns: int) -> int:
         return turn.begun_ns + (AGAIN_NS if ours else ABANDONED_NS + spread_ns)
     if turn.refused:
         return turn.begun_ns + (STANDS_BACK_NS if ours else spread_ns)
-    return turn.begun_ns + _DAY_NS + (0 if ours else OTHERS_LATER_NS + spread_ns)
+    due = turn.begun_ns + _DAY_NS
+    if not turn.after and head <= turn.seq + 1:
+        if not turn.due_ns:
+            return None
+        due = max(due, turn.due_ns)
+    return due + (0 if ours else OTHERS_LATER_NS + spread_ns)
 
 
 class ShownTurn(msgspec.Struct, frozen=True):

@@ -90,7 +90,10 @@ class CollectionTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     *ended_ns* is 0 until it has ended. Of a round that has ended: whether the store *refused* to
     delete, and what it deleted. *after* is the block behind which the next round looks; empty is the
-    first of all. Nothing is deleted by the word of this: it spares listings, and tells people.
+    first of all. *seq* is the entry before the one that says so, and behind *quiet* there was none up
+    to it that was not of a collection. *due_ns*: when there will be something to do though nothing
+    is committed, 0 if never. Nothing is deleted by the word of this: it spares listings, and tells
+    people.
     """
 
     device: DeviceId
@@ -100,6 +103,13 @@ class CollectionTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     freed_blocks: int = 0
     freed_bytes: int = 0
     after: bytes = b""
+    seq: int = 0
+    quiet: int = 0
+    due_ns: int = 0
+
+    def last_change(self, head: Seq) -> Seq:
+        """Return the newest entry up to *head* that was not of a collection, as far as is known."""
+        return Seq(self.quiet) if head <= self.seq + 1 else head
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -145,6 +155,8 @@ def collection_turn_in(value: bytes | None) -> CollectionTurn | None:
         or not 0 <= found.freed_blocks <= _MAX_SEQ
         or not 0 <= found.freed_bytes <= _MAX_NS
         or len(found.after) not in {0, _ID_BYTES}
+        or not 0 <= found.quiet <= found.seq <= _MAX_SEQ
+        or not 0 <= found.due_ns <= _MAX_NS
     ):
         return None
     return found

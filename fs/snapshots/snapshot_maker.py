@@ -10,6 +10,7 @@ import contextlib
 from datetime import UTC, datetime
 
 from lucidnode.fs.errors import FileError
+from lucidnode.fs.format.project_facts import COLLECTION, collection_turn_in
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import XATTR_CREATE, RemoveXattr, SetXattr
 from lucidnode.fs.replica.replica import Replica
@@ -68,8 +69,10 @@ class SnapshotMaker:
         name = slot_name(slot_at(wall_s))
         head = self._replica.pending.head().seq
         newest = max((each.row.seq for each in scheduled), default=-1)
+        turn = collection_turn_in(tree.fact(COLLECTION))
+        changed = head if turn is None else turn.last_change(head)
         # The entry behind the newest is the one that gave it its name.
-        has_changed = newest < 0 or not newest <= head <= newest + 1
+        has_changed = newest < 0 or not newest <= changed <= newest + 1
         if schedule is not None and has_changed and all(each.name != name for each in snapshots):
             row = SnapshotRow(seq=head, wall_ns=wall_ns, scheduled=True)
             self._replica.apply(

@@ -168,8 +168,8 @@ def _collection(each: dict[str, Any]) -> str:
     if each["ended"] is None:
         return f"{each['by']} frees what nothing needs any more, since {moment(each['begun'])}"
     return (
-        f"{size(each['freed_bytes'])} that nothing needed any more freed on {moment(each['ended'])} "
-        f"by {each['by']}; next from {moment(each['next'])}"
+        f"{size(each['freed_bytes'])} freed in the bucket on {moment(each['ended'])} by {each['by']}; "
+        f"not again before {moment(each['next'])}"
     )
 
 

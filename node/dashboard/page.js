@@ -238,7 +238,7 @@ function mounts(facts) {
   at("collections").textContent = facts.collections.map((each) => each.ended === null
     ? `${each.mountpoint}: ${each.by} frees what nothing needs any more`
     : `${each.mountpoint}: ${size(each.freed_bytes)} freed in the bucket on `
-      + `${new Date(each.ended * 1000).toLocaleString()} by ${each.by}; next from `
+      + `${new Date(each.ended * 1000).toLocaleString()} by ${each.by}; not again before `
       + new Date(each.next * 1000).toLocaleString()).join("; ");
   at("cache").textContent = `${size(facts.cache.bytes)} in ${facts.cache.blocks.toLocaleString("en-US")} blocks, `
     + `up to ${size(facts.cache.limit)}; ${size(facts.cache.disk_free)} free on the disk`
