@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,10 +22,11 @@ import lucidnode.fs.mount
 import lucidnode.node.daemon  # noqa: F401  # as both processes load it
 from lab.app import run_command
 from lab.scale_evictions import EVICTED, evictions
+from lab.scale_ground import fill_index, fill_replica
+from lab.scale_start import started
 from lucidnode.fs.files.lookup_counts import LookupCounts
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.replica.sqlite.database import Database
 from lucidnode.node.cache.accounting import CacheAccounting
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.index import Index
@@ -40,7 +38,6 @@ PAGE_OF_NAMES = 256
 
 _KEY = bytes(32)
 _BOOT = "scale"
-_BATCH = 10_000
 _MIB = 1024 * 1024
 
 Figures = dict[str, float]
@@ -76,19 +73,23 @@ def scale(
     with tempfile.TemporaryDirectory() as folder:
         for number in files:
             replica = Path(folder, f"{number}.db")
-            _fill_replica(replica, number, FILES_IN_ONE)
+            Replica.open(replica, _KEY, "scale").close()
+            fill_replica(replica, _KEY, number, FILES_IN_ONE)
             found = {"database_mib": replica.stat().st_size / _MIB, **_measured("files", replica)}
             print(json.dumps({"files": number, **found}), flush=True)
         replica = Path(folder, "large.db")
-        _fill_replica(replica, large, large)
+        Replica.open(replica, _KEY, "scale").close()
+        fill_replica(replica, _KEY, large, large)
         print(json.dumps({"names": large, **_measured("files", replica)}), flush=True)
         index = Path(folder, "index.db")
-        _fill_index(index, blocks)
+        Index.open(index, _BOOT).close(clean=True)
+        fill_index(index, blocks, _MIB)
         found = {
             "file_bytes_a_block": index.stat().st_size / blocks,
             **_measured("blocks", index),
         }
         print(json.dumps({"blocks": blocks, **found}), flush=True)
+    print(json.dumps(started(max(files), FILES_IN_ONE, blocks)), flush=True)
     with tempfile.TemporaryDirectory(dir=in_memory) as folder:
         found = _measured("evictions", Path(folder))
         print(json.dumps({"evictions": EVICTED, **found}), flush=True)
@@ -99,54 +100,6 @@ def _measured(part: str, path: Path) -> Figures:
     done = subprocess.run(asked, check=True, capture_output=True, text=True)
     found: Figures = json.loads(done.stdout)
     return found
-
-
-# -- what is filled --------------------------------------------------------------------------------
-
-
-def _fill_replica(path: Path, files: int, in_one: int) -> None:
-    """Make a replica of *files* files of one block each, *in_one* in each directory."""
-    Replica.open(path, _KEY, "scale").close()
-    database = Database.open(path, _KEY)
-    connection = database._connection  # noqa: SLF001  # rows that nobody here has to commit
-    connection.preupdate_hook(None)
-    row = "INSERT INTO inode VALUES (?, ?, 420, 0, 0, ?, ?, ?, ?, ?, 0, x'', 1)"
-    now = time.time_ns()
-    ino = parent = 1000
-    for first in range(0, files, _BATCH):
-        connection.execute("BEGIN")
-        for number in range(first, min(first + _BATCH, files)):
-            if number % in_one == 0:
-                ino += 1
-                parent = ino
-                connection.execute(row, (parent, 4, 0, 2, now, now, now))
-                name = b"directory %06d" % (number // in_one)
-                connection.execute("INSERT INTO name VALUES (?, ?, ?)", (ROOT, name, parent))
-            ino += 1
-            block = secrets.token_bytes(32)
-            connection.execute(row, (ino, 8, _MIB, 1, now, now, now))
-            name = b"frame.%08d.exr" % number
-            connection.execute("INSERT INTO name VALUES (?, ?, ?)", (parent, name, ino))
-            connection.execute("INSERT INTO extent VALUES (?, 0, ?, ?, 0)", (ino, _MIB, block))
-            connection.execute("INSERT INTO block VALUES (?, 1, ?, ?)", (block, block, _MIB))
-        connection.execute("COMMIT")
-    database.close()
-
-
-def _fill_index(path: Path, blocks: int) -> None:
-    """Make an index of *blocks* blocks, in an order of use that has nothing to do with their ids."""
-    Index.open(path, _BOOT).close(clean=True)
-    database = sqlite3.connect(path, isolation_level=None)
-    # In the order of ids, which SQLite appends; a million places all over a tree take minutes.
-    ids = sorted(secrets.token_bytes(32) for _ in range(blocks))
-    used = secrets.SystemRandom().sample(range(1, blocks + 1), blocks)
-    database.execute("BEGIN")
-    database.executemany(
-        f"INSERT INTO block VALUES (?, {_MIB}, ?)",  # noqa: S608  # a number of ours
-        zip(ids, used, strict=True),
-    )
-    database.execute("COMMIT")
-    database.close()
 
 
 # -- what is measured ------------------------------------------------------------------------------

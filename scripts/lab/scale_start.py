@@ -1,0 +1,95 @@
+"""A real daemon and a real mount with very many blocks and files: how long until they serve, and their memory.
+
+In a lab of one workstation, whose index and replica are filled while nothing runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from lab.lab import make, remove
+from lab.process import Process
+from lab.record import Plan
+from lab.scale_ground import fill_index, fill_replica
+from lab.workstation import Workstation
+from lucidnode.fs.commit.project_access import ProjectAccess
+from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
+from lucidnode.fs.project_home import project_directory
+from lucidnode.membership import unlock
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import ProjectId, parse_project_id
+
+_LAB = "scale"
+_MIB = 1024 * 1024
+_BLOCK_BYTES = 4096
+"""So small that a million of them are below any limit of the cache."""
+
+
+def started(files: int, in_one: int, blocks: int) -> dict[str, float]:
+    """Start both on *files* files, *in_one* in a directory, and *blocks* blocks; walk the tree once."""
+    remove(_LAB)
+    try:
+        lab = make(_LAB, Plan(1, None, 0.0, namespaces=os.geteuid() == 0), lambda _: None)
+        (station,) = lab.workstations.values()
+        (directory,) = (station.home / "projects").iterdir()
+        words = Path(station.environment()["LUCIDNODE_PASSPHRASE"]).read_text().strip()
+        project = parse_project_id(directory.name)
+        replica, key = asyncio.run(_replica_of(station, project, words))
+        station.stop()
+        fill_replica(replica, key, files, in_one)
+        fill_index(station.home / "cache" / "index.db", blocks, _BLOCK_BYTES)
+        found: dict[str, float] = {"files": files, "blocks": blocks}
+        found |= _timed("daemon", station.start_daemon, lambda: station.record.daemon)
+        found |= _timed("mount", station.start_mount, lambda: station.record.mount)
+        return {**found, **_walked(station)}
+    finally:
+        remove(_LAB)
+
+
+async def _replica_of(station: Workstation, project: ProjectId, words: str) -> tuple[Path, bytes]:
+    """Return where the station's replica of *project* is, and its key."""
+    async with DaemonClient(station.socket) as client:
+        access = await ProjectAccess.open(client, unlock(station.home, words), project)
+    return project_directory(station.home, project) / REPLICA_FILE, access.keys().replica
+
+
+def _timed(
+    what: str, start: Callable[[], None], process: Callable[[], Process | None]
+) -> dict[str, float]:
+    began = time.monotonic()
+    start()
+    taken = time.monotonic() - began
+    running = process()
+    assert running is not None
+    return {f"{what}_start_s": taken, **_use(what, running)}
+
+
+def _use(what: str, process: Process) -> dict[str, float]:
+    """Return the CPU and memory of *process* and its children: it may be a shell's or a keeper's."""
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    return {
+        f"{what}_cpu_s": sum(sum(each.cpu_times()[:2]) for each in family),
+        f"{what}_memory_mib": max(each.memory_info().rss for each in family) / _MIB,
+    }
+
+
+def _walked(station: Workstation) -> dict[str, float]:
+    began, names = time.monotonic(), 0
+    for directory in os.scandir(station.mount_point):
+        if directory.is_dir():
+            for entry in os.scandir(directory):
+                entry.stat()
+                names += 1
+    assert station.record.mount is not None
+    return {
+        "walked_names": names,
+        "walk_s": time.monotonic() - began,
+        **_use("walked_mount", station.record.mount),
+    }
