@@ -92,29 +92,17 @@ class LeastRecentlyUsed:
 _MAX_SHARED_SIZES = 4096
 
 
-class SharedSizes:
-    """Sizes by themselves: most blocks have the same one, and a number of its own takes 32 bytes."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, int] = {}
-
-    def shared(self, size: int) -> int:
-        """Return *size* as the number that others have, too."""
-        if len(self._known) < _MAX_SHARED_SIZES:
-            return self._known.setdefault(size, size)
-        return self._known.get(size, size)
-
-
 class HeldBlocks:
     """Held blocks in the order of a policy, and their disk space together."""
 
     def __init__(self, policy: NewPolicy, found: Held | None = None) -> None:
-        """Start from what was *found*, whose sizes are shared already (`SharedSizes`)."""
+        """Start from what was *found*, where equal sizes are one number."""
         found = found if found is not None else OrderedDict()
         self.bytes = sum(disk_bytes(size) * of for size, of in Counter(found.values()).items())
         """Disk space of all held blocks."""
         self._blocks = policy(found)
-        self._sizes = SharedSizes()
+        self._sizes: dict[int, int] = {}
+        """Sizes by themselves: most blocks have the same one, and a number of its own takes 32 bytes."""
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -169,4 +157,6 @@ class HeldBlocks:
     def _entering(self, block: BlockId, size: int) -> int:
         assert block not in self._blocks
         self.bytes += disk_bytes(size)
-        return self._sizes.shared(size)
+        if len(self._sizes) < _MAX_SHARED_SIZES:
+            return self._sizes.setdefault(size, size)
+        return self._sizes.get(size, size)

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, Self
 
-from lucidnode.node.cache.eviction import Held, SharedSizes
+from lucidnode.node.cache.eviction import Held
 from lucidnode.node.client.ids import BlockId
 
 _VERSION = 1
@@ -120,11 +120,11 @@ class Index:
         Into the table that the cache goes by, row by row: a list of them all would take more than that.
         """
         held: Held = OrderedDict()
-        shared = SharedSizes().shared
+        sizes: dict[int, int] = {}  # most blocks have the same one, and it is one number then
         rows = "SELECT id, size FROM block WHERE used IS NOT NULL ORDER BY used"
         with _as_oserror():
             for block, size in self._database.execute(rows):
-                held[block] = shared(size)
+                held[block] = sizes.setdefault(size, size)
         return held
 
     def doubtful(self) -> list[tuple[BlockId, int]]:

@@ -42,6 +42,8 @@ def fill_replica(path: Path, key: bytes, files: int, in_one: int) -> None:
             connection.execute("INSERT INTO extent VALUES (?, 0, ?, ?, 0)", (ino, _MIB, block))
             connection.execute("INSERT INTO block VALUES (?, 1, ?, ?)", (block, block, _MIB))
         connection.execute("COMMIT")
+    directories = -(-files // in_one)
+    connection.execute("UPDATE inode SET nlink = nlink + ? WHERE ino = ?", (directories, ROOT))
     database.close()
 
 

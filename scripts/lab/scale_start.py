@@ -42,12 +42,12 @@ def started(files: int, in_one: int, blocks: int) -> dict[str, float]:
         project = parse_project_id(directory.name)
         replica, key = asyncio.run(_replica_of(station, project, words))
         station.stop()
+        empty = _both(station)
+        station.stop()
         fill_replica(replica, key, files, in_one)
         fill_index(station.home / "cache" / "index.db", blocks, _BLOCK_BYTES)
-        found: dict[str, float] = {"files": files, "blocks": blocks}
-        found |= _timed("daemon", station.start_daemon, lambda: station.record.daemon)
-        found |= _timed("mount", station.start_mount, lambda: station.record.mount)
-        return {**found, **_walked(station)}
+        found = {"files": files, "blocks": blocks, **_both(station), **_walked(station)}
+        return {**found, **{f"empty_{name}": value for name, value in empty.items()}}
     finally:
         remove(_LAB)
 
@@ -57,6 +57,13 @@ async def _replica_of(station: Workstation, project: ProjectId, words: str) -> t
     async with DaemonClient(station.socket) as client:
         access = await ProjectAccess.open(client, unlock(station.home, words), project)
     return project_directory(station.home, project) / REPLICA_FILE, access.keys().replica
+
+
+def _both(station: Workstation) -> dict[str, float]:
+    return {
+        **_timed("daemon", station.start_daemon, lambda: station.record.daemon),
+        **_timed("mount", station.start_mount, lambda: station.record.mount),
+    }
 
 
 def _timed(
