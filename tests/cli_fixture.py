@@ -207,7 +207,10 @@ def workstation(folder: Path, environment: dict[str, str] | None = None) -> Iter
 
 
 class Uplink:
-    """A relay before a store on loopback, with a *rate* in bytes a second towards the store."""
+    """A relay before a store on loopback, with a *rate* in bytes a second towards the store.
+
+    It has *carried* so many bytes towards it.
+    """
 
     FAST = 100e6
 
@@ -217,6 +220,7 @@ class Uplink:
         assert parts.port
         self._upstream = parts.hostname, parts.port
         self.rate = self.FAST
+        self.carried = 0
         self._turn = threading.Lock()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -266,5 +270,6 @@ class Uplink:
                 if slow:
                     with self._turn:
                         time.sleep(len(data) / self.rate)  # noqa: TID251  # a thread of its own
+                        self.carried += len(data)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)

@@ -35,6 +35,7 @@ _COMMANDS = {
     "keys": "keys",
     "passphrase": "passphrase",
     "credentials": "credentials",
+    "bucket": "bucket",
     "project": "project",
     "quota": "quota",
     "mount": "mounting",
@@ -91,7 +92,7 @@ _HIDDEN = {"keep", "mount-process", "past-process", "collect-process"}
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Studio and members": (
         "init", "invite", "join", "members", "leave", "audit", "recovery", "recover", "keys", "passphrase",
-        "credentials",
+        "credentials", "bucket",
     ),
     "Projects": (
         "project", "mount", "umount", "quota", "usage", "import", "export", "fsck", "repair",

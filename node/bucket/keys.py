@@ -20,6 +20,9 @@ ROSTER = "roster"
 RECOVERY = "recovery"
 INVITATIONS = "invitations"
 
+FOLDERS = (ROSTER, RECOVERY, INVITATIONS, "p")
+"""All that a studio needs lies below these; `studio` is for people who look."""
+
 Kind = Literal["block", "journal", "roster", "other"]
 
 _SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"

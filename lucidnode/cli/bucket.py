@@ -1,0 +1,182 @@
+"""Commands that move the studio into another bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from lucidnode import moving
+from lucidnode.bucket_copy import Copied
+from lucidnode.cli.background import facts_if_running
+from lucidnode.cli.given import (
+    ca_file_option,
+    credentials_file_option,
+    given_network,
+    given_place,
+)
+from lucidnode.cli.node import exit_command
+from lucidnode.cli.output import as_json, counted, in_blocks, show_json, size
+from lucidnode.cli.progress import spinner, work_left
+from lucidnode.new_studio import BucketSpec
+from lucidnode.node.client.errors import Refused
+from lucidnode.node.config import load_config
+
+_SHOWN = 20
+"""Objects that are listed; more are only counted."""
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def _place_options(command: _F) -> _F:
+    for option in (
+        credentials_file_option,
+        ca_file_option,
+        click.option("--region", help="S3 region, if the store cannot be asked for it."),
+        click.option("--endpoint-url", help="S3 endpoint, if it is not Amazon's."),
+        click.argument("bucket_url"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("bucket", short_help="Move the studio into another bucket.")
+def bucket_command() -> None:
+    """Move the studio into another bucket: copy everything, then have each workstation use it.
+
+    \b
+    Examples:
+      lucidnode bucket copy s3://new-studio --endpoint-url https://minio.example:9000
+      lucidnode bucket use s3://new-studio --endpoint-url https://minio.example:9000
+    """
+
+
+@bucket_command.command("copy")
+@_place_options
+@as_json
+@click.pass_obj
+def copy_command(
+    home: Path,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    ca_file: Path | None,
+    credentials_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Copy all of the studio's objects into BUCKET_URL, whichever store that is in.
+
+    Everybody works on meanwhile. What is there already is passed over, so a copy that was broken
+    off goes on, and a second one brings what came since. Blocks are checked against their names.
+    Nothing in either bucket is replaced or deleted.
+
+    \b
+    Example:
+      lucidnode bucket copy file:///mnt/nas/studio
+    """
+    place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+
+    async def work() -> Copied:
+        move = await moving.begun(home, place, create=True, has_old=True)
+        with spinner("comparing the buckets…"):
+            _, total = await move.lacking()
+        with work_left(f"copying to {place.address}", total, in_bytes=True) as show:
+            return await move.copy(show)
+
+    told = asyncio.run(work())
+    if wants_json:
+        show_json(
+            {
+                "objects": told.objects,
+                "bytes": told.bytes,
+                "damaged": told.damaged,
+                "left_out": told.left_out,
+            }
+        )
+    else:
+        click.echo(
+            f"{place.address} has {counted(told.objects, 'object')} more, {size(told.bytes)}",
+            err=True,
+        )
+    for key in told.damaged[:_SHOWN]:
+        click.echo(f"  damaged in the old bucket, and copied as it is: {key}", err=True)
+    for key in told.left_out[:_SHOWN]:
+        click.echo(f"  left out, since it is no object of ours: {key}", err=True)
+    if told.damaged or told.left_out:
+        raise click.ClickException(
+            f"{counted(len(told.damaged), 'block')} damaged, {counted(len(told.left_out), 'object')} "
+            "left out: `lucidnode fsck --blocks` names the files"
+        )
+
+
+@bucket_command.command("use")
+@_place_options
+@click.option(
+    "--old-is-closed",
+    is_flag=True,
+    help="The old bucket takes no writes any more: what is not sent yet goes to the new one.",
+)
+@click.option("--old-is-gone", is_flag=True, help="Do not compare with the old bucket.")
+@click.pass_context
+def use_command(
+    context: click.Context,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    ca_file: Path | None,
+    credentials_file: Path | None,
+    old_is_closed: bool,
+    old_is_gone: bool,
+) -> None:
+    """Have this workstation use BUCKET_URL, into which the studio was copied, from now on.
+
+    Unmount first. It is refused while the new bucket lacks anything, and while work of this
+    workstation waits that the old one could still take. The daemon is stopped; the next mount
+    starts it.
+
+    \b
+    Example:
+      lucidnode umount ~/demo && lucidnode bucket use file:///mnt/nas/studio
+    """
+    home: Path = context.obj
+    place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+    status = asyncio.run(facts_if_running(home, "status"))
+    if status is not None and status["mounts"]:
+        where = status["mounts"][0]["mountpoint"]
+        raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
+    if status is None and not (old_is_closed or old_is_gone):
+        raise Refused(
+            "no daemon runs that could say whether work waits here: run `lucidnode daemon` first"
+        )
+    if status is not None and status["uploads"]["blocks"] and not (old_is_closed or old_is_gone):
+        uploads = status["uploads"]
+        raise Refused(
+            f"{in_blocks(uploads['bytes'], uploads['blocks'])} wait for the old bucket: let them "
+            "arrive and copy again, or close the old bucket to writes and say --old-is-closed"
+        )
+
+    async def checked() -> moving.Move:
+        move = await moving.begun(home, place, create=False, has_old=not old_is_gone)
+        await move.require_whole()
+        return move
+
+    with spinner("comparing the buckets…"):
+        move = asyncio.run(checked())
+    context.invoke(exit_command)
+    move.take_up()
+    click.echo(f"this workstation uses {place.address} from now on", err=True)
+
+
+def _place(
+    home: Path,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    ca_file: Path | None,
+    credentials_file: Path | None,
+) -> BucketSpec:
+    network = given_network(ca_file, load_config(home).authorities)
+    return given_place(bucket_url, endpoint_url, region, credentials_file, network)
