@@ -16,8 +16,7 @@ from pathlib import Path
 
 from lucidnode.fs.channel.device import AnsweredRead, built
 from lucidnode.fs.checkpoints.newcomer import Newcomer
-from lucidnode.fs.collection.daily import DailyCollection
-from lucidnode.fs.collection.round_process import run_round
+from lucidnode.fs.collection.round_process import daily_collection
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.ordered_journal import OrderedJournal
 from lucidnode.fs.commit.project_access import ProjectAccess
@@ -208,9 +207,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             snapshots = SnapshotMaker(replica, work.device, clock)
             tasks.keep("making snapshots by the schedule", snapshots.run)
             if spec.collection_requests:
-                collection = DailyCollection(
-                    replica, work.device, partial(run_round, spec, SOCKET), alerts, clock
-                )
+                collection = daily_collection(spec, SOCKET, replica, work.device, alerts, clock)
                 tasks.keep("collecting what nothing needs", collection.run)
         if locks is not None:
             tasks.keep("deciding who locks", locks.run)

@@ -48,19 +48,24 @@ class RoundFailed(Exception):
 
 
 class DailyCollection:
-    """Does it for one mount. *collect* has a round done behind a block; raises RoundFailed."""
+    """Does it for one mount. *collect* has a round done behind a block; raises RoundFailed.
+
+    *has_past* tells whether this workstation has read the journal before.
+    """
 
     def __init__(
         self,
         replica: Replica,
         device: DeviceId,
         collect: Callable[[bytes], Awaitable[Collected]],
+        has_past: Callable[[], bool],
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._replica = replica
         self._device = device
         self._collect = collect
+        self._has_past = has_past
         self._alerts = alerts
         self._clock = clock
 
@@ -78,7 +83,7 @@ class DailyCollection:
         tree, now_ns = self._replica.tree, self._clock.wall_ns()
         last = collection_turn_in(tree.fact(COLLECTION))
         head = self._replica.pending.head().seq
-        due = due_ns(last, self._device, now_ns, head)
+        due = due_ns(last, self._device, now_ns, head, has_past=self._has_past())
         if is_kept_for_ever(tree) or due is None or due > now_ns:
             return
         turn = CollectionTurn(

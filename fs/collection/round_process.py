@@ -5,18 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from lucidnode.fs.collection.daily import RoundFailed
+from lucidnode.fs.collection.daily import DailyCollection, RoundFailed
 from lucidnode.fs.collection.round_spec import Collected, CollectSpec
+from lucidnode.fs.history.past import Past
 from lucidnode.fs.mount_spec import MountSpec
+from lucidnode.fs.project_home import project_directory
+from lucidnode.fs.replica.replica import Replica
+from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.ids import DeviceId
 
 MAX_ROUND_S = 3 * 3600.0
 """Seconds after which a round is ended; the next goes on."""
 
 _COMMAND = "collect-process"
+
+
+def daily_collection(
+    mount: MountSpec,
+    socket: str,
+    replica: Replica,
+    device: DeviceId,
+    alerts: Alerts,
+    clock: Clock,
+) -> DailyCollection:
+    """Return who has *mount*'s project collected; *socket* is the name of the daemon's."""
+    directory = project_directory(Path(mount.home), mount.project)
+    return DailyCollection(
+        replica,
+        device,
+        partial(run_round, mount, socket),
+        partial(Past.is_kept, directory),
+        alerts,
+        clock,
+    )
 
 
 async def run_round(mount: MountSpec, socket: str, after: bytes) -> Collected:

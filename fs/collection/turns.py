@@ -28,14 +28,20 @@ ABANDONED_NS = 6 * _HOUR_NS
 OTHERS_LATER_NS = 2 * _HOUR_NS
 """What others wait longer than who did it the day before, and has read the journal already."""
 
+NEWCOMERS_LATER_NS = 3 * _DAY_NS
+"""What those wait who would have to read the whole journal first: a laptop, while the office is shut."""
+
 STANDS_BACK_NS = 30 * _DAY_NS
 """For how long a workstation that could not, as one that may not delete, leaves it to others."""
 
 
-def due_ns(turn: CollectionTurn | None, device: DeviceId, now_ns: int, head: Seq) -> int | None:
+def due_ns(
+    turn: CollectionTurn | None, device: DeviceId, now_ns: int, head: Seq, *, has_past: bool
+) -> int | None:
     """Return when *device* is to begin a round, if nothing else happens; at or before *now_ns*: now.
 
-    None: not as long as *head* is the newest entry, for there is nothing to do.
+    None: not as long as *head* is the newest entry, for there is nothing to do. *has_past*: it has read
+    the journal before.
     """
     if turn is None or turn.begun_ns > now_ns + _DAY_NS:  # by a clock that was wrong
         return now_ns
@@ -50,7 +56,9 @@ def due_ns(turn: CollectionTurn | None, device: DeviceId, now_ns: int, head: Seq
         if not turn.due_ns:
             return None
         due = max(due, turn.due_ns)
-    return due + (0 if ours else OTHERS_LATER_NS + spread_ns)
+    if ours:
+        return due
+    return due + (OTHERS_LATER_NS if has_past else NEWCOMERS_LATER_NS) + spread_ns
 
 
 class ShownTurn(msgspec.Struct, frozen=True):

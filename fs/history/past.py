@@ -209,6 +209,11 @@ class Past:
         return self._path.with_name(_WANTED).exists()
 
     @staticmethod
+    def is_kept(project_directory: Path) -> bool:
+        """Tell whether a past was begun there."""
+        return (project_directory / HISTORY_DIRECTORY / _PAST_FILE).exists()
+
+    @staticmethod
     def ask_for(project_directory: Path) -> bool:
         """Ask for the past that is open elsewhere; False if who holds it makes no room."""
         directory = project_directory / HISTORY_DIRECTORY

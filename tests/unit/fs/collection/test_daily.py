@@ -45,9 +45,9 @@ DAY_NS = 86_400 * 10**9
 NOW_NS = 10**18
 
 
-def due(turn: CollectionTurn | None, device: DeviceId) -> int:
+def due(turn: CollectionTurn | None, device: DeviceId, *, has_past: bool = True) -> int:
     """Return when it is due where others have committed since."""
-    found = due_ns(turn, device, NOW_NS, Seq(100))
+    found = due_ns(turn, device, NOW_NS, Seq(100), has_past=has_past)
     assert found is not None
     return found
 
@@ -57,16 +57,21 @@ def test_who_did_it_does_it_again_and_others_only_if_he_does_not() -> None:
     assert due(None, OURS) == NOW_NS
     assert due(ended, OURS) == NOW_NS + DAY_NS
     assert due(ended, THEIRS) >= NOW_NS + DAY_NS + OTHERS_LATER_NS
+    assert due(ended, THEIRS) < due(ended, OURS) + DAY_NS
+    assert due(ended, THEIRS, has_past=False) >= NOW_NS + 4 * DAY_NS, "it reads the journal first"
+    assert due(None, THEIRS, has_past=False) == NOW_NS, "somebody has to be the first"
 
 
 def test_a_project_in_which_nothing_happens_is_looked_at_when_a_list_is_due() -> None:
     ended = CollectionTurn(OURS, NOW_NS, NOW_NS + 1, seq=7, quiet=5)
-    assert due_ns(ended, OURS, NOW_NS, Seq(8)) is None, "the one that said so is the last"
-    assert due_ns(ended, OURS, NOW_NS, Seq(9)) == NOW_NS + DAY_NS
+    assert due_ns(ended, OURS, NOW_NS, Seq(8), has_past=True) is None, (
+        "the one that said so is the last"
+    )
+    assert due_ns(ended, OURS, NOW_NS, Seq(9), has_past=True) == NOW_NS + DAY_NS
     listed = CollectionTurn(OURS, NOW_NS, NOW_NS + 1, seq=7, quiet=5, due_ns=NOW_NS + 33 * DAY_NS)
-    assert due_ns(listed, OURS, NOW_NS, Seq(8)) == NOW_NS + 33 * DAY_NS
+    assert due_ns(listed, OURS, NOW_NS, Seq(8), has_past=True) == NOW_NS + 33 * DAY_NS
     halfway = CollectionTurn(OURS, NOW_NS, NOW_NS + 1, after=b"b" * 32, seq=7, quiet=5)
-    assert due_ns(halfway, OURS, NOW_NS, Seq(8)) == NOW_NS + DAY_NS
+    assert due_ns(halfway, OURS, NOW_NS, Seq(8), has_past=True) == NOW_NS + DAY_NS
     assert (ended.last_change(Seq(8)), ended.last_change(Seq(9))) == (5, 9)
 
 
@@ -135,6 +140,7 @@ class Place:
             cast("Replica", Committing(node, self.journal)),
             OURS,
             self._round,
+            lambda: True,
             self.alerts,
             self.clock,
         )
