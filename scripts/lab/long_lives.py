@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,10 +20,12 @@ from random import Random  # noqa: TID251 - seeded: a run can be repeated
 
 import click
 import msgspec
+import psutil
 from blake3 import blake3
 from rich.console import Console
 from rich.table import Table
 
+from lab.scale_ground import fill_replica
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.checkpoints.newcomer import Newcomer
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -190,20 +195,28 @@ class Life(msgspec.Struct, frozen=True):
     tail: int
     """Entries that are left to read then."""
     load_cpu_s: float
+    load_memory_mib: float
+    """By how much a process that does nothing else grew for it, at most."""
     equal: bool
     """Whether the newcomer's tables are those of the maker at that entry."""
     replay_cpu_s: float | None
     """Of applying all entries instead; None if that was not tried."""
 
 
-async def _life(entries: int, changes: int, folder: Path, *, replay: bool) -> Life:
-    store, clock = _Store(), SystemClock()
-    codec = EntryCodec(
+def _codec() -> EntryCodec:
+    return EntryCodec(
         lambda: _KEYS,
         _DEVICE,
         lambda device, _: {_DEVICE: sodium.signing_public(_SEED)}.get(device),
         sodium.random_bytes,
     )
+
+
+async def _life(entries: int, changes: int, files: int, folder: Path, *, replay: bool) -> Life:
+    store, clock = _Store(), SystemClock()
+    codec = _codec()
+    Replica.open(folder / "maker.db", bytes(32), "maker").close()
+    fill_replica(folder / "maker.db", bytes(32), files, _FOLDER_FILES)
     maker = Replica.open(folder / "maker.db", bytes(32), "maker")
     keeper = CheckpointKeeper(maker, store, codec, store, lambda _block: None, Alerts(clock), clock)
     editor = _Editor(maker, entries)
@@ -258,11 +271,36 @@ async def _life(entries: int, changes: int, folder: Path, *, replay: bool) -> Li
         read_mib=round(store.read / _MIB, 2),
         tail=entries - stands,
         load_cpu_s=round(load_cpu_s, 2),
+        load_memory_mib=_load_memory(store, folder),
         equal=_state(newcomer) == state,
         replay_cpu_s=_replayed(store, codec, folder) if replay else None,
     )
     newcomer.close()
     return life
+
+
+def _load_memory(store: _Store, folder: Path) -> float:
+    """Have a process of its own load the newest checkpoint; return its growth in MiB."""
+    kept = folder / "store"
+    kept.write_bytes(msgspec.msgpack.encode((store.entries, store.manifests, store.blocks)))
+    asked = [sys.executable, "-P", "-m", "lab.long_lives", "--newcomer", str(folder)]
+    return float(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def _grown(folder: Path) -> float:
+    store, clock = _Store(), SystemClock()
+    kept = tuple[dict[int, bytes], dict[int, bytes], dict[BlockId, bytes]]
+    store.entries, store.manifests, store.blocks = msgspec.msgpack.decode(
+        (folder / "store").read_bytes(), type=kept
+    )
+    replica = Replica.open(folder / "measured.db", bytes(32), "measured")
+    Path("/proc/self/clear_refs").write_text("5")  # begins the count of the peak anew (proc(5))
+    before = psutil.Process().memory_info().rss
+    if asyncio.run(Newcomer(replica, store, _codec(), Alerts(clock), clock).load()) is None:
+        raise RuntimeError("the checkpoint was not taken")
+    replica.close()
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return round(int(peak) / 1024 - before / _MIB, 1)
 
 
 async def _known(keeper: CheckpointKeeper, seq: int) -> None:
@@ -299,12 +337,23 @@ def _replayed(store: _Store, codec: EntryCodec, folder: Path) -> float:
 @click.argument("entries", type=click.IntRange(1000), nargs=-1)
 @click.option("--changes", type=click.IntRange(1, 200), default=1, help="Changes an entry.")
 @click.option("--replay", is_flag=True, help="Apply all entries as well, for comparison.")
-def lives(entries: tuple[int, ...], changes: int, *, replay: bool) -> None:
+@click.option(
+    "--files", type=int, default=0, help="Files that are there before; not with --replay."
+)
+@click.option("--newcomer", type=click.Path(path_type=Path), hidden=True)
+def lives(
+    entries: tuple[int, ...], changes: int, files: int, newcomer: Path | None, *, replay: bool
+) -> None:
     """Measure lives of so many ENTRIES; a table on standard error, JSON on standard output."""
+    if newcomer is not None:
+        click.echo(_grown(newcomer))
+        return
+    if files and replay:
+        raise click.UsageError("no entry makes the files of --files: they cannot be replayed")
     found = []
     for each in entries or (10_000,):
         with tempfile.TemporaryDirectory() as folder:
-            found.append(asyncio.run(_life(each, changes, Path(folder), replay=replay)))
+            found.append(asyncio.run(_life(each, changes, files, Path(folder), replay=replay)))
     table = Table("", *(f"{life.entries:,} entries" for life in found))
     for name in Life.__struct_fields__:
         table.add_row(name.replace("_", " "), *(str(getattr(life, name)) for life in found))
