@@ -70,6 +70,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dashboard_port: int | None = None
     """None takes the usual port, or any free one if another program has that."""
     mdns: bool = True
+    rendezvous: bool = True
     peers: list[str] = []
     """Control addresses HOST:PORT of peers that multicast cannot reach."""
     webhooks: list[str] = []

@@ -58,6 +58,7 @@ from lucidnode.node.parts import (
     mount_welcome,
     open_store,
     peer_network,
+    rendezvous,
     roster_service,
     status_snapshot,
     topics,
@@ -215,6 +216,10 @@ async def _serving(
             tasks.keep(name, work)
         if config.mdns:
             tasks.keep("finding peers", partial(find_peers, context, office, roster))
+        if config.rendezvous:
+            tasks.keep(
+                "finding peers through the bucket", rendezvous(context, store, office, roster).run
+            )
         invitations = invitations_of(context, store, roster)
         orders = Orders(
             home=home,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lucidnode.discovery.advert import Advert
+from lucidnode.discovery.interfaces import interfaces
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
 from lucidnode.node.blocks.arrivals import Arrivals
@@ -38,6 +40,7 @@ from lucidnode.node.ledger import Ledger
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
 from lucidnode.node.roster.invitations import Invitations
 from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
@@ -384,6 +387,29 @@ def mount_welcome(
         )
 
     return let_in
+
+
+def rendezvous(
+    context: NodeContext, store: StudioBucket, office: PeerNetwork, roster: RosterService
+) -> Rendezvous:
+    """Return who finds workstations that multicast does not reach."""
+
+    def addresses() -> list[str]:
+        return [str(address.ip) for each in interfaces() for address in each.addresses]
+
+    return Rendezvous(
+        bucket=store.bucket,
+        lan_key=bytes.fromhex(context.config.lan_key),
+        me=context.identity.id,
+        sign=context.identity.sign,
+        random_bytes=secrets.token_bytes,
+        addresses=addresses,
+        port=lambda: office.control_port,
+        device_key=roster.device_key,
+        peers=office,
+        distance=connect_time,
+        clock=context.clock,
+    )
 
 
 async def find_peers(context: NodeContext, office: PeerNetwork, roster: RosterService) -> None:

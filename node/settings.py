@@ -298,6 +298,16 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 lambda value: "on" if value else "off",
             ),
             Setting(
+                "office.rendezvous",
+                "rendezvous",
+                "Whether workstations of one place find each other through the bucket as well, across "
+                "VLANs for instance: each leaves its addresses there, sealed for the studio.",
+                "on or off",
+                NEXT_START,
+                _switch,
+                lambda value: "on" if value else "off",
+            ),
+            Setting(
                 "office.peers",
                 "peers",
                 "Workstations that multicast cannot reach, in another VLAN for instance.",

@@ -3,6 +3,7 @@
     studio                          roster/<seq>                   recovery/<id>
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
     p/<project>/checkpoint/<seq>   invitations/<id>/offer, request, answer
+                                    rendezvous/<device>/<seconds>
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
 """
@@ -19,6 +20,7 @@ STUDIO = "studio"
 ROSTER = "roster"
 RECOVERY = "recovery"
 INVITATIONS = "invitations"
+RENDEZVOUS = "rendezvous"
 
 FOLDERS = (ROSTER, RECOVERY, INVITATIONS, "p")
 """All that a studio needs lies below these; `studio` is for people who look."""
@@ -42,6 +44,11 @@ def recovery_key(name: str) -> str:
 def invitation_key(ident: str, part: str) -> str:
     """Return where a part of the invitation *ident*, 32 hex digits, is kept."""
     return f"{INVITATIONS}/{ident}/{part}"
+
+
+def rendezvous_key(device: DeviceId, seconds: int) -> str:
+    """Return where *device* says at a time, in seconds since 1970, how it can be reached."""
+    return f"{RENDEZVOUS}/{device}/{seconds:012d}"
 
 
 def journal_prefix(project: ProjectId) -> str:

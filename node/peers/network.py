@@ -205,11 +205,11 @@ class PeerNetwork:
 
     def found(self, instance: str, candidate: Candidate) -> None:
         """Dial *candidate* from now on."""
-        self._dialer.add(f"mdns:{instance}", candidate)
+        self._dialer.add(f"found:{instance}", candidate)
 
     def gone(self, instance: str) -> None:
         """Dial there no more; a link that is up stays up, whoever says otherwise."""
-        self._dialer.drop(f"mdns:{instance}")
+        self._dialer.drop(f"found:{instance}")
 
     def name_peers(self, peers: Iterable[Candidate]) -> None:
         """Dial the places that people named, from now on, and none that they named before."""

@@ -36,6 +36,7 @@ from lab_fixture import (
     digests_there,
     forget_pages,
     noise,
+    run_on,
     running_lab,
 )
 
@@ -399,3 +400,11 @@ def settled(folder: Path, names: Collection[str]) -> None:
         return {path.name for path in folder.iterdir()} == set(names)
 
     until(there, within=PATIENCE, what=f"{folder} did not settle on {len(names)} names")
+
+
+def test_without_multicast_they_find_each_other_through_the_bucket(office: Lab) -> None:
+    for station in office.workstations.values():
+        run_on(office, station, "lucidnode", "config", "set", "office.multicast", "off")
+    for name in office.workstations:
+        office.restart(name)
+    office.await_peers()

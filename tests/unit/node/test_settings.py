@@ -33,6 +33,7 @@ GOOD = {
     "uploads.rate": ("20MB/s 08:00-19:30", RateLimit(20_000_000, 480, 1170)),
     "downloads.rate": ("100 Mbit/s", RateLimit(12_500_000)),
     "office.multicast": ("off", False),
+    "office.rendezvous": ("no", False),
     "office.peers": ("nas:7450, 10.0.0.2:7450,nas:7450", ["nas:7450", "10.0.0.2:7450"]),
     "ports.control": ("7450", 7450),
     "ports.bodies": ("7451", 7451),

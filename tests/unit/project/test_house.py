@@ -48,7 +48,11 @@ DOORS = {
     "apsw": ("fs/replica/sqlite/",),
     "boto3": ("node/bucket/machine_credentials.py",),
     "botocore": ("node/bucket/machine_credentials.py",),
-    "cryptography": ("node/client/public_keys.py", "node/identity.py"),
+    "cryptography": (
+        "node/client/public_keys.py",
+        "node/identity.py",
+        "node/peers/rendezvous_record.py",
+    ),
     "fsspec": ("lucidnode/fsspec_files.py",),
     "nacl": ("fs/format/sodium.py",),
     "obstore": ("node/bucket/cloud_objects.py",),
