@@ -141,9 +141,9 @@ class CacheAccounting:
         self._used.clear()
         return used
 
-    def first_to_go(self, wanted: int) -> list[BlockId]:
-        """Return the blocks that go first to free *wanted* bytes, or all that may go."""
-        return self._held.first_to_go(wanted)
+    def first_to_go(self, wanted: int, at_most: int | None = None) -> list[BlockId]:
+        """Return the blocks that go first to free *wanted* bytes, or all that may go; *at_most* so many."""
+        return self._held.first_to_go(wanted, at_most=at_most)
 
     def evictees(self, insertion: Insertion, reclaim_bytes: int) -> list[BlockId] | None:
         """Return what must go for *insertion* to come, or None if it cannot come now.

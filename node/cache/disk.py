@@ -206,7 +206,7 @@ class DiskCache:
         before = self._disk.accounting.bytes
         directory = self._disk.directory
         while directory is not None and directory is self._disk.directory:
-            batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes)[:_CLEAR_BATCH]
+            batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes, _CLEAR_BATCH)
             if not batch or await self._removed(directory, batch) is None:
                 break
         return max(0, before - self._disk.accounting.bytes)
@@ -277,7 +277,7 @@ class DiskCache:
             await self._disk.probe(directory)
         elif not self._disk.writing.left_alone:
             await self._disk.record_uses(directory)
-            await self._evict_to_min_free(directory)
+            await self._evict_to_min_free()
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -338,13 +338,13 @@ class DiskCache:
                 return change.kept
         return False
 
-    async def _evict_to_min_free(self, directory: CacheDirectory) -> None:
+    async def _evict_to_min_free(self) -> None:
         """Evict what the rest of the disk needs."""
         evictees = self._disk.accounting.first_to_go(self._disk.floor - self._disk.free)
-        if evictees and not self._disk.writing.left_alone:
-            changing = self._disk.change(directory, evictees)
-            await asyncio.wait({changing})
-            self._evicted_blocks += len(changing.result().removed)
+        if not self._disk.writing.left_alone:
+            # In batches: what is to be kept meanwhile waits for one of them at most.
+            gone, _ = await self.evict(evictees)
+            self._evicted_blocks += gone
 
 
 def _close_unwanted(opening: asyncio.Future[HeldFile]) -> None:

@@ -136,11 +136,13 @@ class HeldBlocks:
         """Return the file size of *block*, which is held."""
         return self._blocks.size(block)
 
-    def first_to_go(self, wanted: int, without: Container[BlockId] = ()) -> list[BlockId]:
+    def first_to_go(
+        self, wanted: int, without: Container[BlockId] = (), at_most: int | None = None
+    ) -> list[BlockId]:
         """Return the shortest run, in the policy's order, that frees *wanted* bytes of disk.
 
         Those in *without* are passed over. All blocks if together they are not enough; none if
-        *wanted* is zero or less.
+        *wanted* is zero or less; *at_most* so many in any case.
         """
         run: list[BlockId] = []
         if wanted <= 0:
@@ -150,7 +152,7 @@ class HeldBlocks:
                 continue
             run.append(block)
             wanted -= disk_bytes(self._blocks.size(block))
-            if wanted <= 0:
+            if wanted <= 0 or len(run) == at_most:
                 break
         return run
 

@@ -94,6 +94,7 @@ def test_what_goes_is_the_shortest_run_in_the_order_of_the_policy(
         run = held.first_to_go(wanted, without)
         freed = sum(disk_bytes(held.size(block)) for block in run)
         assert run == may_go[: len(run)]
+        assert held.first_to_go(wanted, without, at_most=2) == run[:2]
         assert freed >= min(wanted, freeable)
         if run:
             assert freed - disk_bytes(held.size(run[-1])) < wanted
