@@ -72,6 +72,7 @@ _STANDINGS = {
     help="A ticket that joins while nobody of the studio is there: it carries the studio's keys and "
     "the bucket's credentials.",
 )
+@click.option("--qr", is_flag=True, help="Show the ticket as a QR code as well.")
 @as_json
 @passphrase_file
 @click.pass_context
@@ -85,6 +86,7 @@ def invite_command(
     count: int,
     confirm: bool,
     unattended: bool,
+    qr: bool,
     wants_json: bool,
     passphrase_file: Path | None,
 ) -> None:
@@ -126,7 +128,7 @@ def invite_command(
             "credentials, at any time until it expires",
             err=True,
         )
-    _show(made, wants_json=wants_json)
+    _show(made, qr=qr, wants_json=wants_json)
 
 
 @invite_command.command("list")
@@ -230,7 +232,7 @@ def invite_answer(home: Path, words: str, passphrase_file: Path | None, wants_js
     )
 
 
-def _show(made: list[MadeTicket], *, wants_json: bool) -> None:
+def _show(made: list[MadeTicket], *, qr: bool, wants_json: bool) -> None:
     if wants_json:
         tickets = [{"id": one.ident, "ticket": one.ticket, "code": one.code} for one in made]
         show_json(tickets[0] if len(tickets) == 1 else {"tickets": tickets})
@@ -238,8 +240,26 @@ def _show(made: list[MadeTicket], *, wants_json: bool) -> None:
     for one in made:
         click.echo("Ticket, for `lucidnode join`:", err=True)
         click.echo(one.ticket)
+        if qr:
+            _show_code(one.ticket)
         click.echo("Code, to be told by another way:", err=True)
         click.echo(one.code)
+
+
+def _show_code(ticket: str) -> None:
+    from lucidnode.cli.qr_code import drawn  # noqa: PLC0415  # 40 ms for who wants it
+
+    try:
+        code = drawn(ticket)
+    except ValueError:
+        click.echo("It is too long for a QR code.", err=True)
+        return
+    if code is None:
+        click.echo(
+            "This terminal is too narrow for it as a QR code: make the letters smaller.", err=True
+        )
+    else:
+        click.echo(code, err=True, nl=False)
 
 
 def _facts(one: ListedInvite) -> dict[str, object]:

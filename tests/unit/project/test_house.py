@@ -59,6 +59,7 @@ DOORS = {
     "prometheus_client": ("node/status/metrics.py",),
     "psutil": ("discovery/interfaces.py",),
     "pyfuse3": ("fs/kernel/",),
+    "segno": ("lucidnode/cli/qr_code.py",),
     "zeroconf": ("discovery/mdns.py", "discovery/listening.py"),
 }
 """Where each library that does I/O or cryptography may be imported."""
