@@ -56,6 +56,7 @@ def test_help_lists_the_exit_codes() -> None:
 def test_facts_can_be_had_as_json() -> None:
     with_facts = {
         "audit",
+        "bucket copy",
         "cache clear",
         "cache show",
         "cached",
