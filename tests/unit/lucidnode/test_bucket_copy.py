@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from blake3 import blake3
+from lab.places import REPOSITORY
 
 from lucidnode.bucket_copy import copy, lacking
 from lucidnode.node.bucket.errors import Unsettled, WrongBucket
-from lucidnode.node.bucket.keys import block_key, journal_key, roster_key
+from lucidnode.node.bucket.keys import FOLDERS, block_key, journal_key, roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
@@ -152,3 +155,12 @@ async def test_a_store_that_is_away_ends_the_copy_with_its_own_words() -> None:
 
     with pytest.raises(Unavailable, match="does not answer"):
         await copy(studio(100), Away(), told)
+
+
+def test_every_object_of_the_format_is_copied() -> None:
+    page = (REPOSITORY / "docs" / "format.md").read_text()
+    table = page.partition("## Objects in the bucket")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)
+    assert "invitations" in named
+    # `studio` decides nothing, and is put anew by each copy (lucidnode/moving.py).
+    assert set(named) == {*FOLDERS, "studio"}
