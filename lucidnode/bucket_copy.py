@@ -17,6 +17,8 @@ from blake3 import blake3
 from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import FOLDERS, kind_of, roster_key
+from lucidnode.node.client.backoff import Backoff, Jitter
+from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
 
@@ -26,7 +28,7 @@ _PAGE = 1000
 _PARALLEL = 8
 """Objects in memory at once, of 17 MiB at most."""
 
-_TRIES = 5
+_TRIES = 10
 """Creates of one object of which nobody knew how they ended, in a row, before the copy gives up."""
 
 _FIRST = roster_key(Seq(1))
@@ -95,7 +97,9 @@ async def _listed(bucket: Bucket) -> AsyncIterator[Listed]:
             after = found[-1].key
 
 
-async def copy(old: Bucket, new: Bucket, show: Callable[[int], None]) -> Copied:
+async def copy(
+    old: Bucket, new: Bucket, show: Callable[[int], None], clock: Clock, jitter: Jitter
+) -> Copied:
     """Copy into *new* what it lacks; *show* is told the bytes of each object that is there.
 
     Blocks are checked against their names. Raises as `missing` and the buckets do; what was copied stays.
@@ -106,7 +110,7 @@ async def copy(old: Bucket, new: Bucket, show: Callable[[int], None]) -> Copied:
 
     async def work() -> None:
         while (each := await waiting.get()) is not None:
-            await _copied(old, new, each, told)
+            await _copied(old, new, each, told, clock, jitter)
             show(each.size)
 
     try:
@@ -124,12 +128,14 @@ async def copy(old: Bucket, new: Bucket, show: Callable[[int], None]) -> Copied:
         # A sentence for a person is one sentence, however many failed by the same cause.
         raise failed.exceptions[0] from failed
     if last is not None:
-        await _copied(old, new, last, told)
+        await _copied(old, new, last, told, clock, jitter)
         show(last.size)
     return told
 
 
-async def _copied(old: Bucket, new: Bucket, each: Listed, told: Copied) -> None:
+async def _copied(
+    old: Bucket, new: Bucket, each: Listed, told: Copied, clock: Clock, jitter: Jitter
+) -> None:
     try:
         body = await old.get(each.key)
         if not _fits(each.key, body):
@@ -141,7 +147,7 @@ async def _copied(old: Bucket, new: Bucket, each: Listed, told: Copied) -> None:
         return
     if not _fits(each.key, body):
         told.damaged.append(each.key)
-    await _created(new, each.key, body)
+    await _created(new, each.key, body, clock, jitter)
     told.objects += 1
     told.bytes += len(body)
 
@@ -151,8 +157,9 @@ def _fits(key: str, body: bytes) -> bool:
     return kind_of(key) != "block" or blake3(body).hexdigest() == key.rpartition("/")[2]
 
 
-async def _created(new: Bucket, key: str, body: bytes) -> None:
+async def _created(new: Bucket, key: str, body: bytes, clock: Clock, jitter: Jitter) -> None:
     """Have *key* hold *body*. Raises WrongBucket if it holds something else."""
+    backoff = Backoff(jitter)
     cause: NodeError | None = None
     for _ in range(_TRIES):
         try:
@@ -165,7 +172,7 @@ async def _created(new: Bucket, key: str, body: bytes) -> None:
                 raise WrongBucket(f"the new bucket has another object under {key}")
             return
         except NotThere:
-            continue
+            await clock.sleep(backoff.pause())
     raise Unavailable(f"the new bucket does not take {key}: {cause}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.bucket_copy import Copied, copy, lacking
+from lucidnode.direct_bucket import JITTER
 from lucidnode.new_studio import BucketSpec, opened_place
 from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.bucket import Bucket
@@ -21,6 +22,7 @@ from lucidnode.node.bucket.fingerprint import fingerprint
 from lucidnode.node.bucket.keys import STUDIO, roster_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.probe import probe
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.config import (
@@ -53,7 +55,7 @@ class Move:
     async def copy(self, show: Callable[[int], None]) -> Copied:
         """Copy what is missing; *show* is told bytes. Raises as `bucket_copy.copy`."""
         assert self._old is not None
-        told = await copy(self._old, self._new, show)
+        told = await copy(self._old, self._new, show, SystemClock(), JITTER)
         await self._new.put(STUDIO, await self._old.get(STUDIO))
         return told
 

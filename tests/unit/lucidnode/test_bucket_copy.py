@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 from blake3 import blake3
 from lab.places import REPOSITORY
 
-from lucidnode.bucket_copy import copy, lacking
+from lucidnode.bucket_copy import Copied, copy, lacking
 from lucidnode.node.bucket.errors import Unsettled, WrongBucket
 from lucidnode.node.bucket.keys import FOLDERS, block_key, journal_key, roster_key
 from lucidnode.node.bucket.memory import MemoryBucket
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 
@@ -57,6 +60,24 @@ def studio(blocks: int = 2100, entries: int = 20) -> Store:
     return store
 
 
+class HurriedClock(SystemClock):
+    """Time in which nobody waits."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        await asyncio.sleep(0)
+
+
+CLOCK = HurriedClock()
+
+
+async def copied(old: Store, new: Store, show: Callable[[int], None]) -> Copied:
+    return await copy(old, new, show, CLOCK, lambda: 0.5)
+
+
 def told(_: int) -> None:
     """Show nothing."""
 
@@ -68,12 +89,12 @@ async def test_everything_of_ours_is_copied_and_nothing_else() -> None:
     old.objects[".probe/left"] = b"x"
     done: list[int] = []
     assert (await lacking(old, new))[0] == len(whole)
-    copied = await copy(old, new, done.append)
+    did = await copied(old, new, done.append)
     assert new.objects == whole
-    assert (copied.objects, copied.bytes) == (len(whole), sum(done))
+    assert (did.objects, did.bytes) == (len(whole), sum(done))
     assert await lacking(old, new) == (0, 0)
     before = old.gets
-    assert (await copy(old, new, told)).objects == 0
+    assert (await copied(old, new, told)).objects == 0
     assert old.gets == before  # a second pass reads no object
 
 
@@ -82,33 +103,33 @@ async def test_a_copy_that_was_killed_is_no_studio_and_goes_on() -> None:
     for kill_at in (1, 700, 900):
         new.creates, new.kill_at = 0, kill_at
         with pytest.raises(Ends):
-            await copy(old, new, told)
+            await copied(old, new, told)
         assert FIRST not in new.objects
     there = len(new.objects)
     new.creates, new.kill_at, new.shaky = 0, 0, True
-    copied = await copy(old, new, told)
-    assert copied.objects == len(old.objects) - there
+    did = await copied(old, new, told)
+    assert did.objects == len(old.objects) - there
     assert new.objects == old.objects
 
 
 async def test_what_came_meanwhile_is_brought_by_the_next_copy() -> None:
     old, new = studio(), Store()
-    await copy(old, new, told)
+    await copied(old, new, told)
     old.objects[journal_key(PROJECT, Seq(21))] = b"entry 21"
     assert await lacking(old, new) == (1, 8)
-    await copy(old, new, told)
+    await copied(old, new, told)
     assert new.objects == old.objects
 
 
 async def test_a_bucket_in_which_others_went_on_is_refused() -> None:
     old, new = studio(10), Store()
-    await copy(old, new, told)
+    await copied(old, new, told)
     new.objects[journal_key(PROJECT, Seq(21))] = b"by others"
     with pytest.raises(WrongBucket, match="somebody works there"):
         await lacking(old, new)
     old.objects[journal_key(PROJECT, Seq(21))] = b"by other"
     with pytest.raises(WrongBucket, match="another object"):
-        await copy(old, new, told)
+        await copied(old, new, told)
     del new.objects[journal_key(PROJECT, Seq(21))]
     new.objects[roster_key(Seq(21))] = b"by others"
     with pytest.raises(WrongBucket, match="somebody works there"):
@@ -117,7 +138,7 @@ async def test_a_bucket_in_which_others_went_on_is_refused() -> None:
 
 async def test_what_was_collected_in_the_old_one_since_is_no_sign_of_others() -> None:
     old, new = studio(10), Store()
-    await copy(old, new, told)
+    await copied(old, new, told)
     for number in (1, 2):
         del old.objects[journal_key(PROJECT, Seq(number))]
     del old.objects[next(key for key in old.objects if "/block/" in key)]
@@ -133,18 +154,18 @@ async def test_what_vanishes_while_it_is_copied_is_not_missed() -> None:
 
     old, new = Vanishing(), Store()
     old.objects = studio(10).objects
-    copied = await copy(old, new, told)
-    assert copied.objects == len(old.objects) - 1
-    assert not copied.damaged
-    assert not copied.left_out
+    did = await copied(old, new, told)
+    assert did.objects == len(old.objects) - 1
+    assert not did.damaged
+    assert not did.left_out
 
 
 async def test_a_damaged_block_is_named_and_copied_as_it_is() -> None:
     old, new = studio(10), Store()
     spoiled = next(key for key in old.objects if "/block/" in key)
     old.objects[spoiled] = b"rot"
-    copied = await copy(old, new, told)
-    assert copied.damaged == [spoiled]
+    did = await copied(old, new, told)
+    assert did.damaged == [spoiled]
     assert new.objects == old.objects
 
 
@@ -154,7 +175,7 @@ async def test_a_store_that_is_away_ends_the_copy_with_its_own_words() -> None:
             raise Unavailable("The bucket does not answer.")
 
     with pytest.raises(Unavailable, match="does not answer"):
-        await copy(studio(100), Away(), told)
+        await copied(studio(100), Away(), told)
 
 
 def test_every_object_of_the_format_is_copied() -> None:
@@ -162,5 +183,21 @@ def test_every_object_of_the_format_is_copied() -> None:
     table = page.partition("## Objects in the bucket")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)
     assert "invitations" in named
-    # `studio` decides nothing, and is put anew by each copy (lucidnode/moving.py).
-    assert set(named) == {*FOLDERS, "studio"}
+    # `studio` decides nothing, and is put anew by each copy (lucidnode/moving.py); where a
+    # workstation can be met it writes again by itself, over what it wrote before.
+    assert set(named) == {*FOLDERS, "studio", "rendezvous"}
+
+
+async def test_a_store_that_takes_nothing_for_a_while_is_waited_for() -> None:
+    class Stumbling(Store):
+        async def create(self, key: str, body: bytes) -> None:
+            self.creates += 1
+            if self.creates <= 20:
+                raise Unsettled("503")
+            await super().create(key, body)
+
+    old, new = studio(10, 2), Stumbling()
+    before = CLOCK.slept
+    await copied(old, new, told)
+    assert new.objects == old.objects
+    assert CLOCK.slept > before
