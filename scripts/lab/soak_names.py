@@ -124,8 +124,9 @@ class _Run:
         self.people = [_Person(self.studio, name, self.chance) for name in NAMES]
         self.directories = [ROOT]
         self.claims: dict[_Key, _Claim] = {}
-        self.removed: set[_Key] = set()
-        """Names that somebody has removed: who still writes to such a file brings it back."""
+        self.unsettled: set[_Key] = set()
+        """Names that somebody has removed, or that two were told to have: who comes too late, or still
+        writes to such a file, may be the first in the log."""
         self.happened: Counter[str] = Counter()
 
     async def play(self) -> None:
@@ -170,6 +171,7 @@ class _Run:
             case "close":
                 await person.close()
             case "remove":
+                await person.close()
                 self._remove(person, key)
             case "cut off":
                 person.door.reachable = False
@@ -218,6 +220,8 @@ class _Run:
                 not claim.is_agreed or not other.is_agreed or self._was_lost(person, key, other)
             ), f"{key} was won by {other} and {claim}"
             self.happened["overridden"] += 1
+            # Whoever was late may still be the first in the log: docs/design/0012-leases.md, "What remains".
+            self.unsettled.add(key)
         self.claims[key] = claim
         self.happened["won" if claim.is_agreed else "won alone"] += 1
 
@@ -241,7 +245,7 @@ class _Run:
         else:
             files.unlink(*key)
         key = person.now(key)
-        self.removed.add(key)
+        self.unsettled.add(key)
         claim = self.claims.get(key)
         if claim is not None and claim.ino == found.ino:
             del self.claims[key]
@@ -264,7 +268,7 @@ class _Run:
                 and tree.now(key.directory) == key.directory
                 for tree in (one, other)
             )
-            if is_there and claim.is_agreed and key not in self.removed:
+            if is_there and claim.is_agreed and key not in self.unsettled:
                 found = [tree.lookup(*key) for tree in (one, other)]
                 inos = {None if each is None else each.ino for each in found}
                 assert inos == {claim.ino}, f"{key} is {inos} and was won by {claim}"
