@@ -38,6 +38,8 @@ _REST_S = 1200
 _DRIFT = 0.05
 """By how much a clock is fast or slow: two of them less than the margin of 5 s in 30 s."""
 
+_SILENT_S = LEASE_TTL_S * (1 - _DRIFT)
+
 _SPARE = b"spare "
 """What the names begin with of files that are there to be linked and renamed."""
 
@@ -50,10 +52,11 @@ class _Key(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """Who was told that a name is his, and whether that was the bucket's word."""
+    """Who was told that a name is his, when, and whether that was the bucket's word."""
 
     person: str
     ino: InodeNo
+    at: float
     is_agreed: bool
 
 
@@ -63,12 +66,17 @@ class _Log(dict[int, bytes]):
     def __init__(self) -> None:
         super().__init__()
         self.newest: dict[DeviceId, float] = {}
+        self.came_back: dict[DeviceId, float] = {}
+        """When each made an entry again after it was silent for so long that others could take its directories."""
 
     def setdefault(self, seq: int, body: bytes, /) -> bytes:
         """Create entry *seq* if absent; return what is there."""
         if seq not in self:
             device = EntryHeader.parse(body[:-SIGNATURE_SIZE]).device
-            self.newest[device] = asyncio.get_running_loop().time()
+            now = asyncio.get_running_loop().time()
+            if now - self.newest.get(device, now) >= _SILENT_S:
+                self.came_back[device] = now
+            self.newest[device] = now
         return super().setdefault(seq, body)
 
 
@@ -213,7 +221,8 @@ class _Run:
     def _won(self, person: _Person, key: _Key, ino: InodeNo) -> None:
         """Note that *person* was told that *key* is his. In the step in which he was."""
         key = person.now(key)
-        claim = _Claim(person.name, ino, person.is_agreed(key.directory))
+        now = asyncio.get_running_loop().time()
+        claim = _Claim(person.name, ino, now, person.is_agreed(key.directory))
         other = self.claims.get(key)
         if other is not None:
             assert (
@@ -227,8 +236,9 @@ class _Run:
 
     def _was_lost(self, person: _Person, key: _Key, other: _Claim) -> bool:
         """Tell whether *other* was silent for so long that *person* could take its directory, or has known since."""
-        silent_s = asyncio.get_running_loop().time() - self.log.newest[self._door(other).device]
-        if silent_s >= LEASE_TTL_S * (1 - _DRIFT):
+        device = self._door(other).device
+        silent_s = asyncio.get_running_loop().time() - self.log.newest[device]
+        if silent_s >= _SILENT_S or other.at < self.log.came_back.get(device, 0):
             return True
         # It came back, and has its work as a conflict copy.
         names = person.seat.layer.replica.tree.names_of(other.ino)
