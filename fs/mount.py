@@ -30,8 +30,9 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 
 log = logging.getLogger(__name__)
 
-READ_AHEAD_KIB = 1024
-"""What the kernel asks for at once from a sequential reader: 2.3 GB/s at 128 KiB, 3.3 at 1 MiB."""
+READ_AHEAD_KIB = 2048
+"""How far the kernel asks ahead of a sequential reader. Its requests have 1 MiB at most; with two of them ahead the
+disk works while others are opened and copied (docs/benchmarks/profiles.md)."""
 
 _NAMED = 4
 """Names in one alert."""

@@ -32,8 +32,8 @@ else:
 
 log = logging.getLogger(__name__)
 
-READERS = 8
-"""Threads that take requests from the kernel. Six of them may wait for the disk of block files at a time
+READERS = 12
+"""Threads that take requests from the kernel. Ten of them may wait for the disk of block files at a time
 (native/waits.h), the others go on with what needs none."""
 
 _DEVICE = os.makedev(10, 229)

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 SLACK_BYTES = MIB
 """Bytes by which one request may miss the one before it and still be of one reader, who is not known yet."""
 
-OVERTAKING = 8
+OVERTAKING = 12
 """Requests of a known reader, up to the kernel's longest, by which one of them may be early or late: the kernel
 sends several at a time, and as many threads answer them in whatever order they come to it."""
 

@@ -11,7 +11,7 @@
 #include "channel.h"
 
 /* Fewer than there are readers: the others go on serving what needs no disk. */
-#define MAX_WAITS 6
+#define MAX_WAITS 10
 
 /* A loaded hard disk answers in tenths of a second. */
 #define OVERDUE_MS 1000
