@@ -25,7 +25,7 @@ STILL = 75
 
 READS_OF_EACH = 20
 
-CHANNEL_THREADS = 11
+CHANNEL_THREADS = 15
 """Readers, the two that serve the socket to pyfuse3, and one that sees to readers whom a disk keeps."""
 
 
