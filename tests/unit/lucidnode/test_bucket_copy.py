@@ -184,7 +184,7 @@ def test_every_object_of_the_format_is_copied() -> None:
     named = re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)
     assert "invitations" in named
     # `studio` decides nothing, and is put anew by each copy (lucidnode/moving.py); where a
-    # workstation can be met it writes again by itself, over what it wrote before.
+    # workstation can be met it writes again by itself.
     assert set(named) == {*FOLDERS, "studio", "rendezvous"}
 
 
