@@ -81,6 +81,11 @@ class CacheAccounting:
         return self._held.bytes + self._kept.bytes + self._arriving
 
     @property
+    def excess(self) -> int:
+        """Return the disk space by which that is beyond the limit, zero or less if it is not."""
+        return self.bytes - self.limit
+
+    @property
     def kept_bytes(self) -> int:
         """Return the disk space of what is held and pinned."""
         return self._kept.bytes
@@ -156,6 +161,8 @@ class CacheAccounting:
         offered = insertion.whose == "offered by a peer"
         if insertion.block in self._moving:
             return None
+        if self.excess > max(AHEAD_BYTES, disk_bytes(insertion.size)):
+            return None  # the limit was lowered; what is too much goes in batches, and this is for later
         if wanted > (self._guests.bytes if offered else self._held.bytes):
             return None
         if offered:

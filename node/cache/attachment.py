@@ -34,6 +34,9 @@ TIMEOUT_S = 5.0
 """Seconds after which a disk that has not answered counts as hanging: longer than for a mount, which
 has somebody else to ask."""
 
+BATCH = 256
+"""Blocks that one change takes away at most, of many that have to go: what is to be kept waits for it."""
+
 _CONFIGURATION = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -121,7 +124,8 @@ class AttachedDirectory:
             self._drop_excess(self.directory)
 
     def _drop_excess(self, directory: CacheDirectory) -> None:
-        excess = self.accounting.first_to_go(self.accounting.bytes - self._limit)
+        """Begin to drop what is too much. The rest goes with the next rounds of maintenance."""
+        excess = self.accounting.first_to_go(self.accounting.excess, BATCH)
         if excess:
             self._work.add(self.change(directory, excess))
 

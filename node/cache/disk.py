@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from lucidnode.node.cache.accounting import Pinned
-from lucidnode.node.cache.attachment import AttachedDirectory
+from lucidnode.node.cache.attachment import BATCH, AttachedDirectory
 from lucidnode.node.cache.change import Insertion, Whose
 from lucidnode.node.cache.directory import CacheDirectory
 from lucidnode.node.cache.eviction import LeastRecentlyUsed, NewPolicy, disk_bytes
@@ -38,7 +38,6 @@ T = TypeVar("T")
 MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between rounds of maintenance, and so the most that the index is behind."""
 
-_CLEAR_BATCH = 256
 _NO_FAULT_OF_A_BLOCK = {
     errno.ESTALE,
     errno.ETIMEDOUT,
@@ -206,7 +205,7 @@ class DiskCache:
         before = self._disk.accounting.bytes
         directory = self._disk.directory
         while directory is not None and directory is self._disk.directory:
-            batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes, _CLEAR_BATCH)
+            batch = self._disk.accounting.first_to_go(self._disk.accounting.bytes, BATCH)
             if not batch or await self._removed(directory, batch) is None:
                 break
         return max(0, before - self._disk.accounting.bytes)
@@ -219,12 +218,12 @@ class DiskCache:
         gone: list[BlockId] = []
         while held and directory is not None and directory is self._disk.directory:
             # Looked at again: others change the cache between two batches.
-            batch = [block for block in held[:_CLEAR_BATCH] if self._may_go(block)]
+            batch = [block for block in held[:BATCH] if self._may_go(block)]
             removed = await self._removed(directory, batch)
             if removed is None:
                 break
             gone += removed
-            del held[:_CLEAR_BATCH]
+            del held[:BATCH]
         return len(gone), sum(sizes[block] for block in gone)
 
     def _may_go(self, block: BlockId) -> bool:
@@ -277,7 +276,7 @@ class DiskCache:
             await self._disk.probe(directory)
         elif not self._disk.writing.left_alone:
             await self._disk.record_uses(directory)
-            await self._evict_to_min_free()
+            await self._make_room()
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -338,9 +337,12 @@ class DiskCache:
                 return change.kept
         return False
 
-    async def _evict_to_min_free(self) -> None:
-        """Evict what the rest of the disk needs."""
-        evictees = self._disk.accounting.first_to_go(self._disk.floor - self._disk.free)
+    async def _make_room(self) -> None:
+        """Evict what the rest of the disk needs, and what is beyond a limit that was lowered."""
+        accounting = self._disk.accounting
+        evictees = accounting.first_to_go(
+            max(self._disk.floor - self._disk.free, accounting.excess)
+        )
         if not self._disk.writing.left_alone:
             # In batches: what is to be kept meanwhile waits for one of them at most.
             gone, _ = await self.evict(evictees)

@@ -314,3 +314,19 @@ def test_a_guest_that_is_pinned_is_ours() -> None:
     books.repin([block])
     assert books.guest_bytes == 0
     assert books.is_kept(block)
+
+
+def test_what_is_far_above_a_lowered_limit_goes_without_anybody_waiting_for_all_of_it() -> None:
+    mib = 1024 * 1024
+    held = OrderedDict((make_block()[0], mib) for _ in range(100))
+    books = CacheAccounting(held, 100 * mib, LeastRecentlyUsed)
+    books.resize(10 * mib)
+    assert books.excess == 90 * mib
+    arrival = Insertion(make_block()[0], mib, b"")
+    assert books.evictees(arrival, 0) is None
+    batch = books.first_to_go(books.excess, 70)
+    assert len(batch) == 70
+    books.end(books.begin(batch, None), None, CacheChange(removed=batch), bad=False)
+    evictees = books.evictees(arrival, 0)
+    assert evictees is not None
+    assert len(evictees) >= 21
