@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 
 from lucidnode.fs.errors import FileMissing, FsError
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
-from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, InodeNo
 from lucidnode.fs.replica.pin_table import PinRow
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.rows import RowChange
@@ -183,10 +183,10 @@ class Pins:
         except FsError:
             return []
 
-    def _path(self, row: PinRow) -> str:
-        if row.ino == ROOT:
-            return ""
-        name = row.name.decode(errors="surrogateescape")
-        if row.parent == ROOT:
-            return name
-        return f"{self._replica.tree.shown_path(row.parent)}/{name}"
+    def _path(self, row: PinRow) -> bytes:
+        parts, here = [row.name], row.parent
+        while here != ROOT and len(parts) <= MAX_DEPTH:
+            names = self._replica.tree.names_of(here)
+            here, name = names[0] if names else (ROOT, b"(no name)")
+            parts.insert(0, name)
+        return b"/".join(parts)

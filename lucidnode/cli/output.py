@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -21,7 +22,10 @@ as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON fo
 
 def show_json(facts: Any) -> None:
     """Print *facts* as indented JSON on standard output."""
-    click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+    try:
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+    except UnicodeEncodeError:  # a name that is no text: its odd bytes are told as \udc80 to \udcff
+        click.echo(json.dumps(msgspec.to_builtins(facts), indent=2))
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:

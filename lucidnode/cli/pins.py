@@ -239,7 +239,7 @@ def _real(path: Path) -> Path:
 
 
 def _path(root: Path, pin: Pin) -> Path:
-    return root / pin.path if pin.path else root
+    return root / os.fsdecode(pin.path)
 
 
 def _row(each: _Pinned, why: str) -> list[object]:

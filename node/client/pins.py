@@ -33,9 +33,9 @@ class PinPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_li
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """A pin as people see it. *ino* is 0 while nothing is there."""
+    """A pin at *path* below the project's root, as names are there: not all are text. *ino* is 0 while nothing is there."""
 
-    path: str
+    path: bytes
     ino: int
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 from committer_fixture import VirtualClock
 from disk_fixture import PROJECT
@@ -20,7 +21,7 @@ from lucidnode.fs.replica.intents import Rename
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.client.ids import BlockId
-from lucidnode.node.client.pins import Pin, PinnedPart, PinOrder, PinPlace, PinsQuery
+from lucidnode.node.client.pins import Pin, PinnedPart, PinOrder, PinPlace, PinsQuery, PinsReply
 
 
 class Daemon:
@@ -99,18 +100,18 @@ async def test_a_pinned_directory_is_followed_by_what_comes_and_by_where_it_goes
     below = seat.node.mkdir(b"cards", folder)
     one, two = seat.file(b"1", b"one", folder), seat.file(b"2", b"two", below)
     beside = seat.file(b"3", b"beside", other)
-    assert await seat.order("set", (ROOT, b"day")) == [Pin("day", int(folder))]
+    assert await seat.order("set", (ROOT, b"day")) == [Pin(b"day", int(folder))]
     assert [set(told) for told in await seat.told_after(1)] == [{one, two}]
     three = seat.file(b"4", b"three", below)
     assert [set(told) for told in await seat.told_after(3)] == [{one, two, three}]
     seat.move(ROOT, b"day", other, b"old day")
-    assert await seat.order("list") == [Pin("archive/old day", int(folder))]
+    assert await seat.order("list") == [Pin(b"archive/old day", int(folder))]
     seat.node.unlink(b"1", folder)
     [told] = await seat.told_after(3)
     assert set(told) == {two, three}
     assert beside not in told
     # Under its new name it is unpinned.
-    assert await seat.order("unset", (ROOT, b"day")) == [Pin("archive/old day", int(folder))]
+    assert await seat.order("unset", (ROOT, b"day")) == [Pin(b"archive/old day", int(folder))]
     assert await seat.order("unset", (other, b"old day")) == []
     assert seat.daemon.lists[-1] == {}
 
@@ -120,18 +121,18 @@ async def test_a_pinned_file_is_what_has_its_name_also_while_programs_save_it(se
     await seat.order("set", (ROOT, b"cut.prproj"))
     second = seat.file(b"cut.tmp", b"second")
     seat.move(ROOT, b"cut.prproj", ROOT, b"cut.prproj~")
-    assert await seat.order("list") == [Pin("cut.prproj", 0)]
+    assert await seat.order("list") == [Pin(b"cut.prproj", 0)]
     assert await seat.told_after(1) == [{}]
     seat.move(ROOT, b"cut.tmp", ROOT, b"cut.prproj")
     assert [set(told) for told in await seat.told_after(3)] == [{second}]
     [pin] = await seat.order("list")
-    assert (pin.path, pin.ino > 0) == ("cut.prproj", True)
+    assert (pin.path, pin.ino > 0) == (b"cut.prproj", True)
 
 
 async def test_the_whole_project_can_be_pinned(seat: Seat) -> None:
     folder = seat.node.mkdir(b"day")
     one, two = seat.file(b"1", b"one"), seat.file(b"2", b"two", folder)
-    assert await seat.order("set", (ROOT, b"")) == [Pin("", int(ROOT))]
+    assert await seat.order("set", (ROOT, b"")) == [Pin(b"", int(ROOT))]
     assert [set(told) for told in await seat.told_after(1)] == [{one, two}]
 
 
@@ -171,3 +172,12 @@ async def test_what_is_gone_meanwhile_cannot_be_pinned(seat: Seat) -> None:
     reply = await seat.pins.ordered(PinsQuery(7, "set", [PinPlace(int(ROOT), b"gone")]))
     assert (reply.number, reply.pins) == (7, [])
     assert "gone" in reply.refused
+
+
+async def test_names_that_are_no_text_are_told_as_they_are(seat: Seat) -> None:
+    folder = seat.node.mkdir(b"d\xff")
+    ino = seat.node.create(b"f\xfe", folder)
+    await seat.order("set", (folder, b"f\xfe"))
+    reply = await seat.pins.ordered(PinsQuery(1, "list", []))
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=PinsReply)
+    assert again.pins == [Pin(b"d\xff/f\xfe", int(ino))]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
-from lucidnode.cli.output import counted, in_blocks, size
+from lucidnode.cli.output import counted, in_blocks, show_json, size
 from lucidnode.fs.errors import NoSpace, WrongPassphrase
 from lucidnode.node.bucket.errors import WrongBucket
 
@@ -74,3 +76,9 @@ def test_the_trace_of_an_unexpected_failure_is_kept_for_us_alone() -> None:
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     finally:
         kept.unlink()
+
+
+def test_json_tells_names_that_are_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"film\xff")
+    show_json({"path": name})
+    assert json.loads(capsys.readouterr().out) == {"path": name}
