@@ -179,7 +179,7 @@ class Pins:
     def _shown(self) -> list[Pin]:
         try:
             rows = self._replica.pins.all()
-            return [Pin(self._path(row), int(row.ino)) for row in rows]
+            return [Pin(self._path(row), int(row.ino), int(row.parent)) for row in rows]
         except FsError:
             return []
 

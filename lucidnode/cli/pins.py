@@ -21,7 +21,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
-from lucidnode.node.client.pins import Pin, PinnedProject, PinPlace, PinsReply, PinsWish
+from lucidnode.node.client.pins import MAX_PLACES, Pin, PinnedProject, PinPlace, PinsReply, PinsWish
 from lucidnode.node.config import SOCKET_FILE, load_config
 
 
@@ -181,12 +181,30 @@ async def _unset(home: Path, paths: tuple[Path, ...]) -> None:
     status = await facts(home, "status")
     async with DaemonClient(home / SOCKET_FILE) as client:
         for path in paths:
+            if not path.parent.exists() and await _unset_lost(client, status, path):
+                continue
             place = _place(status, path)
             wish = PinsWish(_project(status, path), "list")
             before = len((await _ordered(client, wish)).pins)
             wish = PinsWish(wish.project, "unset", [place])
             if len((await _ordered(client, wish)).pins) == before:
                 raise NotThere(f"{path} is not pinned: `lucidnode pin list` shows what is")
+
+
+async def _unset_lost(client: DaemonClient, status: dict[str, Any], path: Path) -> bool:
+    """Unset what `pin list` shows as *path*, whose directory is gone; tell whether there was any."""
+    for mount in status["mounts"]:
+        project, root = parse_project_id(mount["project"]), Path(mount["mountpoint"])
+        pins = (await _ordered(client, PinsWish(project, "list"))).pins
+        places = [
+            PinPlace(pin.parent, pin.path.rpartition(b"/")[2])
+            for pin in pins
+            if not pin.ino and _is_shown_as(root, pin, path)
+        ]
+        if places:
+            await _ordered(client, PinsWish(project, "unset", places[:MAX_PLACES]))
+            return True
+    return False
 
 
 async def _listed(home: Path) -> tuple[list[_Pinned], list[PinnedProject], int]:
@@ -240,6 +258,10 @@ def _real(path: Path) -> Path:
 
 def _path(root: Path, pin: Pin) -> Path:
     return root / os.fsdecode(pin.path)
+
+
+def _is_shown_as(root: Path, pin: Pin, path: Path) -> bool:
+    return _path(root, pin) == path.absolute()
 
 
 def _row(each: _Pinned, why: str) -> list[object]:

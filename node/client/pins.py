@@ -33,10 +33,14 @@ class PinPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_li
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """A pin at *path* below the project's root, as names are there: not all are text. *ino* is 0 while nothing is there."""
+    """A pin at *path* below the project's root, as names are there: not all are text. *ino* is 0 while nothing is there.
+
+    *parent* is the directory that it is in, which may be gone; its name there is the last one of *path*.
+    """
 
     path: bytes
     ino: int
+    parent: int
 
 
 class PinsWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -335,6 +336,16 @@ def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
     one.unlocked("mount", "demo", drive)
     assert "is not pinned" in one.run("pin", "unset", drive / "kept").line
     one.ok("pin", "unset", moved)
+    # What was pinned in a folder that is gone is unpinned by the path that the list shows.
+    gone = drive / "gone"
+    gone.mkdir()
+    (gone / "cut").touch()
+    one.ok("pin", "set", gone / "cut")
+    shutil.rmtree(gone)
+    [lost] = pins()
+    assert not lost["is_there"]
+    one.ok("pin", "unset", lost["path"])
+    assert pins() == []
     assert pins() == []
     assert json.loads(one.ok("evict", moved, "--json").out)["blocks"] == 4
     large = drive / "large to pin"

@@ -17,7 +17,7 @@ from replica_fixture import Blocks, Node
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.fs.replica.intents import Rename
+from lucidnode.fs.replica.intents import Rename, Rmdir
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable
 from lucidnode.node.client.ids import BlockId
@@ -100,18 +100,20 @@ async def test_a_pinned_directory_is_followed_by_what_comes_and_by_where_it_goes
     below = seat.node.mkdir(b"cards", folder)
     one, two = seat.file(b"1", b"one", folder), seat.file(b"2", b"two", below)
     beside = seat.file(b"3", b"beside", other)
-    assert await seat.order("set", (ROOT, b"day")) == [Pin(b"day", int(folder))]
+    assert await seat.order("set", (ROOT, b"day")) == [Pin(b"day", int(folder), int(ROOT))]
     assert [set(told) for told in await seat.told_after(1)] == [{one, two}]
     three = seat.file(b"4", b"three", below)
     assert [set(told) for told in await seat.told_after(3)] == [{one, two, three}]
     seat.move(ROOT, b"day", other, b"old day")
-    assert await seat.order("list") == [Pin(b"archive/old day", int(folder))]
+    assert await seat.order("list") == [Pin(b"archive/old day", int(folder), int(other))]
     seat.node.unlink(b"1", folder)
     [told] = await seat.told_after(3)
     assert set(told) == {two, three}
     assert beside not in told
     # Under its new name it is unpinned.
-    assert await seat.order("unset", (ROOT, b"day")) == [Pin(b"archive/old day", int(folder))]
+    assert await seat.order("unset", (ROOT, b"day")) == [
+        Pin(b"archive/old day", int(folder), int(other))
+    ]
     assert await seat.order("unset", (other, b"old day")) == []
     assert seat.daemon.lists[-1] == {}
 
@@ -121,7 +123,7 @@ async def test_a_pinned_file_is_what_has_its_name_also_while_programs_save_it(se
     await seat.order("set", (ROOT, b"cut.prproj"))
     second = seat.file(b"cut.tmp", b"second")
     seat.move(ROOT, b"cut.prproj", ROOT, b"cut.prproj~")
-    assert await seat.order("list") == [Pin(b"cut.prproj", 0)]
+    assert await seat.order("list") == [Pin(b"cut.prproj", 0, int(ROOT))]
     assert await seat.told_after(1) == [{}]
     seat.move(ROOT, b"cut.tmp", ROOT, b"cut.prproj")
     assert [set(told) for told in await seat.told_after(3)] == [{second}]
@@ -132,7 +134,7 @@ async def test_a_pinned_file_is_what_has_its_name_also_while_programs_save_it(se
 async def test_the_whole_project_can_be_pinned(seat: Seat) -> None:
     folder = seat.node.mkdir(b"day")
     one, two = seat.file(b"1", b"one"), seat.file(b"2", b"two", folder)
-    assert await seat.order("set", (ROOT, b"")) == [Pin(b"", int(ROOT))]
+    assert await seat.order("set", (ROOT, b"")) == [Pin(b"", int(ROOT), int(ROOT))]
     assert [set(told) for told in await seat.told_after(1)] == [{one, two}]
 
 
@@ -180,4 +182,17 @@ async def test_names_that_are_no_text_are_told_as_they_are(seat: Seat) -> None:
     await seat.order("set", (folder, b"f\xfe"))
     reply = await seat.pins.ordered(PinsQuery(1, "list", []))
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=PinsReply)
-    assert again.pins == [Pin(b"d\xff/f\xfe", int(ino))]
+    assert again.pins == [Pin(b"d\xff/f\xfe", int(ino), int(folder))]
+
+
+async def test_what_was_pinned_in_a_folder_that_is_gone_is_unpinned_by_what_it_shows(
+    seat: Seat,
+) -> None:
+    folder = seat.node.mkdir(b"day")
+    seat.file(b"cut", b"content", folder)
+    await seat.order("set", (folder, b"cut"))
+    seat.node.unlink(b"cut", folder)
+    seat.node.replica.apply(Rmdir(ROOT, b"day", seat.node.time()))
+    [lost] = await seat.order("list")
+    assert lost == Pin(b"(no name)/cut", 0, int(folder))
+    assert await seat.order("unset", (InodeNo(lost.parent), b"cut")) == []
