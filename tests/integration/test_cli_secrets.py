@@ -21,6 +21,8 @@ from lucidnode.fs.membership.roster_view import RosterView
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 
+PROJECT, NAME = "a film that nobody knows of", "a file of which nobody may hear"
+
 
 class Onlooker:
     """Reads all the arguments of all processes of this machine, over and over."""
@@ -80,16 +82,16 @@ def test_secrets_are_in_no_file_and_no_argument_and_homes_are_closed(tmp_path: P
     with Onlooker() as onlooker, workstation(tmp_path / "a") as station:
         os.umask(0o022)
         station.unlocked("init", f"file://{station.folder}/bucket")
-        station.unlocked("project", "create", "demo")
+        station.unlocked("project", "create", PROJECT)
         ticket, code = station.unlocked("invite", "--unattended").out.split()
         mountpoint = station.folder / "mount"
-        station.unlocked("mount", "demo", mountpoint)
-        (mountpoint / "plan").write_bytes(b"phrase that nobody may find" * 1000)
+        station.unlocked("mount", PROJECT, mountpoint)
+        (mountpoint / NAME).write_bytes(b"phrase that nobody may find" * 1000)
         with workstation(tmp_path / "b") as second:
             code_file = second.secret_file("code", code)
             second.unlocked("join", ticket, "--code-file", code_file)
-            second.unlocked("mount", "demo", second.folder / "mount", "--read-only")
-            assert (second.folder / "mount/plan").stat().st_size > 0
+            second.unlocked("mount", PROJECT, second.folder / "mount", "--read-only")
+            assert (second.folder / "mount" / NAME).stat().st_size > 0
             second.ok("umount", second.folder / "mount")
             second.ok("exit")
             code_file.unlink()
@@ -99,12 +101,13 @@ def test_secrets_are_in_no_file_and_no_argument_and_homes_are_closed(tmp_path: P
         station.ok("exit")
         secret = [spelling for key in keys(station) for spelling in spellings(key)]
         secret += [PASSPHRASE.encode(), code.encode(), b"phrase that nobody may find"]
+        names = [PROJECT.encode(), NAME.encode()]
         station.words.unlink()
         looked_at += files(station.folder)
         assert len(looked_at) > 20
         for path in looked_at:
             contents = path.read_bytes()
-            assert not [one for one in secret if one in contents], path
+            assert not [one for one in secret + names if one in contents], path
         assert any(b"mount-process" in arguments for arguments in onlooker.seen)
         for arguments in onlooker.seen:
             assert not [one for one in secret if one in arguments]
