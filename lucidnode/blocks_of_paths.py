@@ -15,6 +15,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailable
 from lucidnode.node.client.file_blocks import MAX_BLOCKS, BlockPlace, BlockUse, Evicted, below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
+from lucidnode.node.client.in_turn import in_turn
 
 _AT_ONCE = 8
 """Blocks that are asked for at the same time."""
@@ -150,7 +151,7 @@ async def warm(
 
     async def fetch() -> None:
         for (project, block), size in waiting:
-            source, body = await client.block(project, block, patience_s=PATIENCE_S)
+            source, body = await in_turn(client.block, project, block, patience_s=PATIENCE_S)
             warmed.peer += size if source == "peer" else 0
             warmed.bucket += size if source == "bucket" else 0
             warmed.unkept += body is not None

@@ -61,6 +61,8 @@ class StudioBucket:
     bucket: Bucket
     fitness: Fitness
     health: BucketHealth
+    is_held: Callable[[], bool]
+    """Whether blocks wait for their turn to come down the line."""
     skew_s: Callable[[], float | None]
     """By how many seconds the store's clock is ahead, if it is known."""
 
@@ -87,14 +89,21 @@ def open_store(context: NodeContext, credentials: CredentialSource) -> StudioBuc
 
     once = CountedBucket(engine, clock, observe)
     settings = context.settings
+    down = Pace(lambda: settings.config.download_limit, clock)
     unguarded = PacedBucket(
         patient(once, clock, context.jitter),
         up=Pace(lambda: settings.config.upload_limit, clock),
-        down=Pace(lambda: settings.config.download_limit, clock),
+        down=down,
     )
     fitness = Fitness(unguarded, alerts, clock)
     return StudioBucket(
-        str(address), once, GuardedBucket(unguarded, fitness), fitness, health, skew
+        str(address),
+        once,
+        GuardedBucket(unguarded, fitness),
+        fitness,
+        health,
+        lambda: down.is_holding,
+        skew,
     )
 
 
@@ -368,7 +377,9 @@ def blocks_for_mounts(
 ) -> BlocksForMounts:
     """Return who answers mounts about blocks."""
     restored = RestoredBlocks(source, store.bucket, objects, context.alerts)
-    return BlocksForMounts(source, cache, staging, uploads, restored, objects, arrivals)
+    return BlocksForMounts(
+        source, cache, staging, uploads, restored, objects, arrivals, store.is_held
+    )
 
 
 def mount_welcome(

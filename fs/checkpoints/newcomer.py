@@ -26,6 +26,7 @@ from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, Malformed, NodeError, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.in_turn import in_turn
 from lucidnode.node.client.journal import EntryHeader, epoch_of, follows
 from lucidnode.node.client.roster import FIRST_EPOCH
 
@@ -200,8 +201,8 @@ class Newcomer:
         """Return what the block of *piece* holds, or why that is not to be had."""
         name = piece.block
         try:
-            _, body = await self._daemon.block(
-                self._project, name.id, patience_s=PATIENCE_S, as_bytes=True
+            _, body = await in_turn(
+                self._daemon.block, self._project, name.id, patience_s=PATIENCE_S, as_bytes=True
             )
             if body is None:
                 return Unavailable("the daemon sent no bytes")

@@ -14,6 +14,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.inode import Extent
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.in_turn import in_turn
 from lucidnode.node.client.wire import Source
 
 _BLOCKS_AHEAD = 8
@@ -77,8 +78,12 @@ class FileBytes:
         if (held := self._recent.get(name.id)) is not None:
             return held
         try:
-            _, sealed = await self._blocks.block(
-                self._keys.project, name.id, patience_s=_PATIENCE_S, as_bytes=True
+            _, sealed = await in_turn(
+                self._blocks.block,
+                self._keys.project,
+                name.id,
+                patience_s=_PATIENCE_S,
+                as_bytes=True,
             )
             plain = await asyncio.to_thread(open_block, self._keys, name, sealed or b"")
         except (NodeError, FormatError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -20,6 +21,7 @@ from lucidnode.node.client.errors import (
     Archived,
     Corrupt,
     DaemonUnreachable,
+    Held,
     NodeError,
     NotThere,
     Unavailable,
@@ -90,6 +92,8 @@ class BlockFetcher:
         )
         self._given_up: OrderedDict[BlockId, float] = OrderedDict()
         """When blocks that nobody could be asked for are waited for in full again, soonest first."""
+        self._held_at = -math.inf
+        """When it was said last of a block that it waits for its turn."""
         self._waiting = 0
         self._uncached: LRUCache[BlockId, bytes] = LRUCache(_MAX_UNCACHED_BLOCKS)
         """Ciphertext that the daemon could not keep, while a reader goes through it."""
@@ -131,7 +135,17 @@ class BlockFetcher:
         timeout_s = deadline - self._clock.boot()
         if self._was_given_up(name.id):
             timeout_s = min(timeout_s, SECOND_TIMEOUT_S)
+        if self._is_held():
+            timeout_s = FETCH_TIMEOUT_S  # an earlier block of the same read has had its turn late
         self._waiting += 1
+        try:
+            while not await self._joined(name, timeout_s, as_bytes=as_bytes):
+                timeout_s = FETCH_TIMEOUT_S
+        finally:
+            self._waiting -= 1
+
+    async def _joined(self, name: BlockName, timeout_s: float, *, as_bytes: bool) -> bool:
+        """Wait *timeout_s* for the block; False if it waits for its turn. Raises as `fetch`."""
         try:
             async with asyncio.timeout(max(timeout_s, 0.0)):
                 await self._fetching.join(
@@ -139,9 +153,10 @@ class BlockFetcher:
                     lambda: self._ask(name, self._clock.boot() + timeout_s, as_bytes=as_bytes),
                 )
         except TimeoutError:
+            if self._is_held():
+                return False
             raise self._gave_up(name.id, "nobody answers") from None
-        finally:
-            self._waiting -= 1
+        return True
 
     async def _ask(self, name: BlockName, deadline: float, *, as_bytes: bool) -> None:
         # Looked again inside the flight: who looked before the last one landed begins another.
@@ -163,6 +178,9 @@ class BlockFetcher:
                 return await self._daemon.block(
                     self._project, name.id, patience_s=left, as_bytes=as_bytes
                 )
+            except Held:
+                self._held_at = self._clock.boot()
+                deadline = self._held_at + FETCH_TIMEOUT_S
             except (Unavailable, DaemonUnreachable) as error:
                 delay_s = backoff.pause()
                 if self._clock.boot() + delay_s > deadline:
@@ -178,6 +196,10 @@ class BlockFetcher:
                 raise self.amiss(name.id, "missing", str(error)) from error
             except NodeError as error:
                 raise Unreadable(f"block {name.id.hex()} cannot be fetched: {error}") from error
+
+    def _is_held(self) -> bool:
+        """Whether people hold the line to a rate, and blocks wait: slow, and no failure."""
+        return self._clock.boot() - self._held_at < FETCH_TIMEOUT_S
 
     def amiss(self, block: BlockId, amiss: Amiss, reason: str) -> BlockAmiss:
         """Note that nobody has *block* right, because of *reason*; return what to raise."""

@@ -19,6 +19,7 @@ from lucidnode.fs.write.staging_notifier import StagingNotifier
 from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.node.client.errors import NodeError, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
+from lucidnode.node.client.in_turn import in_turn
 from lucidnode.node.client.wire import Source
 
 _PATIENCE_S = 40.0
@@ -78,8 +79,8 @@ class ResealedWork:
     async def _other(self, block: BlockId) -> BlockName:
         name = self._replica.tree.block(block)
         assert name is not None, "work that waits names its blocks"
-        _, sealed = await self._daemon.block(
-            self._keys.project, block, patience_s=_PATIENCE_S, as_bytes=True
+        _, sealed = await in_turn(
+            self._daemon.block, self._keys.project, block, patience_s=_PATIENCE_S, as_bytes=True
         )
         if sealed is None:
             raise Unavailable("the daemon sent no bytes")

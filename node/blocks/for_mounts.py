@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
-from lucidnode.node.blocks.fetch import BlockSource
+from lucidnode.node.blocks.fetch import BlockSource, Fetched
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
-from lucidnode.node.client.errors import NotThere, Refused, Unavailable
+from lucidnode.node.client.errors import Held, NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import BlockId, ProjectId
+
+HELD_S = 15.0
+"""Seconds after which who asks hears that his block waits for its turn: before he gives up."""
 
 
 class BlocksForMounts:
@@ -28,7 +33,9 @@ class BlocksForMounts:
         restored: RestoredBlocks,
         objects: BadObjects,
         arrivals: Arrivals,
+        is_held: Callable[[], bool],
     ) -> None:
+        """Take the parts it works with; *is_held* tells whether reads of the bucket wait for a turn."""
         self._source = source
         self._cache = cache
         self._staging = staging
@@ -36,6 +43,7 @@ class BlocksForMounts:
         self._restored = restored
         self._objects = objects
         self._arrivals = arrivals
+        self._is_held = is_held
 
     async def obtain(
         self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
@@ -46,11 +54,7 @@ class BlocksForMounts:
         """
         began = self._arrivals.begin()
         try:
-            async with asyncio.timeout(patience_s):
-                fetched = await self._source.fetch(project, block)
-        except TimeoutError as error:
-            # Only this question ends: the flight goes on, for others and for the cache.
-            raise Unavailable("the block has not come in time") from error
+            fetched = await self._fetched(project, block, patience_s)
         except NotThere as error:
             # It was written here and is not uploaded, most likely: no fault of the bucket.
             if self._staging.missing:
@@ -60,6 +64,19 @@ class BlocksForMounts:
             self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began)
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else bytes(fetched.ciphertext)
+
+    async def _fetched(self, project: ProjectId, block: BlockId, patience_s: float) -> Fetched:
+        # Only the question ends: the flight goes on, for others and for the cache.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(patience_s, HELD_S)):
+                return await self._source.fetch(project, block)
+        if self._is_held():
+            raise Held("the line to the bucket is held to a rate, and the block waits for its turn")
+        try:
+            async with asyncio.timeout(max(0.0, patience_s - HELD_S)):
+                return await self._source.fetch(project, block)
+        except TimeoutError as error:
+            raise Unavailable("the block has not come in time") from error
 
     async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None:
         """Take over *blocks* that a mount wrote into staging; the lower *ranks* are sent first."""

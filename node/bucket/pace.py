@@ -26,6 +26,10 @@ until the next one does."""
 _NEXT_S = 0.01
 """Seconds after which who is not the next looks whether he is."""
 
+_FIRST_BYTES = 1024 * 1024
+"""Bytes that the first block is taken for. Taken for nothing, all that are read ahead would pass at once,
+and a program would wait for what that owes."""
+
 _LOOK_S = 1.0
 """Seconds after which who waits looks again: the limit may have changed, or its hours be over."""
 
@@ -63,6 +67,11 @@ class Pace:
         self._waiting: list[tuple[int, int]] = []
         """Amounts and numbers of who waits, as a heap."""
         self._number = 0
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anybody waits for a turn now."""
+        return bool(self._waiting)
 
     async def wait(self, amount: int) -> None:
         """Return when *amount* bytes may pass: those of the smallest who wait, then of the first."""
@@ -105,7 +114,7 @@ class PacedBucket:
         self._inner = inner
         self._up = up
         self._down = down
-        self._expected = 0
+        self._expected = _FIRST_BYTES
         """Bytes of the last block that came: what the next one is taken for until it is here."""
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:

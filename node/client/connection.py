@@ -19,6 +19,7 @@ from lucidnode.node.client.errors import (
     Corrupt,
     DaemonUnreachable,
     DiskFull,
+    Held,
     Malformed,
     NodeError,
     NotThere,
@@ -37,6 +38,7 @@ ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     409: Refused,
     422: Corrupt,
     423: Archived,
+    429: Held,
     503: Unavailable,
     507: DiskFull,
 }
@@ -157,7 +159,8 @@ class DaemonClient:
 
         With None the block is a file in the cache directory now (it may be evicted again later);
         with *as_bytes* its bytes come in any case. Raises NotThere if the bucket says it does not
-        exist, Unavailable, after *patience_s* seconds as well, Corrupt; and as every method.
+        exist, Unavailable, after *patience_s* seconds as well, Held sooner than that, if it waits for its
+        turn (node/client/in_turn.py), Corrupt; and as every method.
         """
         async with self._request(
             "GET",

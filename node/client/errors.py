@@ -5,7 +5,8 @@ NodeError
 ├── DaemonUnreachable     no daemon answers on the socket: start one, or say so
 ├── Refused               the daemon understood and said no; the message says why
 ├── Unavailable           bucket and peers cannot be asked now: retry later, then EIO
-│   └── AccessDenied      the bucket refuses our credentials: tell a person
+│   ├── AccessDenied      the bucket refuses our credentials: tell a person
+│   └── Held              it waits for its turn on a line that people hold to a rate: ask again
 ├── NotThere              the bucket answered, and the object does not exist
 ├── Corrupt               what came back is not what was asked for: other source, else EIO
 │   └── Archived          the store has it in an archive, and hands it out to nobody now
@@ -55,6 +56,10 @@ class Unavailable(NodeError):
 
 class AccessDenied(Unavailable):
     """The bucket rejects the credentials of this node."""
+
+
+class Held(Unavailable):
+    """What was asked for waits for its turn: the line to the bucket is held to a rate."""
 
 
 class NotThere(NodeError):

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any, cast
 
@@ -520,6 +520,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                 nothing,
                 nothing,
                 Arrivals(clock, lambda _source, _size: None),
+                lambda: False,
             )
 
             class Daemon:
@@ -561,6 +562,73 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                 assert loop.time() - began < 4 * FETCH_TIMEOUT_S
 
     run_virtual(read, 1)
+
+
+def test_a_read_of_several_blocks_that_wait_for_their_turn_is_slow_and_no_error() -> None:
+    async def read() -> None:
+        loop, clock = asyncio.get_running_loop(), LoopClock()
+        nothing = cast("Any", None)
+        turns = {0: 100.0, 1: 130.0, 2: 131.0}
+
+        async def bucket(project: ProjectId, block: BlockId) -> bytes:
+            assert project == PROJECT
+            [number] = [each for each in turns if block_id(bytes([each])) == block]
+            await asyncio.sleep(max(0.0, turns[number] - loop.time()))
+            return bytes([number])
+
+        async with asyncio.TaskGroup() as tasks:
+            at = Here(tasks)
+            at.source._clock, at.source._bucket = clock, bucket
+            service = BlocksForMounts(
+                at.source,
+                nothing,
+                nothing,
+                nothing,
+                nothing,
+                nothing,
+                Arrivals(clock, lambda _source, _size: None),
+                lambda: loop.time() < 131,
+            )
+
+            class Daemon:
+                async def block(
+                    self,
+                    project: ProjectId,
+                    block: BlockId,
+                    *,
+                    patience_s: float,
+                    as_bytes: bool = False,
+                ) -> tuple[Source, bytes | None]:
+                    return await service.obtain(
+                        project, block, patience_s=patience_s, as_bytes=as_bytes
+                    )
+
+            fetcher = BlockFetcher(
+                PROJECT,
+                cast("Any", NoFiles()),
+                Daemon(),
+                clock,
+                lambda _name, _source: None,
+                BadBlocks(clock, lambda _block: None),
+                tasks,
+            )
+            deadline = fetcher.deadline()
+            for number in turns:
+                name = BlockName(block_id(bytes([number])), 1, b"n" * 12, len(DATA))
+                await fetcher.fetch(name, deadline, as_bytes=False)
+            assert loop.time() >= 130
+            # Without a rate, what does not come is given up as ever.
+            turns[3] = 1e6
+            name = BlockName(block_id(bytes([3])), 1, b"n" * 12, len(DATA))
+            await asyncio.sleep(FETCH_TIMEOUT_S)
+            began = loop.time()
+            with pytest.raises(Unreadable):
+                await fetcher.fetch(name, fetcher.deadline(), as_bytes=False)
+            assert loop.time() - began <= FETCH_TIMEOUT_S
+            raise asyncio.CancelledError  # what was begun for it waits for ever
+
+    with suppress(asyncio.CancelledError):
+        run_virtual(read, 1)
 
 
 class Endless(Stalling):

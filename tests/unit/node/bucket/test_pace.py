@@ -70,6 +70,23 @@ async def test_blocks_pass_one_by_one_at_the_rate(what: str) -> None:
     assert 3.5 <= took <= 4.5
 
 
+async def test_the_first_blocks_pass_one_by_one_as_well() -> None:
+    line = Line()
+    at_once = line.behind.get
+
+    async def slowly(key: str, span: tuple[int, int] | None = None) -> bytes:
+        await line.clock.sleep(0.2)
+        return await at_once(key, span)
+
+    line.behind.get = slowly  # type: ignore[method-assign]
+    for name in "abcdefgh":
+        line.begin(name, "get", 1024 * 1024)
+    times = [when for _, when in await line.all_done()]
+    apart = 1024 * 1024 / RATE
+    for number, when in enumerate(times):
+        assert (number - 0.5) * apart < when < (number + 0.5) * apart + 1
+
+
 async def test_what_is_small_goes_first_and_entries_do_not_wait() -> None:
     line = Line()
     for number in range(5):

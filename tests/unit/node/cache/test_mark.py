@@ -183,6 +183,7 @@ async def test_the_bucket_is_not_blamed_for_what_waits_on_a_missing_disk(
             cast("RestoredBlocks", None),
             cast("BadObjects", None),
             Arrivals(ManualClock(), lambda _source, _size: None),
+            lambda: False,
         )
         await blocks.obtain(PROJECT, make_block()[0], patience_s=1, as_bytes=False)
 
