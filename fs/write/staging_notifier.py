@@ -14,11 +14,6 @@ _RETRY_S = 1.0
 """Seconds. A daemon that starts later finds the files by itself; this is for one that hiccups."""
 
 
-_GATHER_S = 0.02
-"""Seconds from one telling to the next, so that the blocks of a fast writer go together: each costs both
-processes a request."""
-
-
 class StagingService(Protocol):
     """The part of the daemon that uploads."""
 
@@ -73,5 +68,3 @@ class StagingNotifier:
                 await self.deliver()
             except NodeError:
                 await self._clock.sleep(_RETRY_S)
-            else:
-                await self._clock.sleep(_GATHER_S)

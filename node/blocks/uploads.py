@@ -42,9 +42,6 @@ SWEEP_INTERVAL_S = 60.0
 MISSING_INTERVAL_S = 5.0
 """Seconds between looks for a staging directory that cannot be read."""
 
-GATHER_S = 0.02
-"""Seconds from one telling of mounts to the next, so that blocks that arrive closely go together."""
-
 _UPLOADS, _STAGING = "uploads", "staging"
 """The topics of alerts about the way to the bucket, and about the disk where blocks wait."""
 
@@ -92,8 +89,6 @@ class Uploads:
         self._bucket = bucket
         self._offer = offer
         self._on_uploaded = on_uploaded
-        self._untold: dict[ProjectId, list[BlockId]] = {}
-        self._any_untold = asyncio.Event()
         self._alerts = alerts
         self._clock = clock
         self._queue = QueuedUploads(clock)
@@ -216,7 +211,6 @@ class Uploads:
                 tasks.create_task(self._upload(self._queue.next_by_rank))
             tasks.create_task(self._releases.run())
             tasks.create_task(self._sweep())
-            tasks.create_task(self._tell())
 
     # -- the queue ---------------------------------------------------------------------------------
 
@@ -370,18 +364,7 @@ class Uploads:
         self._alerts.end(_UPLOADS)
         self._alerts.end(_STAGING)
         self._end(key, None)
-        self._untold.setdefault(key[0], []).append(key[1])
-        self._any_untold.set()
-
-    async def _tell(self) -> None:
-        """Tell of what was uploaded: at once, and of what comes closely behind it together."""
-        while True:
-            await self._any_untold.wait()
-            self._any_untold.clear()
-            untold, self._untold = self._untold, {}
-            for project, blocks in untold.items():
-                self._on_uploaded(project, blocks)
-            await self._clock.sleep(GATHER_S)
+        self._on_uploaded(key[0], [key[1]])
 
     def _note_failure(self, error: NodeError) -> None:
         """Note that the bucket took nothing, though it was asked for as long as that makes sense."""

@@ -132,7 +132,7 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-async def test_an_announced_block_is_offered_and_uploaded(tmp_path: Path) -> None:
+async def test_an_announced_block_is_offered_uploaded_and_reported(tmp_path: Path) -> None:
     node = Node(tmp_path, ManualClock())  # nothing is swept up, or given up, meanwhile
     async with node.running() as (uploads, staging, _):
         ids = await node.stages(20)
@@ -142,28 +142,11 @@ async def test_an_announced_block_is_offered_and_uploaded(tmp_path: Path) -> Non
         await uploads.wait_for(PROJECT, ids)
         assert node.has_all(ids)
         assert sorted(node.offered) == sorted(ids)
+        assert sorted(node.uploaded) == sorted(ids)
         assert uploads.pending().blocks == uploads.pending().bytes == 0
         assert uploads.pending().oldest_seconds == 0
         held = list(staging.held(PROJECT))
         assert held == ids, "released before the commit that names them"
-
-
-async def test_mounts_are_told_of_the_first_block_at_once_and_of_those_behind_it_together(
-    tmp_path: Path,
-) -> None:
-    still = Node(tmp_path / "still", ManualClock())
-    async with still.running() as (uploads, _, _):
-        ids = await still.stages(20)
-        await uploads.add(PROJECT, ids)
-        await uploads.wait_for(PROJECT, ids)
-        assert 0 < len(still.uploaded) < 20, "the rest once that clock moves, which is never"
-    node = Node(tmp_path / "moving")
-    async with node.running() as (uploads, _, _):
-        ids = await node.stages(20)
-        await uploads.add(PROJECT, ids)
-        while len(node.uploaded) < 20:
-            await node.clock.sleep(0.1)
-        assert sorted(node.uploaded) == sorted(ids)
 
 
 async def test_a_committed_block_leaves_staging_for_the_cache(node: Node) -> None:
