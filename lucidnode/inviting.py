@@ -209,6 +209,7 @@ async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[An
     if (await read_roster(socket, mine)).me.role != "owner":
         raise NotAllowed("only an owner of the studio can let somebody in")
     async with DaemonClient(socket) as client:
+        await client.look_for_invitations()
         found = await Answering(client, mine, SystemClock(), words).answer()
     if words and not any(one.let_in for one in found):
         raise Refused(

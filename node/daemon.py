@@ -246,6 +246,7 @@ async def _serving(
                 orders=orders.by_word(),
                 questions={
                     "invitations/asked": invitations.asked,
+                    "invitations/look": invitations.look,
                     "invitations/parts": invitations.parts,
                     "invitations/create": invitations.create,
                     "webhooks/add": webhooks.add,

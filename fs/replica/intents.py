@@ -277,6 +277,7 @@ class OperationRecord(msgspec.Struct, frozen=True, array_like=True):
     *ino* is the file that the (source) name meant, *replaced* the file that a rename displaced or
     exchanged; 0 where there was none. *version* is the content version it gave. *behind_tails*: the
     file had bytes that were no operation yet, and others shall not see this one without them.
+    *moves_files*: a rename that has moved no directory.
     """
 
     intent: Intent
@@ -284,6 +285,7 @@ class OperationRecord(msgspec.Struct, frozen=True, array_like=True):
     replaced: int = 0
     version: int = 0
     behind_tails: bool = False
+    moves_files: bool = False
 
 
 _RECORDED = msgspec.msgpack.Decoder(OperationRecord)

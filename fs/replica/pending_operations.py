@@ -112,20 +112,7 @@ class PendingOperations:
         With *shipping*, that is what can be committed now, ahead of what has to wait; without, all
         of it in its order. Raises NoSpace, or ReplicaCorrupt if the entry would count as empty.
         """
-        first_held = None
-        if shipping is not None:
-            choice = self._ground.journal.choose(shipping)
-            if choice.held:
-                if not choice.ready:
-                    return None
-                with self._ground.database.transaction():
-                    order = self._ground.journal.give_way(choice)
-                self._ground.journal.write_sets.reorder(order)
-                first_held = choice.held[0].id
-        while (batch := self._ground.journal.batch(first_held)) is not None and not batch.changeset:
-            with self._ground.database.transaction():
-                self._ground.journal.drop_committed(batch.last)
-            self._ground.journal.write_sets.drop(batch.last)
+        batch = self._nonempty_batch(None) if shipping is None else self._chosen_batch(shipping)
         if batch is not None and (cut := self._ground.journal.cut_by(batch.last)):
             with self._ground.database.transaction():
                 if not cut <= self._ground.replaced.files():
@@ -133,6 +120,37 @@ class PendingOperations:
                     self._ground.replaced.keep(cut, waiting)
                 self._ground.journal.say_that_more_follows(cut, batch.last)
             batch = self._ground.journal.batch(self._ground.journal.after(batch.last))
+        return batch
+
+    def _chosen_batch(self, shipping: Shipping) -> Batch | None:
+        """Return what can be committed now, of which all was chosen together.
+
+        How much an entry holds shows when it is made. What was left out may be what others are not
+        to be without, so it is chosen anew then, for as much as fits; if nothing does, it goes as it is.
+        """
+        most_steps: int | None = None
+        batch: Batch | None = None
+        while True:
+            choice = self._ground.journal.choose(shipping, most_steps)
+            if not choice.ready:
+                return batch
+            with self._ground.database.transaction():
+                order = self._ground.journal.give_way(choice)
+            self._ground.journal.write_sets.reorder(order)
+            ready, behind = order[: len(choice.ready)], order[len(choice.ready) :]
+            batch = self._nonempty_batch(behind[0].id if behind else None)
+            if batch is None:
+                return None
+            taken = sum(step.id <= batch.last for step in ready)
+            if taken == len(ready):
+                return batch
+            most_steps = taken
+
+    def _nonempty_batch(self, until: int | None) -> Batch | None:
+        while (batch := self._ground.journal.batch(until)) is not None and not batch.changeset:
+            with self._ground.database.transaction():
+                self._ground.journal.drop_committed(batch.last)
+            self._ground.journal.write_sets.drop(batch.last)
         return batch
 
     def in_flight(self) -> InFlight | None:

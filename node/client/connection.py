@@ -373,6 +373,11 @@ class DaemonClient:
         async with self._request("POST", "/v1/invitations/asked") as answer:
             return decoded(_INVITATIONS, await answer.read()).waiting
 
+    async def look_for_invitations(self) -> None:
+        """Have the next `invitations_asked` look into the bucket, however short ago it did."""
+        async with self._request("POST", "/v1/invitations/look"):
+            pass
+
     async def invitation(self, ident: bytes) -> wire.Invitation:
         """Return what the bucket has of an invitation."""
         data = msgspec.msgpack.encode(wire.InvitationNamed(ident.hex()))

@@ -13,6 +13,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/pins/part                                           PinnedPart
     POST /v1/pins/here                                           -> PinnedProjects
     POST /v1/invitations/asked                                   -> InvitationList
+    POST /v1/invitations/look                                    the next answer to that is new
     POST /v1/invitations/parts                                   InvitationNamed -> Invitation
     POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
     GET  /v1/roster?look=none|try|must                           RosterLog

@@ -73,6 +73,11 @@ class Invitations:
                 self._looked_at = self._clock.boot()
             return msgspec.msgpack.encode(wire.InvitationList(self._waiting))
 
+    async def look(self, _: bytes) -> bytes:
+        """Have the next question look into the bucket: a person asks it, just after somebody has come."""
+        self._looked_at = float("-inf")
+        return b""
+
     async def parts(self, raw: bytes) -> bytes:
         """Return what the bucket has of one invitation. Raises Malformed."""
         found = await self._read(_checked(decoded(_NAMED, raw).ident))

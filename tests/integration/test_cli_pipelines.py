@@ -102,7 +102,7 @@ def test_globs_choose_and_lines_name_who_and_what(station: Workstation, drive: P
     since = newest(station)
     for name in ("one.exr", "two.mov"):
         (drive / name).write_bytes(name.encode())
-    newest(station)
+    station.ok("wait", drive / "one.exr", drive / "two.mov")
     told = station.ok("events", "--since", str(since), "--path", "*.exr").out
     assert '"one.exr"' in told
     assert "two.mov" not in told

@@ -12,7 +12,6 @@ content, but not for long.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
@@ -28,17 +27,28 @@ class Choice(NamedTuple):
 
 
 def choose(
-    waiting: Iterable[Step], contents: Contents, shipping: Shipping, most_rows: int
+    waiting: Iterable[Step],
+    contents: Contents,
+    shipping: Shipping,
+    most_rows: int,
+    most_steps: int | None = None,
 ) -> Choice:
-    """Choose for an entry of about *most_rows* rows."""
-    steps = list(islice(waiting, WINDOW_OPERATIONS))
-    lost = _lost(steps)
+    """Choose for an entry of about *most_rows* rows, and of *most_steps* operations if that is given.
+
+    What is chosen shows nobody a file without its bytes, as far as all of it goes into one entry:
+    if it does not, choose once more, for as many operations as did.
+    """
+    everything = list(waiting)
+    steps = everything[:WINDOW_OPERATIONS]
+    # Also of what is not looked at now: who saves faster than the bucket takes it has much that waits.
+    lost = _lost(everything)
     unseen = _not_to_be_seen(lost, contents, shipping)
     while True:
-        choice = _chosen(steps, contents, shipping, most_rows, unseen)
+        choice = _chosen(steps, contents, shipping, most_rows, most_steps, unseen)
         ready = {step.id for step in choice.ready}
         about = {ino for step in choice.ready for ino in (step.creates, step.behind)}
         seen = {ino for ino, gone in lost.items() if ino in about and gone.id not in ready}
+        seen |= {ino for ino in _cut_off(everything, choice) if ino is not None and ino in about}
         if seen <= unseen:
             return choice
         unseen |= seen
@@ -49,21 +59,53 @@ def _chosen(
     contents: Contents,
     shipping: Shipping,
     most_rows: int,
+    most_steps: int | None,
     waiting: set[InodeNo],
 ) -> Choice:
     chosen = Choice([], [])
     held = _Held()
-    rows = 0
+    size = _Size()
     for step in steps:
-        if rows > most_rows:
+        if size.rows > most_rows or len(chosen.ready) == most_steps:
             break
         if _is_free(step, contents, shipping, waiting) and not held.meets(step):
             chosen.ready.append(step)
-            rows += len(step.touches.rows) + len(step.touches.changed)
+            size.add(step)
         else:
             chosen.held.append(step)
             held.add(step)
     return chosen
+
+
+class _Size:
+    """About how many rows an entry has: what is made and gone again within it is none of them."""
+
+    def __init__(self) -> None:
+        self._rows: set[int] = set()
+        self._inodes: set[InodeNo] = set()
+        self._made: set[InodeNo] = set()
+
+    @property
+    def rows(self) -> int:
+        return len(self._rows) + len(self._inodes)
+
+    def add(self, step: Step) -> None:
+        self._rows.update(step.touches.rows)
+        self._inodes.update(step.touches.changed)
+        if step.creates is not None:
+            self._made.add(step.creates)
+        for ino in step.touches.born_or_gone:
+            if ino in self._made and ino != step.creates:
+                self._inodes.discard(ino)
+
+
+def _cut_off(steps: list[Step], choice: Choice) -> set[InodeNo | None]:
+    """Return the files of whose content nothing is chosen, since the entry is full before it.
+
+    A name that came with the entry would show them as they were made: empty.
+    """
+    left = steps[len(choice.ready) + len(choice.held) :]
+    return {step.content for step in left} - {step.content for step in choice.ready}
 
 
 def _lost(steps: list[Step]) -> dict[InodeNo, Step]:

@@ -180,10 +180,13 @@ class PendingJournal:
         """Have what waits of *ino* up to row *last* be a content, whatever a program is at."""
         self._contents.finish(ino, last)
 
-    def choose(self, shipping: Shipping) -> Choice:
-        """Return what the next entry may carry, and what has to wait for *shipping*."""
+    def choose(self, shipping: Shipping, most_steps: int | None) -> Choice:
+        """Return what the next entry may carry, and what has to wait for *shipping*.
+
+        No more than *most_steps* operations, if that is given: see `batch_selection.choose`.
+        """
         contents = self._contents.contents(self._write_sets, shipping, decides=True)
-        return choose(self._write_sets, contents, shipping, MAX_ROWS)
+        return choose(self._write_sets, contents, shipping, MAX_ROWS, most_steps)
 
     def give_way(self, choice: Choice) -> list[Step]:
         """Let the ready of *choice* overtake the held; return all that waits as it stands then.
@@ -288,15 +291,16 @@ class PendingJournal:
             raise ReplicaCorrupt(f"changes made here break the format: {error}") from error
 
     def _rows_of_one_batch(self, until: int | None) -> Iterator[tuple[int, list[RowChange]]]:
-        size = count = moves = 0
+        size = moves = 0
+        net = rows.NetCount()
         for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
             if number == until:
                 return
             changes = rows.decode(raw)
             size += len(raw)
-            count += len(changes)
+            net.add(changes)
             moves += self._write_sets.moves_directory(number)
-            if size > MAX_BYTES or count > MAX_ROWS or moves > _BATCH_MOVES:
+            if size > MAX_BYTES or net.rows > MAX_ROWS or moves > _BATCH_MOVES:
                 return  # alone, each operation fits
             yield number, changes
 

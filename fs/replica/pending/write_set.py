@@ -322,12 +322,13 @@ def _deleted(item: PendingOperation) -> Iterator[InodeNo]:
 
 
 def _moves_directory(item: PendingOperation) -> bool:
-    """Tell whether *item* may have moved a directory: a rename of what is not seen to be a file.
+    """Tell whether *item* may have moved a directory: a rename of what is not known to be a file.
 
-    A rename in the same tick of the clock as the change before it leaves no trace in the row.
+    Of what an earlier release has recorded the rows may tell; but a rename in the same tick of the
+    clock as the change before it leaves no trace in them.
     """
     intent = item.recorded.intent
-    if not isinstance(intent, intents.Rename):
+    if not isinstance(intent, intents.Rename) or item.recorded.moves_files:
         return False
     moved = {item.recorded.ino}
     if intent.flags & intents.RENAME_EXCHANGE:

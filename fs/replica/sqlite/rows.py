@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 Row = tuple[int | bytes, ...]
@@ -60,3 +62,24 @@ def net(changes: list[RowChange]) -> list[RowChange]:
         for key, change in last.items()
         if first[key] != change[2]
     ]
+
+
+class NetCount:
+    """How many rows are other than before behind changes that come one after the other."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str | int | bytes, ...], Row | None] = {}
+        self._changed: set[tuple[str | int | bytes, ...]] = set()
+
+    @property
+    def rows(self) -> int:
+        """Return that number."""
+        return len(self._changed)
+
+    def add(self, changes: Iterable[RowChange]) -> None:
+        """Go on with *changes*."""
+        for table, old, new in changes:
+            row = old or new or ()
+            key = (table, *row[: KEY_COLUMNS[table]])
+            before = self._before.setdefault(key, old)
+            (self._changed.discard if before == new else self._changed.add)(key)

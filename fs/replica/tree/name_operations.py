@@ -140,7 +140,9 @@ class NameOperations:
             self._names.check_place(intent.new_parent, source.ino)
         if target is not None:
             if target.ino == source.ino:
-                return OperationRecord(intent, source.ino, target.ino, version)
+                return OperationRecord(
+                    intent, source.ino, target.ino, version, moves_files=not source.is_directory
+                )
             self._displace(intent, source, target)
         self._names.remove(intent.parent, intent.name)
         moved = 1 if source.is_directory else 0
@@ -151,7 +153,13 @@ class NameOperations:
             self._names.touch_parent(intent.new_parent, intent.time_ns, moved)
         self._names.insert(intent.new_parent, intent.new_name, source.ino)
         self._inodes.count_link(source.ino, 0, intent.time_ns)
-        return OperationRecord(intent, source.ino, target.ino if target else 0, version)
+        return OperationRecord(
+            intent,
+            source.ino,
+            target.ino if target else 0,
+            version,
+            moves_files=not source.is_directory,
+        )
 
     def _displace(self, intent: intents.Rename, source: Attributes, target: Attributes) -> None:
         """Remove *target* from under the name that *source* takes over."""

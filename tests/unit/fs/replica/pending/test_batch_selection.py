@@ -344,3 +344,22 @@ def test_a_question_between_a_save_and_its_packing_does_not_part_it(pair: Pair) 
     assert pair.commit()
     assert pair.b.content(b"doc") == b"new"
     pair.agree()
+
+
+def test_saves_in_one_tick_of_the_clock_go_into_one_entry(pair: Pair) -> None:
+    """A rename then leaves no trace in the row of the file; it is no move of a directory all the same."""
+    doc = pair.old_doc()
+    now = pair.a.time()
+    pair.a.time = lambda: now  # type: ignore[method-assign]
+    for number in range(300):
+        file = pair.a.create(b"doc.new")
+        pair.a.write(file, b"version %d" % number)
+        pair.a.replica.apply(Rename(ROOT, b"doc.new", ROOT, b"doc", now))
+    pair.commit_all()
+    assert pair.a.replica.tree.attributes(doc) is None
+    head = pair.b.replica.pending.head().seq
+    pair.arrive(*(b"version %d" % number for number in range(300)))
+    assert pair.commit()
+    assert pair.b.replica.pending.head().seq == head + 1
+    assert pair.b.content(b"doc") == b"version 299"
+    pair.agree()

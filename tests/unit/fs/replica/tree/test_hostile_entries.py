@@ -277,7 +277,7 @@ def test_what_waits_for_long_is_cut_into_entries_that_others_take(office: Office
         office.busy.create(b"%d" % number)
     rows = batches(office, office.busy)
     assert max(rows) <= MAX_ROWS
-    assert len(rows) == 4  # three rows for each, the directory's among them before they are merged
+    assert len(rows) == 3  # two rows for each, and one for the directory
 
 
 def test_a_write_of_any_number_of_extents_fits_its_entries(office: Office) -> None:
