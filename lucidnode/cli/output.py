@@ -34,7 +34,7 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, str(value))
+        table.add_row(name, printable(str(value)))
     _show(table)
 
 
@@ -46,8 +46,20 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None
         figures = bool(listed) and all(_is_figure(row[index]) for row in listed)
         table.add_column(column, justify="right" if figures else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*(printable(str(value)) for value in row))
     _show(table)
+
+
+def printable(text: str) -> str:
+    """Return *text* with what is not to be printed as an escape: names are others' to choose.
+
+    A control character in a file's name would steer the terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def size(count: float) -> str:
@@ -97,9 +109,10 @@ def _show(table: Table) -> None:
     from rich.console import Console  # noqa: PLC0415  # as above
 
     # Paths and addresses are to be copied, so a pipe gets each of them whole on its line.
-    console = Console()
+    # What looks like markup or the name of an emoji is a part of somebody's file name.
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=1000)
+        console = Console(width=1000, markup=False, emoji=False)
     console.print(table)
 
 

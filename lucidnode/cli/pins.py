@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from lucidnode.cli.background import facts
 from lucidnode.cli.nearness import here, share
 from lucidnode.cli.output import as_json, show_json, show_table, size
 from lucidnode.cli.progress import spinner
-from lucidnode.fs.errors import FileMissing
+from lucidnode.fs.errors import FileMissing, MountPointMissing
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NotThere, Refused
@@ -149,8 +151,9 @@ async def _set(home: Path, paths: tuple[Path, ...]) -> list[_Pinned]:
         for project, some in by_project.items():
             with spinner("looking…"):
                 await _check_room(client, status, project, some)
-                places = [_place(status, path) for path in some]
-                await _ordered(client, PinsWish(project, "set", places))
+                places = iter([_place(status, path) for path in some])
+                while few := list(islice(places, MAX_PLACES)):
+                    await _ordered(client, PinsWish(project, "set", few))
                 found += [
                     _Pinned(each.path, project, each)
                     for each in await blocks_of(client, status, some)
@@ -215,16 +218,19 @@ async def _listed(home: Path) -> tuple[list[_Pinned], list[PinnedProject], int]:
             project, root = parse_project_id(mount["project"]), Path(mount["mountpoint"])
             pins = (await _ordered(client, PinsWish(project, "list"))).pins
             with spinner("looking…"):
-                there = await blocks_of(
-                    client, status, [_path(root, pin) for pin in pins if pin.ino]
-                )
-            looked = iter(there)
-            found += [
-                _Pinned(_path(root, pin), project, next(looked) if pin.ino else None)
-                for pin in pins
-            ]
+                for pin in pins:
+                    path = _path(root, pin)
+                    found.append(_Pinned(path, project, await _looked_at(client, status, path)))
         here_now = await client.pinned_here()
     return found, here_now.projects, here_now.room
+
+
+async def _looked_at(client: DaemonClient, status: dict[str, Any], path: Path) -> PathBlocks | None:
+    """Return what lies at *path*, None while nothing is there, or another drive hides it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, MountPointMissing):
+        for found in await blocks_of(client, status, [path]):
+            return found
+    return None
 
 
 async def _ordered(client: DaemonClient, wish: PinsWish) -> PinsReply:

@@ -12,7 +12,7 @@ import pytest
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
-from lucidnode.cli.output import counted, in_blocks, show_json, size
+from lucidnode.cli.output import counted, in_blocks, show_facts, show_json, show_table, size
 from lucidnode.fs.errors import NoSpace, WrongPassphrase
 from lucidnode.node.bucket.errors import WrongBucket
 
@@ -82,3 +82,18 @@ def test_json_tells_names_that_are_no_text(capsys: pytest.CaptureFixture[str]) -
     name = os.fsdecode(b"film\xff")
     show_json({"path": name})
     assert json.loads(capsys.readouterr().out) == {"path": name}
+
+
+def test_names_of_files_are_shown_as_they_are_and_steer_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["[red]cut[/red]", "a:smile:b", "\x1b[31mred", "two\nlines", "caf\udce9", "žluť 影.mov"]
+    show_table(["file"], [[name] for name in names])
+    show_facts([("file", name) for name in names])
+    out = capsys.readouterr().out
+    shown = [*names[:2], "\\x1b[31mred", "two\\nlines", "caf\\udce9", names[-1]]
+    assert [line.strip() for line in out.splitlines()] == [
+        "file",
+        *shown,
+        *(f"file  {name}" for name in shown),
+    ]
