@@ -496,6 +496,22 @@ class NoFiles:
         return False
 
 
+class Served:
+    """The daemon's blocks as a mount has them, without a socket in between."""
+
+    def __init__(self, source: BlockSource, clock: LoopClock, is_held: Callable[[], bool]) -> None:
+        nothing = cast("Any", None)
+        arrivals = Arrivals(clock, lambda _source, _size: None)
+        self._service = BlocksForMounts(
+            source, nothing, nothing, nothing, nothing, nothing, arrivals, is_held
+        )
+
+    async def block(
+        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+    ) -> tuple[Source, bytes | None]:
+        return await self._service.obtain(project, block, patience_s=patience_s, as_bytes=as_bytes)
+
+
 @pytest.mark.parametrize("bucket", [refuses, hangs], ids=lambda b: b.__name__)
 @pytest.mark.parametrize("owner", [True, False], ids=["owner", "another"])
 def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_he_stalls(
@@ -512,30 +528,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             at.peers = at.source._office = peers = Endless()
             at.peers.owner = owner
             at.peers.path = [FetchAttempt(device, not owner) for device in at.peers.everyone[:2]]
-            service = BlocksForMounts(
-                at.source,
-                nothing,
-                nothing,
-                nothing,
-                nothing,
-                nothing,
-                Arrivals(clock, lambda _source, _size: None),
-                lambda: False,
-            )
-
-            class Daemon:
-                async def block(
-                    self,
-                    project: ProjectId,
-                    block: BlockId,
-                    *,
-                    patience_s: float,
-                    as_bytes: bool = False,
-                ) -> tuple[Source, bytes | None]:
-                    return await service.obtain(
-                        project, block, patience_s=patience_s, as_bytes=as_bytes
-                    )
-
+            daemon = Served(at.source, clock, lambda: False)
             files = cast("Any", NoFiles())
             bad: BadBlocks[BlockId] = BadBlocks(clock, lambda _block: None)
             segments = Segments(
@@ -543,7 +536,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                 files=files,
                 plaintext_of=lambda _block: None,
                 fetcher=BlockFetcher(
-                    PROJECT, files, Daemon(), clock, lambda _name, _source: None, bad, tasks
+                    PROJECT, files, daemon, clock, lambda _name, _source: None, bad, tasks
                 ),
                 disk=nothing,
                 memory=SegmentMemory(),
@@ -567,7 +560,6 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
 def test_a_read_of_several_blocks_that_wait_for_their_turn_is_slow_and_no_error() -> None:
     async def read() -> None:
         loop, clock = asyncio.get_running_loop(), LoopClock()
-        nothing = cast("Any", None)
         turns = {0: 100.0, 1: 130.0, 2: 131.0}
 
         async def bucket(project: ProjectId, block: BlockId) -> bytes:
@@ -579,34 +571,11 @@ def test_a_read_of_several_blocks_that_wait_for_their_turn_is_slow_and_no_error(
         async with asyncio.TaskGroup() as tasks:
             at = Here(tasks)
             at.source._clock, at.source._bucket = clock, bucket
-            service = BlocksForMounts(
-                at.source,
-                nothing,
-                nothing,
-                nothing,
-                nothing,
-                nothing,
-                Arrivals(clock, lambda _source, _size: None),
-                lambda: loop.time() < 131,
-            )
-
-            class Daemon:
-                async def block(
-                    self,
-                    project: ProjectId,
-                    block: BlockId,
-                    *,
-                    patience_s: float,
-                    as_bytes: bool = False,
-                ) -> tuple[Source, bytes | None]:
-                    return await service.obtain(
-                        project, block, patience_s=patience_s, as_bytes=as_bytes
-                    )
-
+            daemon = Served(at.source, clock, lambda: loop.time() < 131)
             fetcher = BlockFetcher(
                 PROJECT,
                 cast("Any", NoFiles()),
-                Daemon(),
+                daemon,
                 clock,
                 lambda _name, _source: None,
                 BadBlocks(clock, lambda _block: None),
