@@ -11,11 +11,13 @@ from committer_fixture import KEYS, Bucket, Daemon, Desk, VirtualClock
 
 from lucidnode.fs.checkpoints.keeper import CheckpointKeeper
 from lucidnode.fs.checkpoints.newcomer import Newcomer
+from lucidnode.fs.checkpoints.pieces import TABLES, StateRow, TableRows
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.errors import NoSpace
 from lucidnode.fs.format import sodium
 from lucidnode.fs.format.block import BlockName, seal
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.attestation import Attestation, attestation_message
 from lucidnode.node.client.checkpoint import checkpoint_message
@@ -25,6 +27,16 @@ from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot, Source
 
 EVERY = 10
 """Entries from one checkpoint to the next, here."""
+
+
+def state_rows(found: list[TableRows]) -> list[StateRow]:
+    """Return in one order what a piece says of its tables."""
+    rows: list[StateRow] = []
+    for table, there, gone in found:
+        number, keys = TABLES.index(table), KEY_COLUMNS[table]
+        rows += [((number, *row[:keys]), row) for row in there]
+        rows += [((number, *key), None) for key in gone]
+    return sorted(rows, key=lambda each: each[0])
 
 
 class CheckpointBucket(Bucket):

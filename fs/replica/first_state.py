@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.replica_ground import ReplicaGround
@@ -11,6 +12,9 @@ from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
 from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
+
+_IN_ONE = 50
+"""Rows that one statement puts: a quarter less work for each than with one."""
 
 
 class FirstState:
@@ -52,9 +56,19 @@ class FirstState:
 
     def put(self, table: str, rows: Sequence[Row]) -> None:
         """Add *rows* to *table*, or put them in the place of those with their keys. Raises NoSpace."""
-        marks = ", ".join("?" * len(REPLICATED[table]))
-        statement = f"INSERT OR REPLACE INTO {table} VALUES ({marks})"  # noqa: S608  # ours
-        self._ground.database.change_many(statement, rows)
+        columns = len(REPLICATED[table])
+        row = f"({', '.join('?' * columns)})"
+        statement = f"INSERT OR REPLACE INTO {table} VALUES "  # noqa: S608  # ours
+        many = len(rows) - len(rows) % _IN_ONE
+        values = list(chain.from_iterable(rows[:many]))
+        self._ground.database.change_many(
+            statement + ", ".join([row] * _IN_ONE),
+            [
+                values[at : at + _IN_ONE * columns]
+                for at in range(0, len(values), _IN_ONE * columns)
+            ],
+        )
+        self._ground.database.change_many(statement + row, rows[many:])
 
     def take_out(self, table: str, keys: Sequence[Row]) -> None:
         """Remove the rows of *table* under *keys*, if they are there. Raises NoSpace."""

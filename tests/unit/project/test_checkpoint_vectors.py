@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from blake3 import blake3
+from checkpoint_fixture import state_rows
 from lab.places import REPOSITORY
 from nacl.bindings import crypto_aead_aegis256_decrypt
 from nacl.signing import VerifyKey
@@ -57,7 +58,8 @@ def read_part(part: CheckpointPart) -> list[StateRow]:
     rows: list[StateRow] = []
     for piece in part.pieces:
         plaintext = open_block(KEYS, piece.block, CIPHERTEXTS[piece.id])
-        rows += rows_in(plaintext, piece.digest, is_base=part.since == 0, after=None)
+        found, _ = rows_in(plaintext, piece.digest, is_base=part.since == 0, after=None)
+        rows += state_rows(found)
     return rows
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from checkpoint_fixture import state_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +30,11 @@ def read(made: list[bytes], *, is_base: bool) -> list[StateRow]:
     found: list[StateRow] = []
     for content in made:
         after = found[-1][0] if found else None
-        found += rows_in(plaintext_of(content), digest_of(content), is_base=is_base, after=after)
+        rows, last = rows_in(
+            plaintext_of(content), digest_of(content), is_base=is_base, after=after
+        )
+        found += state_rows(rows)
+        assert found[-1][0] == last
     return found
 
 

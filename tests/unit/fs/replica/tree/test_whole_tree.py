@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from replica_fixture import Blocks, Node
 from simulated_node import SimulatedNode
 
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
-from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
+from lucidnode.fs.replica.tree.whole_tree import check_whole_tree, ranges_of_ids
 
 DIRECTORY = "INSERT INTO inode VALUES ({ino}, 4, 511, 0, 0, 0, {links}, 0, 0, 0, 0, x'', 0);"
 
@@ -25,10 +27,10 @@ BREACHES = {
     DIRECTORY.format(ino=98, links=3)
     + DIRECTORY.format(ino=99, links=3)
     + "INSERT INTO name VALUES (98, x'61', 99), (99, x'61', 98)": "lies in itself",
-    "UPDATE inode SET size = 5 WHERE size = 6": "past the end",
-    "DELETE FROM block": "without its file or block",
+    "UPDATE inode SET size = 5 WHERE size = 6": "without its file, or past its end",
+    "DELETE FROM block": "without its block",
     "UPDATE extent SET ino = 1": "without its file",
-    "UPDATE extent SET block_offset = 4094 WHERE offset = 0": "past the end",
+    "UPDATE extent SET block_offset = 4094 WHERE offset = 0": "without its block, or past its end",
     "UPDATE extent SET length = 4 WHERE offset = 0": "over another",
     "INSERT INTO xattr VALUES (12345, x'61', x'')": "an attribute of a file that does not exist",
 }
@@ -66,3 +68,9 @@ def test_nothing_is_found_in_what_people_make(tmp_path: Path) -> None:
             node.act()
         check_whole_tree(node.replica._database)
     node.close()
+
+
+@given(st.integers(1, 256), st.binary(min_size=32, max_size=32))
+def test_each_block_is_looked_at_in_one_of_the_ranges(parts: int, block: bytes) -> None:
+    assert sum(least <= block < end for least, end in ranges_of_ids(parts)) == 1
+    assert sum(least <= b"\xff" * 32 < end for least, end in ranges_of_ids(parts)) == 1
