@@ -47,6 +47,7 @@ from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
 from lucidnode.fs.membership.answering import Answering, answer_always
+from lucidnode.fs.membership.role_sealing import seal_always
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.pins.pins import Pins
@@ -223,6 +224,10 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         answering = Answering(client, spec.membership, clock)
         tasks.keep("answering who asks to join", partial(answer_always, answering, alerts, clock))
+        tasks.keep(
+            "sealing credentials to who came later",
+            partial(seal_always, client, spec.membership, clock),
+        )
         write.packer.resume()
         await _caught_up(commit.journal, replica)
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.direct_bucket import open_directly
+from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.fingerprint import fingerprint
@@ -67,6 +68,24 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
     Returns whether a daemon took them over. Raises WrongBucket, Unfit, AccessDenied, Unavailable or
     Refused, a sentence; then everything is as it was.
     """
+    bucket = await opened_with(home, given, network, region)
+    await probe(bucket)
+    changes = {
+        "authorities": network.authorities or None,
+        "region": region or load_config(home).region,
+    }
+    await asyncio.to_thread(_keep, home, given, changes)
+    with contextlib.suppress(DaemonUnreachable):
+        async with DaemonClient(home / SOCKET_FILE) as client:
+            await client.order(_RENEWED)
+            return True
+    return False
+
+
+async def opened_with(
+    home: Path, given: Credentials, network: Network, region: str | None = None
+) -> Bucket:
+    """Return the studio's bucket as *given* open it. Raises WrongBucket, AccessDenied, Unavailable or Refused."""
     config = load_config(home)
     address = parse_address(config.bucket_url, config.endpoint_url, region or config.region)
     if not address.takes_credentials:
@@ -82,14 +101,7 @@ async def renew(home: Path, given: Credentials, network: Network, region: str | 
         first = None
     if first is None or first.hash.hex() != config.genesis:
         raise WrongBucket("with these credentials the bucket shows another studio or none")
-    await probe(bucket)
-    changes = {"authorities": network.authorities or None, "region": region or config.region}
-    await asyncio.to_thread(_keep, home, given, changes)
-    with contextlib.suppress(DaemonUnreachable):
-        async with DaemonClient(home / SOCKET_FILE) as client:
-            await client.order(_RENEWED)
-            return True
-    return False
+    return bucket
 
 
 def _keep(home: Path, given: Credentials, changes: dict[str, str | None]) -> None:

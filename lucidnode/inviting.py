@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from lucidnode.fs.errors import FormatError, NotAllowed
 from lucidnode.fs.membership.answering import Answered, Answering
 from lucidnode.fs.membership.asking import (
@@ -96,6 +98,15 @@ async def invite_unattended(
     Raises NotAllowed, NoSuchProject, Unavailable.
     """
     ticket = await _full_ticket(home, mine, wish)
+    async with DaemonClient(socket) as client:
+        found = await client.way_in(wish.role)
+    if found.slots:
+        raise Refused(
+            "a viewer's credentials cannot write the entry by which he joins: leave --unattended out, "
+            "and an owner's workstation gives him what he needs when he asks"
+        )
+    if found.credentials:
+        ticket = msgspec.structs.replace(ticket, credentials=found.credentials)
     await _open_invite(socket, mine, ticket, wish)
     code = new_code()
     text = await asyncio.to_thread(seal_ticket, ticket, code)
@@ -104,6 +115,7 @@ async def invite_unattended(
 
 async def invite_asking(home: Path, socket: Path, mine: Membership, wish: InviteWish) -> MadeTicket:
     """Make a ticket that only asks. Raises NotAllowed, NoSuchProject, Refused, Unavailable."""
+    # The credentials in it are of now; who is answered gets those that his role has then.
     full, ask_key = await _full_ticket(home, mine, wish), new_ask_key()
     ident, offered = ident_of(full.invite.public), Offered(ask_key, full, wish.confirm)
     urls = await _urls(home, ident, wish.lasts_s)

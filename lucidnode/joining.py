@@ -17,8 +17,10 @@ from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.errors import WrongBucket
+from lucidnode.node.bucket.keys import roster_key
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import prepare_bucket
+from lucidnode.node.bucket.presigned import CreatingByUrl
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.alerts import Alerts
@@ -56,12 +58,15 @@ async def join_studio(
     """
     credentials = ticket_credentials(ticket)
     address = await _invited_to(ticket, network)
-    bucket = open_directly(address, credentials, network)
+    bucket: Bucket = open_directly(address, credentials, network)
     device = await asyncio.to_thread(device_of, home)
     earlier = await asyncio.to_thread(unfinished, home, passphrase)
     membership = _membership(earlier, ticket, label)
     claim = claim_of(device, ticket.studio, membership.keys)
     await asyncio.to_thread(save_secrets, home, membership, earlier, passphrase, credentials)
+    if ticket.slots:
+        urls = {roster_key(Seq(seq)): url for seq, url in ticket.slots.items()}
+        bucket = CreatingByUrl(bucket, urls, network)
     await join_log(bucket, ticket, membership, claim, SystemClock())
     config = settings(
         address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key

@@ -79,6 +79,7 @@ class Move:
             return msgspec.structs.replace(
                 config,
                 bucket_url=place.url,
+                role_credentials=None,  # those of the old store; the new one's count from 1
                 endpoint_url=found.endpoint,
                 region=found.region,
                 authorities=place.network.authorities or None,

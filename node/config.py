@@ -51,6 +51,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str | None = None
     authorities: str | None = None
     """Certificates in PEM that TLS trusts beside the system's: a private authority's."""
+    role_credentials: str | None = None
+    """Which credentials that an owner gave our role were used last: the role, `/`, and their number."""
     cache_dir: str | None = None
     """Absolute path; None keeps the cache in the home directory."""
     cache_id: str | None = None
@@ -139,3 +141,12 @@ def load_credentials(home: Path) -> Credentials | None:
 def save_credentials(home: Path, credentials: Credentials) -> None:
     """Write *credentials* into *home*, mode 0600, whole or not at all. Raises DiskFull, OSError."""
     write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))
+
+
+def keep_role_credentials(home: Path, given: Credentials, name: str) -> None:
+    """Use *given* in the place of the credentials in *home*, and note that they are the set *name*.
+
+    Blocking. Raises DiskFull, OSError. If it breaks off between the two, it is done again.
+    """
+    save_credentials(home, given)
+    change_config(home, lambda config: msgspec.structs.replace(config, role_credentials=name))

@@ -25,6 +25,7 @@ from lucidnode.node.blocks.collected_objects import CollectedObjects
 from lucidnode.node.blocks.for_people import BlocksForPeople
 from lucidnode.node.bucket.keys import STUDIO
 from lucidnode.node.bucket.session import CurrentCredentials
+from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.staging import Staging
@@ -56,12 +57,15 @@ from lucidnode.node.parts import (
     invitations_of,
     journal_service,
     mount_welcome,
+    note_rights,
     open_store,
     peer_network,
     rendezvous,
+    role_credentials,
     roster_service,
     status_snapshot,
     topics,
+    way_in,
     webhook_service,
 )
 from lucidnode.node.peer_events import PeerEventHandlers
@@ -165,6 +169,8 @@ async def _serving(
         roster.watch(office.roster_changed)
         roster.watch(partial(mounts.tell_all, wire.RosterNews()))
         await roster.know()
+        note_rights(context, store, roster)
+        roster.watch(partial(note_rights, context, store, roster))
         objects = bad_objects(context, store)
         source = block_source(context, objects, cache, staging, office, tasks)
         arrivals = Arrivals(clock, metrics.came)
@@ -232,6 +238,10 @@ async def _serving(
             health=store.health,
             stop=stop.set,
         )
+        of_roles = role_credentials(context, store, roster, orders.use_new_credentials)
+        roster.watch(of_roles.look_soon)
+        if parse_address(config.bucket_url).takes_credentials:
+            tasks.keep("following the credentials of our role", of_roles.run)
         await stack.enter_async_context(
             SocketServer(
                 home / SOCKET_FILE,
@@ -252,6 +262,11 @@ async def _serving(
                     "webhooks/add": webhooks.add,
                     "webhooks/remove": webhooks.remove,
                     "webhooks/test": webhooks.test,
+                    "invitations/way-in": way_in(context, of_roles, roster, signed_with).of_role,
+                    "credentials/create": of_roles.create,
+                    "credentials/look": of_roles.look,
+                    "credentials/of-role": of_roles.of_role,
+                    "credentials/unreached": of_roles.unreached,
                     **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
                     **pins.questions(),
                 },

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lucidnode.node.client.device_certificate import device_certificate
+from lucidnode.node.client.device_seal import open_as_device
 from lucidnode.node.client.durable import make_directory, sync_directory, write_durably
 from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.client.roster_entry import device_id
@@ -98,6 +99,10 @@ class DeviceIdentity:
     def sign(self, message: bytes) -> bytes:
         """Return this device's Ed25519 signature over *message*, 64 bytes."""
         return self._key.sign(message)
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes | None:
+        """Return what was sealed to this device (node/client/device_seal.py), None if it was not."""
+        return open_as_device(self._key.private_bytes_raw(), sealed, context)
 
     def server_context(self, trusted: Iterable[bytes]) -> ssl.SSLContext:
         """Return the TLS side that is dialled, open to holders of *trusted* certificates (DER)."""

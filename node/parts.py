@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lucidnode.discovery.advert import Advert
@@ -18,19 +19,27 @@ from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.counted import CountedBucket, Request
-from lucidnode.node.bucket.credentials import CredentialSource
+from lucidnode.node.bucket.credentials import Credentials, CredentialSource
 from lucidnode.node.bucket.fitness import Fitness, GuardedBucket
 from lucidnode.node.bucket.health import BucketHealth
-from lucidnode.node.bucket.keys import block_key
+from lucidnode.node.bucket.keys import block_key, roster_key
 from lucidnode.node.bucket.open_bucket import open_engine, patient
 from lucidnode.node.bucket.pace import Pace, PacedBucket
+from lucidnode.node.bucket.presigned import presigned_creates
+from lucidnode.node.bucket.session import FixedCredentials
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client import wire
+from lucidnode.node.client.errors import AccessDenied
+from lucidnode.node.client.ids import Seq
+from lucidnode.node.client.role_credentials import SetName
+from lucidnode.node.client.roster_entry import entry_hash
 from lucidnode.node.client.supervision import Supervisor, Tasks
+from lucidnode.node.config import keep_role_credentials
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.journal.checkpoint_objects import CheckpointObjects
@@ -42,7 +51,9 @@ from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
 from lucidnode.node.roster.invitations import Invitations
+from lucidnode.node.roster.role_credentials import RoleCredentials
 from lucidnode.node.roster.service import RosterService
+from lucidnode.node.roster.way_in import WaysIn
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
 from lucidnode.node.webhooks.book import BOOK_FILE, SECRET_FILE, WebhookBook
@@ -321,6 +332,74 @@ def invitations_of(context: NodeContext, store: StudioBucket, roster: RosterServ
     return Invitations(
         store.bucket, lambda: roster.current, _is_owner(context, roster), context.clock
     )
+
+
+def role_credentials(
+    context: NodeContext,
+    store: StudioBucket,
+    roster: RosterService,
+    renewed: Callable[[], Awaitable[None]],
+) -> RoleCredentials:
+    """Return who follows the credentials of our role; *renewed* has those in the home used."""
+
+    async def attempt(given: Credentials) -> None:
+        config = context.config
+        address = parse_address(config.bucket_url, config.endpoint_url, config.region)
+        bucket = open_engine(address, FixedCredentials(given), context.network, context.clock)
+        first = await bucket.get(roster_key(Seq(1)))
+        if entry_hash(first).hex() != config.genesis:
+            raise AccessDenied("With them the bucket shows another studio")
+
+    async def use(given: Credentials, name: SetName) -> None:
+        await asyncio.to_thread(keep_role_credentials, context.home, given, str(name))
+        await renewed()
+
+    used = context.config.role_credentials
+    return RoleCredentials(
+        bucket=store.bucket,
+        roster=lambda: roster.current,
+        device=context.identity.id,
+        unseal=context.identity.unseal,
+        used=None if used is None else SetName.parse(used),
+        attempt=attempt,
+        use=use,
+        alerts=context.alerts,
+        clock=context.clock,
+    )
+
+
+def way_in(
+    context: NodeContext,
+    credentials: RoleCredentials,
+    roster: RosterService,
+    signed_with: CredentialSource,
+) -> WaysIn:
+    """Return who hands newcomers what they need to reach the bucket."""
+    config = context.config
+    address = parse_address(config.bucket_url, config.endpoint_url, config.region)
+    presign = (
+        partial(_presigned, address, signed_with, context)
+        if isinstance(address, S3Address)
+        else None
+    )
+    return WaysIn(credentials.newest, lambda: roster.current, presign)
+
+
+async def _presigned(
+    address: S3Address,
+    signed_with: CredentialSource,
+    context: NodeContext,
+    keys: Sequence[str],
+    lasts_s: int,
+) -> list[str]:
+    return await presigned_creates(
+        address, signed_with, context.network, context.clock, keys, lasts_s
+    )
+
+
+def note_rights(context: NodeContext, store: StudioBucket, roster: RosterService) -> None:
+    """Have a refused write of a viewer's workstation count as what it is."""
+    store.health.expect_writes(roster.current.widest_role(context.identity.id) != "viewer")
 
 
 def _is_owner(context: NodeContext, roster: RosterService) -> Callable[[], bool]:

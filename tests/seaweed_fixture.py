@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.seaweed import SETTLING
 
@@ -49,8 +50,11 @@ class Seaweed:
 
 
 @contextmanager
-def running_seaweed() -> Iterator[Seaweed]:
-    """Run a store with free ports and an empty directory; leave nothing behind."""
+def running_seaweed(*more: dict[str, Any]) -> Iterator[Seaweed]:
+    """Run a store with free ports and an empty directory; leave nothing behind.
+
+    Each of *more* is identities and policies beside the two, as s3.json has them.
+    """
     owner = Credentials("AKOWNER", "owner-secret-0123456789")
     guest = Credentials("AKGUEST", "guest-secret-0123456789")
     folder = Path(tempfile.mkdtemp(prefix="lucidnode-seaweed-"))
@@ -62,7 +66,9 @@ def running_seaweed() -> Iterator[Seaweed]:
                     "identities": [
                         _identity("owner", owner, ["Admin", "Read", "Write", "List"]),
                         _identity("guest", guest, ["Read:readable", "List"]),
-                    ]
+                        *(one for each in more for one in each["identities"]),
+                    ],
+                    "policies": [one for each in more for one in each["policies"]],
                 }
             )
         )

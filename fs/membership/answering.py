@@ -10,10 +10,12 @@ import logging
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
 from blake3 import blake3
 
 from lucidnode.fs.errors import FormatError, MembershipError
 from lucidnode.fs.membership.asking import (
+    Offered,
     confirmation_words,
     ident_of,
     open_offer,
@@ -26,7 +28,7 @@ from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError
+from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.client.roster_entry import Role
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class InvitationClient(Protocol):
 
     async def roster(self) -> list[bytes]: ...
     async def invitations_asked(self) -> list[wire.Invitation]: ...
+    async def way_in(self, role: Role) -> wire.WayIn: ...
     async def create_for_invitation(
         self, ident: bytes, part: Literal["offer", "answer"], body: bytes
     ) -> bool: ...
@@ -83,10 +86,15 @@ class Answering:
         if not waiting:
             return []
         view = RosterView.read(await self._daemon.roster(), self._mine)
-        answered = []
+        answered: list[Answered] = []
+        left: Refused | None = None
         for one in waiting:
             try:
                 found = await self._answer(one, view)
+            except Refused as error:
+                # The credentials of the role are others' secret as yet: another owner answers, or we do.
+                log.info("a request to join is left to other owners: %s", error)
+                left = error
             except FormatError as error:
                 # Whoever has the bucket's credentials can put anything there.
                 log.info("a request to join that does not hold: %s", error)
@@ -95,6 +103,8 @@ class Answering:
                 answered += [] if found is None else [found]
                 if found is not None and not found.let_in:
                     self._pass_over(one)
+        if left is not None and not answered:
+            raise left
         return answered
 
     def _pass_over(self, one: wire.Invitation) -> None:
@@ -117,6 +127,13 @@ class Answering:
         words = confirmation_words(ident, one.request)
         if words != self._words and (offered.confirm or self._words):
             return Answered(request.label, invite.role, words, let_in=False)
+        found = await self._daemon.way_in(invite.role)
+        if found.credentials:
+            # Those of the role, and of now: the offer may be older than they are.
+            ticket = msgspec.structs.replace(
+                offered.ticket, credentials=found.credentials, slots=found.slots
+            )
+            offered = Offered(offered.ask_key, ticket, offered.confirm)
         body = seal_answer(ident, offered, request)
         if not await self._daemon.create_for_invitation(ident, "answer", body):
             return None  # another owner's workstation was quicker, or it was withdrawn

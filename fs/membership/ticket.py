@@ -28,7 +28,7 @@ _GROUPS = 4
 _GROUP = 4
 
 
-class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What `join` needs. *credentials* are the bucket's, as the node keeps them."""
 
     bucket: str
@@ -42,6 +42,8 @@ class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     invite: MemberKeys
     expires_ns: int
     suggested_name: str
+    slots: dict[int, str] = {}
+    """Presigned URLs of the next entries of the roster, for who has no right to create one."""
 
     def encode(self) -> bytes:
         """Return what is sealed."""

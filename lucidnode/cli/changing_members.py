@@ -8,18 +8,21 @@ from typing import cast
 
 import click
 
-from lucidnode import membership, putting_out
+from lucidnode import membership, putting_out, role_credentials
 from lucidnode.cli.background import facts
+from lucidnode.cli.credentials import given_words
 from lucidnode.cli.ended_epochs import (
     credentials_to_rotate,
     end_epochs,
     tell_ended,
     told_ended,
 )
+from lucidnode.cli.given import credentials_file_option, given_credentials, given_network
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.cli.project import passphrase_file
+from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
@@ -28,6 +31,7 @@ from lucidnode.node.config import (
     DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
+    load_config,
 )
 
 
@@ -71,6 +75,9 @@ def members_role(
     place = "the studio" if where is None else where.name
     names = ", ".join(_called(one) for one in changing)
     confirm(f"Make {names} {role} of {place}?", yes=yes)
+    sealed = asyncio.run(
+        role_credentials.admit(socket, mine, cast(Role, role), [one.device for one in changing])
+    )
     for one in changing:
         asyncio.run(
             putting_out.change_role(
@@ -83,38 +90,80 @@ def members_role(
         return
     click.echo(f"{names}: {role} of {place}", err=True)
     tell_ended(ended)
+    if sealed:
+        click.echo(
+            "their workstations take over the bucket's credentials of what they are now; those of what "
+            "they were they know on: `lucidnode credentials set --role` gives that role new ones",
+            err=True,
+        )
 
 
 @click.command("revoke")
 @click.argument("who", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@credentials_file_option
 @passphrase_file
 @as_json
 @click.pass_obj
 def members_revoke(
-    home: Path, who: tuple[str, ...], yes: bool, passphrase_file: Path | None, wants_json: bool
+    home: Path,
+    who: tuple[str, ...],
+    yes: bool,
+    credentials_file: Path | None,
+    passphrase_file: Path | None,
+    wants_json: bool,
 ) -> None:
     """Put WHO out of the studio: members, with all their workstations, or single workstations. For owners.
 
     No other workstation talks to theirs any more, what is written from now on is sealed without them,
     and nothing they write counts. What they have read, they have read. Invites they opened are closed.
-    If it is broken off, or a project cannot be reached, `lucidnode members settle` goes on.
+    If it is broken off, or a project cannot be reached, `lucidnode members settle` goes on. With a
+    --credentials-file everybody who stays and has their role gets these for the bucket at once.
 
     \b
     Examples:
       lucidnode members revoke 'Bo Lind'
-      lucidnode members revoke edit-2 --yes
+      lucidnode members revoke edit-2 --yes --credentials-file editors.json
     """
     mine, socket = unlocked(home, passphrase_file)
     view = asyncio.run(membership.read_roster(socket, mine))
     chosen = list({one.public: one for name in who for one in _chosen(view, name)}.values())
+    put_out(
+        home, socket, mine, view, chosen, who[0], credentials_file, yes=yes, wants_json=wants_json
+    )
+
+
+def put_out(
+    home: Path,
+    socket: Path,
+    mine: Membership,
+    view: RosterView,
+    chosen: list[Person],
+    asked: str,
+    credentials_file: Path | None,
+    *,
+    yes: bool,
+    wants_json: bool,
+) -> None:
+    """Put *chosen* out of the studio, whom a person *asked* for, and say what is left to do."""
+    roles = {view.roster.widest_role(one.device) or one.role for one in chosen}
+    given = None
+    if credentials_file is not None:
+        if len(roles) != 1:
+            raise click.UsageError("they have several roles: give each new credentials afterwards")
+        given = given_credentials(credentials_file, of_aws=False)
     names = ", ".join(_called(one) for one in chosen)
     if any(one.is_me for one in chosen):
-        raise Refused(f"{who[0]} is, or has, this workstation: have another owner do it")
+        raise Refused(f"{asked} is, or has, this workstation: have another owner do it")
     confirm(f"Put {names} out of the studio for good?", yes=yes)
     asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
     ended = end_epochs(home, socket, mine)
-    rotate = credentials_to_rotate(home)
+    rotate = credentials_to_rotate(home, socket, roles)
+    if given is not None:
+        network = given_network(None, load_config(home).authorities)
+        rotate = given_words(
+            asyncio.run(role_credentials.give_role(home, socket, mine, roles.pop(), given, network))
+        )
     if wants_json:
         show_json(
             {"put_out": [_facts(one) for one in chosen], "rotate": rotate, **told_ended(ended)}

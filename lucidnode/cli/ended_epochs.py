@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 import click
 
-from lucidnode import credentials, putting_out
+from lucidnode import credentials, putting_out, role_credentials
 from lucidnode.cli.output import counted
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import load_config
 from lucidnode.putting_out import EndedEpoch
 
@@ -51,14 +53,24 @@ def tell_ended(ended: list[EndedEpoch]) -> None:
             )
 
 
-def credentials_to_rotate(home: Path) -> str:
-    """Return what to do about credentials of the bucket that somebody knows who is out."""
+def credentials_to_rotate(home: Path, socket: Path, roles: Collection[Role]) -> str:
+    """Return what to do about credentials of the bucket that somebody of *roles* knows who is out."""
     facts = credentials.summary(home)
     if facts["kind"] == "none":
         return f"They reached the bucket with rights of their accounts: take those away at {load_config(home).bucket_url}."
+    known: dict[Role, str] = {}
+    for role in roles:
+        known |= asyncio.run(role_credentials.known_to(socket, role))
+    if known:
+        named = ", ".join(f"{key} (of every {role})" for role, key in known.items())
+        ways = " and ".join(f"`lucidnode credentials set --role {role}`" for role in known)
+        return (
+            f"They know the bucket's credentials {named}: make new ones at the store, give them with "
+            f"{ways}, which reaches each workstation that stays, then delete the old ones there."
+        )
     key = facts["access_key"]
     named = "the bucket's credentials" if key is None else f"the bucket's credentials {key}"
     return (
-        f"They know {named}, if you gave them those: make new ones at the store, give them to each "
-        "workstation that stays with `lucidnode credentials set`, then delete the old ones there."
+        f"They know {named}, if you gave them those: make new ones at the store, give them to "
+        "workstations that stay with `lucidnode credentials set --role`, then delete the old ones there."
     )

@@ -186,7 +186,7 @@ def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
     click.echo(f"withdrawn: the invite of {gone.label.member or 'nobody named'}", err=True)
     if had_keys:
         tell_ended(end_epochs(home, socket, mine))
-        click.echo(credentials_to_rotate(home), err=True)
+        click.echo(credentials_to_rotate(home, socket, {gone.role}), err=True)
 
 
 @invite_command.command("answer")

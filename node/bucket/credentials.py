@@ -23,6 +23,11 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Show which key it is; secrets stay out of logs and tracebacks."""
         return f"Credentials({self.access_key!r}, …)"
 
+    def plain(self) -> dict[str, str]:
+        """Return the fields that are there, as a ticket has them."""
+        fields: dict[str, str | None] = msgspec.structs.asdict(self)
+        return {name: value for name, value in fields.items() if value is not None}
+
     @property
     def is_temporary(self) -> bool:
         """Tell whether they end by themselves: with a session token, or issued by a token service."""

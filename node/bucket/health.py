@@ -22,6 +22,7 @@ from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.client.alerts import BUCKET, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import (
+    AccessDenied,
     Archived,
     NodeError,
     Unavailable,
@@ -94,6 +95,7 @@ class BucketHealth:
         self._failing: dict[_Kind, _Failing] = {}
         self._told_at = clock.boot()
         self._hurried = asyncio.Event()
+        self._may_write = True
         self.looks = 0
         """How many requests were made for nothing but this."""
 
@@ -106,7 +108,9 @@ class BucketHealth:
         if isinstance(error, Unsettled):
             error = error.__cause__
         self._told_at = self._clock.boot()
-        if isinstance(error, Unavailable):
+        if kind == "write" and isinstance(error, AccessDenied) and not self._may_write:
+            pass  # as it should be
+        elif isinstance(error, Unavailable):
             self._failed(kind, error, request.seconds)
         else:
             self._failing.pop(kind, None)
@@ -120,6 +124,13 @@ class BucketHealth:
         if not isinstance(error, Unreachable):
             self._answered()
         self._show()
+
+    def expect_writes(self, may_write: bool) -> None:
+        """Take a refused write for something amiss if *may_write*; a viewer's credentials write nothing."""
+        self._may_write = may_write
+        if not may_write:
+            self._failing.pop("write", None)
+            self._show()
 
     def hurry(self) -> None:
         """Look now: something was done about what is amiss, and what failed before says nothing."""

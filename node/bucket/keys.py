@@ -3,7 +3,7 @@
     studio                          roster/<seq>                   recovery/<id>
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
     p/<project>/checkpoint/<seq>   invitations/<id>/offer, request, answer
-                                    rendezvous/<device>/<seconds>
+    credentials/<role>/<number>     rendezvous/<device>/<seconds>
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
 """
@@ -15,15 +15,17 @@ from typing import Literal
 
 from lucidnode.node.client.attestation import attestation_name
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
+from lucidnode.node.client.role_credentials import SetName
 
 STUDIO = "studio"
 ROSTER = "roster"
 RECOVERY = "recovery"
 INVITATIONS = "invitations"
 RENDEZVOUS = "rendezvous"
+CREDENTIALS = "credentials"
 
 FOLDERS = (ROSTER, RECOVERY, INVITATIONS, "p")
-"""All that a studio needs lies below these; `studio` is for people who look."""
+"""All that a studio needs in any store lies below these; `studio` is for people who look."""
 
 Kind = Literal["block", "journal", "roster", "other"]
 
@@ -44,6 +46,11 @@ def recovery_key(name: str) -> str:
 def invitation_key(ident: str, part: str) -> str:
     """Return where a part of the invitation *ident*, 32 hex digits, is kept."""
     return f"{INVITATIONS}/{ident}/{part}"
+
+
+def credentials_key(name: SetName) -> str:
+    """Return where the credentials of a role are kept."""
+    return f"{CREDENTIALS}/{name}"
 
 
 def rendezvous_key(device: DeviceId, seconds: int) -> str:

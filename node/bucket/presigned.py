@@ -6,14 +6,15 @@ What an answer has to look like is as strict as for those who have (node/bucket/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from lucidnode.node.bucket.address import S3Address
+from lucidnode.node.bucket.bucket import Bucket, Listed
 from lucidnode.node.bucket.credentials import CredentialSource
-from lucidnode.node.bucket.errors import AlreadyThere
+from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal
@@ -49,6 +50,56 @@ async def presigned_pair(
         await requests.presigned("PUT", folder + keys[0], _ONCE, lasts_s),
         await requests.presigned("GET", folder + keys[1], {}, lasts_s),
     )
+
+
+async def presigned_creates(
+    address: S3Address,
+    credentials: CredentialSource,
+    network: Network,
+    clock: Clock,
+    keys: Sequence[str],
+    lasts_s: int,
+) -> list[str]:
+    """Return a URL for each of *keys* that creates the object once. Raises AccessDenied."""
+    requests = SignedRequests(address, credentials, network, clock)
+    folder = f"{address.prefix}/" if address.prefix else ""
+    return [await requests.presigned("PUT", folder + key, _ONCE, lasts_s) for key in keys]
+
+
+class CreatingByUrl:
+    """A bucket that its owner lets us read, and create in what we have URLs for, by their keys."""
+
+    def __init__(self, inner: Bucket, urls: Mapping[str, str], network: Network) -> None:
+        self._inner = inner
+        self._urls = urls
+        self._network = network
+
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
+        return await self._inner.get(key, span)
+
+    async def put(self, key: str, body: bytes) -> None:
+        await self._inner.put(key, body)
+
+    async def create(self, key: str, body: bytes) -> None:
+        url = self._urls.get(key)
+        if url is None:
+            await self._inner.create(key, body)
+            return
+        try:
+            await create_at(url, body, self._network)
+        except AccessDenied:
+            raise
+        except (Unavailable, Malformed) as error:
+            raise Unsettled("What becomes of the object is not known.") from error
+
+    async def size(self, key: str) -> int | None:
+        return await self._inner.size(key)
+
+    async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
+        return await self._inner.list(prefix, after, limit)
+
+    async def delete(self, key: str) -> None:
+        await self._inner.delete(key)
 
 
 async def create_at(url: str, body: bytes, network: Network) -> None:

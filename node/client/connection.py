@@ -30,6 +30,7 @@ from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
 from lucidnode.node.client.msgpack import T, decoded
 from lucidnode.node.client.pins import PinnedPart, PinnedProjects, PinsQuery, PinsReply, PinsWish
+from lucidnode.node.client.roster_entry import Role
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
@@ -90,6 +91,10 @@ _WEBHOOK_ADDED = msgspec.msgpack.Decoder(wire.WebhookAdded)
 _INVITATION = msgspec.msgpack.Decoder(wire.Invitation)
 _INVITATIONS = msgspec.msgpack.Decoder(wire.InvitationList)
 _INVITATION_CREATED = msgspec.msgpack.Decoder(wire.InvitationCreated)
+_WAY_IN = msgspec.msgpack.Decoder(wire.WayIn)
+_ROLE_SET = msgspec.msgpack.Decoder(wire.RoleSet)
+_ROLES_UNREACHED = msgspec.msgpack.Decoder(wire.RolesUnreached)
+_ROLE_SET_CREATED = msgspec.msgpack.Decoder(wire.RoleSetCreated)
 _SLOT = msgspec.msgpack.Decoder(wire.Slot)
 _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 
@@ -392,6 +397,24 @@ class DaemonClient:
         async with self._request("POST", "/v1/invitations/create", data=data) as answer:
             return decoded(_INVITATION_CREATED, await answer.read()).created
 
+    async def way_in(self, role: Role) -> wire.WayIn:
+        """Return what a newcomer of *role* needs to reach the bucket, where the role has its own."""
+        return await self._asked("invitations/way-in", wire.RoleNamed(role), _WAY_IN)
+
+    async def credentials_of(self, role: Role) -> wire.RoleSet:
+        """Return the newest credentials of *role* that this workstation may know."""
+        return await self._asked("credentials/of-role", wire.RoleNamed(role), _ROLE_SET)
+
+    async def roles_unreached(self) -> list[Role]:
+        """Return the roles whose newest credentials are not sealed to all who need them."""
+        async with self._request("POST", "/v1/credentials/unreached") as answer:
+            return decoded(_ROLES_UNREACHED, await answer.read()).roles
+
+    async def create_role_set(self, role: Role, number: int, body: bytes) -> bool:
+        """Create sealed credentials of *role*; False if something else stands there already."""
+        wish = wire.NewRoleSet(role, number, body)
+        return (await self._asked("credentials/create", wish, _ROLE_SET_CREATED)).created
+
     @contextlib.asynccontextmanager
     async def events(
         self, project: ProjectId, hello: wire.MountHello
@@ -458,7 +481,7 @@ class DaemonClient:
             return facts
 
     async def order(self, what: str) -> None:
-        """Have the daemon do *what*: `cache/clear`, `credentials/renewed` or `exit`."""
+        """Have the daemon do *what*: `cache/clear`, `credentials/look` or `exit`, and the like."""
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
 

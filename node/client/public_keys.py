@@ -56,6 +56,15 @@ def is_box_key(public: bytes) -> bool:
     return len(public) == KEY_SIZE and number < _P and number not in _SMALL_ORDER_U
 
 
+def box_key_of(public: bytes) -> bytes:
+    """Return the X25519 key of the holder of the Ed25519 key *public*, which `is_signing_key`.
+
+    RFC 7748, section 4.1: u = (1 + y) / (1 - y); the sign of x is lost.
+    """
+    y = int.from_bytes(public, "little") & ~_SIGN
+    return ((1 + y) * pow(1 - y, -1, _P) % _P).to_bytes(KEY_SIZE, "little")
+
+
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """Return whether *signature* is the Ed25519 key *public*'s over *message*. Raises nothing.
 

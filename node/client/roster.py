@@ -25,6 +25,9 @@ FIRST_EPOCH = 1
 """The epoch of a studio in which nobody was put out, and no role changed, yet."""
 
 
+_WIDEST_FIRST: tuple[Role, ...] = ("owner", "editor", "viewer")
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a device might do from entry *seq* of the log on: in *project*, or everywhere if None.
@@ -163,6 +166,17 @@ class Roster:
         """Return the epochs of *project* that the log announces; none if there is no such project."""
         record = self.projects.get(project)
         return range(0) if record is None else range(record.first_epoch, self.epoch + 1)
+
+    def widest_role(self, device: DeviceId) -> Role | None:
+        """Return the most that a device may do anywhere; None for one that nobody of the studio has.
+
+        It is what its credentials for the bucket have to allow.
+        """
+        known = self.devices.get(device)
+        if known is None:
+            return None
+        roles = {known.role, *(known.role_in(project) for project in self.projects)}
+        return next((role for role in _WIDEST_FIRST if role in roles), None)
 
     def writer_key(self, device: DeviceId) -> bytes | None:
         """Return the public key of a device that might once change something somewhere, else None.

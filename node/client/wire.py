@@ -16,6 +16,11 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
     POST /v1/invitations/look                                    the next answer to that is new
     POST /v1/invitations/parts                                   InvitationNamed -> Invitation
     POST /v1/invitations/create                                  InvitationPart -> InvitationCreated
+    POST /v1/invitations/way-in                                  RoleNamed -> WayIn
+    POST /v1/credentials/of-role                                 RoleNamed -> RoleSet
+    POST /v1/credentials/unreached                               empty -> RolesUnreached
+    POST /v1/credentials/create                                  NewRoleSet -> RoleSetCreated
+    POST /v1/credentials/look                                    look for those of our role now
     GET  /v1/roster?look=none|try|must                           RosterLog
     POST /v1/roster/{seq}                                        body -> CommitReply
     GET  /v1/p/{project}/block/{id}                              204 now in the cache | 200 the bytes
@@ -192,6 +197,53 @@ class InvitationPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ident: str
     part: str
     body: bytes
+
+
+class RoleNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The role that is meant."""
+
+    role: str
+
+
+class RoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest credentials of a role, as bucket.json keeps them; none if we may not know them.
+
+    *number* is the number of the newest set, and 0 if there was none yet.
+    """
+
+    number: int
+    credentials: dict[str, str | None]
+
+
+class RolesUnreached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Roles whose credentials are known here, and not yet sealed to all workstations that need them."""
+
+    roles: list[Literal["owner", "editor", "viewer"]]
+
+
+class NewRoleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Credentials of a role, sealed: to be created under a number."""
+
+    role: str
+    number: int
+    body: bytes
+
+
+class RoleSetCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether they were created; else something stands there."""
+
+    created: bool
+
+
+class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a newcomer of a role reaches the bucket: its credentials, none if the role has none of its own.
+
+    *slots* are presigned URLs for the next entries of the log of members, by their numbers: for who
+    may not write otherwise.
+    """
+
+    credentials: dict[str, str]
+    slots: dict[int, str]
 
 
 class InvitationCreated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

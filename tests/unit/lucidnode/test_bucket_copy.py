@@ -184,8 +184,8 @@ def test_every_object_of_the_format_is_copied() -> None:
     named = re.findall(r"^\| `([a-z]+)", table, re.MULTILINE)
     assert "invitations" in named
     # `studio` decides nothing, and is put anew by each copy (lucidnode/moving.py); where a
-    # workstation can be met it writes again by itself.
-    assert set(named) == {*FOLDERS, "studio", "rendezvous"}
+    # workstation can be met it writes again by itself; credentials of roles are the old store's.
+    assert set(named) == {*FOLDERS, "studio", "rendezvous", "credentials"}
 
 
 async def test_a_store_that_takes_nothing_for_a_while_is_waited_for() -> None:

@@ -49,7 +49,9 @@ DOORS = {
     "boto3": ("node/bucket/machine_credentials.py",),
     "botocore": ("node/bucket/machine_credentials.py",),
     "cryptography": (
+        "node/client/device_seal.py",
         "node/client/public_keys.py",
+        "node/client/role_credentials.py",
         "node/identity.py",
         "node/peers/rendezvous_record.py",
     ),

@@ -24,6 +24,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.ticket import Ticket
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
+from lucidnode.node.client.roster_entry import Role
 
 SECRET = b"b" * 32
 
@@ -72,6 +73,7 @@ class Post:
         self.offer = seal_offer(view, Offered(self.ask_key, self.ticket, confirm))
         self.answers: list[bytes] = []
         self.read = 0
+        self.of_role = wire.WayIn({}, {})
 
     async def roster(self) -> list[bytes]:
         self.read += 1
@@ -80,6 +82,10 @@ class Post:
     async def invitations_asked(self) -> list[wire.Invitation]:
         # It may be told of one that another owner has answered just now.
         return [wire.Invitation(self.ident.hex(), self.offer, self.request, b"")]
+
+    async def way_in(self, role: Role) -> wire.WayIn:
+        assert role == "viewer"
+        return self.of_role
 
     async def create_for_invitation(self, ident: bytes, part: str, body: bytes) -> bool:
         assert (ident, part) == (self.ident, "answer")
@@ -102,6 +108,18 @@ async def test_any_owner_answers_and_both_sides_have_the_same_words() -> None:
     genesis = post.studio.ada.genesis
     opened = open_answer(post.answers[0], post.ident, post.ask_key, post.request, SECRET, genesis)
     assert opened == post.ticket
+
+
+async def test_a_newcomer_gets_the_credentials_that_the_role_has_as_he_is_let_in() -> None:
+    post = Post()
+    post.of_role = wire.WayIn({"access_key": "AK", "secret_key": "SK"}, {7: "https://s3/7"})
+    assert len(await post.answering().answer()) == 1
+    genesis = post.studio.ada.genesis
+    opened = open_answer(post.answers[0], post.ident, post.ask_key, post.request, SECRET, genesis)
+    assert (opened.credentials, opened.slots) == (
+        {"access_key": "AK", "secret_key": "SK"},
+        {7: "https://s3/7"},
+    )
 
 
 async def test_an_invitation_is_answered_once_whoever_comes_second() -> None:

@@ -67,6 +67,7 @@ def test_facts_can_be_had_as_json() -> None:
         "lock list",
         "lock release",
         "lock take",
+        "credentials set",
         "credentials show",
         "dashboard",
         "diff",
