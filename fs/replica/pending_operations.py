@@ -13,6 +13,7 @@ from lucidnode.fs.replica.intents import Lease
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.replica_ground import ReplicaGround
 from lucidnode.fs.replica.sqlite.rows import RowChange
+from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.roster import FIRST_EPOCH
 
@@ -126,12 +127,12 @@ class PendingOperations:
         """Return what can be committed now, of which all was chosen together.
 
         How much an entry holds shows when it is made. What was left out may be what others are not
-        to be without, so it is chosen anew then, for as much as fits; if nothing does, it goes as it is.
+        to be without, so less is chosen then; if that is nothing, it goes as it is.
         """
-        most_steps: int | None = None
+        room = MAX_ROWS
         batch: Batch | None = None
         while True:
-            choice = self._ground.journal.choose(shipping, most_steps)
+            choice = self._ground.journal.choose(shipping, room)
             if not choice.ready:
                 return batch
             with self._ground.database.transaction():
@@ -139,12 +140,9 @@ class PendingOperations:
             self._ground.journal.write_sets.reorder(order)
             ready, behind = order[: len(choice.ready)], order[len(choice.ready) :]
             batch = self._nonempty_batch(behind[0].id if behind else None)
-            if batch is None:
-                return None
-            taken = sum(step.id <= batch.last for step in ready)
-            if taken == len(ready):
+            if batch is None or batch.last >= ready[-1].id or not room:
                 return batch
-            most_steps = taken
+            room //= 2
 
     def _nonempty_batch(self, until: int | None) -> Batch | None:
         while (batch := self._ground.journal.batch(until)) is not None and not batch.changeset:

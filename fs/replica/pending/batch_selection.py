@@ -11,85 +11,220 @@ content, but not for long.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from math import inf
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.whole_contents import WINDOW_OPERATIONS, Contents, Shipping
 from lucidnode.fs.replica.pending.write_set import Step, row_of
 
+_MOST_LOOKS = 16
+"""What is left out takes others along, mostly at once."""
+
 
 class Choice(NamedTuple):
-    """What the next entry may carry, and what has to wait; both in their order."""
+    """What the next entry may carry, and what has to wait; both in their order.
+
+    *is_cut*: nothing may go, but only since no entry, or no look at what waits, has room for all
+    that belongs together.
+    """
 
     ready: list[Step]
     held: list[Step]
+    is_cut: bool = False
 
 
 def choose(
     waiting: Iterable[Step],
     contents: Contents,
     shipping: Shipping,
-    most_rows: int,
-    most_steps: int | None = None,
+    room: int,
+    *,
+    window: int | None = WINDOW_OPERATIONS,
+    most_rows: int | None = None,
 ) -> Choice:
-    """Choose for an entry of about *most_rows* rows, and of *most_steps* operations if that is given.
+    """Choose for an entry of about *room* rows, of the first *window* operations that wait.
 
-    What is chosen shows nobody a file without its bytes, as far as all of it goes into one entry:
-    if it does not, choose once more, for as many operations as did.
+    With *most_rows*, the rows that any entry has room for, it shows nobody a file without its
+    bytes, as far as all of it goes into one entry, and they are not more than that. Without, it
+    shows what there is.
     """
     everything = list(waiting)
-    steps = everything[:WINDOW_OPERATIONS]
     # Also of what is not looked at now: who saves faster than the bucket takes it has much that waits.
     lost = _lost(everything)
-    unseen = _not_to_be_seen(lost, contents, shipping)
+    coming = _Coming(everything, contents)
+    unseen = _not_to_be_seen(lost, contents, shipping, set())
+    is_cut = False
+    end = inf
+    looks = 0
     while True:
-        choice = _chosen(steps, contents, shipping, most_rows, most_steps, unseen)
-        ready = {step.id for step in choice.ready}
-        about = {ino for step in choice.ready for ino in (step.creates, step.behind)}
-        seen = {ino for ino, gone in lost.items() if ino in about and gone.id not in ready}
-        seen |= {ino for ino in _cut_off(everything, choice) if ino is not None and ino in about}
-        if seen <= unseen:
-            return choice
-        unseen |= seen
+        look = _chosen(everything[:window], contents, shipping, room, coming, unseen, end)
+        end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
+        waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
+        if most_rows is not None:
+            cut = {ino for ino in cut if coming.rows[ino] <= most_rows}
+            is_cut |= bool(cut)
+            looks += 1
+            if waits | cut and looks == _MOST_LOOKS:
+                return Choice([], [], is_cut=True)
+            waits |= cut
+        if not waits:
+            return Choice(look.ready, look.held, is_cut=is_cut and not look.ready)
+        unseen = _not_to_be_seen(lost, contents, shipping, unseen | waits)
+
+
+def _without_bytes(
+    look: _Look,
+    unseen: set[InodeNo],
+    lost: dict[InodeNo, Step],
+    coming: _Coming,
+    shipping: Shipping,
+) -> tuple[set[InodeNo], set[InodeNo]]:
+    """Return the files that *look* shows without their bytes.
+
+    First those of which what makes them whole, or removes them, waits; then those of which it has no
+    place.
+    """
+    waits: set[InodeNo] = set()
+    cut: set[InodeNo] = set()
+    taken = {step.id for step in look.ready}
+    moved = {step.behind for step in look.ready}
+    shown = moved | {step.creates for step in look.ready}
+    for ino in shown - unseen:
+        if ino is None:
+            continue
+        removal = lost.get(ino)
+        content = coming.first.get(ino)
+        if removal is not None:
+            if removal.id in look.waiting:
+                waits.add(ino)
+            elif removal.id not in taken:
+                cut.add(ino)
+        elif content is not None and content not in taken:
+            if content in look.waiting:
+                if coming.rows[ino] and (ino in moved or shipping.is_young(ino)):
+                    waits.add(ino)
+            else:
+                cut.add(ino)
+    return waits, cut
+
+
+class _Coming:
+    """The contents that wait: which operation is the *first* of each.
+
+    Of those that are ready, how many operations and rows they have.
+    """
+
+    def __init__(self, steps: list[Step], contents: Contents) -> None:
+        self.first: dict[InodeNo, int] = {}
+        self.steps: Counter[InodeNo] = Counter()
+        self.rows: Counter[InodeNo] = Counter()
+        for step in steps:
+            if step.content is None:
+                continue
+            self.first.setdefault(step.content, step.id)
+            if step.id <= contents.ready.get(step.content, -1):
+                self.steps[step.content] += 1
+                self.rows[step.content] += len(step.touches.rows)
+
+
+class _Look(NamedTuple):
+    """What can be taken of what is looked at, and what is not, both in their order.
+
+    Of these, the numbers of those *waiting*, whatever room there is: from *end* on there was no more.
+    """
+
+    ready: list[Step]
+    held: list[Step]
+    waiting: set[int]
+    end: float
 
 
 def _chosen(
     steps: list[Step],
     contents: Contents,
     shipping: Shipping,
-    most_rows: int,
-    most_steps: int | None,
-    waiting: set[InodeNo],
-) -> Choice:
-    chosen = Choice([], [])
-    held = _Held()
-    size = _Size()
+    room: int,
+    coming: _Coming,
+    unseen: set[InodeNo],
+    end: float,
+) -> _Look:
+    """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
+
+    What shows a file brings its content along, however far behind that stands, and the blocks that
+    this lies in.
+    """
+    ready: list[Step] = []
+    held: list[Step] = []
+    waiting: set[int] = set()
+    ahead, ahead_waiting = _Held(), _Held()
+    size = _Size(coming)
     for step in steps:
-        if size.rows > most_rows or len(chosen.ready) == most_steps:
+        is_behind = step.id >= end
+        if is_behind and not size.expects:
             break
-        if _is_free(step, contents, shipping, waiting) and not held.meets(step):
-            chosen.ready.append(step)
-            size.add(step)
-        else:
-            chosen.held.append(step)
-            held.add(step)
-    return chosen
+        size.passes(step)
+        is_free = _is_free(step, contents, shipping, unseen)
+        if is_free and not ahead.meets(step):
+            if not is_behind and ready and size.rows_with(step) > room:
+                end, is_behind = step.id, True
+            if not is_behind or step.content in size.shown or not step.touches.inodes:
+                ready.append(step)
+                size.add(step)
+                continue
+        elif not is_free or ahead_waiting.meets(step):
+            waiting.add(step.id)
+            ahead_waiting.add(step)
+        held.append(step)
+        ahead.add(step)
+    if steps:
+        end = min(end, steps[-1].id + 1)
+    return _Look(ready, held, waiting, end)
 
 
 class _Size:
-    """About how many rows an entry has: what is made and gone again within it is none of them."""
+    """About how many rows an entry has: what is made and gone again within it is none of them.
 
-    def __init__(self) -> None:
+    The contents of the files that it shows belong to it before they are reached.
+    """
+
+    def __init__(self, coming: _Coming) -> None:
         self._rows: set[int] = set()
         self._inodes: set[InodeNo] = set()
         self._made: set[InodeNo] = set()
+        self._steps_left = coming.steps.copy()
+        self._rows_left = coming.rows.copy()
+        self._rows_to_come = 0
+        self.expects = 0
+        """How many operations of contents are still to come."""
+        self.shown: set[InodeNo] = set()
 
-    @property
-    def rows(self) -> int:
-        return len(self._rows) + len(self._inodes)
+    def rows_with(self, step: Step) -> int:
+        """Return the number if *step* is taken."""
+        new = sum(row not in self._rows for row in step.touches.rows)
+        new += sum(ino not in self._inodes for ino in step.touches.changed)
+        new += sum(self._rows_left[ino] for ino in self._shows(step))
+        return len(self._rows) + len(self._inodes) + self._rows_to_come + new
+
+    def passes(self, step: Step) -> None:
+        """Note that *step* is reached, whether it is taken or not."""
+        if (ino := step.content) is None or not self._steps_left[ino]:
+            return
+        rows = len(step.touches.rows)
+        self._steps_left[ino] -= 1
+        self._rows_left[ino] -= rows
+        if ino in self.shown:
+            self.expects -= 1
+            self._rows_to_come -= rows
 
     def add(self, step: Step) -> None:
+        """Take *step*."""
+        shows = self._shows(step)
+        self.shown |= shows
+        self.expects += sum(self._steps_left[ino] for ino in shows)
+        self._rows_to_come += sum(self._rows_left[ino] for ino in shows)
         self._rows.update(step.touches.rows)
         self._inodes.update(step.touches.changed)
         if step.creates is not None:
@@ -98,14 +233,8 @@ class _Size:
             if ino in self._made and ino != step.creates:
                 self._inodes.discard(ino)
 
-
-def _cut_off(steps: list[Step], choice: Choice) -> set[InodeNo | None]:
-    """Return the files of whose content nothing is chosen, since the entry is full before it.
-
-    A name that came with the entry would show them as they were made: empty.
-    """
-    left = steps[len(choice.ready) + len(choice.held) :]
-    return {step.content for step in left} - {step.content for step in choice.ready}
+    def _shows(self, step: Step) -> set[InodeNo]:
+        return {ino for ino in (step.creates, step.behind) if ino is not None} - self.shown
 
 
 def _lost(steps: list[Step]) -> dict[InodeNo, Step]:
@@ -132,10 +261,10 @@ def _lost(steps: list[Step]) -> dict[InodeNo, Step]:
 
 
 def _not_to_be_seen(
-    lost: dict[InodeNo, Step], contents: Contents, shipping: Shipping
+    lost: dict[InodeNo, Step], contents: Contents, shipping: Shipping, others: set[InodeNo]
 ) -> set[InodeNo]:
-    """Return those of *lost* that wait, since what removes them does: from the last one back."""
-    waiting: set[InodeNo] = set()
+    """Return *others*, and those of *lost* that wait as what removes them does: from the last one back."""
+    waiting = set(others)
     for ino, removal in sorted(lost.items(), key=lambda each: each[1].id, reverse=True):
         if not _is_free(removal, contents, shipping, waiting):
             waiting.add(ino)

@@ -73,13 +73,34 @@ def _beginning(items: Sequence[PendingOperation], place: int) -> int:
     """Return where the content begins of which the operation at *place* is a part."""
     while place and not _empties(items[place]):
         place -= 1
-    return place
+    return _emptying(items, place, 0)
 
 
 def _begins_anew(items: Sequence[PendingOperation], place: int) -> int:
     """Return where, after *place*, a content begins that needs nothing of the one before."""
-    return next(
-        (later for later in range(place + 1, len(items)) if _empties(items[later])), len(items)
+    for later in range(place + 1, len(items)):
+        if _empties(items[later]):
+            return _emptying(items, later, place + 1)
+    return len(items)
+
+
+def _emptying(items: Sequence[PendingOperation], place: int, first: int) -> int:
+    """Return where, from *first* on, the cut begins of which the one at *place* is the last step.
+
+    A huge file is emptied in steps (fs/replica/local_operations.py), all of one time.
+    """
+    while place > first and _is_one_cut(items[place - 1], items[place]):
+        place -= 1
+    return place
+
+
+def _is_one_cut(item: PendingOperation, following: PendingOperation) -> bool:
+    cut, rest = item.recorded.intent, following.recorded.intent
+    return (
+        isinstance(cut, intents.Truncate)
+        and isinstance(rest, intents.Truncate)
+        and cut.time_ns == rest.time_ns
+        and cut.size > rest.size
     )
 
 

@@ -16,7 +16,12 @@ from lucidnode.fs.replica.pending.batch_selection import Choice, choose
 from lucidnode.fs.replica.pending.overtaking import laid_again, renumbered, row_met, shared_times
 from lucidnode.fs.replica.pending.partial_versions import PartialVersions
 from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
-from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping, WholeContents
+from lucidnode.fs.replica.pending.whole_contents import (
+    WINDOW_OPERATIONS,
+    Contents,
+    Shipping,
+    WholeContents,
+)
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex, used_blocks
 from lucidnode.fs.replica.sqlite import rows
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
@@ -33,6 +38,9 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 _BATCH_MOVES = MAX_ANCESTORS // (2 * MAX_DEPTH)
 """Moves of directories in one entry: each may move two, and both lie below MAX_DEPTH others."""
+
+_BATCH_READ = 8 * MAX_BYTES
+"""Changes looked at for one entry, in bytes: most of them may be undone again within it."""
 
 _ID_SIZE = 32
 
@@ -174,19 +182,32 @@ class PendingJournal:
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that wait. Nothing is decided by the question."""
-        return self._contents.contents(self._write_sets, shipping, decides=False)
+        return self._contents.contents(self._write_sets, shipping, WINDOW_OPERATIONS, decides=False)
 
     def finish(self, ino: InodeNo, last: int) -> None:
         """Have what waits of *ino* up to row *last* be a content, whatever a program is at."""
         self._contents.finish(ino, last)
 
-    def choose(self, shipping: Shipping, most_steps: int | None) -> Choice:
-        """Return what the next entry may carry, and what has to wait for *shipping*.
+    def choose(self, shipping: Shipping, room: int) -> Choice:
+        """Return what the next entry, of about *room* rows, may carry, and what waits for *shipping*.
 
-        No more than *most_steps* operations, if that is given: see `batch_selection.choose`.
+        What belongs together goes together, also if all that waits has to be looked at for that. If
+        no entry has room for it, it goes as it comes: nothing may wait for what never comes.
         """
-        contents = self._contents.contents(self._write_sets, shipping, decides=True)
-        return choose(self._write_sets, contents, shipping, MAX_ROWS, most_steps)
+        choice = self._chosen(shipping, room, WINDOW_OPERATIONS, MAX_ROWS)
+        if choice.is_cut:
+            choice = self._chosen(shipping, room, None, MAX_ROWS)
+        if choice.is_cut:
+            choice = self._chosen(shipping, room, WINDOW_OPERATIONS, None)
+        return choice
+
+    def _chosen(
+        self, shipping: Shipping, room: int, window: int | None, most_rows: int | None
+    ) -> Choice:
+        contents = self._contents.contents(self._write_sets, shipping, window, decides=True)
+        return choose(
+            self._write_sets, contents, shipping, room, window=window, most_rows=most_rows
+        )
 
     def give_way(self, choice: Choice) -> list[Step]:
         """Let the ready of *choice* overtake the held; return all that waits as it stands then.
@@ -291,16 +312,17 @@ class PendingJournal:
             raise ReplicaCorrupt(f"changes made here break the format: {error}") from error
 
     def _rows_of_one_batch(self, until: int | None) -> Iterator[tuple[int, list[RowChange]]]:
-        size = moves = 0
+        read = moves = 0
         net = rows.NetCount()
         for number, raw in self._database.stream("SELECT id, changes FROM pending ORDER BY id"):
             if number == until:
                 return
             changes = rows.decode(raw)
-            size += len(raw)
+            read += len(raw)
             net.add(changes)
             moves += self._write_sets.moves_directory(number)
-            if size > MAX_BYTES or net.rows > MAX_ROWS or moves > _BATCH_MOVES:
+            is_full = net.size > MAX_BYTES or net.rows > MAX_ROWS or moves > _BATCH_MOVES
+            if is_full or read > _BATCH_READ:
                 return  # alone, each operation fits
             yield number, changes
 

@@ -60,8 +60,10 @@ class WholeContents:
         """Have what waits of *ino* up to *last* be a content. All tails of it were packed before."""
         self._wanted[ino] = last
 
-    def contents(self, waiting: WriteSetIndex, shipping: Shipping, *, decides: bool) -> Contents:
-        """Return how far the contents among *waiting* are.
+    def contents(
+        self, waiting: WriteSetIndex, shipping: Shipping, window: int | None, *, decides: bool
+    ) -> Contents:
+        """Return how far the contents among the first *window* operations that wait are.
 
         Who *decides* has packed all tails before: what waits is then all there is of the
         contents that are finished, and stays together.
@@ -69,7 +71,7 @@ class WholeContents:
         by_file: dict[InodeNo, list[Step]] = {}
         cut: InodeNo | None = None
         for place, step in enumerate(waiting):
-            if place == WINDOW_OPERATIONS:
+            if place == window:
                 cut = step.content  # of which more may follow
                 break
             if step.content is not None:

@@ -65,11 +65,15 @@ def net(changes: list[RowChange]) -> list[RowChange]:
 
 
 class NetCount:
-    """How many rows are other than before behind changes that come one after the other."""
+    """How many rows are other than before behind changes that come one after the other.
+
+    These, from what was before to what is now, take *size* bytes, as `encode` has them.
+    """
 
     def __init__(self) -> None:
         self._before: dict[tuple[str | int | bytes, ...], Row | None] = {}
-        self._changed: set[tuple[str | int | bytes, ...]] = set()
+        self._changed: dict[tuple[str | int | bytes, ...], int] = {}
+        self.size = 0
 
     @property
     def rows(self) -> int:
@@ -82,4 +86,7 @@ class NetCount:
             row = old or new or ()
             key = (table, *row[: KEY_COLUMNS[table]])
             before = self._before.setdefault(key, old)
-            (self._changed.discard if before == new else self._changed.add)(key)
+            self.size -= self._changed.pop(key, 0)
+            if before != new:
+                self._changed[key] = size = len(_ENCODER.encode((table, before, new)))
+                self.size += size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucidnode.fs.replica.sqlite.rows import NetCount, Row, RowChange, net
+from lucidnode.fs.replica.sqlite.rows import NetCount, Row, RowChange, encode, net
 
 _TARGETS = st.one_of(st.none(), st.integers(1, 3))
 
@@ -24,7 +24,7 @@ def test_the_count_is_that_of_the_net_changes(steps: list[tuple[int, int | None]
         if target is not None:
             there[name] = target
     count = NetCount()
-    count.add(changes[:at])
-    assert count.rows == len(net(changes[:at]))
-    count.add(changes[at:])
-    assert count.rows == len(net(changes))
+    for counted, upto in ((changes[:at], at), (changes[at:], len(changes))):
+        count.add(counted)
+        assert count.rows == len(net(changes[:upto]))
+        assert count.size == sum(len(encode([change])) - 1 for change in net(changes[:upto]))

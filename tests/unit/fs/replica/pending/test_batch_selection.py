@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 from slow_pair import Pair
 
+from lucidnode.fs.replica import pending_operations
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import MARK, Link, Mark, Rename, Rmdir, SetAttributes
+from lucidnode.fs.replica.pending import batch_selection, pending_journal
 
 
 def test_a_small_save_overtakes_a_film(pair: Pair) -> None:
@@ -362,4 +365,126 @@ def test_saves_in_one_tick_of_the_clock_go_into_one_entry(pair: Pair) -> None:
     assert pair.commit()
     assert pair.b.replica.pending.head().seq == head + 1
     assert pair.b.content(b"doc") == b"version 299"
+    pair.agree()
+
+
+def _with_bounds(monkeypatch: pytest.MonkeyPatch, *, window: int, rows: int) -> None:
+    monkeypatch.setattr(pending_journal, "WINDOW_OPERATIONS", window)
+    monkeypatch.setattr(pending_journal, "MAX_ROWS", rows)
+    monkeypatch.setattr(pending_operations, "MAX_ROWS", rows)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, 8192])
+@pytest.mark.parametrize("rows", [8, 20, 2048])
+@pytest.mark.parametrize("as_tail", [False, True])
+def test_an_entry_that_is_full_shows_no_save_without_its_content(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, window: int, rows: int, *, as_tail: bool
+) -> None:
+    """What the entry has no room for is looked at as well, and what is behind the window."""
+    pair.old_doc()
+    _with_bounds(monkeypatch, window=window, rows=rows)
+    versions = [b"save %d" % number for number in range(6)]
+    for version in versions:
+        if as_tail:
+            _saved(pair, version)
+        else:
+            new = pair.a.create(b"tmp")
+            pair.a.write(new, version)
+            pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    pair.arrive(*versions)
+    while pair.commit():
+        assert pair.b.content(b"doc") in {b"old", *versions}
+    assert pair.b.content(b"doc") == versions[-1]
+    pair.agree()
+
+
+@pytest.mark.parametrize("window", [1, 7, 8192])
+@pytest.mark.parametrize("rows", [8, 20, 100])
+def test_many_small_files_made_in_an_outage_all_come_and_come_with_their_content(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, window: int, rows: int
+) -> None:
+    """Their contents are packed when it is over, behind all their names."""
+    _with_bounds(monkeypatch, window=window, rows=rows)
+    for number in range(30):
+        file = pair.a.create(b"%d" % number)
+        pair.a.replica.tails.put(file, 0, b"small %d" % number, pair.a.time())
+    pair.a.pack_tails_unsent()
+    pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
+    while pair.commit():
+        assert all(pair.b.content(name) == b"small " + name for name in pair.b.names())
+    assert len(pair.b.names()) == 30
+    pair.agree()
+
+
+def test_a_save_is_not_seen_while_its_content_waits_for_another_operation(pair: Pair) -> None:
+    """Its bytes are in the bucket, but it got a second name that a film had which uploads."""
+    pair.old_doc()
+    film = pair.a.create(b"film")
+    pair.uplink.new.add(film)
+    pair.a.write(film, b"reel")
+    pair.a.replica.apply(Rename(ROOT, b"film", ROOT, b"reel", pair.a.time()))
+    doc = _saved(pair, b"new")
+    pair.a.replica.apply(Link(doc, ROOT, b"film", pair.a.time()))
+    pair.commit_all(b"new")
+    assert pair.b.content(b"doc") == b"old"
+    pair.commit_all(b"reel")
+    assert pair.b.content(b"doc") == pair.b.content(b"film") == b"new"
+    pair.agree()
+
+
+def test_an_entry_that_is_full_of_bytes_comes_with_its_content(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How much an entry holds in bytes shows only when it is made."""
+    monkeypatch.setattr(pending_journal, "MAX_BYTES", 16 * 1024)
+    for number in range(30):
+        file = pair.a.create(b"%d" % number)
+        pair.a.set_xattr(file, b"user.note", bytes(1024))
+        pair.a.replica.tails.put(file, 0, b"small %d" % number, pair.a.time())
+    pair.a.pack_tails_unsent()
+    pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
+    entries = 0
+    while pair.commit():
+        entries += 1
+        for name in pair.b.names():
+            assert pair.b.content(name) == b"small " + name
+    assert entries > 2
+    pair.agree()
+
+
+def test_a_content_that_no_entry_has_room_for_is_not_overtaken_for_ever(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_bounds(monkeypatch, window=8192, rows=20)
+    film = pair.a.create(b"film")
+    for number in range(40):
+        pair.a.write(film, b"reel %d" % number, 100 * number)
+    pair.arrive(*(b"reel %d" % number for number in range(40)))
+    for number in range(20):
+        pair.a.create(b"%d" % number)
+        assert pair.commit()
+    assert pair.b.content(b"film") == pair.a.content(b"film")
+    pair.agree()
+
+
+def test_a_long_chain_of_saves_costs_a_few_looks(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return _chosen(*arguments)
+
+    _chosen = batch_selection._chosen
+    monkeypatch.setattr(batch_selection, "_chosen", counted)
+    _with_bounds(monkeypatch, window=100, rows=2048)
+    monkeypatch.setattr(pending_journal, "MAX_BYTES", 4096)
+    for number in range(200):
+        _saved(pair, b"save %d" % number)
+    pair.arrive(b"save 199")
+    assert pair.commit()
+    assert pair.b.content(b"doc") == b"save 199"
+    assert looks < 10
     pair.agree()

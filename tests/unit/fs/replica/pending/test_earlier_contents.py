@@ -6,8 +6,10 @@ import pytest
 from replica_fixture import Node
 from slow_pair import Pair
 
+from lucidnode.fs.replica import pending_operations
 from lucidnode.fs.replica.inode import ROOT, InodeNo, is_partial
 from lucidnode.fs.replica.intents import Link, NewExtent, Rename, SetAttributes, Write
+from lucidnode.fs.replica.pending import pending_journal
 from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 
 BLOCKS = 2000
@@ -419,3 +421,32 @@ def test_of_a_content_that_came_to_its_end_nothing_is_remembered(pair: Pair) -> 
         assert _rows(pair.a, table) == 0
     for table in ("earlier", "earlier_extent", "earlier_since"):
         assert _rows(pair.b, table) == 0
+
+
+def test_a_huge_file_that_was_emptied_in_part_is_as_it_was_when_its_new_content_is_lost(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry ends within the steps that empty it."""
+    _shared(pair, blocks=BLOCKS)
+    for module in (pending_journal, pending_operations):
+        monkeypatch.setattr(module, "MAX_ROWS", 500)
+    pair.a.truncate(pair.a.found(b"film").ino, 0)
+    pair.a.write(pair.a.found(b"film").ino, b"new")
+    _everything_arrives(pair)
+    assert pair.commit()
+    assert pair.b.content(b"film") == _content("old")
+    assert pair.a.replica.give_up({pair.a.blocks.seal(b"new").id}, pair.a.time()).files == ("film",)
+    pair.agree()
+    assert pair.a.content(b"film") == pair.b.content(b"film") == _content("old")
+
+
+def test_the_next_save_of_a_huge_file_stands_when_the_one_before_it_is_lost(pair: Pair) -> None:
+    """No entry could carry all that empties the file, if that ran again in one step."""
+    ino = _shared(pair, blocks=MAX_ROWS + 100)
+    for what, blocks in (("sv1", MAX_ROWS + 100), ("sv2", 10)):
+        pair.a.truncate(ino, 0)
+        _write(pair.a, ino, what, blocks)
+    lost = {pair.a.blocks.seal(_content("sv1", 10)[-12:]).id}
+    assert pair.a.replica.give_up(lost, pair.a.time()).files == ("film",)
+    pair.agree()
+    assert pair.b.content(b"film") == _content("sv2", 10)
