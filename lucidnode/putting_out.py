@@ -15,7 +15,8 @@ from lucidnode.fs.commit.epoch_end import end_epoch
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.errors import FsError, NotAMember
-from lucidnode.fs.membership.entries import leave_entry, revoke_entry, role_entry
+from lucidnode.fs.membership.entries import leave_entry, rename_entry, revoke_entry, role_entry
+from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
 from lucidnode.fs.project_home import project_directory
@@ -56,6 +57,17 @@ async def change_role(
 ) -> None:
     """Give *member* the *role*, in *project* or everywhere. Raises NotAllowed, NotAMember, Unavailable."""
     await append_entry(socket, mine, lambda view: role_entry(view, member, project, role))
+
+
+async def rename(socket: Path, mine: Membership, member: bytes, device: str) -> None:
+    """Have the workstation of *member* called *device*. Raises NotAllowed, NotAMember, Invalid, Unavailable."""
+
+    def entry(view: RosterView) -> bytes:
+        one = next((one for one in view.people() if one.public == member), None)
+        name = "" if one is None else one.label.member
+        return rename_entry(view, member, Label(name, device))
+
+    await append_entry(socket, mine, entry)
 
 
 async def end_epochs(

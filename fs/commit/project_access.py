@@ -86,7 +86,7 @@ class ProjectAccess:
     @property
     def workstation(self) -> str:
         """What people call this machine; it goes into the names of conflict copies."""
-        return self._membership.label.device
+        return self.who(self.device)[1]
 
     def keys(self) -> ProjectKeys:
         """Return the project's keys; what has them has those of later epochs, once they are read."""

@@ -17,6 +17,7 @@ from lucidnode.node.client.roster_entry import (
     Join,
     Leave,
     Project,
+    RenameDevice,
     Revoke,
     RosterEntry,
 )
@@ -30,13 +31,15 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     seq: int
     event: str
-    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `project created`, or
-    `void`: it counted for nothing."""
+    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `renamed`,
+    `project created`, or `void`: it counted for nothing."""
     by: str = ""
     """The member, or `invite` for one that was used."""
     member: str = ""
     device: str = ""
     role: str = ""
+    before: str = ""
+    """What the workstation was called before."""
     project: str = ""
     """The project's name, or its id if you cannot open it."""
     at_ns: int | None = None
@@ -101,6 +104,12 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
                     body.role,
                     projects.get(body.project, body.project),
                 )
+            case RenameDevice():
+                label = _label(membership, body.member, body.label)
+                yield AuditRecord(
+                    seq, "renamed", by, label.member, label.device, before=names[body.member].device
+                )
+                names[body.member] = label
             case Leave():
                 yield AuditRecord(seq, "left", by, by, names[entry.author].device)
             case Project():

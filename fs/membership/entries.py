@@ -41,6 +41,7 @@ from lucidnode.node.client.roster_entry import (
     Leave,
     NewEra,
     Project,
+    RenameDevice,
     Revoke,
     Role,
     RosterEntry,
@@ -208,6 +209,20 @@ def leave_entry(view: RosterView) -> bytes:
             "`lucidnode members revoke`"
         )
     return _next(view.roster, view.membership.keys, Leave())
+
+
+def rename_entry(view: RosterView, member: bytes, label: Label) -> bytes:
+    """Return the entry by which an owner, or the member himself, is called *label* from now on.
+
+    Raises NotAllowed, NotAMember, Invalid.
+    """
+    known = view.roster.members.get(member)
+    if view.me.role != "owner" and member != view.me.public:
+        raise NotAllowed("only an owner of the studio can rename the workstations of others")
+    if known is None or known.has_left:
+        raise NotAMember("that is no member of the studio any more: look again")
+    sealed = seal_label(view.membership.name_key, member, _spelled(label))
+    return _next(view.roster, view.membership.keys, RenameDevice(member, sealed))
 
 
 def _require_owner(roster: Roster, gone: Collection[bytes]) -> None:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "recovery": "recovery",
     "recover": "recovery",
     "members": "members",
+    "devices": "devices",
     "audit": "members",
     "leave": "changing_members",
     "keys": "keys",
@@ -91,7 +92,7 @@ _HIDDEN = {"keep", "mount-process", "past-process", "collect-process"}
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Studio and members": (
-        "init", "invite", "join", "members", "leave", "audit", "recovery", "recover", "keys", "passphrase",
+        "init", "invite", "join", "members", "devices", "leave", "audit", "recovery", "recover", "keys", "passphrase",
         "credentials", "bucket",
     ),
     "Projects": (

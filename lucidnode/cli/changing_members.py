@@ -34,6 +34,9 @@ from lucidnode.node.config import (
     load_config,
 )
 
+_SHORTEST_ID = 6
+"""Digits of an id that name a workstation."""
+
 
 @click.command("role")
 @click.argument("who")
@@ -238,6 +241,18 @@ def _chosen(view: RosterView, who: str) -> list[Person]:
         raise Refused(
             f"nobody of the studio, and no workstation, is called {who}: there is {known}"
         )
+    return found
+
+
+def chosen_devices(view: RosterView, which: str) -> list[Person]:
+    """Return the workstations with the name or id *which*, or whose ids begin so. Raises Refused."""
+    people = view.people()
+    found = [one for one in people if which == one.label.device] or [
+        one for one in people if len(which) >= _SHORTEST_ID and one.device.startswith(which.lower())
+    ]
+    if not found:
+        known = ", ".join(one.label.device for one in people)
+        raise Refused(f"no workstation of the studio is called {which}: there is {known}")
     return found
 
 

@@ -135,6 +135,8 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.by} put out {record.member} ({record.device})"
         case "invite closed":
             return f"{record.by} closed an invite"
+        case "renamed":
+            return f"{record.by} renamed {record.member} ({record.before}): now {record.device}"
         case "left":
             return f"{record.member} left with {record.device}"
         case "role changed":

@@ -160,7 +160,17 @@ class Leave(msgspec.Struct, frozen=True, tag="leave", forbid_unknown_fields=True
     """By a member who goes: served by no peer any more; the next era is sealed without him."""
 
 
-Body = Genesis | Invite | Join | Project | Revoke | ChangeRole | Leave
+class RenameDevice(msgspec.Struct, frozen=True, tag="rename", forbid_unknown_fields=True):
+    """By an owner, or by *member*: what people call the member and its device from here on.
+
+    Nothing but the label changes, so it is of format 1: releases that do not know it skip it.
+    """
+
+    member: bytes
+    label: bytes
+
+
+Body = Genesis | Invite | Join | Project | Revoke | ChangeRole | Leave | RenameDevice
 
 _ERA_KINDS = (Revoke, ChangeRole, Leave)
 
@@ -323,6 +333,9 @@ def _check(body: Body) -> None:
             _check_era(body.era)
         case Leave():
             pass
+        case RenameDevice():
+            _require(len(body.member) == KEY_SIZE, "key")
+            _require(len(body.label) <= MAX_LABEL, "label")
 
 
 def _check_era(era: NewEra) -> None:

@@ -47,6 +47,7 @@ from lucidnode.node.client.roster_entry import (
     Leave,
     NewEra,
     Project,
+    RenameDevice,
     Revoke,
     Role,
     RosterEntry,
@@ -270,6 +271,8 @@ class RosterReader:
                 self._change_role(author, body, Seq(entry.seq))
             case Leave():
                 self._leave(author)
+            case RenameDevice():
+                self._rename(author, body)
 
     def _found(self, author: bytes, body: Genesis) -> None:
         if self._studio:
@@ -376,6 +379,14 @@ class RosterReader:
         self._members[author] = replace(member, has_left=True)
         self._close_invites_of({author})
         self._former[member.device] = self._devices.pop(member.device)
+
+    def _rename(self, author: bytes, body: RenameDevice) -> None:
+        by, member = self._members.get(author), self._members.get(body.member)
+        if by is None or by.has_left or (by.role != "owner" and author != body.member):
+            raise Void("only an owner renames others")
+        if member is None or member.has_left:
+            raise Void("no such member")
+        self._members[member.public] = replace(member, label=body.label)
 
     def _staying(self, gone: Collection[bytes]) -> list[Member]:
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_fixture import Workstation, until, workstation
@@ -17,6 +18,13 @@ def _join(owner: Workstation, newcomer: Workstation) -> None:
         *("join", f"@{newcomer.secret_file('ticket', ticket)}"),
         *("--code-file", newcomer.secret_file("code", code), "--name", "Bo"),
     )
+
+
+def _devices(station: Workstation) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(station.unlocked("devices", "list", "--json").out)[
+        "devices"
+    ]
+    return found
 
 
 def _refused(path: Path) -> bool:
@@ -42,6 +50,8 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         until((here / "cut").is_file)
         until(lambda: ada.status()["peers"] == 1)
 
+        (ada_name,) = [one["device"] for one in _devices(ada) if one["is_me"]]
+
         # A viewer of one project, whose mount is read-only from then on.
         told = ada.unlocked("members", "role", "Bo", "viewer", "--project", "demo", "--yes").err
         assert "in force in 2 projects" in told, told
@@ -51,8 +61,18 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         until(lambda: (there / "cut").read_text() == "by Ada")
         assert _refused(there / "late")
 
+        # By a name of its own, which an owner gives a workstation, and its owner changes.
+        (device,) = [one for one in _devices(ada) if not one["is_me"]]
+        assert device["connected"], device
+        ada.unlocked("devices", "rename", device["device_id"][:8], "grading")
+        until(lambda: "grading" in bo.unlocked("devices", "list").out)
+        refused = bo.run("devices", "rename", "grading", ada_name, "--passphrase-file", bo.words)
+        assert f"there is a workstation '{ada_name}' already" in refused.line
+        refused = bo.run("devices", "revoke", "Bo", "--yes", "--passphrase-file", bo.words)
+        assert "no workstation of the studio is called Bo" in refused.line
+
         # Out of the studio.
-        told = ada.unlocked("members", "revoke", "Bo", "--yes").err
+        told = ada.unlocked("devices", "revoke", "grading", "--yes").err
         assert "out of the studio" in told, told
         assert "in force in 2 projects" in told, told
         assert f"take those away at file://{tmp_path}/bucket" in told, told

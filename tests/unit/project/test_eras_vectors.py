@@ -19,6 +19,7 @@ from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.roster_rules import verified
 
 ERAS: dict[str, Any] = json.loads((REPOSITORY / "docs" / "vectors" / "eras.json").read_text())
+RENAME: dict[str, Any] = json.loads((REPOSITORY / "docs" / "vectors" / "rename.json").read_text())
 ITEMS = [bytes.fromhex(item) for item in ERAS["items"]]
 
 
@@ -46,6 +47,13 @@ def test_a_roster_with_eras_reads_as_published() -> None:
         assert {str(epoch): key.hex() for epoch, key in eras.items()} == ERAS["era_keys"][name]
     view = RosterView(roster, _membership("ada"))
     assert {one.name: one.id for one in view.projects()} == ERAS["projects"]
+
+
+def test_a_workstation_has_its_new_name_as_published() -> None:
+    view = RosterView.read([*ITEMS, bytes.fromhex(RENAME["entry"])], _membership("ada"))
+    assert not view.roster.voids
+    (label,) = [one.label for one in view.people() if one.public.hex() == RENAME["member"]]
+    assert [label.member, label.device] == RENAME["label"]
 
 
 def _membership(name: str) -> Membership:
@@ -132,3 +140,14 @@ def test_the_page_alone_is_enough_to_find_the_keys_of_all_epochs() -> None:
         eras, projects = page_keys(name)
         assert eras == ERAS["era_keys"][name]
         assert projects == ERAS["project_keys"][name]
+
+
+def test_the_page_alone_is_enough_to_read_a_new_name() -> None:
+    entry = msgspec.msgpack.decode(bytes.fromhex(RENAME["entry"]))
+    body = msgspec.msgpack.decode(entry["body"])
+    assert (entry["format"], list(body)) == (1, ["type", "member", "label"])
+    nonce, sealed = body["label"][:32], body["label"][32:]
+    name_key = bytes.fromhex(ERAS["name_key"])
+    framed = crypto_aead_aegis256_decrypt(sealed, body["member"], nonce, name_key)
+    label = msgspec.msgpack.decode(framed[4 : 4 + int.from_bytes(framed[:4], "big")])
+    assert list(label.values()) == RENAME["label"]

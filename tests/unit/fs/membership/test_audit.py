@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from studio_fixture import EXPIRES, NOW, Studio
 
+from lucidnode.fs.errors import NotAllowed, NotAMember
 from lucidnode.fs.membership.audit import AuditRecord, audit
-from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.membership.entries import rename_entry
+from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.node.client.roster import ForeignRoster
 from lucidnode.node.client.roster_entry import RosterEntry, entry_hash, stand_in
 
@@ -31,6 +33,23 @@ def test_every_entry_is_told_in_order() -> None:
     told = list(audit(studio.entries, stranger))
     assert [one.project for one in told if one.project] == [film]
     assert [one.member for one in audit(studio.entries, bo)] == [one.member for one in expected]
+
+
+def test_a_workstation_has_the_name_it_was_given_last() -> None:
+    studio = Studio()
+    bo = studio.join("viewer", "Bo", "edit-2")
+    for by, name in ((studio.ada, "grading"), (bo, "online")):
+        view = studio.view(by)
+        studio.entries.append(rename_entry(view, bo.keys.public, Label("Bo", name)))
+    assert [one.label.device for one in studio.view(bo).people()] == ["edit-1", "online"]
+    assert list(audit(studio.entries, bo))[-2:] == [
+        AuditRecord(4, "renamed", by="Ada", member="Bo", device="grading", before="edit-2"),
+        AuditRecord(5, "renamed", by="Bo", member="Bo", device="online", before="grading"),
+    ]
+    with pytest.raises(NotAllowed):
+        rename_entry(studio.view(bo), studio.ada.keys.public, Label("Ada", "mine"))
+    with pytest.raises(NotAMember):
+        rename_entry(studio.view(studio.ada), bytes(32), Label("Bo", "x"))
 
 
 def test_what_counts_for_nothing_is_told_as_such_however_much_there_is() -> None:

@@ -70,6 +70,8 @@ def test_facts_can_be_had_as_json() -> None:
         "credentials set",
         "credentials show",
         "dashboard",
+        "devices list",
+        "devices revoke",
         "diff",
         "doctor",
         "events",

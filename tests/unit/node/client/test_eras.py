@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from studio_fixture import EXPIRES, Studio
+from studio_fixture import Studio
 
 from lucidnode.fs.errors import NotAllowed, NotAMember
 from lucidnode.fs.format.keys import key_of_next_epoch
@@ -21,7 +21,6 @@ from lucidnode.node.client.roster_entry import (
     FORMAT,
     Body,
     ChangeRole,
-    Invite,
     Leave,
     NewEra,
     Project,
@@ -315,48 +314,3 @@ def test_a_body_of_a_kind_in_the_wrong_format_does_not_parse() -> None:
     assert entry.format == ERA_FORMAT
     with pytest.raises(Malformed):
         msgspec.structs.replace(entry, format=FORMAT).content()
-
-
-_MAY = {
-    # what              owner  editor viewer left   out
-    "invite":          (True,  False, False, False, False),
-    "create a project": (True,  True,  False, False, False),
-    "put out":         (True,  False, False, False, False),
-    "change a role":   (True,  False, False, False, False),
-    "leave":           (True,  True,  True,  False, False),
-    "change a file":   (True,  True,  False, False, False),
-    "be served":       (True,  True,  True,  False, False),
-    "read what comes": (True,  True,  True,  False, False),
-}  # fmt: skip
-_ROLES = ("owner", "editor", "viewer", "left", "out")
-
-
-@pytest.mark.parametrize("what", _MAY)
-@pytest.mark.parametrize("role", _ROLES)
-def test_exactly_the_documented_may_do_what_there_is_to_do(role: str, what: str) -> None:
-    studio = Studio()
-    film, other = studio.project("film"), studio.join(name="Cy")
-    who = studio.join("editor" if role in {"left", "out"} else role)  # type: ignore[arg-type]
-    device = device_of(studio, who)
-    put_out(studio, studio.join(name="Di"))  # an era, so that everybody may use its kinds
-    if role == "left":
-        studio.entries.append(leave_entry(studio.view(who)))
-        change_role(studio, studio.join(name="Ed"), "viewer")
-    if role == "out":
-        put_out(studio, who)
-    roster, keys, era = studio.roster(), who.keys, NewEra(bytes(64), {})
-    new = MemberKeys.new()
-    bodies: dict[str, tuple[Body, int]] = {
-        "invite": (Invite(new.public, new.box, "editor", EXPIRES, b"", {}), FORMAT),
-        "create a project": (Project("ab" * 16, 2**20, {}), FORMAT),
-        "put out": (Revoke([other.keys.public], era), ERA_FORMAT),
-        "change a role": (ChangeRole(other.keys.public, "", "viewer", era), ERA_FORMAT),
-        "leave": (Leave(), ERA_FORMAT),
-    }
-    facts = {
-        "change a file": roster.writer_in(film, device, roster.epoch) is not None,
-        "be served": device in roster.devices,
-        "read what comes": roster.epoch in opened_eras(roster, keys),
-    }
-    may = facts[what] if what in facts else by_hand(studio, keys, *bodies[what]) is None
-    assert may == dict(zip(_ROLES, _MAY[what], strict=True))[role]
