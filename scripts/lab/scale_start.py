@@ -20,6 +20,7 @@ from lab.scale_ground import fill_index, fill_replica
 from lab.workstation import Workstation
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
+from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.project_home import project_directory
 from lucidnode.membership import unlock
 from lucidnode.node.client.connection import DaemonClient
@@ -38,9 +39,9 @@ def started(files: int, in_one: int, blocks: int) -> dict[str, float]:
         lab = make(_LAB, Plan(1, None, 0.0, namespaces=os.geteuid() == 0), lambda _: None)
         (station,) = lab.workstations.values()
         (directory,) = (station.home / "projects").iterdir()
-        words = Path(station.environment()["LUCIDNODE_PASSPHRASE"]).read_text().strip()
         project = parse_project_id(directory.name)
-        replica, key = asyncio.run(_replica_of(station, project, words))
+        key = project_keys(station, project).replica
+        replica = project_directory(station.home, project) / REPLICA_FILE
         station.stop()
         empty = _both(station)
         station.stop()
@@ -52,11 +53,16 @@ def started(files: int, in_one: int, blocks: int) -> dict[str, float]:
         remove(_LAB)
 
 
-async def _replica_of(station: Workstation, project: ProjectId, words: str) -> tuple[Path, bytes]:
-    """Return where the station's replica of *project* is, and its key."""
+def project_keys(station: Workstation, project: ProjectId) -> ProjectKeys:
+    """Return the keys of *project*, of which *station* is a member. Its daemon runs."""
+    words = Path(station.environment()["LUCIDNODE_PASSPHRASE"]).read_text().strip()
+    return asyncio.run(_keys(station, project, words))
+
+
+async def _keys(station: Workstation, project: ProjectId, words: str) -> ProjectKeys:
     async with DaemonClient(station.socket) as client:
         access = await ProjectAccess.open(client, unlock(station.home, words), project)
-    return project_directory(station.home, project) / REPLICA_FILE, access.keys().replica
+    return access.keys()
 
 
 def _both(station: Workstation) -> dict[str, float]:
@@ -77,12 +83,21 @@ def _timed(
     return {f"{what}_start_s": taken, **_use(what, running)}
 
 
-def _use(what: str, process: Process) -> dict[str, float]:
-    """Return the CPU and memory of *process* and its children: it may be a shell's or a keeper's."""
+def family_of(process: Process) -> list[psutil.Process]:
+    """Return *process* and its children: it may be a shell's or a keeper's."""
     parent = psutil.Process(process.pid)
-    family = [parent, *parent.children(recursive=True)]
+    return [parent, *parent.children(recursive=True)]
+
+
+def cpu_s(process: Process) -> float:
+    """Return the seconds of processor that *process* and its children have used."""
+    return float(sum(sum(each.cpu_times()[:2]) for each in family_of(process)))
+
+
+def _use(what: str, process: Process) -> dict[str, float]:
+    family = family_of(process)
     return {
-        f"{what}_cpu_s": sum(sum(each.cpu_times()[:2]) for each in family),
+        f"{what}_cpu_s": cpu_s(process),
         f"{what}_memory_mib": max(each.memory_info().rss for each in family) / _MIB,
     }
 
