@@ -1,7 +1,8 @@
 """Copies a plain directory into a mounted project, with all that belongs to it, and checks each file.
 
 A file gets its name once it is whole and was read back, so what has its name is done: who is broken
-off goes on, and copies nothing twice.
+off goes on, and copies nothing twice. An import replaces nothing; a sync makes the target like the
+source, in one step for each name, so that every state in between is one of whole files.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Imported:
     files: int = 0
     size: int = 0
     unchanged: int = 0
+    removed: int = 0
+    """Files and directories that the source has not."""
     left_out: list[tuple[str, str]] = field(default_factory=list)
     without_attributes: int = 0
     """Files of which not all attributes, owners or times could be kept."""
@@ -101,9 +104,19 @@ class TreeImport:
     """Copies what was *found* in *source* into the directory *target*, which is there."""
 
     def __init__(
-        self, source: Path, target: Path, found: Found, progress: Callable[[int], None]
+        self,
+        source: Path,
+        target: Path,
+        found: Found,
+        progress: Callable[[int], None],
+        *,
+        replaces: bool = False,
     ) -> None:
-        """*progress* hears the bytes of what is done; from one thread at a time."""
+        """*progress* hears the bytes of what is done; from one thread at a time.
+
+        With *replaces*, what has another content or other attributes there gets those of the source.
+        """
+        self._replaces = replaces
         self._source = source
         self._target = target
         self._found = found
@@ -125,6 +138,26 @@ class TreeImport:
                 self._dress(path, self._target / path)
         self._dress("", self._target)
         return self._told
+
+    def remove_others(self) -> None:
+        """Remove from the target what the source has not; before `run`, for it changes times. Raises OSError."""
+        there = self._found
+        linked = (path for path, _ in there.links)
+        known = {*there.directories, *there.files, *there.others, *linked}
+        known |= {path for path, _ in there.left_out}
+        for folder, folders, files in os.walk(self._target, topdown=False):
+            below = Path(folder).relative_to(self._target)
+            for name in (*files, *folders):
+                path = str(below / name)
+                if path not in known:
+                    self._guarded(path, partial(self._remove, self._target / path))
+
+    def _remove(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+        self._told.removed += 1
 
     def _guarded(self, path: str, work: Callable[[], object]) -> None:
         try:
@@ -173,15 +206,19 @@ class TreeImport:
             before = os.fstat(file.fileno())
             if not S_ISREG(before.st_mode):
                 raise _LeftOut("it became something else meanwhile")
-            if _is_there(target, before):
-                return before.st_size, False, True
+            if _is_there(target, before, replaces=self._replaces):
+                whole = not self._replaces or _dressed_anew(source, target, before)
+                return before.st_size, False, whole
             part = target.with_name(f"{_PART}{before.st_ino}")
             with suppress(FileNotFoundError):
                 part.unlink()
             try:
                 _copy_checked(file.fileno(), part, before)
                 whole = _dressed(source, part, before)
-                _give_name(part, target)
+                if self._replaces:
+                    part.replace(target)
+                else:
+                    _give_name(part, target)
             except BaseException:
                 with suppress(OSError):
                     part.unlink()
@@ -198,14 +235,24 @@ class TreeImport:
                 self._finish_other(source, target, told)
                 return
             if not target.is_symlink() or target.readlink() != points_to:
-                raise _LeftOut("something else has that name there")
+                self._require_replaceable(target)
+                part = target.with_name(f"{_PART}{told.st_ino}")
+                part.unlink(missing_ok=True)
+                part.symlink_to(points_to)
+                part.replace(target)
+                self._finish_other(source, target, told)
+                return
         else:
             with suppress(FileExistsError):
                 os.mkfifo(target, 0o600)
                 self._finish_other(source, target, told)
                 return
             if not S_ISFIFO(target.lstat().st_mode):
-                raise _LeftOut("something else has that name there")
+                self._require_replaceable(target)
+                target.unlink()
+                os.mkfifo(target, 0o600)
+                self._finish_other(source, target, told)
+                return
         self._told.unchanged += 1
 
     def _finish_other(self, source: Path, target: Path, told: os.stat_result) -> None:
@@ -219,22 +266,34 @@ class TreeImport:
             self._told.files += 1
             return
         if target.lstat().st_ino != source.lstat().st_ino:
-            raise _LeftOut("something else has that name there")
+            self._require_replaceable(target)
+            part = target.with_name(f"{_PART}{source.lstat().st_ino}")
+            part.unlink(missing_ok=True)
+            os.link(source, part, follow_symlinks=False)
+            part.replace(target)
+            self._told.files += 1
+            return
         self._told.unchanged += 1
+
+    def _require_replaceable(self, target: Path) -> None:
+        if not self._replaces or S_ISDIR(target.lstat().st_mode):
+            raise _LeftOut("something else has that name there")
 
     def _dress(self, path: str, target: Path) -> None:
         source = self._source / path
         self._told.without_attributes += not _dressed(source, target, source.lstat())
 
 
-def _is_there(target: Path, wanted: os.stat_result) -> bool:
-    """Tell whether *target* is the file already. Raises _LeftOut if it is something else."""
+def _is_there(target: Path, wanted: os.stat_result, *, replaces: bool) -> bool:
+    """Tell whether *target* is the file already. Raises _LeftOut if it is something that stays."""
     try:
         there = target.lstat()
     except FileNotFoundError:
         return False
     if S_ISREG(there.st_mode) and _content(there) == _content(wanted):
         return True
+    if replaces and not S_ISDIR(there.st_mode):
+        return False
     raise _LeftOut("another file, or another content, has that name there")
 
 
@@ -345,3 +404,23 @@ def _dressed(source: Path, target: Path, told: os.stat_result) -> bool:
             raise
         whole = False
     return whole
+
+
+def _dressed_anew(source: Path, target: Path, told: os.stat_result) -> bool:
+    """Do as `_dressed` where anything differs, and take off attributes that *source* has not."""
+    there = target.lstat()
+    mine, theirs = _attributes(source), _attributes(target)
+    owner = os.geteuid() != 0 or (there.st_uid, there.st_gid) == (told.st_uid, told.st_gid)
+    if mine == theirs and owner and (there.st_mode ^ told.st_mode) & _SAFE_MODE == 0:
+        return True
+    for name in theirs.keys() - mine.keys():
+        os.removexattr(target, name, follow_symlinks=False)
+    return _dressed(source, target, told)
+
+
+def _attributes(path: Path) -> dict[str, bytes]:
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in os.listxattr(path, follow_symlinks=False)
+        if not name.startswith(_OURS)
+    }

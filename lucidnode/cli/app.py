@@ -48,6 +48,7 @@ _COMMANDS = {
     "usage": "history",
     "export": "exporting",
     "import": "importing",
+    "sync": "importing",
     "snapshot": "snapshots",
     "restore": "restoring",
     "undelete": "restoring",
@@ -96,7 +97,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "credentials", "bucket",
     ),
     "Projects": (
-        "project", "mount", "umount", "quota", "usage", "import", "export", "fsck", "repair",
+        "project", "mount", "umount", "quota", "usage", "import", "sync", "export", "fsck", "repair",
     ),
     "As it was": ("history", "diff", "restore", "undelete", "snapshot", "retention", "gc"),
     "With others": ("events", "wait", "conflicts", "lock", "webhook"),

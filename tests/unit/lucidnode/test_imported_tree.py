@@ -21,6 +21,14 @@ def imported(
     return TreeImport(source, target, survey(source), progress).run()
 
 
+def synced(source: Path, target: Path, *, deletes: bool = False) -> Imported:
+    target.mkdir(exist_ok=True)
+    work = TreeImport(source, target, survey(source), lambda _size: None, replaces=True)
+    if deletes:
+        work.remove_others()
+    return work.run()
+
+
 def seen(root: Path) -> dict[str, Any]:
     """Return all that is told of what is below *root*, and which names are one file."""
     found: dict[str, Any] = {}
@@ -125,3 +133,67 @@ def test_what_has_another_content_since_an_earlier_import_is_named(tmp_path: Pat
     told = imported(source, tmp_path / "target")
     assert [path for path, _ in told.left_out] == ["a"]
     assert (tmp_path / "target" / "a").read_text() == "first"
+
+
+def test_a_sync_makes_the_target_like_the_source(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    imported(source, target)
+    film = source / "film"
+    (film / "cut").write_text("another cut")
+    (film / "points").unlink()
+    (film / "points").symlink_to("elsewhere")
+    (film / "holes").chmod(0o600)
+    (film / "pipe").unlink()
+    (film / "pipe").write_text("no pipe any more")
+    (film / "reel" / "also").unlink()
+    (film / "reel" / "also").write_text("a file of its own")
+    (film / "reel" / "second").hardlink_to(film / "empty")
+    told = synced(source, target)
+    assert (told.left_out, told.without_attributes, told.removed) == ([], 0, 0)
+    assert told.unchanged == 2, "the file whose mode changed, and the empty one"
+    assert seen(target) == seen(source)
+
+
+def test_a_sync_joins_what_is_one_file_now(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "film" / "reel").mkdir(parents=True)
+    (target / "film" / "reel" / "also").write_text("a file of its own")
+    assert synced(source, target).left_out == []
+    assert seen(target) == seen(source)
+
+
+def test_attributes_that_the_source_has_no_more_go_and_ours_stay(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "a").touch()
+    imported(source, target)
+    os.setxattr(target / "a", "user.old", b"1")
+    os.setxattr(target / "a", "user.lucid.pin", b"1")
+    os.setxattr(source / "a", "user.new", b"2")
+    synced(source, target)
+    assert sorted(os.listxattr(target / "a")) == ["user.lucid.pin", "user.new"]
+
+
+def test_only_a_sync_that_deletes_removes_what_the_source_has_not(
+    source: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    imported(source, target)
+    (target / "old" / "deep").mkdir(parents=True)
+    (target / "old" / "deep" / "file").write_text("old")
+    (target / "old" / "way").symlink_to(source)
+    assert synced(source, target).removed == 0
+    assert (target / "old" / "deep" / "file").exists()
+    assert synced(source, target, deletes=True).removed == 4
+    assert seen(target) == seen(source)
+    assert (source / "film" / "cut").exists(), "no link was followed"
+
+
+def test_a_sync_puts_no_file_in_the_place_of_a_directory(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (target / "a").mkdir(parents=True)
+    (target / "a" / "kept").touch()
+    source.mkdir()
+    (source / "a").write_text("a file")
+    assert [path for path, _ in synced(source, target).left_out] == ["a"]
+    assert (target / "a" / "kept").exists()

@@ -106,6 +106,7 @@ def test_facts_can_be_had_as_json() -> None:
         "export",
         "fsck",
         "import",
+        "sync",
         "wait",
         "webhook add",
         "webhook list",
