@@ -6,8 +6,11 @@ import asyncio
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from bucket_contract import BucketContract
 from seaweed_fixture import Seaweed, running_seaweed
 
@@ -109,3 +112,53 @@ class TestSeaweed(BucketContract):
         return ObjectBucket(
             address, credential_source(seaweed.owner, Network()), Network(), SystemClock()
         )
+
+
+@pytest.fixture(scope="module")
+def guarded(seaweed: Seaweed) -> Any:
+    """Return S3 as an administrator has it, who made a bucket whose objects nobody deletes for a day."""
+    s3: Any = boto3.client(
+        "s3",
+        endpoint_url=seaweed.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=seaweed.owner.access_key,
+        aws_secret_access_key=seaweed.owner.secret_key,
+    )
+    s3.create_bucket(Bucket="guarded", ObjectLockEnabledForBucket=True)
+    lock = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    s3.put_object_lock_configuration(
+        Bucket="guarded", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": lock}
+    )
+    assert s3.get_bucket_versioning(Bucket="guarded")["Status"] == "Enabled"
+    return s3
+
+
+class TestVersionsAndObjectLock(BucketContract):
+    @pytest.fixture
+    def bucket(self, seaweed: Seaweed, folder: str, guarded: Any) -> Bucket:
+        credentials = credential_source(seaweed.owner, Network())
+        return ObjectBucket(
+            seaweed.address("guarded", folder), credentials, Network(), SystemClock()
+        )
+
+    async def test_what_is_deleted_is_hidden_and_its_version_stays(
+        self, bucket: Bucket, folder: str, guarded: Any
+    ) -> None:
+        await bucket.create("p/x/block/aa/1", b"content")
+        await bucket.delete("p/x/block/aa/1")
+        with pytest.raises(NotThere):
+            await bucket.get("p/x/block/aa/1")
+        assert await bucket.list("p", None, 10) == []
+        assert await asyncio.to_thread(_hidden, guarded, folder) == b"content"
+
+
+def _hidden(s3: Any, prefix: str) -> bytes:
+    """Return the one version below *prefix*, which a marker hides and nobody may delete."""
+    there = s3.list_object_versions(Bucket="guarded", Prefix=prefix)
+    [version] = there["Versions"]
+    [marker] = there["DeleteMarkers"]
+    assert marker["IsLatest"]
+    which = {"Bucket": "guarded", "Key": version["Key"], "VersionId": version["VersionId"]}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(**which)
+    return bytes(s3.get_object(**which)["Body"].read())
