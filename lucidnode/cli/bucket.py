@@ -31,6 +31,13 @@ _SHOWN = 20
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
+_closed_option = click.option(
+    "--old-is-closed",
+    is_flag=True,
+    help="The old bucket takes no writes any more: what is not sent yet goes to the new one.",
+)
+
+
 def _place_options(command: _F) -> _F:
     for option in (
         credentials_file_option,
@@ -50,6 +57,7 @@ def bucket_command() -> None:
     \b
     Examples:
       lucidnode bucket copy s3://new-studio --endpoint-url https://minio.example:9000
+      lucidnode bucket move s3://new-studio --endpoint-url https://minio.example:9000
       lucidnode bucket use s3://new-studio --endpoint-url https://minio.example:9000
     """
 
@@ -78,6 +86,72 @@ def copy_command(
       lucidnode bucket copy file:///mnt/nas/studio
     """
     place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+    _copy(home, place, wants_json=wants_json)
+
+
+@bucket_command.command("move")
+@_place_options
+@_closed_option
+@click.pass_context
+def move_command(
+    context: click.Context,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    ca_file: Path | None,
+    credentials_file: Path | None,
+    old_is_closed: bool,
+) -> None:
+    """Copy what is missing into BUCKET_URL, and have this workstation use it from now on.
+
+    `bucket copy` and `bucket use` in one, for the last copy of a studio or for one of a single
+    workstation. Unmount first. It can be run again wherever it ended. Every other workstation
+    follows with `lucidnode bucket use`.
+
+    \b
+    Example:
+      lucidnode umount ~/demo && lucidnode bucket move file:///mnt/nas/studio
+    """
+    home: Path = context.obj
+    place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+    _require_idle(home, may_wait=old_is_closed)
+    _copy(home, place, wants_json=False)
+    _use(context, place, has_old=True)
+
+
+@bucket_command.command("use")
+@_place_options
+@_closed_option
+@click.option("--old-is-gone", is_flag=True, help="Do not compare with the old bucket.")
+@click.pass_context
+def use_command(
+    context: click.Context,
+    bucket_url: str,
+    endpoint_url: str | None,
+    region: str | None,
+    ca_file: Path | None,
+    credentials_file: Path | None,
+    old_is_closed: bool,
+    old_is_gone: bool,
+) -> None:
+    """Have this workstation use BUCKET_URL, into which the studio was copied, from now on.
+
+    Unmount first. It is refused while the new bucket lacks anything, and while work of this
+    workstation waits that the old one could still take. The daemon is stopped; the next mount
+    starts it.
+
+    \b
+    Example:
+      lucidnode umount ~/demo && lucidnode bucket use file:///mnt/nas/studio
+    """
+    home: Path = context.obj
+    place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+    _require_idle(home, may_wait=old_is_closed or old_is_gone)
+    _use(context, place, has_old=not old_is_gone)
+
+
+def _copy(home: Path, place: BucketSpec, *, wants_json: bool) -> None:
+    """Copy what *place* lacks, and tell what was amiss. Raises ClickException where anything was."""
 
     async def work() -> Copied:
         move = await moving.begun(home, place, create=True, has_old=True)
@@ -112,54 +186,29 @@ def copy_command(
         )
 
 
-@bucket_command.command("use")
-@_place_options
-@click.option(
-    "--old-is-closed",
-    is_flag=True,
-    help="The old bucket takes no writes any more: what is not sent yet goes to the new one.",
-)
-@click.option("--old-is-gone", is_flag=True, help="Do not compare with the old bucket.")
-@click.pass_context
-def use_command(
-    context: click.Context,
-    bucket_url: str,
-    endpoint_url: str | None,
-    region: str | None,
-    ca_file: Path | None,
-    credentials_file: Path | None,
-    old_is_closed: bool,
-    old_is_gone: bool,
-) -> None:
-    """Have this workstation use BUCKET_URL, into which the studio was copied, from now on.
-
-    Unmount first. It is refused while the new bucket lacks anything, and while work of this
-    workstation waits that the old one could still take. The daemon is stopped; the next mount
-    starts it.
-
-    \b
-    Example:
-      lucidnode umount ~/demo && lucidnode bucket use file:///mnt/nas/studio
-    """
-    home: Path = context.obj
-    place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+def _require_idle(home: Path, *, may_wait: bool) -> None:
+    """Raise Refused while anything is mounted, or work waits for the old bucket unless it *may_wait*."""
     status = asyncio.run(facts_if_running(home, "status"))
     if status is not None and status["mounts"]:
         where = status["mounts"][0]["mountpoint"]
         raise Refused(f"a project is still mounted: run `lucidnode umount {where}` first")
-    if status is None and not (old_is_closed or old_is_gone):
+    if status is None and not may_wait:
         raise Refused(
             "no daemon runs that could say whether work waits here: run `lucidnode daemon` first"
         )
-    if status is not None and status["uploads"]["blocks"] and not (old_is_closed or old_is_gone):
+    if status is not None and status["uploads"]["blocks"] and not may_wait:
         uploads = status["uploads"]
         raise Refused(
             f"{in_blocks(uploads['bytes'], uploads['blocks'])} wait for the old bucket: let them "
             "arrive and copy again, or close the old bucket to writes and say --old-is-closed"
         )
 
+
+def _use(context: click.Context, place: BucketSpec, *, has_old: bool) -> None:
+    home: Path = context.obj
+
     async def checked() -> moving.Move:
-        move = await moving.begun(home, place, create=False, has_old=not old_is_gone)
+        move = await moving.begun(home, place, create=False, has_old=has_old)
         await move.require_whole()
         return move
 
