@@ -71,7 +71,16 @@ def commit_path(
 
     conflicts = Conflicts(replica.tree)
     invalidation = Invalidation(kernel_cache)
-    codec = EntryCodec(access.keys, work.device, access.writer_key, secrets.token_bytes)
+    # Who mounted it read-only is told of a deletion alone.
+    closed = (lambda: access.deleted) if read_only else (lambda: access.closed)
+    codec = EntryCodec(
+        access.keys,
+        work.device,
+        access.writer_key,
+        secrets.token_bytes,
+        access.trusted_key,
+        closed,
+    )
     checkpoints = CheckpointKeeper(
         replica, client, codec, write.stager, write.notifier.notify, ground.alerts, clock
     )

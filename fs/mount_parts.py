@@ -274,7 +274,13 @@ async def _first_opened(
     """
     replica = open_replica(Path(spec.home), access)
     try:
-        codec = EntryCodec(access.keys, access.device, access.writer_key, secrets.token_bytes)
+        codec = EntryCodec(
+            access.keys,
+            access.device,
+            access.writer_key,
+            secrets.token_bytes,
+            access.trusted_key,
+        )
         loaded = await Newcomer(replica, client, codec, alerts, clock).load()
     except BaseException:
         replica.close()

@@ -71,16 +71,23 @@ async def rename(socket: Path, mine: Membership, member: bytes, device: str) -> 
 
 
 async def end_epochs(
-    home: Path, socket: Path, mine: Membership, started: Callable[[str], None]
+    home: Path,
+    socket: Path,
+    mine: Membership,
+    started: Callable[[str], None],
+    only: ProjectId | None = None,
 ) -> AsyncIterator[EndedEpoch]:
-    """End the epoch before the newest in every project that *mine* may write in, one by one.
+    """End the epoch before the newest in every project where *mine* can, or in one *only*, one by one.
 
     Until then, what was made in it by somebody who was put out counts. *started* hears the name of each.
     """
     async with DaemonClient(socket) as client:
         view = RosterView.read(await client.roster(), mine)
-        for project in view.projects():
-            if view.role_in(project.id) == "viewer":
+        roster = view.roster
+        for project in view.projects_and_deleted():
+            if only not in {None, project.id} or _is_past(project):
+                continue
+            if roster.writer_in(project.id, view.me.device, roster.epoch) is None:
                 continue
             started(project.name)
             try:
@@ -89,6 +96,11 @@ async def end_epochs(
                 yield EndedEpoch(project.name, str(error))
             else:
                 yield EndedEpoch(project.name)
+
+
+def _is_past(project: OpenProject) -> bool:
+    """Tell whether its objects may have left the bucket: nothing can be said there any more."""
+    return project.state == "deleted" and project.until_ns < SystemClock().wall_ns()
 
 
 async def _ended(home: Path, client: DaemonClient, mine: Membership, project: OpenProject) -> None:
@@ -100,7 +112,13 @@ async def _ended(home: Path, client: DaemonClient, mine: Membership, project: Op
     # A replica of its own, from the newest checkpoint: what waits in that of a mount is not sent.
     with tempfile.TemporaryDirectory(prefix="epoch-", dir=directory) as place:
         path = Path(place) / REPLICA_FILE
-        codec = EntryCodec(access.keys, access.device, access.writer_key, secrets.token_bytes)
+        codec = EntryCodec(
+            access.keys,
+            access.device,
+            access.writer_key,
+            secrets.token_bytes,
+            access.trusted_key,
+        )
         with contextlib.closing(_opened(path, access)) as replica:
             await Newcomer(replica, client, codec, Alerts(clock), clock).load()
         with contextlib.closing(_opened(path, access)) as replica:

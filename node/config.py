@@ -81,6 +81,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests a day for finding and deleting what a project needs no more; 0 leaves it to others."""
     price_per_gb: float = 0.09
     """What a gigabyte (10^9 bytes) out of the bucket costs, in dollars."""
+    own: list[str] = []
+    """Fields that were set here to their defaults, against what an owner sets for the studio."""
 
 
 def load_config(home: Path) -> NodeConfig:

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lucidnode.node.cache.room import CacheRoom
-from lucidnode.node.config import NodeConfig, cache_directory, load_config
+from lucidnode.node.config import NodeConfig, cache_directory
+from lucidnode.node.studio_settings import effective_config
 
 
 class CurrentSettings:
-    """What lies in *home*, with what *applied* adds for this run: `config`, and the `room` of its cache.
+    """What lies in *home*, with what an owner sets for the studio, and what *applied* adds for this run.
+
+    That is `config`, and the `room` of its cache.
 
     Most parts are built from what it holds at the start; what counts at once asks it each time
     (node/settings.py says which is which).
@@ -24,7 +27,7 @@ class CurrentSettings:
 
     def renew(self) -> None:
         """Read them anew, all or nothing. Blocking; raises as above."""
-        config = self._applied(load_config(self._home))
+        config = self._applied(effective_config(self._home))
         directory = cache_directory(self._home, config)
         self.room = CacheRoom.on(directory, config.cache_limit, config.min_free)
         self.config = config

@@ -50,6 +50,7 @@ from lucidnode.node.node_context import NodeContext
 from lucidnode.node.peer_events import Announcements
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
+from lucidnode.node.roster.erasure import Erasure
 from lucidnode.node.roster.invitations import Invitations
 from lucidnode.node.roster.role_credentials import RoleCredentials
 from lucidnode.node.roster.service import RosterService
@@ -215,11 +216,29 @@ def journal_service(
         writer_key=roster.writer_key,
         device_key=roster.device_key,
         announce=announce,
+        is_deleted=roster.is_deleted,
         is_witnessed=roster.is_shown,
         kept=KeptEntries(context.home / ENTRIES_DIR),
         alerts=context.alerts,
         clock=context.clock,
         jitter=context.jitter,
+    )
+
+
+def erasure(
+    context: NodeContext, store: StudioBucket, roster: RosterService, journal: JournalService
+) -> Erasure:
+    """Return who deletes the objects of projects that nobody can bring back any more."""
+    settings = context.settings
+    return Erasure(
+        store.bucket,
+        roster,
+        journal.forget,
+        store.skew_s,
+        lambda: settings.config.collection_requests,
+        context.alerts,
+        context.clock,
+        context.jitter,
     )
 
 

@@ -87,6 +87,21 @@ class Setting:
         """Return *config* with *value* for this setting."""
         return msgspec.structs.replace(config, **{self.field: value})
 
+    def is_set_in(self, config: NodeConfig) -> bool:
+        """Tell whether it was set on this workstation."""
+        return self.field in config.own or self.of(config) != self.default
+
+    def set_in(self, config: NodeConfig, value: Any) -> NodeConfig:
+        """Return *config* in which it was set to *value* on this workstation, whatever others set."""
+        others = [field for field in config.own if field != self.field]
+        own = [*others, self.field] if value == self.default else others
+        return msgspec.structs.replace(self.changed(config, value), own=own)
+
+    def unset_in(self, config: NodeConfig) -> NodeConfig:
+        """Return *config* in which it was not set on this workstation."""
+        others = [field for field in config.own if field != self.field]
+        return msgspec.structs.replace(self.changed(config, self.default), own=others)
+
 
 def setting(name: str) -> Setting:
     """Return the setting called *name*. Raises BadSetting, with what may have been meant."""

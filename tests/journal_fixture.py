@@ -79,6 +79,7 @@ class Node:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
+        self.deleted: set[ProjectId] = set()
         self.shows_others = False
         self.clock = clock or BriskClock()
         self.alerts = Alerts(self.clock)
@@ -99,6 +100,7 @@ class Node:
             writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             device_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             announce=lambda project, seq: self.announced.append(seq),
+            is_deleted=self.deleted.__contains__,
             is_witnessed=self._is_witnessed,
             kept=KeptEntries(staging.directory.parent / "entries"),
             alerts=self.alerts,

@@ -56,6 +56,8 @@ class CommitHealth:
         """Why this mount is read-only, or None."""
         self.forbidden: str | None = None
         """Why nothing of ours would count, though what others do is followed; or None."""
+        self.parked = False
+        """Whether there is nothing to follow either, for as long as that is so."""
         self.ended = False
         """Whether it is so until it is mounted again."""
 
@@ -110,9 +112,10 @@ class CommitHealth:
         self._signals.progressed()
         self._signals.worked()
 
-    def forbid(self, reason: str) -> None:
-        """Be read-only for as long as this member may not write, and follow the others."""
-        if self.forbidden is None:
+    def forbid(self, reason: str, *, parked: bool = False) -> None:
+        """Be read-only for as long as this member may not write; follow the others, unless *parked*."""
+        self.parked = parked
+        if self.forbidden != reason:
             self.forbidden = reason
             self._replica.stop(reason)
             self._alerts.begin(
@@ -126,6 +129,7 @@ class CommitHealth:
         """Write again after `forbid`."""
         if self.forbidden is not None:
             self.forbidden = None
+            self.parked = False
             self._alerts.end("rights")
             if self.stopped is None:
                 self._replica.go_on()

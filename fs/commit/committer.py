@@ -120,11 +120,13 @@ class Committer:
     def rights_changed(self) -> None:
         """Go by the roster as it was just read: read-only for a viewer, else in the newest epoch.
 
-        If the journal is in an older one, an entry of ours ends that.
+        Where the project is closed it is read-only for everybody. If the journal is in an older one, an entry of ours ends that.
         """
-        if self._read_only:
-            return
-        if self._codec.may_write_now(self._codec.device) is None:
+        if (closed := self._codec.closed()) is not None:
+            self._health.forbid(closed.reason, parked=closed.is_deleted)
+        elif self._read_only:
+            self._health.allow()
+        elif self._codec.may_write_now(self._codec.device) is None:
             self._health.forbid(_VIEWER)
         else:
             self._health.allow()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lucidnode.fs.errors import EntryAstray, EntryMisplaced, EntryOutdated
 from lucidnode.fs.format.journal_entry import EntryBody, open_entry, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.membership.roster_view import Closed
 from lucidnode.fs.replica.changes import Batch
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
@@ -20,16 +21,21 @@ class EntryCodec:
     """Seals and opens entries of one project, as *device*.
 
     *keys* and *writer_key* are asked anew each time, because the roster grows; *writer_key* gives
-    the Ed25519 key of a device whose entries of an epoch count, else None.
+    the Ed25519 key of a device whose entries of an epoch count, else None; *closed* why nobody may
+    change the project now. Without *trusted*, checkpoints are by who may write.
     """
 
     keys: Callable[[], ProjectKeys]
     device: DeviceId
     writer_key: Callable[[DeviceId, int], bytes | None]
     random_bytes: Callable[[int], bytes]
+    trusted: Callable[[DeviceId], bytes | None] | None = None
+    closed: Callable[[], Closed | None] = lambda: None
 
     def may_write_now(self, device: DeviceId) -> bytes | None:
-        """Return the key of a device whose entries of the newest epoch count, else None."""
+        """Return the key of a device whose entries of the newest epoch count, or whose checkpoints, else None."""
+        if self.trusted is not None:
+            return self.trusted(device)
         return self.writer_key(device, max(self.keys().announced))
 
     def is_behind(self, epoch: int) -> bool:

@@ -40,6 +40,9 @@ class JournalFollower:
                 await self._ground.clock.sleep(FORKED_S)
                 await self._ground.health.attempt(READ, self._head_is_back())
                 continue
+            if self._ground.health.parked:
+                await self._ground.signals.progress.wait()
+                continue
             hinted = self._ground.signals.hinted.is_set()
             moved = await self._ground.health.attempt(READ, self.catch_up())
             self._ground.life.looked()

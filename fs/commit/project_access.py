@@ -7,7 +7,7 @@ from typing import Protocol
 from lucidnode.fs.errors import NoSuchProject
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.membership.roster_view import OpenProject, RosterView
+from lucidnode.fs.membership.roster_view import Closed, OpenProject, RosterView
 from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.wire import RosterLook
 
@@ -71,7 +71,17 @@ class ProjectAccess:
     @property
     def may_write(self) -> bool:
         """Whether others would count what we commit."""
-        return self._view.role_in(self._id) != "viewer"
+        return self._view.role_in(self._id) != "viewer" and self.closed is None
+
+    @property
+    def closed(self) -> Closed | None:
+        """Why nobody may change the project now, archived or deleted as it is."""
+        return self._project.closed
+
+    @property
+    def deleted(self) -> Closed | None:
+        """The same, but only of a project that is deleted."""
+        return self._project.closed if self._project.state == "deleted" else None
 
     @property
     def is_owner(self) -> bool:
@@ -96,9 +106,13 @@ class ProjectAccess:
         """Return the Ed25519 key of a device whose entries of *epoch* count, else None."""
         return self._view.roster.writer_in(self._id, device, epoch)
 
+    def trusted_key(self, device: DeviceId) -> bytes | None:
+        """Return the Ed25519 key of a device whose checkpoints are believed now, else None."""
+        return self._view.roster.trusted_in(self._id, device)
+
 
 def _project(view: RosterView, wanted: ProjectId) -> OpenProject:
-    for project in view.projects():
+    for project in view.projects_and_deleted():
         if project.id == wanted:
             return project
     raise NoSuchProject("this project is not open to you: ask a member to share it")

@@ -24,6 +24,7 @@ from lucidnode.node.client.ids import ProjectId
 CONTEXT_CONTENT = "lucidnode 2026 format 1 content"
 CONTEXT_NONCE = "lucidnode 2026 format 1 nonce"
 CONTEXT_JOURNAL = "lucidnode 2026 format 1 journal"
+CONTEXT_NAME = "lucidnode 2026 format 3 project name"
 CONTEXT_ERA = "lucidnode 2026 format 2 era"
 CONTEXT_ERA_BEFORE = "lucidnode 2026 format 2 era before"
 CONTEXT_REPLICA = "lucidnode 2026 format 1 replica at rest"
@@ -41,6 +42,8 @@ class EpochKeys:
     """Keys the hash that names a block's content."""
     journal: bytes
     """Seals journal entries."""
+    name: bytes
+    """Seals what owners call the project."""
 
 
 @dataclass(slots=True)
@@ -126,6 +129,7 @@ def _epoch_keys(project: ProjectId, key: bytes) -> EpochKeys:
         content=_derived(CONTEXT_CONTENT, project, key),
         nonce=_derived(CONTEXT_NONCE, project, key),
         journal=_derived(CONTEXT_JOURNAL, project, key),
+        name=_derived(CONTEXT_NAME, project, key),
     )
 
 

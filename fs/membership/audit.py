@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from lucidnode.fs.errors import FormatError
-from lucidnode.fs.membership.member import Label, open_label, open_secret, shown
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.membership.member import (
+    Label,
+    open_label,
+    open_project_name,
+    open_secret,
+    shown,
+)
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import project_keys
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import (
     ChangeRole,
+    ChangeState,
     Genesis,
     Invite,
     Join,
     Leave,
     Project,
     RenameDevice,
+    ProjectState,
+    RenameProject,
     Revoke,
     RosterEntry,
+    Settings,
 )
-from lucidnode.node.client.roster_rules import RosterReader
+from lucidnode.node.client.roster_rules import RosterReader, verified
 
 _UNREADABLE = "(unreadable)"
+
+_MADE: dict[ProjectState, str] = {
+    "active": "project restored",
+    "archived": "project archived",
+    "deleted": "project deleted",
+}
 
 
 class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,8 +49,9 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     seq: int
     event: str
-    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `renamed`,
-    `project created`, or `void`: it counted for nothing."""
+    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `renamed`, `project created`,
+    `project renamed` (then `name`), `project archived`, `project deleted`, `project restored`,
+    `settings changed`, or `void`: it counted for nothing."""
     by: str = ""
     """The member, or `invite` for one that was used."""
     member: str = ""
@@ -45,6 +64,8 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ns: int | None = None
     until_ns: int | None = None
     reason: str = ""
+    name: str = ""
+    """What a project that was renamed is called since."""
 
 
 def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]:
@@ -52,6 +73,7 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
 
     Raises ForeignRoster.
     """
+    keys = project_keys(verified(log, membership.genesis), membership.keys)
     reader = RosterReader(membership.genesis)
     names: dict[bytes, Label] = {}
     roles: dict[bytes, str] = {}
@@ -115,6 +137,21 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
             case Project():
                 projects[body.project] = _project(membership, body)
                 yield AuditRecord(seq, "project created", by, project=projects[body.project])
+            case RenameProject():
+                was = projects[body.project]
+                name = projects[body.project] = _renamed(keys, body)
+                yield AuditRecord(seq, "project renamed", by, project=was, name=name)
+            case ChangeState():
+                yield AuditRecord(
+                    seq,
+                    _MADE[body.state],
+                    by,
+                    project=projects[body.project],
+                    at_ns=body.changed_ns,
+                    until_ns=body.until_ns or None,
+                )
+            case Settings():
+                yield AuditRecord(seq, "settings changed", by)
 
 
 def _label(membership: Membership, owner: bytes, sealed: bytes) -> Label:
@@ -130,5 +167,13 @@ def _project(membership: Membership, body: Project) -> str:
     try:
         sealed = body.seals[membership.keys.box]
         return shown(open_secret(membership.keys, project, sealed).name)
+    except (KeyError, FormatError):
+        return project
+
+
+def _renamed(keys: Mapping[ProjectId, ProjectKeys], body: RenameProject) -> str:
+    project = ProjectId(body.project)
+    try:
+        return open_project_name(keys[project], body.epoch, body.name)
     except (KeyError, FormatError):
         return project

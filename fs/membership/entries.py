@@ -18,11 +18,17 @@ from lucidnode.fs.membership.member import (
     MemberKeys,
     ProjectSecret,
     seal_label,
+    seal_project_name,
     seal_secret,
     spelled,
 )
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.membership.roster_view import RosterView, opened_eras, opened_secrets
+from lucidnode.fs.membership.roster_view import (
+    OpenProject,
+    RosterView,
+    opened_eras,
+    opened_secrets,
+)
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.public_keys import KEY_SIZE
 from lucidnode.node.client.roster import NewerRoster, Roster
@@ -34,6 +40,7 @@ from lucidnode.node.client.roster_entry import (
     NO_ENTRY,
     Body,
     ChangeRole,
+    ChangeState,
     DeviceClaim,
     Genesis,
     Invite,
@@ -42,9 +49,12 @@ from lucidnode.node.client.roster_entry import (
     NewEra,
     Project,
     RenameDevice,
+    ProjectState,
+    RenameProject,
     Revoke,
     Role,
     RosterEntry,
+    Settings,
     format_of,
     signing_message,
 )
@@ -138,11 +148,7 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
         raise NotAllowed(
             f"you have created {MAX_PROJECTS_OF_EDITOR} projects: ask an owner to create more"
         )
-    name = spelled(name)
-    if name in {".", ".."} or name.startswith("-"):
-        raise Invalid(f"a project is not called {name}: that name means something else to a shell")
-    if any(name == known.name for known in view.projects()):
-        raise NameTaken(f"there is a project {name!r} already")
+    name = _free_name(view, name)
     power_of_two = block_size & (block_size - 1) == 0
     if not (MIN_BLOCK_BYTES <= block_size <= MAX_BLOCK_BYTES and power_of_two):
         raise Invalid("a block size is a power of two from 256 KiB to 16 MiB")
@@ -223,6 +229,65 @@ def rename_entry(view: RosterView, member: bytes, label: Label) -> bytes:
         raise NotAMember("that is no member of the studio any more: look again")
     sealed = seal_label(view.membership.name_key, member, _spelled(label))
     return _next(view.roster, view.membership.keys, RenameDevice(member, sealed))
+
+
+def rename_project_entry(view: RosterView, project: OpenProject, name: str) -> bytes:
+    """Return the entry by which an owner has *project* called *name*.
+
+    Raises NotAllowed, NameTaken, Invalid, KeyMissing.
+    """
+    _require_owners_word(view, "rename")
+    if project.state == "deleted":
+        raise NotAllowed(f"{project.name} is deleted: bring it back first")
+    if spelled(name) == project.name:
+        raise NameTaken(f"it is called {name!r} already")
+    sealed = seal_project_name(project.keys, _free_name(view, name))
+    body = RenameProject(project.id, project.keys.current, sealed)
+    return _next(view.roster, view.membership.keys, body)
+
+
+def state_entry(
+    view: RosterView,
+    project: OpenProject,
+    state: ProjectState,
+    changed_ns: int,
+    until_ns: int = 0,
+) -> bytes:
+    """Return the entry by which an owner makes *project* another *state*.
+
+    *until_ns* is when what is deleted may leave the bucket, else 0. Raises NotAllowed.
+    """
+    _require_owners_word(view, "archive, delete or bring back")
+    now = view.roster.projects[project.id]
+    if now.state == state:
+        raise NotAllowed(f"{project.name} is {state} already")
+    if now.state == "deleted" and changed_ns > now.states[-1].until_ns:
+        raise NotAllowed(f"the time to bring {project.name} back has passed")
+    stay = [one.box for one in view.roster.members.values() if not one.has_left]
+    stay += [invite.box for invite in view.roster.invites.values()]
+    body = ChangeState(project.id, state, changed_ns, until_ns, _new_era(view, stay))
+    return _next(view.roster, view.membership.keys, body)
+
+
+def settings_entry(view: RosterView, sealed: bytes) -> bytes:
+    """Return the entry by which an owner makes the settings of the studio. Raises NotAllowed."""
+    if view.me.role != "owner":
+        raise NotAllowed("only an owner of the studio can make settings for all of it")
+    return _next(view.roster, view.membership.keys, Settings(sealed))
+
+
+def _require_owners_word(view: RosterView, what: str) -> None:
+    if view.me.role != "owner":
+        raise NotAllowed(f"only an owner of the studio can {what} projects")
+
+
+def _free_name(view: RosterView, name: str) -> str:
+    name = spelled(name)
+    if name in {".", ".."} or name.startswith("-"):
+        raise Invalid(f"a project is not called {name}: that name means something else to a shell")
+    if any(name == known.name for known in view.projects()):
+        raise NameTaken(f"there is a project {name!r} already")
+    return name
 
 
 def _require_owner(roster: Roster, gone: Collection[bytes]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from lucidnode.fs.errors import FormatError, Invalid
 from lucidnode.fs.format import sodium
-from lucidnode.fs.format.keys import MAX_EPOCH
+from lucidnode.fs.format.keys import MAX_EPOCH, ProjectKeys
 from lucidnode.fs.format.padding import padded, unpadded
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import ProjectId
@@ -139,3 +139,30 @@ def open_label(name_key: bytes, owner: bytes, sealed: bytes) -> Label:
         return decoded(_LABEL, contents)
     except Malformed as error:
         raise FormatError("a name does not parse") from error
+
+
+def seal_project_name(keys: ProjectKeys, name: str) -> bytes:
+    """Return *name* sealed for who can open the newest epoch of the project. Raises KeyMissing."""
+    nonce = sodium.random_bytes(sodium.AEGIS_NONCE_SIZE)
+    contents = padded(name.encode(), _PADDING_BYTES)
+    key = keys.epoch(keys.current).name
+    return nonce + sodium.aegis256_seal(key, nonce, contents, _place(keys.project, keys.current))
+
+
+def open_project_name(keys: ProjectKeys, epoch: int, sealed: bytes) -> str:
+    """Return what `seal_project_name` sealed in *epoch*, as it may be shown. Raises FormatError."""
+    nonce, body = sealed[: sodium.AEGIS_NONCE_SIZE], sealed[sodium.AEGIS_NONCE_SIZE :]
+    if len(nonce) != sodium.AEGIS_NONCE_SIZE:
+        raise FormatError("a project's name is cut short")
+    key = keys.epoch(epoch).name
+    contents = unpadded(
+        sodium.aegis256_open(key, nonce, body, _place(keys.project, epoch)), _PADDING_BYTES
+    )
+    try:
+        return shown(contents.decode())
+    except UnicodeDecodeError as error:
+        raise FormatError("a project's name is no text") from error
+
+
+def _place(project: ProjectId, epoch: int) -> bytes:
+    return bytes.fromhex(project) + epoch.to_bytes(4, "big")

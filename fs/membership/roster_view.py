@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from lucidnode.fs.errors import FormatError, NoSuchProject, NotAMember
 from lucidnode.fs.format.keys import ProjectKeys, key_of_next_epoch, open_era_before
@@ -12,14 +14,16 @@ from lucidnode.fs.membership.member import (
     MemberKeys,
     ProjectSecret,
     open_label,
+    open_project_name,
     open_secret,
     shown,
     spelled,
 )
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.project_names import ProjectNaming, told_apart
 from lucidnode.node.client.ids import DeviceId, ProjectId
-from lucidnode.node.client.roster import FIRST_EPOCH, Member, Roster
-from lucidnode.node.client.roster_entry import ERA_PROJECT, Role
+from lucidnode.node.client.roster import FIRST_EPOCH, Member, ProjectRecord, Roster
+from lucidnode.node.client.roster_entry import ERA_PROJECT, ProjectState, Role
 from lucidnode.node.client.roster_rules import verified
 
 _UNREADABLE = Label("(unreadable name)", "(unreadable name)")
@@ -49,6 +53,13 @@ class PendingInvite:
     expires_ns: int
 
 
+class Closed(NamedTuple):
+    """Why nobody may change a project, whatever his role."""
+
+    reason: str
+    is_deleted: bool
+
+
 @dataclass(frozen=True, slots=True)
 class OpenProject:
     """A project this member can open."""
@@ -57,6 +68,28 @@ class OpenProject:
     name: str
     block_size: int
     keys: ProjectKeys
+    state: ProjectState
+    changed_ns: int
+    """When an owner made it that, by his clock; 0 for one that always was active."""
+    until_ns: int
+    """Until when its deletion can be undone; 0 for others."""
+
+    @property
+    def closed(self) -> Closed | None:
+        """Why nobody may change it; None where members may, as their roles are."""
+        match self.state:
+            case "archived":
+                reason = "an owner has archived it; `lucidnode project restore` takes it up again"
+                return Closed(reason, is_deleted=False)
+            case "deleted":
+                day = datetime.fromtimestamp(self.until_ns / 1e9, UTC)
+                return Closed(
+                    "an owner has deleted it; `lucidnode project restore` undoes that, "
+                    f"until {day:%Y-%m-%d}",
+                    is_deleted=True,
+                )
+            case "active":
+                return None
 
 
 class RosterView:
@@ -106,36 +139,39 @@ class RosterView:
         return {person.device: person.label for person in self.people()}
 
     def projects(self) -> list[OpenProject]:
-        """Return the projects this member can open, by name. No two have one name.
+        """Return the projects this member can open, archived ones too, by name. No two have one name.
 
         Of several that were given one name, the first in the log bears it; a later one is shown
-        with a number, and since the log only grows, it keeps that.
+        with a number (project_names.py).
         """
+        return [one for one in self.projects_and_deleted() if one.state != "deleted"]
+
+    def projects_and_deleted(self) -> list[OpenProject]:
+        """Return those that are deleted as well, under the names that they had."""
         secrets = opened_secrets(self.roster, self.membership.keys)
-        eras = opened_eras(self.roster, self.membership.keys)
-        names = _told_apart([shown(secret.name) for secret in secrets.values()])
+        keys = project_keys(self.roster, self.membership.keys)
+        records = self.roster.projects
+        names = told_apart(
+            naming
+            for project, secret in secrets.items()
+            for naming in _namings(records[project], keys[project], shown(secret.name))
+        )
         return sorted(
-            (
-                OpenProject(
-                    project,
-                    name,
-                    self.roster.projects[project].block_size,
-                    ProjectKeys.of(project, _epochs(secret, eras), self.roster.epochs(project)),
-                )
-                for (project, secret), name in zip(secrets.items(), names, strict=True)
-            ),
+            (_opened(records[project], names[project], keys[project]) for project in secrets),
             key=lambda project: project.name,
         )
 
     def project(self, name: str) -> OpenProject:
         """Return the project called *name*, or with that id; raises NoSuchProject."""
-        known = self.projects()
+        known = self.projects_and_deleted()
         found = [one for one in known if one.id == name] or [
             one for one in known if one.name == spelled(name)
         ]
-        if not found:
-            raise NoSuchProject(f"no project {name!r} that you can open")
-        return found[0]
+        there = [one for one in found if one.state != "deleted"]
+        if not there:
+            deleted = ": an owner has deleted it" if found else ""
+            raise NoSuchProject(f"no project {name!r} that you can open{deleted}")
+        return there[0]
 
     def role_in(self, project: ProjectId) -> Role:
         """Return what this member may do in *project*."""
@@ -157,19 +193,37 @@ class RosterView:
         return Label(*(text and shown(text) for text in (label.member, label.device)))
 
 
-def _told_apart(names: list[str]) -> list[str]:
-    """Return *names*, each after the first of its kind with the next number that is free."""
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}
-    told = []
-    for name in names:
-        unique = name
-        while unique in taken:
-            numbers[name] = numbers.get(name, 1) + 1
-            unique = f"{name} ({numbers[name]})"
-        taken.add(unique)
-        told.append(unique)
-    return told
+def _opened(record: ProjectRecord, name: str, keys: ProjectKeys) -> OpenProject:
+    newest = record.states[-1] if record.states else None
+    return OpenProject(
+        record.id,
+        name,
+        record.block_size,
+        keys,
+        record.state,
+        0 if newest is None else newest.changed_ns,
+        0 if newest is None else newest.until_ns,
+    )
+
+
+def _namings(record: ProjectRecord, keys: ProjectKeys, first: str) -> list[ProjectNaming]:
+    """Return what the log says of the project's name. What does not open its author sealed wrongly."""
+    wanted = {record.seq: first}
+    for each in record.names:
+        try:
+            wanted[each.seq] = open_project_name(keys, each.epoch, each.sealed)
+        except FormatError:
+            continue
+    namings: list[ProjectNaming] = []
+    name, there = first, True
+    states = {change.seq: change.state != "deleted" for change in record.states}
+    for seq in sorted({*wanted, *states}):
+        was_there, there = there, states.get(seq, there)
+        name = wanted.get(seq, name)
+        if seq in wanted or there != was_there:
+            # Under its last name people find what was deleted, which nobody else has to avoid.
+            namings.append(ProjectNaming(seq, record.id, name if there else None))
+    return namings
 
 
 def _not_listed(roster: Roster, membership: Membership) -> NotAMember:
@@ -211,6 +265,15 @@ def opened_eras(roster: Roster, keys: MemberKeys) -> dict[int, bytes]:
         except FormatError:
             continue
     return opened
+
+
+def project_keys(roster: Roster, keys: MemberKeys) -> dict[ProjectId, ProjectKeys]:
+    """Return the keys of each project that *keys*, of a member, can open."""
+    eras = opened_eras(roster, keys)
+    return {
+        project: ProjectKeys.of(project, _epochs(secret, eras), roster.epochs(project))
+        for project, secret in opened_secrets(roster, keys).items()
+    }
 
 
 def opened_secrets(roster: Roster, keys: MemberKeys) -> dict[ProjectId, ProjectSecret]:

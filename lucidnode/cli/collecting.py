@@ -10,8 +10,8 @@ import click
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.root_rows import commit_rows
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.collection.collection import Amount, Round
 from lucidnode.fs.collection.collector import one_round
 from lucidnode.fs.collection.rules import DEFAULT_RETENTION_DAYS

@@ -13,12 +13,15 @@ from lucidnode.cli.output import counted
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.config import load_config
 from lucidnode.putting_out import EndedEpoch
 
 
-def end_epochs(home: Path, socket: Path, mine: Membership) -> list[EndedEpoch]:
-    """Have the last change of members in force in every project; returns where it is."""
+def end_epochs(
+    home: Path, socket: Path, mine: Membership, only: ProjectId | None = None
+) -> list[EndedEpoch]:
+    """Have the last change in force in every project, or in one *only*; returns where it is."""
 
     async def ended() -> list[EndedEpoch]:
         with spinner("ending what was in force until now…") as show:
@@ -27,7 +30,9 @@ def end_epochs(home: Path, socket: Path, mine: Membership) -> list[EndedEpoch]:
                 if show is not None:
                     show(f"ending what was in force until now in {name}…")
 
-            return [each async for each in putting_out.end_epochs(home, socket, mine, started)]
+            return [
+                each async for each in putting_out.end_epochs(home, socket, mine, started, only)
+            ]
 
     return asyncio.run(ended())
 

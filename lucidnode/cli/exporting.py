@@ -13,7 +13,7 @@ import click
 from lucidnode.cli.output import as_json, counted, show_json, size
 from lucidnode.cli.past_input import given_path, opened_past
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast
 from lucidnode.fs.history.exported_tree import Exported, TreeExport
 from lucidnode.fs.history.past_places import shown

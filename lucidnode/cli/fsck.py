@@ -13,7 +13,7 @@ from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.output import as_json, counted, in_blocks, show_json
 from lucidnode.cli.past_input import OpenPast, opened_past
 from lucidnode.cli.progress import spinner, work_left
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import cipher_size

@@ -9,7 +9,7 @@ import click
 
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.cli.past_input import given_path, opened_past, when, who
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchPast
 from lucidnode.fs.history.differences import Difference, differences

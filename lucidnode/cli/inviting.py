@@ -14,7 +14,7 @@ from lucidnode.cli.ended_epochs import credentials_to_rotate, end_epochs, tell_e
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.answering import Answered
 from lucidnode.fs.membership.member import spelled
 from lucidnode.inviting import InviteWish, ListedInvite, MadeTicket

@@ -10,8 +10,7 @@ import click
 
 from lucidnode import key_copies, membership, new_home
 from lucidnode.cli.own_options import local_options
-from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.secrets_input import passphrase, passphrase_file
 from lucidnode.fs.errors import SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.key_copy import MAX_COPY_BYTES, check_copy
 

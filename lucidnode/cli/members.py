@@ -14,7 +14,7 @@ from lucidnode import membership
 from lucidnode.cli.changing_members import members_revoke, members_role, members_settle
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.audit import AuditRecord, audit
 from lucidnode.fs.membership.roster_view import Person
 from lucidnode.node.client.ids import ProjectId
@@ -75,7 +75,7 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
             }
         )
         return
-    projects = {project.id: project.name for project in view.projects()}
+    projects = {project.id: project.name for project in view.projects_and_deleted()}
     rows = [
         [one.label.member, one.label.device, one.role, _said_of(one, projects)] for one in people
     ]
@@ -144,6 +144,17 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.by} made {record.member} ({record.device}) {record.role}{where}"
         case "project created":
             return f"{record.by} created the project {record.project}"
+        case "project renamed":
+            return f"{record.by} renamed the project {record.project} to {record.name}"
+        case "project archived":
+            return f"{record.by} archived the project {record.project}"
+        case "project deleted":
+            day = _day(record.until_ns)
+            return f"{record.by} deleted the project {record.project}, for good from {day} on"
+        case "project restored":
+            return f"{record.by} brought back the project {record.project}"
+        case "settings changed":
+            return f"{record.by} changed the settings of the studio"
         case _:
             return f"an entry that counts for nothing: {record.reason}"
 

@@ -24,8 +24,7 @@ from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.point_given import PointGiven
-from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.secrets_input import passphrase, passphrase_file
 from lucidnode.cli.service_state import runs
 from lucidnode.cli.taking_place import TakenPlaces
 from lucidnode.disk_room import check_for_writing

@@ -9,8 +9,7 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli import service_install
-from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.secrets_input import passphrase, passphrase_file
 
 
 @click.group("passphrase", short_help="Change the passphrase of this workstation.")

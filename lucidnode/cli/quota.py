@@ -11,8 +11,8 @@ import msgspec
 
 from lucidnode.cli.output import as_json, show_facts, show_json, size
 from lucidnode.cli.past_input import opened_past
-from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.root_rows import commit_rows
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NotAllowed
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, ROOT
 from lucidnode.fs.replica.intents import RemoveXattr, SetXattr

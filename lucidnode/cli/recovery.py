@@ -20,8 +20,7 @@ from lucidnode.cli.given import (
 from lucidnode.cli.membership_input import unlocked, unlocked_with
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase, recovery_code
+from lucidnode.cli.secrets_input import passphrase, passphrase_file, recovery_code
 from lucidnode.fs.membership.member import Label, spelled
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.ticket import plain_code

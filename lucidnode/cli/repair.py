@@ -14,8 +14,8 @@ from lucidnode import membership
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import confirm
 from lucidnode.cli.past_input import known_project
-from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.repairing_blocks import repair_blocks
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.findings import Findings, examine, has_leftovers
 from lucidnode.fs.commit.repair.put_back import PutBack, put_back

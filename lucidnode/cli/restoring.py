@@ -11,7 +11,7 @@ import click
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
 from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when, who
 from lucidnode.cli.progress import bytes_left
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
 from lucidnode.fs.history import past_places
 from lucidnode.fs.history.deletions import Deletion, deleted_in, deletion_at

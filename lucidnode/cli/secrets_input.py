@@ -13,6 +13,12 @@ from lucidnode.fs.membership.recovery_code import is_whole
 
 _SHORTEST = 8
 
+passphrase_file = click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read the passphrase from the first line of this file instead of asking.",
+)
+
 
 def passphrase(file: Path | None, *, new: bool = False) -> str:
     """Return the passphrase from *file*, or ask on the terminal (twice for a *new* one).

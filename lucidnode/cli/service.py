@@ -19,8 +19,7 @@ from lucidnode.cli.kept_passphrase import IN_WORDS, KeptPassphrase, Place, sessi
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
-from lucidnode.cli.secrets_input import passphrase
+from lucidnode.cli.secrets_input import passphrase, passphrase_file
 from lucidnode.cli.service_install import ServicePlace
 from lucidnode.cli.service_loop import ServiceLoop
 from lucidnode.cli.service_machine import ServiceMachine

@@ -10,8 +10,8 @@ import msgspec
 
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table
 from lucidnode.cli.past_input import opened_past, when
-from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.root_rows import commit_rows
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NoRoomForAttribute, NoSuchPoint
 from lucidnode.fs.history.points import is_like_a_point
 from lucidnode.fs.membership.member import shown

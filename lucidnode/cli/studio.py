@@ -21,9 +21,8 @@ from lucidnode.cli.given import (
 from lucidnode.cli.membership_input import unlocked_with
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.project import passphrase_file
 from lucidnode.cli.recovery import can_hand_out, check_sheet, hand_out, sheet_option
-from lucidnode.cli.secrets_input import one_time_code, passphrase
+from lucidnode.cli.secrets_input import one_time_code, passphrase, passphrase_file
 from lucidnode.credentials import warning
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.asking_ticket import (

@@ -58,6 +58,11 @@ def rendezvous_key(device: DeviceId, seconds: int) -> str:
     return f"{RENDEZVOUS}/{device}/{seconds:012d}"
 
 
+def project_prefix(project: ProjectId) -> str:
+    """Return the folder of all that a project has in the bucket."""
+    return f"p/{project}"
+
+
 def journal_prefix(project: ProjectId) -> str:
     """Return the folder of the project's journal."""
     return f"p/{project}/journal"

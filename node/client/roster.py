@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from lucidnode.node.client.errors import Corrupt, Refused
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.roster_entry import NO_ENTRY, Role
+from lucidnode.node.client.roster_entry import NO_ENTRY, ProjectState, Role
 
 
 class ForeignRoster(Corrupt):
@@ -19,6 +19,10 @@ class ForeignRoster(Corrupt):
 
 class NewerRoster(Refused):
     """An owner wrote an entry of a later format: this version may add nothing behind it."""
+
+
+class Void(Exception):
+    """An object of the log breaks a rule; the message says which."""
 
 
 FIRST_EPOCH = 1
@@ -105,6 +109,28 @@ class Era:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedName:
+    """What a project is called from entry *seq* on: sealed under its key of *epoch*."""
+
+    seq: Seq
+    epoch: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What a project is from entry *seq* on; times in ns since 1970, by the owner's clock.
+
+    Of a deleted one nothing leaves the bucket before *until_ns*.
+    """
+
+    seq: Seq
+    state: ProjectState
+    changed_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectRecord:
     """A project and its key of *first_epoch*, sealed to each box key of a member or open invite."""
 
@@ -112,7 +138,26 @@ class ProjectRecord:
     block_size: int
     author: bytes
     seals: Mapping[bytes, bytes]
+    seq: Seq
+    """The entry that created it."""
     first_epoch: int = FIRST_EPOCH
+    names: tuple[SealedName, ...] = ()
+    """What owners have called it since, oldest first."""
+    states: tuple[StateChange, ...] = ()
+    """What owners have made of it since, oldest first."""
+
+    @property
+    def state(self) -> ProjectState:
+        """What it is now."""
+        return self.states[-1].state if self.states else "active"
+
+    def state_before(self, before: float) -> ProjectState:
+        """Return what it was by the entries of the log *before* that one."""
+        known: ProjectState = "active"
+        for change in self.states:
+            if change.seq < before:
+                known = change.state
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +191,8 @@ class Roster:
     eras: tuple[Era, ...] = ()
     format: int = 1
     """The latest format that an owner has used."""
+    settings: bytes = b""
+    """What an owner has set for the studio, sealed."""
 
     @classmethod
     def empty(cls) -> Roster:
@@ -177,6 +224,10 @@ class Roster:
             return None
         roles = {known.role, *(known.role_in(project) for project in self.projects)}
         return next((role for role in _WIDEST_FIRST if role in roles), None)
+    def is_deleted(self, project: ProjectId) -> bool:
+        """Tell whether *project* was deleted, and not brought back."""
+        record = self.projects.get(project)
+        return record is not None and record.state == "deleted"
 
     def writer_key(self, device: DeviceId) -> bytes | None:
         """Return the public key of a device that might once change something somewhere, else None.
@@ -191,7 +242,8 @@ class Roster:
     def writer_in(self, project: ProjectId, device: DeviceId, epoch: int) -> bytes | None:
         """Return the public key of a device whose entries of *epoch* count in *project*, else None.
 
-        Within an era nobody's rights become less, so it is what he might at its end that counts.
+        Within an era nobody's rights become less, so it is what he might at its end that counts. In a
+        project that is archived or deleted it is owners alone who may end an epoch.
         """
         known = self._known(device)
         if known is None:
@@ -199,7 +251,18 @@ class Roster:
         ended_by = epoch - FIRST_EPOCH
         before = self.eras[ended_by].seq if 0 <= ended_by < len(self.eras) else float("inf")
         role = known.role_in(project, before)
-        return known.public if role in {"owner", "editor"} else None
+        record = self.projects.get(project)
+        closed = record is not None and record.state_before(before) != "active"
+        return known.public if role in ({"owner"} if closed else {"owner", "editor"}) else None
+
+    def trusted_in(self, project: ProjectId, device: DeviceId) -> bytes | None:
+        """Return the public key of a device whose word on what *project* holds is taken now, else None.
+
+        An editor's is, though nobody may change it any more.
+        """
+        known = self._known(device)
+        role = None if known is None else known.role_in(project)
+        return known.public if known is not None and role in {"owner", "editor"} else None
 
     def _known(self, device: DeviceId) -> Device | None:
         return self.devices.get(device) or self.former.get(device)

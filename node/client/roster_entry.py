@@ -1,4 +1,4 @@
-"""The roster's entries: what they say and how they are signed. Formats 1 and 2 (docs/format.md, "Roster").
+"""The roster's entries: what they say and how they are signed. Formats 1 to 3 (docs/format.md, "Roster").
 
     roster/<seq>   MessagePack map {format, seq, previous, author, body, signature}
     body           MessagePack map of one kind below, tagged by "type"
@@ -37,7 +37,10 @@ FORMAT = 1
 ERA_FORMAT = 2
 """Of the kinds that begin an era. A release that does not know them reads no further."""
 
-MAX_FORMAT = ERA_FORMAT
+PROJECT_FORMAT = 3
+"""Of the kinds that change a project, and of the settings that an owner makes for the studio."""
+
+MAX_FORMAT = PROJECT_FORMAT
 """The latest that this release reads."""
 
 MAX_ENTRY_BYTES = 1024 * 1024
@@ -49,6 +52,8 @@ MAX_SEALED = 512
 
 HASH_SIZE = 32
 STUDIO_SIZE = 16
+
+_MAX_NS = 2**63 - 1
 
 NO_ENTRY = bytes(HASH_SIZE)
 """The `previous` of entry 1."""
@@ -62,6 +67,9 @@ ERA_BEFORE_BYTES = 64
 MAX_ERAS = 100_000
 """Eras of a studio: some thirty role changes and removals a day, for ten years."""
 
+MAX_SETTINGS_BYTES = 64 * 1024
+"""Bytes of the sealed settings of a studio."""
+
 MIN_BLOCK_BYTES = 256 * 1024
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
 
@@ -69,6 +77,8 @@ _ENTRY_DOMAIN = b"lucidnode 2026 roster entry signature\0"
 _DEVICE_DOMAIN = b"lucidnode 2026 roster device proof\0"
 
 Role = Literal["owner", "editor", "viewer"]
+
+ProjectState = Literal["active", "archived", "deleted"]
 
 
 class DeviceClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,16 +180,64 @@ class RenameDevice(msgspec.Struct, frozen=True, tag="rename", forbid_unknown_fie
     label: bytes
 
 
-Body = Genesis | Invite | Join | Project | Revoke | ChangeRole | Leave | RenameDevice
 
-_ERA_KINDS = (Revoke, ChangeRole, Leave)
+class RenameProject(msgspec.Struct, frozen=True, tag="rename_project", forbid_unknown_fields=True):
+    """By an owner: *project* has another name, sealed under the project's key of *epoch*."""
+
+    project: str
+    epoch: int
+    name: bytes
+
+
+class ChangeState(msgspec.Struct, frozen=True, tag="state", forbid_unknown_fields=True):
+    """By an owner: *project* is *state* from the new era on; *changed_ns* by his clock.
+
+    Of what is deleted, nothing leaves the bucket before *until_ns*, and until then it can be undone.
+    It is 0 for the other states.
+    """
+
+    project: str
+    state: ProjectState
+    changed_ns: int
+    until_ns: int
+    era: NewEra
+
+
+class Settings(msgspec.Struct, frozen=True, tag="settings", forbid_unknown_fields=True):
+    """By an owner: the settings of the studio, all of them, sealed (node/studio_settings.py)."""
+
+    sealed: bytes
+
+
+Body = (
+    Genesis
+    | Invite
+    | Join
+    | Project
+    | Revoke
+    | ChangeRole
+    | Leave
+    | RenameDevice
+    | RenameProject
+    | ChangeState
+    | Settings
+)
+
+_FORMATS: dict[type[Body], int] = {
+    Revoke: ERA_FORMAT,
+    ChangeRole: ERA_FORMAT,
+    Leave: ERA_FORMAT,
+    RenameProject: PROJECT_FORMAT,
+    ChangeState: PROJECT_FORMAT,
+    Settings: PROJECT_FORMAT,
+}
 
 _BODY: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
 
 
 def format_of(body: Body) -> int:
     """Return the format of an entry with *body*: the first whose readers know the kind."""
-    return ERA_FORMAT if isinstance(body, _ERA_KINDS) else FORMAT
+    return _FORMATS.get(type(body), FORMAT)
 
 
 _STAND_IN = b"LNR0"
@@ -336,6 +394,19 @@ def _check(body: Body) -> None:
         case RenameDevice():
             _require(len(body.member) == KEY_SIZE, "key")
             _require(len(body.label) <= MAX_LABEL, "label")
+        case RenameProject():
+            parse_project_id(body.project)
+            _require(body.epoch >= 1, "epoch")
+            _require(len(body.name) <= MAX_SEALED, "name")
+        case ChangeState():
+            parse_project_id(body.project)
+            _require(0 <= body.changed_ns <= _MAX_NS, "time")
+            last = _MAX_NS if body.state == "deleted" else 0
+            first = body.changed_ns if body.state == "deleted" else 0
+            _require(first <= body.until_ns <= last, "time")
+            _check_era(body.era)
+        case Settings():
+            _require(len(body.sealed) <= MAX_SETTINGS_BYTES, "settings")
 
 
 def _check_era(era: NewEra) -> None:

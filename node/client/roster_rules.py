@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
+from lucidnode.node.client.project_rules import check_state, renamed, with_state
 from lucidnode.node.client.public_keys import verify
 from lucidnode.node.client.roster import (
     FIRST_EPOCH,
@@ -30,6 +31,7 @@ from lucidnode.node.client.roster import (
     ProjectRecord,
     Roster,
     Standing,
+    Void,
     VoidEntry,
 )
 from lucidnode.node.client.roster_entry import (
@@ -40,6 +42,7 @@ from lucidnode.node.client.roster_entry import (
     MAX_FORMAT,
     NO_ENTRY,
     ChangeRole,
+    ChangeState,
     DeviceClaim,
     Genesis,
     Invite,
@@ -48,9 +51,11 @@ from lucidnode.node.client.roster_entry import (
     NewEra,
     Project,
     RenameDevice,
+    RenameProject,
     Revoke,
     Role,
     RosterEntry,
+    Settings,
     device_id,
     device_proof_message,
     entry_hash,
@@ -76,10 +81,6 @@ MAX_VOIDS = 256
 
 _MAX_REASON = 200
 """Characters of why an entry is void."""
-
-
-class Void(Exception):
-    """The object breaks a rule; the message says which."""
 
 
 def verified(log: Iterable[bytes], genesis: bytes | None) -> Roster:
@@ -112,6 +113,7 @@ class RosterReader:
         self._projects: dict[ProjectId, ProjectRecord] = {}
         self._written: Counter[bytes] = Counter()  # bytes of authentic entries by author
         self._created: Counter[bytes] = Counter()  # projects by author
+        self._settings = b""
         self._voids: deque[VoidEntry] = deque(maxlen=MAX_VOIDS)
         self.log: list[bytes] = []
         """What is to be kept of the items read: entries, and stand-ins for what is none. With an
@@ -199,6 +201,7 @@ class RosterReader:
             former=MappingProxyType(dict(self._former)),
             eras=tuple(self._eras),
             format=self._format,
+            settings=self._settings,
         )
 
     def _skip(self, seq: Seq, reason: Exception) -> VoidEntry:
@@ -264,7 +267,7 @@ class RosterReader:
             case Join():
                 self._join(author, body, Seq(entry.seq))
             case Project():
-                self._project(author, body)
+                self._project(author, body, Seq(entry.seq))
             case Revoke():
                 self._revoke(author, body, Seq(entry.seq))
             case ChangeRole():
@@ -273,6 +276,14 @@ class RosterReader:
                 self._leave(author)
             case RenameDevice():
                 self._rename(author, body)
+            case RenameProject():
+                self._rename_project(author, body, Seq(entry.seq))
+            case ChangeState():
+                self._change_state(author, body, Seq(entry.seq))
+            case Settings():
+                if not self._is_owner(author):
+                    raise Void("only an owner makes settings for the studio")
+                self._settings = body.sealed
 
     def _found(self, author: bytes, body: Genesis) -> None:
         if self._studio:
@@ -306,7 +317,7 @@ class RosterReader:
         self._add_seals(body.member_box, body.projects)
         del self._invites[author]
 
-    def _project(self, author: bytes, body: Project) -> None:
+    def _project(self, author: bytes, body: Project, seq: Seq) -> None:
         member = self._members.get(author)
         if member is None or member.role == "viewer" or member.has_left:
             raise Void("only an owner or editor creates projects")
@@ -322,9 +333,34 @@ class RosterReader:
         boxes = self._boxes()
         seals = {box: sealed for box, sealed in body.seals.items() if box in boxes}
         self._projects[project] = ProjectRecord(
-            project, body.block_size, author, MappingProxyType(seals), FIRST_EPOCH + len(self._eras)
+            project,
+            body.block_size,
+            author,
+            MappingProxyType(seals),
+            seq,
+            FIRST_EPOCH + len(self._eras),
         )
         self._created[author] += 1
+
+    def _rename_project(self, author: bytes, body: RenameProject, seq: Seq) -> None:
+        record = self._changing(author, body.project)
+        epochs = range(record.first_epoch, FIRST_EPOCH + len(self._eras) + 1)
+        self._projects[record.id] = renamed(record, body, seq, epochs)
+
+    def _change_state(self, author: bytes, body: ChangeState, seq: Seq) -> None:
+        record = self._changing(author, body.project)
+        check_state(record, body)
+        self._check_era(body.era)
+        self._projects[record.id] = with_state(record, body, seq)
+        self._begin_era(body.era, seq)
+
+    def _changing(self, author: bytes, project: str) -> ProjectRecord:
+        if not self._is_owner(author):
+            raise Void("only an owner changes projects")
+        record = self._projects.get(ProjectId(project))
+        if record is None:
+            raise Void("no such project")
+        return record
 
     def _revoke(self, author: bytes, body: Revoke, seq: Seq) -> None:
         if not self._is_owner(author):

@@ -89,6 +89,7 @@ class JournalService:
         writer_key: Callable[[DeviceId], bytes | None],
         device_key: Callable[[DeviceId], bytes | None],
         announce: Announce,
+        is_deleted: Callable[[ProjectId], bool],
         is_witnessed: Callable[[], Awaitable[bool]],
         kept: KeptEntries,
         alerts: Alerts,
@@ -102,6 +103,7 @@ class JournalService:
         self._writer_key = writer_key
         self._device_key = device_key
         self._announce = announce
+        self._is_deleted = is_deleted
         self._clock = clock
         self._locks: dict[ProjectId, asyncio.Lock] = {}
         self._signed: OrderedDict[bytes, None] = OrderedDict()
@@ -242,8 +244,8 @@ class JournalService:
         return self._seen.recent(project)
 
     def projects(self) -> list[ProjectId]:
-        """Return the projects of which entries were seen."""
-        return self._seen.projects()
+        """Return the projects of which entries were seen, but for those that are deleted."""
+        return [each for each in self._seen.projects() if not self._is_deleted(each)]
 
     def logs(self) -> list[LogSlots]:
         """Return the logs that were asked for anything."""
@@ -256,7 +258,7 @@ class JournalService:
         """
         return {
             project: self._told(project, self._seen.recent(project), most)
-            for project in self._seen.projects()
+            for project in self.projects()
         }
 
     def _told(

@@ -26,9 +26,8 @@ from lucidnode.node.client.errors import (
     Unavailable,
 )
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
-from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
+from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster, Void
 from lucidnode.node.client.roster_entry import entry_hash
-from lucidnode.node.client.roster_rules import Void
 from lucidnode.node.journal import register
 from lucidnode.node.journal.log_slots import SlotOutcome, Unchained
 from lucidnode.node.roster.confirmation import LogConfirmation
@@ -123,6 +122,10 @@ class RosterService:
     def projects(self) -> list[ProjectId]:
         """Return the projects of the studio."""
         return list(self.current.projects)
+
+    def is_deleted(self, project: ProjectId) -> bool:
+        """Return what `Roster.is_deleted` of the current roster does."""
+        return self.current.is_deleted(project)
 
     async def entries(self, look: wire.RosterLook = "try") -> list[bytes]:
         """Return the items of the log, after a look for news as *look* says.

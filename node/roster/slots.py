@@ -16,13 +16,13 @@ from lucidnode.node.client.backoff import Jitter
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.client.roster import ForeignRoster
+from lucidnode.node.client.roster import ForeignRoster, Void
 from lucidnode.node.client.roster_entry import (
     MAX_ENTRY_BYTES,
     is_item_of,
     stand_in,
 )
-from lucidnode.node.client.roster_rules import RosterReader, Void
+from lucidnode.node.client.roster_rules import RosterReader
 from lucidnode.node.journal.log_names import LogNames
 from lucidnode.node.journal.log_slots import LogSlots
 from lucidnode.node.journal.object_shape import roster_shape

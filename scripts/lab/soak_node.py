@@ -186,6 +186,7 @@ class Daemon(Process):
                 writer_key=self.roster.writer_key,
                 device_key=self.roster.device_key,
                 announce=node.announce,
+                is_deleted=self.roster.is_deleted,
                 is_witnessed=self.roster.is_shown,
                 kept=KeptEntries(node.directory / "entries"),
                 alerts=self.alerts,

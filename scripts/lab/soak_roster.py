@@ -30,7 +30,7 @@ from lucidnode.fs.membership.member import (
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket, seal_ticket
 from lucidnode.node.client.ids import Seq
-from lucidnode.node.client.roster import ForeignRoster, Roster
+from lucidnode.node.client.roster import ForeignRoster, Roster, Void
 from lucidnode.node.client.roster_entry import (
     MAX_ENTRY_BYTES,
     MAX_LABEL,
@@ -46,7 +46,7 @@ from lucidnode.node.client.roster_entry import (
     signing_message,
     stand_in,
 )
-from lucidnode.node.client.roster_rules import RosterReader, Void, verified
+from lucidnode.node.client.roster_rules import RosterReader, verified
 
 ENTRIES, TICKETS = 400, 100
 """What one seed tries."""

@@ -24,6 +24,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import (
+    MAX_FORMAT,
     DeviceClaim,
     Join,
     RosterEntry,
@@ -175,7 +176,7 @@ def test_nothing_in_the_log_of_members_ends_a_daemon_or_keeps_one_from_starting(
             (place.home / "roster.bin").write_bytes(bytes(100))
             shutil.rmtree(place.bucket / "roster")
             (place.bucket / "roster").mkdir()
-            studio.entries.append(place.signed(studio.ada.keys, LATER, 3))
+            studio.entries.append(place.signed(studio.ada.keys, LATER, MAX_FORMAT + 1))
             place.publish()
         place.start()
         after = place.knows(2)

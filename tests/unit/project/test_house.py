@@ -54,6 +54,7 @@ DOORS = {
         "node/client/role_credentials.py",
         "node/identity.py",
         "node/peers/rendezvous_record.py",
+        "node/studio_settings.py",
     ),
     "fsspec": ("lucidnode/fsspec_files.py",),
     "nacl": ("fs/format/sodium.py",),

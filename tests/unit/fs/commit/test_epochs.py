@@ -5,154 +5,15 @@ Seats with a real roster, keys, replicas and committers, around one bucket.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from committer_fixture import Bucket, Daemon, VirtualClock
-from replica_fixture import Blocks, Node
-from studio_fixture import Studio
+from epoch_office import Office, forged, in_step
 
-from lucidnode.fs.commit.committer import Committer
-from lucidnode.fs.commit.entry_codec import EntryCodec
-from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import KeyMissing, ReadOnly
 from lucidnode.fs.format.block import open_block, seal
-from lucidnode.fs.format.journal_entry import EntryBody, seal_entry
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.format.sodium import random_bytes
-from lucidnode.fs.membership.entries import revoke_entry, role_entry
-from lucidnode.fs.membership.member_file import Membership
-from lucidnode.fs.replica.changes import Touched
-from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.errors import Unavailable
-from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.journal import EntryHeader, empty_link, entry_hash
-from lucidnode.node.client.roster_entry import device_id
-from lucidnode.node.client.wire import CommitRequest, RosterLook
-
-
-class RosterDoor:
-    """The log of members as one daemon has it: no more than *shown* entries, and perhaps no answer."""
-
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self.shown: int | None = None
-        self.answers = True
-
-    async def roster(self, look: RosterLook = "try") -> list[bytes]:
-        if look == "must" and not self.answers:
-            raise Unavailable("the bucket does not show the log of members now")
-        return self._studio.entries[: self.shown]
-
-
-class Seat:
-    """One member's workstation. It is its committer's hooks as well."""
-
-    def __init__(self, office: Office, name: str, who: Membership, seed: bytes) -> None:
-        self.office = office
-        self.seed = seed
-        self.node = Node(office.path / f"{name}.db", name, office.blocks)
-        self.daemon = Daemon(office.bucket, seed, office.project)
-        self.daemon.device = device_id(self.daemon.public)
-        self.door = RosterDoor(office.studio)
-        self.access = ProjectAccess(self.door, who, office.studio.view(who), office.project)
-        self.alerts = Alerts(office.clock)
-        self.codec = EntryCodec(
-            self.access.keys, self.daemon.device, self.access.writer_key, random_bytes
-        )
-        self.committer = Committer(
-            self.node.replica,
-            self.daemon,
-            office.project,
-            self.codec,
-            self,
-            self.alerts,
-            office.clock,
-        )
-
-    def before_batch(self) -> None:
-        self.node.pack_tails()
-
-    def touched(self, touched: Touched) -> None: ...
-
-    def passed(self, seq: Seq, changeset: bytes | None, *, ours: bool) -> None: ...
-
-    async def refresh_roster(self) -> None:
-        await self.access.refresh()
-
-    async def hear_of_era(self) -> None:
-        """Do as when the daemon says that the log of members has grown."""
-        await self.access.refresh("none")
-        self.committer.rights_changed()
-
-    @property
-    def names(self) -> set[bytes]:
-        return {row[1] for row in self.node.rows()["name"]}
-
-    def head(self) -> tuple[int, int]:
-        head = self.node.replica.pending.head()
-        return head.seq, head.epoch
-
-    def is_settled(self) -> bool:
-        pending = self.node.replica.pending
-        return not pending.has_work() and pending.head().seq == len(self.office.bucket.entries)
-
-    def causes(self) -> str:
-        return "\n".join(alert.cause for alert in self.alerts.current())
-
-
-class Office:
-    """Ada owns the studio; Bo and Cy are editors."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.clock = VirtualClock()
-        self.bucket = Bucket()
-        self.blocks = Blocks()
-        self.studio = Studio(seed=b"a" * 32)
-        self.members = {
-            "ada": self.studio.ada,
-            "bo": self.studio.join(name="Bo", device="edit-2", seed=b"b" * 32),
-            "cy": self.studio.join(name="Cy", device="edit-3", seed=b"c" * 32),
-        }
-        self.project = self.studio.project("film")
-        self.seats: list[Seat] = []
-
-    def seat(self, who: str, again: str = "") -> Seat:
-        seat = Seat(self, who + again, self.members[who], who[:1].encode() * 32)
-        self.clock.threads.append(seat.node.replica._barrier._turn.locked)
-        self.seats.append(seat)
-        return seat
-
-    def put_out(self, who: str) -> None:
-        key = self.members[who].keys.public
-        self.studio.entries.append(revoke_entry(self.studio.view(self.studio.ada), [key]))
-
-    def change_role(self, who: str, role: str) -> None:
-        key = self.members[who].keys.public
-        view = self.studio.view(self.studio.ada)
-        self.studio.entries.append(role_entry(view, key, self.project, role))  # type: ignore[arg-type]
-
-    @contextlib.asynccontextmanager
-    async def running(self, *seats: Seat) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(seat.committer.run()) for seat in seats]
-            yield
-            for loop in loops:
-                loop.cancel()
-
-    async def settled(self, *seats: Seat) -> None:
-        await self.clock.until(lambda: all(seat.is_settled() for seat in seats))
-
-    async def caught_up(self, who: str) -> Seat:
-        """Return a seat that has just joined in and read the whole journal."""
-        late = self.seat(who, f"-{len(self.seats)}")
-        async with self.running(late):
-            await self.settled(late)
-        return late
 
 
 @pytest.fixture
@@ -164,38 +25,11 @@ def office(tmp_path: Path) -> object:
         seat.node.close()
 
 
-def forged(seat: Seat, name: bytes, keys: ProjectKeys, previous: bytes | None = None) -> bytes:
-    """Return an entry for the next slot that makes the file *name*, signed by the device of *seat*.
-
-    As whoever changed the program would make it: no rule is asked.
-    """
-    seat.node.create(name)
-    batch = seat.node.replica.pending.next_batch(None)
-    assert batch is not None
-    unsigned = seal_entry(
-        keys,
-        Seq(len(seat.office.bucket.entries) + 1),
-        batch.previous if previous is None else previous,
-        seat.daemon.device,
-        EntryBody(1, batch.changeset),
-        attempt=b"f" * 16,
-        nonce=name.ljust(32, b"."),
-    )
-    return seat.daemon.signed(CommitRequest(unsigned, []))
-
-
-async def _in_step(office: Office, *seats: Seat) -> None:
-    """Have a first file by Ada, and everybody stand on it."""
-    seats[0].node.create(b"first")
-    async with office.running(*seats):
-        await office.settled(*seats)
-
-
 async def test_nothing_of_a_revoked_member_counts_behind_the_first_entry_of_the_new_epoch(
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, bo, cy = office.seat("ada"), office.seat("bo"), office.seat("cy")
-    await _in_step(office, ada, bo, cy)
+    await in_step(office, ada, bo, cy)
     office.put_out("bo")
     async with office.running(ada, cy):
         await ada.hear_of_era()
@@ -217,7 +51,7 @@ async def test_what_he_wrote_before_the_era_ended_in_the_journal_counts_for_ever
     office: Office,
 ) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     office.put_out("bo")
     bo.door.shown = len(office.studio.entries) - 1  # nobody told him yet
     bo.node.create(b"by bo")
@@ -234,7 +68,7 @@ async def test_who_is_put_out_cannot_make_the_new_epoch_up(
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     office.put_out("bo")
     await ada.access.refresh("none")
     keys = ProjectKeys.of(office.project, {2: b"?" * 32})
@@ -249,7 +83,7 @@ async def test_work_of_others_that_waited_goes_on_in_the_new_epoch(
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, cy = office.seat("ada"), office.seat("cy")
-    await _in_step(office, ada, cy)
+    await in_step(office, ada, cy)
     cy.node.create(b"sent, who knows")
     cy.daemon.reachable = False
     async with office.running(cy):
@@ -292,7 +126,7 @@ async def test_blocks_are_sealed_in_the_new_epoch_by_who_had_the_keys_before(
 
 async def test_the_epoch_of_a_journal_outlives_a_crash(office: Office) -> None:
     ada, cy = office.seat("ada"), office.seat("cy")
-    await _in_step(office, ada, cy)
+    await in_step(office, ada, cy)
     office.put_out("bo")
     async with office.running(ada, cy):
         await ada.hear_of_era()
@@ -304,7 +138,7 @@ async def test_the_epoch_of_a_journal_outlives_a_crash(office: Office) -> None:
 
 async def test_an_epoch_begins_once_however_many_begin_it(office: Office) -> None:
     ada, cy = office.seat("ada"), office.seat("cy")
-    await _in_step(office, ada, cy)
+    await in_step(office, ada, cy)
     office.put_out("bo")
     async with office.running(ada, cy):
         await ada.hear_of_era()
@@ -318,7 +152,7 @@ async def test_a_viewer_who_forges_changes_nothing_for_anybody(
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     office.change_role("bo", "viewer")
     await bo.access.refresh("none")
     assert not bo.access.may_write
@@ -344,7 +178,7 @@ async def test_a_viewer_who_forges_changes_nothing_for_anybody(
 
 async def test_an_editor_again_writes_again(office: Office) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     for role in ("viewer", "editor"):
         office.change_role("bo", role)
     await bo.access.refresh("none")
@@ -359,7 +193,7 @@ async def test_nothing_counts_as_empty_while_the_bucket_does_not_show_the_log_of
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, cy = office.seat("ada"), office.seat("cy")
-    await _in_step(office, ada, cy)
+    await in_step(office, ada, cy)
     office.put_out("bo")
     async with office.running(ada):
         await ada.hear_of_era()
@@ -380,7 +214,7 @@ async def test_who_is_shown_an_older_log_of_members_is_told_by_what_the_others_w
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, cy = office.seat("ada"), office.seat("cy")
-    await _in_step(office, ada, cy)
+    await in_step(office, ada, cy)
     office.put_out("bo")
     cy.door.shown = len(office.studio.entries) - 1
     async with office.running(ada, cy):
@@ -400,7 +234,7 @@ async def test_a_member_who_is_put_out_is_read_only_with_the_reason_and_keeps_wh
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     office.put_out("bo")
     async with office.running(ada):
         await ada.hear_of_era()
@@ -417,7 +251,7 @@ async def test_a_viewer_follows_the_others_and_an_editor_again_goes_on(
     office: Office, expected_warnings: list[str]
 ) -> None:
     ada, bo = office.seat("ada"), office.seat("bo")
-    await _in_step(office, ada, bo)
+    await in_step(office, ada, bo)
     office.change_role("bo", "viewer")
     async with office.running(ada, bo):
         await bo.hear_of_era()

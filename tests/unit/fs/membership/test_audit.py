@@ -10,7 +10,7 @@ from lucidnode.fs.membership.audit import AuditRecord, audit
 from lucidnode.fs.membership.entries import rename_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.node.client.roster import ForeignRoster
-from lucidnode.node.client.roster_entry import RosterEntry, entry_hash, stand_in
+from lucidnode.node.client.roster_entry import MAX_FORMAT, RosterEntry, entry_hash, stand_in
 
 
 def test_every_entry_is_told_in_order() -> None:
@@ -80,9 +80,16 @@ def test_another_studio_is_refused_and_a_later_format_ends_it() -> None:
     studio = Studio()
     with pytest.raises(ForeignRoster):
         list(audit(Studio().entries, studio.ada))
-    newer = RosterEntry(3, 2, entry_hash(studio.entries[0]), studio.ada.keys.public, b"?", b"")
+    newer = RosterEntry(
+        MAX_FORMAT + 1, 2, entry_hash(studio.entries[0]), studio.ada.keys.public, b"?", b""
+    )
     signed = RosterEntry(
-        3, 2, newer.previous, newer.author, b"?", studio.ada.keys.sign(newer.signing_message())
+        MAX_FORMAT + 1,
+        2,
+        newer.previous,
+        newer.author,
+        b"?",
+        studio.ada.keys.sign(newer.signing_message()),
     )
     told = list(audit([*studio.entries, signed.encode(), b"more"], studio.ada))
     assert [one.event for one in told] == ["founded"]

@@ -22,10 +22,11 @@ from lucidnode.fs.membership.member import (
 from lucidnode.node.client.device_certificate import SIZE, device_certificate
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, Seq
-from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster
+from lucidnode.node.client.roster import ForeignRoster, NewerRoster, Roster, Void
 from lucidnode.node.client.roster_entry import (
     FORMAT,
     MAX_ENTRY_BYTES,
+    MAX_FORMAT,
     MAX_LABEL,
     MAX_SEALED,
     NO_ENTRY,
@@ -50,7 +51,6 @@ from lucidnode.node.client.roster_rules import (
     MAX_PROJECTS_OF_EDITOR,
     MAX_VOIDS,
     RosterReader,
-    Void,
     verified,
 )
 
@@ -520,7 +520,7 @@ def test_an_owners_entry_of_a_later_format_ends_reading_with_the_last_state_unde
     studio = Studio()
     studio.join()
     before = studio.roster()
-    studio.entries.append(by_hand(studio, studio.ada.keys, LATER, number=3))
+    studio.entries.append(by_hand(studio, studio.ada.keys, LATER, number=MAX_FORMAT + 1))
     studio.entries.append(b"whatever stands behind it")
     after = studio.roster()
     assert (after.newer, after.head, after.head_hash) == (4, 3, before.head_hash)
@@ -535,8 +535,8 @@ def test_nobody_else_can_announce_a_later_format() -> None:
     studio = Studio()
     editor, viewer, invite = studio.join(), studio.join("viewer"), studio.invite("viewer")
     for author in (editor.keys, viewer.keys, invite, MemberKeys.new()):
-        only_void(studio, by_hand(studio, author, LATER, number=3))
-    stolen = RosterEntry.parse(by_hand(studio, editor.keys, b"", number=3))
+        only_void(studio, by_hand(studio, author, LATER, number=MAX_FORMAT + 1))
+    stolen = RosterEntry.parse(by_hand(studio, editor.keys, b"", number=MAX_FORMAT + 1))
     only_void(studio, msgspec.structs.replace(stolen, author=studio.ada.keys.public).encode())
     assert studio.roster().newer is None
     studio.entries.append(studio.joining(invite, studio.newcomer()))

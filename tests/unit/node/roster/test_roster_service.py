@@ -20,7 +20,13 @@ from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, Seq
-from lucidnode.node.client.roster_entry import RosterEntry, entry_hash, signing_message, stand_in
+from lucidnode.node.client.roster_entry import (
+    MAX_FORMAT,
+    RosterEntry,
+    entry_hash,
+    signing_message,
+    stand_in,
+)
 from lucidnode.node.client.roster_rules import verified
 from lucidnode.node.roster.service import RosterService
 
@@ -325,8 +331,10 @@ def later(studio: Studio, author: MemberKeys) -> bytes:
     """Return an entry of a later format for the next slot."""
     head = studio.roster()
     seq, body = Seq(head.head + 1), b"what it means is not known here"
-    signature = author.sign(signing_message(seq, head.head_hash, author.public, body, 3))
-    return RosterEntry(3, seq, head.head_hash, author.public, body, signature).encode()
+    signature = author.sign(
+        signing_message(seq, head.head_hash, author.public, body, MAX_FORMAT + 1)
+    )
+    return RosterEntry(MAX_FORMAT + 1, seq, head.head_hash, author.public, body, signature).encode()
 
 
 async def test_an_owners_later_version_leaves_the_last_roster_in_force(
