@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -20,8 +20,11 @@ class Interface:
     addresses: tuple[OnInterface, ...]
 
 
-def interfaces() -> tuple[Interface, ...]:
-    """Return the interfaces that are up and have addresses, loopback left out, by index."""
+def interfaces(only: Collection[str] = ()) -> tuple[Interface, ...]:
+    """Return the interfaces that are up and have addresses, loopback left out, by index.
+
+    With *only*, those of these names.
+    """
     up = {name for name, facts in psutil.net_if_stats().items() if facts.isup}
     found = []
     for name, entries in psutil.net_if_addrs().items():
@@ -31,7 +34,7 @@ def interfaces() -> tuple[Interface, ...]:
             if entry.family in {socket.AF_INET, socket.AF_INET6} and entry.netmask
         ]
         near = sorted((a for a in addresses if not a.ip.is_loopback), key=lambda a: (a.version, a))
-        if name in up and near:
+        if name in up and near and (not only or name in only):
             found.append(Interface(socket.if_nametoindex(name), tuple(near)))
     return tuple(sorted(found, key=lambda interface: interface.index))
 

@@ -64,23 +64,31 @@ class Mdns:
         lan_key: bytes,
         own: Advert,
         listener: DiscoveryListener,
+        here: Callable[[], tuple[Interface, ...]] = interfaces,
+        announces: bool = True,
     ) -> None:
+        """Do it on the interfaces that *here* returns; without *announces* only listen."""
         self._lan_key = lan_key
         self._own = own
         self._listener = listener
+        self._here = here
+        self._announces = announces
         self.state = "starting"
         """For people: whether multicast works here, and why not."""
 
     async def run(self) -> NoReturn:
         """Announce and listen until cancelled; on the way out, say goodbye."""
         while True:
-            here = interfaces()
+            here = self._here()
             if not here:
                 self._report("waiting: no network interface is up")
                 await asyncio.sleep(BROWSE_INTERVAL_S)
                 continue
             try:
-                await _Session(self._lan_key, self._own, self._listener, here).run(self._report)
+                session = _Session(
+                    self._lan_key, self._own, self._listener, self._here, self._announces
+                )
+                await session.run(self._report)
             except* (OSError, Error, RuntimeError) as failed:
                 self._report(f"multicast does not work here: {failed.exceptions[0]!r}")
                 await asyncio.sleep(RESTART_PAUSE_S)
@@ -96,12 +104,19 @@ class _Session:
     """One stay on one set of interfaces, under one random name."""
 
     def __init__(
-        self, lan_key: bytes, own: Advert, listener: DiscoveryListener, here: tuple[Interface, ...]
+        self,
+        lan_key: bytes,
+        own: Advert,
+        listener: DiscoveryListener,
+        look: Callable[[], tuple[Interface, ...]],
+        announces: bool,  # as for Mdns
     ) -> None:
         self._lan_key = lan_key
         self._own = own
         self._listener = listener
-        self._here = here
+        self._look = look
+        self._here = look()
+        self._announces = announces
         # Never the host name: two hosts may share one, and outsiders would learn it.
         self._instance = secrets.token_hex(8)
         self._known: dict[str, Candidate] = {}
@@ -116,8 +131,11 @@ class _Session:
                 # Listening first: announcing begins with most of a second of asking for our name.
                 AsyncServiceBrowser(service.zeroconf, SERVICE, handlers=[self._changes(questions)]),
             ):
-                await (await service.async_register_service(self._service()))
-                report(f"announced on {len(self._here)} interface(s)")
+                if self._announces:
+                    await (await service.async_register_service(self._service()))
+                    report(f"announced on {len(self._here)} interface(s)")
+                else:
+                    report(f"listening on {len(self._here)} interface(s)")
                 await self._stay(service)
         finally:
             for instance in self._known:
@@ -127,9 +145,10 @@ class _Session:
         while True:
             for _ in range(round(ANNOUNCE_INTERVAL_S / BROWSE_INTERVAL_S)):
                 await asyncio.sleep(BROWSE_INTERVAL_S)
-                if interfaces() != self._here:
+                if self._look() != self._here:
                     return
-            await (await service.async_update_service(self._service()))
+            if self._announces:
+                await (await service.async_update_service(self._service()))
 
     def _sockets(self) -> list[str | int]:
         """Name the interfaces as zeroconf wants it: IPv4 by address, IPv6 by index."""

@@ -64,12 +64,12 @@ class WarmedBlocks:
 
 
 def located(status: dict[str, Any], path: Path) -> tuple[ProjectId, int]:
-    """Return in which mounted project *path* lies, and its inode number.
+    """Return in which mounted project *path* lies, and its inode number: a link's target, as of any path.
 
     *status* is what the daemon says on `status`. Raises MountPointMissing, FileNotFoundError or
     another OSError.
     """
-    real = path.parent.resolve(strict=True) / path.name if path.is_symlink() else path.resolve()
+    real = path.resolve(strict=True)
     ino = real.lstat().st_ino
     mounted = {Path(each["mountpoint"]): each["project"] for each in status["mounts"]}
     for place in (real, *real.parents):

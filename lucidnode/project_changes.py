@@ -23,7 +23,9 @@ def of_id(view: RosterView, project: ProjectId) -> OpenProject:
 
 async def rename(socket: Path, mine: Membership, project: ProjectId, name: str) -> None:
     """Have *project* called *name*. Raises NotAllowed, NameTaken, Invalid, Unavailable."""
-    await append_entry(socket, mine, lambda view: rename_project_entry(view, of_id(view, project), name))
+    await append_entry(
+        socket, mine, lambda view: rename_project_entry(view, of_id(view, project), name)
+    )
 
 
 async def change_state(

@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,10 @@ LOCK_FILE = "daemon.lock"
 CHANGING_FILE = "node.lock"
 """Held by who changes the settings."""
 LOG_FILE = "daemon.log"
+
+
+Part = Literal["serve", "consume", "off"]
+"""What a workstation does with others of its office."""
 
 
 class NoStudio(Refused):
@@ -71,6 +76,14 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control_port: int = 0
     dashboard_port: int | None = None
     """None takes the usual port, or any free one if another program has that."""
+    part: Part = "serve"
+    interfaces: list[str] = []
+    """Those over which others find and reach this one, by name; empty for all."""
+    office_upload_limit: RateLimit | None = None
+    office_download_limit: RateLimit | None = None
+    """What blocks may take of the link to the office, each way."""
+    quiet_on_battery: bool = False
+    quiet_on_metered: bool = True
     mdns: bool = True
     rendezvous: bool = True
     peers: list[str] = []

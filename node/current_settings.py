@@ -27,7 +27,10 @@ class CurrentSettings:
 
     def renew(self) -> None:
         """Read them anew, all or nothing. Blocking; raises as above."""
-        config = self._applied(effective_config(self._home))
+        self.use(self._applied(effective_config(self._home)))
+
+    def use(self, config: NodeConfig) -> None:
+        """Go by *config* until the next `renew`. Blocking. Raises OSError."""
         directory = cache_directory(self._home, config)
         self.room = CacheRoom.on(directory, config.cache_limit, config.min_free)
         self.config = config

@@ -40,10 +40,12 @@ from lucidnode.node.config import (
     load_credentials,
 )
 from lucidnode.node.current_settings import CurrentSettings
+from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
+from lucidnode.node.office_parts import find_peers, peer_network, quiet, rendezvous
 from lucidnode.node.orders import Orders
 from lucidnode.node.parts import (
     bad_objects,
@@ -54,14 +56,11 @@ from lucidnode.node.parts import (
     dashboard_server,
     erasure,
     export_figures,
-    find_peers,
     invitations_of,
     journal_service,
     mount_welcome,
     note_rights,
     open_store,
-    peer_network,
-    rendezvous,
     role_credentials,
     roster_service,
     status_snapshot,
@@ -76,6 +75,7 @@ from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.status.history import History
+from lucidnode.node.studio_settings import StudioSettings
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +110,21 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    tidings = _Tidings(options.came_back)
     try:
-        with _locked(home):
-            async with _serving(home, settings, options.came_back, stop):
-                ready()
-                await stop.wait()
-                log.info("stopping")
+        with _locked(home), DaemonSocket(home / SOCKET_FILE) as listener:
+            await _serve_until(stop, home, settings, tidings, listener, ready)
+            while not stop.is_set():
+                last_good, began = tidings.served, asyncio.Event()
+                try:
+                    await _serve_until(stop, home, settings, tidings, listener, began.set)
+                except (ExceptionGroup, NodeError) as error:
+                    cause = _first_cause(error)
+                    if began.is_set() or last_good is None or not isinstance(cause, NodeError):
+                        raise
+                    # A port that is taken, say: no drive goes away for a setting.
+                    tidings.unfit = str(cause).rstrip(".")
+                    await asyncio.to_thread(settings.use, last_good)
     except ExceptionGroup as group:
         # A sentence for a person is one sentence, whichever group of tasks it came through.
         first = _first_cause(group)
@@ -124,20 +133,62 @@ async def run_daemon(home: Path, options: DaemonOptions, ready: Callable[[], Non
         raise
 
 
+@dataclass(slots=True)
+class _Tidings:
+    """What is to be told when the daemon serves next."""
+
+    came_back: str
+    """How the one before ended, if there was one."""
+    unfit: str = ""
+    """Why the settings could not be used; it serves with those of before."""
+    served: NodeConfig | None = None
+    """The settings with which it served last."""
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    home: Path,
+    settings: CurrentSettings,
+    tidings: _Tidings,
+    listener: DaemonSocket,
+    ready: Callable[[], None],
+) -> None:
+    """Serve until *stop*, or until there are settings for which it has to serve anew."""
+    anew = asyncio.Event()
+    config = settings.config
+    async with _serving(home, settings, tidings, listener, stop, anew):
+        tidings.served = config
+        ready()
+        await _first_of(stop, anew)
+        log.info("stopping" if stop.is_set() else "serving anew, with other settings")
+
+
 @contextlib.asynccontextmanager
 async def _serving(
-    home: Path, settings: CurrentSettings, came_back: str, stop: asyncio.Event
+    home: Path,
+    settings: CurrentSettings,
+    tidings: _Tidings,
+    listener: DaemonSocket,
+    stop: asyncio.Event,
+    anew: asyncio.Event,
 ) -> AsyncIterator[None]:
     context = await node_context(home, settings)
     config = context.config
     clock, alerts, mounts, metrics = context.clock, context.alerts, context.mounts, context.metrics
-    if came_back:
+    if tidings.came_back:
         alerts.begin(
             "came-back",
-            f"The daemon {came_back} and was started again.",
+            f"The daemon {tidings.came_back} and was started again.",
             "If that goes on, its log has details.",
             lasts_s=EVENT_S,
         )
+    if tidings.unfit:
+        alerts.begin(
+            "settings",
+            f"The settings cannot be used: {tidings.unfit}. It goes on with those of before.",
+            "`lucidnode config list` shows them; set another value.",
+        )
+    tidings.came_back = tidings.unfit = ""
     signed_with = CurrentCredentials(
         await asyncio.to_thread(load_credentials, home), context.network
     )
@@ -166,7 +217,8 @@ async def _serving(
             Ledger.opened(home, context.identity.id, lambda: roster.current.devices, clock, alerts)
         )
         history = await stack.enter_async_context(History.opened(home, clock))
-        office = peer_network(context, roster)
+        silence = quiet(context)
+        office = peer_network(context, roster, silence)
         roster.watch(office.roster_changed)
         roster.watch(partial(mounts.tell_all, wire.RosterNews()))
         await roster.know()
@@ -179,7 +231,17 @@ async def _serving(
         for_mounts = blocks_for_mounts(
             context, store, objects, source, cache, staging, uploads, arrivals
         )
-        pins = PinKeeper(pinned, book, cache, staging, mounts, for_mounts.obtain, alerts, clock)
+        pins = PinKeeper(
+            pinned,
+            book,
+            cache,
+            staging,
+            mounts,
+            for_mounts.obtain,
+            alerts,
+            clock,
+            lambda: silence.reason,
+        )
         webhooks = await webhook_service(context, roster, tasks)
         journal = journal_service(context, store, staging, uploads, roster, office.push)
         events = PeerEventHandlers(
@@ -207,6 +269,7 @@ async def _serving(
             "keeping the cache in order": cache.maintain,
             "fetching what is pinned": pins.run,
             "uploading": uploads.run,
+            "looking at battery and link": silence.run,
             "finishing earlier commits": journal.resume,
             "looking at bad objects": objects.run,
             "looking for lost entries": journal.look_for_lost,
@@ -239,14 +302,24 @@ async def _serving(
             signed_with=signed_with,
             health=store.health,
             stop=stop.set,
+            anew=anew.set,
         )
         of_roles = role_credentials(context, store, roster, orders.use_new_credentials)
         roster.watch(of_roles.look_soon)
         if parse_address(config.bucket_url).takes_credentials:
             tasks.keep("following the credentials of our role", of_roles.run)
+        of_studio = StudioSettings(
+            home,
+            roster.current.studio,
+            bytes.fromhex(config.lan_key),
+            lambda: roster.current.settings,
+            orders.use_new_settings,
+        )
+        roster.watch(of_studio.roster_changed)
+        tasks.keep("following the studio's settings", of_studio.run)
         await stack.enter_async_context(
             SocketServer(
-                home / SOCKET_FILE,
+                listener,
                 blocks=for_mounts,
                 journal=journal,
                 checkpoints=checkpoint_objects(context, store, uploads),
@@ -277,6 +350,16 @@ async def _serving(
             )
         )
         yield
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Return when one of *events* is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 def _first_cause(error: BaseException) -> BaseException:

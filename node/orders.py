@@ -16,11 +16,11 @@ from lucidnode.node.config import load_credentials
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.peers.network import PeerNetwork
-from lucidnode.node.settings import SETTINGS_CHANGED
+from lucidnode.node.settings import SETTINGS_CHANGED, needs_anew
 
 
 class Orders:
-    """Carries out orders. *stop* ends the daemon."""
+    """Carries out orders. *stop* ends the daemon; *anew* has it serve anew, as it does at its start."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Orders:
         signed_with: CurrentCredentials,
         health: BucketHealth,
         stop: Callable[[], None],
+        anew: Callable[[], None],
     ) -> None:
         self._home = home
         self._settings = settings
@@ -44,6 +45,7 @@ class Orders:
         self._signed_with = signed_with
         self._health = health
         self._stop = stop
+        self._anew = anew
 
     def by_word(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return each order by what `DaemonClient.order` sends for it."""
@@ -68,11 +70,15 @@ class Orders:
         self._uploads.hurry()
 
     async def use_new_settings(self) -> None:
-        """Go by the settings that lie in the home now, as far as they count at once.
+        """Go by the settings that lie in the home now.
 
         Raises Refused if they are damaged, OSError if the disk cannot be read.
         """
+        before = self._settings.config
         await asyncio.to_thread(self._settings.renew)
+        if needs_anew(before, self._settings.config):
+            self._anew()
+            return
         room = self._settings.room
         self._cache.resize(room.limit, room.left_alone)
         self._office.name_peers(map(parse_peer, self._settings.config.peers))

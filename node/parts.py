@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lucidnode.discovery.advert import Advert
-from lucidnode.discovery.interfaces import interfaces
-from lucidnode.discovery.mdns import Mdns
-from lucidnode.discovery.ring import weight_of
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
@@ -47,9 +42,7 @@ from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.journal.service import Announce, JournalService
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.node_context import NodeContext
-from lucidnode.node.peer_events import Announcements
-from lucidnode.node.peers.network import PeerNetwork, PeerSettings
-from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
+from lucidnode.node.peers.network import PeerNetwork
 from lucidnode.node.roster.erasure import Erasure
 from lucidnode.node.roster.invitations import Invitations
 from lucidnode.node.roster.role_credentials import RoleCredentials
@@ -131,28 +124,6 @@ def roster_service(context: NodeContext, store: StudioBucket) -> RosterService:
     )
 
 
-def peer_network(context: NodeContext, roster: RosterService) -> PeerNetwork:
-    """Return the office, which listens and dials once it is opened."""
-    config, limit = context.config, context.room.limit
-    return PeerNetwork(
-        identity=context.identity,
-        lan_key=bytes.fromhex(config.lan_key),
-        members=roster,
-        settings=PeerSettings(
-            weight=weight_of(limit),
-            control_port=config.control_port,
-            body_port=config.body_port,
-            connections=context.connections,
-            offers_bytes=limit // 4,
-        ),
-        traffic=context.metrics,
-        alerts=context.alerts,
-        memory=context.memory,
-        clock=context.clock,
-        jitter=context.jitter,
-    )
-
-
 def bad_objects(context: NodeContext, store: StudioBucket) -> BadObjects:
     """Return who reads blocks out of the bucket and knows which are bad there."""
     return BadObjects(
@@ -179,6 +150,7 @@ def block_source(
         traffic=context.metrics,
         clock=context.clock,
         tasks=tasks,
+        office_limit=lambda: context.settings.config.office_download_limit,
     )
 
 
@@ -496,37 +468,3 @@ def mount_welcome(
         )
 
     return let_in
-
-
-def rendezvous(
-    context: NodeContext, store: StudioBucket, office: PeerNetwork, roster: RosterService
-) -> Rendezvous:
-    """Return who finds workstations that multicast does not reach."""
-
-    def addresses() -> list[str]:
-        return [str(address.ip) for each in interfaces() for address in each.addresses]
-
-    return Rendezvous(
-        bucket=store.bucket,
-        lan_key=bytes.fromhex(context.config.lan_key),
-        me=context.identity.id,
-        sign=context.identity.sign,
-        random_bytes=secrets.token_bytes,
-        addresses=addresses,
-        port=lambda: office.control_port,
-        device_key=roster.device_key,
-        peers=office,
-        distance=connect_time,
-        clock=context.clock,
-    )
-
-
-async def find_peers(context: NodeContext, office: PeerNetwork, roster: RosterService) -> None:
-    """Announce this node on the LAN and dial others of the studio, until cancelled."""
-    own = Advert(
-        device=context.identity.id,
-        control_port=office.control_port,
-        weight=weight_of(context.room.limit),
-    )
-    listener = Announcements(office, roster)
-    await Mdns(lan_key=bytes.fromhex(context.config.lan_key), own=own, listener=listener).run()

@@ -13,7 +13,6 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +38,7 @@ from lucidnode.node.client.ids import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.pins import PinsReply
 from lucidnode.node.client.supervision import Tasks
+from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.mounts import Mount, MountTable, lost_topic
 from lucidnode.node.socket_services import (
     ServedBlocks,
@@ -84,7 +84,7 @@ class SocketServer:
 
     def __init__(
         self,
-        path: Path,
+        listener: DaemonSocket,
         *,
         blocks: ServedBlocks,
         journal: ServedJournal,
@@ -99,7 +99,7 @@ class SocketServer:
         tasks: Tasks,
         alerts: Alerts,
     ) -> None:
-        self._path = path
+        self._listener = listener
         self._blocks = blocks
         self._journal = journal
         self._checkpoints = checkpoints
@@ -154,17 +154,11 @@ class SocketServer:
         self._runner = await nameless_runner(
             app, max_body_bytes=wire.MAX_JOURNAL_ENTRY_BYTES + 1024 * 1024, shutdown_timeout_s=2
         )
-        with contextlib.suppress(FileNotFoundError):
-            # The lock on the home directory is ours, so a socket left here is a dead daemon's.
-            self._path.unlink()
-        await web.UnixSite(self._runner, str(self._path)).start()
-        self._path.chmod(0o600)
+        await web.SockSite(self._runner, self._listener.listening()).start()
 
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
 
     @web.middleware
     async def _as_errand(

@@ -7,12 +7,13 @@ a name and a text, as a person writes it; a name that this release does not know
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -22,7 +23,8 @@ from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.json_text import json_in
 from lucidnode.node.config import NodeConfig, load_config
-from lucidnode.node.settings import SETTINGS, BadSetting
+from lucidnode.node.setting_values import BadSetting
+from lucidnode.node.settings import SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def overlaid(config: NodeConfig, texts: Mapping[str, str]) -> NodeConfig:
     """
     for name, value in _values(texts):
         found = SETTINGS[name]
-        if not found.is_set_in(config):
+        if not found.of_one and not found.is_set_in(config):
             config = found.changed(config, value)
     return config
 
@@ -95,6 +97,44 @@ def load_texts(home: Path) -> dict[str, str]:
 def save_texts(home: Path, texts: Mapping[str, str]) -> None:
     """Keep *texts* in *home*, mode 0600, whole or not at all. Blocking. Raises DiskFull, OSError."""
     write_durably(home / STUDIO_FILE, json.dumps(dict(texts), indent=2).encode())
+
+
+class StudioSettings:
+    """Keeps the home's copy of what owners set for the studio as the log of members has it.
+
+    *sealed_now* returns the settings of the newest roster; *changed* is awaited after each change here.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        studio: bytes,
+        lan_key: bytes,
+        sealed_now: Callable[[], bytes],
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._home = home
+        self._studio = studio
+        self._lan_key = lan_key
+        self._sealed_now = sealed_now
+        self._changed = changed
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def roster_changed(self) -> None:
+        """Look soon: there is another roster."""
+        self._news.set()
+
+    async def run(self) -> NoReturn:
+        """Follow until cancelled. Raises DiskFull, OSError if the copy cannot be kept."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            texts = opened(self._sealed_now(), self._studio, self._lan_key)
+            if texts != await asyncio.to_thread(load_texts, self._home):
+                await asyncio.to_thread(save_texts, self._home, texts)
+                log.info("an owner has changed the settings of the studio")
+                await self._changed()
 
 
 def effective_config(home: Path) -> NodeConfig:

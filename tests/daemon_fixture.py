@@ -35,6 +35,7 @@ from lucidnode.node.client.journal import signing_message
 from lucidnode.node.client.roster_entry import device_id
 from lucidnode.node.client.staging import cached_path, staged_path
 from lucidnode.node.client.supervision import supervised
+from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.journal.register import SlotContent
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.socket_server import SocketServer
@@ -144,12 +145,16 @@ class Workstation:
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        with DaemonSocket(self.home / "daemon.sock") as listener:
+            await self._serve_at(listener, started)
+
+    async def _serve_at(self, listener: DaemonSocket, started: threading.Event) -> None:
         clock = SystemClock()
         alerts = Told([])  # that a mount is killed is said in the log of a real daemon
         async with (
             supervised(alerts, clock) as tasks,
             SocketServer(
-                self.home / "daemon.sock",
+                listener,
                 blocks=self,
                 journal=_Journal(self),
                 checkpoints=_Checkpoints(self),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded, here only
@@ -14,6 +14,7 @@ from disk_fixture import Told
 
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import BlockCache, BlockSource
+from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.cache.change import Whose
 from lucidnode.node.cache.held_file import HeldFile
 from lucidnode.node.cache.verified import Ciphertext, block_id, verified
@@ -187,6 +188,12 @@ async def node(
     offers_bytes: int = 1024**3,
     memory: MemoryBudget | None = None,
     disk: BlockCache | None = None,
+    serves: bool = True,
+    asks: bool = True,
+    upload_limit: RateLimit | None = None,
+    download_limit: RateLimit | None = None,
+    is_quiet: Callable[[], bool] = lambda: False,
+    admits: Callable[[str], bool] = lambda _: True,
 ) -> AsyncIterator[Node]:
     """Run a node that dials *peers* and listens on *host*; *disk* takes the place of its cache."""
     traffic, heard, cache = Count(), Heard(), MemoryCache()
@@ -205,12 +212,17 @@ async def node(
             connections=MAX_CONNECTIONS,
             offers_bytes=offers_bytes,
             host=host,
+            serves=serves,
+            asks=asks,
         ),
         traffic=traffic,
         alerts=alerts,
         memory=memory or MemoryBudget(),
         clock=SystemClock(),
         jitter=Random(1).random,
+        upload_limit=lambda: upload_limit,
+        is_quiet=is_quiet,
+        admits=admits,
     )
     async with asyncio.TaskGroup() as tasks:
         source = BlockSource(
@@ -221,6 +233,7 @@ async def node(
             traffic=traffic,
             clock=SystemClock(),
             tasks=tasks,
+            office_limit=lambda: download_limit,
         )
         office.name_peers(peers)
         async with office.open(

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from lucidnode.cli.background import end_daemon_keeper, ensure_daemon, facts, facts_if_running
+from lucidnode.cli.moving_cache import move_cache_to
 from lucidnode.cli.output import as_json, confirm, counted, in_blocks, show_facts, show_json, size
 from lucidnode.cli.progress import bytes_left
 from lucidnode.disk_room import check_for_adopting
@@ -136,3 +137,19 @@ def cache_adopt(home: Path, directory: Path, yes: bool) -> None:
     change_config(home, partial(msgspec.structs.replace, cache_dir=str(new), cache_id=mark))
     left = "" if old == new else f"; {old} is left as it is, with what was not uploaded from there"
     click.echo(f"the cache is in {new} from now on{left}", err=True)
+
+
+@cache_command.command("move")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def cache_move(home: Path, directory: Path) -> None:
+    """Move the cache to DIRECTORY, with all it holds: blocks, and what waits for its upload.
+
+    Nothing may be mounted meanwhile. Whatever happens on the way, the cache is whole, where it was or
+    there; if it broke off, the same command goes on. `lucidnode config set cache.place` does the same.
+
+    \b
+    Example:
+      lucidnode cache move /mnt/nvme/lucidnode
+    """
+    move_cache_to(home, str(directory.expanduser().absolute()))

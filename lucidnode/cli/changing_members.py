@@ -21,8 +21,8 @@ from lucidnode.cli.given import credentials_file_option, given_credentials, give
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
-from lucidnode.fs.membership.member_file import Membership
 from lucidnode.cli.secrets_input import passphrase_file
+from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role

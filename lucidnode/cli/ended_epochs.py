@@ -12,8 +12,8 @@ from lucidnode import credentials, putting_out, role_credentials
 from lucidnode.cli.output import counted
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import load_config
 from lucidnode.putting_out import EndedEpoch
 

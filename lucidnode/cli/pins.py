@@ -56,7 +56,8 @@ def pin_command() -> None:
 def pin_set(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
     """Keep PATHS on this workstation, with all that is in them now and later.
 
-    A directory stays pinned wherever it is moved; a file is whatever has its name.
+    A directory stays pinned wherever it is moved; a file is whatever has its name. Of a symbolic link
+    it is what the link leads to now.
 
     \b
     Example:
@@ -143,6 +144,7 @@ def pin_unset(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
 
 async def _set(home: Path, paths: tuple[Path, ...]) -> list[_Pinned]:
     status = await facts(home, "status")
+    paths = tuple(path.resolve() if path.is_symlink() else path for path in paths)
     async with DaemonClient(home / SOCKET_FILE) as client:
         by_project: dict[ProjectId, list[Path]] = {}
         for path in paths:
@@ -186,12 +188,17 @@ async def _unset(home: Path, paths: tuple[Path, ...]) -> None:
         for path in paths:
             if not path.parent.exists() and await _unset_lost(client, status, path):
                 continue
-            place = _place(status, path)
-            wish = PinsWish(_project(status, path), "list")
-            before = len((await _ordered(client, wish)).pins)
-            wish = PinsWish(wish.project, "unset", [place])
-            if len((await _ordered(client, wish)).pins) == before:
+            # A link by its target, as it was pinned; by its own name if its target was replaced by it.
+            names = {path.resolve(), path} if path.is_symlink() else {path}
+            if not any([await _unset_at(client, status, each) for each in names]):
                 raise NotThere(f"{path} is not pinned: `lucidnode pin list` shows what is")
+
+
+async def _unset_at(client: DaemonClient, status: dict[str, Any], path: Path) -> bool:
+    wish = PinsWish(_project(status, path), "list")
+    before = len((await _ordered(client, wish)).pins)
+    wish = PinsWish(wish.project, "unset", [_place(status, path)])
+    return len((await _ordered(client, wish)).pins) < before
 
 
 async def _unset_lost(client: DaemonClient, status: dict[str, Any], path: Path) -> bool:

@@ -26,6 +26,7 @@ from lucidnode.node.blocks.hedge_policy import (
     HedgePolicy,
 )
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.bucket.pace import Pace, RateLimit
 from lucidnode.node.cache.change import Whose
 from lucidnode.node.cache.held_file import HeldFile
 from lucidnode.node.cache.verified import Ciphertext, verified_aside
@@ -37,6 +38,9 @@ from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.wire import Source
 
 log = logging.getLogger(__name__)
+
+_USUAL_BYTES = 1024 * 1024
+"""What a block from a peer is taken for until one has come."""
 
 
 ReadVerified = Callable[[ProjectId, BlockId], Awaitable[bytes]]
@@ -122,7 +126,11 @@ class BlockSource:
         traffic: Traffic,
         clock: Clock,
         tasks: Tasks,
+        office_limit: Callable[[], RateLimit | None] = lambda: None,
     ) -> None:
+        """*office_limit* is what blocks from peers are held to."""
+        self._pace = Pace(office_limit, clock)
+        self._usual = _USUAL_BYTES
         self._cache = cache
         self._staging = staging
         self._office = office
@@ -184,8 +192,23 @@ class BlockSource:
         if held is not None:
             return held
         route = self._office.route(block)
-        answer = await self._hedged(project, block, route) if route else None
+        answer = None
+        if route:
+            answer = await self._paced(lambda: self._hedged(project, block, route))
         return answer or await self._read_through(project, block)
+
+    async def _paced(self, ask: Callable[[], Awaitable[Fetched | None]]) -> Fetched | None:
+        """Return what *ask* does, once the link to the office has room for a block."""
+        # Outside of every deadline: a peer is not slow because its blocks have to wait here.
+        expected, came = self._usual, 0
+        await self._pace.wait(expected)
+        try:
+            answer = await ask()
+            if answer is not None and answer.source == "peer":
+                came = self._usual = len(answer.ciphertext)
+        finally:
+            self._pace.count(came - expected)
+        return answer
 
     async def _hedged(
         self, project: ProjectId, block: BlockId, route: Sequence[FetchAttempt]
@@ -290,7 +313,9 @@ class BlockSource:
         ciphertext: Ciphertext | None = None
         if self._office.owns(block):
             ciphertext = await self._copy(project, block, [d for d, _ in self._office.route(block)])
-        if ciphertext is None:
+        if ciphertext is not None:
+            self._pace.count(len(ciphertext))
+        else:
             source, ciphertext = await self._from_bucket_or_copies(project, block)
         self._traffic.fetched(source, self._clock.boot() - began)
         return Fetched(source, ciphertext, await self._cache.put(block, ciphertext, whose))

@@ -224,6 +224,7 @@ class Roster:
             return None
         roles = {known.role, *(known.role_in(project) for project in self.projects)}
         return next((role for role in _WIDEST_FIRST if role in roles), None)
+
     def is_deleted(self, project: ProjectId) -> bool:
         """Tell whether *project* was deleted, and not brought back."""
         record = self.projects.get(project)

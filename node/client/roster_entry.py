@@ -180,7 +180,6 @@ class RenameDevice(msgspec.Struct, frozen=True, tag="rename", forbid_unknown_fie
     label: bytes
 
 
-
 class RenameProject(msgspec.Struct, frozen=True, tag="rename_project", forbid_unknown_fields=True):
     """By an owner: *project* has another name, sealed under the project's key of *epoch*."""
 

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from lucidnode.node.blocks.fetch import Fetched
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.bucket.pace import Pace
 from lucidnode.node.cache.held_file import HeldFile
 from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.errors import Corrupt, NodeError, NotThere
@@ -75,7 +76,7 @@ class BodyServer:
 
     *wanted* says whether a block offered to this node is one it should keep, *offers_bytes* how much
     of that one device may bring in an hour: a block that is declined is read through when somebody
-    wants it.
+    wants it. What goes out is held to *pace*; while this node *is_quiet* it has nothing for anybody.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class BodyServer:
         wanted: Callable[[BlockId], bool],
         offers_bytes: int,
         memory: MemoryBudget,
+        pace: Pace,
+        is_quiet: Callable[[], bool],
     ) -> None:
         self._sessions = sessions
         self._members = members
@@ -98,6 +101,8 @@ class BodyServer:
         self._wanted = wanted
         self._offers_bytes = offers_bytes
         self._memory = memory
+        self._pace = pace
+        self._is_quiet = is_quiet
         self._usual = USUAL_BYTES
         self._room = asyncio.Semaphore(MAX_CONCURRENT_OFFERS)
         # Bounded as the studio is: by its devices.
@@ -156,24 +161,31 @@ class BodyServer:
         block: BlockId,
         find: Callable[[], Awaitable[Ciphertext | NodeError | None]],
     ) -> None:
-        async with (
-            _beating(answer) as beats,
-            self._room,
-            self._memory.hold(device, self._usual) as hold,
-        ):
-            file = await self._provider.open_held(block)
-            if file is not None:
-                with file:
-                    hold.change(0)  # its bytes do not come into memory
-                    await _ended(beats)
-                    await answer.block(file.size, file.send, self._traffic.served)
+        async with _beating(answer) as beats:
+            if self._is_quiet():
+                await _ended(beats)
+                await answer.finish(frames.NOT_FOUND)
                 return
-            found = await find()
-            size = len(found) if isinstance(found, bytes | bytearray) else 0
-            hold.change(size)
-            self._usual = max(self._usual, size)
-            await _ended(beats)
-            await self._send(answer, found)
+            expected, size = self._usual, 0
+            await self._pace.wait(expected)
+            try:
+                async with self._room, self._memory.hold(device, self._usual) as hold:
+                    file = await self._provider.open_held(block)
+                    if file is not None:
+                        with file:
+                            size = file.size
+                            hold.change(0)  # its bytes do not come into memory
+                            await _ended(beats)
+                            await answer.block(file.size, file.send, self._traffic.served)
+                        return
+                    found = await find()
+                    size = len(found) if isinstance(found, bytes | bytearray) else 0
+                    hold.change(size)
+                    self._usual = max(self._usual, size)
+                    await _ended(beats)
+                    await self._send(answer, found)
+            finally:
+                self._pace.count(size - expected)
 
     def _find_for(
         self, device: DeviceId, project: ProjectId, block: BlockId, *, through: bool

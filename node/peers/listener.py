@@ -128,7 +128,10 @@ class LimitedListener:
         each_bytes: int = STREAM_BYTES,
         most: int,
         secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
+        admits: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """*admits* tells of an address of ours whether connections to it are taken."""
+        self._admits = admits
         self._bound = bound
         self._server = server
         self._limit = limit
@@ -151,7 +154,7 @@ class LimitedListener:
                 await asyncio.sleep(0.1)
                 continue
             host = network_of(str(address[0]))
-            if self._has_room_for(host):
+            if self._admits(_own_address(connection)) and self._has_room_for(host):
                 taking = self._tasks.create_task(self._take(connection, host), name="a caller")
                 taking.add_done_callback(partial(_closed_if_cancelled, connection))
             else:
@@ -196,6 +199,15 @@ def _closed_if_cancelled(connection: socket.socket, taking: asyncio.Task[None]) 
     # Here, for a task that is cancelled before its first step does nothing itself.
     if taking.cancelled():
         connection.close()
+
+
+def _own_address(connection: socket.socket) -> str:
+    """Return the address of ours that was called, as the interfaces have it; empty if it has gone."""
+    try:
+        address = ipaddress.ip_address(connection.getsockname()[0].partition("%")[0])
+    except (OSError, ValueError):
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def network_of(host: str) -> str:

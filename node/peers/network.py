@@ -18,6 +18,7 @@ from typing import NoReturn, Protocol
 from lucidnode.discovery.candidate import Candidate
 from lucidnode.node.blocks.fetch import FetchAttempt
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.bucket.pace import Pace, RateLimit
 from lucidnode.node.cache.verified import Ciphertext
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -45,7 +46,7 @@ from lucidnode.node.peers.messages import (
     Push,
 )
 from lucidnode.node.peers.peer_table import PeerTable
-from lucidnode.node.peers.server import PeerServer
+from lucidnode.node.peers.server import NoServer, PeerServer
 from lucidnode.node.peers.sessions import ClientSession
 from lucidnode.node.peers.status import PeerStatus, status_of
 from lucidnode.node.peers.tls import Tls
@@ -62,7 +63,10 @@ ROUND_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
-    """How this node takes part. Port 0 lets the system choose; host None listens everywhere."""
+    """How this node takes part. Port 0 lets the system choose; host None listens everywhere.
+
+    Unless it *serves*, nobody reaches it and it owns nothing; unless it *asks*, it dials nobody.
+    """
 
     weight: int
     control_port: int
@@ -72,6 +76,8 @@ class PeerSettings:
     offers_bytes: int
     """What one device may put into the cache here in an hour."""
     host: str | None = None
+    serves: bool = True
+    asks: bool = True
 
 
 class PeerEvents(Protocol):
@@ -95,7 +101,8 @@ class PeerEvents(Protocol):
 class PeerNetwork:
     """Peers linked, asked and told. Implements `PeerBlockSource` and `DiscoveryListener`.
 
-    *jitter* returns a random number from 0 up to 1.
+    *jitter* returns a random number from 0 up to 1. Blocks for others are held to *upload_limit*; they
+    get none while this node *is_quiet*. *admits* says on which addresses of ours callers are heard.
     """
 
     def __init__(
@@ -110,7 +117,13 @@ class PeerNetwork:
         memory: MemoryBudget,
         clock: Clock,
         jitter: Callable[[], float],
+        upload_limit: Callable[[], RateLimit | None] = lambda: None,
+        is_quiet: Callable[[], bool] = lambda: False,
+        admits: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._pace = Pace(upload_limit, clock)
+        self._is_quiet = is_quiet
+        self._admits = admits
         self._memory = memory
         memory.watch(self._held_by_links)
         self._me = identity.id
@@ -124,7 +137,7 @@ class PeerNetwork:
         self._instance = secrets.token_bytes(16)
         self._copies_met = 0
         self._told: tuple[Heads, PeerTotals, PeerDays] = (Heads({}), PeerTotals({}), PeerDays({}))
-        self._peers = PeerTable(identity.id, settings.weight)
+        self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
         self._tls = Tls(identity, members)
         self._bodies = BodyClient(traffic)
         self._block_client = PeerBlockClient(
@@ -167,10 +180,13 @@ class PeerNetwork:
         Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
         """
         settings = self._settings
-        with (
-            PeerServer(settings.host, settings.control_port, settings.body_port) as server,
-            self._bodies,
-        ):
+        # Who serves nobody is reached by nobody: a port that answered would only be asked in vain.
+        server_or_not = (
+            PeerServer(settings.host, settings.control_port, settings.body_port)
+            if settings.serves
+            else NoServer()
+        )
+        with server_or_not as server, self._bodies:
             self.control_port, self.body_port = server.control_port, server.body_port
             serving = partial(
                 server.serve,
@@ -186,6 +202,9 @@ class PeerNetwork:
                 most=settings.connections,
                 offers_bytes=settings.offers_bytes,
                 memory=self._memory,
+                pace=self._pace,
+                is_quiet=self._is_quiet,
+                admits=self._admits,
             )
             async with (
                 self._link_dialer,
@@ -193,7 +212,8 @@ class PeerNetwork:
             ):
                 self._tasks, self._events = work, events
                 self._block_client.begin(work)
-                self._dialer.begin(work)
+                if settings.asks:
+                    self._dialer.begin(work)
                 work.keep("answering peers", partial(serving, tasks=work))
                 work.keep("telling peers the news", partial(self._run_rounds, heads, totals, days))
                 try:

@@ -65,9 +65,11 @@ class PeerTable:
     no longer members, and those away for longer than ABSENCE_GRACE_S.
     """
 
-    def __init__(self, me: DeviceId, weight: int) -> None:
+    def __init__(self, me: DeviceId, weight: int, *, owns: bool = True) -> None:
+        """Without *owns* this node is on no ring but while it is alone."""
         self._me = me
         self._weight = weight
+        self._owns = owns
         self._all: dict[DeviceId, Peer] = {}
         self._present: set[DeviceId] = set()
         self._ring = Ring.of({me: weight})
@@ -129,7 +131,9 @@ class PeerTable:
 
     def _rebuild(self) -> None:
         weights: dict[str, int] = {d: self._all[d].weight for d in self._present}
-        self._ring = Ring.of({**weights, self._me: self._weight})
+        if self._owns or not weights:
+            weights[self._me] = self._weight
+        self._ring = Ring.of(weights)
 
     # -- whom to ask -------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class PeerTable:
         route = [FetchAttempt(device, through) for device in others]
         if through and len(others) == OWNERS_PER_BLOCK and self._load(others[0]) >= RELIEF_REQUESTS:
             loads: dict[str, int] = {n.device: n.under_way for n in self._all.values()}
-            first = DeviceId(relieved(others, loads, len(self._ring.peers) - 1)[0])
+            first = DeviceId(relieved(others, loads, len(self._ring.peers - {self._me}))[0])
             if first != others[0]:
                 # Only what it holds: to read through stays the busy owner's, or the office would
                 # fetch the block twice.

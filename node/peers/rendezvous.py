@@ -109,7 +109,10 @@ class Rendezvous:
         peers: FoundPeers,
         distance: Distance,
         clock: Clock,
+        announces: bool = True,
     ) -> None:
+        """Without *announces* no record is left; others are found all the same."""
+        self._announces = announces
         self._bucket = bucket
         self._lan_key = lan_key
         self._me = me
@@ -133,7 +136,8 @@ class Rendezvous:
         looked_at: float | None = None
         while True:
             try:
-                await self._say()
+                if self._announces:
+                    await self._say()
                 now = self._clock.boot()
                 if looked_at is None or now - looked_at >= LOOK_S:
                     await self._look()

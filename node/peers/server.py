@@ -12,6 +12,7 @@ from typing import NoReturn, Self
 from aiohttp import web
 
 from lucidnode.node.blocks.traffic import Traffic
+from lucidnode.node.bucket.pace import Pace
 from lucidnode.node.callers import nameless_server
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
@@ -72,6 +73,9 @@ class PeerServer:
         most: int,
         offers_bytes: int,
         memory: MemoryBudget,
+        pace: Pace,
+        is_quiet: Callable[[], bool],
+        admits: Callable[[str], bool],
         tasks: Tasks,
     ) -> NoReturn:
         """Answer on both ports until cancelled, *most* connections on each.
@@ -92,6 +96,8 @@ class PeerServer:
             wanted=wanted,
             offers_bytes=offers_bytes,
             memory=memory,
+            pace=pace,
+            is_quiet=is_quiet,
         )
         control = ControlServer(
             sessions=sessions,
@@ -108,7 +114,9 @@ class PeerServer:
 
         body_server, control_server = _server(bodies.handle), _server(control.handle)
         listeners = (
-            LimitedListener(self._body, body_server, of_bodies, tasks, memory=memory, most=most),
+            LimitedListener(
+                self._body, body_server, of_bodies, tasks, memory=memory, most=most, admits=admits
+            ),
             LimitedListener(
                 self._control,
                 control_server,
@@ -118,6 +126,7 @@ class PeerServer:
                 each_bytes=LINK_BYTES,
                 most=most,
                 secured=admitted,
+                admits=admits,
             ),
         )
         try:
@@ -129,6 +138,32 @@ class PeerServer:
                 closing.create_task(control_server.shutdown(SHUTDOWN_TIMEOUT_S))
                 closing.create_task(body_server.shutdown(SHUTDOWN_TIMEOUT_S))
         raise AssertionError("a listener ended by itself")
+
+
+class NoServer:
+    """In the place of a PeerServer where nobody is served: a port to name, which answers nobody."""
+
+    def __init__(self) -> None:
+        self._held = socket.socket()
+        self._held.bind(("127.0.0.1", 0))  # and not listened on: who calls is refused at once
+        self.control_port: int = self._held.getsockname()[1]
+        self.body_port = self.control_port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+    async def serve(self, **_like_a_server: object) -> NoReturn:
+        """Wait until cancelled."""
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
 
 
 def _server(handle: Callable[[web.BaseRequest], object]) -> web.Server:

@@ -73,7 +73,11 @@ class PinKeeper:
         obtain: Obtain,
         alerts: Alerts,
         clock: Clock,
+        quiet: Callable[[], str] = lambda: "",
     ) -> None:
+        """*quiet* says why nothing should be fetched ahead now; empty if it may."""
+        self._quiet = quiet
+        self._was_quiet = ""
         self._pinned = pinned
         self._book = book
         self._cache = cache
@@ -125,6 +129,8 @@ class PinKeeper:
         looked_at = self._clock.boot()
         while True:
             await self._clock.sleep(_LOOK_INTERVAL_S)
+            if (quiet := self._quiet()) != self._was_quiet:
+                self._was_quiet, self._is_stale = quiet, True
             if self._is_stale or self._clock.boot() - looked_at >= _LOOK_AGAIN_S:
                 self._is_stale = False
                 for project in self._pinned:
@@ -155,6 +161,9 @@ class PinKeeper:
     async def _fetch(self, project: ProjectId) -> None:
         """Have what is missing of *project* come, as far as it will; note what hinders the rest."""
         self._why.pop(project, None)
+        if reason := self._quiet():
+            self._why[project] = reason
+            return
         missing: list[BlockId] = []
         blocks = iter(list(self._pinned.of(project)))
         while some := list(islice(blocks, _LOOKED_AT)):

@@ -58,6 +58,9 @@ SPANS = {
     "month": HistorySpan(7200, 360),
 }
 
+_KEPT_SPANS = 2
+"""Of each span so many times its steps are kept: one of them for a time with a wrong clock."""
+
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE step (
@@ -142,11 +145,15 @@ class History:
 
     async def keep(self) -> None:
         """Write down what was counted since the last time. If the disk takes nothing, later."""
-        current = self._current()
-        oldest = {name: number - SPANS[name].steps for name, number in current.items()}
-        for name, steps in self._steps.items():
-            for number in [each for each in steps if each <= oldest[name]]:
-                del steps[number]
+        gone: list[tuple[str, int]] = []
+        for name, current in self._current().items():
+            steps = self._steps[name]
+            # By how many there are, and not by their age: a clock that is a year ahead for an hour
+            # would make all of them old.
+            nearest = sorted(steps, key=lambda number: abs(number - current))
+            gone += [(name, number) for number in nearest[_KEPT_SPANS * SPANS[name].steps :]]
+        for name, number in gone:
+            del self._steps[name][number]
         unkept = [key for key in self._unkept if key[1] in self._steps[key[0]]]
         rows = [
             (name, number, msgspec.msgpack.encode(self._steps[name][number]))
@@ -154,7 +161,7 @@ class History:
         ]
         self._unkept.clear()
         try:
-            await asyncio.to_thread(_write, self._database, rows, list(oldest.items()))
+            await asyncio.to_thread(_write, self._database, rows, gone)
         except OSError as error:
             log.info("what was moved lately is not kept: %s", error)
             self._unkept.update(unkept)
@@ -219,8 +226,8 @@ def _within(counts: Sequence[int], percent: int) -> float | None:
 def _write(
     database: SmallDatabase,
     rows: list[tuple[str, int, bytes]],
-    oldest: list[tuple[str, int]],
+    gone: list[tuple[str, int]],
 ) -> None:
     with database.transaction():
         database.change("REPLACE INTO step VALUES (?, ?, ?)", rows)
-        database.change("DELETE FROM step WHERE span = ? AND number <= ?", oldest)
+        database.change("DELETE FROM step WHERE span = ? AND number = ?", gone)

@@ -312,7 +312,13 @@ def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
             threading.Event().wait(0.2)
 
     assert pins() == []
-    assert "is pinned: 3.0 MB; 3.0 MB are being fetched" in one.ok("pin", "set", kept).err
+    link = drive / "link"
+    link.symlink_to("kept/today")
+    said = one.ok("pin", "set", link).err  # what it leads to
+    assert f"{kept} is pinned: 3.0 MB; 3.0 MB are being fetched" in said
+    one.ok("pin", "unset", link)
+    assert pins() == []
+    assert f"{kept} is pinned: 3.0 MB" in one.ok("pin", "set", kept).err
     until_here(3_000_000)
     (kept / "more.mov").write_bytes(os.urandom(1_000_000))
     one.ok("wait", kept)

@@ -22,6 +22,7 @@ from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import supervised
+from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.socket_server import SocketServer
 
@@ -105,25 +106,26 @@ class Node:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[DaemonClient]:
         nothing = cast("Any", None)
-        async with (
-            supervised(self.alerts, self.clock) as tasks,
-            SocketServer(
-                self.path,
-                blocks=nothing,
-                journal=nothing,
-                checkpoints=nothing,
-                collection=nothing,
-                roster=nothing,
-                mounts=self.mounts,
-                welcome=self.welcome,
-                topics={"status": self.topic},
-                orders={"break": self.broken},
-                tasks=tasks,
-                alerts=self.alerts,
-            ),
-            DaemonClient(self.path) as client,
-        ):
-            yield client
+        with DaemonSocket(self.path) as listener:
+            async with (
+                supervised(self.alerts, self.clock) as tasks,
+                SocketServer(
+                    listener,
+                    blocks=nothing,
+                    journal=nothing,
+                    checkpoints=nothing,
+                    collection=nothing,
+                    roster=nothing,
+                    mounts=self.mounts,
+                    welcome=self.welcome,
+                    topics={"status": self.topic},
+                    orders={"break": self.broken},
+                    tasks=tasks,
+                    alerts=self.alerts,
+                ),
+                DaemonClient(self.path) as client,
+            ):
+                yield client
 
     def link(self, client: DaemonClient) -> DaemonLink:
         hello = partial(wire.MountHello, "/mnt", os.getpid(), 0)

@@ -13,15 +13,8 @@ from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.cache.room import CacheRoom
 from lucidnode.node.config import NodeConfig, change_config, load_config, save_config
 from lucidnode.node.current_settings import CurrentSettings
-from lucidnode.node.settings import (
-    SETTINGS,
-    BadSetting,
-    read_rate,
-    read_size,
-    setting,
-    show_rate,
-    show_size,
-)
+from lucidnode.node.setting_values import BadSetting, read_rate, read_size, show_rate, show_size
+from lucidnode.node.settings import SETTINGS, setting
 
 FRESH = NodeConfig(studio="s", genesis="ab" * 32, lan_key="cd" * 32, bucket_url="file:///bucket")
 
@@ -35,6 +28,14 @@ GOOD = {
     "office.multicast": ("off", False),
     "office.rendezvous": ("no", False),
     "office.peers": ("nas:7450, 10.0.0.2:7450,nas:7450", ["nas:7450", "10.0.0.2:7450"]),
+    "cache.place": ("/mnt/nvme/cache", "/mnt/nvme/cache"),
+    "office.part": ("Consume", "consume"),
+    "office.interfaces": ("eth0, wlan0,eth0", ["eth0", "wlan0"]),
+    "office.upload-rate": ("50MB/s", RateLimit(50_000_000)),
+    "office.download-rate": ("1Gbit/s 09:00-18:00", RateLimit(125_000_000, 540, 1080)),
+    "quiet.on-battery": ("on", True),
+    "quiet.on-metered": ("off", False),
+    "webhooks.urls": ("https://ci.example/hook", ["https://ci.example/hook"]),
     "ports.control": ("7450", 7450),
     "ports.bodies": ("7451", 7451),
     "ports.dashboard": ("8080", 8080),
@@ -117,6 +118,14 @@ def test_rates_are_read_as_people_write_them(text: str, limit: RateLimit) -> Non
         ("ports.control", "0"),
         ("ports.bodies", "65536"),
         ("ports.dashboard", "any"),
+        ("cache.place", " "),
+        ("office.part", "all"),
+        ("office.interfaces", ""),
+        ("office.interfaces", "eth0/../x"),
+        ("office.interfaces", "all, eth0"),
+        ("quiet.on-battery", "sometimes"),
+        ("webhooks.urls", "ftp://ci.example"),
+        ("webhooks.urls", "https://me:word@ci.example/"),
         ("savings.price-per-gb", "-0.1"),
         ("savings.price-per-gb", "nan"),
         ("savings.price-per-gb", "free"),

@@ -8,7 +8,12 @@ from studio_fixture import NOW, Studio
 
 from lucidnode.fs.errors import Invalid, NameTaken, NoSuchProject, NotAllowed
 from lucidnode.fs.membership.audit import AuditRecord, audit
-from lucidnode.fs.membership.entries import rename_project_entry, revoke_entry, settings_entry, state_entry
+from lucidnode.fs.membership.entries import (
+    rename_project_entry,
+    revoke_entry,
+    settings_entry,
+    state_entry,
+)
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.project_names import ProjectNaming, told_apart

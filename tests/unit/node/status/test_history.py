@@ -103,8 +103,8 @@ async def test_a_restart_forgets_nothing_and_counts_nothing_twice(tmp_path: Path
         await here.history.keep()
     clock.seconds += 86400 * 40
     async with life(tmp_path, clock) as here:
-        await here.history.keep()
-        assert here.history._database.rows("SELECT count(*) FROM step") == [(0,)]
+        for span in SPANS:
+            assert here.sums(span, "served") == []
 
 
 @pytest.mark.parametrize("left", [b"no database " * 1000, None])
@@ -172,3 +172,29 @@ def test_whatever_the_clock_does_nothing_is_counted_twice(moves: list[tuple[int,
     total = sum(moved for _, moved in moves)
     for span in SPANS:
         assert sum(sum(step[: len(SERIES)]) for step in history._steps[span].values()) == total
+
+
+async def test_a_clock_that_was_a_year_ahead_for_a_while_costs_no_history(tmp_path: Path) -> None:
+    clock = Wall()
+    async with life(tmp_path, clock) as here:
+        for _ in range(30):
+            here.move(uploaded=10)
+            here.history.sample()
+            clock.seconds += 10
+        for astray in (365 * 86_400, -365 * 86_400):
+            await here.history.keep()
+            clock.seconds += astray
+            here.move(uploaded=1)
+            here.history.sample()
+            await here.history.keep()
+    async with life(tmp_path, clock) as here:
+        assert here.sums("hour", "uploaded") == [10] * 30 + [1]
+        # What is far from now does not grow without end.
+        for _ in range(2 * SPANS["hour"].steps + 1):
+            clock.seconds += 10 * SPANS["hour"].steps
+            here.move(uploaded=1)
+            here.history.sample()
+        await here.history.keep()
+        assert len(here.history._steps["hour"]) == 2 * SPANS["hour"].steps
+    async with life(tmp_path, clock) as here:
+        assert len(here.history._steps["hour"]) == 2 * SPANS["hour"].steps

@@ -1,0 +1,39 @@
+"""Moving the block cache of this workstation to another directory, for the commands that do it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from lucidnode.cache_move import check_new_place, move_cache, size_of_cache
+from lucidnode.cli.background import ensure_daemon, facts_if_running
+from lucidnode.cli.node import exit_command
+from lucidnode.cli.output import size
+from lucidnode.cli.progress import transferred
+from lucidnode.disk_room import check_for_adopting
+from lucidnode.node.config import cache_directory, load_config
+
+
+def move_cache_to(home: Path, directory: str | None) -> None:
+    """Have the cache in *directory*, None for the home. A daemon that runs is ended, and runs again then.
+
+    Raises MountPointBusy while anything is mounted, and as `move_cache`.
+    """
+    config = load_config(home)
+    old = cache_directory(home, config)
+    new = home / "cache" if directory is None else Path(directory)
+    if old == new:
+        click.echo(f"the cache is in {new} already", err=True)
+        return
+    check_new_place(home, new)
+    check_for_adopting(new, config.cache_limit, config.min_free)
+    ran = asyncio.run(facts_if_running(home, "status")) is not None
+    click.get_current_context().invoke(exit_command)
+    held = size_of_cache(old)
+    with transferred("moving the cache", held) as show:
+        move_cache(home, new, show)
+    click.echo(f"the cache is in {new} from now on, with the {size(held)} it holds", err=True)
+    if ran:
+        ensure_daemon(home)

@@ -1,0 +1,106 @@
+"""How the parts of the daemon are built that find, ask and serve the others of its office."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from lucidnode.discovery.advert import Advert
+from lucidnode.discovery.interfaces import Interface, interfaces
+from lucidnode.discovery.mdns import Mdns
+from lucidnode.discovery.ring import weight_of
+from lucidnode.node.node_context import NodeContext
+from lucidnode.node.parts import StudioBucket
+from lucidnode.node.peer_events import Announcements
+from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
+from lucidnode.node.quiet import Quiet
+from lucidnode.node.roster.service import RosterService
+
+
+def quiet(context: NodeContext) -> Quiet:
+    """Return who knows whether this workstation should do for its own programs only."""
+    settings = context.settings
+    return Quiet(
+        lambda: settings.config.quiet_on_battery,
+        lambda: settings.config.quiet_on_metered,
+        context.clock,
+    )
+
+
+def near_interfaces(context: NodeContext) -> tuple[Interface, ...]:
+    """Return the interfaces over which others of the office may find and reach this workstation."""
+    return interfaces(context.config.interfaces)
+
+
+def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> PeerNetwork:
+    """Return the office, which listens and dials once it is opened."""
+
+    def admits(address: str) -> bool:
+        here = near_interfaces(context)
+        return address in {"127.0.0.1", "::1", *(str(on.ip) for i in here for on in i.addresses)}
+
+    config, limit = context.config, context.room.limit
+    return PeerNetwork(
+        identity=context.identity,
+        lan_key=bytes.fromhex(config.lan_key),
+        members=roster,
+        settings=PeerSettings(
+            weight=weight_of(limit),
+            control_port=config.control_port,
+            body_port=config.body_port,
+            connections=context.connections,
+            offers_bytes=limit // 4,
+            serves=config.part == "serve",
+            asks=config.part != "off",
+        ),
+        traffic=context.metrics,
+        alerts=context.alerts,
+        memory=context.memory,
+        clock=context.clock,
+        jitter=context.jitter,
+        upload_limit=lambda: context.settings.config.office_upload_limit,
+        is_quiet=lambda: bool(quiet.reason),
+        admits=admits if config.interfaces else lambda _: True,
+    )
+
+
+def rendezvous(
+    context: NodeContext, store: StudioBucket, office: PeerNetwork, roster: RosterService
+) -> Rendezvous:
+    """Return who finds workstations that multicast does not reach."""
+
+    def addresses() -> list[str]:
+        return [str(on.ip) for each in near_interfaces(context) for on in each.addresses]
+
+    return Rendezvous(
+        bucket=store.bucket,
+        lan_key=bytes.fromhex(context.config.lan_key),
+        me=context.identity.id,
+        sign=context.identity.sign,
+        random_bytes=secrets.token_bytes,
+        addresses=addresses,
+        port=lambda: office.control_port,
+        device_key=roster.device_key,
+        peers=office,
+        distance=connect_time,
+        clock=context.clock,
+        announces=context.config.part == "serve",
+    )
+
+
+async def find_peers(context: NodeContext, office: PeerNetwork, roster: RosterService) -> None:
+    """Announce this node on the LAN and dial others of the studio, until cancelled."""
+    own = Advert(
+        device=context.identity.id,
+        control_port=office.control_port,
+        weight=weight_of(context.room.limit),
+    )
+    listener = Announcements(office, roster)
+    await Mdns(
+        lan_key=bytes.fromhex(context.config.lan_key),
+        own=own,
+        listener=listener,
+        here=partial(near_interfaces, context),
+        announces=context.config.part == "serve",
+    ).run()

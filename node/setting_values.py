@@ -1,0 +1,244 @@
+"""How people write the values of settings, and how they are shown: sizes, rates, ports, addresses.
+
+Each `read` returns a value or raises BadSetting; each `show` returns what its `read` reads.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from lucidnode.discovery.candidate import parse_peer
+from lucidnode.discovery.errors import BadAddress
+from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
+from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.config import Part
+from lucidnode.node.webhooks.book import MAX_WEBHOOKS, check_url
+
+_UNITS: Final = {
+    "": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("", "k", "M", "G", "T"))},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)},
+}
+_SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{0,3})", re.ASCII)
+_RATE = re.compile(
+    r"(?P<number>\d{1,9}(\.\d{1,6})?) ?(?P<unit>[A-Za-z]{1,4})/s"
+    r"( (?P<begins>\d{1,2}:\d\d) ?(-|–|to) ?(?P<ends>\d{1,2}:\d\d))?",  # noqa: RUF001  # people write it
+    re.ASCII,
+)
+_BITS: Final = {f"{prefix}bit": 1000**power for power, prefix in enumerate(("", "k", "M", "G"))}
+_LEAST_RATE = 250_000
+"""2 Mbit/s. A block takes four seconds with it, and a program that reads waits for 45 at most."""
+_MOST_BYTES = 2**60
+_MOST_PEERS = 256
+_MOST_INTERFACES = 32
+_INTERFACE = re.compile(r"[^\s/]{1,15}")
+"""As the kernel has them."""
+LEAST_REQUESTS = 100
+"""With fewer a round lists nothing and deletes nothing."""
+_MOST_DOLLARS = 1000
+_SWITCH: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+class BadSetting(Malformed):
+    """There is no such setting, or it cannot have that value."""
+
+
+def read_size(text: str) -> int:
+    """Return the bytes of a size as people write it: `50GiB`, `1.5 TB`, `1073741824`."""
+    found = _SIZE.fullmatch(text.strip())
+    unit = None if found is None else _UNITS.get(_as_written(found["unit"]))
+    if found is None or unit is None:
+        raise BadSetting(f"{text!r} is no size: write it as 50GiB or 50GB")
+    size = int(float(found["number"]) * unit)
+    if size > _MOST_BYTES:
+        raise BadSetting(f"{text!r} is more than any disk holds")
+    return size
+
+
+def show_size(size: int) -> str:
+    """Return *size* in the largest unit of which it is a whole number, as `read_size` reads it."""
+    whole = [unit for unit, count in _UNITS.items() if unit and size and not size % count]
+    unit = max(whole, key=_UNITS.__getitem__, default="B")
+    return f"{size // _UNITS[unit]} {unit}"
+
+
+def _as_written(unit: str) -> str:
+    """Return *unit* in the letters of `_UNITS`: people write gb, G and GIB for two things."""
+    folded = {known.lower(): known for known in _UNITS}
+    short = unit.lower()
+    return folded.get(short, folded.get(f"{short}ib", unit) if len(short) == 1 else unit)
+
+
+def read_rate(text: str) -> RateLimit:
+    """Return the rate that people write as `20MB/s`, `100 Mbit/s` or `20MB/s 08:00-19:00`."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None:
+        raise BadSetting(
+            f"{text!r} is no rate: write it as 20MB/s, 100Mbit/s or 20MB/s 08:00-19:00"
+        )
+    bits = {known.lower(): count for known, count in _BITS.items()}.get(found["unit"].lower())
+    if bits is None:
+        rate = read_size(f"{found['number']} {found['unit']}")
+    else:
+        rate = int(float(found["number"]) * bits) // 8
+    if rate < _LEAST_RATE:
+        raise BadSetting(f"{text!r} is too little: at least {show_size(_LEAST_RATE)}/s")
+    if found["begins"] is None:
+        return RateLimit(rate)
+    begins, ends = _minute(found["begins"]), _minute(found["ends"])
+    if begins == ends:
+        raise BadSetting(f"{text!r} has no end: leave the hours out if it holds always")
+    return RateLimit(rate, begins, ends)
+
+
+def show_rate(limit: RateLimit) -> str:
+    """Return *limit* as `read_rate` reads it."""
+    rate = f"{show_size(limit.rate)}/s"
+    if limit.begins == limit.ends:
+        return rate
+    begins, ends = (f"{minute // 60:02}:{minute % 60:02}" for minute in (limit.begins, limit.ends))
+    return f"{rate} {begins}-{ends}"
+
+
+def _minute(text: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    if minute > 59 or hour * 60 + minute > DAY_MINUTES:
+        raise BadSetting(f"{text} is no time of the day")
+    return (hour * 60 + minute) % DAY_MINUTES
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of sizes that are *least* bytes or more."""
+
+    def read(text: str) -> int:
+        size = read_size(text)
+        if size < least:
+            raise BadSetting(f"{text!r} is too little: at least {show_size(least)}")
+        return size
+
+    return read
+
+
+def or_none(word: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return *read* that also knows *word*, for None."""
+    return lambda text: None if text.strip().lower() == word else read(text)
+
+
+def show_or(word: str, show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return *show* that says *word* for None."""
+    return lambda value: word if value is None else show(value)
+
+
+def show_switch(value: bool) -> str:  # a setting's value
+    """Return a switch as `read_switch` reads it."""
+    return "on" if value else "off"
+
+
+def read_directory(text: str) -> str:
+    """Return an absolute path."""
+    path = Path(text.strip()).expanduser()
+    if not text.strip() or "\0" in text:
+        raise BadSetting(f"{text!r} is no directory")
+    return str(path.absolute())
+
+
+def read_receivers(text: str) -> list[str]:
+    """Return URLs of webhooks; none for `none`."""
+    urls = _listed(text)
+    if urls == ["none"]:
+        return []
+    if not urls or len(urls) > MAX_WEBHOOKS:
+        raise BadSetting(f"name one to {MAX_WEBHOOKS} addresses, or say none")
+    for url in urls:
+        try:
+            check_url(url, paths=False)
+        except Refused as error:
+            raise BadSetting(str(error)) from error
+    return urls
+
+
+def read_part(text: str) -> Part:
+    """Return what a workstation does in its office."""
+    wanted = text.strip().lower()
+    for part in get_args(Part):
+        if part == wanted:
+            return cast(Part, part)
+    raise BadSetting(f"{text!r} is none of {', '.join(get_args(Part))}")
+
+
+def read_interfaces(text: str) -> list[str]:
+    """Return names of network interfaces; none for all."""
+    names = _listed(text)
+    if names == ["all"]:
+        return []
+    if not names or len(names) > _MOST_INTERFACES:
+        raise BadSetting(f"name one to {_MOST_INTERFACES} interfaces, or say all")
+    for name in names:
+        if not _INTERFACE.fullmatch(name) or name == "all":
+            raise BadSetting(f"{name!r} is no interface: `ip link` shows their names")
+    return names
+
+
+def read_switch(text: str) -> bool:
+    """Return what `on`, `off` and their like mean."""
+    value = _SWITCH.get(text.strip().lower())
+    if value is None:
+        raise BadSetting(f"{text!r} is neither on nor off")
+    return value
+
+
+def read_port(text: str) -> int:
+    """Return a port."""
+    digits = text.strip()
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not 1 <= int(digits) <= 65535:
+        raise BadSetting(f"{text!r} is no port: 1 to 65535")
+    return int(digits)
+
+
+def read_any_or_port(text: str) -> int:
+    """Return a port, 0 for any."""
+    return 0 if text.strip().lower() == "any" else read_port(text)
+
+
+def read_price(text: str) -> float:
+    """Return dollars."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _MOST_DOLLARS:
+        raise BadSetting(f"{text!r} is no price: dollars for a gigabyte, such as 0.09")
+    return value
+
+
+def read_requests(text: str) -> int:
+    """Return how many requests a day; 0 for none."""
+    digits = text.strip().replace(",", "")
+    if digits.lower() == "off":
+        return 0
+    if not re.fullmatch(r"[0-9]{1,9}", digits) or int(digits) < LEAST_REQUESTS:
+        raise BadSetting(f"{text!r} is no number of requests: at least {LEAST_REQUESTS}, or off")
+    return int(digits)
+
+
+def read_peers(text: str) -> list[str]:
+    """Return control addresses; none for `none`."""
+    peers = _listed(text)
+    if peers == ["none"]:
+        return []
+    if len(peers) > _MOST_PEERS:
+        raise BadSetting(f"too many addresses: at most {_MOST_PEERS}")
+    for peer in peers:
+        try:
+            parse_peer(peer)
+        except BadAddress as error:
+            raise BadSetting(str(error)) from error
+    return peers
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(part for part in re.split(r"[,\s]+", text) if part))
