@@ -128,9 +128,9 @@ class Sender:
         return self._ground.pending.head().seq >= flight.seq
 
     def _prepared(self) -> InFlight | None:
-        # No await in here: what is packed, batched and sealed is one state.
         if self._ground.health.forbidden:  # since work was waited for: it would count for nobody
             return None
+        # No await in here: what is packed, batched and sealed is one state.
         self._before_batch()
         batch = self._ground.pending.next_batch(self._shipping)
         if batch is None:

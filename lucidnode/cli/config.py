@@ -217,7 +217,7 @@ def config_unset(
 def _changed(home: Path, chosen: Setting) -> None:
     _tell_daemon(home)
     known = _Known.of(home)
-    when = "now" if chosen.effect == AT_ONCE else chosen.effect
+    when = chosen.effect.replace(AT_ONCE, "now")
     value = chosen.show(chosen.of(known.effective))
     from_studio = (
         ", as an owner has set it for the studio" if known.where_from(chosen) == _STUDIO else ""

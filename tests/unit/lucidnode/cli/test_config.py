@@ -43,7 +43,9 @@ def test_a_setting_can_be_changed_and_taken_back_and_nothing_else_changes(home: 
 
 def test_a_change_that_counts_later_says_when(home: Path) -> None:
     ended = _config(home, "set", "ports.control", "7450")
-    assert ended.output == "ports.control is 7450 when the daemon starts next\n"
+    assert ended.output == (
+        "ports.control is 7450 now: the daemon serves anew, and mounts wait for a moment\n"
+    )
     ended = _config(home, "set", "uploads.room", "60GiB")
     assert ended.output == "uploads.room is 60 GiB for projects mounted from now on\n"
 
