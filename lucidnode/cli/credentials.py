@@ -16,7 +16,7 @@ from lucidnode.cli.given import (
 )
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, counted, show_facts, show_json
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.roster_entry import Role

@@ -13,7 +13,7 @@ from lucidnode.cli.changing_members import chosen_devices, put_out
 from lucidnode.cli.given import credentials_file_option
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import NameTaken
 from lucidnode.fs.membership.member import spelled
 from lucidnode.fs.membership.roster_view import Person

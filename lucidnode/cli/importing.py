@@ -12,7 +12,7 @@ import click
 from lucidnode.cli.output import as_json, counted, show_json, size
 from lucidnode.cli.own_mount import mounted_for
 from lucidnode.cli.progress import spinner, work_left
-from lucidnode.cli.project import passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay
 from lucidnode.imported_tree import Imported, TreeImport, survey
 from lucidnode.in_the_cloud import Waited, waited_for

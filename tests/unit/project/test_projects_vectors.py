@@ -65,7 +65,9 @@ def test_the_page_alone_is_enough_to_read_names_states_and_settings() -> None:
     for raw in ITEMS:
         entry = msgspec.msgpack.decode(raw)
         body = msgspec.msgpack.decode(entry["body"])
-        assert entry["format"] == (3 if body["type"] in {"rename", "state", "settings"} else 1)
+        assert entry["format"] == (
+            3 if body["type"] in {"rename_project", "state", "settings"} else 1
+        )
         message = b"".join(
             [
                 b"lucidnode 2026 roster entry signature\0",
@@ -77,7 +79,7 @@ def test_the_page_alone_is_enough_to_read_names_states_and_settings() -> None:
             ]
         )
         VerifyKey(entry["author"]).verify(message, entry["signature"])
-        if body["type"] == "rename":
+        if body["type"] == "rename_project":
             project, epoch, sealed = body["project"], body["epoch"], body["name"]
             key = blake3(
                 bytes.fromhex(VECTORS["project_keys"][project][str(epoch)])
