@@ -42,6 +42,9 @@ class DaemonEventHandler(Protocol):
     def roster_news(self) -> None:
         """Read the log of members again: it has grown."""
 
+    def copy_met(self, host: str) -> None:
+        """Write nothing more: another daemon, at *host*, is this workstation, and was it before us."""
+
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
 
@@ -195,6 +198,8 @@ class DaemonLink:
         match message:
             case wire.Look(seq=seq):
                 listener.hinted(Seq(seq))
+            case wire.CopyMet(host=host):
+                listener.copy_met(host)
             case wire.RosterNews():
                 listener.roster_news()
             case wire.StatusQuery():

@@ -65,6 +65,12 @@ class MountEvents:
         """Read the log of members again: it has grown."""
         self.rights.look()
 
+    def copy_met(self, host: str) -> None:
+        """Write nothing more: another daemon, at *host*, is this workstation, and was it before us."""
+        self.committer.end(
+            f"another daemon, at {host}, works with this workstation's keys, and began before this one"
+        )
+
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
         self.shipments.note_arrived(blocks)

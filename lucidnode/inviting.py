@@ -30,6 +30,7 @@ from lucidnode.fs.membership.asking import (
 )
 from lucidnode.fs.membership.asking_ticket import AskingTicket, seal_asking
 from lucidnode.fs.membership.entries import invite_entry
+from lucidnode.fs.membership.join_token import JoinToken
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
@@ -97,20 +98,22 @@ async def invite_unattended(
 
     Raises NotAllowed, NoSuchProject, Unavailable.
     """
-    ticket = await _full_ticket(home, mine, wish)
-    async with DaemonClient(socket) as client:
-        found = await client.way_in(wish.role)
-    if found.slots:
-        raise Refused(
-            "a viewer's credentials cannot write the entry by which he joins: leave --unattended out, "
-            "and an owner's workstation gives him what he needs when he asks"
-        )
-    if found.credentials:
-        ticket = msgspec.structs.replace(ticket, credentials=found.credentials)
+    ticket = await _unattended_ticket(home, socket, mine, wish)
     await _open_invite(socket, mine, ticket, wish)
     code = new_code()
     text = await asyncio.to_thread(seal_ticket, ticket, code)
     return MadeTicket(ident_of(ticket.invite.public).hex(), text, code)
+
+
+async def invite_machines(
+    home: Path, socket: Path, mine: Membership, wish: InviteWish, count: int
+) -> JoinToken:
+    """Make a token with which *count* machines join by themselves. Raises as `invite_unattended` does."""
+    ticket = await _unattended_ticket(home, socket, mine, wish)
+    invites = [ticket.invite, *(MemberKeys.new() for _ in range(count - 1))]
+    for invite in invites:
+        await _open_invite(socket, mine, msgspec.structs.replace(ticket, invite=invite), wish)
+    return JoinToken(ticket, invites)
 
 
 async def invite_asking(home: Path, socket: Path, mine: Membership, wish: InviteWish) -> MadeTicket:
@@ -212,6 +215,18 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
     return found[0], True
 
 
+async def cancel_token(socket: Path, mine: Membership, token: JoinToken) -> int:
+    """Close what is left of *token*, so that nobody joins with it; returns how many places that were.
+
+    Epochs are to be ended after it, as after `putting_out.revoke`. Raises NotAllowed, Unavailable.
+    """
+    view = await read_roster(socket, mine)
+    left = [one.public for one in token.invites if one.public in view.roster.invites]
+    if left:
+        await revoke(socket, mine, left)
+    return len(left)
+
+
 async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[Answered]:
     """Answer the requests to join that wait: the one with *words*, or those that need none.
 
@@ -229,6 +244,22 @@ async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[An
             "somebody else has used his ticket, so withdraw it with `lucidnode invite cancel`"
         )
     return found
+
+
+async def _unattended_ticket(
+    home: Path, socket: Path, mine: Membership, wish: InviteWish
+) -> Ticket:
+    ticket = await _full_ticket(home, mine, wish)
+    async with DaemonClient(socket) as client:
+        found = await client.way_in(wish.role)
+    if found.slots:
+        raise Refused(
+            "a viewer's credentials cannot write the entry by which he joins: invite without "
+            "--unattended and --join-token, and an owner's workstation gives him what he needs when he asks"
+        )
+    if not found.credentials:
+        return ticket
+    return msgspec.structs.replace(ticket, credentials=found.credentials)
 
 
 async def _full_ticket(home: Path, mine: Membership, wish: InviteWish) -> Ticket:

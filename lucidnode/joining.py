@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from lucidnode.direct_bucket import JITTER, open_directly
+from lucidnode.fs.errors import TicketSpent
 from lucidnode.fs.membership.entries import join_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
@@ -50,9 +52,15 @@ _BROKEN_LOG = (
 
 
 async def join_studio(
-    home: Path, ticket: Ticket, network: Network, local: NodeOptions, passphrase: str, label: Label
+    home: Path,
+    ticket: Ticket,
+    network: Network,
+    local: NodeOptions,
+    passphrase: str,
+    label: Label,
+    invites: Sequence[MemberKeys] = (),
 ) -> None:
-    """Make *home* a workstation of the studio that *ticket* invites to.
+    """Make *home* a workstation of the studio that *ticket* invites to, by one of *invites* if there are several.
 
     Raises TicketSpent, or what the bucket says.
     """
@@ -67,11 +75,29 @@ async def join_studio(
     if ticket.slots:
         urls = {roster_key(Seq(seq)): url for seq, url in ticket.slots.items()}
         bucket = CreatingByUrl(bucket, urls, network)
-    await join_log(bucket, ticket, membership, claim, SystemClock())
+    await _join_by_one(bucket, ticket, invites or [ticket.invite], membership, claim)
     config = settings(
         address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key
     )
     await asyncio.to_thread(save_config, home, local.applied(config))
+
+
+async def _join_by_one(
+    bucket: Bucket,
+    ticket: Ticket,
+    invites: Sequence[MemberKeys],
+    membership: Membership,
+    claim: DeviceClaim,
+) -> None:
+    for at, invite in enumerate(invites, 1):
+        one = msgspec.structs.replace(ticket, invite=invite)
+        try:
+            await join_log(bucket, one, membership, claim, SystemClock())
+        except TicketSpent:
+            if at == len(invites):
+                raise
+        else:
+            return
 
 
 async def check_invited(ticket: Ticket, network: Network) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -10,8 +9,9 @@ import msgspec
 from lucidnode.fs.membership.key_copy import KeyCopy, open_copy, seal_copy
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.new_home import NodeOptions, save_secrets, unfinished
+from lucidnode.new_secret import write_new_secret
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.client.durable import sync_directory, write_durably
+from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.config import (
     DEVICE_FILE,
@@ -43,19 +43,7 @@ def export_keys(home: Path, mine: Membership, passphrase: str, target: Path) -> 
         lan_key=bytes.fromhex(config.lan_key),
     )
     sealed = seal_copy(copy, passphrase)
-    try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise Refused(f"{target} exists already: name a new file") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(sealed)
-            stream.flush()
-            os.fsync(stream.fileno())
-        sync_directory(target.absolute().parent)
-    except OSError:
-        target.unlink(missing_ok=True)  # half a copy in a safe is worse than none
-        raise
+    write_new_secret(target, sealed)
 
 
 def import_keys(home: Path, raw: bytes, passphrase: str, local: NodeOptions) -> None:

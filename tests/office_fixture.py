@@ -137,6 +137,7 @@ class Heard:
     )
     rosters: dict[DeviceId, tuple[Seq, bytes]] = field(default_factory=dict)
     days_of: dict[DeviceId, Mapping[str, Sequence[int]]] = field(default_factory=dict)
+    copies: list[str] = field(default_factory=list)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         self.pushes.append((device, project, seq))
@@ -148,6 +149,9 @@ class Heard:
 
     def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
         self.days_of[device] = {**self.days_of.get(device, {}), **days}
+
+    def copy_met(self, host: str) -> None:
+        self.copies.append(host)
 
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         self.rosters[device] = seq, hash_

@@ -11,13 +11,17 @@ import click
 
 from lucidnode import inviting
 from lucidnode.cli.ended_epochs import credentials_to_rotate, end_epochs, tell_ended
-from lucidnode.cli.membership_input import unlocked
-from lucidnode.cli.output import as_json, show_json, show_table
+from lucidnode.cli.membership_input import token_in, unlocked
+from lucidnode.cli.output import as_json, counted, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.answering import Answered
+from lucidnode.fs.membership.join_token import written
 from lucidnode.fs.membership.member import spelled
+from lucidnode.fs.membership.member_file import Membership
 from lucidnode.inviting import InviteWish, ListedInvite, MadeTicket
+from lucidnode.new_secret import write_new_secret
+from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import load_credentials
 
@@ -72,6 +76,13 @@ _STANDINGS = {
     help="A ticket that joins while nobody of the studio is there: it carries the studio's keys and "
     "the bucket's credentials.",
 )
+@click.option(
+    "--join-token",
+    "token_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the new FILE instead, with which --count machines join by themselves, such as render nodes.",
+)
 @click.option("--qr", is_flag=True, help="Show the ticket as a QR code as well.")
 @as_json
 @passphrase_file
@@ -86,6 +97,7 @@ def invite_command(
     count: int,
     confirm: bool,
     unattended: bool,
+    token_file: Path | None,
     qr: bool,
     wants_json: bool,
     passphrase_file: Path | None,
@@ -98,6 +110,7 @@ def invite_command(
     \b
     Examples:
       lucidnode invite --for Ada
+      lucidnode invite --join-token farm.json --role editor --count 20 --days 7
       lucidnode invite list
     """
     if context.invoked_subcommand is not None:
@@ -112,6 +125,11 @@ def invite_command(
     lasts_s = hours * 3600 if hours is not None else (days or 1) * _DAY_S
     wish = InviteWish(cast(Role, role), lasts_s, who, projects or None, confirm)
     mine, socket = unlocked(home, passphrase_file)
+    if token_file is not None:
+        if confirm or unattended or qr or wants_json:
+            raise click.UsageError("--join-token goes with --role, --count, --project and a time")
+        _write_token(home, socket, mine, wish, count, token_file)
+        return
     make = inviting.invite_unattended if unattended else inviting.invite_asking
     with spinner("writing the invitation into the bucket…"):
         made = [asyncio.run(make(home, socket, mine, wish)) for _ in range(count)]
@@ -129,6 +147,27 @@ def invite_command(
             err=True,
         )
     _show(made, qr=qr, wants_json=wants_json)
+
+
+def _write_token(
+    home: Path, socket: Path, mine: Membership, wish: InviteWish, count: int, file: Path
+) -> None:
+    if file.exists():
+        raise Refused(f"{file} exists already: name a new file")
+    with spinner("writing the invitations into the bucket…"):
+        token = asyncio.run(inviting.invite_machines(home, socket, mine, wish, count))
+    write_new_secret(file, written(token, wish.role))
+    machines = counted(count, "machine")
+    click.echo(
+        f"{file}: {machines} can join with it as {wish.role}, until {_when(token.ticket.expires_ns)}: "
+        f"`lucidnode join --join-token {file}`",
+        err=True,
+    )
+    click.echo(
+        "note: whoever has the file joins, and has the studio's keys and the bucket's credentials: keep "
+        f"it as a key, and withdraw what is left of it with `lucidnode invite cancel --join-token {file}`",
+        err=True,
+    )
 
 
 @invite_command.command("list")
@@ -168,10 +207,17 @@ def invite_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> N
 
 
 @invite_command.command("cancel")
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="[ID]", default="")
+@click.option(
+    "--join-token",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Withdraw what is left of this join token instead.",
+)
 @passphrase_file
 @click.pass_obj
-def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
+def invite_cancel(home: Path, ident: str, file: Path | None, passphrase_file: Path | None) -> None:
     """Withdraw the invite with that ID, or its beginning: its ticket lets nobody in any more.
 
     If keys have left with it already, in an unattended ticket or an answer, what is written from now on
@@ -180,8 +226,18 @@ def invite_cancel(home: Path, ident: str, passphrase_file: Path | None) -> None:
     \b
     Example:
       lucidnode invite cancel 3f2a91
+      lucidnode invite cancel --join-token farm.json
     """
+    if (file is None) == (not ident):
+        raise click.UsageError("name an invite by its ID, or a join token by its file")
+    token = None if file is None else token_in(file, 0)
     mine, socket = unlocked(home, passphrase_file)
+    if token is not None:
+        left = asyncio.run(inviting.cancel_token(socket, mine, token))
+        click.echo(f"withdrawn: {counted(left, 'place')}", err=True)
+        if left:
+            tell_ended(end_epochs(home, socket, mine))
+        return
     gone, had_keys = asyncio.run(inviting.cancel_invite(socket, mine, ident))
     click.echo(f"withdrawn: the invite of {gone.label.member or 'nobody named'}", err=True)
     if had_keys:

@@ -18,22 +18,25 @@ from lucidnode.cli.given import (
     given_network,
     given_place,
 )
-from lucidnode.cli.membership_input import unlocked_with
+from lucidnode.cli.membership_input import token_in, unlocked_with
+from lucidnode.cli.output import counted
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.recovery import can_hand_out, check_sheet, hand_out, sheet_option
 from lucidnode.cli.secrets_input import one_time_code, passphrase, passphrase_file
 from lucidnode.credentials import warning
-from lucidnode.fs.errors import SealDamaged
+from lucidnode.fs.errors import SealDamaged, TicketSpent
 from lucidnode.fs.membership.asking_ticket import (
     AskingTicket,
     check_asking,
     only_asks,
     open_asking,
 )
+from lucidnode.fs.membership.join_token import shuffled
 from lucidnode.fs.membership.member import Label, shown, spelled
 from lucidnode.fs.membership.ticket import Ticket, check_ticket, open_ticket
 from lucidnode.node.bucket.credentials import Credentials
+from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.clock import SystemClock
 
 
@@ -90,7 +93,14 @@ def init_command(
 
 
 @click.command("join", short_help="Join a studio with a ticket.")
-@click.argument("ticket")
+@click.argument("ticket", metavar="[TICKET]", default="")
+@click.option(
+    "--join-token",
+    "token_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Join with this file of `lucidnode invite --join-token` instead of a ticket, as one of its machines.",
+)
 @click.option(
     "--code-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -104,6 +114,7 @@ def init_command(
 def join_command(
     home: Path,
     ticket: str,
+    token_file: Path | None,
     code_file: Path | None,
     ca_file: Path | None,
     name: str,
@@ -118,13 +129,19 @@ def join_command(
     words that the other side shows too. Broken off, the same command goes on.
 
     \b
-    Example:
+    Examples:
       lucidnode join @ticket.txt
+      lucidnode join --join-token farm.json --passphrase-file /run/secrets/passphrase
     """
+    if (token_file is None) == (not ticket):
+        raise click.UsageError("give a ticket, or a join token with --join-token")
     local = new_home.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     new_home.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
     network = given_network(ca_file)
+    if token_file is not None:
+        _join_by_token(home, token_file, network, local, label, passphrase_file)
+        return
     text = _ticket_text(ticket)
     with _said_of_ticket():
         asks = only_asks(text)
@@ -141,7 +158,36 @@ def join_command(
         asyncio.run(joining.check_invited(opened, network))
         words = passphrase(passphrase_file, new=True)
         asyncio.run(joining.join_studio(home, opened, network, local, words, label))
-    _warn(joining.ticket_credentials(opened))
+    _joined(opened)
+
+
+def _join_by_token(
+    home: Path,
+    file: Path,
+    network: Network,
+    local: new_home.NodeOptions,
+    label: Label,
+    passphrase_file: Path | None,
+) -> None:
+    token = token_in(file, time.time_ns())
+    asyncio.run(joining.check_invited(token.ticket, network))
+    words = passphrase(passphrase_file, new=True)
+    # Machines that are started together do not all ask for the same place.
+    places = shuffled(token.invites)
+    try:
+        asyncio.run(
+            joining.join_studio(home, token.ticket, network, local, words, label, invites=places)
+        )
+    except TicketSpent:
+        raise TicketSpent(
+            f"all places of this join token ({counted(len(places), 'machine')}) are used or withdrawn: "
+            "ask for a new one"
+        ) from None
+    _joined(token.ticket)
+
+
+def _joined(ticket: Ticket) -> None:
+    _warn(joining.ticket_credentials(ticket))
     click.echo("joined: mount a project with `lucidnode mount PROJECT DIR`", err=True)
 
 

@@ -64,6 +64,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.MountRejected
     | wire.Look
     | wire.RosterNews
+    | wire.CopyMet
     | wire.StatusQuery
     | wire.BlocksUploaded
     | wire.Follow

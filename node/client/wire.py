@@ -516,6 +516,12 @@ class RosterNews(msgspec.Struct, frozen=True, tag="roster", forbid_unknown_field
     """The log of members has grown: what the daemon knows of it may concern this mount."""
 
 
+class CopyMet(msgspec.Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
+    """A daemon at *host* works with our own device key, and began before us: write nothing more."""
+
+    host: str
+
+
 class StatusQuery(
     msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -568,6 +574,7 @@ FromDaemon = (
     | MountRejected
     | Look
     | RosterNews
+    | CopyMet
     | StatusQuery
     | BlocksUploaded
     | Follow

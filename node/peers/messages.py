@@ -35,7 +35,10 @@ Name = Annotated[str, Meta(max_length=64)]
 
 
 class HandshakeRequest(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_fields=True):
-    """First words of the one who dials. *instance* is random for each start of a daemon."""
+    """First words of the one who dials.
+
+    *instance* is of this start of the daemon: its time, in ns since 1970 (8 bytes), and random bytes.
+    """
 
     protocol: int
     instance: Bytes16

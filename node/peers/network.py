@@ -97,6 +97,9 @@ class PeerEvents(Protocol):
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         """Hear the newest item (number, hash) a peer has read of the log of members."""
 
+    def copy_met(self, host: str) -> None:
+        """Hear that a daemon at *host* with our own key was met, and began before us."""
+
 
 class PeerNetwork:
     """Peers linked, asked and told. Implements `PeerBlockSource` and `DiscoveryListener`.
@@ -134,7 +137,8 @@ class PeerNetwork:
         self._events: PeerEvents | None = None
         self._alerts = alerts
         self._clock = clock
-        self._instance = secrets.token_bytes(16)
+        # In the order in which daemons began: of two with one key both know which is the later.
+        self._instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
         self._copies_met = 0
         self._told: tuple[Heads, PeerTotals, PeerDays] = (Heads({}), PeerTotals({}), PeerDays({}))
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
@@ -383,12 +387,17 @@ class PeerNetwork:
             return False
         if link.instance != self._instance:
             self._copies_met += 1
+            is_later = self._instance > link.instance
             self._alerts.begin(
                 "identity",
-                f"Another daemon, at {link.host}, uses this workstation's device key.",
+                f"Another daemon, at {link.host}, uses this workstation's device key. "
+                + ("It began before this one: " if is_later else "It began after this one: ")
+                + ("projects are read-only here." if is_later else "projects are read-only there."),
                 "A home directory was copied: join the copy anew.",
                 lasts_s=COPY_MET_S,
             )
+            if is_later and self._events is not None:
+                self._events.copy_met(link.host)
         return True
 
     async def _dial(self, candidate: Candidate) -> DeviceId | None:

@@ -347,6 +347,10 @@ async def test_a_copied_device_key_is_reported_by_both(tmp_path: Path) -> None:
         await until(lambda: len(a.told) > 2 and len(b.told) > 2)
         assert "device key" in a.told[0]
         assert not a.office.facts()
+        # The later of the two writes nothing more, and both know which it is.
+        assert "after this one: projects are read-only there" in a.told[0]
+        assert "before this one: projects are read-only here" in b.told[0]
+        assert (set(a.heard.copies), set(b.heard.copies)) == (set(), {"127.0.0.1"})
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
