@@ -101,6 +101,19 @@ class NodeState(NamedTuple):
     deaths: int
 
 
+class Step(NamedTuple):
+    """Something that can happen.
+
+    *node*: whose step it is, None for time. *kind*: arrive, read, work, send, die, tick,
+
+    or slow and fast: a tick in which a clock goes wrong.
+    """
+
+    kind: str
+    node: int | None
+    name: str
+
+
 class World(NamedTuple):
     """Everything."""
 
@@ -143,7 +156,7 @@ class Model:
 
     # -- what can happen -----------------------------------------------------------------------
 
-    def steps(self, world: World) -> Iterator[tuple[str, World]]:
+    def steps(self, world: World) -> Iterator[tuple[Step, World]]:
         """Yield all that can happen next, each with its name."""
         yield from self._ticks(world)
         for number, node in enumerate(world.nodes):
@@ -154,10 +167,12 @@ class Model:
             if node.put is None and len(world.log) < self.bounds.entries:
                 yield from self._sends(world, number, node)
             if node.deaths < self.bounds.deaths:
-                yield f"{number} dies and comes back", self._with(world, number, self._reborn(node))
+                dies = Step("die", number, f"{number} dies and comes back")
+                yield dies, self._with(world, number, self._reborn(node))
 
-    def _ticks(self, world: World) -> Iterator[tuple[str, World]]:
-        yield "tick", world._replace(nodes=tuple(self._later(node, 1) for node in world.nodes))
+    def _ticks(self, world: World) -> Iterator[tuple[Step, World]]:
+        later = tuple(self._later(node, 1) for node in world.nodes)
+        yield Step("tick", None, "tick"), world._replace(nodes=later)
         for number, node in enumerate(world.nodes):
             if node.drift >= self.bounds.drifts:
                 continue
@@ -165,7 +180,8 @@ class Model:
             for name, ticks in (("slow", 0), ("fast", 2)):
                 nodes = [self._later(each, 1) for each in world.nodes]
                 nodes[number] = self._later(drifted, ticks)
-                yield f"tick, {name} at {number}", world._replace(nodes=tuple(nodes))
+                tick = Step(name, number, f"tick, {name} at {number}")
+                yield tick, world._replace(nodes=tuple(nodes))
 
     def _later(self, node: NodeState, ticks: int) -> NodeState:
         over = self.rules.ttl - self.rules.margin  # more makes no difference
@@ -175,15 +191,13 @@ class Model:
 
     def _arrives(
         self, world: World, number: int, node: NodeState, put: Put
-    ) -> Iterator[tuple[str, World]]:
+    ) -> Iterator[tuple[Step, World]]:
         """Let a PUT take its slot if that is free: also of a node that died meanwhile, or asks again."""
         if len(world.log) == put.slot:
-            yield (
-                f"{put.entry.kind} of {number} is created",
-                world._replace(log=(*world.log, put.entry)),
-            )
+            created = Step("arrive", number, f"{put.entry.kind} of {number} is created")
+            yield created, world._replace(log=(*world.log, put.entry))
 
-    def _reads(self, world: World, number: int, node: NodeState) -> Iterator[tuple[str, World]]:
+    def _reads(self, world: World, number: int, node: NodeState) -> Iterator[tuple[Step, World]]:
         if node.applied == len(world.log):
             return
         entry = world.log[node.applied]
@@ -205,18 +219,19 @@ class Model:
             read = read._replace(age=NEVER)
         if entry.author == entry.holder or entry.holder != before.holder:
             read = read._replace(heard=0)
-        yield f"{number} reads {node.applied + 1}", self._with(world, number, read)
+        reads = Step("read", number, f"{number} reads {node.applied + 1}")
+        yield reads, self._with(world, number, read)
 
-    def _works(self, world: World, number: int, node: NodeState) -> Iterator[tuple[str, World]]:
+    def _works(self, world: World, number: int, node: NodeState) -> Iterator[tuple[Step, World]]:
         fence = self.seen(world, node).fence
         if node.done >= self.bounds.works or not self.may_use(world, number):
             return
         if node.pending and node.pending_fence != fence:
             return
         done = node._replace(pending=node.pending + 1, pending_fence=fence, done=node.done + 1)
-        yield f"{number} works", self._with(world, number, done)
+        yield Step("work", number, f"{number} works"), self._with(world, number, done)
 
-    def _sends(self, world: World, number: int, node: NodeState) -> Iterator[tuple[str, World]]:
+    def _sends(self, world: World, number: int, node: NodeState) -> Iterator[tuple[Step, World]]:
         before = self.seen(world, node)
         mine = before.holder == number
         good, bad = node.pending, 0
@@ -224,9 +239,12 @@ class Model:
             good, bad = 0, node.pending
         kept = Entry(number, "work", before.holder, before.fence, good, bad)
         if node.pending:
-            yield f"{number} sends its work", self._sent(world, number, kept)
+            yield Step("send", number, f"{number} sends its work"), self._sent(world, number, kept)
         if mine:
-            yield f"{number} renews", self._sent(world, number, kept._replace(kind="renew"))
+            yield (
+                Step("send", number, f"{number} renews"),
+                self._sent(world, number, kept._replace(kind="renew")),
+            )
             if self.rules.flushes_before_giving or not node.pending:
                 given = kept
             else:
@@ -234,10 +252,13 @@ class Model:
             for to in range(self.bounds.nodes):
                 if to != number:
                     entry = given._replace(kind="give", holder=to, fence=before.fence + 1)
-                    yield f"{number} gives to {to}", self._sent(world, number, entry)
+                    yield (
+                        Step("send", number, f"{number} gives to {to}"),
+                        self._sent(world, number, entry),
+                    )
         elif before.holder == _NOBODY or node.heard >= self.rules.ttl:
             entry = kept._replace(kind="take", holder=number, fence=before.fence + 1)
-            yield f"{number} takes", self._sent(world, number, entry)
+            yield Step("send", number, f"{number} takes"), self._sent(world, number, entry)
 
     def _sent(self, world: World, number: int, entry: Entry) -> World:
         node = world.nodes[number]
@@ -307,10 +328,10 @@ def explore(rules: Rules, bounds: Bounds) -> int:
     line = deque([first])
     while line:
         world = line.popleft()
-        for name, following in model.steps(world):
+        for step, following in model.steps(world):
             if following in came_from:
                 continue
-            came_from[following] = (world, name)
+            came_from[following] = (world, step.name)
             if (fault := model.fault(following)) is not None:
                 raise Broken(f"{fault}: " + "; ".join(_way(came_from, following)))
             line.append(following)

@@ -7,14 +7,11 @@ docs/design/0012-leases.md.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
-from lucidnode.fs.errors import FileError
+from lucidnode.fs.leases.lease_changes import LeaseChanges
 from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Lease
@@ -63,8 +60,7 @@ class TokenRows:
         self._claimed = claimed
         self._rows: dict[InodeNo, tuple[RowPlace, LeaseRow | None]] = {}
         """What was read of rows since a slot was decided, while no change of ours waits."""
-        self._news = asyncio.Event()
-        self._hurrying: contextlib.ExitStack | None = None
+        self._changes = LeaseChanges(replica, committer, clock)
 
     # -- what the log says -------------------------------------------------------------------
 
@@ -115,7 +111,7 @@ class TokenRows:
         return decoded_lease(self._replica.tree.lease(*place))
 
     def _pending(self) -> list[Lease]:
-        return self._replica.pending.leases(self._own, self._others.name)
+        return self._changes.pending(self._own, self._others.name)
 
     # -- what is done about it ---------------------------------------------------------------
 
@@ -171,25 +167,16 @@ class TokenRows:
             self._claimed(place)
         # A row that says nothing is in the place of one: it is replaced.
         expected = self._replica.tree.lease(*place) if row is None else row.encoded()
-        with contextlib.suppress(FileError):  # gone, read-only, full: looked at again
-            self._replica.apply(
-                Lease(place.ino, expected, wanted.encoded(), claims, alone, place.name)
-            )
-            if self._hurrying is None:
-                self._hurrying = contextlib.ExitStack()
-                self._hurrying.enter_context(self._committer.hurrying())
+        change = Lease(place.ino, expected, wanted.encoded(), claims, alone, place.name)
+        self._changes.change(change)
 
     # -- news --------------------------------------------------------------------------------
 
     def told(self) -> None:
         """Take note that a slot was decided, that the end of the log was seen, or of any other news."""
         self._rows.clear()
-        if self._hurrying is not None and not self._pending():
-            self._hurrying.close()
-            self._hurrying = None
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changes.told()
 
     async def news(self, within_s: float = TICK_S) -> None:
         """Return when there is news, or after *within_s* seconds."""
-        await set_within(self._news, within_s, self._clock)
+        await self._changes.news(within_s)

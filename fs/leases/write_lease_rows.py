@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
-from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
-from lucidnode.fs.errors import FileError
+from lucidnode.fs.leases.lease_changes import LeaseChanges
 from lucidnode.fs.leases.lease_row import NOBODY
 from lucidnode.fs.leases.write_lease import WriteLease, decoded_write_lease
 from lucidnode.fs.replica.inode import InodeNo
@@ -19,8 +15,6 @@ from lucidnode.node.client.ids import DeviceId
 WRITE_TTL_S = 120.0
 """How long a device must be silent before another may take its write leases. Longer than for locks:
 people hold these for hours, and each renewal is an entry. Who does not want to wait breaks them."""
-
-_TICK_S = 1.0
 
 
 class WriteLeaseRows:
@@ -34,8 +28,7 @@ class WriteLeaseRows:
         self._committer = committer
         self._clock = clock
         self._rows: dict[InodeNo, WriteLease] | None = None
-        self._news = asyncio.Event()
-        self._hurrying: contextlib.ExitStack | None = None
+        self._changes = LeaseChanges(replica, committer, clock)
 
     def all(self) -> dict[InodeNo, WriteLease]:
         """Return every row, those of changes that wait among them."""
@@ -109,24 +102,16 @@ class WriteLeaseRows:
             expected = dict(self._replica.tree.write_leases()).get(ino)
         value = None if wanted is None else wanted.encoded()
         self._rows = None
-        with contextlib.suppress(FileError):  # gone, read-only, full: looked at again
-            self._replica.apply(Lease(ino, expected, value, claims, alone, WRITE_LEASE))
-            if self._hurrying is None:
-                self._hurrying = contextlib.ExitStack()
-                self._hurrying.enter_context(self._committer.hurrying())
+        self._changes.change(Lease(ino, expected, value, claims, alone, WRITE_LEASE))
 
     def told(self) -> None:
         """Take note that a slot was decided, or that the end of the log was seen."""
         self._rows = None
-        if self._hurrying is not None and not self._pending():
-            self._hurrying.close()
-            self._hurrying = None
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changes.told()
 
-    async def news(self, within_s: float = _TICK_S) -> None:
-        """Return when there is news, or after *within_s* seconds."""
-        await set_within(self._news, within_s, self._clock)
+    async def news(self) -> None:
+        """Return when there is news, or after a second."""
+        await self._changes.news()
 
     def _pending(self) -> list[Lease]:
-        return self._replica.pending.leases(WRITE_LEASE)
+        return self._changes.pending(WRITE_LEASE)
