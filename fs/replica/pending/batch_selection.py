@@ -7,12 +7,16 @@ does where an entry of another node is fast-forwarded under our work (fs/replica
 
 Which operations go together is for whole_contents.py to say. The name of a new file waits for its
 content, but not for long.
+
+What may have been a lock is taken away behind the contents beside it that were finished before: else
+another node would make the lock its own, and find what was there before the save (docs/design/0007-whole-saves.md).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
 from math import inf
 from typing import NamedTuple
 
@@ -44,8 +48,11 @@ def choose(
     *,
     window: int | None = WINDOW_OPERATIONS,
     most_rows: int | None = None,
+    directories_of: Callable[[InodeNo], Collection[InodeNo]] = lambda _: (),
 ) -> Choice:
     """Choose for an entry of about *room* rows, of the first *window* operations that wait.
+
+    *directories_of* returns in which directories a file lies.
 
     With *most_rows*, the rows that any entry has room for, it shows nobody a file without its
     bytes, as far as all of it goes into one entry, and they are not more than that. Without, it
@@ -59,8 +66,9 @@ def choose(
     is_cut = False
     end = inf
     looks = 0
+    beside = cache(directories_of)
     while True:
-        look = _chosen(everything[:window], contents, shipping, room, coming, unseen, end)
+        look = _chosen(everything[:window], contents, shipping, room, coming, unseen, end, beside)
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
         waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
         if most_rows is not None:
@@ -150,6 +158,7 @@ def _chosen(
     coming: _Coming,
     unseen: set[InodeNo],
     end: float,
+    directories_of: Callable[[InodeNo], Collection[InodeNo]],
 ) -> _Look:
     """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
 
@@ -161,12 +170,14 @@ def _chosen(
     waiting: set[int] = set()
     ahead, ahead_waiting = _Held(), _Held()
     size = _Size(coming)
+    any_frees = any(step.frees for step in steps)
+    kept: set[InodeNo] = set()
     for step in steps:
         is_behind = step.id >= end
         if is_behind and not size.expects:
             break
         size.passes(step)
-        is_free = _is_free(step, contents, shipping, unseen)
+        is_free = _is_free(step, contents, shipping, unseen) and step.frees not in kept
         if is_free and not ahead.meets(step):
             if not is_behind and ready and size.rows_with(step) > room:
                 end, is_behind = step.id, True
@@ -179,6 +190,8 @@ def _chosen(
             ahead_waiting.add(step)
         held.append(step)
         ahead.add(step)
+        if any_frees and step.content in contents.on_their_way:
+            kept.update(directories_of(step.content))
     if steps:
         end = min(end, steps[-1].id + 1)
     return _Look(ready, held, waiting, end)

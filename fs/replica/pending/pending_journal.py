@@ -206,8 +206,18 @@ class PendingJournal:
     ) -> Choice:
         contents = self._contents.contents(self._write_sets, shipping, window, decides=True)
         return choose(
-            self._write_sets, contents, shipping, room, window=window, most_rows=most_rows
+            self._write_sets,
+            contents,
+            shipping,
+            room,
+            window=window,
+            most_rows=most_rows,
+            directories_of=self._directories_of,
         )
+
+    def _directories_of(self, ino: InodeNo) -> list[InodeNo]:
+        found = self._database.rows("SELECT DISTINCT parent FROM name WHERE ino = ?", (ino,))
+        return [parent for (parent,) in found]
 
     def give_way(self, choice: Choice) -> list[Step]:
         """Let the ready of *choice* overtake the held; return all that waits as it stands then.

@@ -9,10 +9,20 @@ from typing import NamedTuple, TypeVar
 from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.inode import InodeNo, Kind
 from lucidnode.fs.replica.pending.rebase import PendingOperation
-from lucidnode.fs.replica.sqlite.rows import KIND_COLUMN, TIME_COLUMNS, Row, RowChange, key_of
+from lucidnode.fs.replica.sqlite.rows import (
+    KIND_COLUMN,
+    SIZE_COLUMN,
+    TIME_COLUMNS,
+    Row,
+    RowChange,
+    key_of,
+)
 from lucidnode.node.client.ids import BlockId
 
 T = TypeVar("T")
+
+_MAX_LOCK_BYTES = 4096
+"""Of a file that may be a lock: they say who has what they lie beside."""
 
 
 class WriteSet(NamedTuple):
@@ -104,7 +114,8 @@ class Step(NamedTuple):
     bytes that became a content later but were there before this. *blocks* are those that must be in the bucket
     before an entry may name them, *uses* those that its extents lie in. A *mark*, and
     a *lease*, may come before the content that waits. One that stands *alone* may follow no entry but the one
-    it was made on. *directory* is one that it makes, *names* the one in which it makes a name that nobody else may have.
+    it was made on. *directory* is one that it makes, *names* the one in which it makes a name that nobody else may have,
+    *frees* the one from which it takes what may have been a lock.
     """
 
     id: int
@@ -120,6 +131,7 @@ class Step(NamedTuple):
     lease: intents.Lease | None
     directory: InodeNo | None
     names: InodeNo | None
+    frees: InodeNo | None
 
     @classmethod
     def of(cls, item: PendingOperation) -> Step:
@@ -151,6 +163,7 @@ class Step(NamedTuple):
             intent if isinstance(intent, intents.Lease) else None,
             _directory_made(intent),
             _names_made_in(intent),
+            _freed(item),
         )
 
 
@@ -356,5 +369,25 @@ def _names_made_in(intent: intents.Intent) -> InodeNo | None:
             return intent.parent
         case intents.Rename() if intent.flags & intents.RENAME_NOREPLACE:
             return intent.new_parent
+        case _:
+            return None
+
+
+def _freed(item: PendingOperation) -> InodeNo | None:
+    """Return the directory from which *item* takes a name that may have kept others out: a lock file's.
+
+    Not of a directory: all other names beside one that waits would wait as well.
+    """
+    match item.recorded.intent:
+        case intents.Unlink(parent=parent):
+            sizes = [
+                size
+                for table, old, _ in item.changes
+                if table == "inode"
+                and old is not None
+                and old[KIND_COLUMN] != Kind.DIRECTORY
+                and isinstance(size := old[SIZE_COLUMN], int)
+            ]
+            return parent if sizes and max(sizes) <= _MAX_LOCK_BYTES else None
         case _:
             return None

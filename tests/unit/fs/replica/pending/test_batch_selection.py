@@ -487,4 +487,43 @@ def test_a_long_chain_of_saves_costs_a_few_looks(
     assert pair.commit()
     assert pair.b.content(b"doc") == b"save 199"
     assert looks < 10
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_lock_file_goes_behind_what_was_saved_beside_it(pair: Pair, keep: bool) -> None:
+    """Else another node would have the lock, and find what was there before the save."""
+    pair.old_doc()
+    pair.a.write(pair.a.create(b"lck"), b"ana")
+    pair.agree()
+    saved = pair.a.create(b"tmp")
+    pair.uplink.new.add(saved)
+    pair.a.write(saved, b"new")
+    pair.a.replica.apply(Rename(ROOT, b"tmp", ROOT, b"doc", pair.a.time()))
+    pair.a.unlink(b"lck", keep=keep)
+    pair.a.create(b"other")
+    pair.commit_all()
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"old", [b"doc", b"lck", b"other"])
+    pair.commit_all(b"new")
+    assert (pair.b.content(b"doc"), pair.b.names()) == (b"new", [b"doc", b"other"])
+    pair.agree()
+
+
+def test_what_is_deleted_waits_for_no_save_elsewhere_none_that_goes_on_and_if_it_is_big_for_none(
+    pair: Pair,
+) -> None:
+    folder = pair.a.mkdir(b"folder")
+    pair.a.write(pair.a.create(b"elsewhere", folder), b"here")
+    pair.a.write(pair.a.create(b"small"), b"beside")
+    pair.a.write(pair.a.create(b"big"), bytes(5000))
+    growing = pair.a.create(b"growing")
+    pair.agree()
+    pair.uplink.busy.add(growing)
+    pair.a.write(growing, b"more")
+    pair.a.unlink(b"small")
+    pair.a.write(pair.a.create(b"film"), b"reel")
+    pair.a.unlink(b"elsewhere", folder)
+    pair.a.unlink(b"big")
+    pair.commit_all()
+    assert pair.b.names() == [b"film", b"folder", b"growing"]
+    assert pair.b.content(b"growing") == b""
+    assert pair.b.content(b"film") == b""
+    assert not pair.b.names(folder)
     pair.agree()
