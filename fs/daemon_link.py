@@ -21,6 +21,7 @@ from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import Tasks
+from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,12 @@ class DaemonEventHandler(Protocol):
 
     async def pins(self, query: PinsQuery) -> PinsReply:
         """Do what a command wants of the pins, and return them."""
+
+    def webhooks(self) -> ProjectWebhooks:
+        """Return the webhooks of the project."""
+
+    async def webhook(self, query: WebhookQuery) -> WebhookReply:
+        """Do what the daemon wants of a webhook."""
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""
@@ -174,12 +181,17 @@ class DaemonLink:
 
     async def _tell_stats(self, events: DaemonEvents, listener: DaemonEventHandler) -> None:
         told = None
+        # Of webhooks a daemon hears only where there are any: an earlier one knows nothing of them.
+        told_webhooks = ProjectWebhooks([])
         while True:
-            stats = listener.stats()
+            stats, webhooks = listener.stats(), listener.webhooks()
             try:
                 if stats != told:
                     await events.send(stats)
                     self._told = stats
+                if webhooks != told_webhooks:
+                    await events.send(webhooks)
+                    told_webhooks = webhooks
                 while (accesses := listener.accesses()) is not None:
                     await events.send(accesses)
             except DaemonUnreachable:
@@ -218,6 +230,10 @@ class DaemonLink:
             case PinsQuery():
                 _ = errands.create_task(
                     self._tell_pins(message, events, listener), name="telling what is pinned"
+                )
+            case WebhookQuery():
+                _ = errands.create_task(
+                    self._order_webhook(message, events, listener), name="minding a webhook"
                 )
             case wire.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
@@ -262,4 +278,13 @@ class DaemonLink:
     ) -> None:
         reply = await listener.pins(query)
         with contextlib.suppress(DaemonUnreachable):
+            await events.send(reply)
+
+    async def _order_webhook(
+        self, query: WebhookQuery, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        reply = await listener.webhook(query)
+        with contextlib.suppress(DaemonUnreachable):
+            if query.order in {"add", "remove"}:
+                await events.send(listener.webhooks())  # known by the time of the answer
             await events.send(reply)

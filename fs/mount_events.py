@@ -23,6 +23,7 @@ from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
@@ -31,6 +32,7 @@ from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
+from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class MountEvents:
     blocks_of_files: BlocksOfFiles
     pinned: Pins
     conflicts: Conflicts
+    kept_webhooks: WebhookKeeper
     shown_tokens: ShownTokens
     shown_leases: ShownLeases
     happened: ProjectEvents
@@ -119,6 +122,14 @@ class MountEvents:
     async def pins(self, query: PinsQuery) -> PinsReply:
         """Do what a command wants of the pins, and return them."""
         return await self.pinned.ordered(query)
+
+    def webhooks(self) -> ProjectWebhooks:
+        """Return the webhooks of the project."""
+        return self.kept_webhooks.shown()
+
+    async def webhook(self, query: WebhookQuery) -> WebhookReply:
+        """Do what the daemon wants of a webhook."""
+        return await self.kept_webhooks.ordered(query)
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""

@@ -56,6 +56,7 @@ from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.snapshots.snapshot_maker import SnapshotMaker
 from lucidnode.fs.unmount_drain import UnmountDrain
+from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
 from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES
@@ -173,6 +174,16 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         blocks_of_files = BlocksOfFiles(replica.tree)
         pins = Pins(spec.project, replica, blocks_of_files, client, clock)
+        webhooks = WebhookKeeper(
+            replica=replica,
+            project=spec.project,
+            device=work.device,
+            keys=spec.membership.keys,
+            rights=access,
+            committer=commit.committer,
+            clock=clock,
+            read_only=read_only,
+        )
         events = MountEvents(
             access=access,
             spans=spans,
@@ -186,6 +197,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             blocks_of_files=blocks_of_files,
             pinned=pins,
             conflicts=commit.conflicts,
+            kept_webhooks=webhooks,
             happened=commit.events,
             shown_tokens=ShownTokens(work, files.locks.in_use),
             shown_leases=ShownLeases(work),
@@ -205,6 +217,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         if not read_only:
             _keep_uploads_sound(ground, write, commit, client, tasks)
             tasks.keep("looking how much the project may hold", write.quota.run)
+            tasks.keep("noting how far webhooks are", webhooks.run)
             snapshots = SnapshotMaker(replica, work.device, clock)
             tasks.keep("making snapshots by the schedule", snapshots.run)
             if spec.collection_requests:
@@ -246,7 +259,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                     replica.pending,
                     client,
                     alerts,
-                    partial(_resign, locks, leases, directories),
+                    partial(_resign, locks, leases, directories, None if read_only else webhooks),
                 ),
             )
         finally:
@@ -413,11 +426,9 @@ async def _fresh(commit: CommitPath) -> None:
     await commit.invalidation.settled()
 
 
-def _resign(
-    locks: LockTokens | None, leases: WriteLeases | None, directories: DirectoryLeases | None
-) -> None:
+def _resign(*holders: LockTokens | WriteLeases | DirectoryLeases | WebhookKeeper | None) -> None:
     """Let go of what others may want; nothing is held where nothing can be written."""
-    for holder in (locks, leases, directories):
+    for holder in holders:
         if holder is not None:
             holder.resign()
 

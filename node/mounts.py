@@ -15,6 +15,13 @@ from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.pins import PinOrder, PinPlace, PinsQuery, PinsReply
+from lucidnode.node.client.webhooks import (
+    ProjectWebhook,
+    ProjectWebhooks,
+    WebhookOrder,
+    WebhookQuery,
+    WebhookReply,
+)
 
 T = TypeVar("T")
 
@@ -90,6 +97,9 @@ class Mount:
         self._events = _Answers[wire.EventsPage]()
         self._blocks = _Answers[BlocksPage]()
         self._pins = _Answers[PinsReply]()
+        self._webhooks = _Answers[WebhookReply]()
+        self.webhooks: list[ProjectWebhook] = []
+        """The webhooks of the project, as the mount has told of them last."""
 
     def tell(self, message: wire.FromDaemon) -> None:
         """Queue *message*; dropped when the mount has not listened for long."""
@@ -112,6 +122,10 @@ class Mount:
                 self._blocks.heard(message.number, message)
             case PinsReply():
                 self._pins.heard(message.number, message)
+            case ProjectWebhooks():
+                self.webhooks = message.webhooks
+            case WebhookReply():
+                self._webhooks.heard(message.number, message)
             case wire.Goodbye():
                 self.has_ended = True
             case wire.MountHello():
@@ -175,6 +189,35 @@ class Mount:
             except TimeoutError:
                 raise Unavailable("the drive does not say what is pinned") from None
 
+    async def webhook(
+        self,
+        order: WebhookOrder,
+        ident: str,
+        place: tuple[int, int] = (0, 0),
+        *,
+        url: str = "",
+        secret: str = "",
+        paths: bool = False,
+    ) -> WebhookReply:
+        """Have the mount do *order* with the webhook *ident* (WebhookQuery).
+
+        Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as many
+        wait already as there may be.
+        """
+        if len(self._webhooks) >= _READERS:
+            raise Refused(f"{_READERS} others wait for the webhooks of this project")
+        with self._webhooks.awaited() as (number, answer):
+            query = WebhookQuery(
+                number=number, order=order, id=ident, url=url, secret=secret, paths=paths,
+                after=place[0], told=place[1],
+            )  # fmt: skip
+            self.tell(query)
+            try:
+                async with asyncio.timeout(_EVENTS_S):
+                    return await answer
+            except TimeoutError:
+                raise Unavailable("the drive does not say what of its webhooks") from None
+
     @contextlib.contextmanager
     def followed(self, *, names: bool) -> Iterator[Follower]:
         """Have the mount tell what programs ask of it, with *names* or without."""
@@ -194,6 +237,7 @@ class Mount:
         self._events.end()
         self._blocks.end()
         self._pins.end()
+        self._webhooks.end()
 
     def _tell_followed(self) -> None:
         if self._followers:

@@ -38,6 +38,7 @@ from lucidnode.node.client.ids import (
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.pins import PinsReply
 from lucidnode.node.client.supervision import Tasks
+from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookReply
 from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.mounts import Mount, MountTable, lost_topic
 from lucidnode.node.socket_services import (
@@ -75,6 +76,8 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
     | wire.EventsPage
     | BlocksPage
     | PinsReply
+    | ProjectWebhooks
+    | WebhookReply
     | wire.Goodbye
 )
 

@@ -9,6 +9,7 @@ from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Closed, OpenProject, RosterView
 from lucidnode.node.client.ids import DeviceId, ProjectId
+from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.client.wire import RosterLook
 
 
@@ -87,6 +88,17 @@ class ProjectAccess:
     def is_owner(self) -> bool:
         """Whether this member owns the studio."""
         return self._view.me.role == "owner"
+
+    def role_of(self, member: bytes) -> Role | None:
+        """Return what the member with the signing key *member* may do in the project; None for a stranger."""
+        known = self._view.roster.members.get(member)
+        device = None if known is None else self._view.roster.devices.get(known.device)
+        return None if device is None else device.role_in(self._id)
+
+    def writer_boxes(self) -> list[bytes]:
+        """Return the box keys of all members who may write to the project."""
+        members = self._view.roster.members.values()
+        return [one.box for one in members if self.role_of(one.public) in {"owner", "editor"}]
 
     @property
     def device(self) -> DeviceId:

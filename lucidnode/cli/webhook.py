@@ -21,8 +21,8 @@ def webhook_command() -> None:
     """Have services told what happens in projects that are mounted on this workstation.
 
     Each journal entry is a signed POST, in order, at least once; what a receiver does not take now
-    is told when it does, also after a restart. It is told from here, while the project is mounted
-    here.
+    is told when it does, also after a restart. One workstation at a time tells it: if that goes
+    away, another one on which the project is mounted takes over.
 
     \b
     Examples:
@@ -33,12 +33,14 @@ def webhook_command() -> None:
 
 @webhook_command.command("add")
 @click.argument("url")
-@click.option("--project", metavar="PROJECT|DIR", help="Only this one, which is mounted here.")
+@click.option(
+    "--project", metavar="PROJECT|DIR", help="This one; else all that are mounted here now."
+)
 @click.option("--paths", is_flag=True, help="Tell paths and people's names, too; for owners.")
 @as_json
 @click.pass_obj
 def webhook_add(home: Path, url: str, project: str | None, paths: bool, wants_json: bool) -> None:
-    """Have URL told what happens from now on, in all mounted projects or one.
+    """Have URL told what happens from now on in a project.
 
     Without --paths it learns kinds of changes, states and sizes, and no name. Prints the secret
     with which the receiver checks that it is us; it is shown once.
@@ -77,7 +79,9 @@ def webhook_list(home: Path, wants_json: bool) -> None:
     if wants_json:
         show_json({"webhooks": found})
     elif found:
-        show_table(["id", "receiver", "project", "paths", "behind", "refused"], map(_row, found))
+        show_table(
+            ["id", "receiver", "project", "paths", "told by", "behind", "refused"], map(_row, found)
+        )
     else:
         click.echo("no webhooks", err=True)
 
@@ -88,6 +92,7 @@ def _row(webhook: dict[str, Any]) -> list[object]:
         webhook["url"],
         "all" if webhook["project"] is None else webhook["project"][:8],
         "yes" if webhook["paths"] else "no",
+        webhook["told_by"] or "nobody yet",
         sum(webhook["behind"].values()),
         webhook["refused"] or "no",
     ]

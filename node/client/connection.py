@@ -31,6 +31,7 @@ from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_i
 from lucidnode.node.client.msgpack import T, decoded
 from lucidnode.node.client.pins import PinnedPart, PinnedProjects, PinsQuery, PinsReply, PinsWish
 from lucidnode.node.client.roster_entry import Role
+from lucidnode.node.client.webhooks import WebhookQuery
 
 ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
@@ -72,6 +73,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder
     | wire.EventsQuery
     | BlocksQuery
     | PinsQuery
+    | WebhookQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)

@@ -59,6 +59,7 @@ import msgspec
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.pins import PinsQuery, PinsReply
+from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
 
 MAX_JOURNAL_ENTRY_BYTES = 16 * 1024 * 1024
 """Bytes. No reader allocates more for one entry; a committer cuts its batches below half of it."""
@@ -263,7 +264,7 @@ class RosterLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebhookWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A receiver to be told of what happens in *project*, or in all that are mounted; names with *paths*."""
+    """A receiver to be told of what happens in *project*, or in all that are mounted here now; names with *paths*."""
 
     url: str
     project: str | None
@@ -567,7 +568,16 @@ class EventsQuery(
 
 
 FromMount = (
-    MountHello | MountStats | StatusReply | Accesses | EventsPage | BlocksPage | PinsReply | Goodbye
+    MountHello
+    | MountStats
+    | StatusReply
+    | Accesses
+    | EventsPage
+    | BlocksPage
+    | PinsReply
+    | ProjectWebhooks
+    | WebhookReply
+    | Goodbye
 )
 FromDaemon = (
     MountWelcome
@@ -582,4 +592,5 @@ FromDaemon = (
     | EventsQuery
     | BlocksQuery
     | PinsQuery
+    | WebhookQuery
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -15,15 +14,12 @@ from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NotThere, Refused
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.json_text import json_in
-from lucidnode.node.secret_file import CHARACTERS
 
 BOOK_FILE = "webhooks.json"
 """In the home, for its owner alone: it has the secrets."""
 
 SECRET_FILE = "webhook.secret"  # noqa: S105  # its name
 """In the home: what signs what is told to those of node.json, to be given to them."""
-
-MAX_WEBHOOKS = 32
 
 
 class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +49,10 @@ class _Pages(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebhookBook:
-    """The webhooks in the file *path*, and those *configured* in node.json, which it only follows.
+    """The webhooks of this workstation alone: those in *path*, and those *configured* in node.json.
+
+    Earlier versions put all of them there; new ones are in the logs of their projects. Here they stay until
+    they are removed.
 
     Every change is on the disk on return, whole or not at all: blocking, raises DiskFull, OSError.
     """
@@ -83,18 +82,6 @@ class WebhookBook:
             if webhook.id == ident:
                 return webhook
         raise NotThere(f"there is no webhook {ident}: `lucidnode webhook list` shows them")
-
-    def add(self, url: str, project: ProjectId | None, *, paths: bool) -> Webhook:
-        """Add one and return it. Raises Refused, a sentence, for a URL that will not do."""
-        check_url(url, paths=paths)
-        if len(self.webhooks()) >= MAX_WEBHOOKS:
-            raise Refused(f"there are {MAX_WEBHOOKS} webhooks already: remove one first")
-        webhook = Webhook(
-            secrets.token_hex(4), url, secrets.token_hex(CHARACTERS // 2), project, paths
-        )
-        self._pages.webhooks.append(webhook)
-        self._write()
-        return webhook
 
     def remove(self, ident: str) -> None:
         """Take one away, with its places. Raises NotThere, and Refused for one of node.json."""

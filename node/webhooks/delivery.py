@@ -14,7 +14,8 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.webhooks.book import Webhook
 
-_ANSWER_S = 10.0
+ANSWER_S = 10.0
+"""Seconds that a receiver has to take a delivery."""
 
 
 class NotTaken(Exception):
@@ -29,7 +30,7 @@ class Deliveries:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_ANSWER_S), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=aiohttp.ClientTimeout(total=ANSWER_S), cookie_jar=aiohttp.DummyCookieJar()
         )
         return self
 

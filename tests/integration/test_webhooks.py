@@ -20,9 +20,16 @@ from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.supervision import supervised
+from lucidnode.node.client.webhooks import (
+    ProjectWebhook,
+    ProjectWebhooks,
+    WebhookQuery,
+    WebhookReply,
+)
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.webhooks.book import BOOK_FILE, WebhookBook
-from lucidnode.node.webhooks.service import ATTEMPTS, Webhooks
+from lucidnode.node.webhooks.service import Webhooks
+from lucidnode.node.webhooks.telling import ATTEMPTS
 
 PROJECT = ProjectId("ab" * 16)
 HERE, ELSEWHERE = DeviceId("d" * 32), DeviceId("e" * 32)
@@ -74,6 +81,11 @@ class Pipeline:
         self.events: list[wire.ProjectEvent] = []
         self.missed: int | None = None
         self.configured: list[str] = []
+        self.log: dict[str, ProjectWebhook] = {}
+        """The webhooks of the project."""
+        self.claimed: list[tuple[int, int]] = []
+        """Places from which the job was asked for."""
+        self.teller = HERE
 
     @property
     def heard(self) -> list[dict[str, Any]]:
@@ -110,6 +122,7 @@ class Pipeline:
         mounts, clock = MountTable(), QuickClock()
         mount = Mount(PROJECT, wire.MountHello("/mnt", 1, 0))
         mounts.add(mount)
+        mount.heard(ProjectWebhooks(list(self.log.values())))
         book = WebhookBook(self.home / BOOK_FILE, self.configured, "c" * 64)
         async with supervised(self.alerts, clock) as tasks:
             webhooks = Webhooks(
@@ -128,6 +141,9 @@ class Pipeline:
         """Answer as a mount does, one event in a page."""
         while True:
             query = await mount.outbox.get()
+            if isinstance(query, WebhookQuery):
+                self._order(mount, query)
+                continue
             assert isinstance(query, wire.EventsQuery)
             await asyncio.sleep(0.001)  # before the answer is made: it is of one moment
             if query.after is None:
@@ -147,6 +163,30 @@ class Pipeline:
                     place = (one.seq, 0) if is_last else (one.seq - 1, one.number + 1)
                     page = wire.EventsPage(query.number, following, *place)
             mount.heard(page)
+
+    def _order(self, mount: Mount, query: WebhookQuery) -> None:
+        newest = max((one.seq for one in self.events), default=0)
+        known = self.log.get(query.id)
+        may_tell_s = 0.0
+        match query.order:
+            case "add":
+                self.log[query.id] = ProjectWebhook(
+                    query.id, query.url, query.secret, query.paths, "", HERE, newest, 0
+                )
+            case "remove":
+                del self.log[query.id]
+            case "claim":
+                self.claimed.append((query.after, query.told))
+                may_tell_s = 100.0 if self.teller == HERE else 0.0
+            case "told":
+                assert known is not None
+                place = max((known.after, known.told), (query.after, query.told))
+                after, told = place
+                self.log[query.id] = msgspec.structs.replace(known, after=after, told=told)
+        mount.heard(ProjectWebhooks(list(self.log.values())))
+        now = self.log.get(query.id)
+        place = (0, 0) if now is None else (now.after, now.told)
+        mount.heard(WebhookReply(query.number, may_tell_s, *place))
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(20):
@@ -199,12 +239,94 @@ async def test_paths_are_for_owners_only(tmp_path: Path) -> None:
         pipeline.events = [event(1)]
         await pipeline.until(1)
         assert pipeline.heard[0]["changes"][0]["path"] == "secret/1"
-        pipeline.is_owner = False
-        pipeline.events.append(event(2))
+
+
+async def test_one_that_must_not_be_told_from_here_is_told_nothing_more_and_says_why(
+    tmp_path: Path,
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    async with pipeline.receiving() as url:
+        for ident, why, its_url in (
+            ("0" * 8, "its owner left", url),
+            ("1" * 8, "", "ftp://here/x"),
+            ("2" * 8, "", url),
+        ):
+            pipeline.log[ident] = ProjectWebhook(ident, its_url, "s" * 64, False, why, HERE, 0, 0)
+        pipeline.events = [event(1)]
+        async with pipeline.daemon() as webhooks:
+            await pipeline.until(1)
+            await asyncio.sleep(0.05)
+            shown = (await webhooks.facts())["webhooks"]
+            assert [one["refused"][:14] for one in shown] == [
+                "its owner left",
+                "ftp://here/x i",
+                "",
+            ]
+            with pytest.raises(Refused, match="its owner left"):
+                await webhooks.test(msgspec.msgpack.encode(wire.WebhookNamed("0" * 8)))
+    assert len(pipeline.requests) == 1
+
+
+async def test_who_has_not_the_job_tells_nothing_and_goes_on_behind_what_was_told(
+    tmp_path: Path,
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    pipeline.teller = ELSEWHERE
+    async with pipeline.receiving() as url, pipeline.daemon() as webhooks:
+        ident = (await added(webhooks, url)).id
+        pipeline.events = [event(1), event(2), event(3)]
         async with asyncio.timeout(20):
-            while not (await webhooks.facts())["webhooks"][0]["refused"]:
+            while not pipeline.claimed:
                 await asyncio.sleep(0.005)
-        assert len(pipeline.requests) == 1, "an owner who is none any more has nothing told"
+        assert pipeline.requests == []
+        known = pipeline.log[ident]
+        pipeline.log[ident] = msgspec.structs.replace(known, teller=ELSEWHERE, after=2)
+        async with asyncio.timeout(20):
+            while pipeline.claimed[-1] != (2, 0):
+                await asyncio.sleep(0.005)
+        assert pipeline.requests == []
+        pipeline.teller = HERE  # the other is silent
+        await pipeline.until(1)
+    assert [one["seq"] for one in pipeline.heard] == [3]
+
+
+async def test_a_workstations_own_webhooks_of_an_earlier_version_go_on_from_their_places(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("no owner of the studio any more")
+    pipeline = Pipeline(tmp_path)
+    pipeline.events = [event(1), event(2)]
+    async with pipeline.receiving() as url:
+        one = {"id": "1c9e0a42", "url": url, "secret": "s" * 64, "project": PROJECT, "paths": True}
+        book = {
+            "webhooks": [{**one, "only_own": False}],
+            "places": {"1c9e0a42": {PROJECT: {"after": 1, "told": 0}}},
+        }
+        (tmp_path / BOOK_FILE).write_bytes(msgspec.json.encode(book))
+        named = msgspec.msgpack.encode(wire.WebhookNamed("1c9e0a42"))
+        async with pipeline.daemon():
+            await pipeline.until(1)
+            pipeline.refusals = 10**9
+            pipeline.events.append(event(3))
+            async with asyncio.timeout(20):
+                while pipeline.asked < 3:
+                    await asyncio.sleep(0.005)
+        pipeline.refusals = 0
+        async with pipeline.daemon() as webhooks:
+            await pipeline.until(2)
+            pipeline.is_owner = False
+            pipeline.events.append(event(4))
+            async with asyncio.timeout(20):
+                while not pipeline.alerts.current():
+                    await asyncio.sleep(0.005)
+            [shown] = (await webhooks.facts())["webhooks"]
+            assert "no owner" in shown["refused"]
+            told = len(pipeline.requests)
+            await webhooks.remove(named)
+    numbers = [each["seq"] for each in pipeline.heard]
+    assert numbers in ([2, 3], [2, 2, 3]), "what was not noted in time comes once more"
+    assert told == len(numbers), "an owner who is none any more has nothing told"
+    assert WebhookBook(tmp_path / BOOK_FILE, [], "").webhooks() == []
 
 
 async def test_what_a_receiver_did_not_take_comes_after_a_restart_of_the_daemon(
@@ -292,7 +414,7 @@ async def test_a_removed_webhook_is_told_nothing_and_can_not_be_tested(tmp_path:
         await webhooks.remove(named)
         with pytest.raises(NotThere, match="webhook list"):
             await webhooks.test(named)
-    assert WebhookBook(tmp_path / BOOK_FILE, [], "").webhooks() == []
+    assert pipeline.log == {}
 
 
 async def test_the_receiver_can_tell_by_the_documented_lines_that_it_is_us(tmp_path: Path) -> None:

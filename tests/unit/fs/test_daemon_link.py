@@ -22,6 +22,7 @@ from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, ProjectId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import supervised
+from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
 from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.socket_server import SocketServer
@@ -56,6 +57,12 @@ class Listener:
 
     async def pins(self, query: PinsQuery) -> PinsReply:
         return PinsReply(query.number, [])
+
+    def webhooks(self) -> ProjectWebhooks:
+        return ProjectWebhooks([])
+
+    async def webhook(self, query: WebhookQuery) -> WebhookReply:
+        return WebhookReply(query.number, 0.0, 0, 0)
 
     def facts(self) -> Facts:
         if self.size >= 2**63:
