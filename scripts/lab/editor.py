@@ -56,6 +56,19 @@ class Editor:
             made.write(self.who)
         return True
 
+    def opened(self, project: Path) -> int | None:
+        """Open *project* for writing; if another workstation has it, see who and return None."""
+        try:
+            return os.open(project, os.O_RDWR)
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EBUSY}:
+                raise
+        self.did["refused"] += 1
+        with contextlib.suppress(OSError):
+            whose = os.getxattr(project, "user.lucid.lock.device").decode()
+            self.did["saw who"] += bool(whose)
+        return None
+
     def bin_session(self) -> None:
         """Open a bin as Avid does, add clips, save by a new file, close."""
         name = self.random.choice(BINS)
@@ -79,20 +92,8 @@ class Editor:
         lock = self.folder / "film.prlock"
         while not self.lock(lock):
             self.rest()
-        # What is open for writing elsewhere can only be read; who has it is an attribute.
-        while True:
-            try:
-                file = os.open(project, os.O_RDWR)
-            except OSError as error:
-                if error.errno not in {errno.EACCES, errno.EBUSY}:
-                    raise
-                self.did["refused"] += 1
-                with contextlib.suppress(OSError):
-                    whose = os.getxattr(project, "user.lucid.lock.device").decode()
-                    self.did["saw who"] += bool(whose)
-                self.rest()
-            else:
-                break
+        while (file := self.opened(project)) is None:
+            self.rest()
         with os.fdopen(file, "r+b") as opened:
             clips = json.loads(opened.read())
             for _ in range(CLIPS):
