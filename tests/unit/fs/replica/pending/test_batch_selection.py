@@ -487,6 +487,8 @@ def test_a_long_chain_of_saves_costs_a_few_looks(
     assert pair.commit()
     assert pair.b.content(b"doc") == b"save 199"
     assert looks < 10
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_lock_file_goes_behind_what_was_saved_beside_it(pair: Pair, keep: bool) -> None:
     """Else another node would have the lock, and find what was there before the save."""
