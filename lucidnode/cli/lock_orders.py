@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lucidnode.fs.errors import (
@@ -17,6 +19,8 @@ from lucidnode.fs.errors import (
 )
 from lucidnode.fs.files.opening import HOLDER_XATTR, LOCK_XATTR, LockOrder
 from lucidnode.in_the_cloud import check_mounted
+
+_LOOK_INTERVAL_S = 0.5
 
 
 def ordered(path: Path, order: LockOrder) -> None:
@@ -32,6 +36,32 @@ def ordered(path: Path, order: LockOrder) -> None:
         if (known := _known(path, order, error.errno)) is None:
             raise
         raise known from error
+
+
+def taken_when_free(
+    path: Path, timeout_s: float | None, waiting: Callable[[str], None] = lambda _: None
+) -> None:
+    """Take the lock of *path* once nobody else has it; *waiting* is told who has it meanwhile.
+
+    Raises HeldElsewhere after *timeout_s*, and what `ordered` does. Who waits is in no line: when it is
+    free, whoever asks first gets it.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            ordered(path, "take")
+        except HeldElsewhere:
+            if timeout_s is not None and time.monotonic() - began >= timeout_s:
+                raise
+            who = holder(path)
+        else:
+            return
+        while True:
+            waiting("another program" if who is None else who)
+            time.sleep(_LOOK_INTERVAL_S)  # noqa: TID251  # a program that waits, not a loop
+            is_over = timeout_s is not None and time.monotonic() - began >= timeout_s
+            if is_over or who is None or holder(path) != who:
+                break
 
 
 def holder(path: Path) -> str | None:

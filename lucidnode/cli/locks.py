@@ -10,15 +10,18 @@ from typing import Any
 import click
 
 from lucidnode.cli.background import facts
-from lucidnode.cli.lock_orders import holder, ordered
+from lucidnode.cli.lock_orders import holder, ordered, taken_when_free
 from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, confirm, show_json, show_table
+from lucidnode.cli.progress import spinner
 from lucidnode.fs.files.opening import LockOrder
 from lucidnode.node.config import load_config
 
 _files = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
+
+_TAKEN = "locked for this workstation"
 
 
 @click.group("lock", short_help="See who has which files locked; lock, release and break.")
@@ -86,19 +89,45 @@ def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
 
 @lock_command.command("take")
 @_files
+@click.option("--wait", is_flag=True, help="Wait until nobody else has them.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="With --wait: give up on a file after SECONDS.",
+)
 @as_json
 @click.pass_obj
-def lock_take(home: Path, files: tuple[Path, ...], wants_json: bool) -> None:
+def lock_take(
+    home: Path, files: tuple[Path, ...], wait: bool, timeout_s: float | None, wants_json: bool
+) -> None:
     """Lock FILES for this workstation: until `lock release`, others can only read them.
 
     That needs the bucket. A lock ends with the mount, and two minutes after a workstation was last
-    heard of others may take it.
+    heard of others may take it. With --wait, one that another workstation has is taken when it is let
+    go; several are taken in the order of their names, so that no two who wait keep each other out.
 
     \b
-    Example:
+    Examples:
       lucidnode lock take ~/demo/cut.prproj
+      lucidnode lock take --wait ~/demo/cut.prproj && ./conform cut.prproj
     """
-    _order(home, files, "take", "locked for this workstation", wants_json=wants_json)
+    if timeout_s is not None and not wait:
+        raise click.UsageError("--timeout is for --wait")
+    load_config(home)
+    if not wait:
+        _order(home, files, "take", _TAKEN, wants_json=wants_json)
+        return
+    with spinner("waiting…") as show:
+        for file in sorted(files, key=lambda file: file.resolve()):
+
+            def waiting(who: str, file: Path = file) -> None:
+                if show is not None:
+                    show(f"{file}: {who} has it…")
+
+            taken_when_free(file, timeout_s, waiting)
+    _tell(files, _TAKEN, wants_json=wants_json)
 
 
 @lock_command.command("release")
@@ -145,6 +174,10 @@ def _order(
     load_config(home)
     for file in files:
         ordered(file, order)
+    _tell(files, done, wants_json=wants_json)
+
+
+def _tell(files: tuple[Path, ...], done: str, *, wants_json: bool) -> None:
     if wants_json:
         show_json({"files": [{"path": str(file), "device": holder(file)} for file in files]})
         return

@@ -9,12 +9,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 from daemon_fixture import eventually, workstations
 from lockers import lock_processes
+
+from lucidnode.cli.lock_orders import taken_when_free
+from lucidnode.fs.errors import HeldElsewhere
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
 
@@ -157,6 +161,27 @@ def test_a_file_that_is_taken_on_one_node_can_only_be_read_on_the_other(
     eventually(lambda: mine.read_bytes() == theirs.read_bytes() == b"other cut")
     [copy] = pair[1].glob("cut*conflict*")
     eventually(lambda: copy.read_bytes()[:5] == b"late!")
+
+
+def test_who_waits_for_a_lock_that_another_node_has_gets_it_when_it_is_let_go(
+    pair: tuple[Path, Path],
+) -> None:
+    mine, theirs = (mount / "waited.txt" for mount in pair)
+    mine.write_bytes(b"first cut")
+    eventually(lambda: theirs.exists() and theirs.read_bytes() == b"first cut")
+    os.setxattr(mine, "user.lucid.lock", b"take")
+    eventually(partial(_is_taken, theirs))
+    with pytest.raises(HeldElsewhere):
+        taken_when_free(theirs, 0.1)
+    told: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(taken_when_free, theirs, 60.0, told.append)
+        eventually(lambda: bool(told))
+        assert not taking.done()
+        os.setxattr(mine, "user.lucid.lock", b"release")
+        taking.result()
+    assert _is_taken(theirs)
+    os.setxattr(theirs, "user.lucid.lock", b"release")
 
 
 def test_the_first_who_opens_a_project_file_for_writing_has_it_and_what_he_saves_is_read(
