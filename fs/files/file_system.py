@@ -419,6 +419,7 @@ class FileSystem:
         Raises as `flush`.
         """
         file = self._open.file(handle)
+        self._opening.shown_unclosed(file.ino)
         await self._writer.sync(file.ino)
         self._unfinished.ended(file.ino)
         await self._commit(file.ino, file.pid)

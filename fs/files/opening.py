@@ -29,6 +29,9 @@ class Opening(Protocol):
     def created(self, ino: InodeNo, name: bytes) -> None:
         """Note that a program has made *ino* just now, and has it open for writing."""
 
+    def shown_unclosed(self, ino: InodeNo) -> None:
+        """Note that others are about to see what a program has written to *ino*, which it has open."""
+
     def check_free(self, ino: InodeNo) -> None:
         """Raise HeldElsewhere if another workstation has *ino* for itself."""
 
@@ -54,6 +57,9 @@ class OpenToAll:
 
     def created(self, _ino: InodeNo, _name: bytes) -> None:
         """Remember nothing."""
+
+    def shown_unclosed(self, _ino: InodeNo) -> None:
+        """Take nothing."""
 
     def check_free(self, _ino: InodeNo) -> None:
         """Find nobody."""

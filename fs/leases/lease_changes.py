@@ -45,6 +45,10 @@ class LeaseChanges:
             self._hurrying.close()
             self._hurrying = None
             self._names.clear()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Have whoever waits for news look now."""
         self._news.set()
         self._news = asyncio.Event()
 

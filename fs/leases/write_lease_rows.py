@@ -109,9 +109,13 @@ class WriteLeaseRows:
         self._rows = None
         self._changes.told()
 
-    async def news(self) -> None:
-        """Return when there is news, or after a second."""
-        await self._changes.news()
+    def look_again(self) -> None:
+        """Have whoever waits for news look now."""
+        self._changes.look_again()
+
+    async def news(self, within_s: float = 1.0) -> None:
+        """Return when there is news, or after *within_s* seconds."""
+        await self._changes.news(within_s)
 
     def _pending(self) -> list[Lease]:
         return self._changes.pending(WRITE_LEASE)

@@ -31,6 +31,7 @@ from lucidnode.fs.errors import (
 from lucidnode.fs.files.opening import HOLDER_XATTR
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import NOBODY
+from lucidnode.fs.leases.standstill import Standstill
 from lucidnode.fs.leases.write_lease import WriteLease
 from lucidnode.fs.leases.write_lease_rows import WRITE_TTL_S, WriteLeaseRows
 from lucidnode.fs.replica.inode import InodeNo, Kind
@@ -42,21 +43,23 @@ from lucidnode.node.client.supervision import Tasks
 log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
-"""How long `open` waits for the bucket's word on who has a file."""
+"""How long `open` waits for the bucket's word on who has a file, while nothing is heard of the log."""
 
 ORDER_S = 30.0
-"""How long somebody who takes, releases or breaks a lock by hand waits for it."""
+"""How long somebody who takes, releases or breaks a lock by hand waits for it, and `open` in any case."""
 
 LINGER_S = 2.0
 """How long a file stays ours when no program has it open for writing any more: many save in several steps."""
 
-YOUNG_S = 5.0
-"""A file that was made here is taken once a program has had it open that long. Nobody else sees it before it
-is whole, so those that are written and closed cost no entry."""
+YOUNG_S = 0.75
+"""A file that was made here is taken once a program has had it open that long, or syncs it: before others
+see its name, which waits for its content for a second (fs/write/shipments.py). So those that are written
+and closed at once cost no entry."""
 
 RENEW_WITHIN_S = 60.0
 """What is held is renewed, by any entry, once it lasts no longer than this."""
 
+_TICK_S = 1.0
 _ALONE_S = 10.0
 _TOLD_S = 15 * 60.0
 
@@ -144,12 +147,14 @@ class WriteLeases:
 
         Raises HeldElsewhere, or LeaseUndecided where the bucket does not answer and that matters.
         """
-        ends_at = self._clock.boot() + ANSWER_S
+        standstill = Standstill(self._work.replica, self._life, self._clock)
+        ends_at = self._clock.boot() + ORDER_S
         self._wanting[ino] += 1
         try:
             while not self.admits(ino):
                 self._refuse_held(ino)
-                if self._clock.boot() >= ends_at:
+                stands_s = standstill.lasts_s(asked=self.rows.changes(ino))
+                if stands_s >= ANSWER_S or self._clock.boot() >= ends_at:
                     self._go_alone(ino)
                     return
                 self.rows.ask_for(ino, taken=False)
@@ -163,6 +168,12 @@ class WriteLeases:
         """Note that a program has made *ino* just now, and has it open for writing."""
         if self._matches(name):
             self._new[ino] = self._clock.boot()
+            self.rows.look_again()
+
+    def shown_unclosed(self, ino: InodeNo) -> None:
+        """Take *ino* if it was made here and is open: others are about to see what is written to it."""
+        if ino in self._new and self._open.is_written(ino):
+            self.rows.ask_for(ino, taken=False)
 
     def check_free(self, ino: InodeNo) -> None:
         """Raise HeldElsewhere if another workstation has *ino* for itself."""
@@ -313,7 +324,7 @@ class WriteLeases:
             self._take_what_stays_open()
             self._renew()
             self._give_what_is_unused()
-            await self.rows.news()
+            await self.rows.news(self._next_look_s())
 
     def resign(self) -> None:
         """Say with the next entry that we hold nothing any more, but for what is not committed: the mount ends."""
@@ -375,6 +386,12 @@ class WriteLeases:
                 del self._new[ino]
             elif now - made_at >= YOUNG_S:
                 self.rows.ask_for(ino, taken=False)
+
+    def _next_look_s(self) -> float:
+        """Return in how many seconds a file that was made here is to be taken, a second at most."""
+        now = self._clock.boot()
+        ages = (now - made_at for made_at in self._new.values())
+        return min((YOUNG_S - age for age in ages if age < YOUNG_S), default=_TICK_S)
 
     def _renew(self) -> None:
         if self._life.ours_for(WRITE_TTL_S) > RENEW_WITHIN_S:

@@ -124,6 +124,32 @@ def test_what_is_made_here_and_stays_open_is_taken(
     in_the_office(tmp_path, work)
 
 
+@pytest.mark.parametrize("synced", [True, False])
+def test_who_makes_a_file_and_keeps_it_open_has_it_from_when_others_see_its_name(
+    tmp_path: Path, expected_warnings: list[str], synced: bool
+) -> None:
+    expected_warnings += [HELD]
+
+    async def work(office: WriteOffice) -> None:
+        a, b = office.a, office.b
+        _, (handle, _) = a.layer.files.create(ROOT, b"cut.prproj", 0o644, ME, os.O_RDWR, 0)
+        await a.write(handle, b"first cut")
+        if synced:
+            await a.layer.files.sync(handle)
+            assert a.layer.leases is not None
+            assert a.layer.leases.rows.changes(a.ino("cut.prproj")), "asked for with the content"
+        for _ in range(400):
+            if "cut.prproj" in b.names():
+                with pytest.raises(ReadOnlyHere):
+                    await b.open("cut.prproj")
+            await asyncio.sleep(0.025)
+        assert "cut.prproj" in b.names()
+        assert not a.alerts(), "whoever made it was never shut out"
+        await a.close(handle)
+
+    in_the_office(tmp_path, work)
+
+
 def test_an_open_costs_one_entry_and_the_end_of_it_another(tmp_path: Path) -> None:
     async def work(office: WriteOffice) -> None:
         await office.shared("cut.prproj")
