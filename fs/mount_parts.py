@@ -403,7 +403,7 @@ def _write_leases(
 def _directory_leases(
     ground: Ground, commit: CommitPath, device: DeviceId, spec: MountSpec
 ) -> DirectoryLeases:
-    return DirectoryLeases(
+    directories = DirectoryLeases(
         replica=ground.replica,
         device=device,
         committer=commit.committer,
@@ -412,6 +412,8 @@ def _directory_leases(
         alerts=ground.alerts,
         clock=ground.clock,
     )
+    commit.shipments.heed(directories.may_commit)
+    return directories
 
 
 def _locked_work(ground: Ground, write: WritePath, commit: CommitPath) -> LockedWork:

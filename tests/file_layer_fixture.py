@@ -390,6 +390,8 @@ async def file_layer(
                             alerts=alerts,
                             clock=ground.clock,
                         )
+                        assert shipments is not None
+                        shipments.heed(directories.may_commit)
                     freshen = (
                         None if committer is None or not strict else partial(_fresh, committer)
                     )

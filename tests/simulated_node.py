@@ -41,6 +41,9 @@ class SlowShipping:
     def is_young(self, ino: InodeNo) -> bool:
         return self._random.random() < 0.3
 
+    def may_name(self, directory: InodeNo) -> bool:
+        return self._random.random() < 0.7
+
 
 class SimulatedNode(Node):
     """A node whose user does random things, and remembers what must not get lost."""

@@ -17,6 +17,8 @@ class Uplink:
         self.here: set[BlockId] = set()
         self.busy: set[InodeNo] = set()
         self.new: set[InodeNo] = set()
+        self.others: set[InodeNo] = set()
+        """Directories that another node has taken over."""
 
     def has_arrived(self, block: BlockId) -> bool:
         return block in self.here
@@ -26,6 +28,9 @@ class Uplink:
 
     def is_young(self, ino: InodeNo) -> bool:
         return ino in self.new
+
+    def may_name(self, directory: InodeNo) -> bool:
+        return directory not in self.others
 
 
 class Pair:
@@ -72,6 +77,7 @@ class Pair:
         """Let everything arrive and be committed; both must end in one state, whatever the order."""
         self.uplink.busy.clear()
         self.uplink.new.clear()
+        self.uplink.others.clear()
         self.uplink.here |= set(self.a.replica.pending.blocks_waited_for())
         self.commit_all()
         assert not self.a.replica.pending.has_work()

@@ -101,6 +101,9 @@ class _AllThere:
     def is_young(self, ino: InodeNo) -> bool:  # noqa: ARG002
         return False
 
+    def may_name(self, directory: InodeNo) -> bool:  # noqa: ARG002
+        return True
+
 
 class _Hooks:
     """Hooks of a committer when nobody but us looks at the tree."""

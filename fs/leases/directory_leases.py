@@ -20,7 +20,8 @@ from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
 from lucidnode.fs.errors import FsError, LeaseUndecided
-from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
+from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
+from lucidnode.fs.leases.standstill import Standstill
 from lucidnode.fs.leases.token_rows import TICK_S, RowPlace, TokenRows
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import NAMES_LEASE, TREE_LEASE
@@ -47,6 +48,10 @@ _HOLD_S = 0.25
 
 _DRAIN_S = 5.0
 """How long names made here may hold up the directory: a link, or a move, waits for the content of its file."""
+
+LATE_S = 60.0
+"""How long names that were made under a lease which is gone wait for the directory to be ours again. Longer
+than it takes to take it from a node that is silent; then they are settled like those made without asking."""
 
 _MOST_RESIGNED = 256
 """Directories that are given back when the mount ends: those asked for or made last."""
@@ -91,6 +96,9 @@ class DirectoryLeases:
         self._stays_until: dict[InodeNo, float] = {}
         self._alone_until = 0.0
         self._used: LRUCache[InodeNo, None] = LRUCache(_MOST_RESIGNED)
+        self._named = set(replica.pending.directories_named_in())
+        """Directories with names that wait, and that nobody else may have: also those of an earlier life."""
+        self._late_since: dict[InodeNo, float] = {}
         self._life.watch(self._told)
 
     # -- who makes names ---------------------------------------------------------------------
@@ -98,10 +106,32 @@ class DirectoryLeases:
     def admits(self, directory: InodeNo) -> bool:
         """Tell whether names in *directory* are decided here and now, without asking anybody."""
         ino = self._replica.tree.now(directory)
-        if ino not in self._closed and self.rows.holds(ino):
+        admits = (
+            (ino not in self._closed and self.rows.holds(ino))
+            # What no entry has shown to anybody yet is ours, whatever the clock says.
+            or self._replica.pending.is_unknown(ino)
+            or self._decides_alone()
+        )
+        if admits:
+            self._named.add(ino)
+        return admits
+
+    def may_commit(self, directory: InodeNo) -> bool:
+        """Tell whether names that were made in *directory* may go into the log: not while it is another's.
+
+        He may have answered a program that it has such a name, and not have committed it yet.
+        """
+        if directory not in self._named or not self._is_others(directory):
+            self._late_since.pop(directory, None)
             return True
-        # What no entry has shown to anybody yet is ours, whatever the clock says.
-        return self._replica.pending.is_unknown(ino) or self._decides_alone()
+        now = self._clock.boot()
+        return now - self._late_since.setdefault(directory, now) >= LATE_S
+
+    def _is_others(self, ino: InodeNo) -> bool:
+        """Tell whether the log says that another node decides who makes names in *ino*."""
+        row = self.rows.of(ino)[1]
+        is_others = row is not None and row.holder not in {NOBODY, self._device}
+        return is_others and not self._replica.pending.is_unknown(ino)
 
     async def admitted(self, directory: InodeNo) -> None:
         """Return once `admits` may hold, or *directory* is no more.
@@ -109,11 +139,12 @@ class DirectoryLeases:
         Raises LeaseUndecided if neither the bucket nor who holds it answers.
         """
         begun_at = self._clock.boot()
+        standstill = Standstill(self._replica, self._life, self._clock)
         ino = self._replica.tree.now(directory)
         self._wanting[ino] += 1
         try:
             while not self.admits(ino) and self._replica.tree.attributes(ino) is not None:
-                self._check_wait(ino, self._clock.boot() - begun_at)
+                self._check_wait(ino, self._clock.boot() - begun_at, standstill)
                 if ino not in self._closed:
                     self.rows.ask_for(ino)
                 await self.rows.news()
@@ -129,10 +160,9 @@ class DirectoryLeases:
             return b""
         return LeaseRow(holder=self._device, fence=1).encoded()
 
-    def _check_wait(self, ino: InodeNo, waited_s: float) -> None:
-        # What was asked for is not in the log yet, or nothing can be read of it.
-        is_away = self._life.is_failing() or self.rows.is_changing(self.rows.of(ino)[0])
-        if waited_s >= PATIENCE_S and is_away and self._alone_when_away:
+    def _check_wait(self, ino: InodeNo, waited_s: float, standstill: Standstill) -> None:
+        stands_s = standstill.lasts_s(asked=self.rows.is_changing(self.rows.of(ino)[0]))
+        if stands_s >= PATIENCE_S and self._alone_when_away:
             self._alone_until = self._clock.boot() + _ALONE_S
         elif waited_s >= ANSWER_S:
             raise LeaseUndecided("nobody answers who may make a name there")
@@ -160,6 +190,7 @@ class DirectoryLeases:
         while True:
             if self._life.away_for() < PATIENCE_S and self._clock.boot() >= self._alone_until:
                 self._alerts.end("names")
+            self._ask_for_late_names()
             await self.rows.news(self._give_what_is_wanted())
 
     def resign(self) -> None:
@@ -171,6 +202,15 @@ class DirectoryLeases:
 
     def _told(self) -> None:
         self.rows.told()
+
+    def _ask_for_late_names(self) -> None:
+        """Ask for the directories in which names wait for nothing else than that."""
+        self._named = {ino for ino in self._named if self._replica.pending.makes_names_in(ino)}
+        for ino in list(self._late_since):
+            if ino not in self._named:
+                del self._late_since[ino]
+            elif self._is_others(ino):
+                self.rows.ask_for(ino)
 
     def _give_what_is_wanted(self) -> float:
         """Begin to give what others want; return after how many seconds to look again."""

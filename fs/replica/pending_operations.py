@@ -73,6 +73,10 @@ class PendingOperations:
         """Tell whether names in *directory* wait that nobody else may have."""
         return self._ground.journal.write_sets.makes_names_in(directory)
 
+    def directories_named_in(self) -> list[InodeNo]:
+        """Return the directories in which such names wait."""
+        return self._ground.journal.write_sets.directories_named_in()
+
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that no entry has carried yet."""
         return self._ground.journal.contents(shipping)

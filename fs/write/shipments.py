@@ -58,6 +58,7 @@ class Shipments:
         self._arrived: dict[BlockId, None] = {}
         self._most = 2 * _REMEMBERED_BLOCKS
         """How many may be known before those that nobody waits for are forgotten."""
+        self._may_name: Callable[[InodeNo], bool] = lambda _: True
         self._asked: dict[InodeNo, tuple[float, float]] = {}
         """When was it first asked how old the save of a file is, and when last."""
 
@@ -84,6 +85,14 @@ class Shipments:
                 ino: times for ino, times in self._asked.items() if now - times[1] <= 3 * YOUNG_S
             }
         return now - first < YOUNG_S
+
+    def may_name(self, directory: InodeNo) -> bool:
+        """Tell whether names that nobody else may have may be made in *directory* for others to see."""
+        return self._may_name(directory)
+
+    def heed(self, may_name: Callable[[InodeNo], bool]) -> None:
+        """Go by *may_name* from now on, where somebody decides who makes names."""
+        self._may_name = may_name
 
     def note_arrived(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""

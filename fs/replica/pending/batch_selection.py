@@ -8,6 +8,7 @@ does where an entry of another node is fast-forwarded under our work (fs/replica
 Which operations go together is for whole_contents.py to say. The name of a new file waits for its
 content, but not for long.
 
+A name that nobody else may have waits until its directory is this node's, if another has taken that over.
 What may have been a lock is taken away behind the contents beside it that were finished before: else
 another node would make the lock its own, and find what was there before the save (docs/design/0007-whole-saves.md).
 """
@@ -66,9 +67,11 @@ def choose(
     is_cut = False
     end = inf
     looks = 0
-    beside = cache(directories_of)
+    beside, may_name = cache(directories_of), cache(shipping.may_name)
     while True:
-        look = _chosen(everything[:window], contents, shipping, room, coming, unseen, end, beside)
+        look = _chosen(
+            everything[:window], contents, shipping, room, coming, unseen, end, beside, may_name
+        )
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
         waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
         if most_rows is not None:
@@ -159,6 +162,7 @@ def _chosen(
     unseen: set[InodeNo],
     end: float,
     directories_of: Callable[[InodeNo], Collection[InodeNo]],
+    may_name: Callable[[InodeNo], bool],
 ) -> _Look:
     """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
 
@@ -177,7 +181,11 @@ def _chosen(
         if is_behind and not size.expects:
             break
         size.passes(step)
-        is_free = _is_free(step, contents, shipping, unseen) and step.frees not in kept
+        is_free = (
+            _is_free(step, contents, shipping, unseen)
+            and step.frees not in kept
+            and (step.names is None or may_name(step.names))
+        )
         if is_free and not ahead.meets(step):
             if not is_behind and ready and size.rows_with(step) > room:
                 end, is_behind = step.id, True

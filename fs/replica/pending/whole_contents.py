@@ -32,6 +32,9 @@ class Shipping(Protocol):
     def is_young(self, ino: InodeNo) -> bool:
         """Tell whether the name of the new file *ino* may still wait for its content."""
 
+    def may_name(self, directory: InodeNo) -> bool:
+        """Tell whether names that nobody else may have may be made in *directory* for others to see."""
+
 
 class Contents(NamedTuple):
     """The contents that wait: *ready* files up to this operation, and the files that are not.

@@ -259,6 +259,10 @@ class WriteSetIndex:
         """Tell whether anything waits that makes a name in *directory* which nobody else may have."""
         return directory in self._names
 
+    def directories_named_in(self) -> list[InodeNo]:
+        """Return the directories for which `makes_names_in` holds."""
+        return list(self._names)
+
     def touched(self, ino: InodeNo, mark: int) -> bool:
         """Tell whether an operation numbered *mark* or less that touches *ino* waits."""
         if ino not in self._inodes:

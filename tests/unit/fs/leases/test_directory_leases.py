@@ -17,7 +17,7 @@ from write_seats import NAMES, WriteOffice, WriteSeat, WriteStudio
 
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
 from lucidnode.fs.errors import FileMissing, LeaseUndecided, NameTaken
-from lucidnode.fs.leases.directory_leases import ANSWER_S, PATIENCE_S
+from lucidnode.fs.leases.directory_leases import ANSWER_S, LATE_S, PATIENCE_S
 from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import NAMES_LEASE, RENAME_NOREPLACE, TREE_LEASE
@@ -79,6 +79,17 @@ async def moved(seat: WriteSeat, name: bytes) -> InodeNo:
     await files.exclusively(ROOT, name, 0)
     files.rename(ROOT, spare, ROOT, name, RENAME_NOREPLACE)
     return made.ino
+
+
+async def linked_in(seat: WriteSeat, name: bytes, parent: InodeNo) -> InodeNo:
+    """Link a spare file, which lies in the root, into *parent*."""
+    files = seat.layer.files
+    spare = files.make(ROOT, b"spare of %s" % seat.name.encode(), 0o100644, ME)
+    await files.exclusively(parent, name, 0)
+    return files.link(spare.ino, parent, name).ino
+
+
+Make = Callable[[WriteSeat, bytes, InodeNo], Awaitable[InodeNo]]
 
 
 def is_admitted(seat: WriteSeat, ino: InodeNo = ROOT) -> bool:
@@ -268,6 +279,58 @@ def test_who_is_silent_loses_it_and_his_late_work_is_a_conflict_copy(tmp_path: P
 
 
 @pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize("make", [lock_file, linked_in, directory])
+def test_who_comes_back_late_does_not_get_ahead_of_a_name_that_is_not_committed_yet(
+    tmp_path: Path, make: Make
+) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        office.a.door.reachable = False
+        await lock_file(office.a, b"cut.lock", shared)
+        await make(office.a, b"other", shared)
+        won = await lock_file(office.b, b"cut.lock", shared)
+        await make(office.b, b"theirs", shared)
+        office.b.door.reachable = False  # before any of it is committed
+        office.a.door.reachable = True
+        before = entries(office)
+        await asyncio.sleep(10.0)
+        assert entries(office) - before <= 2, "he asks, and waits"
+        office.b.door.reachable = True
+        await office.until(lambda: not office.is_busy())
+        for seat in (office.a, office.b):
+            names = sorted(seat.layer.replica.tree.names_in(shared))
+            assert seat.layer.files.lookup(shared, b"cut.lock").ino == won
+            assert [name for name in names if b"conflict" not in name] == [
+                b"cut.lock",
+                b"other",
+                b"theirs",
+            ]
+            assert sum(b"cut (conflict, ana" in name for name in names) == 1
+
+    together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_late_names_wait_for_no_longer_than_that_for_one_who_is_gone(tmp_path: Path) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        office.a.door.reachable = False
+        await lock_file(office.a, b"cut.lock", shared)
+        await lock_file(office.b, b"another", shared)
+        await office.until(lambda: not office.b.layer.replica.pending.has_work())
+        office.b.door.reachable = False
+        office.a.door.reachable = True
+        begun = asyncio.get_running_loop().time()
+        await office.until(lambda: not office.a.layer.replica.pending.has_work())
+        assert asyncio.get_running_loop().time() - begun < LATE_S
+        assert b"cut.lock" in list(office.a.layer.replica.tree.names_in(shared))
+
+    together(tmp_path, work)
+
+
+@pytest.mark.usefixtures("cut_off")
 def test_without_a_bucket_names_are_made_here_and_people_are_told(
     tmp_path: Path, expected_warnings: list[str]
 ) -> None:
@@ -292,6 +355,49 @@ def test_without_a_bucket_names_are_made_here_and_people_are_told(
         await office.until(lambda: not office.is_busy() and "names" not in office.a.alerts())
         names = list(office.a.layer.replica.tree.names_in(shared))
         assert sum(name.startswith(b"first (conflict, ana") for name in names) == 1
+
+    together(tmp_path, work, exclusive="alone")
+
+
+def test_who_waits_for_one_who_works_never_goes_on_alone(tmp_path: Path) -> None:
+    """Two editors at one bin: a lock file, three saves by rename, and it is the other's turn.
+
+    A turn takes more than five seconds here, for nobody is told of news.
+    """
+
+    async def work(office: WriteOffice) -> None:
+        has: set[str] = set()
+
+        async def saved(seat: WriteSeat) -> None:
+            files, new = seat.layer.files, b"%s.new" % seat.name.encode()
+            _, (handle, _) = files.create(ROOT, new, 0o644, ME, os.O_RDWR, 0)
+            await seat.write(handle, seat.name.encode())
+            await seat.close(handle)
+            files.rename(ROOT, new, ROOT, b"reel.bin", 0)
+
+        async def editor(seat: WriteSeat) -> None:
+            for _ in range(ROUNDS):
+                while True:
+                    try:
+                        await lock_file(seat, b"reel.lck")
+                        break
+                    except NameTaken:
+                        await asyncio.sleep(0.1)
+                has.add(seat.name)
+                for _ in range(3):
+                    await saved(seat)
+                    await asyncio.sleep(0.1)
+                    assert len(has) == 1
+                has.discard(seat.name)
+                seat.layer.files.unlink(ROOT, b"reel.lck")
+                await asyncio.sleep(0.1)
+
+        async with asyncio.TaskGroup() as tasks:
+            for seat in (office.a, office.b):
+                tasks.create_task(editor(seat))
+        await office.until(lambda: not office.is_busy())
+        assert office.a.names() == office.b.names() == ["reel.bin"]
+        assert not office.a.alerts() + office.b.alerts()
 
     together(tmp_path, work, exclusive="alone")
 

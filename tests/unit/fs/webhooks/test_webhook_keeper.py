@@ -165,6 +165,22 @@ def test_nothing_is_renewed_while_there_is_nothing_to_tell(tmp_path: Path) -> No
     by_turns(tmp_path, work)
 
 
+def test_a_holder_who_was_silent_since_nothing_happened_is_given_time_to_say_so(
+    tmp_path: Path,
+) -> None:
+    async def work(pair: Pair) -> None:
+        await pair.ana.add()
+        await pair.until(lambda: pair.ben.keeper.shown().webhooks)
+        await asyncio.sleep(10 * JOB_TTL_S)
+        other = asyncio.ensure_future(pair.ben.order("claim", pair.ben.shown().after))
+        await asyncio.sleep(6.0)  # she hears of it later than he
+        assert await pair.ana.claimed() < 5.0
+        assert (await other).may_tell_s == 0.0
+        assert pair.ben.shown().teller == pair.a.door.device
+
+    by_turns(tmp_path, work)
+
+
 def test_a_holder_who_is_silent_loses_the_job_and_two_never_have_it(
     tmp_path: Path, expected_warnings: list[str]
 ) -> None:
