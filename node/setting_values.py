@@ -15,8 +15,9 @@ from lucidnode.discovery.candidate import parse_peer
 from lucidnode.discovery.errors import BadAddress
 from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.client.errors import Malformed, Refused
+from lucidnode.node.client.webhooks import MAX_WEBHOOKS
 from lucidnode.node.config import Part
-from lucidnode.node.webhooks.book import MAX_WEBHOOKS, check_url
+from lucidnode.node.webhooks.book import check_url
 
 _UNITS: Final = {
     "": 1,
