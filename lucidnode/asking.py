@@ -1,7 +1,9 @@
 """Asking to join: the newcomer's side of a ticket that only asks.
 
 What was asked is kept in the home until the workstation has joined, so a `join` that was broken off
-goes on where it was: its key opens the answer, and nobody else's does.
+goes on where it was: its key opens the answer, and nobody else's does. There are no member's keys yet
+that a node key could be sealed for, so `asked.json` is sealed under the new passphrase itself; it is
+JSON, {"format": 1, "invitation": base64, "sealed": base64}.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from pathlib import Path
 import msgspec
 
 from lucidnode.direct_bucket import open_directly
-from lucidnode.fs.errors import FormatError, TicketSpent
-from lucidnode.fs.format.sodium import KEY_SIZE, box_public, random_bytes
+from lucidnode.fs.errors import FormatError, SealDamaged, TicketSpent, WrongPassphrase
+from lucidnode.fs.format.sodium import KEY_SIZE, PassphraseCost, box_public, random_bytes
 from lucidnode.fs.membership.asking import confirmation_words, open_answer, seal_request
 from lucidnode.fs.membership.asking_ticket import AskingTicket
 from lucidnode.fs.membership.member import Label
+from lucidnode.fs.membership.passphrase_seal import FOR_PEOPLE, seal, unseal
 from lucidnode.fs.membership.ticket import Ticket
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import AlreadyThere
@@ -30,6 +33,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import AccessDenied, Malformed, NotThere, Refused, Unavailable
 from lucidnode.node.client.json_text import json_in
+from lucidnode.node.sealed_file import wiped
 
 ASKED_FILE = "asked.json"
 
@@ -38,7 +42,18 @@ MAX_ANSWER_BYTES = 32 * 1024
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 5.0
 
 
+_MAGIC = b"LNW1"
+
+
+class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    invitation: bytes
+    sealed: bytes
+
+
 class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is sealed; the file itself where a release of before wrote it."""
+
     invitation: bytes
     box_secret: bytes
     request: bytes
@@ -46,11 +61,22 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Joiner:
-    """One newcomer with one ticket."""
+    """One newcomer with one ticket, and the *passphrase* of the workstation to be."""
 
-    def __init__(self, home: Path, ticket: AskingTicket, network: Network, clock: Clock) -> None:
+    def __init__(
+        self,
+        home: Path,
+        ticket: AskingTicket,
+        passphrase: str,
+        network: Network,
+        clock: Clock,
+        cost: PassphraseCost = FOR_PEOPLE,
+    ) -> None:
+        self._cost = cost
         self._home = home
         self._ticket = ticket
+        self._passphrase = passphrase
+        self._asked: _Asked | None = None
         self._network = network
         self._clock = clock
         self._bucket: Bucket | None = None
@@ -63,7 +89,8 @@ class Joiner:
     async def ask(self, label: Label) -> str:
         """Put the request, once; returns the words that the other side shows too.
 
-        Raises TicketSpent, and what the store says.
+        Takes a second by design. Raises TicketSpent, WrongPassphrase if this was asked under another
+        one, and what the store says.
         """
         asked = await asyncio.to_thread(self._begun, label)
         if not asked.answer:
@@ -81,7 +108,7 @@ class Joiner:
 
         Raises TicketSpent.
         """
-        asked = await asyncio.to_thread(self._kept)
+        asked = self._asked
         assert asked is not None, "ask first"
         backoff = Backoff(None, _FIRST_PAUSE_S, _MAX_PAUSE_S)
         raw = asked.answer
@@ -146,7 +173,8 @@ class Joiner:
 
     def _begun(self, label: Label) -> _Asked:
         kept = self._kept()
-        if kept is not None and kept.invitation == self._ticket.invitation:
+        if kept is not None:
+            self._asked = kept
             return kept
         secret, ident = random_bytes(KEY_SIZE), self._ticket.invitation
         request = seal_request(ident, self._ticket.ask_key, box_public(secret), label)
@@ -155,11 +183,42 @@ class Joiner:
         return asked
 
     def _kept(self) -> _Asked | None:
+        """Return what was asked with this ticket before. Raises WrongPassphrase."""
+        path = self._home / ASKED_FILE
         try:
-            return json_in((self._home / ASKED_FILE).read_bytes(), _Asked)
-        except (FileNotFoundError, Malformed):
+            raw = path.read_bytes()
+        except FileNotFoundError:
             return None
+        try:
+            file = json_in(raw, _Sealed)
+        except Malformed:
+            return self._sealed_now(path, raw)
+        if file.invitation != self._ticket.invitation:
+            return None
+        try:
+            return json_in(unseal(_MAGIC, self._passphrase, file.sealed), _Asked)
+        except WrongPassphrase:
+            raise WrongPassphrase(
+                "that is not the passphrase with which you began to join: try again"
+            ) from None
+        except (SealDamaged, Malformed):
+            return None
+
+    def _sealed_now(self, path: Path, raw: bytes) -> _Asked | None:
+        """Take over what a release of before has kept in clear."""
+        try:
+            file = json_in(raw, _Asked)
+        except Malformed:
+            return None
+        if file.invitation != self._ticket.invitation:
+            return None
+        with wiped(path):
+            self._keep(file)
+        return file
 
     def _keep(self, asked: _Asked) -> None:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(self._home / ASKED_FILE, msgspec.json.encode(asked))
+        sealed = seal(_MAGIC, self._passphrase, msgspec.json.encode(asked), self._cost)
+        file = _Sealed(1, asked.invitation, sealed)
+        write_durably(self._home / ASKED_FILE, msgspec.json.encode(file))
+        self._asked = asked

@@ -28,8 +28,8 @@ from lucidnode.node.bucket.refusal import difference
 from lucidnode.node.cache.room import CacheRoom, disk_of
 from lucidnode.node.client.alerts import BUCKET
 from lucidnode.node.client.disk_words import said_by
-from lucidnode.node.client.errors import NodeError, Unavailable
-from lucidnode.node.config import NodeConfig, cache_directory
+from lucidnode.node.client.errors import Locked, NodeError, Unavailable
+from lucidnode.node.config import NodeConfig, cache_directory, lan_key_of
 
 _PIECE_BYTES = 8 * 1024 * 1024
 _SLOW_DISK_S = 1.0
@@ -66,7 +66,7 @@ async def examine(
     findings = [kernel(), channel(), daemon(status)]
     findings.append(await asyncio.to_thread(disk, cache_directory(home, config), config))
     findings += await bucket(home, config)
-    findings += await office(config, status, peers)
+    findings += await office(home, config, status, peers)
     told = {alert["topic"] for alert in status["alerts"]} if status else set()
     findings += [_of_alert(alert) for alert in (status["alerts"] if status else ())]
     # The daemon's own words know more than a look from outside.
@@ -167,6 +167,8 @@ async def bucket(home: Path, config: NodeConfig) -> list[Finding]:
     try:
         engine = await opened_engine(home, config)
         seconds = [await _asked_s(engine) for _ in range(_ASKED)]
+    except Locked as error:
+        return [Finding("bucket", "note", f"not asked: {error}")]
     except Unavailable as error:
         return [Finding("bucket", "amiss", error.cause or str(error), error.remedy)]
     except NodeError as error:
@@ -206,7 +208,7 @@ def clock(skew_s: float) -> Finding:
 
 
 async def office(
-    config: NodeConfig, status: dict[str, Any] | None, peers: dict[str, Any] | None
+    home: Path, config: NodeConfig, status: dict[str, Any] | None, peers: dict[str, Any] | None
 ) -> list[Finding]:
     """Why colleagues are not found, if they are not."""
     here = interfaces()
@@ -233,7 +235,9 @@ async def office(
             )
         ]
     try:
-        heard = await announcements(bytes.fromhex(config.lan_key), _LISTEN_S)
+        heard = await announcements(lan_key_of(home, config), _LISTEN_S)
+    except Locked as error:
+        return [Finding("office", "note", f"not listened for: {error}")]
     except OSError as error:
         return [
             Finding(

@@ -36,6 +36,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, new_code, seal_ticket
 from lucidnode.membership import append_entry, read_roster
+from lucidnode.node import sealed_file
 from lucidnode.node.bucket.address import S3Address
 from lucidnode.node.bucket.keys import invitation_key
 from lucidnode.node.bucket.network import Network
@@ -49,7 +50,7 @@ from lucidnode.node.client.errors import Malformed, Refused, Unavailable
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.json_text import json_in
 from lucidnode.node.client.roster_entry import Role
-from lucidnode.node.config import BUCKET_FILE, load_config, load_credentials
+from lucidnode.node.config import BUCKET_FILE, lan_key_of, load_config, load_credentials
 from lucidnode.putting_out import revoke
 
 Standing = Literal["waiting", "asked", "answered", "withdrawn", "unattended", "expired"]
@@ -271,7 +272,7 @@ async def _full_ticket(home: Path, mine: Membership, wish: InviteWish) -> Ticket
         credentials=await asyncio.to_thread(_credentials, home),
         studio=mine.studio,
         genesis=mine.genesis,
-        lan_key=bytes.fromhex(config.lan_key),
+        lan_key=lan_key_of(home, config),
         name_key=mine.name_key,
         invite=MemberKeys.new(),
         expires_ns=time.time_ns() + wish.lasts_s * 10**9,
@@ -322,7 +323,7 @@ async def _urls(home: Path, ident: bytes, lasts_s: int) -> PresignedPair | None:
 def _credentials(home: Path) -> dict[str, str]:
     """Return the node's explicit credentials, for the ticket; none if the machine provides them."""
     try:
-        found = json_in((home / BUCKET_FILE).read_bytes(), dict[str, str | None])
+        found = json_in(sealed_file.read(home / BUCKET_FILE), dict[str, str | None])
     except FileNotFoundError:
         return {}
     except Malformed as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode import node_key
 from lucidnode.direct_bucket import JITTER, open_directly
 from lucidnode.fs.errors import TicketSpent
 from lucidnode.fs.membership.entries import join_entry
@@ -67,8 +68,9 @@ async def join_studio(
     credentials = ticket_credentials(ticket)
     address = await _invited_to(ticket, network)
     bucket: Bucket = open_directly(address, credentials, network)
-    device = await asyncio.to_thread(device_of, home)
     earlier = await asyncio.to_thread(unfinished, home, passphrase)
+    await asyncio.to_thread(node_key.begin, home, earlier.keys if earlier else None)
+    device = await asyncio.to_thread(device_of, home)
     membership = _membership(earlier, ticket, label)
     claim = claim_of(device, ticket.studio, membership.keys)
     await asyncio.to_thread(save_secrets, home, membership, earlier, passphrase, credentials)
@@ -77,7 +79,7 @@ async def join_studio(
         bucket = CreatingByUrl(bucket, urls, network)
     await _join_by_one(bucket, ticket, invites or [ticket.invite], membership, claim)
     config = settings(
-        address, ticket.bucket, network, ticket.studio, ticket.genesis, ticket.lan_key
+        address, ticket.bucket, network, ticket.studio, ticket.genesis, home, ticket.lan_key
     )
     await asyncio.to_thread(save_config, home, local.applied(config))
 

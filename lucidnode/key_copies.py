@@ -6,16 +6,19 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode import node_key
 from lucidnode.fs.membership.key_copy import KeyCopy, open_copy, seal_copy
 from lucidnode.fs.membership.member_file import Membership
-from lucidnode.new_home import NodeOptions, save_secrets, unfinished
+from lucidnode.new_home import NodeOptions, ready, save_secrets, unfinished
 from lucidnode.new_secret import write_new_secret
+from lucidnode.node import sealed_file
 from lucidnode.node.bucket.credentials import Credentials
-from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import DiskFull, Refused
+from lucidnode.node.client.errors import DiskFull, NotOurs, Refused
 from lucidnode.node.config import (
     DEVICE_FILE,
     NodeConfig,
+    kept_lan_key,
+    lan_key_of,
     load_config,
     load_credentials,
     save_config,
@@ -34,13 +37,13 @@ def export_keys(home: Path, mine: Membership, passphrase: str, target: Path) -> 
     held = msgspec.to_builtins(credentials) if credentials else {}
     copy = KeyCopy(
         membership=mine,
-        device=(home / DEVICE_FILE).read_bytes(),
+        device=sealed_file.read(home / DEVICE_FILE),
         bucket=config.bucket_url,
         endpoint=config.endpoint_url,
         region=config.region,
         authorities=config.authorities,
         credentials={name: value for name, value in held.items() if value is not None},
-        lan_key=bytes.fromhex(config.lan_key),
+        lan_key=lan_key_of(home, config),
     )
     sealed = seal_copy(copy, passphrase)
     write_new_secret(target, sealed)
@@ -59,15 +62,16 @@ def import_keys(home: Path, raw: bytes, passphrase: str, local: NodeOptions) -> 
         # Not the error's own words: they may quote the secret.
         raise Refused("the exported credentials are none: export the keys again") from None
     mine = copy.membership
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not any(home.iterdir()):
-        home.chmod(0o700)
+    ready(home)
+    earlier = unfinished(home, passphrase)
+    node_key.begin(home, earlier.keys if earlier else None)
+    _check_device(home, copy.device, is_ours=earlier is not None)
+    save_secrets(home, mine, earlier, passphrase, credentials)
     _put_device(home, copy.device)
-    save_secrets(home, mine, unfinished(home, passphrase), passphrase, credentials)
     config = NodeConfig(
         studio=mine.studio.hex(),
         genesis=mine.genesis.hex(),
-        lan_key=copy.lan_key.hex(),
+        lan_key=kept_lan_key(home, copy.lan_key),
         bucket_url=copy.bucket,
         endpoint_url=copy.endpoint,
         region=copy.region,
@@ -76,12 +80,23 @@ def import_keys(home: Path, raw: bytes, passphrase: str, local: NodeOptions) -> 
     save_config(home, local.applied(config))
 
 
+def _check_device(home: Path, pem: bytes, *, is_ours: bool) -> None:
+    """Raise Refused if *home* has another device's key; *is_ours* says that an import began it."""
+    try:
+        if sealed_file.read(home / DEVICE_FILE) == pem:
+            return
+    except FileNotFoundError:
+        return
+    except NotOurs:
+        if is_ours:
+            return
+    raise Refused(f"{home} has a device key of its own: name another directory with --home")
+
+
 def _put_device(home: Path, pem: bytes) -> None:
     path = home / DEVICE_FILE
-    if path.exists() and path.read_bytes() != pem:
-        raise Refused(f"{home} has a device key of its own: name another directory with --home")
     try:
-        write_durably(path, pem)
+        sealed_file.write(path, pem)
     except DiskFull as error:
         raise DiskFull(f"no room for the keys in {home}: {error}") from error
     DeviceIdentity.load(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode import node_key
 from lucidnode.disk_room import check_for_founding
 from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.member import MemberKeys
@@ -20,8 +21,8 @@ from lucidnode.fs.membership.member_file import Membership, open_membership, sea
 from lucidnode.node.bucket.address import BucketAddress
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network
-from lucidnode.node.client.durable import write_durably
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.durable import set_aside, write_durably
+from lucidnode.node.client.errors import NotOurs, Refused
 from lucidnode.node.client.roster_entry import DeviceClaim, device_proof_message
 from lucidnode.node.config import (
     BUCKET_FILE,
@@ -31,6 +32,8 @@ from lucidnode.node.config import (
     NODE_FILE,
     SOCKET_FILE,
     NodeConfig,
+    kept_lan_key,
+    save_credentials,
 )
 from lucidnode.node.identity import DeviceIdentity
 
@@ -78,11 +81,21 @@ def check_fresh(home: Path, local: NodeOptions) -> None:
 def device_of(home: Path) -> DeviceIdentity:
     """Return the device key in *home*, which is made if there is none. Raises OSError."""
     path = home / DEVICE_FILE
+    ready(home)
+    # Left by a run that did not finish: no studio knows it, so it serves as well as a new one. One
+    # that is sealed for other keys may be known to a studio, and is kept.
+    if path.exists():
+        with contextlib.suppress(NotOurs):
+            return DeviceIdentity.load(path)
+        set_aside(path)
+    return DeviceIdentity.create(path)
+
+
+def ready(home: Path) -> None:
+    """Make the directory *home*, for its owner alone, if it is not there. Raises OSError."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not any(home.iterdir()):
         home.chmod(0o700)  # somebody made it for us
-    # Left by a run that did not finish: no studio knows it, so it serves as well as a new one.
-    return DeviceIdentity.load(path) if path.exists() else DeviceIdentity.create(path)
 
 
 def unfinished(home: Path, passphrase: str) -> Membership | None:
@@ -105,13 +118,14 @@ def settings(
     network: Network,
     studio: bytes,
     genesis: bytes,
+    home: Path,
     lan_key: bytes,
 ) -> NodeConfig:
-    """Return the settings of a workstation of *studio*, all else by default."""
+    """Return the settings of the workstation *home* of *studio*, all else by default."""
     return NodeConfig(
         studio=studio.hex(),
         genesis=genesis.hex(),
-        lan_key=lan_key.hex(),
+        lan_key=kept_lan_key(home, lan_key),
         bucket_url=url,
         endpoint_url=address.endpoint,
         region=address.region,
@@ -128,23 +142,16 @@ def save_secrets(
 ) -> None:
     """Keep what a workstation needs; *earlier* is what the member file holds, if it opens.
 
-    Raises OSError.
+    The node key was begun (lucidnode/node_key.py). Raises OSError.
     """
     path = home / MEMBER_FILE
     if membership != earlier:
         if path.exists():
-            _set_aside(path)
+            set_aside(path)  # nobody else may have its keys, ever
         write_durably(path, seal_membership(membership, passphrase))
+    node_key.keep_begun(home, membership.keys)
     if credentials is not None:
-        write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))
+        save_credentials(home, credentials)
     else:
         with contextlib.suppress(FileNotFoundError):
             (home / BUCKET_FILE).unlink()
-
-
-def _set_aside(path: Path) -> None:
-    """Move a member file out of the way: nobody else may have its keys, ever."""
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
-        number += 1
-    path.rename(aside)

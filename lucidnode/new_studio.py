@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from lucidnode import node_key
 from lucidnode.direct_bucket import JITTER, open_directly
 from lucidnode.fs.membership.entries import genesis_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
@@ -92,20 +93,22 @@ async def create_studio(
         if earlier is None or not await _founded_by(bucket, earlier):
             raise WrongBucket(_TAKEN)
         # An earlier run of ours, which was not told how it ended: nobody has joined it yet.
+        await asyncio.to_thread(node_key.begin, home, earlier.keys)
         await asyncio.to_thread(save_secrets, home, earlier, earlier, passphrase, place.credentials)
         await bucket.put(STUDIO, _for_people(earlier.studio))
         config = settings(
-            address, place.url, place.network, earlier.studio, earlier.genesis, lan_key
+            address, place.url, place.network, earlier.studio, earlier.genesis, home, lan_key
         )
         await asyncio.to_thread(save_config, home, local.applied(config))
         return
     await probe(bucket)
     studio = secrets.token_bytes(16)
+    await asyncio.to_thread(node_key.begin, home, earlier.keys if earlier else None)
     device = await asyncio.to_thread(device_of, home)
     keys, name_key = MemberKeys.new(), secrets.token_bytes(32)
     genesis = genesis_entry(studio, name_key, keys, claim_of(device, studio, keys), label)
     membership = Membership(studio, entry_hash(genesis), name_key, keys, label)
-    config = settings(address, place.url, place.network, studio, membership.genesis, lan_key)
+    config = settings(address, place.url, place.network, studio, membership.genesis, home, lan_key)
     await asyncio.to_thread(save_secrets, home, membership, earlier, passphrase, place.credentials)
     match await _commit(bucket, roster_key(Seq(1)), genesis):
         case register.Lost():

@@ -31,7 +31,7 @@ from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NodeError, NotThere, Refused
 from lucidnode.node.client.json_text import json_in
-from lucidnode.node.config import load_config, load_credentials
+from lucidnode.node.config import lan_key_of, load_config, load_credentials
 
 RECOVERY_FILE = "recovery.json"
 """In the home of the owner who made codes: the names of what they open, so that the newest ends the others."""
@@ -91,7 +91,7 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
         credentials={},
         studio=mine.studio,
         genesis=mine.genesis,
-        lan_key=bytes.fromhex(config.lan_key),
+        lan_key=lan_key_of(home, config),
         name_key=mine.name_key,
         invite=invite,
         expires_ns=now_ns + _LASTS_NS,

@@ -10,7 +10,7 @@ from lucidnode.fs.membership.entries import settings_entry
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.membership import append_entry, read_roster
-from lucidnode.node.config import load_config
+from lucidnode.node.config import lan_key_of, load_config
 from lucidnode.node.studio_settings import opened, sealed
 
 
@@ -35,4 +35,4 @@ async def change_settings(
 
 
 def _lan_key(home: Path) -> bytes:
-    return bytes.fromhex(load_config(home).lan_key)
+    return lan_key_of(home, load_config(home))

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from lucidnode.node import sealed_file
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.client.durable import write_durably
@@ -34,6 +35,8 @@ CHANGING_FILE = "node.lock"
 """Held by who changes the settings."""
 LOG_FILE = "daemon.log"
 
+_LAN_KEY = "lan_key"
+
 
 Part = Literal["serve", "consume", "off"]
 """What a workstation does with others of its office."""
@@ -43,6 +46,9 @@ class NoStudio(Refused):
     """This home belongs to no studio yet."""
 
 
+OnSuspend = Literal["no", "lock", "unmount"]
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of one workstation. Sizes are bytes; ports of 0 are chosen by the system."""
 
@@ -50,7 +56,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     genesis: str
     """Hash of roster entry 1 as 64 hex digits: what every later entry must descend from."""
     lan_key: str
-    """32 random bytes as hex, shared by the studio's nodes: recognises their announcements."""
+    """32 random bytes as hex, shared by the studio's nodes: recognises their announcements. Sealed
+    under the node key, if there is one: `lan_key_of` opens it."""
     bucket_url: str
     endpoint_url: str | None = None
     region: str | None = None
@@ -92,6 +99,10 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """URLs told of every committed journal entry, by project id and number."""
     collection_requests: int = 20_000
     """Requests a day for finding and deleting what a project needs no more; 0 leaves it to others."""
+    lock_after_s: int | None = None
+    """Keys that nobody has used for as long are locked; None never locks."""
+    lock_on_suspend: OnSuspend = "no"
+    """What is done before the machine sleeps (lucidnode/cli/sleep_watch.py)."""
     price_per_gb: float = 0.09
     """What a gigabyte (10^9 bytes) out of the bucket costs, in dollars."""
     own: list[str] = []
@@ -136,15 +147,31 @@ def change_config(home: Path, change: Callable[[NodeConfig], NodeConfig]) -> Nod
         os.close(descriptor)
 
 
+def lan_key_of(home: Path, config: NodeConfig) -> bytes:
+    """Return the LAN key in the settings of *home*. Raises Locked, and Refused if it is damaged."""
+    try:
+        return bytes.fromhex(sealed_file.opened_text(home, _LAN_KEY, config.lan_key))
+    except ValueError as error:
+        raise Refused(f"the LAN key in {home / NODE_FILE} is damaged") from error
+
+
+def kept_lan_key(home: Path, lan_key: bytes) -> str:
+    """Return *lan_key* as the settings of *home* hold it. Raises Locked."""
+    return sealed_file.sealed_text(home, _LAN_KEY, lan_key.hex())
+
+
 def cache_directory(home: Path, config: NodeConfig) -> Path:
     """Return where this node keeps its blocks."""
     return Path(config.cache_dir) if config.cache_dir else home / "cache"
 
 
 def load_credentials(home: Path) -> Credentials | None:
-    """Read the bucket's credentials in *home*; None if the machine's own are used. Raises Refused."""
+    """Read the bucket's credentials in *home*; None if the machine's own are used.
+
+    Raises Locked, Refused.
+    """
     try:
-        raw = (home / BUCKET_FILE).read_bytes()
+        raw = sealed_file.read(home / BUCKET_FILE)
     except FileNotFoundError:
         return None
     try:
@@ -154,8 +181,8 @@ def load_credentials(home: Path) -> Credentials | None:
 
 
 def save_credentials(home: Path, credentials: Credentials) -> None:
-    """Write *credentials* into *home*, mode 0600, whole or not at all. Raises DiskFull, OSError."""
-    write_durably(home / BUCKET_FILE, msgspec.json.encode(credentials))
+    """Write *credentials* into *home*, sealed, whole or not at all. Raises Locked, DiskFull, OSError."""
+    sealed_file.write(home / BUCKET_FILE, msgspec.json.encode(credentials))
 
 
 def keep_role_credentials(home: Path, given: Credentials, name: str) -> None:

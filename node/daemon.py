@@ -37,6 +37,7 @@ from lucidnode.node.config import (
     LOCK_FILE,
     SOCKET_FILE,
     NodeConfig,
+    lan_key_of,
     load_credentials,
 )
 from lucidnode.node.current_settings import CurrentSettings
@@ -311,7 +312,7 @@ async def _serving(
         of_studio = StudioSettings(
             home,
             roster.current.studio,
-            bytes.fromhex(config.lan_key),
+            lan_key_of(home, config),
             lambda: roster.current.settings,
             orders.use_new_settings,
         )
@@ -342,6 +343,7 @@ async def _serving(
                     "credentials/look": of_roles.look,
                     "credentials/of-role": of_roles.of_role,
                     "credentials/unreached": of_roles.unreached,
+                    "node-key": orders.take_node_key,
                     **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
                     **pins.questions(),
                 },

@@ -1,7 +1,7 @@
 """This workstation's device key, and who is who on the LAN. The door to private keys.
 
-`device.pem` holds the Ed25519 private key (PKCS #8) and the certificate made from it. The
-certificate is a function of the key (lucidnode.node.client.device_certificate), so losing it loses
+`device.pem` holds the Ed25519 private key (PKCS #8) and the certificate made from it, sealed under the
+node key (node/sealed_file.py). The certificate is a function of the key (lucidnode.node.client.device_certificate), so losing it loses
 nothing. The roster records it as DER.
 
 TLS on the LAN trusts exactly the certificates in the roster, each as its own anchor. There are no
@@ -10,10 +10,11 @@ names to check; who a peer is follows from its certificate's key.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -26,9 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from lucidnode.node import sealed_file
 from lucidnode.node.client.device_certificate import device_certificate
 from lucidnode.node.client.device_seal import open_as_device
-from lucidnode.node.client.durable import make_directory, sync_directory, write_durably
+from lucidnode.node.client.durable import make_directory, sync_directory
 from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.client.roster_entry import device_id
 
@@ -36,9 +38,7 @@ from lucidnode.node.client.roster_entry import device_id
 class DeviceIdentity:
     """The private key of this device, and what it is good for."""
 
-    def __init__(self, path: Path, key: Ed25519PrivateKey) -> None:
-        """Use `load` or `create`: *path* must hold *key* and its certificate."""
-        self._path = path
+    def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
         self.public = key.public_key().public_bytes_raw()
         self.id = device_id(self.public)
@@ -51,14 +51,14 @@ class DeviceIdentity:
         Raises Refused if there is a file already: a device keeps its key for life. Blocking.
         """
         key = Ed25519PrivateKey.generate()
-        pem = _pem(key)
+        content = sealed_file.to_write(path, _pem(key))
         if not path.parent.exists():
             make_directory(path.parent)
         scratch = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(file, "wb") as stream:
-                stream.write(pem)
+                stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             # link, not rename: of two that create at once, one must lose and be told.
@@ -68,11 +68,11 @@ class DeviceIdentity:
         finally:
             scratch.unlink()
         sync_directory(path.parent)
-        return cls(path, key)
+        return cls(key)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the device key at *path*. Raises Refused, with the reason, if it is unusable."""
+        """Read the device key at *path*. Raises Refused, with the reason, if it is unusable; Locked."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -80,7 +80,7 @@ class DeviceIdentity:
         with os.fdopen(file, "rb") as stream:
             if os.fstat(stream.fileno()).st_mode & 0o077:
                 raise Refused(f"{path} is readable by others: run `chmod 600 {path}`")
-            pem = stream.read(65536)
+        pem = sealed_file.read(path)
         try:
             # Without the certificate: that can be made again, whatever has become of it.
             secret = pem.partition(b"-----BEGIN CERTIFICATE")[0]
@@ -89,12 +89,12 @@ class DeviceIdentity:
             raise Refused(f"the device key {path} is damaged") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise Refused(f"{path} is no device key")
-        if pem != _pem(key):  # TLS reads the certificate from there
+        if pem != _pem(key):
             try:
-                write_durably(path, _pem(key))
+                sealed_file.write(path, _pem(key))
             except (DiskFull, OSError) as error:
                 raise Refused(f"cannot mend the certificate in {path}: {error}") from error
-        return cls(path, key)
+        return cls(key)
 
     def sign(self, message: bytes) -> bytes:
         """Return this device's Ed25519 signature over *message*, 64 bytes."""
@@ -122,11 +122,24 @@ class DeviceIdentity:
         context.verify_mode = ssl.CERT_REQUIRED
         # The anchors are end certificates; without this OpenSSL wants a chain up to an authority.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_cert_chain(self._path)
+        with _file_in_memory(_pem(self._key)) as path:  # OpenSSL takes no key but from a file
+            context.load_cert_chain(path)
         anchors = b"".join(trusted)
         if anchors:
             context.load_verify_locations(cadata=anchors)
         return context
+
+
+@contextlib.contextmanager
+def _file_in_memory(content: bytes) -> Iterator[str]:
+    """Give the name of a file with *content* that never was on a disk, and goes with the block."""
+    descriptor = os.memfd_create("device", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+        os.pwrite(descriptor, bytes(len(content)), 0)
+    finally:
+        os.close(descriptor)
 
 
 def _pem(key: Ed25519PrivateKey) -> bytes:

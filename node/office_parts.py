@@ -9,6 +9,7 @@ from lucidnode.discovery.advert import Advert
 from lucidnode.discovery.interfaces import Interface, interfaces
 from lucidnode.discovery.mdns import Mdns
 from lucidnode.discovery.ring import weight_of
+from lucidnode.node.config import lan_key_of
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peer_events import Announcements
@@ -43,7 +44,7 @@ def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> P
     config, limit = context.config, context.room.limit
     return PeerNetwork(
         identity=context.identity,
-        lan_key=bytes.fromhex(config.lan_key),
+        lan_key=lan_key_of(context.home, config),
         members=roster,
         settings=PeerSettings(
             weight=weight_of(limit),
@@ -75,7 +76,7 @@ def rendezvous(
 
     return Rendezvous(
         bucket=store.bucket,
-        lan_key=bytes.fromhex(context.config.lan_key),
+        lan_key=lan_key_of(context.home, context.config),
         me=context.identity.id,
         sign=context.identity.sign,
         random_bytes=secrets.token_bytes,
@@ -98,7 +99,7 @@ async def find_peers(context: NodeContext, office: PeerNetwork, roster: RosterSe
     )
     listener = Announcements(office, roster)
     await Mdns(
-        lan_key=bytes.fromhex(context.config.lan_key),
+        lan_key=lan_key_of(context.home, context.config),
         own=own,
         listener=listener,
         here=partial(near_interfaces, context),

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lucidnode.discovery.candidate import parse_peer
+from lucidnode.node import sealed_file
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.health import BucketHealth
 from lucidnode.node.bucket.session import CurrentCredentials
@@ -82,6 +83,19 @@ class Orders:
         room = self._settings.room
         self._cache.resize(room.limit, room.left_alone)
         self._office.name_peers(map(parse_peer, self._settings.config.peers))
+
+    async def take_node_key(self, raw: bytes) -> bytes:
+        """Take over the node key of a home whose secrets were in clear until now.
+
+        Raises Refused if another is held.
+        """
+        if len(raw) != sealed_file.NODE_KEY_BYTES or sealed_file.held(self._home) not in {
+            None,
+            raw,
+        }:
+            raise Refused("no node key is waited for")
+        sealed_file.hold(self._home, raw)
+        return b""
 
     async def exit(self) -> None:
         """End the daemon. Raises Refused while a project is mounted."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from lucidnode.node import sealed_file
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
@@ -406,7 +407,9 @@ def _is_owner(context: NodeContext, roster: RosterService) -> Callable[[], bool]
 async def webhook_service(context: NodeContext, roster: RosterService, tasks: Tasks) -> Webhooks:
     """Return who tells receivers what happens. Raises Refused, DiskFull, OSError."""
     here, is_owner = context.identity.id, _is_owner(context, roster)
-    secret = await asyncio.to_thread(kept_secret, context.home / SECRET_FILE)
+    secret = await asyncio.to_thread(
+        kept_secret, context.home / SECRET_FILE, sealed_file.read, sealed_file.write
+    )
     book = await asyncio.to_thread(
         WebhookBook, context.home / BOOK_FILE, context.config.webhooks, secret
     )

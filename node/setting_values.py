@@ -16,7 +16,7 @@ from lucidnode.discovery.errors import BadAddress
 from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.webhooks import MAX_WEBHOOKS
-from lucidnode.node.config import Part
+from lucidnode.node.config import OnSuspend, Part
 from lucidnode.node.webhooks.book import check_url
 
 _UNITS: Final = {
@@ -38,6 +38,9 @@ _MOST_PEERS = 256
 _MOST_INTERFACES = 32
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
 """As the kernel has them."""
+_DURATION = re.compile(r"(?P<number>[0-9]{1,6}) ?(?P<unit>min|h|d)", re.ASCII)
+_UNIT_S: Final = {"d": 24 * 3600, "h": 3600, "min": 60}
+_MOST_S = 365 * 24 * 3600
 LEAST_REQUESTS = 100
 """With fewer a round lists nothing and deletes nothing."""
 _MOST_DOLLARS = 1000
@@ -214,6 +217,29 @@ def read_price(text: str) -> float:
     if not 0 <= value <= _MOST_DOLLARS:
         raise BadSetting(f"{text!r} is no price: dollars for a gigabyte, such as 0.09")
     return value
+
+
+def read_duration(text: str) -> int:
+    """Return the seconds of a time as people write it: `30min`, `8h`, `2d`."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    length_s = 0 if found is None else int(found["number"]) * _UNIT_S[found["unit"]]
+    if not 0 < length_s <= _MOST_S:
+        raise BadSetting(f"{text!r} is no time: write it as 30min, 8h or 2d")
+    return length_s
+
+
+def show_duration(length_s: int) -> str:
+    """Return *length_s*, seconds, in the largest unit of which it is a whole number."""
+    unit = next((unit for unit, one_s in _UNIT_S.items() if not length_s % one_s), "min")
+    return f"{length_s // _UNIT_S[unit]} {unit}"
+
+
+def read_on_suspend(text: str) -> str:
+    """Return what is done before this machine sleeps."""
+    word = text.strip().lower()
+    if word not in get_args(OnSuspend):
+        raise BadSetting(f"{text!r} is none of {', '.join(get_args(OnSuspend))}")
+    return word
 
 
 def read_requests(text: str) -> int:

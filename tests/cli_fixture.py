@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 from lab.daemon_socket import ask
 
+from lucidnode import membership, node_key
+from lucidnode.node import sealed_file
 from lucidnode.node.client.mountinfo import mounts
 
 LUCIDNODE = str(Path(sys.executable).with_name("lucidnode"))
@@ -97,6 +99,11 @@ class Workstation:
     def facts(self, topic: str) -> Any:
         """Return what `lucidnode TOPIC --json` prints."""
         return json.loads(self.ok(*topic.split(), "--json").out)
+
+    def opened(self, name: str) -> bytes:
+        """Return what the sealed file *name* in the home holds."""
+        key = node_key.open_kept(self.home, membership.unlock(self.home, PASSPHRASE).keys)
+        return sealed_file.opened(key, name, (self.home / name).read_bytes())
 
     def status(self) -> Any:
         """Return what `lucidnode status --json` prints, without a process: for who asks often."""

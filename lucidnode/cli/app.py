@@ -73,6 +73,7 @@ _COMMANDS = {
     "savings": "savings",
     "conflicts": "conflicts",
     "lock": "locks",
+    "unlock": "workstation_lock",
     "cached": "nearness",
     "warm": "nearness",
     "evict": "nearness",
@@ -103,8 +104,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "With others": ("events", "wait", "conflicts", "lock", "webhook"),
     "What is near": ("cached", "warm", "evict", "pin", "why", "cache", "savings"),
     "This workstation": (
-        "status", "doctor", "peers", "stats", "log", "dashboard", "config", "service", "daemon",
-        "exit", "support-bundle", "completion", "manual",
+        "status", "doctor", "peers", "stats", "log", "dashboard", "config", "unlock", "service",
+        "daemon", "exit", "support-bundle", "completion", "manual",
     ),
 }  # fmt: skip
 """How commands stand in the help: what belongs together, and first what comes first."""

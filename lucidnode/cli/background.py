@@ -31,8 +31,9 @@ from lucidnode.cli.keeper import (
 )
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.progress import spinner
+from lucidnode.node import sealed_file
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import DaemonUnreachable
+from lucidnode.node.client.errors import DaemonUnreachable, Locked
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, is_held, mount_keepers
 from lucidnode.node.config import LOG_FILE, SOCKET_FILE, load_config
 
@@ -78,13 +79,13 @@ def start(
             stderr=errors,
             start_new_session=True,
             cwd="/",
-            env=environment_of(server[0]),
+            env=environment_of(server[0], home),
         )
     assert child.stdin is not None
     assert child.stdout is not None
     try:
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-            pipe.write(_handed_over(server[0], given))
+            pipe.write(_handed_over(home, server[0], given))
         with spinner(doing) as show:
             while not select.select([child.stdout], [], [], _LOOK_INTERVAL_S)[0]:
                 if show is not None and look is not None:
@@ -99,10 +100,12 @@ def start(
     raise ChildFailed(_last_words(log, before), code if code > 0 else 1)
 
 
-def _handed_over(server: str, given: bytes) -> bytes:
+def _handed_over(home: Path, server: str, given: bytes) -> bytes:
     # A mount needs a daemon, and its own environment says nothing of the store.
-    daemon = environment_of("daemon") if server != "daemon" else None
-    return msgspec.msgpack.encode(HandedOver(given, daemon))
+    daemon = environment_of("daemon", home) if server != "daemon" else None
+    return msgspec.msgpack.encode(
+        HandedOver(memoryview(given), daemon, memoryview(sealed_file.held(home) or b""))
+    )
 
 
 def _last_words(log: Path, before: int) -> str:
@@ -154,12 +157,15 @@ def start_daemon(home: Path, options: list[str], came_back: str = "") -> int | N
     """Start the daemon of *home* with *options* and return its pid; None if one answers already.
 
     One that died starts as it was started before, unless there are *options*; *came_back* says how
-    it ended. Raises ChildFailed, NoStudio, and Refused for damaged settings.
+    it ended. Raises ChildFailed, NoStudio, Locked if it would need keys that are not at hand here
+    (node_key_at_hand.py), and Refused for damaged settings.
     """
     load_config(home)
     with _starting(home):
         if asyncio.run(facts_if_running(home, "status")) is not None:
             return None
+        if sealed_file.is_home_sealed(home) and sealed_file.held(home) is None:
+            raise Locked("this workstation is locked: run `lucidnode unlock`")
         end_daemon_keeper(home)  # one that waits before it tries again would come too late
         keeper = home / DAEMON_KEEPER_FILE
         if not options and has_died(home):
@@ -168,7 +174,7 @@ def start_daemon(home: Path, options: list[str], came_back: str = "") -> int | N
         return start(
             home,
             keeper,
-            ["daemon", "--foreground", *options, *how],
+            ["daemon", "--foreground", "--keyed", *options, *how],
             home / LOG_FILE,
             "starting the daemon…",
             serves=" ".join(options),

@@ -19,8 +19,10 @@ from lucidnode.cli.given import (
     given_place,
 )
 from lucidnode.cli.node import exit_command
+from lucidnode.cli.node_key_at_hand import have_node_key
 from lucidnode.cli.output import as_json, counted, in_blocks, show_json, size
 from lucidnode.cli.progress import spinner, work_left
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.new_studio import BucketSpec
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import load_config
@@ -64,6 +66,7 @@ def bucket_command() -> None:
 
 @bucket_command.command("copy")
 @_place_options
+@passphrase_file
 @as_json
 @click.pass_obj
 def copy_command(
@@ -73,6 +76,7 @@ def copy_command(
     region: str | None,
     ca_file: Path | None,
     credentials_file: Path | None,
+    passphrase_file: Path | None,
     wants_json: bool,
 ) -> None:
     """Copy all of the studio's objects into BUCKET_URL, whichever store that is in.
@@ -86,12 +90,14 @@ def copy_command(
       lucidnode bucket copy file:///mnt/nas/studio
     """
     place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
+    have_node_key(home, passphrase_file)
     _copy(home, place, wants_json=wants_json)
 
 
 @bucket_command.command("move")
 @_place_options
 @_closed_option
+@passphrase_file
 @click.pass_context
 def move_command(
     context: click.Context,
@@ -101,6 +107,7 @@ def move_command(
     ca_file: Path | None,
     credentials_file: Path | None,
     old_is_closed: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Copy what is missing into BUCKET_URL, and have this workstation use it from now on.
 
@@ -115,6 +122,7 @@ def move_command(
     home: Path = context.obj
     place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
     _require_idle(home, may_wait=old_is_closed)
+    have_node_key(home, passphrase_file)
     _copy(home, place, wants_json=False)
     _use(context, place, has_old=True)
 
@@ -123,6 +131,7 @@ def move_command(
 @_place_options
 @_closed_option
 @click.option("--old-is-gone", is_flag=True, help="Do not compare with the old bucket.")
+@passphrase_file
 @click.pass_context
 def use_command(
     context: click.Context,
@@ -133,6 +142,7 @@ def use_command(
     credentials_file: Path | None,
     old_is_closed: bool,
     old_is_gone: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Have this workstation use BUCKET_URL, into which the studio was copied, from now on.
 
@@ -147,6 +157,7 @@ def use_command(
     home: Path = context.obj
     place = _place(home, bucket_url, endpoint_url, region, ca_file, credentials_file)
     _require_idle(home, may_wait=old_is_closed or old_is_gone)
+    have_node_key(home, passphrase_file)
     _use(context, place, has_old=not old_is_gone)
 
 

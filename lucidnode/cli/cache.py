@@ -10,10 +10,12 @@ from typing import Any
 import click
 import msgspec
 
-from lucidnode.cli.background import end_daemon_keeper, ensure_daemon, facts, facts_if_running
+from lucidnode.cli.background import end_daemon_keeper, facts, facts_if_running
 from lucidnode.cli.moving_cache import move_cache_to
+from lucidnode.cli.node_key_at_hand import daemon_with_keys
 from lucidnode.cli.output import as_json, confirm, counted, in_blocks, show_facts, show_json, size
 from lucidnode.cli.progress import bytes_left
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.disk_room import check_for_adopting
 from lucidnode.node.cache.mark import check_fit, read_mark, take
 from lucidnode.node.client.connection import DaemonClient
@@ -61,16 +63,17 @@ def cache_show(home: Path, wants_json: bool) -> None:
 
 
 @cache_command.command("clear")
+@passphrase_file
 @as_json
 @click.pass_obj
-def cache_clear(home: Path, wants_json: bool) -> None:
+def cache_clear(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
     """Delete every cached block but those that are pinned. What waits for its upload is not touched.
 
     \b
     Example:
       lucidnode cache clear
     """
-    before, after = asyncio.run(_cleared(ensure_daemon(home), home))
+    before, after = asyncio.run(_cleared(daemon_with_keys(home, passphrase_file), home))
     blocks = max(0, before["blocks"] - after["blocks"])
     freed = max(0, before["bytes"] - after["bytes"])
     if wants_json:

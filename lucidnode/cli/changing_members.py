@@ -27,12 +27,12 @@ from lucidnode.fs.membership.roster_view import Person, RosterView
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import (
-    BUCKET_FILE,
-    DEVICE_FILE,
     MEMBER_FILE,
     NODE_FILE,
     load_config,
 )
+from lucidnode.node.sealed_file import NODE_KEY_FILE
+from lucidnode.node_key import SEALED_FILES
 
 _SHORTEST_ID = 6
 """Digits of an id that name a workstation."""
@@ -224,7 +224,7 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
     confirm("Leave the studio, and remove this workstation's keys for good?", yes=yes)
     asyncio.run(putting_out.leave(socket, mine))
     context.invoke(exit_command)
-    for name in (MEMBER_FILE, BUCKET_FILE, DEVICE_FILE, NODE_FILE):
+    for name in (MEMBER_FILE, NODE_KEY_FILE, *SEALED_FILES, NODE_FILE):
         (home / name).unlink(missing_ok=True)
     click.echo(
         f"this workstation has left the studio; what it had cached, which nobody can read now, is "

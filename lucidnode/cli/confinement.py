@@ -1,4 +1,4 @@
-"""What a process that serves gives up before it starts: it keeps no more than it needs.
+"""What a process gives up that serves, or that has keys: it keeps no more than it needs.
 
 Keys and plaintext of such a process shall reach nobody through a core dump, a debugger of another
 program of the same user, or the environment of a child.
@@ -16,6 +16,7 @@ _PR_SET_DUMPABLE = 4
 
 _NAMES = frozenset(
     {
+        "DBUS_SYSTEM_BUS_ADDRESS",  # logind tells of sleep there
         "HOME",
         "LANG",
         "LANGUAGE",
@@ -44,8 +45,15 @@ _STORE_NAMES = frozenset(
         "SSL_CERT_FILE",
     }
 )
-_STORE_PREFIXES = ("AWS_",)
-"""What boto3 finds credentials by, and what says how the store is reached."""
+"""What says how the store is reached."""
+
+_MACHINE_PREFIX = "AWS_"
+"""What boto3 finds the machine's own credentials by."""
+
+_MACHINE_SECRETS = frozenset(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
+"""Of whoever typed the command: a daemon would go on with them when he has long put them away."""
 
 
 def of_a_mount(environment: Mapping[str, str]) -> dict[str, str]:
@@ -57,12 +65,20 @@ def of_a_mount(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def of_a_daemon(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a daemon may know of *environment*: what the store needs as well."""
+def of_a_daemon(environment: Mapping[str, str], *, has_credentials: bool) -> dict[str, str]:
+    """Return what a daemon may know of *environment*: how the store is reached as well.
+
+    Only one that *has* no *credentials* in its home learns where the machine's own are; never a secret.
+    """
     return of_a_mount(environment) | {
         name: value
         for name, value in environment.items()
-        if name.upper() in _STORE_NAMES or name.startswith(_STORE_PREFIXES)
+        if name.upper() in _STORE_NAMES
+        or (
+            not has_credentials
+            and name.startswith(_MACHINE_PREFIX)
+            and name not in _MACHINE_SECRETS
+        )
     }
 
 
@@ -73,6 +89,14 @@ def confine(kept: Mapping[str, str]) -> None:
     """
     for name in os.environ.keys() - kept.keys():
         del os.environ[name]
+    hide_memory()
+
+
+def hide_memory() -> None:
+    """Keep other programs of this user from the memory of this process: no core, no ptrace.
+
+    Raises OSError if the kernel refuses.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the kernel does not let us forbid core dumps")

@@ -15,6 +15,7 @@ from lucidnode.cli.given import (
     given_network,
 )
 from lucidnode.cli.membership_input import unlocked
+from lucidnode.cli.node_key_at_hand import have_node_key
 from lucidnode.cli.output import as_json, counted, show_facts, show_json
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.node.bucket.address import S3Address
@@ -45,15 +46,18 @@ def credentials_command() -> None:
 
 
 @credentials_command.command("show")
+@passphrase_file
 @as_json
 @click.pass_obj
-def show_command(home: Path, wants_json: bool) -> None:
+def show_command(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
     """Show which kind of credentials is used, and until when. No secret is shown.
 
     \b
     Example:
       lucidnode credentials show
     """
+    load_config(home)
+    have_node_key(home, passphrase_file)
     facts = credentials.summary(home)
     if wants_json:
         show_json(facts)
@@ -120,6 +124,7 @@ def set_command(
         else:
             click.echo(given_words(made), err=True)
         return
+    have_node_key(home, passphrase_file)
     taken_over = asyncio.run(credentials.renew(home, given, network, region))
     if (words := credentials.warning(given)) is not None:
         click.echo(f"note: {words}", err=True)

@@ -48,6 +48,8 @@ def has_died(home: Path) -> bool:
 class DaemonWatch:
     """Looks after the daemon of one home; *environment* is what the daemon may know of it.
 
+    *node_key* opens the home's secrets; empty for a home of before, which has none.
+
     *is_kept* tells whether a keeper of its own brings it back. Called from one thread, never blocks.
     """
 
@@ -55,6 +57,7 @@ class DaemonWatch:
         self,
         home: Path,
         environment: Mapping[str, str],
+        node_key: bytes | memoryview,
         is_kept: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,6 +65,7 @@ class DaemonWatch:
         self._now = now
         self._home = home
         self._environment = dict(environment)
+        self._node_key = node_key
         self._is_kept = is_kept
         self._dead_since: float | None = None
         self._pause_s = _FIRST_PAUSE_S
@@ -88,10 +92,14 @@ class DaemonWatch:
     def _start(self) -> None:
         with contextlib.suppress(OSError):  # no process, no memory: later
             self._starting = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [*_LUCIDNODE, "--home", str(self._home), "daemon", "--came-back", _HOW],
-                stdin=subprocess.DEVNULL,
+                [*_LUCIDNODE, "--home", str(self._home), "daemon", "--keyed", "--came-back", _HOW],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
+                bufsize=0,
                 start_new_session=True,
                 cwd="/",
                 env=self._environment,
             )
+            assert self._starting.stdin is not None
+            with self._starting.stdin as pipe:  # 32 bytes: it does not wait
+                pipe.write(self._node_key)

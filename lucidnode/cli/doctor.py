@@ -10,6 +10,7 @@ import msgspec
 
 from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.node_key_at_hand import find_node_key
 from lucidnode.cli.output import as_json, show_json
 from lucidnode.cli.progress import spinner
 from lucidnode.doctor import Finding, examine
@@ -43,6 +44,7 @@ def doctor_command(home: Path, wants_json: bool) -> None:
 
 async def _findings(home: Path) -> list[Finding]:
     config = load_config(home)
+    find_node_key(home)
     status = await facts_if_running(home, "status")
     peers = await facts_if_running(home, "peers") if status is not None else None
     return await examine(home, config, status, peers)

@@ -1,7 +1,8 @@
 """The parent of a daemon or a mount, which starts it again when it dies.
 
 It holds what was handed over on standard input (the keys of a mount) for as long as it lives, and
-does nothing but wait: no network, no file but its lock. That of a mount holds the kernel's device as
+does nothing but wait: no network, no file but its lock. That of a daemon is the agent as well, which
+commands ask for keys (agent.py). That of a mount holds the kernel's device as
 well (held_device.py), and sees to it that there is a daemon (daemon_watch.py). A server that ends in order, or that can not be started for a
 reason that stays, ends its keeper as well.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import logging
 import os
 import select
@@ -25,14 +27,18 @@ import click
 import msgspec
 
 from lucidnode.cli import confinement
+from lucidnode.cli.agent import Agent
+from lucidnode.cli.agent_of_home import agent_of
 from lucidnode.cli.child import READY, log_to_stderr, say_ready
 from lucidnode.cli.daemon_watch import LOOK_EVERY_S, DaemonWatch
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.held_device import KEEPER_LINE, HeldDevice
 from lucidnode.cli.other_process import OtherProcess
+from lucidnode.cli.secret_memory import SecretMemory
 from lucidnode.fs.errors import AlreadyMounted
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held
+from lucidnode.node.config import BUCKET_FILE
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +64,15 @@ _FINAL = frozenset(
 """What a server ends with when trying again would change nothing: somebody mounted another file
 system there, or the project is gone."""
 
-_ENVIRONMENT = {
-    "daemon": confinement.of_a_daemon,
-    "mount-process": confinement.of_a_mount,
-    "past-process": confinement.of_a_mount,
-}
+_NOTHING = memoryview(b"")
+
+_SERVERS = ("daemon", "mount-process", "past-process")
 
 
 @click.command("keep", hidden=True, context_settings={"ignore_unknown_options": True})
 @click.option("--serves", default="", help="What others find it by: a mount point.")
 @click.argument("lock", type=click.Path(path_type=Path))
-@click.argument("server", type=click.Choice(list(_ENVIRONMENT)))
+@click.argument("server", type=click.Choice(_SERVERS))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def keep_command(
@@ -81,46 +85,62 @@ def keep_command(
       lucidnode keep ~/.local/share/lucidnode/daemon.keeper daemon --foreground
     """
     log_to_stderr()
-    environment = environment_of(server)
+    environment = environment_of(server, home)
     confinement.confine(environment)
-    handed = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=HandedOver)
+    memory = SecretMemory()
+    memory.receive_all(io.FileIO(0, closefd=False).readinto)  # without a buffer: one more copy
+    handed = msgspec.msgpack.decode(memory.held, type=HandedOver)
+    agent = None
+    if server == "daemon":
+        agent = agent_of(home, handed.node_key)
+        memory.wipe()
     command = [sys.executable, "-P", "-m", "lucidnode", "--home", str(home), server, *arguments]
     _hold(lock, serves, "the daemon" if server == "daemon" else serves)
     watch = None
     if handed.daemon is not None:
         kept = partial(is_held, home / DAEMON_KEEPER_FILE)
-        watch = DaemonWatch(home, handed.daemon, kept)
-    sys.exit(Keeper(server, command, handed.given, environment, watch).run())
+        watch = DaemonWatch(home, handed.daemon, handed.node_key, kept)
+    sys.exit(Keeper(server, command, handed.given, environment, watch, agent).run())
 
 
 class HandedOver(msgspec.Struct, frozen=True):
-    """What a keeper gets on standard input, for its memory alone.
+    """What a keeper gets on standard input, for its memory alone: the keys stay where they were received.
 
-    *given* is for the server. *daemon* is the environment in which to start a daemon that died; it
-    may say how the store is reached, so the server of a mount does not get it.
+    *given* is for the server of a mount. *daemon* is the environment in which to start a daemon that
+    died, *node_key* what it is started with, if there is one; they lead to the store, so the server of
+    a mount does not get them.
     """
 
-    given: bytes
+    given: memoryview
     daemon: dict[str, str] | None = None
+    node_key: memoryview = _NOTHING
 
 
-def environment_of(server: str) -> dict[str, str]:
-    """Return what the command *server* may know of our environment."""
-    return _ENVIRONMENT[server](os.environ)
+def environment_of(server: str, home: Path) -> dict[str, str]:
+    """Return what the command *server* of *home* may know of our environment."""
+    if server != "daemon":
+        return confinement.of_a_mount(os.environ)
+    has_credentials = (home / BUCKET_FILE).exists()
+    return confinement.of_a_daemon(os.environ, has_credentials=has_credentials)
 
 
 class Keeper:
-    """Runs one server. *command* is a process that says `ready` on its standard output."""
+    """Runs one server. *command* is a process that says `ready` on its standard output.
+
+    *given* is what it gets on standard input; for a daemon, the node key that its *agent* holds.
+    """
 
     def __init__(
         self,
         name: str,
         command: list[str],
-        given: bytes,
+        given: memoryview,
         environment: Mapping[str, str],
         watch: DaemonWatch | None = None,
+        agent: Agent | None = None,
     ) -> None:
         self._watch = watch
+        self._agent = agent
         self._held = HeldDevice()
         self._name = name
         self._command = command
@@ -135,7 +155,13 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os.write(self._ask, b"."))
         with contextlib.closing(self._held):
-            return self._kept()
+            if self._agent is None:
+                return self._kept()
+            self._agent.start()
+            try:
+                return self._kept()
+            finally:
+                self._agent.end()
 
     def _kept(self) -> int:
         backoff = Backoff(None, _FIRST_PAUSE_S, _MAX_PAUSE_S)
@@ -177,6 +203,7 @@ class Keeper:
                 [*self._command, *again],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,  # a buffer would be one more copy of the keys
                 env={**self._environment, KEEPER_LINE: str(line)},
                 pass_fds=[line],
             )
@@ -184,7 +211,9 @@ class Keeper:
             assert server.stdin is not None
             assert server.stdout is not None
             with contextlib.suppress(BrokenPipeError), server.stdin as pipe:
-                pipe.write(self._given)
+                left = self._given if self._agent is None else self._agent.node_key
+                while left:
+                    left = left[pipe.write(left) :]
             ended = os.pidfd_open(server.pid)
             try:
                 asked = self._watched(server, ended)

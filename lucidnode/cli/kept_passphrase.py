@@ -23,8 +23,6 @@ IN_WORDS: dict[Place, str] = {
     "file": "in a file that only its user can read",
 }
 
-_KEYRING_S = 20.0
-
 
 class KeptPassphrase:
     """Reads the passphrase of *home* from the *place* where it is kept; *file* is for `file`."""
@@ -41,12 +39,11 @@ class KeptPassphrase:
         """Return it. Asks nobody. Raises PassphraseAway."""
         if self._place == "keyring":
             try:
-                async with asyncio.timeout(_KEYRING_S):
-                    return await asyncio.to_thread(secret_service.kept, self._home)
+                return await asyncio.to_thread(
+                    secret_service.kept, self._home, secret_service.PASSPHRASE
+                )
             except secret_service.KeyringAway as error:
                 raise PassphraseAway(str(error)) from error
-            except TimeoutError:
-                raise PassphraseAway("the keyring does not answer") from None
         return await asyncio.to_thread(self._of_file)
 
     def _of_file(self) -> str:

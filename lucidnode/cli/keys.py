@@ -1,28 +1,83 @@
-"""Commands for a copy of this workstation's keys."""
+"""Commands for the keys of this workstation: a copy of them, and what opens them at a start."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 
-from lucidnode import key_copies, membership, new_home
+from lucidnode import key_copies, membership, new_home, node_key
+from lucidnode.cli import key_places
+from lucidnode.cli.node_key_at_hand import have_node_key, membership_with
 from lucidnode.cli.own_options import local_options
 from lucidnode.cli.secrets_input import passphrase, passphrase_file
 from lucidnode.fs.errors import SealDamaged, WrongPassphrase
 from lucidnode.fs.membership.key_copy import MAX_COPY_BYTES, check_copy
+from lucidnode.node import sealed_file
+from lucidnode.node.client.errors import Unavailable
+from lucidnode.node_key import KeyPlace
 
 
-@click.group("keys", short_help="Export the keys of this workstation, or import such a copy.")
+@click.group(
+    "keys", short_help="Export or import the keys of this workstation; say what holds them."
+)
 def keys_command() -> None:
-    """Keep a copy of this workstation's keys in a safe, and come back with it.
+    """Keep a copy of this workstation's keys in a safe, and come back with it; choose what holds them.
 
     \b
     Example:
       lucidnode keys export /media/stick/keys.json
     """
+
+
+@keys_command.command("hold")
+@click.argument("place", required=False, type=click.Choice(get_args(KeyPlace)))
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The new file that holds it, for `file`.",
+)
+@passphrase_file
+@click.pass_obj
+def keys_hold(
+    home: Path, place: KeyPlace | None, file: Path | None, passphrase_file: Path | None
+) -> None:
+    """Have PLACE hold the key of this workstation's secrets besides, or say what does.
+
+    With it the daemon starts unasked: it opens the device key and the bucket's credentials, and
+    nothing of what is in the projects. `keyring` is opened by a login to the desktop; `systemd` and `tpm`
+    belong to this machine; `file` is for machines that nobody attends; `passphrase` is nothing else.
+
+    \b
+    Examples:
+      lucidnode keys hold keyring
+      lucidnode keys hold file --file /etc/lucidnode.key
+    """
+    if (place == "file") != (file is not None):
+        raise click.UsageError("--file names the file for `file`, and goes with nothing else")
+    membership.check_kept(home)
+    before = node_key.kept_where(home)
+    if place is None:
+        click.echo(key_places.IN_WORDS[before.place if before else "passphrase"])
+        return
+    have_node_key(home, passphrase_file)
+    if not sealed_file.is_home_sealed(home):
+        membership_with(home, passphrase(passphrase_file), typed=passphrase_file is None)
+    key = sealed_file.held(home)
+    assert key is not None, "opened without a key"
+    node_key.note_kept(home, key_places.keep(home, key, place, file))
+    if before is not None and (before.place, before.path) != (place, str(file or "")):
+        try:
+            key_places.forget(home, before)
+        except Unavailable as error:
+            click.echo(
+                f"note: the one {key_places.IN_WORDS[before.place]} is not deleted: {error}",
+                err=True,
+            )
+    click.echo(f"the key of this workstation's secrets is {key_places.IN_WORDS[place]}", err=True)
 
 
 @keys_command.command("export")
@@ -41,7 +96,9 @@ def keys_export(home: Path, file: Path, passphrase_file: Path | None) -> None:
     """
     membership.check_kept(home)
     words = passphrase(passphrase_file)
-    key_copies.export_keys(home, membership.unlock(home, words), words, file)
+    key_copies.export_keys(
+        home, membership_with(home, words, typed=passphrase_file is None), words, file
+    )
     click.echo(
         f"exported to {file}: it opens with the passphrase of now, also when that is changed here",
         err=True,

@@ -14,6 +14,7 @@ from lucidnode.cli.lock_orders import holder, ordered, taken_when_free
 from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, confirm, show_json, show_table
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.workstation_lock import lock_workstation
 from lucidnode.fs.files.opening import LockOrder
 from lucidnode.node.config import load_config
 
@@ -24,9 +25,25 @@ _files = click.argument(
 _TAKEN = "locked for this workstation"
 
 
-@click.group("lock", short_help="See who has which files locked; lock, release and break.")
-def lock_command() -> None:
-    """See which workstation has which files locked, and lock, release or break.
+@click.group(
+    "lock",
+    invoke_without_command=True,
+    short_help="Lock this workstation; or see and change who has which files locked.",
+)
+@click.option(
+    "--unmount",
+    is_flag=True,
+    help="Unmount all drives and end the daemon as well, so that no key is left in memory.",
+)
+@click.pass_context
+def lock_command(context: click.Context, unmount: bool) -> None:
+    """Alone: lock this workstation, so that commands ask for the passphrase again.
+
+    What is mounted stays mounted, unless --unmount says otherwise, and the daemon goes on.
+    `lucidnode unlock`, or a passphrase that somebody types, ends it.
+
+    With a command after it, this is about files: see which workstation has which locked, and lock,
+    release or break.
 
     A project file that a program has open for writing is locked for its workstation, and so is what
     somebody takes by hand: others can only read it. The locks that programs take of a file (`flock`,
@@ -35,9 +52,14 @@ def lock_command() -> None:
 
     \b
     Examples:
+      lucidnode lock
       lucidnode lock list
       lucidnode lock take ~/demo/cut.prproj
     """
+    if context.invoked_subcommand is None:
+        lock_workstation(context.obj, unmount=unmount)
+    elif unmount:
+        raise click.UsageError("--unmount is for the whole workstation, not for files")
 
 
 @lock_command.command("list")

@@ -1,4 +1,4 @@
-"""The membership of this workstation, for commands that need its keys: asks for the passphrase.
+"""The membership of this workstation, for commands that need its keys: of its agent, or of a person.
 
 What can fail without the passphrase fails before it is asked for. What it opens is
 fs/membership/passphrase_seal.py.
@@ -12,6 +12,12 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.node_key_at_hand import (
+    find_node_key,
+    give_to_agent,
+    membership_of_agent,
+    membership_with,
+)
 from lucidnode.cli.secrets_input import passphrase
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.join_token import MAX_TOKEN_BYTES, JoinToken, read
@@ -21,11 +27,15 @@ from lucidnode.fs.membership.member_file import Membership
 def unlocked(home: Path, passphrase_file: Path | None) -> tuple[Membership, Path]:
     """Return the membership kept in *home* and the socket of its daemon, which runs now.
 
-    Raises NoStudio, Refused, WrongPassphrase, ChildFailed, and UsageError as `passphrase` does.
+    Nobody is asked while the agent holds it, unless there is a *passphrase_file*. Raises NoStudio,
+    Refused, WrongPassphrase, ChildFailed, and UsageError as `passphrase` does.
     """
     membership.check_kept(home)
-    ensure_daemon(home)
-    return unlocked_with(home, passphrase(passphrase_file))
+    if passphrase_file is None and (mine := membership_of_agent(home)) is not None:
+        return mine, ensure_daemon(home)
+    if find_node_key(home):
+        ensure_daemon(home)
+    return unlocked_with(home, passphrase(passphrase_file), typed=passphrase_file is None)
 
 
 def token_in(file: Path, wall_ns: int) -> JoinToken:
@@ -41,6 +51,9 @@ def token_in(file: Path, wall_ns: int) -> JoinToken:
         raise SealDamaged(f"{file} is no join token ({error}): copy all of it again") from error
 
 
-def unlocked_with(home: Path, words: str) -> tuple[Membership, Path]:
-    """Return the same with the passphrase *words*, which were just given."""
-    return membership.unlock(home, words), ensure_daemon(home)
+def unlocked_with(home: Path, words: str, *, typed: bool) -> tuple[Membership, Path]:
+    """Return the same with the passphrase *words*, just *typed* or from a file."""
+    mine = membership_with(home, words, typed=typed)
+    socket = ensure_daemon(home)
+    give_to_agent(home, mine, typed=typed)
+    return mine, socket

@@ -17,14 +17,15 @@ import uvloop
 from lucidnode import membership
 from lucidnode.cli import confinement, persistent_mounts
 from lucidnode.cli.allocator import keep_large_buffers
-from lucidnode.cli.background import ensure_daemon, facts, facts_if_running, start
+from lucidnode.cli.background import facts, facts_if_running, start
 from lucidnode.cli.child import log_to_stderr, say_ready
 from lucidnode.cli.keeper import end_keeper
 from lucidnode.cli.lock_patterns import NO_FILE, lock_patterns
+from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import alert_line
 from lucidnode.cli.persistent_mounts import PersistentMount
 from lucidnode.cli.point_given import PointGiven
-from lucidnode.cli.secrets_input import passphrase, passphrase_file
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.cli.service_state import runs
 from lucidnode.cli.taking_place import TakenPlaces
 from lucidnode.disk_room import check_for_writing
@@ -45,7 +46,7 @@ from lucidnode.fs.mount_spec import (
 )
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
-from lucidnode.node.config import SOCKET_FILE, cache_directory, load_config
+from lucidnode.node.config import cache_directory, load_config
 
 
 @click.command("mount", short_help="Mount a project.")
@@ -170,12 +171,10 @@ def mount_command(
         _made_if_missing(mountpoint, taken) as made,
     ):
         check(mountpoint, [home])
-        membership.check_kept(home)
-        socket = ensure_daemon(home)
+        mine, socket = unlocked(home, passphrase_file)
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
             check_for_writing(cache, config.cache_limit, config.min_free, cached)
-        mine = membership.unlock(home, passphrase(passphrase_file))
         found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
         log = mount_log(home, found.id)
         taken.take_project(log.parent, project)
@@ -317,8 +316,8 @@ def _list_mounted(
     passphrase_file: Path | None,
 ) -> None:
     """List *kept*, whose project is mounted there already. Raises AlreadyMounted if another's is."""
-    mine = membership.unlock(home, passphrase(passphrase_file))
-    found = _project(asyncio.run(membership.read_roster(home / SOCKET_FILE, mine)), kept.project)
+    mine, socket = unlocked(home, passphrase_file)
+    found = _project(asyncio.run(membership.read_roster(socket, mine)), kept.project)
     there = [m for m in (status["mounts"] if status else ()) if m["project"] == found.id]
     if not _is_at(Path(kept.directory), {"mounts": there}):
         _refuse_taken(Path(kept.directory), status)

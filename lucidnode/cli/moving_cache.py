@@ -10,6 +10,7 @@ import click
 from lucidnode.cache_move import check_new_place, move_cache, size_of_cache
 from lucidnode.cli.background import ensure_daemon, facts_if_running
 from lucidnode.cli.node import exit_command
+from lucidnode.cli.node_key_at_hand import find_node_key, give_to_agent, membership_of_agent
 from lucidnode.cli.output import size
 from lucidnode.cli.progress import transferred
 from lucidnode.disk_room import check_for_adopting
@@ -29,11 +30,19 @@ def move_cache_to(home: Path, directory: str | None) -> None:
         return
     check_new_place(home, new)
     check_for_adopting(new, config.cache_limit, config.min_free)
+    find_node_key(home)
+    mine = membership_of_agent(home)
     ran = asyncio.run(facts_if_running(home, "status")) is not None
     click.get_current_context().invoke(exit_command)
     held = size_of_cache(old)
     with transferred("moving the cache", held) as show:
         move_cache(home, new, show)
     click.echo(f"the cache is in {new} from now on, with the {size(held)} it holds", err=True)
-    if ran:
-        ensure_daemon(home)
+    if not ran:
+        return
+    if not find_node_key(home):
+        click.echo("the daemon starts with the next command that gets the passphrase", err=True)
+        return
+    ensure_daemon(home)
+    if mine is not None:
+        give_to_agent(home, mine, typed=False)

@@ -13,10 +13,10 @@ import click
 from lucidnode.cli.background import (
     daemon_process,
     end_daemon_keeper,
-    ensure_daemon,
     facts,
     facts_if_running,
 )
+from lucidnode.cli.node_key_at_hand import daemon_with_keys
 from lucidnode.cli.output import (
     alert_line,
     as_json,
@@ -31,6 +31,7 @@ from lucidnode.cli.output import (
 )
 from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
@@ -262,9 +263,10 @@ def _peer(peer: dict[str, Any]) -> list[str]:
 
 
 @click.command("dashboard", short_help="Print the address of the dashboard, and open it.")
+@passphrase_file
 @as_json
 @click.pass_obj
-def dashboard_command(home: Path, wants_json: bool) -> None:
+def dashboard_command(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
     """Print the address of this workstation's dashboard, and open it if there is a desktop.
 
     The token in it lets in whoever has it: it is for your own browser.
@@ -273,7 +275,7 @@ def dashboard_command(home: Path, wants_json: bool) -> None:
     Example:
       lucidnode dashboard
     """
-    ensure_daemon(home)
+    daemon_with_keys(home, passphrase_file)
     url = _facts(home, "dashboard")["url"]
     if wants_json:
         show_json({"url": url})

@@ -9,6 +9,7 @@ import click
 
 from lucidnode import membership
 from lucidnode.cli import service_install
+from lucidnode.cli.node_key_at_hand import membership_with
 from lucidnode.cli.secrets_input import passphrase, passphrase_file
 
 
@@ -42,7 +43,7 @@ def passphrase_change(
       lucidnode passphrase change
     """
     membership.check_kept(home)
-    mine = membership.unlock(home, passphrase(passphrase_file))
+    mine = membership_with(home, passphrase(passphrase_file), typed=passphrase_file is None)
     membership.keep(home, mine, passphrase(new_passphrase_file, new=True))
     click.echo("the passphrase of this workstation is the new one now", err=True)
     if service_install.installed(home, os.environ) is not None:

@@ -114,7 +114,7 @@ def recover_command(
     asyncio.run(recovery.forget_recovery(place, code))
     click.echo("you are an owner again: `lucidnode project list` names what there is", err=True)
     if can_hand_out(sheet):
-        mine, socket = unlocked_with(home, words)
+        mine, socket = unlocked_with(home, words, typed=passphrase_file is None)
         hand_out(home, socket, mine, sheet)
 
 

@@ -15,6 +15,7 @@ from lucidnode import membership
 from lucidnode.cli import confinement, secret_service, service_install
 from lucidnode.cli.child import log_to_stderr
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.cli.keeper import environment_of
 from lucidnode.cli.kept_passphrase import IN_WORDS, KeptPassphrase, Place, session_bus
 from lucidnode.cli.output import as_json, show_facts, show_json, show_table
 from lucidnode.cli.persistent_mounts import persistent_mounts
@@ -127,7 +128,7 @@ def remove_command(home: Path) -> None:
     service_install.remove(where)
     if not where.is_system and secret_service.answers():
         try:
-            secret_service.forget(home)
+            secret_service.forget(home, secret_service.PASSPHRASE)
         except secret_service.KeyringAway as error:
             click.echo(f"note: the passphrase is still in the keyring: {error}", err=True)
     click.echo(f"{where.unit.name} is removed, and its drives are unmounted", err=True)
@@ -187,7 +188,7 @@ def run_command(home: Path, place: Place, passphrase_file: Path | None) -> None:
     notices = ServiceNotices.of(os.environ)
     kept = KeptPassphrase(home, place, passphrase_file, dict(os.environ))
     environment = dict(os.environ)
-    confinement.confine(confinement.of_a_daemon(environment) | session_bus(environment))
+    confinement.confine(environment_of("daemon", home) | session_bus(environment))
     machine = ServiceMachine(home, kept.read, os.environ)
     with only_service(home):
         loop = ServiceLoop(machine, notices, SystemClock(), run_of_the_machine(), read_state(home))
@@ -286,7 +287,7 @@ def _keep(where: ServicePlace, place: Place, words: str) -> None:
         service_install.seal(where, words)
     elif place == "keyring":
         try:
-            secret_service.keep(where.unit.home, words)
+            secret_service.keep(where.unit.home, secret_service.PASSPHRASE, words)
         except secret_service.KeyringAway as error:
             raise Unavailable(str(error)) from error
 

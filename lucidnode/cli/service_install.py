@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lucidnode.cli import systemd_creds
 from lucidnode.cli.other_process import OtherProcess
 from lucidnode.cli.service_state import runs
 from lucidnode.cli.service_unit import CREDENTIAL, ServiceUnit
@@ -130,22 +131,15 @@ def remove(place: ServicePlace) -> None:
 
 def seal(place: ServicePlace, passphrase: str) -> None:
     """Have systemd seal *passphrase* for this machine, in a file of its own. Raises Unavailable."""
-    tool = shutil.which("systemd-creds")
-    if tool is None:
+    try:
+        sealed = systemd_creds.encrypt(CREDENTIAL, passphrase.encode())
+    except Unavailable as error:
         raise Unavailable(
-            "systemd-creds is missing (systemd 250 brings it): keep the passphrase in a file that only "
-            "its user can read, with `--keep file --passphrase-file FILE`"
-        )
-    done = subprocess.run(  # noqa: S603  # a fixed tool; the secret goes by a pipe
-        [tool, "encrypt", f"--name={CREDENTIAL}", "-", "-"],
-        input=passphrase.encode(),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise Unavailable(f"systemd-creds does not seal the passphrase: {_said(done)}")
+            f"{error} (systemd 250 brings it): keep the passphrase in a file that only its user can "
+            "read, with `--keep file --passphrase-file FILE`"
+        ) from error
     place.credential.parent.mkdir(mode=0o700, exist_ok=True)
-    replace_durably(place.credential, done.stdout, 0o600)
+    replace_durably(place.credential, sealed, 0o600)
 
 
 def check_file(place: ServicePlace, file: Path) -> None:
@@ -189,7 +183,6 @@ def _ask(place: ServicePlace, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _said(done: subprocess.CompletedProcess[str] | subprocess.CompletedProcess[bytes]) -> str:
-    said = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else done.stderr
-    lines = [line.strip() for line in (said or "").splitlines() if line.strip()]
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     return lines[0] if lines else f"exit code {done.returncode}"

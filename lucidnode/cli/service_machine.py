@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lucidnode.cli.background import daemon_process, end_daemon_keeper
+from lucidnode.cli.background import daemon_process
 from lucidnode.cli.daemon_watch import has_died
-from lucidnode.cli.keeper import end_keeper
-from lucidnode.cli.other_process import OtherProcess
+from lucidnode.cli.ending import end_all
+from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.persistent_mounts import PersistentMount, persistent_mounts
-from lucidnode.cli.service_loop import ANSWER_S, Tried
+from lucidnode.cli.service_loop import ANSWER_S, WRONG_ONE, PassphraseAway, Tried
 from lucidnode.cli.service_state import ServiceState, write_state
-from lucidnode.fs.hand_over import AT_ONCE
 from lucidnode.fs.kernel.mountpoint import mounted_at
+from lucidnode.node import sealed_file
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, DiskFull, NodeError
 from lucidnode.node.client.kept import DAEMON_KEEPER_FILE, holder, is_held, mount_keepers
@@ -36,8 +36,6 @@ _LAST_WORDS_BYTES = 64 * 1024
 _CANCEL_S = 20.0
 """Seconds for a command that is interrupted."""
 
-_END_S = 60.0
-
 
 class ServiceMachine:
     """Implements `Machine` for *home*; *environment* is what its commands get."""
@@ -51,6 +49,8 @@ class ServiceMachine:
         self._home = home
         self._passphrase = passphrase
         self._environment = dict(environment)
+        self._wrong: str | None = None
+        """A passphrase that did not open this home: it is tried once."""
 
     def listed(self) -> list[PersistentMount]:
         return persistent_mounts(self._home)
@@ -96,7 +96,19 @@ class ServiceMachine:
                 process.tell(signal.SIGKILL)
 
     async def start_daemon(self) -> Tried:
-        return await self._tried(["daemon"], b"")
+        if not sealed_file.is_home_sealed(self._home):
+            return await self._tried(["daemon"], b"")
+        try:
+            words = await self._passphrase()
+        except PassphraseAway as error:
+            return Tried(Exit.PASSPHRASE, str(error))
+        if words == self._wrong:
+            return Tried(Exit.PASSPHRASE, WRONG_ONE)
+        tried = await self._tried(
+            ["daemon", "--passphrase-file", "/dev/stdin"], words.encode() + b"\n"
+        )
+        self._wrong = words if tried.code == Exit.PASSPHRASE else None
+        return tried
 
     async def passphrase(self) -> str:
         return await self._passphrase()
@@ -143,28 +155,7 @@ class ServiceMachine:
             status = await self._status()
         except TimeoutError:
             status = None
-        # Not by name, so that one which begins to end meanwhile is not another's.
-        with contextlib.ExitStack() as held:
-            served = [
-                held.enter_context(OtherProcess(mount["pid"]))
-                for mount in (status["mounts"] if status else ())
-            ]
-            for process in served:
-                process.tell(AT_ONCE)
-            async with asyncio.TaskGroup() as ending:
-                for lock in mount_keepers(self._home):
-                    _ = ending.create_task(asyncio.to_thread(end_keeper, lock))
-            for process in served:
-                process.tell(signal.SIGTERM)  # one without a keeper
-            async with asyncio.TaskGroup() as ending:
-                for process in served:
-                    _ = ending.create_task(asyncio.to_thread(process.ends_within, _END_S))
-        await asyncio.to_thread(end_daemon_keeper, self._home)
-        daemon = daemon_process(self._home)
-        if daemon is not None:
-            with daemon:
-                daemon.tell(signal.SIGTERM)
-                await asyncio.to_thread(daemon.ends_within, _END_S)
+        await end_all(self._home, status)
 
 
 async def _interrupted(process: asyncio.subprocess.Process) -> None:

@@ -88,7 +88,7 @@ def init_command(
     _warn(place.credentials)
     click.echo("studio founded: create a project with `lucidnode project create NAME`", err=True)
     if can_hand_out(sheet):
-        mine, socket = unlocked_with(home, words)
+        mine, socket = unlocked_with(home, words, typed=passphrase_file is None)
         hand_out(home, socket, mine, sheet)
 
 
@@ -148,7 +148,7 @@ def join_command(
     if asks:
         asking = _opened_asking(text, code_file)
         words = passphrase(passphrase_file, new=True)
-        joiner = Joiner(home, asking, network, SystemClock())
+        joiner = Joiner(home, asking, words, network, SystemClock())
         opened = asyncio.run(_answered(joiner, asking, label))
         asyncio.run(joining.join_studio(home, opened, network, local, words, label))
         joiner.done()

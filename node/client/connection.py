@@ -488,6 +488,14 @@ class DaemonClient:
         async with self._request("POST", f"/v1/{what}", timeout=_PATIENT):
             pass
 
+    async def hold_node_key(self, key: bytes) -> None:
+        """Have the daemon, which began without one, seal with the node key *key* from now on.
+
+        Raises Refused if it has another.
+        """
+        async with self._request("POST", "/v1/node-key", data=key):
+            pass
+
     async def blocks_of_files(self, project: ProjectId, inos: list[int], offset: int) -> BlocksPage:
         """Return what the first of *inos* lie in. Raises NotThere if *project* is not mounted here."""
         wish = file_blocks.FilesWish(project, inos, offset)

@@ -49,6 +49,14 @@ def make_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def set_aside(path: Path) -> None:
+    """Give what is at *path* another name beside it, which nothing had: `name.1.ext`. Blocking."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(aside)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in the directory *path* durable. Blocking."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,6 +4,8 @@ NodeError
 ├── Malformed             bytes or text from outside break their format: drop them
 ├── DaemonUnreachable     no daemon answers on the socket: start one, or say so
 ├── Refused               the daemon understood and said no; the message says why
+│   ├── NotOurs           what lies on the disk is sealed under another key
+│   └── Locked            what lies on the disk is sealed, and nobody here holds the key: unlock
 ├── Unavailable           bucket and peers cannot be asked now: retry later, then EIO
 │   ├── AccessDenied      the bucket refuses our credentials: tell a person
 │   └── Held              it waits for its turn on a line that people hold to a rate: ask again
@@ -37,6 +39,14 @@ class DaemonUnreachable(NodeError):
 
 class Refused(NodeError):
     """The daemon understood the request and declined it."""
+
+
+class NotOurs(Refused):
+    """A sealed secret opens under another key than this workstation's, or was changed."""
+
+
+class Locked(Refused):
+    """The secrets of this workstation are sealed, and this process has no key to them."""
 
 
 class Unavailable(NodeError):

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 from yarl import URL
 
-from lucidnode.node.client.durable import write_durably
+from lucidnode.node import sealed_file
 from lucidnode.node.client.errors import Malformed, NotThere, Refused
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.json_text import json_in
 
 BOOK_FILE = "webhooks.json"
-"""In the home, for its owner alone: it has the secrets."""
+"""In the home, sealed: it has the secrets."""
 
 SECRET_FILE = "webhook.secret"  # noqa: S105  # its name
 """In the home: what signs what is told to those of node.json, to be given to them."""
@@ -58,13 +58,13 @@ class WebhookBook:
     """
 
     def __init__(self, path: Path, configured: Sequence[str], configured_secret: str) -> None:
-        """Read it. Raises Refused if it is damaged."""
+        """Read it. Raises Locked, and Refused if it is damaged."""
         self._path = path
         self._configured = [
             Webhook(_id_of(url), url, configured_secret, only_own=True) for url in configured
         ]
         try:
-            self._pages = json_in(path.read_bytes(), _Pages)
+            self._pages = json_in(sealed_file.read(path), _Pages)
         except FileNotFoundError:
             self._pages = _Pages()
         except Malformed as error:
@@ -103,7 +103,7 @@ class WebhookBook:
             self._write()
 
     def _write(self) -> None:
-        write_durably(self._path, msgspec.json.format(msgspec.json.encode(self._pages)))
+        sealed_file.write(self._path, msgspec.json.format(msgspec.json.encode(self._pages)))
 
 
 def check_url(url: str, *, paths: bool) -> None:

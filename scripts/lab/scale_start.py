@@ -18,6 +18,7 @@ from lab.process import Process
 from lab.record import Plan
 from lab.scale_ground import fill_index, fill_replica
 from lab.workstation import Workstation
+from lucidnode import node_key
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.format.keys import ProjectKeys
@@ -61,7 +62,9 @@ def project_keys(station: Workstation, project: ProjectId) -> ProjectKeys:
 
 async def _keys(station: Workstation, project: ProjectId, words: str) -> ProjectKeys:
     async with DaemonClient(station.socket) as client:
-        access = await ProjectAccess.open(client, unlock(station.home, words), project)
+        mine = unlock(station.home, words)
+        node_key.hold_kept(station.home, mine.keys)  # of the founder's device key, for who needs it
+        access = await ProjectAccess.open(client, mine, project)
     return access.keys()
 
 

@@ -69,7 +69,7 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         line.hurry()
         refused = bo.run("bucket", "use", *new)
         assert "no daemon runs" in refused.line, refused
-        bo.ok("daemon")
+        bo.unlocked("daemon")
         refused = bo.run("bucket", "use", *new)
         assert "no copy of the studio" in refused.line, refused
         second_run = _copied(ada, *new)

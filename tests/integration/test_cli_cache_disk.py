@@ -63,7 +63,7 @@ def test_a_cache_disk_that_is_not_mounted_is_told_and_replaced_by_nothing(
     assert f"{disk / 'cache'}, the cache until now, is missing" in refused.line
     assert not (disk / "new").exists()
     station.ok("cache", "adopt", disk / "new", "--yes")
-    station.ok("daemon")
+    station.unlocked("daemon")
     assert station.facts("status")["alerts"] == []
     assert (disk / "new" / "staging").is_dir()
     station.ok("exit")

@@ -38,7 +38,8 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
     """Return a workstation with a project `demo`. It has a secret of the store in its environment."""
     folder = tmp_path_factory.mktemp("back") / "a"
     environment = {
-        "AWS_SECRET_ACCESS_KEY": "shown to the daemon only",
+        "AWS_SECRET_ACCESS_KEY": "shown to nobody",
+        "AWS_PROFILE": "shown to the daemon only",
         "UNRELATED": "shown to nobody",
         "PYTHONPATH": str(BREAKING),
         "TMPDIR": str(folder.parent),  # what a fault of ours is reported with lies there
@@ -301,7 +302,7 @@ def test_a_daemon_that_died_with_its_keeper_is_there_again_while_a_project_is_mo
 ) -> None:
     station.ok("umount", drive)
     station.ok("exit")
-    station.ok("daemon", "--no-mdns")
+    station.unlocked("daemon", "--no-mdns")
     station.unlocked("mount", "demo", drive)
     synced(drive / "clip", b"kept" * 100_000)
     station.ok("umount", drive)
@@ -318,9 +319,10 @@ def test_a_daemon_that_died_with_its_keeper_is_there_again_while_a_project_is_mo
     for pid in station.processes("daemon"):
         started = Path(f"/proc/{pid}")
         assert b"--no-mdns" in (started / "cmdline").read_bytes().split(b"\0")
-        assert b"AWS_SECRET_ACCESS_KEY" in (started / "environ").read_bytes()
+        assert b"AWS_PROFILE" in (started / "environ").read_bytes()
+        assert b"AWS_SECRET_ACCESS_KEY" not in (started / "environ").read_bytes()
     for pid in station.processes("mount-process"):
-        assert b"AWS_SECRET_ACCESS_KEY" not in Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"AWS_" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_a_mount_whose_process_ends_while_it_is_unmounted_is_unmounted(
@@ -371,7 +373,8 @@ def test_who_serves_can_be_read_by_no_other_program_of_the_user_and_knows_no_mor
             limits = (process / "limits").read_text()
             assert "Max core file size        0                    0 " in limits
             words = (process / "environ").read_bytes()
-            assert (b"AWS_SECRET_ACCESS_KEY" in words) == knows
+            assert (b"AWS_PROFILE" in words) == knows
+            assert b"AWS_SECRET_ACCESS_KEY" not in words
             assert b"UNRELATED" not in words
 
 

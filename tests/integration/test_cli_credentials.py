@@ -61,7 +61,7 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
 
     # As when a session has expired: the same key, and the store says no.
     right = station.home / "bucket.json"
-    kept = right.read_text()
+    kept = station.opened("bucket.json").decode()
     right.write_text(kept.replace(store.owner.secret_key, "expired-secret"))
     station.unlocked("mount", "demo", mountpoint)
     assert (mountpoint / "cached").read_text() == "here"
@@ -81,11 +81,11 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
     assert wrong.code == Exit.BUCKET_WRONG
     assert "the access key is unknown to it" in wrong.line
     assert "stranger-secret" not in wrong.line
-    assert "expired-secret" in right.read_text(), "what does not work is not kept"
+    assert b"expired-secret" in station.opened("bucket.json"), "what does not work is not kept"
 
     said = station.ok("credentials", "set").err
     assert "the daemon uses them now" in said
-    assert right.read_text() == kept
+    assert station.opened("bucket.json").decode() == kept
     assert stat.S_IMODE(right.stat().st_mode) == 0o600
     until(lambda: not station.status()["uploads"]["blocks"], 10)
     # A request that was signed before may still be on its way.
@@ -97,6 +97,7 @@ def test_a_store_that_refuses_locks_nobody_out_until_new_credentials_come(
 def test_what_kind_of_credentials_there_is_shows_without_a_secret(
     station: Workstation, store: Seaweed
 ) -> None:
+    station.unlocked("unlock")
     assert station.facts("credentials show") == {
         "kind": "lasting",
         "access_key": store.owner.access_key,

@@ -516,7 +516,7 @@ def test_ports_that_are_taken(station: Workstation) -> None:
         other.listen()
         port = other.getsockname()[1]
         for words in (["daemon"], ["daemon", "--foreground"]):
-            ended = station.run(*words, "--port", str(port))
+            ended = station.run(*words, "--port", str(port), "--passphrase-file", station.words)
             assert ended.code == Exit.PORT_TAKEN
             last = ended.err.splitlines()[-1]
             assert last == (
@@ -526,7 +526,7 @@ def test_ports_that_are_taken(station: Workstation) -> None:
             assert len(ended.err.splitlines()) == 1 or "--foreground" in words
         station.change_settings(dashboard_port=port)
         try:
-            ended = station.run("daemon")
+            ended = station.run("daemon", "--passphrase-file", station.words)
         finally:
             station.change_settings(dashboard_port=None)
         assert ended.code == Exit.PORT_TAKEN
@@ -553,15 +553,15 @@ def test_no_daemon_and_no_studio(station: Workstation, fresh: Workstation) -> No
 
 
 def test_a_daemon_that_died_is_started_again_and_runs_once(station: Workstation) -> None:
-    station.ok("daemon")
-    assert station.ok("daemon").err == "the daemon runs already\n"
+    station.unlocked("daemon")
+    assert station.unlocked("daemon").err == "the daemon runs already\n"
     ended = station.run("daemon", "--no-mdns")
     assert ended.code == Exit.FAILED
     assert ended.line.endswith("run `lucidnode exit` first")
     for pid in station.processes():
         os.kill(pid, signal.SIGKILL)
     assert station.run("status").code == Exit.NO_DAEMON
-    both = [threading.Thread(target=station.ok, args=("cache", "clear")) for _ in range(2)]
+    both = [threading.Thread(target=station.unlocked, args=("cache", "clear")) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:

@@ -88,6 +88,8 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         with joining(bo, made) as first:
             words = first.words()
             assert "waiting for " in first.said
+            kept = json.loads((bo.home / "asked.json").read_text())
+            assert kept.keys() == {"format", "invitation", "sealed"}
             asked = standing(owner, made["id"])
             assert (asked["standing"], asked["words"]) == ("asked", words)
             assert asked["asked_by"]["member"] == "bo"
@@ -149,7 +151,8 @@ def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himsel
             owner.unlocked("mount", "demo", owner.folder / "drive")
             assert one.process.wait(300) == 0, one.said
         # What the ticket did not have came with the answer.
-        assert store.owner.secret_key in (bo.home / "bucket.json").read_text()
+        assert store.owner.secret_key in bo.opened("bucket.json").decode()
+        assert store.owner.secret_key not in (bo.home / "bucket.json").read_text()
         until(lambda: words in json.dumps(owner.status()["alerts"]), 240, owner.status)
         owner.ok("umount", owner.folder / "drive")
 
@@ -163,14 +166,14 @@ def test_a_workstation_comes_back_from_its_exported_keys(tmp_path: Path) -> None
         assert copy.stat().st_mode & 0o777 == 0o600
         again = lost.run("keys", "export", copy, "--passphrase-file", lost.words)
         assert (again.code, "exists already" in again.line) == (Exit.FAILED, True)
-        device = (lost.home / "device.pem").read_bytes()
+        device = lost.opened("device.pem")
         lost.ok("exit")
     with workstation(tmp_path / "found") as found:
         wrong = found.secret_file("wrong", "another passphrase")
         refused = found.run("keys", "import", copy, "--passphrase-file", wrong)
         assert (refused.code, (found.home / "node.json").exists()) == (Exit.PASSPHRASE, False)
         found.unlocked("keys", "import", copy)
-        assert (found.home / "device.pem").read_bytes() == device
+        assert found.opened("device.pem") == device
         projects = json.loads(found.unlocked("project", "list", "--json").out)
         assert "demo" in json.dumps(projects)
         twice = found.run("keys", "import", copy, "--passphrase-file", found.words)

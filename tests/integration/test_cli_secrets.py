@@ -15,9 +15,11 @@ from typing import Self
 import pytest
 from cli_fixture import PASSPHRASE, Workstation, workstation
 
-from lucidnode import membership
+from lucidnode import membership, node_key
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.membership.roster_view import RosterView
+from lucidnode.node import sealed_file
+from lucidnode.node.config import lan_key_of, load_config
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 
@@ -74,6 +76,18 @@ def _derived(project: ProjectKeys) -> list[bytes]:
     ]
 
 
+def of_the_device(station: Workstation) -> list[bytes]:
+    """Return what lets somebody act as this device, or know the studio on a LAN."""
+    mine = membership.unlock(station.home, PASSPHRASE)
+    sealed_file.hold(station.home, key := node_key.open_kept(station.home, mine.keys))
+    lan_key = lan_key_of(station.home, load_config(station.home))
+    pem = station.opened("device.pem").splitlines()
+    assert pem[0] == b"-----BEGIN PRIVATE KEY-----"
+    private = base64.b64decode(pem[1])[-32:]  # PKCS #8 ends with the seed
+    secret = station.opened("webhook.secret")
+    return [*spellings(key), *spellings(lan_key), *spellings(private), pem[1], secret]
+
+
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -100,6 +114,7 @@ def test_secrets_are_in_no_file_and_no_argument_and_homes_are_closed(tmp_path: P
         station.ok("umount", mountpoint)
         station.ok("exit")
         secret = [spelling for key in keys(station) for spelling in spellings(key)]
+        secret += of_the_device(station)
         secret += [PASSPHRASE.encode(), code.encode(), b"phrase that nobody may find"]
         names = [PROJECT.encode(), NAME.encode()]
         station.words.unlink()
@@ -134,7 +149,7 @@ def closed(home: Path) -> None:
 def test_the_sockets_file_is_for_us_alone(tmp_path: Path) -> None:
     with workstation(tmp_path / "a") as station:
         station.unlocked("init", f"file://{station.folder}/bucket")
-        station.ok("daemon")
+        station.unlocked("daemon")
         assert stat.S_IMODE((station.home / "daemon.sock").stat().st_mode) == 0o600
         settings = json.loads((station.home / "node.json").read_text())
         assert "passphrase" not in settings

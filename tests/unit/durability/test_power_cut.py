@@ -26,10 +26,13 @@ from recording_disk import (
 )
 from replica_fixture import KEY, Blocks, Node
 
+from lucidnode import node_key
 from lucidnode.fs.files.range_changes import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
+from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.barrier import Barrier
+from lucidnode.node import sealed_file
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.address import DirectoryAddress
 from lucidnode.node.bucket.credentials import Credentials
@@ -51,7 +54,15 @@ from lucidnode.node.client.staging import (
     stage_soon,
     staged_path,
 )
-from lucidnode.node.config import BUCKET_FILE, load_credentials, save_credentials
+from lucidnode.node.config import (
+    BUCKET_FILE,
+    NodeConfig,
+    lan_key_of,
+    load_config,
+    load_credentials,
+    save_config,
+    save_credentials,
+)
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.journal.kept_entries import KeptEntries
 from lucidnode.node.secret_file import kept_secret
@@ -111,6 +122,34 @@ def test_the_files_of_a_workstation_are_there_once_they_were_made(disk: Recordin
     for left in remains(disk, "credentials"):
         assert load_credentials(left / "home") == credentials
         assert (left / "home" / BUCKET_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_a_home_whose_secrets_are_sealed_loses_none_whenever_the_power_is_cut(
+    disk: RecordingDisk,
+) -> None:
+    """Nor whenever the command is killed: then the disk has all that it wrote."""
+    home, keys = disk.path / "home", MemberKeys.new()
+    identity = DeviceIdentity.create(home / "device.pem")
+    save_credentials(home, Credentials("id", "key"))
+    secret = kept_secret(home / "webhook.secret")
+    save_config(home, NodeConfig("aa", "bb", (b"l" * 32).hex(), "file:///b"))
+    disk.mark("in clear")
+    node_key.hold_kept(home, keys)
+    node_key.seal_all(home)
+    disk.mark("sealed")
+    for number, moment in enumerate(disk.every_moment("in clear", "sealed")):
+        for tree in outcomes(moment, number, 1):
+            with laid_down(tree) as left:
+                again = left / "home"
+                node_key.hold_kept(again, keys)
+                node_key.seal_all(again)
+                assert node_key.is_all_sealed(again)
+                assert DeviceIdentity.load(again / "device.pem").id == identity.id
+                assert load_credentials(again) == Credentials("id", "key")
+                assert kept_secret(again / "webhook.secret", sealed_file.read) == secret
+                assert lan_key_of(again, load_config(again)) == b"l" * 32
+                names = {path.name for path in again.iterdir()}
+                assert not [name for name in names if name.startswith((".device", ".bucket"))]
 
 
 async def test_an_object_in_a_directory_is_there_once_it_was_put(disk: RecordingDisk) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lucidnode import node_key
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import open_membership
 from lucidnode.new_home import NodeOptions, check_fresh
@@ -14,6 +15,7 @@ from lucidnode.node.bucket.errors import WrongBucket
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.config import MEMBER_FILE, NODE_FILE, load_config
+from lucidnode.node.identity import DeviceIdentity
 
 LOCAL = NodeOptions(cache_dir=None, cache_limit_mib=None)
 ADA = Label("Ada", "edit-1")
@@ -27,7 +29,7 @@ def place(folder: Path) -> BucketSpec:
 async def test_founding_can_be_repeated_and_destroys_no_key(tmp_path: Path) -> None:
     home, first, second = tmp_path / "home", place(tmp_path / "a"), place(tmp_path / "b")
     await create_studio(home, first, LOCAL, "first words", ADA)
-    founded = load_config(home)
+    founded, device = load_config(home), DeviceIdentity.load(home / "device.pem")
     with pytest.raises(Refused, match="kept as it is") as refused:
         check_fresh(home, LOCAL)
     assert "remove" not in str(refused.value)
@@ -46,3 +48,15 @@ async def test_founding_can_be_repeated_and_destroys_no_key(tmp_path: Path) -> N
     kept = open_membership((home / "member.1.json").read_bytes(), "first words")
     assert kept.studio.hex() == founded.studio
     assert (home / MEMBER_FILE).exists()
+    # Nor the device key, which the first studio knows, and what opens it.
+    again_home = tmp_path / "again"
+    again_home.mkdir()
+    for name, before in (
+        ("member.json", "member.1.json"),
+        ("node.key", "node.1.key"),
+        ("device.pem", "device.1.pem"),
+    ):
+        (again_home / name).write_bytes((home / before).read_bytes())
+        (again_home / name).chmod(0o600)
+    node_key.hold_kept(again_home, kept.keys)
+    assert DeviceIdentity.load(again_home / "device.pem").id == device.id

@@ -5,10 +5,13 @@ A change that breaks one of these breaks the data of every studio: it needs a ne
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import struct
+from base64 import b64decode
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import msgspec
 import pytest
 import zstandard
 from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lab.places import REPOSITORY
 from nacl.bindings import crypto_aead_aegis256_decrypt, crypto_aead_aegis256_encrypt
 from nacl.exceptions import BadSignatureError
@@ -24,6 +28,7 @@ from page_changeset import PROJECT_AT_FIRST, Breaks, after, lease_in
 from page_project_rows import quota_in, schedule_in, snapshot_in
 from raw_changeset import RawChange, encoded
 
+from lucidnode import node_key
 from lucidnode.fs import errors
 from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
 from lucidnode.fs.format.geometry import (
@@ -47,6 +52,7 @@ from lucidnode.fs.replica.quota import decoded_quota
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.snapshots.schedule import decoded_schedule
 from lucidnode.fs.snapshots.snapshot_row import decoded_snapshot
+from lucidnode.node import sealed_file
 from lucidnode.node.bucket.bucket import MAX_OBJECT_BYTES
 from lucidnode.node.bucket.fingerprint import (
     START,
@@ -77,6 +83,7 @@ ROSTER = json.loads((VECTORS / "roster.json").read_text())
 LEASES = json.loads((VECTORS / "leases.json").read_text())
 QUOTAS = json.loads((VECTORS / "quota.json").read_text())
 SNAPSHOTS = json.loads((VECTORS / "snapshots.json").read_text())
+WORKSTATION = json.loads((VECTORS / "workstation.json").read_text())
 KEYS = json.loads((VECTORS / "keys.json").read_text())
 SEALED = json.loads((VECTORS / "sealed.json").read_text())
 
@@ -367,6 +374,22 @@ def test_the_ticket_opens_as_published() -> None:
     )
 
 
+def test_the_node_key_and_what_lies_under_it_open_as_published(tmp_path: Path) -> None:
+    vector = WORKSTATION["node_key"]
+    keys = MemberKeys(bytes.fromhex(vector["sign_seed"]), bytes.fromhex(vector["box_secret"]))
+    body, key = b64decode(vector["sealed"]), bytes.fromhex(vector["node_key"])
+    assert node_key.unseal(keys, body) == key
+    assert node_key.seal(keys, key, bytes.fromhex(vector["nonce"])) == body
+    for file in WORKSTATION["files"]:
+        text, content = file["text"].encode(), file["content"].encode()
+        assert sealed_file.opened(key, file["name"], text) == content
+        nonce = bytes.fromhex(file["nonce"])
+        assert sealed_file.sealed(key, file["name"], content, nonce) == text
+    sealed_file.hold(tmp_path, key)
+    lan = WORKSTATION["lan_key"]
+    assert sealed_file.opened_text(tmp_path, "lan_key", lan["text"]) == lan["lan_key"]
+
+
 # -- the page itself -----------------------------------------------------------------------------
 
 
@@ -382,7 +405,8 @@ def test_the_worked_sizes_of_the_page_are_right() -> None:
 
 def test_the_page_lists_every_domain_that_the_code_uses_and_no_other() -> None:
     root = VECTORS.parents[1]
-    sources = [*(root / "fs").rglob("*.py"), *(root / "node").rglob("*.py")]
+    folders = (root / "fs").rglob("*.py"), (root / "node").rglob("*.py")
+    sources = [*chain(*folders), *(root / "lucidnode").glob("*.py")]
     used = re.findall(r'"(lucidnode 2026 [a-z0-9 ]+)', "".join(one.read_text() for one in sources))
     _, glossary = PAGE.split("## Glossary of contexts")
     listed = re.findall(r"`(lucidnode 2026 [a-z0-9 ]+)`", glossary)
@@ -391,6 +415,28 @@ def test_the_page_lists_every_domain_that_the_code_uses_and_no_other() -> None:
 
 
 # -- by the page alone: docs/format.md written down a second time --------------------------------
+
+
+def page_sealed(key: bytes, name: str, body: bytes) -> bytes:
+    own = hmac.digest(key, b"lucidnode 2026 format 1 sealed file\0" + name.encode(), "sha256")
+    return AESGCM(own).decrypt(body[:12], body[12:], name.encode())
+
+
+def test_the_page_alone_is_enough_to_open_what_a_workstation_keeps() -> None:
+    vector = WORKSTATION["node_key"]
+    context = "lucidnode 2026 format 1 node key seal"
+    under = blake3(bytes.fromhex(vector["box_secret"]), derive_key_context=context).digest()
+    body = b64decode(vector["sealed"])
+    key = crypto_aead_aegis256_decrypt(body[32:], b"LNN1", body[:32], under)
+    assert key.hex() == vector["node_key"]
+    for file in WORKSTATION["files"]:
+        held = json.loads(file["text"])
+        assert held.keys() == {"format", "sealed"}
+        opened = page_sealed(key, file["name"], b64decode(held["sealed"]))
+        assert opened.decode() == file["content"]
+    lan = WORKSTATION["lan_key"]
+    body = b64decode(lan["text"].removeprefix("sealed:"))
+    assert page_sealed(key, "lan_key", body).decode() == lan["lan_key"]
 
 
 def page_object_hash(size: int, start: bytes) -> bytes:

@@ -41,7 +41,7 @@ class Home:
             "import os, sys\nopen(os.environ['MARK'], 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
         )
         environment = {"MARK": str(folder / "mark"), "PYTHONPATH": str(folder)}
-        self.watch = DaemonWatch(folder, environment, lambda: self.is_kept, lambda: self.now)
+        self.watch = DaemonWatch(folder, environment, b"", lambda: self.is_kept, lambda: self.now)
 
     def looks(self, seconds: float) -> int:
         """Look for so many seconds, and let each start come to its end; return how many there were."""
@@ -67,7 +67,9 @@ def test_a_dead_daemon_is_started_after_a_while_and_tried_again_more_and_more_se
     assert home.looks(4) == 0
     assert home.looks(6) == 1
     how = "was ended together with its keeper"
-    assert (home.folder / "mark").read_text() == f"--home {home.folder} daemon --came-back {how}\n"
+    assert (
+        home.folder / "mark"
+    ).read_text() == f"--home {home.folder} daemon --keyed --came-back {how}\n"
     assert 5 <= home.looks(200) <= 8
 
 
