@@ -39,6 +39,8 @@ GOOD = {
     "ports.control": ("7450", 7450),
     "ports.bodies": ("7451", 7451),
     "ports.dashboard": ("8080", 8080),
+    "lock.after": ("90 min", 5400),
+    "lock.on-suspend": ("Unmount", "unmount"),
     "savings.price-per-gb": ("0.12", 0.12),
 }
 
@@ -95,6 +97,11 @@ def test_rates_are_read_as_people_write_them(text: str, limit: RateLimit) -> Non
         ("collection.requests-per-day", "99"),
         ("collection.requests-per-day", "-1"),
         ("collection.requests-per-day", "1e6"),
+        ("lock.after", "0h"),
+        ("lock.after", "30"),
+        ("lock.after", "400d"),
+        ("lock.after", "-1h"),
+        ("lock.on-suspend", "on"),
         ("cache.limit", "63MiB"),
         ("cache.limit", "auto"),
         ("cache.limit", "-1"),
