@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.cli.failure import failure
+from lucidnode.cli.mistyped import what_was_meant
 from lucidnode.fs.channel.device import built
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
@@ -69,6 +68,7 @@ _COMMANDS = {
     "events": "events",
     "wait": "waiting",
     "webhook": "webhook",
+    "gateway": "gateway",
     "peers": "node",
     "savings": "savings",
     "conflicts": "conflicts",
@@ -101,7 +101,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "project", "mount", "umount", "quota", "usage", "import", "sync", "export", "fsck", "repair",
     ),
     "As it was": ("history", "diff", "restore", "undelete", "snapshot", "retention", "gc"),
-    "With others": ("events", "wait", "conflicts", "lock", "webhook"),
+    "With others": ("events", "wait", "conflicts", "lock", "webhook", "gateway"),
     "What is near": ("cached", "warm", "evict", "pin", "why", "cache", "savings"),
     "This workstation": (
         "status", "doctor", "peers", "stats", "log", "dashboard", "config", "unlock", "service",
@@ -109,29 +109,6 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """How commands stand in the help: what belongs together, and first what comes first."""
-
-
-_NO_COMMAND = re.compile(r"No such command '(.+)'")
-
-_OTHERWISE = {
-    "unmount": "umount",
-    "start": "daemon",
-    "stop": "exit",
-    "quit": "exit",
-    "login": "join",
-    "link": "mount",
-    "unlink": "umount",
-    "ls": "project list",
-    "info": "status",
-    "diagnose": "doctor",
-    "check": "doctor",
-    "prefetch": "warm",
-    "warmup": "warm",
-    "unpin": "pin unset",
-    "settings": "config",
-    "users": "members list",
-}
-"""What people who come from other tools type, and what it is called here."""
 
 
 class _LazyGroup(click.Group):
@@ -206,7 +183,7 @@ def main() -> NoReturn:
         click.echo(asked.format_message(), err=True)
         sys.exit(Exit.USAGE)
     except click.UsageError as error:
-        _fail(_mistyped(error), Exit.USAGE)
+        _fail(what_was_meant(error, sys.argv[1:]), Exit.USAGE)
     except click.ClickException as error:
         _fail(error.format_message(), Exit.FAILED)
     except BrokenPipeError:
@@ -216,17 +193,6 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001  # the outermost place: anything else is a traceback
         _fail(*failure(error))
     sys.exit(code if isinstance(code, int) else Exit.OK)
-
-
-def _mistyped(error: click.UsageError) -> str:
-    context = error.ctx
-    words = " ".join(error.format_message().split()).removesuffix(".")
-    unknown = _NO_COMMAND.fullmatch(words)
-    if context and unknown and isinstance(context.command, click.Group):
-        like = get_close_matches(unknown[1], context.command.list_commands(context), n=1)
-        if meant := _OTHERWISE.get(unknown[1]) or next(iter(like), None):
-            words += f". Did you mean '{meant}'?"
-    return f"{words} (see `{context.command_path} --help`)" if context else words
 
 
 def _fail(words: str, code: int) -> NoReturn:

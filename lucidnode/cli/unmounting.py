@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import signal
 import subprocess
@@ -66,9 +67,7 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
         click.echo(f"{mountpoint} is unmounted", err=True)
         return
     if found is None or not found.is_ours:
-        raise MountPointMissing(
-            f"no project is mounted at {mountpoint}: `lucidnode status` shows what is"
-        )
+        raise MountPointMissing(f"no project is mounted at {mountpoint}: {_mounted(home)}")
     mount = asyncio.run(_mount_at(home, mountpoint))
     if mount is None:
         # One whose process died, or of another home: there is nobody here to wait for.
@@ -100,6 +99,15 @@ def _unmount_drained(home: Path, mountpoint: Path) -> None:
     click.echo(
         f"{mountpoint} is unmounted{_what_is_left(home, log, before)}{_cut_off(holders)}", err=True
     )
+
+
+def _mounted(home: Path) -> str:
+    """Return where projects are mounted, in words: people name the project instead."""
+    status = asyncio.run(facts_if_running(home, "status"))
+    where = [] if status is None else [mount["mountpoint"] for mount in status["mounts"]]
+    if len(where) == 1:
+        return f"did you mean `lucidnode umount {shlex.quote(where[0])}`?"
+    return f"mounted are {', '.join(where)}" if where else "nothing is mounted here"
 
 
 def _cut_off(holders: list[str]) -> str:

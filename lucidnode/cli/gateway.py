@@ -1,0 +1,140 @@
+"""`lucidnode gateway`: a mount handed on to machines that cannot mount it themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+import shlex
+from pathlib import Path
+
+import click
+
+from lucidnode.cli.background import facts
+from lucidnode.fs.errors import MountPointMissing
+from lucidnode.gateway import BadShare, SmbShare, smb_configuration
+from lucidnode.node.client.durable import replace_durably
+from lucidnode.node.config import load_config
+
+_STATE = Path("/var/lib/lucidnode-samba")
+
+
+@click.group("gateway", short_help="Hand a mount on to macOS and Windows.")
+def gateway_command() -> None:
+    """Hand a mounted project on to machines that cannot mount it themselves: macOS and Windows.
+
+    The files leave Lucidnode's encryption on this workstation: whoever may use the share, and whoever
+    is root here, reads them.
+
+    \b
+    Example:
+      lucidnode gateway smb /srv/demo --user ada --output /etc/samba/lucidnode.conf
+    """
+
+
+@gateway_command.command("smb")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A user of this machine who may use the share. Repeatable.",
+)
+@click.option(
+    "--share", metavar="NAME", help="Its name on the network; that of DIRECTORY otherwise."
+)
+@click.option("--read-only", is_flag=True, help="Nobody changes anything through it.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=445,
+    show_default=True,
+    help="macOS and Windows look at 445.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=_STATE,
+    show_default=True,
+    help="Where this Samba keeps its users and files, apart from the machine's own.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it into this file instead of printing it.",
+)
+@click.pass_obj
+def gateway_smb(
+    home: Path,
+    directory: Path,
+    users: tuple[str, ...],
+    share: str | None,
+    read_only: bool,
+    port: int,
+    state: Path,
+    output: Path | None,
+) -> None:
+    """Print how Samba has to be configured to share DIRECTORY of a mounted project over SMB 3.
+
+    Names, macOS's resource forks and tags, Windows's attributes and locks are kept; locks hold
+    against other workstations as well. It needs Debian's packages samba and samba-vfs-modules, and says
+    on standard error how to start it.
+
+    \b
+    Example:
+      lucidnode gateway smb /srv/demo --user ada --user bo --output /etc/samba/lucidnode.conf
+    """
+    load_config(home)
+    directory = directory.resolve()
+    _check_mounted(home, directory)
+    owner = directory.stat().st_uid
+    try:
+        wanted = SmbShare(
+            share or directory.name,
+            directory,
+            users,
+            _name_of(owner),
+            state.expanduser().absolute(),
+            port,
+            read_only,
+        )
+        text = smb_configuration(wanted)
+    except BadShare as error:
+        raise click.UsageError(str(error)) from error
+    if output is None:
+        click.echo(text, nl=False)
+        file = "FILE"
+    else:
+        replace_durably(output.absolute(), text.encode(), 0o644)
+        file = shlex.quote(str(output))
+    folders = " ".join(shlex.quote(f"{wanted.state}/{each}") for each in _FOLDERS)
+    steps = [
+        f"mkdir -p -m 700 {shlex.quote(str(wanted.state))} && mkdir -p {folders}",
+        *(f"smbpasswd -c {file} -a {user}" for user in users),
+        f"smbd --configfile={file} --daemon",
+    ]
+    click.echo("As root, once and at every start the last:", err=True)
+    for step in steps:
+        click.echo(f"  {step}", err=True)
+
+
+_FOLDERS = ("private", "lock", "state", "cache", "run", "ncalrpc")
+
+
+def _check_mounted(home: Path, directory: Path) -> None:
+    status = asyncio.run(facts(home, "status"))
+    mounted = [Path(each["mountpoint"]) for each in status["mounts"]]
+    if not any(directory.is_relative_to(place) for place in mounted):
+        raise MountPointMissing(
+            f"{directory} is in no mounted project: `lucidnode status` shows what is mounted"
+        )
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        raise BadShare(
+            f"user {user}, whose mount it is, has no name on this machine: Samba needs one"
+        ) from None
