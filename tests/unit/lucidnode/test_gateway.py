@@ -14,7 +14,8 @@ GOOD = SmbShare("The film", Path("/srv/drive"), ["ada", "bo"], "edit", Path("/va
 def settings(text: str, section: str) -> dict[str, str]:
     body = text.partition(f"[{section}]\n")[2].partition("\n[")[0]
     lines = [line.strip() for line in body.splitlines() if "=" in line]
-    return dict(tuple(line.split(" = ", 1)) for line in lines if not line.startswith("#"))
+    parts = (line.partition(" = ") for line in lines if not line.startswith("#"))
+    return {name: value for name, _, value in parts}
 
 
 def test_a_share_is_for_its_users_encrypted_and_coherent() -> None:
