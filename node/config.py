@@ -39,6 +39,8 @@ _LAN_KEY = "lan_key"
 
 
 Part = Literal["serve", "consume", "off"]
+
+Encryption = Literal["control", "all"]
 """What a workstation does with others of its office."""
 
 
@@ -93,6 +95,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_on_metered: bool = True
     mdns: bool = True
     rendezvous: bool = True
+    lan_encrypt: Encryption = "control"
+    """What goes between workstations within TLS: all but blocks, which are ciphertext, or blocks too."""
     peers: list[str] = []
     """Control addresses HOST:PORT of peers that multicast cannot reach."""
     webhooks: list[str] = []

@@ -54,6 +54,7 @@ def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> P
             offers_bytes=limit // 4,
             serves=config.part == "serve",
             asks=config.part != "off",
+            encrypt=config.lan_encrypt == "all",
         ),
         traffic=context.metrics,
         alerts=context.alerts,

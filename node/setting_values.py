@@ -16,7 +16,7 @@ from lucidnode.discovery.errors import BadAddress
 from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.webhooks import MAX_WEBHOOKS
-from lucidnode.node.config import OnSuspend, Part
+from lucidnode.node.config import Encryption, OnSuspend, Part
 from lucidnode.node.webhooks.book import check_url
 
 _UNITS: Final = {
@@ -172,6 +172,15 @@ def read_part(text: str) -> Part:
         if part == wanted:
             return cast(Part, part)
     raise BadSetting(f"{text!r} is none of {', '.join(get_args(Part))}")
+
+
+def read_encryption(text: str) -> Encryption:
+    """Return what goes within TLS on the LAN."""
+    wanted = text.strip().lower()
+    for word in get_args(Encryption):
+        if word == wanted:
+            return cast(Encryption, word)
+    raise BadSetting(f"{text!r} is none of {', '.join(get_args(Encryption))}")
 
 
 def read_interfaces(text: str) -> list[str]:

@@ -24,6 +24,7 @@ from lucidnode.node.setting_values import (
     read_any_or_port,
     read_directory,
     read_duration,
+    read_encryption,
     read_interfaces,
     read_on_suspend,
     read_part,
@@ -193,6 +194,16 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "serve, consume or off",
                 ANEW,
                 read_part,
+                str,
+            ),
+            Setting(
+                "lan.encrypt",
+                "lan_encrypt",
+                "What goes between workstations within TLS: control is all but blocks, which are "
+                "ciphertext; all is blocks as well, with those alone that have it too.",
+                "control or all",
+                ANEW,
+                read_encryption,
                 str,
             ),
             Setting(

@@ -17,7 +17,7 @@ from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
 from lucidnode.node.client.wire import MAX_BLOCK_CIPHERTEXT_BYTES
 from lucidnode.node.peers import frames
-from lucidnode.node.peers.body_connection import BodyConnection
+from lucidnode.node.peers.body_connection import BodyConnection, Inside
 from lucidnode.node.peers.body_connections import BodyConnections
 from lucidnode.node.peers.errors import (
     PeerLied,
@@ -52,8 +52,10 @@ LOOKUP_TIMEOUT_S = 2.0
 class BodyClient:
     """Connections to the body servers of peers, kept open between requests."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, inside: Inside | None = None) -> None:
+        """*inside* is for peers who want bodies within TLS."""
         self._traffic = traffic
+        self._inside = inside
         self._knocks: WeakKeyDictionary[ClientSession, ReachabilityProbe] = WeakKeyDictionary()
         self._connections = BodyConnections()
 
@@ -208,7 +210,8 @@ class BodyClient:
         """Send a request; give the status, and where the answer goes on. Raises PeerFailed."""
         try:
             with outside(PeerLied, NodeError, OSError):
-                async with self._connections.use(access.host, access.port) as connection:
+                inside = self._inside if access.encrypted else None
+                async with self._connections.use(access.host, access.port, inside) as connection:
                     authorisation = access.authorisation(method, path)
                     yield connection, await connection.ask(method, path, authorisation, body)
         except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from lucidnode.node.peers.errors import PeerLied, PeerLost
 
@@ -31,6 +31,10 @@ _FIELD = re.compile(rb"([A-Za-z-]{1,64}): ?([ -~]{0,512})")
 _CHUNK = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
+Inside = Callable[[socket.socket], Awaitable[socket.socket]]
+"""Turns a connection into one that says the same within something else. Raises OSError."""
+
+
 class BodyConnection:
     """One connection, opened with `open`. Every method that waits raises PeerLost or OSError."""
 
@@ -46,8 +50,8 @@ class BodyConnection:
         """Whether the answer has been read to its end and another request may follow."""
 
     @classmethod
-    async def open(cls, host: str, port: int) -> BodyConnection:
-        """Connect. Raises OSError."""
+    async def open(cls, host: str, port: int, inside: Inside | None = None) -> BodyConnection:
+        """Connect, and speak within what *inside* makes of the connection. Raises OSError."""
         loop = asyncio.get_running_loop()
         error: OSError | None = None
         for family, kind, protocol, _, address in await loop.getaddrinfo(
@@ -65,7 +69,7 @@ class BodyConnection:
                 connected.close()
                 raise
             else:
-                return cls(connected)
+                return cls(connected if inside is None else await inside(connected))
         raise error or OSError(f"{host} has no address")
 
     def close(self) -> None:

@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from lucidnode.node.peers.body_connection import BodyConnection
+from lucidnode.node.peers.body_connection import BodyConnection, Inside
 
 IDLE_S = 15.0
 """Seconds for which a connection that nobody uses stays open: less than the other end keeps it."""
 
-_Place = tuple[str, int]
+_Place = tuple[str, int, bool]
 
 
 class BodyConnections:
-    """Those that are idle, by host and port. Each is used by one request at a time."""
+    """Those that are idle, by host, port, and whether they are within TLS. Each is used by one request at a time."""
 
     def __init__(self) -> None:
         self._idle: dict[_Place, list[tuple[BodyConnection, asyncio.TimerHandle]]] = {}
@@ -31,13 +31,15 @@ class BodyConnections:
         self._idle.clear()
 
     @contextlib.asynccontextmanager
-    async def use(self, host: str, port: int) -> AsyncIterator[BodyConnection]:
+    async def use(
+        self, host: str, port: int, inside: Inside | None = None
+    ) -> AsyncIterator[BodyConnection]:
         """Give one for a request; it goes on to the next if the answer was read to its end.
 
         Raises OSError if there is no connection.
         """
-        place = host, port
-        connection = self._taken(place) or await BodyConnection.open(host, port)
+        place = host, port, inside is not None
+        connection = self._taken(place) or await BodyConnection.open(host, port, inside)
         try:
             yield connection
         except BaseException:

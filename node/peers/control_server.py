@@ -50,7 +50,7 @@ class Incoming(Protocol):
 
 
 class ControlServer:
-    """Answers on the control port. *body_port* and *weight* are what a peer is told of this node."""
+    """Answers on the control port. *body_port*, *weight* and *encrypted* are what a peer is told of this node."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class ControlServer:
         instance: bytes,
         weight: int,
         body_port: int,
+        encrypted: bool,
         mark_authenticated: Callable[[web.BaseRequest], None],
     ) -> None:
         self._sessions = sessions
@@ -69,6 +70,7 @@ class ControlServer:
         self._instance = instance
         self._weight = weight
         self._body_port = body_port
+        self._encrypted = encrypted
         self._mark_authenticated = mark_authenticated
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -110,6 +112,7 @@ class ControlServer:
             body_port=self._body_port,
             session=session.id,
             secret=session.secret,
+            encrypted=self._encrypted,
         )
         try:
             with outside(PeerLost):

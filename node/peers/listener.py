@@ -23,7 +23,6 @@ from aiohttp import web
 
 from lucidnode.node.client.supervision import Tasks, outside
 from lucidnode.node.peers.errors import PeerLost, PortTaken
-from lucidnode.node.peers.hosts import fact
 from lucidnode.node.peers.memory_budget import STREAM_BYTES, MemoryBudget
 
 MAX_UNAUTHENTICATED = 128
@@ -128,9 +127,15 @@ class LimitedListener:
         each_bytes: int = STREAM_BYTES,
         most: int,
         secured: Callable[[socket.socket], Awaitable[ssl.SSLContext]] | None = None,
+        inside: Callable[[socket.socket], Awaitable[socket.socket]] | None = None,
         admits: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """*admits* tells of an address of ours whether connections to it are taken."""
+        """*admits* tells of an address of ours whether connections to it are taken.
+
+        With *inside* the server has what that makes of each connection instead.
+        """
+        self._inside = inside
+        self._hosts: dict[web.RequestHandler, str] = {}
         self._admits = admits
         self._bound = bound
         self._server = server
@@ -164,21 +169,24 @@ class LimitedListener:
         proven = [each for each in self._server.connections if each not in self._limit]
         if len(proven) >= self._most or not self._memory.has_room(self._each_bytes):
             return False
-        callers = (fact(each.transport, "peername") for each in proven)
-        theirs = sum(
-            1 for caller in callers if caller is not None and network_of(str(caller[0])) == host
-        )
+        theirs = sum(self._hosts.get(each) == host for each in proven)
         return theirs < self._most // 2
 
     async def _take(self, connection: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()
         protocol = self._server()
         self._limit.begin(protocol, host, connection)
+        open_ = set(self._server.connections)
+        self._hosts = {each: at for each, at in self._hosts.items() if each in open_}
+        self._hosts[protocol] = host
         self._entering += 1
         try:
             with outside(PeerLost):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._secured is None:
+                if self._inside is not None:
+                    plain = await self._inside(connection)
+                    await loop.connect_accepted_socket(lambda: protocol, plain)
+                elif self._secured is None:
                     await loop.connect_accepted_socket(lambda: protocol, connection)
                 else:
                     await loop.connect_accepted_socket(

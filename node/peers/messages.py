@@ -46,10 +46,13 @@ class HandshakeRequest(msgspec.Struct, frozen=True, tag="hello", forbid_unknown_
     weight: Weight
 
 
-class HandshakeResponse(msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True):
+class HandshakeResponse(
+    msgspec.Struct, frozen=True, tag="welcome", forbid_unknown_fields=True, omit_defaults=True
+):
     """What the other answers: where block bodies are to be had, and the secret that opens them.
 
-    *session* and *secret* are good for as long as this link lives.
+    *session* and *secret* are good for as long as this link lives. *encrypted*: bodies are to be had
+    within TLS, and not otherwise; releases that do not know the word make no link to who says it.
     """
 
     protocol: int
@@ -58,6 +61,7 @@ class HandshakeResponse(msgspec.Struct, frozen=True, tag="welcome", forbid_unkno
     body_port: Port
     session: Bytes16
     secret: Bytes32
+    encrypted: bool = False
 
 
 class Push(msgspec.Struct, frozen=True, tag="push", forbid_unknown_fields=True):

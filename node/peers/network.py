@@ -8,6 +8,7 @@ over either. A peer that dials us and that we did not know is dialled back.
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ from lucidnode.node.peers.server import NoServer, PeerServer
 from lucidnode.node.peers.sessions import ClientSession
 from lucidnode.node.peers.status import PeerStatus, status_of
 from lucidnode.node.peers.tls import Tls
+from lucidnode.node.peers.tls_pipe import dialled
 
 MAX_INCOMING_LINKS = 2
 """Links that one device may have to us: the one it has, and the one that takes its place."""
@@ -78,6 +80,8 @@ class PeerSettings:
     host: str | None = None
     serves: bool = True
     asks: bool = True
+    encrypt: bool = False
+    """Whether blocks go within TLS alone, and are asked of nobody who does otherwise."""
 
 
 class PeerEvents(Protocol):
@@ -143,7 +147,7 @@ class PeerNetwork:
         self._told: tuple[Heads, PeerTotals, PeerDays] = (Heads({}), PeerTotals({}), PeerDays({}))
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
         self._tls = Tls(identity, members)
-        self._bodies = BodyClient(traffic)
+        self._bodies = BodyClient(traffic, self._inside_tls)
         self._block_client = PeerBlockClient(
             peers=self._peers,
             bodies=self._bodies,
@@ -205,6 +209,7 @@ class PeerNetwork:
                 weight=settings.weight,
                 most=settings.connections,
                 offers_bytes=settings.offers_bytes,
+                encrypt=settings.encrypt,
                 memory=self._memory,
                 pace=self._pace,
                 is_quiet=self._is_quiet,
@@ -342,7 +347,10 @@ class PeerNetwork:
             if known.instance == link.instance:
                 return False
             self._start(known.close())  # of a daemon that has restarted since
-        self._peers.reached(link, ClientSession(link.host, welcome), welcome.weight)
+        # Where blocks are to go within TLS alone, who takes and gives them otherwise is not asked.
+        is_asked = welcome.encrypted or not self._settings.encrypt
+        access = ClientSession(link.host, welcome) if is_asked else None
+        self._peers.reached(link, access, welcome.weight)
         self._introduce(link)
         return True
 
@@ -399,6 +407,9 @@ class PeerNetwork:
             if is_later and self._events is not None:
                 self._events.copy_met(link.host)
         return True
+
+    async def _inside_tls(self, connection: socket.socket) -> socket.socket:
+        return await dialled(connection, self._tls.client, self._start)
 
     async def _dial(self, candidate: Candidate) -> DeviceId | None:
         met = self._copies_met

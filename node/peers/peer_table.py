@@ -87,8 +87,11 @@ class PeerTable:
 
     # -- coming and going --------------------------------------------------------------------
 
-    def reached(self, link: PeerLink, access: ClientSession, weight: int) -> Peer:
-        """Note that *link* leads to a peer now. It starts afresh, unless it is banned."""
+    def reached(self, link: PeerLink, access: ClientSession | None, weight: int) -> Peer:
+        """Note that *link* leads to a peer now. It starts afresh, unless it is banned.
+
+        Without *access* it is heard and told, and never asked for blocks.
+        """
         peer = self.met(link.device)
         if not peer.health.banned:
             peer.health = PeerHealth()
@@ -96,7 +99,7 @@ class PeerTable:
         peer.access = access
         peer.weight = weight
         peer.left_at = None
-        if not peer.health.banned:
+        if not peer.health.banned and access is not None:
             self._present.add(link.device)
             self._rebuild()
         return peer

@@ -25,6 +25,7 @@ from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.sessions import SessionTable
 from lucidnode.node.peers.tls import Tls
+from lucidnode.node.peers.tls_pipe import accepted
 
 IDLE_TIMEOUT_S = 75.0
 """Seconds an idle connection for bodies stays open; longer than the asking end keeps it."""
@@ -72,6 +73,7 @@ class PeerServer:
         weight: int,
         most: int,
         offers_bytes: int,
+        encrypt: bool,
         memory: MemoryBudget,
         pace: Pace,
         is_quiet: Callable[[], bool],
@@ -106,16 +108,27 @@ class PeerServer:
             instance=instance,
             weight=weight,
             body_port=self.body_port,
+            encrypted=encrypt,
             mark_authenticated=of_control.mark_authenticated,
         )
 
         async def admitted(connection: socket.socket) -> ssl.SSLContext:
             return await admit(connection, lan_key, tls.server)
 
+        async def inside_tls(connection: socket.socket) -> socket.socket:
+            return await accepted(connection, tls.server, tasks.create_task)
+
         body_server, control_server = _server(bodies.handle), _server(control.handle)
         listeners = (
             LimitedListener(
-                self._body, body_server, of_bodies, tasks, memory=memory, most=most, admits=admits
+                self._body,
+                body_server,
+                of_bodies,
+                tasks,
+                memory=memory,
+                most=most,
+                inside=inside_tls if encrypt else None,
+                admits=admits,
             ),
             LimitedListener(
                 self._control,

@@ -46,6 +46,7 @@ class ClientSession:
     def __init__(self, host: str, welcome: HandshakeResponse) -> None:
         self.host = host
         self.port = welcome.body_port
+        self.encrypted = welcome.encrypted
         self._session = welcome.session
         self._secret = welcome.secret
         self._numbers = itertools.count(1)

@@ -38,7 +38,7 @@ from lucidnode.node.peers.body_connection import BodyConnection
 from lucidnode.node.peers.body_connections import BodyConnections
 from lucidnode.node.peers.body_server import MISS_BURST
 from lucidnode.node.peers.entrance import enter
-from lucidnode.node.peers.errors import PeerFailed, PortTaken
+from lucidnode.node.peers.errors import PeerFailed, PeerLied, PeerLost, PortTaken
 from lucidnode.node.peers.frames import FAILED, FOUND, NOT_FOUND, PROGRESS
 from lucidnode.node.peers.hosts import url_host
 from lucidnode.node.peers.listener import AUTHENTICATE_TIMEOUT_S
@@ -98,6 +98,37 @@ async def test_a_large_block_arrives_whole(tmp_path: Path) -> None:
     async with office_of(3, tmp_path, bucket) as nodes:
         await read_all(nodes, [block], bucket)
         assert bucket.gets.total() == 1
+
+
+async def test_blocks_go_within_tls_where_that_is_wanted_and_to_nobody_otherwise(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    blocks = [bucket.store(random.Random(n).randbytes(3 * MIB + n)) for n in range(4)]
+    keys = identities(tmp_path, 3)
+    roll = Roll(*keys)
+    async with (
+        node(keys[0], roll, bucket, encrypt=True) as a,
+        node(keys[1], roll, bucket, a.place, encrypt=True) as b,
+    ):
+        await until(lambda: bool(a.usable() and b.usable()))
+        await read_all([a, b], blocks, bucket)
+        assert bucket.gets.total() == len(blocks)
+        assert a.traffic.bytes["served"] + b.traffic.bytes["served"] == sum(
+            len(bucket.blocks[block]) for block in blocks
+        )
+        # Whoever asks in the clear gets nothing, not even that he may not.
+        plain = await BodyConnection.open("127.0.0.1", a.office.body_port)
+        with contextlib.closing(plain), pytest.raises((PeerLost, PeerLied, OSError)):
+            await plain.ask("GET", "/alive", "Lucid")
+        # One who has it otherwise asks them within TLS, and is asked by neither.
+        async with node(keys[2], roll, bucket, a.place, b.place) as c:
+            await until(lambda: len(c.usable()) == 2)
+            await until(lambda: len(a.office.facts()) == 2)
+            assert keys[2].id not in a.usable() and keys[2].id not in b.usable()  # noqa: PT018
+            await read_all([c], blocks, bucket)
+            assert bucket.gets.total() == len(blocks)
+            assert c.traffic.bytes["served"] == 0
 
 
 async def test_a_block_goes_from_its_file_to_a_peer_and_takes_no_memory_meanwhile(

@@ -29,6 +29,7 @@ GOOD = {
     "office.rendezvous": ("no", False),
     "office.peers": ("nas:7450, 10.0.0.2:7450,nas:7450", ["nas:7450", "10.0.0.2:7450"]),
     "cache.place": ("/mnt/nvme/cache", "/mnt/nvme/cache"),
+    "lan.encrypt": ("ALL", "all"),
     "office.part": ("Consume", "consume"),
     "office.interfaces": ("eth0, wlan0,eth0", ["eth0", "wlan0"]),
     "office.upload-rate": ("50MB/s", RateLimit(50_000_000)),
