@@ -13,7 +13,6 @@ from typing import Protocol
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.leases.lease_changes import LeaseChanges
-from lucidnode.fs.leases.lease_row import NOBODY
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import Lease
@@ -254,9 +253,12 @@ class WebhookKeeper:
             self._noted_at[ident] = now
 
     def _let_in(self, ident: str, record: WebhookRecord) -> None:
-        """Seal the secret to whoever may tell it by now; the one who has the job does that."""
+        """Seal the secret to whoever may tell it by now; the one who has the job does that.
+
+        For two who had read the log of members up to different places would undo each other's work.
+        """
         job = self._jobs.of(ident)
-        if job is None or job.holder not in {self._device, NOBODY}:
+        if job is None or job.holder != self._device:
             return
         secret = self._secret(ident, record)
         if secret is None or self._why_not(ident, record):

@@ -102,6 +102,8 @@ class Teller:
                         await self._deliver(webhook, mount.project, message, job.leave)
                     place = (page.after, page.told)
                 except _AnotherTells:
+                    if job.place <= place:
+                        await self._clock.sleep(FIRST_PAUSE_S)
                     place = max(place, job.place)
                 await mount.webhook("told", webhook.id, place)
         except (NotThere, Refused, Unavailable):
