@@ -1,0 +1,312 @@
+"""`scripts/bench peers`: blocks from an office peer, beside a bare `sendfile` on the same path in the same run.
+
+Two workstations of a lab. `a` has the blocks, `b` asks its daemon for them as a mount would, many at
+a time; in turn with that a bare process where `a` is sends the same files to one where `b` is, which
+writes them to the same disk (`lab.bare_transfer`). Then `a` reads a file of its own through its mount,
+alone, while it serves `b` at 1 Gbit/s, and while the bare pair moves as much; the daemon of `b`, which
+would be on another machine, has the lowest priority meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+import msgspec
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from lab.app import run_command
+from lab.errors import LabError
+from lab.footage import Footage
+from lab.lab import Lab, make, remove
+from lab.process import Process
+from lab.reading import read_through
+from lab.record import Plan
+from lab.scene import Scene
+from lab.workstation import Workstation
+from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import BlockId, ProjectId, parse_block_id, parse_project_id
+
+_LAB = "peers"
+_MIB = 1024 * 1024
+_AT_ONCE = 16
+"""Blocks asked for at a time: as a reader's read-ahead does."""
+
+_PATIENCE_S = 20.0
+_BARE_PORT = 47_000
+_GBIT_BYTES_PER_S = 125e6
+_READING_S = 3.0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What was measured of one thing, a value for each round."""
+
+    row: str
+    unit: str
+    values: list[float]
+    median: float
+    aim: str
+
+
+class Peers:
+    """The two workstations; `a` holds *blocks*, the content of the file *name*."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.a, self.b = lab.workstations.values()
+        self.scene = Scene(lab, Footage(lab.places.root / "none"))
+        self.name = name
+        self.files: list[Path] = []
+        self.project: ProjectId
+
+    def fill(self, mib: int) -> None:
+        """Write *name* on a, and wait until it is in the bucket and the caches are at rest."""
+        path = self.a.mount_point / self.name
+        with path.open("wb", buffering=0) as file:
+            for _ in range(mib):
+                file.write(os.urandom(_MIB))
+        self.scene.await_cloud(self.a, [path])
+        self.scene.await_file(self.b.mount_point / self.name, mib * _MIB)
+        self.scene.await_calm([self.a, self.b])
+        (project,) = (self.a.home / "projects").iterdir()
+        self.project = parse_project_id(project.name)
+        held = (self.a.home / "cache" / "blocks").rglob("*")
+        self.files = sorted(each for each in held if each.is_file() and each.stat().st_size > _MIB)
+        if len(self.files) < mib:
+            raise LabError(f"a holds {len(self.files)} of {mib} blocks")
+
+    def clear_b(self) -> None:
+        """Have b forget every block."""
+        self.scene.empty_caches([self.b], [])
+
+    def fetched(self, rate: float = 0.0) -> float:
+        """Have b fetch all blocks, at most *rate* bytes a second; return the seconds it took.
+
+        Asked for in a process of its own, so that nobody here waits for the interpreter.
+        """
+        sizes = [(each.name, each.stat().st_size) for each in self.files]
+        with ProcessPoolExecutor(1, get_context("spawn")) as asking:
+            return asking.submit(_fetched, self.b.socket, self.project, sizes, rate).result()
+
+    def bare(self, rate: float = 0.0) -> tuple[dict[str, float], dict[str, float]]:
+        """Move the same files by `sendfile`; return what the sender and the receiver say."""
+        address = self.a.record.address
+        target = self.lab.places.root / "bare"
+        target.mkdir()
+        try:
+            asked = ["send", address, str(_BARE_PORT), str(rate), *map(str, self.files)]
+            with self._python(self.a, *asked) as sender:
+                assert sender.stdout is not None
+                sender.stdout.readline()
+                asked = ["receive", address, str(_BARE_PORT), str(target)]
+                with self._python(self.b, *asked) as receiver:
+                    took, _ = receiver.communicate()
+                gave, _ = sender.communicate()
+            return json.loads(gave), json.loads(took)
+        finally:
+            shutil.rmtree(target)
+
+    def _python(self, station: Workstation, *arguments: str) -> subprocess.Popen[str]:
+        prefix, environment = self.lab.inside(station.name)
+        scripts = str(Path(__file__).parent.parent)
+        return subprocess.Popen(
+            [*prefix, "python", "-P", "-m", "lab.bare_transfer", *arguments],
+            env={**environment, "PYTHONPATH": scripts},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _fetched(socket: Path, project: ProjectId, sizes: list[tuple[str, int]], rate: float) -> float:
+    blocks = [(parse_block_id(name), size) for name, size in sizes]
+    return asyncio.run(_asked(socket, project, blocks, rate))
+
+
+async def _asked(
+    socket: Path, project: ProjectId, blocks: list[tuple[BlockId, int]], rate: float
+) -> float:
+    room = asyncio.Semaphore(_AT_ONCE)
+    async with DaemonClient(socket) as client, asyncio.TaskGroup() as asking:
+        began, due = time.monotonic(), 0.0
+
+        async def ask(block: BlockId) -> None:
+            async with room:
+                source, _ = await client.block(project, block, patience_s=_PATIENCE_S)
+            if source != "peer":
+                raise LabError(f"a block came from {source}")
+
+        for block, size in blocks:
+            asking.create_task(ask(block))
+            if rate:
+                due += size / rate
+                await asyncio.sleep(max(0.0, began + due - time.monotonic()))
+    return time.monotonic() - began
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--mib", type=click.IntRange(64), default=384, show_default=True, help="File size.")
+@click.option("--loopback", is_flag=True, help="No namespaces: a shorter path, for both.")
+def peers(rounds: int, mib: int, loopback: bool) -> None:
+    """Measure transfers between two workstations; a table on standard error, JSON on standard output."""
+    console = Console(stderr=True, highlight=False)
+    remove(_LAB)
+    try:
+        with console.status("starting") as spinner:
+            lab = make(_LAB, Plan(2, namespaces=not loopback and os.geteuid() == 0), lambda _: None)
+            office = Peers(lab, "big")
+            office.fill(mib)
+            spinner.update("measuring")
+            rows = []
+            for row in chain(_transfers(office, rounds), _own_reads(office, rounds)):
+                rows.append(row)
+                console.print(f"{row.row}: {row.median:,.3g} {row.unit}")
+    finally:
+        remove(_LAB)
+    table = Table("", box=None, pad_edge=False)
+    for column in ("median", "", "lowest to highest", "aim"):
+        table.add_column(column, justify="left" if column == "aim" else "right")
+    for row in rows:
+        span = f"{min(row.values):,.3g} to {max(row.values):,.3g}"
+        table.add_row(row.row, f"{row.median:,.3g}", row.unit, span, row.aim)
+    console.print(table)
+    facts = {
+        "rounds": rounds,
+        "mib": mib,
+        "loopback": loopback,
+        "cores": os.cpu_count(),
+        "date": time.strftime("%F"),
+    }
+    print(msgspec.json.format(msgspec.json.encode({**facts, "rows": rows})).decode())
+
+
+def _row(name: str, unit: str, values: list[float], aim: str = "") -> Row:
+    return Row(name, unit, values, statistics.median(values), aim)
+
+
+def _transfers(office: Peers, rounds: int) -> Iterator[Row]:
+    size = sum(each.stat().st_size for each in office.files) / _MIB
+    speeds: dict[str, list[float]] = {"peer": [], "bare": [], "ratio": []}
+    cpu: dict[str, list[float]] = {"serving": [], "asking": [], "sender": [], "receiver": []}
+    # The first round of each warms connections and pages, and counts for nothing.
+    for number in range(rounds + 1):
+        office.clear_b()
+        before = [_cpu(station) for station in (office.a, office.b)]
+        speed = size / office.fetched()
+        after = [_cpu(station) for station in (office.a, office.b)]
+        gave, took = office.bare()
+        if not number:
+            continue
+        bare = size / took["seconds"]
+        for name, value in (("peer", speed), ("bare", bare), ("ratio", speed / bare)):
+            speeds[name].append(value)
+        spent = [late - early for early, late in zip(before, after, strict=True)]
+        for name, seconds in zip(cpu, [*spent, gave["cpu_s"], took["cpu_s"]], strict=True):
+            cpu[name].append(seconds / size * 1e3)
+    yield _row("blocks from a peer", "MiB/s", speeds["peer"])
+    yield _row("bare sendfile to a file", "MiB/s", speeds["bare"])
+    yield _row("a peer to a bare sendfile", "", speeds["ratio"], "≥ 0.3")
+    # 10 Gbit/s are 1,192 MiB/s; each end may use all cores of its workstation for them.
+    fits = f"< {(os.cpu_count() or 1) / 1192 * 1e3:.1f} to fill 10 GbE"
+    yield _row("CPU of the serving daemon, each MiB", "ms", cpu["serving"], fits)
+    yield _row("CPU of the asking daemon, each MiB", "ms", cpu["asking"], fits)
+    yield _row("CPU of a bare sender, each MiB", "ms", cpu["sender"])
+    yield _row("CPU of a bare receiver, each MiB", "ms", cpu["receiver"])
+
+
+def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
+    read: dict[str, list[float]] = {"alone": [], "serving": [], "bare": []}
+    rates: list[float] = []
+    path = office.a.mount_point / office.name
+    size = sum(each.stat().st_size for each in office.files)
+
+    def alone() -> None:
+        time.sleep(_READING_S)  # noqa: TID251  # for as long as others move bytes
+
+    def serving() -> None:
+        rates.append(size / office.fetched(_GBIT_BYTES_PER_S) * 8 / 1e9)
+
+    def bare() -> None:
+        office.bare(_GBIT_BYTES_PER_S)
+
+    _yield_to_others(office.b)
+    for _ in range(rounds):
+        for name, beside in (("alone", alone), ("serving", serving), ("bare", bare)):
+            office.clear_b()
+            read[name].append(_read_beside(path, beside))
+    yield _row("own reads, alone", "MiB/s", read["alone"])
+    yield _row("own reads, serving", "MiB/s", read["serving"])
+    yield _row("served meanwhile", "Gbit/s", rates, "1")
+    for name, aim in (("serving", "≥ 0.9"), ("bare", "")):
+        ratios = [slow / quick for slow, quick in zip(read[name], read["alone"], strict=True)]
+        what = "serving" if name == "serving" else "beside a bare pair"
+        yield _row(f"own reads, {what} to alone", "", ratios, aim)
+
+
+def _yield_to_others(station: Workstation) -> None:
+    """Have the daemon of *station* take only what a leaves: it would be another machine."""
+    for process in _family(station):
+        for thread in process.threads():
+            os.setpriority(os.PRIO_PROCESS, thread.id, 19)
+
+
+def _read_beside(path: Path, work: Callable[[], None]) -> float:
+    """Return the MiB/s at which *path* is read, again and again, while *work* goes on."""
+    with _running(work) as over:
+        total, seconds = 0, 0.0
+        while not over():
+            reading = read_through(path)
+            total, seconds = total + reading.bytes, seconds + reading.seconds
+    return total / _MIB / seconds
+
+
+@contextmanager
+def _running(work: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    failed: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # handed over, raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    try:
+        yield lambda: not thread.is_alive()
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def _cpu(station: Workstation) -> float:
+    """Return the seconds of CPU that the daemon of *station* has used."""
+    return sum(sum(each.cpu_times()[:2]) for each in _family(station))
+
+
+def _family(station: Workstation) -> list[psutil.Process]:
+    """Return the daemon of *station*, and its keeper."""
+    running: Process | None = station.record.daemon
+    assert running is not None
+    parent = psutil.Process(running.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+if __name__ == "__main__":
+    run_command(peers)
