@@ -44,6 +44,8 @@ class RawStore:
     scripts: deque[Sequence[Step]] = field(default_factory=deque)
     heads: list[bytes] = field(default_factory=list)
     """Of all requests, in the order in which they came."""
+    came_on: list[int] = field(default_factory=list)
+    """On which connection each of them came, from 1."""
     connections: int = 0
     open: int = 0
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -70,7 +72,7 @@ class RawStore:
         self.open += 1
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._talk(reader, writer)
+                await self._talk(reader, writer, self.connections)
         finally:
             self.open -= 1
             self._talks.discard(task)
@@ -78,10 +80,13 @@ class RawStore:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> None:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
+            self.came_on.append(connection)
             if found := _LENGTH.search(head):
                 await reader.readexactly(int(found[1]))
             last = b""

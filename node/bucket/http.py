@@ -168,9 +168,11 @@ async def _kept_open() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class _Connections(aiohttp.TCPConnector):
-    """Gives out no connection on which something came while nobody had asked for anything.
+    """Gives out the connection that was used last, and none on which something came unasked.
 
-    aiohttp would take it for the answer to whatever is asked next.
+    aiohttp would take the one that has rested longest: over a long line every request would begin
+    with the smallest window, where the last one's has grown already. And it would take what came
+    unasked for the answer to whatever is asked next.
     """
 
     async def connect(
@@ -180,6 +182,8 @@ class _Connections(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # its signature
     ) -> Connection:
         for _ in range(_DIRTY):
+            if idle := self._conns.get(req.connection_key):
+                idle.rotate(1)  # the last to the front, which is where it takes from
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection

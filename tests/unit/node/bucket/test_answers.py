@@ -372,6 +372,19 @@ async def test_a_connection_is_used_again_after_answers_that_were_read_to_their_
     assert store.connections == 1
 
 
+async def test_one_request_after_the_other_keeps_to_the_connection_that_was_used_last() -> None:
+    store = RawStore([whole(b"four")])
+    async with store.serving() as endpoint:
+        bucket = bucket_at(endpoint)
+        async with asyncio.TaskGroup() as together:
+            for _ in range(3):
+                together.create_task(bucket.get(ENTRY))
+        for _ in range(3):
+            await bucket.get(ENTRY)
+    assert sorted(store.came_on[:3]) == [1, 2, 3]
+    assert len(set(store.came_on[3:])) == 1
+
+
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_request_that_is_given_up_midway_takes_its_connection_along(verb: str) -> None:
     store = RawStore([whole(b"next")])
