@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,8 @@ pytestmark = pytest.mark.fuse
 ROUNDS = 10
 
 READ_FILES = 60
+
+CALLED = 100
 
 STILL = 75
 """Looks at what a mount tells of itself, which it does about once a second: 1.5 s of them."""
@@ -96,6 +103,57 @@ def test_the_kernel_asks_no_more_often_than_is_recorded(tmp_path: Path) -> None:
         after = requests_of(node)
     walked = {kind: count - before.get(kind, 0) for kind, count in after.items()}
     check(walked, "A tree that is known")
+
+
+def test_a_mount_makes_no_more_system_calls_than_are_recorded(tmp_path: Path) -> None:
+    with workstations(tmp_path) as [node]:
+        pid = node.mount()
+        folder = node.mountpoint / "folder"
+        folder.mkdir()
+        names = [folder / f"{number:03}" for number in range(CALLED)]
+        for name in names:
+            name.with_suffix(".read").write_bytes(b"x" * 4096)
+
+        def missing(name: Path) -> None:
+            assert not name.with_suffix(".none").exists()
+
+        def read(name: Path) -> None:
+            assert len(name.with_suffix(".read").read_bytes()) == 4096
+
+        operations: dict[str, Callable[[Path], object]] = {
+            "look up a name that is not there": missing,
+            "mkdir": Path.mkdir,
+            "rename": lambda name: name.rename(name.with_suffix(".new")),
+            "rmdir": lambda name: name.with_suffix(".new").rmdir(),
+            "open, read 4 KiB and close": read,
+        }
+        calls = {
+            what: calls_of(pid, tmp_path / "calls", names, operation)
+            for what, operation in operations.items()
+        }
+    check(calls, "System calls")
+
+
+def calls_of(pid: int, log: Path, names: list[Path], operation: Callable[[Path], object]) -> int:
+    """Return the system calls of all threads of *pid* for one *operation*, done with each of *names*."""
+    tasks = Path(f"/proc/{pid}/task")
+    with subprocess.Popen(
+        ["strace", "-f", "-c", "-p", str(pid), "-o", log], stderr=subprocess.DEVNULL
+    ) as tracing:
+        untraced = re.compile("^TracerPid:\t0$", re.MULTILINE)
+        eventually(
+            lambda: (
+                not any(untraced.search((task / "status").read_text()) for task in tasks.iterdir())
+            )
+        )
+        for name in names:
+            operation(name)
+        tracing.send_signal(signal.SIGINT)
+    total = re.search(
+        r"^100\.00 +[0-9.]+ +[0-9]+ +([0-9]+).* total$", log.read_text(), re.MULTILINE
+    )
+    assert total is not None, log.read_text()
+    return math.ceil(int(total[1]) / len(names))
 
 
 def check(asked: dict[str, int], heading: str) -> None:
