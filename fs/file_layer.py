@@ -31,7 +31,7 @@ from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.reading_ahead import ReadingAhead
 from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
-from lucidnode.fs.read.segment_memory import SegmentMemory
+from lucidnode.fs.read.segment_memory import SEGMENTS_SHARE, SegmentMemory
 from lucidnode.fs.read.segments import Segments
 from lucidnode.fs.read.unreadable_files import UnreadableFiles
 from lucidnode.fs.replica.changes import Touched
@@ -48,7 +48,7 @@ from lucidnode.fs.write.tail_packer import TailPacker
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.write_back import WriteBack
-from lucidnode.fs.write.write_buffer import WriteBuffer
+from lucidnode.fs.write.write_buffer import UNSAVED_SHARE, WriteBuffer
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.bad_blocks import BadBlocks
@@ -66,7 +66,8 @@ class Ground:
     """What a file layer stands on; all of it must outlive the layer.
 
     *disk* runs staging and ciphers, *looks* the reads of block files. *staging_limit* and
-    *min_free* are bytes: what staging may hold, and what must stay free on its disk.
+    *min_free* are bytes: what staging may hold, and what must stay free on its disk. *memory_limit* is
+    for plaintext in memory, saved and not.
     """
 
     replica: Replica
@@ -76,6 +77,7 @@ class Ground:
     staging_dir: Path
     staging_limit: int
     min_free: int
+    memory_limit: int
     daemon: BlockDaemon
     disk: Executor
     looks: GuardedDisk
@@ -116,10 +118,9 @@ class ReadPath:
     reader: Reader
 
 
-def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath:
+def write_path(ground: Ground, *, relaxed: bool) -> WritePath:
     """Build the write path. With *relaxed*, `close` does not wait for the disk.
 
-    *max_buffered* bytes of plaintext are in memory at most.
     Keep `notifier.run`, `quota.run`, `write_back.run` and `whereabouts.run` running, and `group_sync.run` with *relaxed*; call
     `packer.resume` before the first write, and `packer.stop` at the end.
     """
@@ -133,7 +134,7 @@ def write_path(ground: Ground, *, relaxed: bool, max_buffered: int) -> WritePath
     group_sync = GroupSync(replica, stager, alerts, clock, whereabouts.require, relaxed=relaxed)
     unsaved = UnsavedFiles()
     unfinished = Unfinished(clock)
-    buffer = WriteBuffer(max_buffered)
+    buffer = WriteBuffer(int(ground.memory_limit * UNSAVED_SHARE))
     packer = TailPacker(
         replica=replica,
         keys=ground.keys,
@@ -217,7 +218,7 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
         plaintext_of=write.packer.plaintext_of,
         fetcher=fetcher,
         disk=ground.looks,
-        memory=SegmentMemory(),
+        memory=SegmentMemory(int(ground.memory_limit * SEGMENTS_SHARE)),
         bad=bad,
     )
     channel_files = ChannelFiles(replica, write.unsaved, block_files) if channel else None

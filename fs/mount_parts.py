@@ -59,7 +59,6 @@ from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
-from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
@@ -132,6 +131,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             staging_dir=Path(link.welcome.staging_dir),
             staging_limit=link.welcome.staging_limit,
             min_free=link.welcome.min_free,
+            memory_limit=spec.memory_limit,
             daemon=client,
             disk=disk,
             looks=looks,
@@ -141,9 +141,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         read_only = spec.read_only or not access.may_write
         channel = spec.channel and built()
-        write = write_path(
-            ground, relaxed=spec.durability == "relaxed", max_buffered=MAX_BUFFERED_BYTES
-        )
+        write = write_path(ground, relaxed=spec.durability == "relaxed")
         read = read_path(
             ground, write, channel=channel, most_open=_most_open() if channel else MAX_OPEN_BLOCKS
         )

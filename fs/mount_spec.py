@@ -22,6 +22,9 @@ PROJECT_FILES = (
 """Names of files that one person works on for hours, and that are saved as a whole."""
 
 
+USUAL_MEMORY_BYTES = 512 * 1024 * 1024
+
+
 class MountSpec(msgspec.Struct, frozen=True):
     """What to mount, where and how. Paths are absolute.
 
@@ -31,7 +34,8 @@ class MountSpec(msgspec.Struct, frozen=True):
     Files whose names match a pattern of *lock_on_open* are locked while they are open for writing, and where
     another workstation has one, `open` says what *locked_elsewhere* means. At *consistency* `strict` each
     `open` asks the bucket for what others have committed. *collection_requests* may be made a day to
-    free what nothing needs any more; with 0 that is left to others.
+    free what nothing needs any more; with 0 that is left to others. *memory_limit* is in bytes: what is
+    held in memory of files, saved or not.
     """
 
     home: str
@@ -46,12 +50,14 @@ class MountSpec(msgspec.Struct, frozen=True):
     locked_elsewhere: LockedElsewhere = "read-only"
     consistency: Consistency = "polled"
     collection_requests: int = 0
+    memory_limit: int = USUAL_MEMORY_BYTES
 
 
 class PastMountSpec(msgspec.Struct, frozen=True):
     """What to mount of the past, where and how. Paths are absolute.
 
-    *replica* is a file that stands on the entry that is shown, for this mount alone.
+    *replica* is a file that stands on the entry that is shown, for this mount alone. *memory_limit* is as
+    in `MountSpec`.
     """
 
     home: str
@@ -62,3 +68,4 @@ class PastMountSpec(msgspec.Struct, frozen=True):
     blocks_dir: str
     staging_dir: str
     allow_other: bool
+    memory_limit: int = USUAL_MEMORY_BYTES

@@ -36,7 +36,6 @@ from lucidnode.fs.mount_parts import DISK_THREADS, LOOK_THREADS, SOCKET
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
 from lucidnode.fs.replica.replica import Replica
-from lucidnode.fs.write.write_buffer import MAX_BUFFERED_BYTES
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
@@ -97,6 +96,7 @@ async def _session(
             staging_dir=Path(spec.staging_dir),
             staging_limit=0,
             min_free=0,
+            memory_limit=spec.memory_limit,
             daemon=client,
             disk=disk,
             looks=looks,
@@ -104,7 +104,7 @@ async def _session(
             clock=clock,
             tasks=tasks,
         )
-        write = write_path(ground, relaxed=False, max_buffered=MAX_BUFFERED_BYTES)
+        write = write_path(ground, relaxed=False)
         read = read_path(ground, write, channel=False, most_open=MAX_OPEN_BLOCKS)
         files = file_system(
             ground,

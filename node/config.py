@@ -78,6 +78,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by the size of the disk (node/cache/room.py)."""
     staging_limit: int = 50 * GIB
     """Bytes that may wait for their upload before writers are told the disk is full."""
+    memory_limit: int = 512 * 1024 * 1024
+    """Bytes of content that the daemon, and each mount, may hold in memory."""
     upload_limit: RateLimit | None = None
     download_limit: RateLimit | None = None
     """What blocks may take of the line to the bucket, each way."""

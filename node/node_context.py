@@ -80,7 +80,7 @@ async def node_context(home: Path, settings: CurrentSettings) -> NodeContext:
         alerts=alerts,
         metrics=Metrics(),
         mounts=MountTable(),
-        memory=MemoryBudget(),
+        memory=MemoryBudget(config.memory_limit),
     )
 
 

@@ -46,6 +46,9 @@ from lucidnode.node.setting_values import (
 LEAST_CACHE_BYTES: Final = WORKING_ROOM_BYTES
 """Holds what a mount works with, and little else."""
 
+LEAST_MEMORY_BYTES: Final = 128 * 1024 * 1024
+"""A mount that has three eighths of it for what is not saved yet goes on with blocks of 16 MiB."""
+
 SETTINGS_CHANGED: Final = "settings/changed"
 """What a daemon is told then (node/orders.py)."""
 
@@ -252,6 +255,17 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 AT_ONCE,
                 read_switch,
                 show_switch,
+            ),
+            Setting(
+                "memory.limit",
+                "memory_limit",
+                "The most of your content that the daemon, and each mount, hold in memory: what peers "
+                "send and take, what programs wrote and is not saved yet, what was read lately. Mounts take "
+                "it when they are mounted.",
+                f"{_A_SIZE}; at least {show_size(LEAST_MEMORY_BYTES)}",
+                ANEW,
+                at_least(LEAST_MEMORY_BYTES),
+                show_size,
             ),
             Setting(
                 "office.multicast",

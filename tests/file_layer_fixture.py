@@ -322,6 +322,8 @@ async def file_layer(
                         staging_dir=staging_dir,
                         staging_limit=staging_limit,
                         min_free=0,
+                        # Three eighths of it are for what is not saved yet.
+                        memory_limit=-(-max_buffered * 8 // 3),
                         daemon=daemon,
                         disk=disk,
                         looks=looks,
@@ -329,7 +331,7 @@ async def file_layer(
                         clock=Stamps(clock),
                         tasks=tasks,
                     )
-                    write = write_path(ground, relaxed=relaxed, max_buffered=max_buffered)
+                    write = write_path(ground, relaxed=relaxed)
                     read = read_path(ground, write, channel=channel, most_open=MAX_OPEN_BLOCKS)
                     effects = remote_effects(ground, write, read)
                     packer, group_sync = write.packer, write.group_sync

@@ -102,7 +102,7 @@ async def impostor(
                 answering,
                 UnauthenticatedLimit(),
                 tasks,
-                memory=MemoryBudget(),
+                memory=MemoryBudget(1 << 29),
                 most=MAX_CONNECTIONS,
                 secured=admitted,
             )

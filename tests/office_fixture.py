@@ -223,7 +223,7 @@ async def node(
         ),
         traffic=traffic,
         alerts=alerts,
-        memory=memory or MemoryBudget(),
+        memory=memory or MemoryBudget(1 << 29),
         clock=SystemClock(),
         jitter=Random(1).random,
         upload_limit=lambda: upload_limit,

@@ -6,14 +6,15 @@ from collections import OrderedDict
 
 from lucidnode.node.client.ids import BlockId
 
-MAX_MEMORY_BYTES = 64 * 1024 * 1024
-"""The kernel keeps pages of its own; these serve small reads."""
+SEGMENTS_SHARE = 0.125
+"""Of a mount's memory. The kernel keeps pages of its own; these serve small reads."""
 
 
 class SegmentMemory:
-    """The segments used last, up to MAX_MEMORY_BYTES."""
+    """The segments used last, up to *limit* bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._held: OrderedDict[tuple[BlockId, int], bytes] = OrderedDict()
         self.size = 0
 
@@ -28,6 +29,6 @@ class SegmentMemory:
         """Hold a segment, and let go of those used longest ago."""
         if self._held.setdefault((block, index), segment) is segment:
             self.size += len(segment)
-        while self.size > MAX_MEMORY_BYTES:
+        while self.size > self._limit:
             _, dropped = self._held.popitem(last=False)
             self.size -= len(dropped)

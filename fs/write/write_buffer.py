@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-MAX_BUFFERED_BYTES = 192 * 1024 * 1024
-"""Bytes of plaintext in all layers above the extents; more than that, and writers wait."""
+UNSAVED_SHARE = 0.375
+"""Of a mount's memory, for plaintext in all layers above the extents; more than that, and writers wait."""
 
 
 class WriteBuffer:

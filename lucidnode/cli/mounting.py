@@ -191,6 +191,7 @@ def mount_command(
             locked_elsewhere=kept.locked_elsewhere,
             consistency=kept.consistency,
             collection_requests=config.collection_requests,
+            memory_limit=config.memory_limit,
         )
         lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place

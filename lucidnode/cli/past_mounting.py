@@ -21,6 +21,7 @@ from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.mount_spec import PastMountSpec
 from lucidnode.fs.past_mount import run
 from lucidnode.node.client.staging import BLOCKS, STAGING
+from lucidnode.node.config import load_config
 
 
 def mount_past(
@@ -51,6 +52,7 @@ def mount_past(
                 blocks_dir=str(cache / BLOCKS),
                 staging_dir=str(cache / STAGING),
                 allow_other=allow_other,
+                memory_limit=load_config(home).memory_limit,
             )
             # In here: as long as the past is open, nobody takes the replica for a left one.
             start(

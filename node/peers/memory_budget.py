@@ -11,9 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
-LIMIT_BYTES = 512 * 1024 * 1024
-"""For everybody together."""
-
 MAX_SHARE = 0.5
 """The part of it that the blocks of one of them may take."""
 
@@ -39,7 +36,7 @@ class Reservation:
 class MemoryBudget:
     """At most *limit* bytes. Connections that do not fit are turned away, blocks wait."""
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._blocks: Counter[Hashable] = Counter()
         self._connections: list[Callable[[], int]] = []

@@ -182,7 +182,7 @@ class Scene:
                 token=TOKEN,
                 clock=clock,
                 tasks=tasks,
-                memory=MemoryBudget(),
+                memory=MemoryBudget(1 << 29),
                 connections=connections,
             )
             async with server.serving(self.page_facts, self.metrics.text, self.shown_history):
@@ -408,7 +408,7 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             token=TOKEN,
             clock=SystemClock(),
             tasks=Supervisor(scene.alerts, SystemClock()),
-            memory=MemoryBudget(),
+            memory=MemoryBudget(1 << 29),
             connections=1,
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):

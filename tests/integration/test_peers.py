@@ -136,7 +136,7 @@ async def test_a_block_goes_from_its_file_to_a_peer_and_takes_no_memory_meanwhil
 ) -> None:
     honest, member = identities(tmp_path, 2)
     block, ciphertext = make_block(16 * MIB)
-    memory = MemoryBudget()
+    memory = MemoryBudget(1 << 29)
     async with (
         DiskCache.open(
             CacheMark(tmp_path / "cache", None), 64 * MIB, 0, SystemClock(), Told([])

@@ -539,7 +539,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                     PROJECT, files, daemon, clock, lambda _name, _source: None, bad, tasks
                 ),
                 disk=nothing,
-                memory=SegmentMemory(),
+                memory=SegmentMemory(64 * 1024 * 1024),
                 bad=bad,
             )
             began, deadline = loop.time(), segments.deadline()
