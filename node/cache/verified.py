@@ -41,6 +41,28 @@ def verified(wanted: BlockId, ciphertext: _Body) -> _Body:
     return ciphertext
 
 
+class ArrivingBlock:
+    """Checks the block *wanted* while it comes, so that each piece is hashed while the processor has it still.
+
+    Where it comes: no other thread has to be waited for, and the loop serves others between the pieces.
+    """
+
+    def __init__(self, wanted: BlockId) -> None:
+        self._wanted = wanted
+        self._hasher = blake3()
+        self._bytes = 0
+
+    def add(self, piece: memoryview) -> None:
+        """Take the next bytes of it."""
+        self._hasher.update(piece)
+        self._bytes += len(piece)
+
+    def check(self) -> None:
+        """Raise Corrupt if what has come is not all of that block and nothing else."""
+        if self._hasher.digest() != self._wanted:
+            raise Corrupt(f"{self._bytes} bytes are not the block {self._wanted.hex()}")
+
+
 async def verified_aside(wanted: BlockId, ciphertext: _Body) -> _Body:
     """Do as `verified`, in a thread: the loop serves others meanwhile."""
     if len(ciphertext) <= _SMALL_BYTES:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from lucidnode.node.blocks.hedge_policy import PEERS_S
 from lucidnode.node.blocks.traffic import Traffic
-from lucidnode.node.cache.verified import Ciphertext, verified_aside
+from lucidnode.node.cache.verified import ArrivingBlock, Ciphertext
 from lucidnode.node.client.errors import Corrupt, NodeError
 from lucidnode.node.client.ids import BlockId, ProjectId
 from lucidnode.node.client.supervision import outside
@@ -104,12 +104,14 @@ class BodyClient:
                 if size is None:
                     await connection.end()
                     return None
-                body = await self._body(connection, keep_alive, size)
+                arriving = ArrivingBlock(block)
+                body = await self._body(connection, keep_alive, size, arriving)
             try:
-                return await verified_aside(block, body)
+                arriving.check()
             except Corrupt:
                 self._traffic.wasted("corrupt", len(body))
                 raise
+            return body
 
         try:
             return await watch(answer(), keep_alive, timeout_s, alive)
@@ -179,17 +181,22 @@ class BodyClient:
         raise PeerLied("sent signs of life without end")
 
     async def _body(
-        self, connection: BodyConnection, keep_alive: KeepAlive, size: int
+        self,
+        connection: BodyConnection,
+        keep_alive: KeepAlive,
+        size: int,
+        arriving: ArrivingBlock,
     ) -> bytearray:
         """Return the block itself, exactly *size* bytes, after which nothing follows."""
         loop = asyncio.get_running_loop()
         until = loop.time() + HEAD_START_S + size / MIN_BYTES_PER_S
         have = 0
 
-        def received(count: int) -> None:
+        def received(piece: memoryview) -> None:
             nonlocal have
-            self._traffic.received(count)
-            have += count
+            self._traffic.received(len(piece))
+            have += len(piece)
+            arriving.add(piece)
             if have < size and loop.time() > until:
                 raise PeerSlow(f"{size - have} of {size} bytes missing")
             keep_alive.beat(MAX_FRAME_GAP_S)

@@ -123,11 +123,11 @@ class BodyConnection:
             taken += part
         return bytes(taken)
 
-    async def rest(self, size: int, received: Callable[[int], None]) -> bytearray:
+    async def rest(self, size: int, received: Callable[[memoryview], None]) -> bytearray:
         """Return the rest of the body, which must have *size* bytes, received into one buffer.
 
-        *received* is told of each piece as it comes; what it raises ends this. Raises PeerLied if
-        there is more.
+        *received* is given each piece as it comes, in order; what it raises ends this. Raises
+        PeerLied if there is more.
         """
         loop = asyncio.get_running_loop()
         # With the end of the last chunk, so that it does not take a call of its own.
@@ -156,7 +156,7 @@ class BodyConnection:
                         came = self._chunk
                 self._chunk -= came
                 have += came
-                received(came)
+                received(view[have - came : have])
             await self._end()
         finally:
             view.release()

@@ -48,7 +48,11 @@ async def heard(connection: BodyConnection, few: int, size: int) -> tuple[bytes,
     told: list[int] = []
     await connection.ask("GET", "/b", "Lucid")
     first = await connection.exactly(few)
-    return first, bytes(await connection.rest(size, told.append)), sum(told)
+    return (
+        first,
+        bytes(await connection.rest(size, lambda piece: told.append(len(piece)))),
+        sum(told),
+    )
 
 
 @given(
