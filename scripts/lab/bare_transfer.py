@@ -1,7 +1,7 @@
-"""Files from one process to another by `sendfile`, as bare as it can be: what `scripts/bench peers` compares with.
+"""Files from one process to another by `sendfile`, as bare as it can be: what `scripts/bench peers` and `line` compare with.
 
     python -P -m lab.bare_transfer send ADDRESS PORT RATE FILE...
-    python -P -m lab.bare_transfer receive ADDRESS PORT DIRECTORY
+    python -P -m lab.bare_transfer receive ADDRESS PORT DIRECTORY|-
 
 One connection. The sender waits for it, sends each file behind its length, RATE bytes a second at
 most (0: as fast as it goes), and the receiver writes each into a file of its own in DIRECTORY. It
@@ -13,16 +13,65 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from lab.lab import Lab
+from lab.places import SCRIPTS
 
 _CONNECT_S = 10.0
 _LENGTH_BYTES = 4
+_PORT = 47_000
+
+Said = dict[str, float]
 
 
-def send(address: str, port: int, rate: float, files: list[str]) -> dict[str, float]:
+def moved(
+    lab: Lab,
+    places: tuple[str, str],
+    address: str,
+    files: Sequence[Path],
+    rate: float = 0.0,
+    *,
+    keep: bool = True,
+) -> tuple[Said, Said]:
+    """Move *files* from one of two *places* of *lab*, which has *address*, to the other.
+
+    At most *rate* bytes a second, 0: as fast as it goes. Without *keep* the kernel drops what comes,
+    uncopied. Returns what the sender says, and the receiver.
+    """
+    target = lab.places.root / "bare"
+    target.mkdir()
+    try:
+        asked = ["send", address, str(_PORT), str(rate), *map(str, files)]
+        with _python(lab, places[0], *asked) as sender:
+            assert sender.stdout is not None
+            sender.stdout.readline()
+            asked = ["receive", address, str(_PORT), str(target) if keep else "-"]
+            with _python(lab, places[1], *asked) as receiver:
+                took, _ = receiver.communicate()
+            gave, _ = sender.communicate()
+        return json.loads(gave), json.loads(took)
+    finally:
+        shutil.rmtree(target)
+
+
+def _python(lab: Lab, place: str, *arguments: str) -> subprocess.Popen[str]:
+    prefix, environment = lab.inside(place)
+    return subprocess.Popen(
+        [*prefix, "python", "-P", "-m", "lab.bare_transfer", *arguments],
+        env={**environment, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def send(address: str, port: int, rate: float, files: list[str]) -> Said:
     """Serve *files* to the first that connects; return the CPU it took, in seconds."""
     with socket.create_server((address, port)) as listening:
         listening.settimeout(_CONNECT_S)
@@ -44,13 +93,16 @@ def send(address: str, port: int, rate: float, files: list[str]) -> dict[str, fl
     return {"cpu_s": _cpu()}
 
 
-def receive(address: str, port: int, directory: str) -> dict[str, float]:
+def receive(address: str, port: int, directory: str) -> Said:
     """Write all that comes; return bytes, seconds and CPU."""
     with socket.create_connection((address, port), _CONNECT_S) as connected:
         connected.settimeout(None)
         began, total, buffer = time.monotonic(), 0, bytearray()
         while head := connected.recv(_LENGTH_BYTES, socket.MSG_WAITALL):
             size = int.from_bytes(head)
+            if directory == "-":
+                total += _dropped(connected, size)
+                continue
             if len(buffer) < size:
                 buffer = bytearray(size)
             view, have = memoryview(buffer)[:size], 0
@@ -63,6 +115,14 @@ def receive(address: str, port: int, directory: str) -> dict[str, float]:
                 os.close(target)
             total += size
         return {"bytes": total, "seconds": time.monotonic() - began, "cpu_s": _cpu()}
+
+
+def _dropped(connected: socket.socket, size: int) -> int:
+    left = size
+    while left:
+        # Linux drops what is asked for so, instead of copying it.
+        left -= len(connected.recv(left, socket.MSG_TRUNC))
+    return size
 
 
 def _cpu() -> float:
