@@ -48,46 +48,48 @@ _BLOCK_BYTES = 4096
 _SECTOR_BYTES = 512
 _SECOND_NS = 1_000_000_000
 _LINE_ALIGN = 8
+_PADDING = [bytes(-length % _LINE_ALIGN) for length in range(_LINE_ALIGN)]
 
 
-class FileReply(NamedTuple):
-    """The attributes of a file as the kernel is told them; *sectors* of 512 bytes are occupied."""
+FileReply = tuple[int, ...]
+"""The fields of struct fuse_attr, as `file_reply` makes them."""
 
-    ino: int
-    st_mode: int
-    nlink: int
-    uid: int
-    gid: int
-    rdev: int
-    size: int
-    occupied: int
-    atime_ns: int
-    mtime_ns: int
-    ctime_ns: int
+_ST_MODE = 9
+"""Which of them is the mode."""
 
-    def fields(self) -> tuple[int, ...]:
-        """Return the fields of struct fuse_attr."""
-        atime_s, atime_ns = divmod(self.atime_ns, _SECOND_NS)
-        mtime_s, mtime_ns = divmod(self.mtime_ns, _SECOND_NS)
-        ctime_s, ctime_ns = divmod(self.ctime_ns, _SECOND_NS)
-        return (
-            self.ino,
-            self.size,
-            -(-self.occupied // _SECTOR_BYTES),
-            atime_s,
-            mtime_s,
-            ctime_s,
-            atime_ns,
-            mtime_ns,
-            ctime_ns,
-            self.st_mode,
-            self.nlink,
-            self.uid,
-            self.gid,
-            self.rdev & 0xFFFFFFFF,
-            _BLOCK_BYTES,
-            0,
-        )
+
+def file_reply(
+    ino: int,
+    st_mode: int,
+    nlink: int,
+    uid: int,
+    gid: int,
+    rdev: int,
+    size: int,
+    occupied: int,
+    atime_ns: int,
+    mtime_ns: int,
+    ctime_ns: int,
+) -> FileReply:
+    """Return the attributes of a file as the kernel is told them; *occupied* bytes are stored of it."""
+    return (
+        ino,
+        size,
+        -(-occupied // _SECTOR_BYTES),
+        atime_ns // _SECOND_NS,
+        mtime_ns // _SECOND_NS,
+        ctime_ns // _SECOND_NS,
+        atime_ns % _SECOND_NS,
+        mtime_ns % _SECOND_NS,
+        ctime_ns % _SECOND_NS,
+        st_mode,
+        nlink,
+        uid,
+        gid,
+        rdev & 0xFFFFFFFF,
+        _BLOCK_BYTES,
+        0,
+    )
 
 
 class AskedRename(NamedTuple):
@@ -205,12 +207,12 @@ def asked_room(request: KernelRequest) -> int:
 
 def entry_reply(file: FileReply, valid_s: int) -> bytes:
     """Return the reply that tells what a name means, for *valid_s* seconds."""
-    return _ENTRY.pack(file.ino, 0, valid_s, valid_s, 0, 0, *file.fields())
+    return _ENTRY.pack(file[0], 0, valid_s, valid_s, 0, 0, *file)
 
 
 def attributes_reply(file: FileReply, valid_s: int) -> bytes:
     """Return the reply to a GETATTR, for *valid_s* seconds."""
-    return _GETATTR.pack(valid_s, 0, 0, *file.fields())
+    return _GETATTR.pack(valid_s, 0, 0, *file)
 
 
 def opened_reply(handle: int, flags: int) -> bytes:
@@ -220,15 +222,9 @@ def opened_reply(handle: int, flags: int) -> bytes:
 
 def listed_line(name: bytes, file: FileReply, cookie: int, valid_s: int) -> bytes:
     """Return a line of the reply to a READDIRPLUS, which ends with *cookie*."""
-    line = (
-        _LINE.pack(
-            *(file.ino, 0, valid_s, valid_s, 0, 0),
-            *file.fields(),
-            *(file.ino, cookie, len(name), file.st_mode >> 12 & 15),
-        )
-        + name
-    )
-    return line + b"\0" * (-len(line) % _LINE_ALIGN)
+    ino, kind, length = file[0], file[_ST_MODE] >> 12 & 15, len(name)
+    line = _LINE.pack(ino, 0, valid_s, valid_s, 0, 0, *file, ino, cookie, length, kind) + name
+    return line + _PADDING[len(line) % _LINE_ALIGN]
 
 
 def value_reply(value: bytes, room: int) -> bytes:

@@ -72,19 +72,14 @@ class Directories:
         else:
             # What this handle saw last it knows by itself, whatever else is being listed.
             after = directory.page.get(cookie) or self._listings.name_at(ino, cookie)
-        page = [
-            Entry(
-                name,
-                self._unsaved.with_pending_size(attributes),
-                self._listings.hand_out(ino, name),
-            )
-            for name, attributes in self._tree.list_names(
-                ino, after, min(max(most, 1), PAGE_OF_NAMES)
-            )
+        listed = self._tree.list_names(ino, after, min(max(most, 1), PAGE_OF_NAMES))
+        if not listed:
+            return []
+        directory.page = self._listings.hand_out(ino, (name for name, _ in listed))
+        return [
+            Entry(name, self._unsaved.with_pending_size(attributes), cookie)
+            for (name, attributes), cookie in zip(listed, directory.page, strict=True)
         ]
-        if page:
-            directory.page = {entry.cookie: entry.name for entry in page}
-        return page
 
     def attributes_forgotten(self, ino: InodeNo) -> None:
         """Note that the kernel holds no valid attributes of the file *ino* any more."""

@@ -10,7 +10,7 @@ but then `tar` and `cp -r` would open the frames of an image sequence at random.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 def cookie_of(name: bytes) -> int:
     """Return the cookie behind *name*, between 3 and 2**63 - 1: the same after a restart."""
     number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) >> 1
-    return max(number, DOT_DOT + 1)
+    return number if number > DOT_DOT else DOT_DOT + 1
 
 
 class Listings:
@@ -46,13 +46,18 @@ class Listings:
 
     def __init__(self, names: Callable[[InodeNo], Iterator[bytes]]) -> None:
         self._names = names
-        self._known: LRUCache[tuple[InodeNo, int], bytes] = LRUCache(MAX_KNOWN_NAMES)
+        self._known: LRUCache[InodeNo, dict[int, bytes]] = LRUCache(MAX_KNOWN_NAMES, len)
 
-    def hand_out(self, directory: InodeNo, name: bytes) -> int:
-        """Return the cookie behind *name*, and remember it: the name may be gone when it is used."""
-        cookie = cookie_of(name)
-        self._known[directory, cookie] = name
-        return cookie
+    def hand_out(self, directory: InodeNo, names: Iterable[bytes]) -> dict[int, bytes]:
+        """Return *names* by the cookies behind them, in order, and remember these: a name may be gone when it is used.
+
+        One page at a time: what is done for each name by itself takes longer than to read it.
+        """
+        page = {cookie_of(name): name for name in names}
+        known = self._known.pop(directory, {})
+        known.update(page)
+        self._known[directory] = known if len(known) <= MAX_KNOWN_NAMES else dict(page)
+        return page
 
     def name_at(self, directory: InodeNo, cookie: int) -> bytes:
         """Return the name that *cookie* in *directory* stands behind.
@@ -60,8 +65,9 @@ class Listings:
         Looks at all its names if it has not handed that out lately. Raises Invalid if there is none
         with that cookie any more: to go on from anywhere else would skip names, or double them.
         """
-        if (known := self._known.get((directory, cookie))) is not None:
-            return known
+        known = self._known.get(directory)
+        if known is not None and cookie in known:
+            return known[cookie]
         for name in self._names(directory):
             if cookie_of(name) == cookie:
                 return name

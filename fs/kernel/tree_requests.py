@@ -34,6 +34,7 @@ from lucidnode.fs.channel.tree_requests import (
     asked_room,
     attributes_reply,
     entry_reply,
+    file_reply,
     listed_line,
     opened_reply,
     released_listing,
@@ -309,7 +310,7 @@ class TreeRequests:
 
     def _shown(self, file: Attributes) -> FileReply:
         uid, gid = self._owner or (file.uid, file.gid)
-        return FileReply(
+        return file_reply(
             file.ino,
             file.st_mode,
             file.nlink,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from lucidnode.fs.channel.requests import KernelRequest, Opcode, RequestRefused
 from lucidnode.fs.channel.tree_requests import (
     AskedAttributes,
-    FileReply,
     asked_attribute,
     asked_attributes,
     asked_creation,
@@ -26,6 +25,7 @@ from lucidnode.fs.channel.tree_requests import (
     asked_room,
     attributes_reply,
     entry_reply,
+    file_reply,
     listed_line,
     opened_reply,
     released_listing,
@@ -37,7 +37,7 @@ _ENTRY = struct.Struct("=QQQQII")
 _ATTRIBUTES = struct.Struct("=QQQqqqIIIIIIIIII")
 _DIRENT = struct.Struct("=QQII")
 
-FILE = FileReply(
+FILE = file_reply(
     ino=9,
     st_mode=stat.S_IFREG | 0o640,
     nlink=2,
