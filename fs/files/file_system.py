@@ -399,6 +399,11 @@ class FileSystem:
         await self._writer.write(file.ino, None if appends else offset, data)
         return len(data)
 
+    def is_writable(self, handle: int) -> bool:
+        """Tell whether anything can be written through *handle*, as far as it is known."""
+        file = self._open.get(handle)
+        return file is None or file.writable
+
     async def flush(self, handle: int) -> None:
         """Acknowledge at this mount's level what was written to the file of *handle*: `close`.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pyfuse3
 
@@ -43,8 +44,16 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
         with _refusing():
             return place_reply(await adapter.lseek(*request.sought()))
 
-    async def flush(request: KernelRequest) -> Reply:
+    def flush(request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
         handle, owner = request.flushed()
+        if adapter.may_flush(handle):
+            return flushed(request, handle, owner)
+        with _refusing():
+            adapter.flush_nothing(handle)
+        locks.flushed(request.ino, handle, owner)
+        return b""
+
+    async def flushed(request: KernelRequest, handle: int, owner: int) -> Reply:
         with _refusing():
             try:
                 await adapter.flush(handle)

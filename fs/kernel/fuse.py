@@ -251,6 +251,15 @@ class FuseOperations(pyfuse3.Operations):
         with self._replying(Span("flush", handle=fh), gone=errno.ESTALE):
             await self._files.flush(fh)
 
+    def may_flush(self, fh: int) -> bool:
+        """Tell whether a FLUSH may have something to wait for; else `flush_nothing` answers it."""
+        return self._files.is_writable(fh)
+
+    def flush_nothing(self, fh: int) -> None:
+        """Answer a FLUSH through which nothing can have been written."""
+        with self._replying(Span("flush", handle=fh), gone=errno.ESTALE):
+            pass
+
     async def fsync(self, fh: int, datasync: bool) -> None:
         with self._replying(Span("fsync", handle=fh), gone=errno.ESTALE):
             await self._files.sync(fh)

@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _MIB = 1024 * 1024
 _SMALL_FILES = 2_000
 _SMALL_SIZE = 4_096
 _RANDOM_READS = 2_000
+_CLIP_BYTES = 10 * 10**9
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -84,7 +86,20 @@ def _measure(scene: Scene, mib: int) -> list[Figure]:
     figures.append(Figure("4 KiB random read, warm, median", statistics.median(taken) * 1e6, "µs"))
     slow = taken[math.ceil(len(taken) * 0.99) - 1]
     figures.append(Figure("4 KiB random read, warm, 99th percentile", slow * 1e6, "µs"))
-    return [*figures, *_small_files(scene, a)]
+    return [*figures, *_small_files(scene, a), copied(a)]
+
+
+def copied(station: Workstation) -> Figure:
+    """Time `cp` of a clip of 10 GB within the project: as many extents as one that was filmed."""
+    clip = station.mount_point / "clip"
+    clip.write_bytes(secrets.token_bytes(64 * _MIB))
+    with clip.open("r+b", buffering=0) as file:
+        while (size := os.fstat(file.fileno()).st_size) < _CLIP_BYTES:
+            wanted = min(size, _CLIP_BYTES - size)
+            os.copy_file_range(file.fileno(), file.fileno(), wanted, 0, size)
+    began = time.monotonic()
+    subprocess.run(["cp", clip, station.mount_point / "copy"], check=True)
+    return Figure("cp of a clip of 10 GB", (time.monotonic() - began) * 1e3, "ms")
 
 
 def _write(scene: Scene, station: Workstation, target: Path, mib: int) -> list[Figure]:
