@@ -15,9 +15,10 @@ import copy
 import gc
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
+from unittest import mock
 
 from blake3 import blake3
 from committer_fixture import Bucket
@@ -41,8 +42,12 @@ from lab.file_elsewhere import Door, Elsewhere
 from lab.file_models import PROGRAMS, Program
 from lab.file_programs import Running
 from lab.virtual_loop import LoopClock, run_virtual
+from lucidnode.fs.replica import pending_operations
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.replica.pending import pending_journal
+from lucidnode.fs.replica.pending.batch_selection import WINDOW_OPERATIONS
+from lucidnode.fs.replica.tree.row_rules import MAX_ROWS
 from lucidnode.node.client.ids import BlockId
 
 LIVES = 4
@@ -51,6 +56,9 @@ STEPS = 250
 
 OTHER_OUTCOMES = 2
 """Of a power cut, looked at besides the one that the next life begins with."""
+
+_BOUNDS = ((MAX_ROWS, WINDOW_OPERATIONS), (MAX_ROWS, 25))
+"""Rows and operations looked at for an entry: as they are, and as if thousands waited."""
 
 _ANOTHER_BOOT = "after the power cut"
 
@@ -323,12 +331,24 @@ class World:
         )
 
 
+@contextlib.contextmanager
+def _entries_of(rows: int, window: int) -> Iterator[None]:
+    """Have an entry hold so many rows, of so many operations that wait."""
+    with (
+        mock.patch.object(pending_journal, "MAX_ROWS", rows),
+        mock.patch.object(pending_operations, "MAX_ROWS", rows),
+        mock.patch.object(pending_journal, "WINDOW_OPERATIONS", window),
+    ):
+        yield
+
+
 def run_seed(seed: int) -> Counter[str]:
     """Play one run; raises AssertionError where something does not hold."""
     with (
         tempfile.TemporaryDirectory(prefix="lucid-files-", dir="/dev/shm") as home,
         recording_disk(Path(home)) as disk,
         recording_database(Path(home, "replica"), disk) as database,
+        _entries_of(*_BOUNDS[seed % len(_BOUNDS)]),
     ):
         world = World(seed, Path(home), disk, database)
         run_virtual(world.run, seed)

@@ -22,8 +22,12 @@ from math import inf
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.fs.replica.pending.whole_contents import WINDOW_OPERATIONS, Contents, Shipping
+from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.pending.write_set import Step, row_of
+
+WINDOW_OPERATIONS = 8192
+"""How many operations are looked at for one entry: what is ready behind as many that are not waits
+for some of them. A look takes time in which the mount answers nobody."""
 
 _MOST_LOOKS = 16
 """What is left out takes others along, mostly at once."""
@@ -65,12 +69,12 @@ def choose(
     coming = _Coming(everything, contents)
     unseen = _not_to_be_seen(lost, contents, shipping, set())
     is_cut = False
-    end = inf
+    end = inf if window is None or len(everything) <= window else everything[window].id
     looks = 0
     beside, may_name = cache(directories_of), cache(shipping.may_name)
     while True:
         look = _chosen(
-            everything[:window], contents, shipping, room, coming, unseen, end, beside, may_name
+            everything, contents, shipping, room, coming, unseen, end, beside, may_name
         )
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
         waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
@@ -113,12 +117,11 @@ def _without_bytes(
                 waits.add(ino)
             elif removal.id not in taken:
                 cut.add(ino)
-        elif content is not None and content not in taken:
-            if content in look.waiting:
-                if coming.rows[ino] and (ino in moved or shipping.is_young(ino)):
-                    waits.add(ino)
-            else:
+        elif content is not None and content not in taken and coming.rows[ino]:
+            if content not in look.waiting:
                 cut.add(ino)
+            elif ino in moved or shipping.is_young(ino):
+                waits.add(ino)
     return waits, cut
 
 
@@ -166,8 +169,8 @@ def _chosen(
 ) -> _Look:
     """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
 
-    What shows a file brings its content along, however far behind that stands, and the blocks that
-    this lies in.
+    What shows a file brings its content along, and the beginning of a content the rest of it,
+    however far behind that stands, with the blocks that it lies in and what else happens to the file.
     """
     ready: list[Step] = []
     held: list[Step] = []
@@ -189,7 +192,7 @@ def _chosen(
         if is_free and not ahead.meets(step):
             if not is_behind and ready and size.rows_with(step) > room:
                 end, is_behind = step.id, True
-            if not is_behind or step.content in size.shown or not step.touches.inodes:
+            if not is_behind or size.shown.issuperset(step.touches.inodes):
                 ready.append(step)
                 size.add(step)
                 continue
@@ -208,7 +211,8 @@ def _chosen(
 class _Size:
     """About how many rows an entry has: what is made and gone again within it is none of them.
 
-    The contents of the files that it shows belong to it before they are reached.
+    The contents of the files that it shows, and those that are begun, belong to it before they are
+    reached.
     """
 
     def __init__(self, coming: _Coming) -> None:
@@ -255,7 +259,8 @@ class _Size:
                 self._inodes.discard(ino)
 
     def _shows(self, step: Step) -> set[InodeNo]:
-        return {ino for ino in (step.creates, step.behind) if ino is not None} - self.shown
+        shows = (step.creates, step.behind, step.content)
+        return {ino for ino in shows if ino is not None} - self.shown
 
 
 def _lost(steps: list[Step]) -> dict[InodeNo, Step]:

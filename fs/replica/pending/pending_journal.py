@@ -12,12 +12,11 @@ from lucidnode.fs.replica import intents
 from lucidnode.fs.replica.changes import Batch, Head, InFlight
 from lucidnode.fs.replica.inode import MAX_DEPTH, InodeNo
 from lucidnode.fs.replica.intents import OperationRecord
-from lucidnode.fs.replica.pending.batch_selection import Choice, choose
+from lucidnode.fs.replica.pending.batch_selection import WINDOW_OPERATIONS, Choice, choose
 from lucidnode.fs.replica.pending.overtaking import laid_again, renumbered, row_met, shared_times
 from lucidnode.fs.replica.pending.partial_versions import PartialVersions
 from lucidnode.fs.replica.pending.rebase import PendingOperation, RebaseResult
 from lucidnode.fs.replica.pending.whole_contents import (
-    WINDOW_OPERATIONS,
     Contents,
     Shipping,
     WholeContents,
@@ -182,7 +181,7 @@ class PendingJournal:
 
     def contents(self, shipping: Shipping) -> Contents:
         """Return how far the contents are that wait. Nothing is decided by the question."""
-        return self._contents.contents(self._write_sets, shipping, WINDOW_OPERATIONS, decides=False)
+        return self._contents.contents(self._write_sets, shipping, decides=False)
 
     def finish(self, ino: InodeNo, last: int) -> None:
         """Have what waits of *ino* up to row *last* be a content, whatever a program is at."""
@@ -204,7 +203,7 @@ class PendingJournal:
     def _chosen(
         self, shipping: Shipping, room: int, window: int | None, most_rows: int | None
     ) -> Choice:
-        contents = self._contents.contents(self._write_sets, shipping, window, decides=True)
+        contents = self._contents.contents(self._write_sets, shipping, decides=True)
         return choose(
             self._write_sets,
             contents,
@@ -332,7 +331,7 @@ class PendingJournal:
             net.add(changes)
             moves += self._write_sets.moves_directory(number)
             is_full = net.size > MAX_BYTES or net.rows > MAX_ROWS or moves > _BATCH_MOVES
-            if is_full or read > _BATCH_READ:
+            if (is_full or read > _BATCH_READ) and read > len(raw):
                 return  # alone, each operation fits
             yield number, changes
 

@@ -15,10 +15,6 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.write_set import Step, WriteSetIndex
 from lucidnode.node.client.ids import BlockId
 
-WINDOW_OPERATIONS = 8192
-"""How many operations are looked at for one entry: what is ready behind as many that are not waits
-for some of them. A look takes time in which the mount answers nobody."""
-
 
 class Shipping(Protocol):
     """What is known of the way to the bucket."""
@@ -63,27 +59,20 @@ class WholeContents:
         """Have what waits of *ino* up to *last* be a content. All tails of it were packed before."""
         self._wanted[ino] = last
 
-    def contents(
-        self, waiting: WriteSetIndex, shipping: Shipping, window: int | None, *, decides: bool
-    ) -> Contents:
-        """Return how far the contents among the first *window* operations that wait are.
+    def contents(self, waiting: WriteSetIndex, shipping: Shipping, *, decides: bool) -> Contents:
+        """Return how far the contents are that wait.
 
         Who *decides* has packed all tails before: what waits is then all there is of the
         contents that are finished, and stays together.
         """
         by_file: dict[InodeNo, list[Step]] = {}
-        cut: InodeNo | None = None
-        for place, step in enumerate(waiting):
-            if place == window:
-                cut = step.content  # of which more may follow
-                break
+        for step in waiting:
             if step.content is not None:
                 by_file.setdefault(step.content, []).append(step)
         found = Contents({}, set(), set())
         kept: dict[InodeNo, int] = {}
         for ino, steps in by_file.items():
             last = self._last.get(ino)
-            is_all = ino != cut
             if last is None or steps[0].id > last:
                 last = steps[-1].id
                 if shipping.is_unfinished(ino):
@@ -91,17 +80,13 @@ class WholeContents:
                         found.unfinished.add(ino)
                         continue
                     last = max(step.id for step in steps if step.id <= self._wanted[ino])
-            elif (
-                is_all
-                and not shipping.is_unfinished(ino)
-                and _have_arrived(steps, waiting, shipping)
-            ):
+            elif not shipping.is_unfinished(ino) and _have_arrived(steps, waiting, shipping):
                 # All of it can go. What it was before might wait for what is behind the fence: a
                 # file of which others shall see nothing but its removal goes as a whole.
                 last = steps[-1].id
             kept[ino] = last
             finished = [step for step in steps if step.id <= last]
-            if is_all and _have_arrived(finished, waiting, shipping):
+            if _have_arrived(finished, waiting, shipping):
                 found.ready[ino] = last
             else:
                 found.on_their_way.add(ino)

@@ -400,19 +400,44 @@ def test_an_entry_that_is_full_shows_no_save_without_its_content(
 
 @pytest.mark.parametrize("window", [1, 7, 8192])
 @pytest.mark.parametrize("rows", [8, 20, 100])
+@pytest.mark.parametrize("linked", [False, True])
 def test_many_small_files_made_in_an_outage_all_come_and_come_with_their_content(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, window: int, rows: int
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, window: int, rows: int, *, linked: bool
 ) -> None:
     """Their contents are packed when it is over, behind all their names."""
     _with_bounds(monkeypatch, window=window, rows=rows)
     for number in range(30):
         file = pair.a.create(b"%d" % number)
         pair.a.replica.tails.put(file, 0, b"small %d" % number, pair.a.time())
+        if linked:
+            pair.a.replica.apply(Link(file, ROOT, b"%d again" % number, pair.a.time()))
     pair.a.pack_tails_unsent()
     pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
     while pair.commit():
-        assert all(pair.b.content(name) == b"small " + name for name in pair.b.names())
-    assert len(pair.b.names()) == 30
+        for name in pair.b.names():
+            assert pair.b.content(name) == b"small " + name.removesuffix(b" again")
+    assert len(pair.b.names()) == (60 if linked else 30)
+    pair.agree()
+
+
+@pytest.mark.parametrize("window", [1, 5, 8192])
+def test_a_content_of_more_operations_than_are_looked_at_is_one_content(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """As of a database that committed for an hour while the bucket was away."""
+    doc = pair.old_doc()
+    _with_bounds(monkeypatch, window=window, rows=2048)
+    blocks = [b"page %2d" % number for number in range(20)]
+    for number, block in enumerate(blocks):
+        pair.a.write(doc, block, 7 * number)
+        if number % 5 == 0:
+            when = pair.a.time()
+            pair.a.replica.apply(SetAttributes(doc, when, mode=0o600))
+        pair.a.create(b"%d" % number)
+    pair.arrive(*blocks)
+    while pair.commit():
+        assert pair.b.content(b"doc") in {b"old", b"".join(blocks)}
+    assert pair.b.content(b"doc") == b"".join(blocks)
     pair.agree()
 
 
@@ -449,6 +474,19 @@ def test_an_entry_that_is_full_of_bytes_comes_with_its_content(
         for name in pair.b.names():
             assert pair.b.content(name) == b"small " + name
     assert entries > 2
+    pair.agree()
+
+
+def test_a_name_goes_ahead_of_a_content_that_waits_far_behind(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_bounds(monkeypatch, window=3, rows=2048)
+    film = pair.a.create(b"film")
+    for number in range(10):
+        pair.a.create(b"%d" % number)
+    pair.a.write(film, b"reel")
+    assert pair.commit()
+    assert b"film" in pair.b.names()
     pair.agree()
 
 
