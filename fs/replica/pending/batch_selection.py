@@ -73,9 +73,7 @@ def choose(
     looks = 0
     beside, may_name = cache(directories_of), cache(shipping.may_name)
     while True:
-        look = _chosen(
-            everything, contents, shipping, room, coming, unseen, end, beside, may_name
-        )
+        look = _chosen(everything, contents, shipping, room, coming, unseen, end, beside, may_name)
         end = look.end  # nothing further behind takes the place of what is left out: it ends sooner
         waits, cut = _without_bytes(look, unseen, lost, coming, shipping)
         if most_rows is not None:
