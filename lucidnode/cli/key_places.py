@@ -54,18 +54,24 @@ def keep(home: Path, key: bytes, place: KeyPlace, file: Path | None) -> KeptNode
     return KeptNodeKey(place)
 
 
-def read(home: Path, where: KeptNodeKey, environment: Mapping[str, str]) -> bytes:
-    """Return the node key of *home*, which is kept *where*. Asks nobody. Blocking.
+def read(home: Path, where: KeptNodeKey | None, environment: Mapping[str, str]) -> bytes | None:
+    """Return the node key of *home*, which is kept *where*; None if that is nowhere. Asks nobody.
 
-    Raises Unavailable, a sentence: also for a key that opens nothing here.
+    A manager that hands one over in the *environment* goes first. Blocking. Raises Unavailable, a
+    sentence: also for a key that opens nothing here.
     """
+    given = Path(environment.get("CREDENTIALS_DIRECTORY") or "/", CREDENTIAL)
+    is_given = given.exists()
+    if not is_given and (where is None or where.place == "passphrase"):
+        return None
+    what = "that systemd hands over" if is_given or where is None else IN_WORDS[where.place]
     try:
-        text = _text_of(home, where, environment)
+        text = given.read_text("ascii") if is_given or where is None else _text_of(home, where)
         key = base64.b64decode(text.strip(), validate=True)
     except (secret_service.KeyringAway, OSError, ValueError) as error:
-        raise Unavailable(f"the key {IN_WORDS[where.place]} cannot be had: {error}") from error
+        raise Unavailable(f"the key {what} cannot be had: {error}") from error
     if len(key) != NODE_KEY_BYTES or not _opens(home, key):
-        raise Unavailable(f"the key {IN_WORDS[where.place]} is not that of {home}")
+        raise Unavailable(f"the key {what} is not that of {home}")
     return key
 
 
@@ -80,16 +86,13 @@ def forget(home: Path, where: KeptNodeKey) -> None:
         Path(where.path).unlink(missing_ok=True)
 
 
-def _text_of(home: Path, where: KeptNodeKey, environment: Mapping[str, str]) -> str:
+def _text_of(home: Path, where: KeptNodeKey) -> str:
     match where.place:
         case "keyring":
             return secret_service.kept(home, secret_service.NODE_KEY)
         case "file":
             return _of_file(Path(where.path))
         case "systemd" | "tpm":
-            given = Path(environment.get("CREDENTIALS_DIRECTORY") or "/", CREDENTIAL)
-            if given.exists():
-                return given.read_text("ascii")
             return systemd_creds.decrypt(CREDENTIAL, where.sealed.encode()).decode()
         case "passphrase":
             raise ValueError("it is kept nowhere")

@@ -123,15 +123,14 @@ def find_node_key(home: Path) -> bool:
     if held is not None:
         sealed_file.hold(home, held.node_key)
         return True
-    where = node_key.kept_where(home)
-    if where is None or where.place == "passphrase":
-        return False
     try:
-        sealed_file.hold(home, key_places.read(home, where, os.environ))
+        key = key_places.read(home, node_key.kept_where(home), os.environ)
     except Unavailable as error:
         click.echo(f"note: {error}", err=True)
         return False
-    return True
+    if key is not None:
+        sealed_file.hold(home, key)
+    return key is not None
 
 
 def daemon_with_keys(home: Path, passphrase_file: Path | None = None) -> Path:

@@ -43,8 +43,8 @@ def unlock_command(home: Path, passphrase_file: Path | None) -> None:
     unlocked_with(home, passphrase(passphrase_file), typed=True)
     if agent.take(home) is None:
         raise Refused(
-            "the daemon that runs here was started with --foreground and keeps no keys for commands: "
-            "end it and run `lucidnode unlock` again"
+            "the daemon that runs here keeps no keys for commands: it was started with --foreground, or "
+            "is of another release. End it and run `lucidnode unlock` again"
         )
     after = SETTINGS["lock.after"]
     until = after.show(after.of(load_config(home)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -63,11 +64,22 @@ def test_a_file_that_others_can_read_is_refused(home: Path, tmp_path: Path) -> N
         key_places.read(home, where, {})
 
 
-@pytest.mark.parametrize("place", ["systemd", "tpm"])
-def test_a_unit_gets_it_from_its_manager(home: Path, tmp_path: Path, place: KeyPlace) -> None:
-    (tmp_path / "lucidnode.node-key").write_bytes(base64.b64encode(KEY) + b"\n")
+@pytest.mark.parametrize("place", [None, *get_args(KeyPlace)])
+def test_a_unit_gets_it_from_its_manager_whatever_is_chosen(
+    home: Path, tmp_path: Path, place: KeyPlace | None
+) -> None:
     given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert key_places.read(home, KeptNodeKey(place, sealed="unused"), given) == KEY
+    where = None if place is None else KeptNodeKey(place, path="/nowhere")
+    (tmp_path / "lucidnode.node-key").write_bytes(base64.b64encode(KEY) + b"\n")
+    assert key_places.read(home, where, given) == KEY
+    (tmp_path / "lucidnode.node-key").write_bytes(base64.b64encode(bytes(32)))
+    with pytest.raises(Unavailable, match="that systemd hands over is not that of"):
+        key_places.read(home, where, given)
+
+
+def test_where_it_is_nowhere_else_nothing_is_asked(home: Path) -> None:
+    assert key_places.read(home, None, {}) is None
+    assert key_places.read(home, KeptNodeKey("passphrase"), {}) is None
 
 
 def test_what_systemd_cannot_open_is_said(home: Path) -> None:
