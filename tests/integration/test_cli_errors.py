@@ -121,6 +121,7 @@ def test_nobody_is_asked_for_a_passphrase_that_could_open_nothing(fresh: Worksta
 
 def test_nobody_is_asked_for_a_passphrase_where_no_daemon_can_start(fresh: Workstation) -> None:
     fresh.unlocked("init", f"file://{fresh.folder}/bucket")
+    fresh.unlocked("keys", "hold", "file", "--file", fresh.folder / "node-key")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         fresh.change_settings(dashboard_port=taken.getsockname()[1])
         for words in ASKING[0], ASKING[-1]:
@@ -156,6 +157,7 @@ def test_nobody_makes_up_a_passphrase_for_a_bucket_that_is_gone(
 
 
 def test_no_terminal_to_ask_the_passphrase(station: Workstation) -> None:
+    station.ok("lock")
     ended = station.run("project", "list")
     assert ended.code == Exit.USAGE
     assert "--passphrase-file" in ended.line

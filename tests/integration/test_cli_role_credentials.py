@@ -55,7 +55,7 @@ def _file(station: Workstation, name: str) -> Path:
 
 
 def _used(station: Workstation) -> str:
-    held: dict[str, str] = json.loads((station.home / "bucket.json").read_text())
+    held: dict[str, str] = json.loads(station.opened("bucket.json"))
     return held["access_key"]
 
 
