@@ -23,6 +23,7 @@ from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
@@ -33,6 +34,9 @@ from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
+
+_SNAPSHOTS = 5
+"""The newest of them are named; `lucidnode snapshot list` has all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +144,7 @@ class MountEvents:
             "bytes": size,
             "inodes": inodes,
             "conflicts": self.conflicts.paths(),
+            "snapshots": [each.name for each in snapshots_of(self.replica.tree)[-_SNAPSHOTS:]],
             "read_only_because": self.committer.stopped or "",
             **self._collected(),
         }

@@ -54,9 +54,7 @@ from lucidnode.node.parts import (
     block_uploads,
     blocks_for_mounts,
     checkpoint_objects,
-    dashboard_server,
     erasure,
-    export_figures,
     invitations_of,
     journal_service,
     mount_welcome,
@@ -64,7 +62,6 @@ from lucidnode.node.parts import (
     open_store,
     role_credentials,
     roster_service,
-    status_snapshot,
     topics,
     way_in,
     webhook_service,
@@ -74,6 +71,7 @@ from lucidnode.node.peers.messages import MAX_CLAIMS
 from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
+from lucidnode.node.shown_parts import dashboard_server, export_figures, lately, status_snapshot
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.status.history import History
 from lucidnode.node.studio_settings import StudioSettings
@@ -253,7 +251,9 @@ async def _serving(
         ledger.count(facts.totals)
         history.count(lambda: (facts.totals(), metrics.fetch_times()))
         export_figures(context, facts, cache, uploads, office, tasks)
-        await stack.enter_async_context(dashboard.serving(facts.page, metrics.text, history.shown))
+        await stack.enter_async_context(
+            dashboard.serving(facts.page, metrics.text, history.shown, lately(mounts))
+        )
         if config.dashboard_port is None:
             await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
         await stack.enter_async_context(

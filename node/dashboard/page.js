@@ -10,6 +10,7 @@ const SOURCES = [
 ];
 const HISTORY = 60;
 const history = [];
+const uploaded = [];
 let before = null;
 
 const at = (id) => document.getElementById(id);
@@ -44,10 +45,21 @@ function rows(id, list) {
 const cell = (...children) => make("td", "", ...children);
 const number = (text) => make("td", "number", text);
 
-function alertLine(alert) {
-  const since = alert.since === null ? [] : [`(since ${new Date(1000 * alert.since).toLocaleString()})`];
-  const where = alert.mountpoint === null ? [] : [`${alert.mountpoint}:`];
-  return [...where, alert.cause, alert.remedy, ...since].filter(Boolean).join(" ");
+function alertItem(alert) {
+  const where = alert.mountpoint === null ? "" : `${alert.mountpoint}: `;
+  const since = alert.since === null ? "" : `Since ${new Date(1000 * alert.since).toLocaleString()}. `;
+  return make("li", "", make("b", "", `${where}${alert.cause}`), make("small", "", `${since}${alert.remedy}`));
+}
+
+let alarmed = "";
+
+function alarms(facts) {
+  // Only when they change: whoever has them read aloud hears each once.
+  const now = JSON.stringify(facts.alerts);
+  if (now === alarmed) return;
+  alarmed = now;
+  at("alerts").hidden = facts.alerts.length === 0;
+  at("alerts").replaceChildren(...facts.alerts.map(alertItem));
 }
 
 function headline(facts) {
@@ -67,8 +79,6 @@ function headline(facts) {
   at("uploads-note").textContent = facts.uploads.bytes
     ? `safe on this disk, oldest ${Math.round(facts.uploads.oldest_seconds)} s`
     : "everything written here is in the cloud";
-  at("alerts").hidden = facts.alerts.length === 0;
-  at("alerts").textContent = facts.alerts.map(alertLine).join("\n");
 }
 
 function sources(facts) {
@@ -90,17 +100,23 @@ function chart(facts) {
   const now = performance.now();
   if (before) {
     const seconds = Math.max(0.2, (now - before.now) / 1000);
-    history.push(SOURCES.map(([key]) => Math.max(0, here[`read_${key}`] - before.here[`read_${key}`]) / seconds));
-    if (history.length > HISTORY) history.shift();
+    const rate = (name) => Math.max(0, here[name] - before.here[name]) / seconds;
+    history.push(SOURCES.map(([key]) => rate(`read_${key}`)));
+    uploaded.push(rate("uploaded"));
+    if (history.length > HISTORY) { history.shift(); uploaded.shift(); }
   }
   before = { now, here };
   const last = history.at(-1) || [];
   at("rate").textContent = `${size(last.reduce((a, b) => a + b, 0))}/s now`;
-  if (span === "minute") bars(history, HISTORY);
+  if (span === "minute") bars(history, HISTORY, uploaded);
+  const local = here.read_memory + here.read_cache + here.read_unsent;
+  const all = local + here.read_peer + here.read_bucket;
+  at("live-sums").textContent = all
+    ? `${Math.round(100 * local / all)} % of what was read here since the daemon started was on this workstation already.` : "";
 }
 
-function bars(list, many) {
-  const top = Math.max(1e6, ...list.map((rates) => rates.reduce((a, b) => a + b, 0)));
+function bars(list, many, sent) {
+  const top = Math.max(1e6, ...sent, ...list.map((rates) => rates.reduce((a, b) => a + b, 0)));
   const step = 600 / many;
   const drawn = [];
   list.forEach((rates, index) => {
@@ -118,8 +134,14 @@ function bars(list, many) {
       drawn.push(bar);
     });
   });
+  if (sent.some((rate) => rate > 0)) {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+    line.setAttribute("points", sent.map((rate, index) => `${600 - (sent.length - index - 0.4) * step},${120 - 116 * rate / top}`).join(" "));
+    line.setAttribute("class", "uploads");
+    drawn.push(line);
+  }
   at("chart").replaceChildren(...drawn);
-  at("chart-top").textContent = `up to ${size(top)}/s, colours as in the list of sources`;
+  at("chart-top").textContent = `up to ${size(top)}/s, colours as in the list of sources; the line: uploaded`;
 }
 
 const SPANS = {
@@ -141,7 +163,7 @@ async function past() {
   if (question !== asked) return;
   const sum = (name) => told.bytes[name].reduce((a, b) => a + b, 0);
   const steps = told.bytes.read_cache.map((_, index) => SOURCES.map(([key]) => told.bytes[`read_${key}`][index] / told.step_s));
-  bars(steps, steps.length);
+  bars(steps, steps.length, told.bytes.uploaded.map((bytes) => bytes / told.step_s));
   const read = SOURCES.reduce((total, [key]) => total + sum(`read_${key}`), 0);
   const local = sum("read_memory") + sum("read_cache") + sum("read_unsent");
   const took = (name, times) => times.p50_ms === null ? ""
@@ -160,7 +182,7 @@ function choose(wanted) {
   at("chart-from").textContent = SPANS[wanted][0];
   at("chart").setAttribute("aria-label", `Reads on this workstation ${SPANS[wanted][1]}`);
   at("chart-sums").textContent = "";
-  if (wanted === "minute") bars(history, HISTORY);
+  if (wanted === "minute") bars(history, HISTORY, uploaded);
   past();
 }
 
@@ -174,17 +196,58 @@ function share(fraction) {
   return cell(meter, `${Math.round(100 * fraction)} %`);
 }
 
+const PARTS = 6;
+let given = null;
+
+// What each workstation gives others a second, by how its counter has grown since the last look.
+function giving(facts) {
+  const now = performance.now();
+  const served = { [facts.office.device]: facts.savings.here.served };
+  for (const peer of facts.office.peers) served[peer.device] = peer.totals.served || 0;
+  const told = {};
+  if (given) {
+    const seconds = Math.max(0.2, (now - given.now) / 1000);
+    for (const device of Object.keys(served))
+      told[device] = Math.max(0, served[device] - (given.served[device] ?? served[device])) / seconds;
+  }
+  given = { now, served };
+  return told;
+}
+
+// The ring: a circle cut by who is asked first for which part of all blocks.
+function ring(shares) {
+  const around = 2 * Math.PI * 46;
+  let from = 0;
+  at("ring").replaceChildren(...shares.flatMap((fraction, index) => {
+    if (!fraction) return [];
+    const arc = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    arc.setAttribute("cx", 60); arc.setAttribute("cy", 60); arc.setAttribute("r", 46);
+    arc.setAttribute("class", `part${index % PARTS}`);
+    arc.setAttribute("stroke-dasharray", `${Math.max(0, fraction * around - 1)} ${around}`);
+    arc.setAttribute("stroke-dashoffset", -from * around);
+    arc.setAttribute("transform", "rotate(-90 60 60)");
+    from += fraction;
+    return [arc];
+  }));
+}
+
 function peers(facts) {
+  const now = giving(facts);
+  const gives = (device) => number(now[device] ? `${size(now[device])}/s` : "");
+  const swatch = (index) => make("span", `swatch part${index % PARTS}`);
+  ring([facts.office.share, ...facts.office.peers.map((peer) => peer.share)]);
   const words = { linked: "connected", resting: "slow, passed over for now", away: "away", banned: "sent wrong data, ignored" };
   const own = [
-    cell(make("b", "", "This workstation")), cell(make("span", "dot linked"), "here"), share(facts.office.share),
+    cell(swatch(0), make("b", "", "This workstation")), cell(make("span", "dot linked"), "here"), share(facts.office.share),
+    gives(facts.office.device),
     number(size(facts.savings.here.served)), number(size(facts.savings.here.received)),
     number(size(facts.savings.here.downloaded)),
   ];
-  rows("peers", [own, ...facts.office.peers.map((peer) => [
-    cell(peer.name || peer.address || peer.device.slice(0, 8)),
+  rows("peers", [own, ...facts.office.peers.map((peer, index) => [
+    cell(swatch(index + 1), peer.name || peer.address || peer.device.slice(0, 8)),
     cell(make("span", `dot ${peer.state}`), words[peer.state] || peer.state),
     share(peer.share),
+    gives(peer.device),
     number(size(peer.totals.served || 0)),
     number(size(peer.totals.received || 0)),
     number(size(peer.totals.downloaded || 0)),
@@ -232,6 +295,8 @@ function mounts(facts) {
   rows("mounts", facts.mounts.map((mount) => [
     cell(make("b", "", mount.words?.project || mount.project.slice(0, 8))),
     cell(mount.mountpoint),
+    number(mount.words?.bytes === undefined ? "" : `${size(mount.words.bytes)} in ${mount.words.inodes.toLocaleString("en-US")} files and folders`),
+    cell((mount.words?.snapshots || []).join(", ") || "none"),
     cell(mount.pending ? `${mount.pending} on their way` : "none"),
     number(String(mount.conflicts)),
   ]));
@@ -245,12 +310,49 @@ function mounts(facts) {
     + (facts.cache.pinned_bytes ? `; ${size(facts.cache.pinned_bytes)} pinned` : "");
 }
 
+const DID = {
+  create: "made", link: "gave another name", rename: "renamed", delete: "deleted", write: "wrote",
+  attributes: "changed attributes of", lock: "locked", unlock: "unlocked",
+  conflict: "saved another version of", settled: "settled",
+};
+const LATELY = 20;
+const reader = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const places = {};
+let projects = [];
+let following = false;
+let lately = [];
+
+// What happens, by the places in the journals of the mounted projects that were read so far.
+async function follow() {
+  following = true;
+  for (const project of projects) {
+    const { after, told } = places[project] || {};
+    const place = after === undefined ? "" : `&after=${after}&told=${told}`;
+    const answer = await fetch(`/changes?project=${project}&reader=${reader}${place}`).catch(() => null);
+    if (!answer?.ok) continue;
+    const page = await answer.json();
+    places[project] = { after: page.after, told: page.told || 0 };
+    lately = [...lately, ...(page.events || []).filter((event) => DID[event.event])]
+      .sort((a, b) => b.time_ns - a.time_ns).slice(0, LATELY);
+  }
+  at("feed-card").hidden = lately.length === 0;
+  rows("feed", lately.map((event) => [
+    cell(new Date(event.time_ns / 1e6).toLocaleString()),
+    cell(event.member ? `${event.member} (${event.workstation})` : event.workstation),
+    cell(DID[event.event]),
+    cell(event.old_path ? `${event.old_path} → ${event.path}` : event.path),
+  ]));
+  setTimeout(follow, 1000);
+}
+
 function connect() {
   const live = new WebSocket(`ws://${location.host}/live`);
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [headline, sources, chart, peers, moving, leases, conflicts, mounts]) draw(facts);
+    for (const draw of [headline, alarms, sources, chart, peers, moving, leases, conflicts, mounts]) draw(facts);
+    projects = facts.mounts.map((mount) => mount.project);
+    if (!following) follow();
     document.body.dataset.ready = "yes";
   };
   live.onclose = () => {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +20,10 @@ import msgspec
 from aiohttp import web
 
 from lucidnode.node.callers import nameless_runner
+from lucidnode.node.client import wire
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.errors import Malformed, NodeError
+from lucidnode.node.client.ids import ProjectId, parse_project_id
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
@@ -51,6 +55,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+Changes = Callable[[ProjectId, str, int | None, int], Awaitable[wire.EventsPage]]
+"""Returns what comes next in a project for a reader: behind a place, lately for None."""
+
+_READER = re.compile(r"[0-9a-f]{16}")
 
 
 class DashboardServer:
@@ -88,12 +98,14 @@ class DashboardServer:
         page_facts: Callable[[], Awaitable[dict[str, Any]]],
         metrics_text: Callable[[], bytes],
         history: Callable[[str], dict[str, Any]],
+        changes: Changes,
     ) -> AsyncIterator[None]:
         """Show what these return while the context lasts, *history* of a span. Raises PortTaken."""
-        self._page_facts, self._metrics_text, self._shown_history = (
+        self._page_facts, self._metrics_text, self._shown_history, self._read_changes = (
             page_facts,
             metrics_text,
             history,
+            changes,
         )
         async with self._stack:
             await self._listen()
@@ -107,6 +119,7 @@ class DashboardServer:
         app.router.add_get("/live", self._live)
         app.router.add_get("/history", self._history)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/changes", self._changes)
         bound = self._stack.enter_context(self._bound())
         self.port = bound.getsockname()[1]
         runner = await nameless_runner(app, max_body_bytes=MAX_BODY_BYTES, shutdown_timeout_s=1)
@@ -191,6 +204,25 @@ class DashboardServer:
         body = msgspec.json.encode(self._shown_history(span))
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
+    async def _changes(self, request: web.Request) -> web.Response:
+        """Answer what happened in a project behind a place: empty if that is nothing soon."""
+        asked = request.query
+        reader = asked.get("reader", "")
+        try:
+            project = parse_project_id(asked.get("project", ""))
+            after = _number(asked["after"]) if "after" in asked else None
+            told = _number(asked.get("told", "0"))
+        except Malformed as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        if not _READER.fullmatch(reader):
+            raise web.HTTPBadRequest(text="reader: 16 hex digits")
+        try:
+            page = await self._read_changes(project, reader, after, told)
+        except NodeError as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from error
+        body = msgspec.json.encode(page)
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """Send the facts every second over a WebSocket."""
         stream = web.WebSocketResponse(heartbeat=20, max_msg_size=4096)
@@ -213,6 +245,12 @@ class DashboardServer:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics_text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16):
+        raise Malformed(f"{text[:20]!r} is no number")
+    return int(text)
 
 
 @web.middleware

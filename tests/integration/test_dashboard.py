@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from lucidnode.node.bucket.counted import Request
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor, supervised
 from lucidnode.node.dashboard.last_port import USUAL_PORT, last_port, note_port
@@ -113,6 +115,8 @@ class Scene:
         self.moving: list[wire.FileOnItsWay] = []
         self.leases: list[wire.FileLease] = []
         self.conflicts: list[str] = []
+        self.happened: list[wire.ProjectEvent] = []
+        self.readers: set[str] = set()
         self.mounts = MountTable()
         self.mount = Mount(
             ProjectId("c" * 32), wire.MountHello(mountpoint="/home/ada/demo", pid=1, head=7)
@@ -146,6 +150,7 @@ class Scene:
                 case wire.StatusQuery(number=number):
                     facts: dict[str, str | int | float | bool | list[str]] = {"project": "demo"}
                     facts["conflicts"] = self.conflicts
+                    facts |= {"bytes": 7 * GB, "inodes": 1200, "snapshots": ["day 11", "day 12"]}
                     self.mount.heard(
                         wire.StatusReply(number, facts, [], self.moving, leases=self.leases)
                     )
@@ -170,6 +175,19 @@ class Scene:
             "fetches": {"peer": took, "bucket": never},
         }
 
+    async def changes(
+        self, project: ProjectId, reader: str, after: int | None, told: int
+    ) -> wire.EventsPage:
+        """Return the events that nobody was told of yet."""
+        if project != self.mount.project:
+            raise NotThere("no such mount")
+        self.readers.add(reader)
+        place = 0 if after is None else after
+        found = self.happened[place : place + 1]
+        if not found:
+            await asyncio.sleep(0.05)
+        return wire.EventsPage(1, found, place + len(found), 0)
+
     @contextlib.asynccontextmanager
     async def server(
         self, port: int | None = 0, connections: int = 64, last_port: int = 0
@@ -185,7 +203,9 @@ class Scene:
                 memory=MemoryBudget(1 << 29),
                 connections=connections,
             )
-            async with server.serving(self.page_facts, self.metrics.text, self.shown_history):
+            async with server.serving(
+                self.page_facts, self.metrics.text, self.shown_history, self.changes
+            ):
                 yield server
 
 
@@ -349,6 +369,82 @@ async def test_the_page_names_conflict_copies_until_they_are_settled() -> None:
         await page.until("document.getElementById('conflicts-card').hidden")
 
 
+@pytest.mark.slow
+async def test_the_page_draws_the_ring_and_tells_what_happened_and_what_is_amiss(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("The disk fails.")
+    scene = Scene()
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        await page.until("document.body?.dataset.ready === 'yes'")
+        # The ring: an arc for each, as long as its share, in the colour of its row.
+        arcs = await page.value(
+            "[...document.querySelectorAll('#ring circle')].map(arc =>"
+            " parseFloat(arc.getAttribute('stroke-dasharray')) + 1).join()"
+        )
+        around = 2 * math.pi * 46
+        for drawn, share in zip(map(float, str(arcs).split(",")), (0.35, 0.31, 0.34), strict=True):
+            assert abs(drawn / around - share) < 0.01
+        assert await page.value("document.querySelectorAll('#peers .swatch').length") == 3
+        # A project: what it holds, and its newest snapshots.
+        row = str(await page.value("document.querySelector('#mounts tbody tr').textContent"))
+        assert "7.00 GB in 1,200 files and folders" in row
+        assert "day 11, day 12" in row
+        # The feed, as it comes; what a person named stays text.
+        assert await page.value("document.getElementById('feed-card').hidden") is True
+        for number, (path, event) in enumerate((("reel/<b>cut</b>.mov", "write"), ("x", "lock"))):
+            scene.happened.append(
+                wire.ProjectEvent(
+                    seq=number + 1,
+                    number=0,
+                    time_ns=1_790_000_000 * GB + number,
+                    event=event,  # type: ignore[arg-type]
+                    kind="file",
+                    path=path,
+                    state="cloud",
+                    member="Bo",
+                    workstation="edit-2",
+                    device="b" * 32,
+                )
+            )
+        await page.until("document.querySelectorAll('#feed tbody tr').length === 2")
+        told = str(await page.value("document.querySelector('#feed tbody').textContent"))
+        assert "Bo (edit-2)lockedx" in told
+        assert "Bo (edit-2)wrotereel/<b>cut</b>.mov" in told
+        # Alarms: what, since when, and what helps.
+        assert await page.value("document.getElementById('alerts').hidden") is True
+        scene.alerts.begin("cache-disk", "The disk fails.", "Replace it.")
+        await page.until("document.querySelectorAll('#alerts li').length === 1")
+        said = str(await page.value("document.querySelector('#alerts li').textContent"))
+        assert re.fullmatch(r"The disk fails\.Since .+\. Replace it\.", said), said
+        scene.alerts.end("cache-disk")
+        await page.until("document.getElementById('alerts').hidden")
+        assert len(scene.readers) == 1
+        hosts = {re.sub(r"^\w+://([^/]*).*", r"\1", url) for url in page.requests}
+        assert hosts <= {f"127.0.0.1:{server.port}", "about:blank"}, hosts
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "project=zz&reader=0123456789abcdef",
+        f"project={'c' * 32}&reader=me",
+        f"project={'c' * 32}&reader=0123456789abcdef&after=-1",
+        f"project={'c' * 32}&reader=0123456789abcdef&after=1&told={'9' * 17}",
+        f"project={'e' * 32}&reader=0123456789abcdef",
+    ],
+)
+async def test_what_is_no_question_for_changes_is_none(query: str) -> None:
+    scene = Scene()
+    async with (
+        scene.server() as server,
+        aiohttp.ClientSession() as session,
+        session.get(f"{server.url}changes?{query}", headers=BEARER) as answer,
+    ):
+        assert answer.status == (503 if "e" * 32 in query else 400)
+
+
 async def test_a_page_elsewhere_cannot_read_the_facts_through_a_browser_here() -> None:
     scene = Scene()
     async with scene.server() as server, aiohttp.ClientSession(headers=BEARER) as session:
@@ -412,7 +508,9 @@ async def test_a_taken_port_is_one_clear_sentence() -> None:
             connections=1,
         )
         with pytest.raises(PortTaken, match=r"taken.*dashboard_port"):
-            async with other.serving(scene.page_facts, scene.metrics.text, scene.shown_history):
+            async with other.serving(
+                scene.page_facts, scene.metrics.text, scene.shown_history, scene.changes
+            ):
                 pass
 
 

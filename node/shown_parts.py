@@ -1,0 +1,127 @@
+"""How the parts of the daemon are built that show people, and machines, what it does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lucidnode.node.blocks.uploads import Uploads
+from lucidnode.node.cache.disk import DiskCache
+from lucidnode.node.client import wire
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
+from lucidnode.node.dashboard.server import TOKEN_FILE, Changes, DashboardServer
+from lucidnode.node.ledger import Ledger
+from lucidnode.node.mounts import MountTable
+from lucidnode.node.node_context import NodeContext
+from lucidnode.node.parts import StudioBucket
+from lucidnode.node.peers.network import PeerNetwork
+from lucidnode.node.secret_file import kept_secret
+from lucidnode.node.status.snapshot import StatusSnapshot
+
+_LATELY = 30
+"""Entries of a project that the dashboard begins with."""
+
+
+def status_snapshot(
+    context: NodeContext,
+    store: StudioBucket,
+    cache: DiskCache,
+    uploads: Uploads,
+    office: PeerNetwork,
+    dashboard: DashboardServer,
+    ledger: Ledger,
+) -> StatusSnapshot:
+    """Return what people are shown of this moment."""
+    return StatusSnapshot(
+        device=context.identity.id,
+        bucket=store.name,
+        price_per_gb=lambda: context.settings.config.price_per_gb,
+        moved=context.metrics.moved,
+        days=ledger,
+        mounts=context.mounts,
+        office=office,
+        cache=cache,
+        pending_uploads=uploads.pending,
+        addresses=lambda: {
+            "dashboard": dashboard.url,
+            "control_port": str(office.control_port),
+        },
+        alerts=context.alerts,
+        now=context.clock.boot,
+    )
+
+
+def export_figures(
+    context: NodeContext,
+    facts: StatusSnapshot,
+    cache: DiskCache,
+    uploads: Uploads,
+    office: PeerNetwork,
+    supervisor: Supervisor,
+) -> None:
+    """Export what is read rather than counted."""
+    metrics, mounts, alerts = context.metrics, context.mounts, context.alerts
+    metrics.watch_totals(facts.totals)
+    metrics.watch_savings(facts.periods)
+    metrics.watch_requests(lambda: mounts.totals().requests)
+    for name, meaning, read in (
+        ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
+        (
+            "lucidnode_pinned_bytes",
+            "Of the bytes in the block cache, those that are pinned.",
+            lambda: cache.facts().pinned_bytes,
+        ),
+        ("lucidnode_cache_blocks", "Blocks in the cache.", lambda: cache.facts().blocks),
+        (
+            "lucidnode_pending_uploads",
+            "Blocks not in the bucket yet.",
+            lambda: uploads.pending().blocks,
+        ),
+        ("lucidnode_pending_upload_bytes", "Their bytes.", lambda: uploads.pending().bytes),
+        ("lucidnode_mounts", "Mounted projects.", lambda: len(list(mounts))),
+        (
+            "lucidnode_peers",
+            "Peers connected.",
+            lambda: sum(peer.state == "linked" for peer in office.facts()),
+        ),
+        (
+            "lucidnode_alerts",
+            "What is amiss on this workstation now, its mounts included.",
+            lambda: len(alerts.current()) + sum(mount.stats.alerts for mount in mounts),
+        ),
+        ("lucidnode_alerts_begun", "Alerts since the daemon started.", lambda: alerts.begun),
+        (
+            "lucidnode_work_faults",
+            "How often work that goes on by itself has failed and begun again.",
+            supervisor.faults.total,
+        ),
+    ):
+        metrics.watch(name, meaning, read)
+
+
+def lately(mounts: MountTable) -> Changes:
+    """Return what reads what happened in the projects of *mounts*, at first the last entries."""
+
+    async def changes(
+        project: ProjectId, reader: str, after: int | None, told: int
+    ) -> wire.EventsPage:
+        mount = mounts.mount(project)
+        if after is None:
+            after = max(0, mounts.head(project) - _LATELY)
+        return await mount.events(reader, after, told)
+
+    return changes
+
+
+async def dashboard_server(context: NodeContext, tasks: Supervisor) -> DashboardServer:
+    """Return who serves the dashboard, once it is asked to."""
+    return DashboardServer(
+        context.config.dashboard_port,
+        last_port=await asyncio.to_thread(last_port, context.home / PORT_FILE),
+        token=await asyncio.to_thread(kept_secret, context.home / TOKEN_FILE),
+        clock=context.clock,
+        tasks=tasks,
+        memory=context.memory,
+        connections=context.connections,
+    )
