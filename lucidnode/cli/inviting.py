@@ -12,6 +12,7 @@ import click
 from lucidnode import inviting
 from lucidnode.cli.ended_epochs import credentials_to_rotate, end_epochs, tell_ended
 from lucidnode.cli.membership_input import token_in, unlocked
+from lucidnode.cli.nearby import invite_nearby
 from lucidnode.cli.output import as_json, counted, show_json, show_table
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
@@ -83,6 +84,11 @@ _STANDINGS = {
     metavar="FILE",
     help="Write the new FILE instead, with which --count machines join by themselves, such as render nodes.",
 )
+@click.option(
+    "--nearby",
+    is_flag=True,
+    help="Show a short code instead, which is typed at a workstation in this network; it waits for that.",
+)
 @click.option("--qr", is_flag=True, help="Show the ticket as a QR code as well.")
 @as_json
 @passphrase_file
@@ -98,6 +104,7 @@ def invite_command(
     confirm: bool,
     unattended: bool,
     token_file: Path | None,
+    nearby: bool,
     qr: bool,
     wants_json: bool,
     passphrase_file: Path | None,
@@ -110,6 +117,7 @@ def invite_command(
     \b
     Examples:
       lucidnode invite --for Ada
+      lucidnode invite --nearby
       lucidnode invite --join-token farm.json --role editor --count 20 --days 7
       lucidnode invite list
     """
@@ -125,6 +133,11 @@ def invite_command(
     lasts_s = hours * 3600 if hours is not None else (days or 1) * _DAY_S
     wish = InviteWish(cast(Role, role), lasts_s, who, projects or None, confirm)
     mine, socket = unlocked(home, passphrase_file)
+    if nearby:
+        if confirm or unattended or qr or wants_json or token_file is not None or count > 1:
+            raise click.UsageError("--nearby goes with --role, --for, --project and a time")
+        invite_nearby(home, socket, mine, wish)
+        return
     if token_file is not None:
         if confirm or unattended or qr or wants_json:
             raise click.UsageError("--join-token goes with --role, --count, --project and a time")

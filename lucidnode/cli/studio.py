@@ -19,6 +19,7 @@ from lucidnode.cli.given import (
     given_place,
 )
 from lucidnode.cli.membership_input import token_in, unlocked_with
+from lucidnode.cli.nearby import ticket_nearby
 from lucidnode.cli.output import counted
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
@@ -102,6 +103,13 @@ def init_command(
     help="Join with this file of `lucidnode invite --join-token` instead of a ticket, as one of its machines.",
 )
 @click.option(
+    "--at",
+    "place",
+    default="",
+    metavar="ADDRESS:PORT",
+    help="Where an inviter is who is not found by multicast, if no ticket is given.",
+)
+@click.option(
     "--code-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Read the code from the first line of this file instead of asking.",
@@ -115,6 +123,7 @@ def join_command(
     home: Path,
     ticket: str,
     token_file: Path | None,
+    place: str,
     code_file: Path | None,
     ca_file: Path | None,
     name: str,
@@ -125,16 +134,20 @@ def join_command(
 ) -> None:
     """Join a studio with TICKET, or with @FILE that holds the ticket.
 
+    Without one this looks for who runs `lucidnode invite --nearby` on this network, and asks for the
+    code that his screen shows.
+
     If it is a ticket that asks, this waits for a workstation of an owner to answer, and shows the
     words that the other side shows too. Broken off, the same command goes on.
 
     \b
     Examples:
       lucidnode join @ticket.txt
+      lucidnode join
       lucidnode join --join-token farm.json --passphrase-file /run/secrets/passphrase
     """
-    if (token_file is None) == (not ticket):
-        raise click.UsageError("give a ticket, or a join token with --join-token")
+    if sum(map(bool, (ticket, token_file, place))) > 1:
+        raise click.UsageError("give a ticket, or a join token, or where an inviter is")
     local = new_home.NodeOptions(cache_dir=cache_dir, cache_limit_mib=cache_limit)
     new_home.check_fresh(home, local)
     label = Label(spelled(name), spelled(device_name))
@@ -142,11 +155,16 @@ def join_command(
     if token_file is not None:
         _join_by_token(home, token_file, network, local, label, passphrase_file)
         return
-    text = _ticket_text(ticket)
+    code: str | None = None
+    if ticket:
+        text = _ticket_text(ticket)
+    else:
+        handed_out = ticket_nearby(place, code_file)
+        text, code = handed_out.ticket, handed_out.code
     with _said_of_ticket():
         asks = only_asks(text)
     if asks:
-        asking = _opened_asking(text, code_file)
+        asking = _opened_asking(text, code_file, code)
         words = passphrase(passphrase_file, new=True)
         joiner = Joiner(home, asking, words, network, SystemClock())
         opened = asyncio.run(_answered(joiner, asking, label))
@@ -226,10 +244,10 @@ def _opened(text: str, code_file: Path | None) -> Ticket:
         return open_ticket(text, one_time_code(code_file), time.time_ns())
 
 
-def _opened_asking(text: str, code_file: Path | None) -> AskingTicket:
+def _opened_asking(text: str, code_file: Path | None, code: str | None) -> AskingTicket:
     with _said_of_ticket():
         check_asking(text)
-        return open_asking(text, one_time_code(code_file), time.time_ns())
+        return open_asking(text, code or one_time_code(code_file), time.time_ns())
 
 
 @contextlib.contextmanager

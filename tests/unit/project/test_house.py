@@ -64,8 +64,9 @@ DOORS = {
     "prometheus_client": ("node/status/metrics.py",),
     "psutil": ("discovery/interfaces.py",),
     "pyfuse3": ("fs/kernel/",),
+    "spake2": ("lucidnode/pairing.py",),
     "segno": ("lucidnode/cli/qr_code.py",),
-    "zeroconf": ("discovery/mdns.py", "discovery/listening.py"),
+    "zeroconf": ("discovery/mdns.py", "discovery/listening.py", "discovery/inviters.py"),
 }
 """Where each library that does I/O or cryptography may be imported."""
 
