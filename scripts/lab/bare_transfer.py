@@ -1,7 +1,7 @@
 """Files from one process to another by `sendfile`, as bare as it can be: what `scripts/bench peers` and `line` compare with.
 
-    python -P -m lab.bare_transfer send ADDRESS PORT RATE FILE...
-    python -P -m lab.bare_transfer receive ADDRESS PORT DIRECTORY|-
+    python -P -m lab.bare_transfer send ADDRESS PORT FILE...
+    python -P -m lab.bare_transfer receive ADDRESS PORT DIRECTORY
 
 One connection. The sender waits for it, sends each file behind its length, RATE bytes a second at
 most (0: as fast as it goes), and the receiver writes each into a file of its own in DIRECTORY. It
@@ -36,23 +36,19 @@ def moved(
     places: tuple[str, str],
     address: str,
     files: Sequence[Path],
-    rate: float = 0.0,
-    *,
-    keep: bool = True,
 ) -> tuple[Said, Said]:
     """Move *files* from one of two *places* of *lab*, which has *address*, to the other.
 
-    At most *rate* bytes a second, 0: as fast as it goes. Without *keep* the kernel drops what comes,
-    uncopied. Returns what the sender says, and the receiver.
+    Returns what the sender says, and the receiver.
     """
     target = lab.places.root / "bare"
     target.mkdir()
     try:
-        asked = ["send", address, str(_PORT), str(rate), *map(str, files)]
+        asked = ["send", address, str(_PORT), *map(str, files)]
         with _python(lab, places[0], *asked) as sender:
             assert sender.stdout is not None
             sender.stdout.readline()
-            asked = ["receive", address, str(_PORT), str(target) if keep else "-"]
+            asked = ["receive", address, str(_PORT), str(target)]
             with _python(lab, places[1], *asked) as receiver:
                 took, _ = receiver.communicate()
             gave, _ = sender.communicate()
@@ -71,7 +67,7 @@ def _python(lab: Lab, place: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def send(address: str, port: int, rate: float, files: list[str]) -> Said:
+def send(address: str, port: int, files: list[str]) -> Said:
     """Serve *files* to the first that connects; return the CPU it took, in seconds."""
     with socket.create_server((address, port)) as listening:
         listening.settimeout(_CONNECT_S)
@@ -79,7 +75,6 @@ def send(address: str, port: int, rate: float, files: list[str]) -> Said:
         connected, _ = listening.accept()
     with connected:
         connected.settimeout(None)
-        began, sent = time.monotonic(), 0
         for name in files:
             with Path(name).open("rb", buffering=0) as file:
                 size = os.fstat(file.fileno()).st_size
@@ -87,9 +82,6 @@ def send(address: str, port: int, rate: float, files: list[str]) -> Said:
                 done = 0
                 while done < size:
                     done += os.sendfile(connected.fileno(), file.fileno(), done, size - done)
-            sent += size
-            if rate:
-                time.sleep(max(0.0, began + sent / rate - time.monotonic()))  # noqa: TID251  # it paces
     return {"cpu_s": _cpu()}
 
 
@@ -100,9 +92,6 @@ def receive(address: str, port: int, directory: str) -> Said:
         began, total, buffer = time.monotonic(), 0, bytearray()
         while head := connected.recv(_LENGTH_BYTES, socket.MSG_WAITALL):
             size = int.from_bytes(head)
-            if directory == "-":
-                total += _dropped(connected, size)
-                continue
             if len(buffer) < size:
                 buffer = bytearray(size)
             view, have = memoryview(buffer)[:size], 0
@@ -117,14 +106,6 @@ def receive(address: str, port: int, directory: str) -> Said:
         return {"bytes": total, "seconds": time.monotonic() - began, "cpu_s": _cpu()}
 
 
-def _dropped(connected: socket.socket, size: int) -> int:
-    left = size
-    while left:
-        # Linux drops what is asked for so, instead of copying it.
-        left -= len(connected.recv(left, socket.MSG_TRUNC))
-    return size
-
-
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -133,7 +114,7 @@ def _cpu() -> float:
 def main(what: str, address: str, port: str, *rest: str) -> None:
     """Run as a process of its own."""
     if what == "send":
-        print(json.dumps(send(address, int(port), float(rest[0]), list(rest[1:]))))
+        print(json.dumps(send(address, int(port), list(rest))))
     else:
         print(json.dumps(receive(address, int(port), rest[0])))
 

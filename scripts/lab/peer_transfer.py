@@ -3,8 +3,8 @@
 Two workstations of a lab. `a` has the blocks, `b` asks its daemon for them as a mount would, many at
 a time; in turn with that a bare process where `a` is sends the same files to one where `b` is, which
 writes them to the same disk (`lab.bare_transfer`). Then `a` reads a file of its own through its mount,
-alone, while it serves 1 Gbit/s, and while a bare process sends as much. Who takes that would be on
-another machine, so here he keeps nothing, and his kernel copies nothing (`lab.taking_peer`).
+alone and while it serves 1 Gbit/s. Who takes that would be on another machine, so here he keeps
+nothing, and his kernel copies nothing (`lab.taking_peer`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ _HEDGED = 0.02
 """The part of all blocks that may come from the bucket: a peer that is slow once is overtaken."""
 
 _GBIT_BYTES_PER_S = 125e6
-_READING_S = 3.0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -106,26 +105,35 @@ class Peers:
         with ProcessPoolExecutor(1, get_context("spawn")) as asking:
             return asking.submit(_fetched, self.b.socket, self.project, sizes).result()
 
-    def bare(self, rate: float = 0.0, *, keep: bool = True) -> tuple[Said, Said]:
+    def bare(self) -> tuple[Said, Said]:
         """Move the same files by `sendfile`; return what the sender and the receiver say."""
-        ends = self.a.name, self.b.name
-        return moved(self.lab, ends, self.a.record.address, self.files, rate, keep=keep)
+        return moved(self.lab, (self.a.name, self.b.name), self.a.record.address, self.files)
 
-    def taken(self, rate: float) -> float:
-        """Have all blocks served to who keeps nothing, in the place of b, which is stopped; return the seconds."""
+    @contextmanager
+    def taking(self, rate: float) -> Iterator[Callable[[], float]]:
+        """Give what has all blocks served to who keeps nothing, and returns the seconds it took.
+
+        In the place of b, which is stopped; the link is there before, and so costs nothing then.
+        """
         prefix, environment = self.lab.inside(self.b.name)
         port = self.a.facts("status")["addresses"]["control_port"]
         homes = str(self.b.home), str(self.a.home)
         asked = [*homes, self.a.record.address, port, self.project, str(rate)]
-        taking = subprocess.run(
+        with subprocess.Popen(
             [*prefix, "python", "-P", "-m", "lab.taking_peer", *asked],
             env={**environment, "PYTHONPATH": str(SCRIPTS)},
-            input="".join(f"{each.name} {each.stat().st_size}\n" for each in self.files),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            check=True,
-        )
-        return float(taking.stdout)
+        ) as peer:
+            assert peer.stdin is not None
+            assert peer.stdout is not None
+            for each in self.files:
+                peer.stdin.write(f"{each.name} {each.stat().st_size}\n")
+            print(file=peer.stdin, flush=True)
+            if peer.stdout.readline() != "ready\n":
+                raise LabError("the peer that takes blocks has no link")
+            yield lambda: float(peer.communicate("\n")[0])
 
 
 def _fetched(socket: Path, project: ProjectId, sizes: list[tuple[str, int]]) -> float:
@@ -223,32 +231,23 @@ def _transfers(office: Peers, rounds: int) -> Iterator[Row]:
 
 
 def _own_reads(office: Peers, rounds: int) -> Iterator[Row]:
-    read: dict[str, list[float]] = {"alone": [], "serving": [], "bare": []}
+    alone: list[float] = []
+    serving: list[float] = []
     rates: list[float] = []
     path = office.a.mount_point / office.name
     size = sum(each.stat().st_size for each in office.files)
-
-    def alone() -> None:
-        time.sleep(_READING_S)  # noqa: TID251  # for as long as others move bytes
-
-    def serving() -> None:
-        rates.append(size / office.taken(_GBIT_BYTES_PER_S) * 8 / 1e9)
-
-    def bare() -> None:
-        office.bare(_GBIT_BYTES_PER_S, keep=False)
-
     office.b.stop()
     read_through(path)  # its blocks are in memory from now on, whoever reads
     for _ in range(rounds):
-        for name, beside in (("alone", alone), ("serving", serving), ("bare", bare)):
-            read[name].append(_read_beside(path, beside))
-    yield _row("own reads, alone", "MiB/s", read["alone"])
-    yield _row("own reads, serving", "MiB/s", read["serving"])
+        # For as long as the others move bytes.
+        alone.append(_read_beside(path, lambda: time.sleep(size / _GBIT_BYTES_PER_S)))  # noqa: TID251
+        with office.taking(_GBIT_BYTES_PER_S) as take:
+            serving.append(_read_beside(path, lambda: rates.append(size / take() * 8 / 1e9)))
+    yield _row("own reads, alone", "MiB/s", alone)
+    yield _row("own reads, serving", "MiB/s", serving)
     yield _row("served meanwhile", "Gbit/s", rates, "1")
-    for name, aim in (("serving", "≥ 0.9"), ("bare", "")):
-        ratios = [slow / quick for slow, quick in zip(read[name], read["alone"], strict=True)]
-        what = "serving" if name == "serving" else "beside a bare sender"
-        yield _row(f"own reads, {what} to alone", "", ratios, aim)
+    ratios = [slow / quick for slow, quick in zip(serving, alone, strict=True)]
+    yield _row("own reads, serving to alone", "", ratios, "≥ 0.9")
 
 
 def _read_beside(path: Path, work: Callable[[], None]) -> float:

@@ -1,8 +1,9 @@
 """A peer that takes blocks and keeps nothing: what `scripts/bench peers` has another serve at 1 Gbit/s.
 
-    python -P -m lab.taking_peer HOME THEIR_HOME ADDRESS CONTROL_PORT PROJECT RATE < names and sizes
+    python -P -m lab.taking_peer HOME THEIR_HOME ADDRESS CONTROL_PORT PROJECT RATE
 
-In the place of the workstation of HOME, whose daemon does not run. A machine of its own would hash
+It reads names and sizes of blocks up to an empty line, says that it is ready, takes them at the next
+line, and says how many seconds that took. In the place of the workstation of HOME, whose daemon does not run. A machine of its own would hash
 and write what it gets; here all of that would be taken from the cores that serve. So the bytes end in
 the kernel, uncopied, and what a server has to do stays: each request is authorised as ever.
 """
@@ -18,12 +19,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import LabError
+from lucidnode import node_key
 from lucidnode.discovery.candidate import Candidate
+from lucidnode.membership import unlock
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq, parse_project_id
-from lucidnode.node.config import DEVICE_FILE, load_config
+from lucidnode.node.config import DEVICE_FILE, lan_key_of, load_config
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers import frames
 from lucidnode.node.peers.body_connection import BodyConnection
+from lucidnode.node.peers.errors import PeerLost
 from lucidnode.node.peers.link import PeerLink
 from lucidnode.node.peers.link_dialer import LinkDialer
 from lucidnode.node.peers.messages import PROTOCOL, HandshakeRequest, HandshakeResponse, Message
@@ -85,6 +89,8 @@ class _Dropping(BodyConnection):
                 del self._ahead[:came]
             else:
                 came = await self._dropped(loop, self._chunk)
+                if not came:
+                    raise PeerLost("the body broke off")
             self._chunk -= came
             left -= came
         await self._end()
@@ -113,10 +119,10 @@ async def _taken(
     blocks: Sequence[tuple[str, int]],
 ) -> float:
     """Take *blocks* at *rate* bytes a second; return the seconds that it took."""
-    me, other = (DeviceIdentity.load(each / DEVICE_FILE) for each in (home, theirs))
+    me, other = map(_identity, (home, theirs))
     members, outgoing = _Both(me, other), _Session()
     dialer = LinkDialer(
-        lan_key=bytes.fromhex(load_config(home).lan_key),
+        lan_key=lan_key_of(home, load_config(home)),
         tls=Tls(me, members),
         members=members,
         outgoing=outgoing,
@@ -126,9 +132,18 @@ async def _taken(
         link = linked.create_task(dialer.dial(place))
         async with asyncio.timeout(_PATIENCE_S):
             access = await outgoing.access
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         seconds = await _asked(access, project, rate, blocks)
         link.cancel()
     return seconds
+
+
+def _identity(home: Path) -> DeviceIdentity:
+    """Return the identity of a workstation of a lab."""
+    words = (home.parent / "passphrase").read_text().strip()
+    node_key.hold_kept(home, unlock(home, words).keys)
+    return DeviceIdentity.load(home / DEVICE_FILE)
 
 
 async def _asked(
@@ -167,7 +182,7 @@ async def _one(
 
 def main(home: str, theirs: str, address: str, port: str, project: str, rate: str) -> None:
     """Run as a process of its own."""
-    blocks = [(name, int(size)) for name, size in map(str.split, sys.stdin)]
+    blocks = [(name, int(size)) for name, size in map(str.split, iter(sys.stdin.readline, "\n"))]
     place = Candidate((address,), int(port))
     taken = _taken(Path(home), Path(theirs), place, parse_project_id(project), float(rate), blocks)
     print(asyncio.run(taken))
