@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import pairwise
 from random import Random  # noqa: TID251  # seeded
 
 import pytest
@@ -31,7 +32,7 @@ def test_pieces_are_the_block_only_if_they_are_all_of_it(cuts: list[int], change
             pass
     arriving = ArrivingBlock(block_id(CONTENT))
     places = [0, *sorted(cuts), len(sent)]
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         arriving.add(memoryview(sent)[start:stop])
     right = change == "as it is"
     with contextlib.nullcontext() if right else pytest.raises(Corrupt):
