@@ -336,7 +336,7 @@ def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
     # It is known while the project is not mounted, and after a restart.
     one.ok("umount", drive)
     one.ok("exit")
-    assert "are pinned, and stay" in one.ok("cache", "clear").err
+    assert "are pinned, and stay" in one.unlocked("cache", "clear").err
     [away] = one.facts("pin list")["not_mounted"]
     assert away["here"] == away["bytes"] >= 4_000_000
     one.unlocked("mount", "demo", drive)
