@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 BATCH_INTERVAL_S = 0.15
 """How long changes gather before they become an entry, if nobody waits for them."""
 
+FIRST_INTERVAL_S = 0.03
+"""The same for the first entry after a rest: long enough for the steps of a save, and others see it soon."""
+
+REST_S = 1.0
+"""Seconds without anything to commit that are a rest."""
+
 POLL_INTERVAL_S = 1.0
 """How often to look whether what waits for programs and uploads may be committed by now, if nothing
 is heard of it."""
@@ -70,6 +76,8 @@ class Sender:
         self._durability_wait = durability_wait
         self._shipping = shipping
         self._begins_epochs = begins_epochs
+        self._is_first = False
+        """Whether the next entry is the first after a rest."""
 
     def send_everything(self) -> None:
         """Make entries of all that waits from now on, though its blocks are on their way."""
@@ -95,10 +103,13 @@ class Sender:
         while not (self._ground.pending.has_work() or self._is_behind()):
             self._ground.health.sent()  # others may have decided what could not be sent
             self._ground.signals.work.clear()
+            begun = self._ground.clock.boot()
             await self._ground.signals.work.wait()
+            self._is_first = self._ground.clock.boot() - begun >= REST_S
         self._ground.signals.hurry.clear()
         if not self._ground.signals.waiters:
-            await set_within(self._ground.signals.hurry, BATCH_INTERVAL_S, self._ground.clock)
+            gather_s = FIRST_INTERVAL_S if self._is_first else BATCH_INTERVAL_S
+            await set_within(self._ground.signals.hurry, gather_s, self._ground.clock)
 
     async def _send_once(self) -> bool:
         """Send one entry; tell whether its slot is decided."""
@@ -119,6 +130,7 @@ class Sender:
         # After a power cut we must know our own entry, or we would do its work a second time; and
         # nothing that lies below it may be taken back.
         await self._durability_wait()
+        self._is_first = False
         reply = await self._reply(flight)
         if reply.outcome == "unchained":
             await self._ground.head.confirm()
