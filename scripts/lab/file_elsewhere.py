@@ -99,8 +99,10 @@ class Elsewhere:
             group.create_task(self._use())
 
     async def _use(self) -> None:
-        while self.is_used:
+        while True:
             await asyncio.sleep(self._chance.expovariate(1 / 3))
+            if not self.is_used:
+                return  # nothing more is written while both come to rest
             match self._chance.randrange(8):
                 case 0:
                     self._write()

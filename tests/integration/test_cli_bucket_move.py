@@ -25,7 +25,7 @@ def stores() -> Iterator[tuple[Seaweed, Seaweed]]:
 
 
 def _copied(station: Workstation, *place: str) -> int:
-    return int(json.loads(station.ok("bucket", "copy", *place, "--json").out)["objects"])
+    return int(json.loads(station.unlocked("bucket", "copy", *place, "--json").out)["objects"])
 
 
 def _empty_cache(station: Workstation) -> None:

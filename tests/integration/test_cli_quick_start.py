@@ -36,8 +36,6 @@ def test_quick_start(tmp_path: Path) -> None:
                 ("New passphrase", PASSPHRASE),
                 ("Repeat", PASSPHRASE),
                 ("(Enter: later)", ""),
-                ("Passphrase: ", PASSPHRASE),
-                ("Passphrase: ", PASSPHRASE),
             ),
         )
         assert code == 0, shown

@@ -91,7 +91,7 @@ class Place:
         self.studio.entries.append(stand_in(found.hash))
 
     def start(self) -> None:
-        self.station.unlocked("daemon", "--no-mdns")
+        self.station.ok("daemon", "--no-mdns")
 
     def kill(self) -> None:
         """End the daemon as a power cut would."""

@@ -44,12 +44,14 @@ class Office:
 
 
 DOCTOR = """
-import asyncio, sys, msgspec
+import asyncio, pathlib, sys, tempfile, msgspec
 from lucidnode.doctor import office
 from lucidnode.node.config import NodeConfig
 config = NodeConfig(studio="", genesis="", lan_key=sys.argv[1], bucket_url="file:///none")
 status = {"device": sys.argv[2]} if len(sys.argv) > 2 else None
-print(msgspec.json.encode(asyncio.run(office(config, status, None))).decode())
+with tempfile.TemporaryDirectory() as home:
+    found = asyncio.run(office(pathlib.Path(home), config, status, None))
+print(msgspec.json.encode(found).decode())
 """
 
 
