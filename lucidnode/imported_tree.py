@@ -206,12 +206,13 @@ class TreeImport:
             before = os.fstat(file.fileno())
             if not S_ISREG(before.st_mode):
                 raise _LeftOut("it became something else meanwhile")
+            part = target.with_name(f"{_PART}{before.st_ino}")
             if _is_there(target, before, replaces=self._replaces):
+                if target.lstat().st_nlink > 1:  # a run before was killed between both names
+                    part.unlink(missing_ok=True)
                 whole = not self._replaces or _dressed_anew(source, target, before)
                 return before.st_size, False, whole
-            part = target.with_name(f"{_PART}{before.st_ino}")
-            with suppress(FileNotFoundError):
-                part.unlink()
+            part.unlink(missing_ok=True)
             try:
                 _copy_checked(file.fileno(), part, before)
                 whole = _dressed(source, part, before)

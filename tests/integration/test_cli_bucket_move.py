@@ -67,7 +67,7 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         line.hurry()
-        refused = bo.run("bucket", "use", *new)
+        refused = bo.run("bucket", "use", *new, "--passphrase-file", bo.words)
         assert "no daemon runs" in refused.line, refused
         bo.unlocked("daemon")
         refused = bo.run("bucket", "use", *new)
@@ -84,7 +84,7 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         assert "are not in the new bucket yet" in ada.run("bucket", "use", *new).line
         assert _copied(ada, *new) >= 2
         for station in (ada, bo):
-            station.ok("bucket", "use", *new)
+            station.unlocked("bucket", "use", *new)
             assert station.run("bucket", "use", *new).code != 0  # no daemon, and nothing to do
 
         # Another member, from the new store alone, with an empty cache.
@@ -102,8 +102,8 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         bo.ok("wait", there)
         for station, drive in ((ada, here), (bo, there)):
             station.ok("umount", drive)
-        assert "object" in ada.ok("bucket", "move", *directory).err
-        bo.ok("bucket", "use", *directory)
+        assert "object" in ada.unlocked("bucket", "move", *directory).err
+        bo.unlocked("bucket", "use", *directory)
         bo.unlocked("mount", "demo", there)
         _empty_cache(bo)
         assert (there / "film").read_bytes() == film
@@ -121,7 +121,7 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         bo.ok("umount", there)
         assert bo.status()["uploads"]["blocks"]
         assert "wait for the old bucket" in bo.run("bucket", "use", last).line
-        bo.ok("bucket", "use", last, "--old-is-gone")
+        bo.unlocked("bucket", "use", last, "--old-is-gone")
         ada.ok("bucket", "use", last, "--old-is-gone")
         bo.unlocked("mount", "demo", there)
         bo.ok("wait", there)
