@@ -122,7 +122,7 @@ def test_a_studio_moves_to_a_second_store_and_into_a_directory(
         assert bo.status()["uploads"]["blocks"]
         assert "wait for the old bucket" in bo.run("bucket", "use", last).line
         bo.unlocked("bucket", "use", last, "--old-is-gone")
-        ada.ok("bucket", "use", last, "--old-is-gone")
+        ada.unlocked("bucket", "use", last, "--old-is-gone")
         bo.unlocked("mount", "demo", there)
         bo.ok("wait", there)
         ada.unlocked("mount", "demo", here)
