@@ -477,6 +477,19 @@ def test_an_entry_that_is_full_of_bytes_comes_with_its_content(
     pair.agree()
 
 
+def test_a_thousand_small_files_take_two_entries(pair: Pair) -> None:
+    """A file is a name, an inode and an extent, and an entry has 2,048 rows."""
+    for number in range(1000):
+        file = pair.a.create(b"%d" % number)
+        pair.a.replica.tails.put(file, 0, b"small %d" % number, pair.a.time())
+    pair.a.pack_tails_unsent()
+    pair.uplink.here |= set(pair.a.replica.pending.blocks_waited_for())
+    assert pair.commit()
+    assert pair.commit()
+    assert not pair.commit()
+    pair.agree()
+
+
 def test_a_name_goes_ahead_of_a_content_that_waits_far_behind(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
