@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import StoreUnfit
+from lucidnode.node.bucket.passing import PassingBucket
 from lucidnode.node.bucket.probe import probe
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
@@ -62,29 +63,14 @@ class Fitness:
                 await self.check()
 
 
-class GuardedBucket:
+class GuardedBucket(PassingBucket):
     """Creates nothing in a store that showed itself unfit: two nodes could overwrite each other."""
 
     def __init__(self, inner: Bucket, fitness: Fitness) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._fitness = fitness
-
-    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
-        return await self._inner.get(key, span)
-
-    async def put(self, key: str, body: bytes) -> None:
-        await self._inner.put(key, body)
 
     async def create(self, key: str, body: bytes) -> None:
         if self._fitness.reason is not None:
             raise StoreUnfit(self._fitness.reason)
-        await self._inner.create(key, body)
-
-    async def size(self, key: str) -> int | None:
-        return await self._inner.size(key)
-
-    async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
-        return await self._inner.list(prefix, after, limit)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(key)
+        await super().create(key, body)

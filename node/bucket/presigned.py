@@ -12,11 +12,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from lucidnode.node.bucket.address import S3Address
-from lucidnode.node.bucket.bucket import Bucket, Listed
+from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.credentials import CredentialSource
 from lucidnode.node.bucket.errors import AlreadyThere, Unsettled
 from lucidnode.node.bucket.http import Http, HttpAnswer
 from lucidnode.node.bucket.network import Network
+from lucidnode.node.bucket.passing import PassingBucket
 from lucidnode.node.bucket.refusal import MAX_ERROR_BYTES, Refusal
 from lucidnode.node.bucket.requests import SignedRequests
 from lucidnode.node.client.clock import Clock
@@ -66,24 +67,18 @@ async def presigned_creates(
     return [await requests.presigned("PUT", folder + key, _ONCE, lasts_s) for key in keys]
 
 
-class CreatingByUrl:
+class CreatingByUrl(PassingBucket):
     """A bucket that its owner lets us read, and create in what we have URLs for, by their keys."""
 
     def __init__(self, inner: Bucket, urls: Mapping[str, str], network: Network) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._urls = urls
         self._network = network
-
-    async def get(self, key: str, span: tuple[int, int] | None = None) -> bytes:
-        return await self._inner.get(key, span)
-
-    async def put(self, key: str, body: bytes) -> None:
-        await self._inner.put(key, body)
 
     async def create(self, key: str, body: bytes) -> None:
         url = self._urls.get(key)
         if url is None:
-            await self._inner.create(key, body)
+            await super().create(key, body)
             return
         try:
             await create_at(url, body, self._network)
@@ -91,15 +86,6 @@ class CreatingByUrl:
             raise
         except (Unavailable, Malformed) as error:
             raise Unsettled("What becomes of the object is not known.") from error
-
-    async def size(self, key: str) -> int | None:
-        return await self._inner.size(key)
-
-    async def list(self, prefix: str, after: str | None = None, limit: int = 1000) -> list[Listed]:
-        return await self._inner.list(prefix, after, limit)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(key)
 
 
 async def create_at(url: str, body: bytes, network: Network) -> None:
