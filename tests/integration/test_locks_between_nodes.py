@@ -6,8 +6,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from daemon_fixture import eventually, workstations
+from lab.locked_programs import APPENDS, INSERTS, RECORD_BYTES, at_once
 from lockers import lock_processes
 
 from lucidnode.cli.lock_orders import taken_when_free
@@ -25,29 +24,7 @@ pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
 RECORDS = int(os.environ.get("LOCKED_RECORDS", "50"))
 """What each of two processes appends: a thousand with LOCKED_RECORDS=1000."""
 
-_RECORD_BYTES = 32
-
-_APPENDS = """
-import fcntl, os, sys
-path, who, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-file = os.open(path, os.O_RDWR)
-for number in range(count):
-    fcntl.lockf(file, fcntl.LOCK_EX)
-    end = os.lseek(file, 0, os.SEEK_END)
-    os.pwrite(file, f"{end // 32:08} {who:8} {number:013}\\n".encode(), end)
-    fcntl.lockf(file, fcntl.LOCK_UN)
-"""
-
-_INSERTS = """
-import sqlite3, sys
-path, who, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-base = sqlite3.connect(path, timeout=120, isolation_level=None)
-for number in range(count):
-    base.execute("BEGIN IMMEDIATE")
-    (have,) = base.execute("SELECT count(*) FROM shots").fetchone()
-    base.execute("INSERT INTO shots VALUES (?, ?, ?)", (have, who, number))
-    base.execute("COMMIT")
-"""
+_PATIENCE_S = 150.0
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +39,15 @@ def _has_size(path: Path, size: int) -> bool:
     return path.stat().st_size == size
 
 
-def _at_once(program: str, paths: list[Path], count: int) -> None:
-    running = [
-        subprocess.Popen([sys.executable, "-c", program, path, f"who{place}", str(count)])
-        for place, path in enumerate(paths)
-    ]
-    assert [process.wait() for process in running] == [0] * len(paths)
-
-
 def test_what_two_nodes_append_under_a_lock_is_all_there_in_order(pair: tuple[Path, Path]) -> None:
     logs = [mount / "bin.log" for mount in pair]
     logs[0].touch()
     eventually(logs[1].exists)
 
-    _at_once(_APPENDS, logs, RECORDS)
+    at_once(APPENDS, logs, RECORDS, _PATIENCE_S)
 
     for log in logs:
-        eventually(partial(_has_size, log, 2 * RECORDS * _RECORD_BYTES))
+        eventually(partial(_has_size, log, 2 * RECORDS * RECORD_BYTES))
     lines = logs[0].read_bytes()
     assert logs[1].read_bytes() == lines
     records = [line.split() for line in lines.splitlines()]
@@ -123,7 +92,7 @@ def test_a_database_with_writers_on_two_nodes_is_whole(pair: tuple[Path, Path]) 
     made.close()
     eventually(bases[1].exists)
 
-    _at_once(_INSERTS, bases, max(RECORDS // 5, 10))
+    at_once(INSERTS, bases, max(RECORDS // 5, 10), _PATIENCE_S)
 
     for path in bases:
         base = sqlite3.connect(path, timeout=60)
