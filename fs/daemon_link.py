@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
@@ -49,7 +49,7 @@ class DaemonEventHandler(Protocol):
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
 
-    def stats(self) -> wire.MountStats:
+    def stats(self) -> mount_messages.MountStats:
         """Return the totals of this mount."""
 
     def follow(self, *, names: bool) -> None:
@@ -58,10 +58,10 @@ class DaemonEventHandler(Protocol):
     def ignore(self) -> None:
         """Keep it no longer."""
 
-    def accesses(self) -> wire.Accesses | None:
+    def accesses(self) -> mount_messages.Accesses | None:
         """Return the oldest of what was kept, None if there is nothing more."""
 
-    async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
+    async def events(self, query: mount_messages.EventsQuery) -> mount_messages.EventsPage:
         """Return what happened in the project after the place that *query* names."""
 
     async def blocks(self, query: BlocksQuery) -> BlocksPage:
@@ -82,13 +82,13 @@ class DaemonEventHandler(Protocol):
     def alerts(self, *, every: bool) -> list[Alert]:
         """Return what is amiss with this mount; *every* one, or of each kind some."""
 
-    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+    def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
 
-    def tokens(self) -> list[wire.FileToken]:
+    def tokens(self) -> list[mount_messages.FileToken]:
         """Return which workstations decide the locks of files."""
 
-    def leases(self) -> list[wire.FileLease]:
+    def leases(self) -> list[mount_messages.FileLease]:
         """Return which files workstations have for themselves."""
 
     async def names(self, devices: Sequence[str]) -> dict[str, str]:
@@ -105,7 +105,7 @@ class DaemonLink:
         self,
         client: DaemonClient,
         project: ProjectId,
-        hello: Callable[[], wire.MountHello],
+        hello: Callable[[], mount_messages.MountHello],
         clock: Clock,
     ) -> None:
         self._client = client
@@ -114,7 +114,7 @@ class DaemonLink:
         self._clock = clock
         self._connection = contextlib.AsyncExitStack()
         self._events: DaemonEvents | None = None
-        self._told: wire.MountStats | None = None
+        self._told: mount_messages.MountStats | None = None
         self.has_served = False
         """Programs use the mount, or did before it came back: they lose something if it fails."""
 
@@ -130,11 +130,11 @@ class DaemonLink:
     ) -> None:
         if self._events is not None and (error is None or not self.has_served):
             with contextlib.suppress(DaemonUnreachable):
-                await self._events.send(wire.Goodbye())
+                await self._events.send(mount_messages.Goodbye())
         await self._connection.aclose()
 
     @property
-    def welcome(self) -> wire.MountWelcome:
+    def welcome(self) -> mount_messages.MountWelcome:
         """What the daemon said when it last let us in."""
         assert self._events is not None
         return self._events.welcome
@@ -202,24 +202,24 @@ class DaemonLink:
 
     def _hear(
         self,
-        message: wire.FromDaemon,
+        message: mount_messages.FromDaemon,
         events: DaemonEvents,
         listener: DaemonEventHandler,
         errands: Tasks,
     ) -> None:
         match message:
-            case wire.Look(seq=seq):
+            case mount_messages.Look(seq=seq):
                 listener.hinted(Seq(seq))
-            case wire.CopyMet(host=host):
+            case mount_messages.CopyMet(host=host):
                 listener.copy_met(host)
-            case wire.RosterNews():
+            case mount_messages.RosterNews():
                 listener.roster_news()
-            case wire.StatusQuery():
+            case mount_messages.StatusQuery():
                 # What cannot be described is no reason to hear nothing more.
                 _ = errands.create_task(
                     self._describe(message, events, listener), name="describing the project"
                 )
-            case wire.EventsQuery():
+            case mount_messages.EventsQuery():
                 _ = errands.create_task(
                     self._tell_events(message, events, listener), name="telling what happened"
                 )
@@ -235,19 +235,19 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._order_webhook(message, events, listener), name="minding a webhook"
                 )
-            case wire.BlocksUploaded(ids=ids):
+            case mount_messages.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
-            case wire.Follow(names=names):
+            case mount_messages.Follow(names=names):
                 listener.follow(names=names)
-            case wire.Ignore():
+            case mount_messages.Ignore():
                 listener.ignore()
-            case wire.MountWelcome() | wire.MountRejected():
+            case mount_messages.MountWelcome() | mount_messages.MountRejected():
                 pass
 
     async def _describe(
-        self, query: wire.StatusQuery, events: DaemonEvents, listener: DaemonEventHandler
+        self, query: mount_messages.StatusQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
-        answer = wire.StatusReply(
+        answer = mount_messages.StatusReply(
             query.number,
             listener.facts(),
             listener.alerts(every=query.every_alert),
@@ -260,7 +260,7 @@ class DaemonLink:
             await events.send(answer)
 
     async def _tell_events(
-        self, query: wire.EventsQuery, events: DaemonEvents, listener: DaemonEventHandler
+        self, query: mount_messages.EventsQuery, events: DaemonEvents, listener: DaemonEventHandler
     ) -> None:
         page = await listener.events(query)
         with contextlib.suppress(DaemonUnreachable):

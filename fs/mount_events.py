@@ -27,7 +27,7 @@ from lucidnode.fs.snapshots.snapshot_row import snapshots_of
 from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
@@ -82,10 +82,10 @@ class MountEvents:
         """Note that *blocks* are in the bucket."""
         self.shipments.note_arrived(blocks)
 
-    def stats(self) -> wire.MountStats:
+    def stats(self) -> mount_messages.MountStats:
         """Return the totals of this mount."""
         counts = self.counts
-        return wire.MountStats(
+        return mount_messages.MountStats(
             read_memory=counts.memory,
             read_cache=counts.by_source["cache"],
             read_peer=counts.by_source["peer"],
@@ -111,11 +111,11 @@ class MountEvents:
         """Keep it no longer."""
         self.spans.ignore()
 
-    def accesses(self) -> wire.Accesses | None:
+    def accesses(self) -> mount_messages.Accesses | None:
         """Return the oldest of what was kept, None if there is nothing more."""
         return self.spans.take()
 
-    async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
+    async def events(self, query: mount_messages.EventsQuery) -> mount_messages.EventsPage:
         """Return what happened in the project after the place that *query* names."""
         return await self.happened.page(query)
 
@@ -166,15 +166,15 @@ class MountEvents:
         """Return what is amiss with this mount; *every* one, or of each kind some."""
         return self.raised.every() if every else self.raised.current()
 
-    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+    def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
         return self.on_their_way.files()
 
-    def tokens(self) -> list[wire.FileToken]:
+    def tokens(self) -> list[mount_messages.FileToken]:
         """Return which workstations decide the locks of files."""
         return self.shown_tokens.tokens()
 
-    def leases(self) -> list[wire.FileLease]:
+    def leases(self) -> list[mount_messages.FileLease]:
         """Return which files workstations have for themselves."""
         return self.shown_leases.leases()
 

@@ -59,7 +59,7 @@ from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
 from lucidnode.fs.write.deleted_files import DeletedFiles
 from lucidnode.fs.write.lost_blocks import LostBlocks
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.connection import DaemonClient
@@ -266,8 +266,8 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             commit.journal.stop_ahead()
 
 
-def _hello(spec: MountSpec, replica: Replica) -> wire.MountHello:
-    return wire.MountHello(
+def _hello(spec: MountSpec, replica: Replica) -> mount_messages.MountHello:
+    return mount_messages.MountHello(
         spec.mountpoint,
         os.getpid(),
         replica.pending.head().seq,

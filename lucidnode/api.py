@@ -31,7 +31,7 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.wire import ProjectEvent
+from lucidnode.node.client.mount_messages import ProjectEvent
 from lucidnode.node.config import SOCKET_FILE
 
 __all__ = [

@@ -29,7 +29,7 @@ from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.eviction import LeastRecentlyUsed
 from lucidnode.node.cache.staging import Staging
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import EVENT_S
 from lucidnode.node.client.errors import NodeError, Refused
 from lucidnode.node.client.supervision import supervised
@@ -219,7 +219,7 @@ async def _serving(
         silence = quiet(context)
         office = peer_network(context, roster, silence)
         roster.watch(office.roster_changed)
-        roster.watch(partial(mounts.tell_all, wire.RosterNews()))
+        roster.watch(partial(mounts.tell_all, mount_messages.RosterNews()))
         await roster.know()
         note_rights(context, store, roster)
         roster.watch(partial(note_rights, context, store, roster))

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import ProjectId
@@ -85,38 +85,38 @@ class _Answers(Generic[T]):
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
 
-    def __init__(self, project: ProjectId, hello: wire.MountHello) -> None:
+    def __init__(self, project: ProjectId, hello: mount_messages.MountHello) -> None:
         self.project = project
         self.hello = hello
-        self.stats = wire.MountStats(head=hello.head)
-        self.outbox: asyncio.Queue[wire.FromDaemon] = asyncio.Queue(_BACKLOG)
+        self.stats = mount_messages.MountStats(head=hello.head)
+        self.outbox: asyncio.Queue[mount_messages.FromDaemon] = asyncio.Queue(_BACKLOG)
         self.has_ended = False
         """Whether it said goodbye."""
         self._followers: set[Follower] = set()
-        self._described = _Answers[wire.StatusReply]()
-        self._events = _Answers[wire.EventsPage]()
+        self._described = _Answers[mount_messages.StatusReply]()
+        self._events = _Answers[mount_messages.EventsPage]()
         self._blocks = _Answers[BlocksPage]()
         self._pins = _Answers[PinsReply]()
         self._webhooks = _Answers[WebhookReply]()
         self.webhooks: list[ProjectWebhook] = []
         """The webhooks of the project, as the mount has told of them last."""
 
-    def tell(self, message: wire.FromDaemon) -> None:
+    def tell(self, message: mount_messages.FromDaemon) -> None:
         """Queue *message*; dropped when the mount has not listened for long."""
         if not self.outbox.full():
             self.outbox.put_nowait(message)
 
-    def heard(self, message: wire.FromMount) -> None:
+    def heard(self, message: mount_messages.FromMount) -> None:
         """Take in what the mount said. Raises Refused for what a mount does not say."""
         match message:
-            case wire.MountStats():
+            case mount_messages.MountStats():
                 self.stats = _without(message, self.hello.told)
-            case wire.StatusReply():
+            case mount_messages.StatusReply():
                 self._described.heard(message.number, message)
-            case wire.Accesses():
+            case mount_messages.Accesses():
                 for follower in self._followers:
                     follower.heard(message)
-            case wire.EventsPage():
+            case mount_messages.EventsPage():
                 self._events.heard(message.number, message)
             case BlocksPage():
                 self._blocks.heard(message.number, message)
@@ -126,28 +126,28 @@ class Mount:
                 self.webhooks = message.webhooks
             case WebhookReply():
                 self._webhooks.heard(message.number, message)
-            case wire.Goodbye():
+            case mount_messages.Goodbye():
                 self.has_ended = True
-            case wire.MountHello():
+            case mount_messages.MountHello():
                 raise Refused("a mount introduces itself once")
 
     async def describe(
         self, *, every_alert: bool, devices: Sequence[str] = ()
-    ) -> wire.StatusReply | None:
+    ) -> mount_messages.StatusReply | None:
         """Ask the mount to describe itself, and what people call *devices*; None if it does not answer within a second.
 
         The daemon holds no key to names, so this is shown and forgotten.
         """
         with self._described.awaited() as (number, answer):
-            self.tell(wire.StatusQuery(number, every_alert, list(devices)))
+            self.tell(mount_messages.StatusQuery(number, every_alert, list(devices)))
             try:
                 async with asyncio.timeout(_ANSWER_S):
                     return await answer
             except TimeoutError:
                 return None
 
-    async def events(self, reader: str, after: int | None, told: int) -> wire.EventsPage:
-        """Return what comes next for *reader* (wire.EventsQuery); an empty page if that is nothing soon.
+    async def events(self, reader: str, after: int | None, told: int) -> mount_messages.EventsPage:
+        """Return what comes next for *reader* (mount_messages.EventsQuery); an empty page if that is nothing soon.
 
         Raises NotThere if the mount ends, Unavailable if it does not answer, and Refused while as
         many wait already as there may be. The page is passed on and forgotten: it names files.
@@ -155,7 +155,7 @@ class Mount:
         if len(self._events) >= _READERS:
             raise Refused(f"{_READERS} others read the events of this project")
         with self._events.awaited() as (number, answer):
-            self.tell(wire.EventsQuery(number, reader, after, told))
+            self.tell(mount_messages.EventsQuery(number, reader, after, told))
             try:
                 async with asyncio.timeout(_EVENTS_S):
                     return await answer
@@ -241,9 +241,9 @@ class Mount:
 
     def _tell_followed(self) -> None:
         if self._followers:
-            self.tell(wire.Follow(any(follower.names for follower in self._followers)))
+            self.tell(mount_messages.Follow(any(follower.names for follower in self._followers)))
         else:
-            self.tell(wire.Ignore())
+            self.tell(mount_messages.Ignore())
 
 
 class Follower:
@@ -253,11 +253,11 @@ class Follower:
         self.names = names
         self.over = asyncio.Event()
         """Set when nothing more comes."""
-        self._heard: deque[wire.Accesses] = deque()
+        self._heard: deque[mount_messages.Accesses] = deque()
         self._any = asyncio.Event()
         self._left_out = 0
 
-    def heard(self, message: wire.Accesses) -> None:
+    def heard(self, message: mount_messages.Accesses) -> None:
         """Take in what the mount told. Who reads too slowly hears how much was left out."""
         if len(self._heard) >= _UNREAD:
             self._left_out += len(message.requests) + message.left_out
@@ -266,10 +266,10 @@ class Follower:
         if not self.names:
             requests = [msgspec.structs.replace(request, name="") for request in requests]
         left_out, self._left_out = self._left_out, 0
-        self._heard.append(wire.Accesses(requests, message.left_out + left_out))
+        self._heard.append(mount_messages.Accesses(requests, message.left_out + left_out))
         self._any.set()
 
-    async def take(self, wait_s: float) -> wire.Accesses | None:
+    async def take(self, wait_s: float) -> mount_messages.Accesses | None:
         """Return what comes next; None if that is nothing in *wait_s*."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
@@ -287,7 +287,7 @@ class MountTable:
 
     def __init__(self) -> None:
         self._by_project: dict[ProjectId, Mount] = {}
-        self._ended = wire.MountStats()
+        self._ended = mount_messages.MountStats()
 
     def __iter__(self) -> Iterator[Mount]:
         return iter(list(self._by_project.values()))
@@ -317,13 +317,13 @@ class MountTable:
             raise NotThere("this project is not mounted here")
         return mount
 
-    def tell(self, project: ProjectId, message: wire.FromDaemon) -> None:
+    def tell(self, project: ProjectId, message: mount_messages.FromDaemon) -> None:
         """Tell the mount of *project*, if there is one."""
         mount = self._by_project.get(project)
         if mount is not None:
             mount.tell(message)
 
-    def tell_all(self, message: wire.FromDaemon) -> None:
+    def tell_all(self, message: mount_messages.FromDaemon) -> None:
         """Tell every mount."""
         for mount in self:
             mount.tell(message)
@@ -333,7 +333,7 @@ class MountTable:
         mount = self._by_project.get(project)
         return 0 if mount is None else mount.stats.head
 
-    def totals(self) -> wire.MountStats:
+    def totals(self) -> mount_messages.MountStats:
         """Return the sums over all mounts, past ones included."""
         total = self._ended
         for mount in self:
@@ -354,7 +354,9 @@ _COUNTED_BYTES = (
 )
 
 
-def _without(stats: wire.MountStats, told: wire.MountStats | None) -> wire.MountStats:
+def _without(
+    stats: mount_messages.MountStats, told: mount_messages.MountStats | None
+) -> mount_messages.MountStats:
     """Return *stats* less the bytes that an earlier daemon was *told* of, and has counted."""
     if told is None:
         return stats
@@ -364,19 +366,21 @@ def _without(stats: wire.MountStats, told: wire.MountStats | None) -> wire.Mount
     )
 
 
-def _sum(a: wire.MountStats, b: wire.MountStats) -> wire.MountStats:
+def _sum(a: mount_messages.MountStats, b: mount_messages.MountStats) -> mount_messages.MountStats:
     figures = {
         name: getattr(a, name) + getattr(b, name)
-        for name in wire.MountStats.__struct_fields__
+        for name in mount_messages.MountStats.__struct_fields__
         if name != "requests"
     }
     requests = dict(a.requests)
     for operation, times in b.requests.items():
         other = requests.get(operation)
         requests[operation] = times if other is None else _both(other, times)
-    return wire.MountStats(**figures, requests=requests)
+    return mount_messages.MountStats(**figures, requests=requests)
 
 
-def _both(a: wire.RequestTimes, b: wire.RequestTimes) -> wire.RequestTimes:
+def _both(
+    a: mount_messages.RequestTimes, b: mount_messages.RequestTimes
+) -> mount_messages.RequestTimes:
     counts = [one + other for one, other in zip(a.counts, b.counts, strict=True)]
-    return wire.RequestTimes(a.seconds + b.seconds, a.failed + b.failed, counts)
+    return mount_messages.RequestTimes(a.seconds + b.seconds, a.failed + b.failed, counts)

@@ -29,7 +29,7 @@ from lucidnode.node.bucket.session import FixedCredentials
 from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.errors import AccessDenied
 from lucidnode.node.client.ids import Seq
 from lucidnode.node.client.role_credentials import SetName
@@ -162,7 +162,7 @@ def block_uploads(
         bucket=store.bucket,
         offer=office.offer,
         on_uploaded=lambda project, blocks: context.mounts.tell(
-            project, wire.BlocksUploaded([bytes(block) for block in blocks])
+            project, mount_messages.BlocksUploaded([bytes(block) for block in blocks])
         ),
         alerts=context.alerts,
         clock=context.clock,
@@ -365,12 +365,12 @@ def blocks_for_mounts(
 
 def mount_welcome(
     context: NodeContext, store: StudioBucket, cache: DiskCache, staging: Staging
-) -> Callable[[], Awaitable[wire.MountWelcome]]:
+) -> Callable[[], Awaitable[mount_messages.MountWelcome]]:
     """Return what lets a mount in, whatever the bucket says: what is cached and unsent is here."""
 
-    async def let_in() -> wire.MountWelcome:
+    async def let_in() -> mount_messages.MountWelcome:
         await store.fitness.check()
-        return wire.MountWelcome(
+        return mount_messages.MountWelcome(
             device=context.identity.id,
             blocks_dir=str(cache.blocks_dir),
             staging_dir=str(staging.directory),

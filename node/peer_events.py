@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from lucidnode.discovery.candidate import Candidate
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NotThere, Unavailable
@@ -78,7 +78,7 @@ class PeerEventHandlers:
         # A device that is wrong, or lies, soon has no numbers left until the bucket shows more.
         if max(known, hinted) < seq <= known + MAX_SEQS_AHEAD:
             self._hinted[device, project] = seq
-            self._mounts.tell(project, wire.Look(seq))
+            self._mounts.tell(project, mount_messages.Look(seq))
 
     def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
         self._counted(device, days)
@@ -96,7 +96,7 @@ class PeerEventHandlers:
         self._heard_of_roster(device, seq, hash_)
 
     def copy_met(self, host: str) -> None:
-        self._mounts.tell_all(wire.CopyMet(host))
+        self._mounts.tell_all(mount_messages.CopyMet(host))
 
     async def run(self) -> None:
         """Weigh what was said again and again until cancelled: we learn more, and so may they."""
@@ -147,7 +147,7 @@ class PeerEventHandlers:
         except Unavailable:
             return  # said elsewhere
         # What is new there is news for the mount; what is other than before, even more so.
-        self._mounts.tell(project, wire.Look(seq))
+        self._mounts.tell(project, mount_messages.Look(seq))
         if held.hash == hash_:
             self._alerts.end(_topic(device, project))
         else:
@@ -163,7 +163,7 @@ class PeerEventHandlers:
         try:
             await self._journal.proven(project, seq)
         except NotThere:
-            self._mounts.tell(project, wire.Look(seq))
+            self._mounts.tell(project, mount_messages.Look(seq))
             self._alerts.begin(
                 _topic(device, project),
                 f"Device {device[:8]} has journal entry {seq} of project {project[:8]}, and the "

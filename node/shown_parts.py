@@ -6,7 +6,7 @@ import asyncio
 
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
@@ -105,7 +105,7 @@ def lately(mounts: MountTable) -> Changes:
 
     async def changes(
         project: ProjectId, reader: str, after: int | None, told: int
-    ) -> wire.EventsPage:
+    ) -> mount_messages.EventsPage:
         mount = mounts.mount(project)
         if after is None:
             after = max(0, mounts.head(project) - _LATELY)

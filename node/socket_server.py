@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from lucidnode.node.callers import nameless_runner
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
@@ -68,17 +68,17 @@ _COMMIT_REQUEST = msgspec.msgpack.Decoder(wire.CommitRequest)
 _CHECKPOINT_LIST = msgspec.msgpack.Decoder(wire.CheckpointList)
 _BLOCK_LIST = msgspec.msgpack.Decoder(wire.BlockList)
 _RANKED_BLOCKS = msgspec.msgpack.Decoder(wire.RankedBlocks)
-_FROM_MOUNT: msgspec.msgpack.Decoder[wire.FromMount] = msgspec.msgpack.Decoder(
-    type=wire.MountHello
-    | wire.MountStats
-    | wire.StatusReply
-    | wire.Accesses
-    | wire.EventsPage
+_FROM_MOUNT: msgspec.msgpack.Decoder[mount_messages.FromMount] = msgspec.msgpack.Decoder(
+    type=mount_messages.MountHello
+    | mount_messages.MountStats
+    | mount_messages.StatusReply
+    | mount_messages.Accesses
+    | mount_messages.EventsPage
     | BlocksPage
     | PinsReply
     | ProjectWebhooks
     | WebhookReply
-    | wire.Goodbye
+    | mount_messages.Goodbye
 )
 
 
@@ -95,7 +95,7 @@ class SocketServer:
         collection: ServedCollection,
         roster: ServedRoster,
         mounts: MountTable,
-        welcome: Callable[[], Awaitable[wire.MountWelcome]],
+        welcome: Callable[[], Awaitable[mount_messages.MountWelcome]],
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
         questions: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = MappingProxyType({}),
@@ -322,7 +322,7 @@ class SocketServer:
 
     async def _post_look(self, request: web.Request) -> web.Response:
         seq = parse_seq(request.match_info["seq"])
-        self._mounts.tell(_project(request), wire.Look(seq))
+        self._mounts.tell(_project(request), mount_messages.Look(seq))
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -334,7 +334,9 @@ class SocketServer:
             welcome = await self._welcome()
         except NodeError as error:
             # The answer to a WebSocket's opening has no room for a sentence.
-            refusal = wire.MountRejected(_status_of(error), str(error) or type(error).__name__)
+            refusal = mount_messages.MountRejected(
+                _status_of(error), str(error) or type(error).__name__
+            )
             await stream.send_bytes(msgspec.msgpack.encode(refusal))
             await stream.close()
             return stream
@@ -346,20 +348,23 @@ class SocketServer:
         return stream
 
     async def _converse(
-        self, stream: web.WebSocketResponse, project: ProjectId, welcome: wire.MountWelcome
+        self,
+        stream: web.WebSocketResponse,
+        project: ProjectId,
+        welcome: mount_messages.MountWelcome,
     ) -> None:
         first = await stream.receive()
         if first.type is not WSMsgType.BINARY:
             return  # it has gone already
         hello = decoded(_FROM_MOUNT, first.data)
-        if not isinstance(hello, wire.MountHello):
+        if not isinstance(hello, mount_messages.MountHello):
             raise Malformed("the first message of a mount is its hello")
         mount = Mount(project, hello)
         self._mounts.add(mount)
         self._alerts.end(lost_topic(mount.project))
         mount.tell(welcome)
         # It read the log of members before it came, or before a daemon that has gone.
-        mount.tell(wire.RosterNews())
+        mount.tell(mount_messages.RosterNews())
         sender = asyncio.ensure_future(_send_all(stream, mount))
         try:
             async for message in stream:

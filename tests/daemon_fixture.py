@@ -26,7 +26,7 @@ from lucidnode.fs.format import sodium
 from lucidnode.fs.kernel.mountpoint import mounted_at
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.mount_spec import Consistency, MountSpec
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.checkpoint import checkpoint_message
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere, Unavailable
@@ -175,9 +175,9 @@ class Workstation:
                     async with asyncio.timeout(0.02):
                         await self._ended.wait()
 
-    async def _welcome(self) -> wire.MountWelcome:
+    async def _welcome(self) -> mount_messages.MountWelcome:
         device = device_id(sodium.signing_public(self._seed))
-        return wire.MountWelcome(
+        return mount_messages.MountWelcome(
             device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
         )
 
@@ -242,7 +242,7 @@ class Workstation:
                 _place(self.bucket.blocks / path.name, content)
                 _place(cached_path(self.blocks_dir, block), content)
                 staged_path(self.staging_dir, self.project, block).unlink()
-                self._mounts.tell(self.project, wire.BlocksUploaded([bytes(block)]))
+                self._mounts.tell(self.project, mount_messages.BlocksUploaded([bytes(block)]))
 
     def sign(self, unsigned: bytes) -> bytes:
         """Return the signed entry."""
@@ -256,7 +256,9 @@ class Workstation:
         """Tell the other nodes' mounts of an entry."""
         for other in self.others:
             if other._loop is not None:
-                other._loop.call_soon_threadsafe(other._mounts.tell, self.project, wire.Look(seq))
+                other._loop.call_soon_threadsafe(
+                    other._mounts.tell, self.project, mount_messages.Look(seq)
+                )
 
     def evict(self) -> None:
         """Empty the cache."""
@@ -341,7 +343,7 @@ class Workstation:
             path.unlink()
         self.mount()
 
-    def stats(self) -> wire.MountStats:
+    def stats(self) -> mount_messages.MountStats:
         """Return what all mounts have told of themselves together."""
         return self._mounts.totals()
 

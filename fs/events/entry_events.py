@@ -20,7 +20,7 @@ from lucidnode.fs.replica.sqlite.rows import (
     RowChange,
 )
 from lucidnode.fs.write.marks import decoded_mark
-from lucidnode.node.client.wire import EventKind, EventState
+from lucidnode.node.client.mount_messages import EventKind, EventState
 
 _DIRECTORY_ATTRIBUTES = (2, 3, 4)
 """Columns of `inode` whose change is told: mode, owner and group. Times of a directory change with

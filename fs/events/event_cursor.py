@@ -10,7 +10,7 @@ from lucidnode.fs.events.entry_events import events_of
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.rows import RowChange
 from lucidnode.node.client.ids import DeviceId, Seq
-from lucidnode.node.client.wire import ProjectEvent
+from lucidnode.node.client.mount_messages import ProjectEvent
 
 MAX_BEHIND = 100_000
 """Entries that are read again at most, each of them twice and some from the bucket."""

@@ -17,7 +17,7 @@ from lucidnode.fs.events.event_cursor import MAX_BEHIND, EventCursor, FellBehind
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.client.wire import EventsPage, EventsQuery, ProjectEvent
+from lucidnode.node.client.mount_messages import EventsPage, EventsQuery, ProjectEvent
 
 MAX_READERS = 16
 """Readers whose place is remembered. The place of another is found again from the journal."""

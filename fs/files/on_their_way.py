@@ -9,7 +9,7 @@ from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.pending.whole_contents import Contents
 from lucidnode.fs.write.marks import OnItsWay, decoded_mark, under_way
 from lucidnode.fs.write.shipments import Shipments
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.ids import BlockId
 
 MAX_FILES = 100
@@ -27,9 +27,9 @@ class OnTheirWay:
         self._shipments = shipments
         self._is_dirty = is_dirty
 
-    def files(self) -> list[wire.FileOnItsWay]:
+    def files(self) -> list[mount_messages.FileOnItsWay]:
         """Return at most MAX_FILES of them, those of this workstation first."""
-        found: list[wire.FileOnItsWay] = []
+        found: list[mount_messages.FileOnItsWay] = []
         blocks = self._work.replica.pending.blocks_of_contents()
         contents = self._work.replica.pending.contents(self._shipments)
         waiting = contents.ready.keys() | contents.on_their_way | contents.unfinished
@@ -39,7 +39,7 @@ class OnTheirWay:
                 continue
             ours = mark.device == self._work.device
             found.append(
-                wire.FileOnItsWay(
+                mount_messages.FileOnItsWay(
                     path=self._work.replica.tree.shown_path(ino),
                     state=mark.state,
                     device="" if ours else self._work.device_name(mark.device),

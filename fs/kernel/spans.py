@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.replica.inode import InodeNo
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 
 MAX_HELD = 16_384
 """Requests that wait to be told to who follows; of more, only the number is told."""
@@ -60,7 +60,7 @@ class _Times:
     __slots__ = ("counts", "failed", "seconds")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(wire.REQUEST_BUCKETS_S) + 1)
+        self.counts = [0] * (len(mount_messages.REQUEST_BUCKETS_S) + 1)
         self.seconds = 0.0
         self.failed = 0
 
@@ -82,7 +82,7 @@ class Spans:
         self._path_of = path_of
         self._times: dict[str, _Times] = {}
         self._opened: dict[int, tuple[int, int]] = {}
-        self._followed: deque[wire.AccessedFile] | None = None
+        self._followed: deque[mount_messages.AccessedFile] | None = None
         self._with_names = False
         self._left_out = 0
 
@@ -98,7 +98,7 @@ class Spans:
         """Note that *span* ends now, in the error *errno*, or 0."""
         seconds = self.now() - span.began
         times = self._times_of(span.operation)
-        times.counts[bisect_left(wire.REQUEST_BUCKETS_S, seconds)] += 1
+        times.counts[bisect_left(mount_messages.REQUEST_BUCKETS_S, seconds)] += 1
         times.seconds += seconds
         if errno:
             times.failed += 1
@@ -116,7 +116,9 @@ class Spans:
             seconds = read.nanoseconds / 1e9
             if read.requests:
                 average = seconds / read.requests
-                times.counts[bisect_left(wire.REQUEST_BUCKETS_S, average)] += read.requests
+                times.counts[bisect_left(mount_messages.REQUEST_BUCKETS_S, average)] += (
+                    read.requests
+                )
                 times.seconds += seconds
                 offset, size = read.offset, read.length
                 span = Span("read", handle=read.handle, offset=offset, size=size)
@@ -133,10 +135,10 @@ class Spans:
             times = self._times[operation] = _Times()
         return times
 
-    def times(self) -> dict[str, wire.RequestTimes]:
+    def times(self) -> dict[str, mount_messages.RequestTimes]:
         """Return what was counted since the mount started, by operation."""
         return {
-            operation: wire.RequestTimes(times.seconds, times.failed, times.counts.copy())
+            operation: mount_messages.RequestTimes(times.seconds, times.failed, times.counts.copy())
             for operation, times in self._times.items()
         }
 
@@ -151,13 +153,13 @@ class Spans:
         """Keep nothing any more: nobody follows."""
         self._followed = None
 
-    def take(self) -> wire.Accesses | None:
+    def take(self) -> mount_messages.Accesses | None:
         """Return the oldest of what was kept, and how many were left out; None if there is nothing."""
         if not self._followed:
             return None
         taken = [self._followed.popleft() for _ in range(min(len(self._followed), MAX_TOLD))]
         left_out, self._left_out = self._left_out, 0
-        return wire.Accesses(taken, left_out)
+        return mount_messages.Accesses(taken, left_out)
 
     def _tell(self, span: Span, errno: int, seconds: float) -> None:
         assert self._followed is not None
@@ -169,7 +171,7 @@ class Spans:
             of_handle, opener = self._opened.get(span.handle, (0, 0))
             ino, pid = ino or of_handle, pid or opener
         self._followed.append(
-            wire.AccessedFile(
+            mount_messages.AccessedFile(
                 self._wall_ns(),
                 span.operation,
                 ino,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import NOBODY
 from lucidnode.fs.leases.write_lease import decoded_write_lease
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 
 _MOST = 256
 """Files that are told of."""
@@ -17,10 +17,10 @@ class ShownLeases:
     def __init__(self, work: WorkHere) -> None:
         self._work = work
 
-    def leases(self) -> list[wire.FileLease]:
+    def leases(self) -> list[mount_messages.FileLease]:
         """Return the files that a workstation has for itself, in the order of their paths."""
         shown = [
-            wire.FileLease(
+            mount_messages.FileLease(
                 self._work.replica.tree.shown_path(ino),
                 "" if row.holder == self._work.device else self._work.device_name(row.holder),
                 row.taken,

@@ -8,7 +8,7 @@ from itertools import islice
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
 from lucidnode.fs.replica.inode import ROOT, InodeNo
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.ids import DeviceId
 
 _MOST = 256
@@ -22,7 +22,7 @@ class ShownTokens:
         self._work = work
         self._in_use = in_use
 
-    def tokens(self) -> list[wire.FileToken]:
+    def tokens(self) -> list[mount_messages.FileToken]:
         """Return the files that were locked from several workstations, and those locked here.
 
         The first, without a path, stands for all others.
@@ -44,8 +44,10 @@ class ShownTokens:
             for ino, row in islice(shown.items(), _MOST)
         ]
 
-    def _token(self, path: str, row: LeaseRow, *, is_locked: bool) -> wire.FileToken:
-        return wire.FileToken(path, self._name(row.holder), self._name(row.wanted), is_locked)
+    def _token(self, path: str, row: LeaseRow, *, is_locked: bool) -> mount_messages.FileToken:
+        return mount_messages.FileToken(
+            path, self._name(row.holder), self._name(row.wanted), is_locked
+        )
 
     def _name(self, device: DeviceId) -> str | None:
         if device == NOBODY:

@@ -1,4 +1,4 @@
-"""Counts of bytes handed to applications, by where their block came from (wire.MountStats)."""
+"""Counts of bytes handed to applications, by where their block came from (mount_messages.MountStats)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NotThere, Unavailable
 from lucidnode.node.client.event_stream import EventStream, MissedEvents
 from lucidnode.node.client.ids import MAX_SEQ, ProjectId
-from lucidnode.node.client.wire import ProjectEvent
+from lucidnode.node.client.mount_messages import ProjectEvent
 from lucidnode.node.config import SOCKET_FILE, load_config
 
 

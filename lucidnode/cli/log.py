@@ -14,7 +14,7 @@ import msgspec
 from lucidnode.cli.background import facts
 from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.output import as_json, show_facts, show_json
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Unavailable
 from lucidnode.node.client.ids import ProjectId
@@ -79,11 +79,11 @@ async def _follow(socket: Path, project: ProjectId, *, names: bool, wants_json: 
     raise Unavailable("the drive was unmounted, or its daemon has ended")
 
 
-def _as_json(request: wire.AccessedFile) -> str:
+def _as_json(request: mount_messages.AccessedFile) -> str:
     return msgspec.json.encode(msgspec.structs.asdict(request)).decode()
 
 
-def line_of(request: wire.AccessedFile) -> str:
+def line_of(request: mount_messages.AccessedFile) -> str:
     """Return *request* as one line, in the form that other network file systems have as well."""
     at = datetime.fromtimestamp(request.wall_ns / 1e9).astimezone()
     about = [

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from lucidnode.node.client import file_blocks, wire
+from lucidnode.node.client import file_blocks, mount_messages, wire
 from lucidnode.node.client.errors import (
     AccessDenied,
     Archived,
@@ -60,17 +60,17 @@ _BOUNDED = aiohttp.ClientTimeout(total=120, connect=5)
 _PATIENT = aiohttp.ClientTimeout(total=None, connect=5)
 """For commits and drains, which take as long as the uploads they wait for, and for what has no end."""
 
-_FROM_DAEMON: msgspec.msgpack.Decoder[wire.FromDaemon] = msgspec.msgpack.Decoder(
-    type=wire.MountWelcome
-    | wire.MountRejected
-    | wire.Look
-    | wire.RosterNews
-    | wire.CopyMet
-    | wire.StatusQuery
-    | wire.BlocksUploaded
-    | wire.Follow
-    | wire.Ignore
-    | wire.EventsQuery
+_FROM_DAEMON: msgspec.msgpack.Decoder[mount_messages.FromDaemon] = msgspec.msgpack.Decoder(
+    type=mount_messages.MountWelcome
+    | mount_messages.MountRejected
+    | mount_messages.Look
+    | mount_messages.RosterNews
+    | mount_messages.CopyMet
+    | mount_messages.StatusQuery
+    | mount_messages.BlocksUploaded
+    | mount_messages.Follow
+    | mount_messages.Ignore
+    | mount_messages.EventsQuery
     | BlocksQuery
     | PinsQuery
     | WebhookQuery
@@ -88,8 +88,8 @@ _BLOCK_PLACES = msgspec.msgpack.Decoder(file_blocks.BlockPlaces)
 _PINS_REPLY = msgspec.msgpack.Decoder(PinsReply)
 _PINNED_PROJECTS = msgspec.msgpack.Decoder(PinnedProjects)
 _EVICTED = msgspec.msgpack.Decoder(file_blocks.Evicted)
-_ACCESSES = msgspec.json.Decoder(wire.Accesses)
-_EVENTS_PAGE = msgspec.msgpack.Decoder(wire.EventsPage)
+_ACCESSES = msgspec.json.Decoder(mount_messages.Accesses)
+_EVENTS_PAGE = msgspec.msgpack.Decoder(mount_messages.EventsPage)
 _WEBHOOK_ADDED = msgspec.msgpack.Decoder(wire.WebhookAdded)
 _INVITATION = msgspec.msgpack.Decoder(wire.Invitation)
 _INVITATIONS = msgspec.msgpack.Decoder(wire.InvitationList)
@@ -105,21 +105,23 @@ _ROSTER_LOG = msgspec.msgpack.Decoder(wire.RosterLog)
 class DaemonEvents:
     """One mount's WebSocket to the daemon. Iterate it for what the daemon says."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: wire.MountWelcome) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, welcome: mount_messages.MountWelcome
+    ) -> None:
         self._socket = socket
         self.welcome = welcome
 
-    async def send(self, message: wire.FromMount) -> None:
+    async def send(self, message: mount_messages.FromMount) -> None:
         """Tell the daemon something. Raises DaemonUnreachable when it has gone."""
         try:
             await self._socket.send_bytes(msgspec.msgpack.encode(message))
         except (aiohttp.ClientError, ConnectionError) as error:
             raise DaemonUnreachable("the daemon closed the connection") from error
 
-    def __aiter__(self) -> AsyncIterator[wire.FromDaemon]:
+    def __aiter__(self) -> AsyncIterator[mount_messages.FromDaemon]:
         return self._messages()
 
-    async def _messages(self) -> AsyncIterator[wire.FromDaemon]:
+    async def _messages(self) -> AsyncIterator[mount_messages.FromDaemon]:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.BINARY:
                 yield decoded(_FROM_DAEMON, message.data)
@@ -420,7 +422,7 @@ class DaemonClient:
 
     @contextlib.asynccontextmanager
     async def events(
-        self, project: ProjectId, hello: wire.MountHello
+        self, project: ProjectId, hello: mount_messages.MountHello
     ) -> AsyncIterator[DaemonEvents]:
         """Register this process as a mount of *project* and exchange events with the daemon.
 
@@ -438,9 +440,9 @@ class DaemonClient:
                 if first.type is not aiohttp.WSMsgType.BINARY:
                     raise DaemonUnreachable("the daemon closed the connection")
                 welcome = decoded(_FROM_DAEMON, first.data)
-                if isinstance(welcome, wire.MountRejected):
+                if isinstance(welcome, mount_messages.MountRejected):
                     raise ERROR_OF_STATUS.get(welcome.status, Unavailable)(welcome.words)
-                if not isinstance(welcome, wire.MountWelcome):
+                if not isinstance(welcome, mount_messages.MountWelcome):
                     raise Malformed("the daemon did not welcome this mount")
                 yield DaemonEvents(socket, welcome)
         except aiohttp.WSServerHandshakeError as error:
@@ -448,7 +450,9 @@ class DaemonClient:
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
 
-    async def accesses(self, project: ProjectId, *, names: bool) -> AsyncIterator[wire.Accesses]:
+    async def accesses(
+        self, project: ProjectId, *, names: bool
+    ) -> AsyncIterator[mount_messages.Accesses]:
         """Yield what programs ask of the mount of *project* from now on, until it ends.
 
         Raises NotThere if it is not mounted here.
@@ -463,8 +467,8 @@ class DaemonClient:
 
     async def changes(
         self, project: ProjectId, reader: str, after: int | None, told: int
-    ) -> wire.EventsPage:
-        """Return the events of *project* after entry *after*, as `wire.EventsQuery` says.
+    ) -> mount_messages.EventsPage:
+        """Return the events of *project* after entry *after*, as `mount_messages.EventsQuery` says.
 
         Waits some seconds for one. Raises NotThere if it is not mounted here.
         """

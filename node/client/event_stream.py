@@ -11,7 +11,7 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere, Unavailable
 from lucidnode.node.client.ids import ProjectId
-from lucidnode.node.client.wire import ProjectEvent
+from lucidnode.node.client.mount_messages import ProjectEvent
 
 PATIENCE_S = 60.0
 """How long a mount or a daemon may be away until the stream ends: both come back by themselves."""

@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 
 from lucidnode.node.callers import nameless_runner
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.ids import ProjectId, parse_project_id
@@ -57,7 +57,7 @@ _HEADERS = {
 }
 
 
-Changes = Callable[[ProjectId, str, int | None, int], Awaitable[wire.EventsPage]]
+Changes = Callable[[ProjectId, str, int | None, int], Awaitable[mount_messages.EventsPage]]
 """Returns what comes next in a project for a reader: behind a place, lately for None."""
 
 _READER = re.compile(r"[0-9a-f]{16}")

@@ -20,7 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from lucidnode.node.bucket.counted import Request
-from lucidnode.node.client.wire import REQUEST_BUCKETS_S, RequestTimes, Source
+from lucidnode.node.client.mount_messages import REQUEST_BUCKETS_S, RequestTimes
+from lucidnode.node.client.wire import Source
 from lucidnode.node.savings import NodeTotals
 from lucidnode.node.status.history import FETCH_BOUNDS_S, FetchTimes
 

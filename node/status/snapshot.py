@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
@@ -77,7 +77,7 @@ class UploadStatusSource(Protocol):
 _NAMED_CONFLICTS = 8
 """Conflict copies of one mount that `status` and the dashboard name: `lucidnode conflicts` lists all."""
 
-_Answered = tuple[Mount, wire.StatusReply | None]
+_Answered = tuple[Mount, mount_messages.StatusReply | None]
 """A mount and what it said of itself, None if it said nothing."""
 
 
@@ -277,7 +277,7 @@ class StatusSnapshot:
             "at": self._now(),
             **_builtins(self.totals()),
             "waiting": uploads.bytes,
-            "buckets_s": list(wire.REQUEST_BUCKETS_S),
+            "buckets_s": list(mount_messages.REQUEST_BUCKETS_S),
             "operations": {
                 operation: {
                     "requests": sum(times.counts),
@@ -342,7 +342,7 @@ def _collection(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    stats: wire.MountStats = mount.stats
+    stats: mount_messages.MountStats = mount.stats
     return {
         "project": mount.project,
         "mountpoint": mount.hello.mountpoint,
@@ -363,7 +363,7 @@ def _shown_alerts(own: list[Alert], answers: list[_Answered]) -> list[dict[str, 
     ]
 
 
-def _alerts_of(mount: Mount, answer: wire.StatusReply | None) -> list[dict[str, Any]]:
+def _alerts_of(mount: Mount, answer: mount_messages.StatusReply | None) -> list[dict[str, Any]]:
     where = mount.hello.mountpoint
     if answer is not None:
         return [_alert(alert, where) for alert in answer.alerts]

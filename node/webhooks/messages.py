@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lucidnode.node.client.ids import DeviceId, ProjectId
-from lucidnode.node.client.wire import EventsPage, ProjectEvent
+from lucidnode.node.client.mount_messages import EventsPage, ProjectEvent
 from lucidnode.node.webhooks.book import Webhook
 
 _NAMES = ("path", "old_path", "member", "workstation")

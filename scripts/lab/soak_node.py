@@ -40,7 +40,7 @@ from lucidnode.node.bucket.open_bucket import patient
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.cache.verified import block_id
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.errors import DaemonUnreachable, NotThere
@@ -331,7 +331,7 @@ class MountProcess(Process):
                 continue
             mount = Mount(
                 node.project,
-                wire.MountHello("/mount", 1, head=node.user.replica.pending.head().seq),
+                mount_messages.MountHello("/mount", 1, head=node.user.replica.pending.head().seq),
             )
             daemon.mounts.add(mount)
             try:
@@ -341,11 +341,11 @@ class MountProcess(Process):
 
     async def _hear(self, mount: Mount, daemon: Daemon) -> None:
         while daemon.life.alive:
-            mount.stats = wire.MountStats(head=self._node.user.replica.pending.head().seq)
+            mount.stats = mount_messages.MountStats(head=self._node.user.replica.pending.head().seq)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     message = await mount.outbox.get()
-                    if isinstance(message, wire.Look):
+                    if isinstance(message, mount_messages.Look):
                         self.committer.hinted(Seq(message.seq))
 
     async def join_late(self) -> bool:

@@ -18,7 +18,7 @@ import chromium
 import pytest
 
 from lucidnode.node.bucket.counted import Request
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import NotThere
@@ -112,14 +112,15 @@ class Scene:
         self.metrics = Metrics()
         self.alerts = Alerts(SystemClock())
         self.uploads = FixedUploads()
-        self.moving: list[wire.FileOnItsWay] = []
-        self.leases: list[wire.FileLease] = []
+        self.moving: list[mount_messages.FileOnItsWay] = []
+        self.leases: list[mount_messages.FileLease] = []
         self.conflicts: list[str] = []
-        self.happened: list[wire.ProjectEvent] = []
+        self.happened: list[mount_messages.ProjectEvent] = []
         self.readers: set[str] = set()
         self.mounts = MountTable()
         self.mount = Mount(
-            ProjectId("c" * 32), wire.MountHello(mountpoint="/home/ada/demo", pid=1, head=7)
+            ProjectId("c" * 32),
+            mount_messages.MountHello(mountpoint="/home/ada/demo", pid=1, head=7),
         )
         self.mounts.add(self.mount)
         self.facts = StatusSnapshot(
@@ -140,19 +141,21 @@ class Scene:
         self.metrics.watch_savings(self.facts.periods)
 
     def read(self, **reads: Any) -> None:
-        self.mount.heard(wire.MountStats(**reads))
+        self.mount.heard(mount_messages.MountStats(**reads))
 
     async def page_facts(self) -> dict[str, Any]:
         """Read the facts as the server does, and answer the daemon's question as a mount does."""
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(self.facts.page())
             match await self.mount.outbox.get():
-                case wire.StatusQuery(number=number):
+                case mount_messages.StatusQuery(number=number):
                     facts: dict[str, str | int | float | bool | list[str]] = {"project": "demo"}
                     facts["conflicts"] = self.conflicts
                     facts |= {"bytes": 7 * GB, "inodes": 1200, "snapshots": ["day 11", "day 12"]}
                     self.mount.heard(
-                        wire.StatusReply(number, facts, [], self.moving, leases=self.leases)
+                        mount_messages.StatusReply(
+                            number, facts, [], self.moving, leases=self.leases
+                        )
                     )
                 case other:
                     raise AssertionError(other)
@@ -177,7 +180,7 @@ class Scene:
 
     async def changes(
         self, project: ProjectId, reader: str, after: int | None, told: int
-    ) -> wire.EventsPage:
+    ) -> mount_messages.EventsPage:
         """Return the events that nobody was told of yet."""
         if project != self.mount.project:
             raise NotThere("no such mount")
@@ -186,7 +189,7 @@ class Scene:
         found = self.happened[place : place + 1]
         if not found:
             await asyncio.sleep(0.05)
-        return wire.EventsPage(1, found, place + len(found), 0)
+        return mount_messages.EventsPage(1, found, place + len(found), 0)
 
     @contextlib.asynccontextmanager
     async def server(
@@ -313,8 +316,8 @@ async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
         assert await page.value("document.getElementById('moving-card').hidden")
         scene.uploads = FixedUploads(600, 6 * GB, 3.0, 0.1 * GB)
         scene.moving = [
-            wire.FileOnItsWay("shots/<b>1</b>.mov", "uploading", "", 5 * GB),
-            wire.FileOnItsWay("cut.mov", "writing", "edit-2", None),
+            mount_messages.FileOnItsWay("shots/<b>1</b>.mov", "uploading", "", 5 * GB),
+            mount_messages.FileOnItsWay("cut.mov", "writing", "edit-2", None),
         ]
         text = "document.querySelector('#moving-card').innerText"
         await page.until(f"{text}.includes('cut.mov')")
@@ -337,8 +340,8 @@ async def test_the_page_shows_who_has_which_file_for_himself() -> None:
         await page.until("document.body?.dataset.ready === 'yes'")
         assert await page.value("document.getElementById('leases-card').hidden")
         scene.leases = [
-            wire.FileLease("<b>cut</b>.prproj", "edit-2", False, 0),
-            wire.FileLease("notes.txt", "", True, 0),
+            mount_messages.FileLease("<b>cut</b>.prproj", "edit-2", False, 0),
+            mount_messages.FileLease("notes.txt", "", True, 0),
         ]
         rows = "[...document.querySelectorAll('#leases tbody tr')]"
         await page.until(f"{rows}.length === 2")
@@ -394,7 +397,7 @@ async def test_the_page_draws_the_ring_and_tells_what_happened_and_what_is_amiss
         assert await page.value("document.getElementById('feed-card').hidden") is True
         for number, (path, event) in enumerate((("reel/<b>cut</b>.mov", "write"), ("x", "lock"))):
             scene.happened.append(
-                wire.ProjectEvent(
+                mount_messages.ProjectEvent(
                     seq=number + 1,
                     number=0,
                     time_ns=1_790_000_000 * GB + number,

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from lab.places import REPOSITORY
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.ids import DeviceId, ProjectId
@@ -48,8 +48,8 @@ class QuickClock:
         await asyncio.sleep(min(seconds, 0.01))
 
 
-def event(seq: int, number: int = 0, device: DeviceId = HERE) -> wire.ProjectEvent:
-    return wire.ProjectEvent(
+def event(seq: int, number: int = 0, device: DeviceId = HERE) -> mount_messages.ProjectEvent:
+    return mount_messages.ProjectEvent(
         seq=seq,
         number=number,
         time_ns=seq,
@@ -78,7 +78,7 @@ class Pipeline:
         self.led_away = 0
         """Requests that came to where a redirect led."""
         self.is_owner = True
-        self.events: list[wire.ProjectEvent] = []
+        self.events: list[mount_messages.ProjectEvent] = []
         self.missed: int | None = None
         self.configured: list[str] = []
         self.log: dict[str, ProjectWebhook] = {}
@@ -120,7 +120,7 @@ class Pipeline:
     async def daemon(self) -> AsyncIterator[Webhooks]:
         """Run a daemon with one mount of the project."""
         mounts, clock = MountTable(), QuickClock()
-        mount = Mount(PROJECT, wire.MountHello("/mnt", 1, 0))
+        mount = Mount(PROJECT, mount_messages.MountHello("/mnt", 1, 0))
         mounts.add(mount)
         mount.heard(ProjectWebhooks(list(self.log.values())))
         book = WebhookBook(self.home / BOOK_FILE, self.configured, "c" * 64)
@@ -144,24 +144,24 @@ class Pipeline:
             if isinstance(query, WebhookQuery):
                 self._order(mount, query)
                 continue
-            assert isinstance(query, wire.EventsQuery)
+            assert isinstance(query, mount_messages.EventsQuery)
             await asyncio.sleep(0.001)  # before the answer is made: it is of one moment
             if query.after is None:
                 newest = max((one.seq for one in self.events), default=0)
-                page = wire.EventsPage(query.number, [], newest, 0)
+                page = mount_messages.EventsPage(query.number, [], newest, 0)
             elif self.missed is not None and query.after < self.missed:
                 # Said again to whoever asks again: an answer may come too late for a quick clock.
-                page = wire.EventsPage(query.number, [], self.missed, 0, 1)
+                page = mount_messages.EventsPage(query.number, [], self.missed, 0, 1)
             else:
                 following = [one for one in self.events if one.seq > query.after][query.told :][:1]
-                page = wire.EventsPage(query.number, [], query.after, query.told)
+                page = mount_messages.EventsPage(query.number, [], query.after, query.told)
                 if following:
                     [one] = following
                     is_last = not any(
                         (e.seq, e.number) == (one.seq, one.number + 1) for e in self.events
                     )
                     place = (one.seq, 0) if is_last else (one.seq - 1, one.number + 1)
-                    page = wire.EventsPage(query.number, following, *place)
+                    page = mount_messages.EventsPage(query.number, following, *place)
             mount.heard(page)
 
     def _order(self, mount: Mount, query: WebhookQuery) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from lucidnode.fs.daemon_link import DaemonLink, Facts
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
@@ -45,14 +45,14 @@ class Listener:
 
     def uploaded(self, blocks: list[BlockId]) -> None: ...
 
-    def stats(self) -> wire.MountStats:
-        return wire.MountStats(read_again=self.read_again)
+    def stats(self) -> mount_messages.MountStats:
+        return mount_messages.MountStats(read_again=self.read_again)
 
     def follow(self, *, names: bool) -> None: ...
 
     def ignore(self) -> None: ...
 
-    def accesses(self) -> wire.Accesses | None:
+    def accesses(self) -> mount_messages.Accesses | None:
         return None
 
     async def pins(self, query: PinsQuery) -> PinsReply:
@@ -69,8 +69,8 @@ class Listener:
             raise OverflowError("a sum too large")
         return {"bytes": self.size}
 
-    async def events(self, query: wire.EventsQuery) -> wire.EventsPage:
-        return wire.EventsPage(query.number, [], (query.after or 0) + 1, 0)
+    async def events(self, query: mount_messages.EventsQuery) -> mount_messages.EventsPage:
+        return mount_messages.EventsPage(query.number, [], (query.after or 0) + 1, 0)
 
     async def blocks(self, query: BlocksQuery) -> BlocksPage:
         return BlocksPage(query.number, [], None)
@@ -81,13 +81,13 @@ class Listener:
     async def names(self, devices: Sequence[str]) -> dict[str, str]:
         return {device: f"called {device}" for device in devices}
 
-    def files_on_their_way(self) -> list[wire.FileOnItsWay]:
+    def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         return []
 
-    def leases(self) -> list[wire.FileLease]:
+    def leases(self) -> list[mount_messages.FileLease]:
         return []
 
-    def tokens(self) -> list[wire.FileToken]:
+    def tokens(self) -> list[mount_messages.FileToken]:
         return []
 
 
@@ -101,10 +101,10 @@ class Node:
         self.mounts = MountTable()
         self.refusal: NodeError | None = None
 
-    async def welcome(self) -> wire.MountWelcome:
+    async def welcome(self) -> mount_messages.MountWelcome:
         if self.refusal is not None:
             raise self.refusal
-        return wire.MountWelcome("d", "/b", "/s", 1, 1)
+        return mount_messages.MountWelcome("d", "/b", "/s", 1, 1)
 
     async def broken(self) -> None:
         raise KeyError("nobody thought of this")
@@ -137,7 +137,7 @@ class Node:
                 yield client
 
     def link(self, client: DaemonClient) -> DaemonLink:
-        hello = partial(wire.MountHello, "/mnt", os.getpid(), 0)
+        hello = partial(mount_messages.MountHello, "/mnt", os.getpid(), 0)
         return DaemonLink(client, PROJECT, hello, self.clock)
 
 
@@ -204,7 +204,7 @@ async def _until_counted(node: Node, read_again: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _described(mount: Mount) -> wire.StatusReply:
+async def _described(mount: Mount) -> mount_messages.StatusReply:
     while (answer := await mount.describe(every_alert=False)) is None:
         pass
     return answer
@@ -235,7 +235,7 @@ async def test_a_mount_that_dies_is_an_alert_until_it_is_back(
             pass
         await until_gone(node)
         assert not node.alerts.is_on(topic)
-        async with client.events(PROJECT, wire.MountHello("/mnt", os.getpid(), 0)):
+        async with client.events(PROJECT, mount_messages.MountHello("/mnt", os.getpid(), 0)):
             pass
         await until_gone(node)
         assert node.alerts.is_on(topic)
@@ -269,7 +269,7 @@ async def until_gone(node: Node) -> None:
 
 async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    hello = wire.MountHello("/mnt", os.getpid(), 0)
+    hello = mount_messages.MountHello("/mnt", os.getpid(), 0)
     async with DaemonClient(node.path) as client, contextlib.AsyncExitStack() as mounted:
         async with node.serving():
             events = await mounted.enter_async_context(client.events(PROJECT, hello))
@@ -278,7 +278,7 @@ async def test_a_daemon_that_ends_does_not_take_its_mounts_for_dead(tmp_path: Pa
     assert not node.alerts.current()
 
 
-async def _all_of(events: DaemonEvents) -> list[wire.FromDaemon]:
+async def _all_of(events: DaemonEvents) -> list[mount_messages.FromDaemon]:
     return [message async for message in events]
 
 

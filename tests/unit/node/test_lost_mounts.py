@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.lost_mounts import RETURN_S, LostMounts
@@ -105,7 +105,7 @@ async def test_a_daemon_that_was_started_later_tells_of_it_as_well(machine: Mach
 
 
 async def test_a_mount_that_is_there_or_has_a_keeper_is_not_lost(machine: Machine) -> None:
-    mount = Mount(PROJECT, wire.MountHello("/mnt/demo", 1, 0))
+    mount = Mount(PROJECT, mount_messages.MountHello("/mnt/demo", 1, 0))
     machine.table.add(mount)
     for _ in range(2):
         await machine.lost.look()

@@ -15,7 +15,7 @@ from journal_fixture import PROJECT, NoCache, Node, Shelf, entry
 from lucidnode.node.bucket.keys import journal_key
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import Staging
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
@@ -32,7 +32,7 @@ class Listening:
 
     def __init__(self, node: Node, tasks: asyncio.TaskGroup) -> None:
         self.node = node
-        self.mount = Mount(PROJECT, wire.MountHello("/mnt", 1, head=1))
+        self.mount = Mount(PROJECT, mount_messages.MountHello("/mnt", 1, head=1))
         mounts = MountTable()
         mounts.add(self.mount)
         self.alerts = Alerts(SystemClock())
@@ -61,7 +61,7 @@ class Listening:
         for seq in numbers:
             await self.node.journal.entry(PROJECT, Seq(seq))
 
-    async def told(self) -> wire.FromDaemon:
+    async def told(self) -> mount_messages.FromDaemon:
         return await asyncio.wait_for(self.mount.outbox.get(), 5)
 
     async def alert(self, about: str) -> str:
@@ -85,7 +85,7 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
 
 async def test_a_pushed_entry_has_the_mount_of_its_project_look(listening: Listening) -> None:
     listening.news.pushed(PEER, PROJECT, Seq(2))
-    assert await listening.told() == wire.Look(2)
+    assert await listening.told() == mount_messages.Look(2)
     listening.news.pushed(PEER, ProjectId("34" * 16), Seq(2))
     assert listening.mount.outbox.empty()
 
@@ -95,11 +95,11 @@ async def test_a_device_that_cries_wolf_is_soon_heard_no_more(listening: Listeni
         for _ in range(3):
             listening.news.pushed(PEER, PROJECT, Seq(seq))
     looks = [listening.mount.outbox.get_nowait() for _ in range(listening.mount.outbox.qsize())]
-    assert looks == [wire.Look(seq) for seq in range(2, 2 + MAX_SEQS_AHEAD)]
+    assert looks == [mount_messages.Look(seq) for seq in range(2, 2 + MAX_SEQS_AHEAD)]
     await listening.write(1, 2, 3)
     await listening.read(1, 2, 3)
     listening.news.pushed(DeviceId("34" * 16), PROJECT, Seq(4))
-    assert await listening.told() == wire.Look(4), "and others are heard"
+    assert await listening.told() == mount_messages.Look(4), "and others are heard"
 
 
 async def test_an_entry_whose_push_was_lost_is_looked_for(listening: Listening) -> None:
@@ -107,7 +107,7 @@ async def test_an_entry_whose_push_was_lost_is_looked_for(listening: Listening) 
     await listening.read(1)
     for _ in range(3):  # said with every pulse, looked for once
         listening.news.heads(PEER, {PROJECT: [(Seq(3), hashes[2])]})
-    assert await listening.told() == wire.Look(3)
+    assert await listening.told() == mount_messages.Look(3)
     assert listening.mount.outbox.empty()
     assert listening.alerts.current() == []
 
@@ -131,7 +131,9 @@ async def test_a_device_on_another_history_than_the_bucket_is_an_alert_until_it_
     claims = [(Seq(1), secrets.token_bytes(32)), (Seq(8), secrets.token_bytes(32))]
     listening.news.heads(PEER, {PROJECT: claims})
     assert "lucidnode repair" in await listening.alert("than the bucket")
-    assert await listening.told() == wire.Look(1), "and the mount sees that its own head stands"
+    assert await listening.told() == mount_messages.Look(1), (
+        "and the mount sees that its own head stands"
+    )
     listening.news.heads(PEER, {PROJECT: [(Seq(1), ours), (Seq(2), second)]})
     assert listening.alerts.current() == []
 
@@ -170,7 +172,7 @@ async def test_when_the_bucket_has_what_a_peer_has_it_is_we_who_have_lost_our_wa
     del listening.node.bucket.objects[journal_key(PROJECT, Seq(1))]
     theirs = await listening.write(1)
     listening.news.heads(PEER, {PROJECT: [(Seq(1), theirs[0])]})
-    assert await listening.told() == wire.Look(1)
+    assert await listening.told() == mount_messages.Look(1)
     [alert] = listening.node.alerts.current()
     assert "no longer has journal entry 1" in alert.cause
     assert listening.alerts.current() == [], "it is not that device which has lost its way"

@@ -31,7 +31,8 @@ from lucidnode.fs.replica.intents import (
 from lucidnode.fs.write.marks import OnItsWay, encoded_mark
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import EntryHeader, entry_hash, signed, signing_message
-from lucidnode.node.client.wire import EventsPage, EventsQuery, ProjectEvent, Slot
+from lucidnode.node.client.mount_messages import EventsPage, EventsQuery, ProjectEvent
+from lucidnode.node.client.wire import Slot
 
 
 class Journal:

@@ -11,7 +11,7 @@ from lucidnode.cli.log import line_of
 from lucidnode.cli.stats import between
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.kernel.spans import MAX_HELD, MAX_TOLD, Span, Spans
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.status.metrics import Metrics
@@ -57,7 +57,7 @@ def test_each_request_is_counted_with_its_time_and_its_outcome(
     assert read.seconds == pytest.approx(40.002)
     assert read.failed == 1
     assert sum(read.counts) == 2
-    assert read.counts[wire.REQUEST_BUCKETS_S.index(0.003)] == 1
+    assert read.counts[mount_messages.REQUEST_BUCKETS_S.index(0.003)] == 1
     assert read.counts[-1] == 1
     assert times["lookup"].counts[0] == 1
 
@@ -75,7 +75,7 @@ def test_reads_of_the_kernel_channel_are_counted_one_by_one_and_told_in_runs(
         ]
     )
     read = requests.times()["read"]
-    assert read.counts[wire.REQUEST_BUCKETS_S.index(0.003)] == sum(read.counts) == 4
+    assert read.counts[mount_messages.REQUEST_BUCKETS_S.index(0.003)] == sum(read.counts) == 4
     assert read.seconds == pytest.approx(0.008)
     told = requests.take()
     assert told is not None
@@ -102,7 +102,9 @@ def test_what_follows_is_told_without_names_unless_they_are_wanted(
     _one(requests, now, span, 0.25, errno.ENOENT)
     told = requests.take()
     assert told is not None
-    assert told.requests == [wire.AccessedFile(5, "lookup", 7, 0, 0, 0, 12, errno.ENOENT, 0.25, "")]
+    assert told.requests == [
+        mount_messages.AccessedFile(5, "lookup", 7, 0, 0, 0, 12, errno.ENOENT, 0.25, "")
+    ]
     requests.follow(names=True)
     _one(requests, now, span, 0.25)
     told = requests.take()
@@ -137,7 +139,7 @@ def test_of_more_than_can_be_kept_the_number_is_told(requests: Spans, now: Secon
 
 
 def test_a_line_says_who_asked_for_what_and_how_it_ended() -> None:
-    request = wire.AccessedFile(0, "read", 7, 3, 0, 4096, 42, errno.EIO, 0.5, 'a "b"\n')
+    request = mount_messages.AccessedFile(0, "read", 7, 3, 0, 4096, 42, errno.EIO, 0.5, 'a "b"\n')
     line = line_of(request)
     assert line.endswith(
         '[pid:42] read (ino=7, fh=3, offset=0, size=4096, name="a \\"b\\"\\n"): EIO <0.500000>'
@@ -145,16 +147,18 @@ def test_a_line_says_who_asked_for_what_and_how_it_ended() -> None:
     assert "\n" not in line
 
 
-def _stats(*counts: int, seconds: float = 1.0) -> wire.MountStats:
-    padded = [*counts, *[0] * (len(wire.REQUEST_BUCKETS_S) + 1 - len(counts))]
-    return wire.MountStats(requests={"read": wire.RequestTimes(seconds, 1, padded)}, written=5)
+def _stats(*counts: int, seconds: float = 1.0) -> mount_messages.MountStats:
+    padded = [*counts, *[0] * (len(mount_messages.REQUEST_BUCKETS_S) + 1 - len(counts))]
+    return mount_messages.MountStats(
+        requests={"read": mount_messages.RequestTimes(seconds, 1, padded)}, written=5
+    )
 
 
 def test_the_metrics_have_all_mounts_past_ones_too() -> None:
     mounts, metrics = MountTable(), Metrics()
     metrics.watch_requests(lambda: mounts.totals().requests)
     for stats in (_stats(2, 3), _stats(0, 4)):
-        mount = Mount(PROJECT, wire.MountHello(mountpoint="/m", pid=1, head=0))
+        mount = Mount(PROJECT, mount_messages.MountHello(mountpoint="/m", pid=1, head=0))
         mounts.add(mount)
         mount.heard(stats)
         mounts.remove(mount)
@@ -172,27 +176,31 @@ def test_the_metrics_have_all_mounts_past_ones_too() -> None:
 
 
 async def test_a_mount_tells_only_while_somebody_follows_and_names_only_to_who_wants_them() -> None:
-    mount = Mount(PROJECT, wire.MountHello(mountpoint="/m", pid=1, head=0))
-    named = wire.Accesses([wire.AccessedFile(0, "read", 1, 0, 0, 0, 0, 0, 0.0, "secret")], 0)
+    mount = Mount(PROJECT, mount_messages.MountHello(mountpoint="/m", pid=1, head=0))
+    named = mount_messages.Accesses(
+        [mount_messages.AccessedFile(0, "read", 1, 0, 0, 0, 0, 0, 0.0, "secret")], 0
+    )
     with mount.followed(names=False) as plain:
-        assert await mount.outbox.get() == wire.Follow(names=False)
+        assert await mount.outbox.get() == mount_messages.Follow(names=False)
         with mount.followed(names=True) as other:
-            assert await mount.outbox.get() == wire.Follow(names=True)
+            assert await mount.outbox.get() == mount_messages.Follow(names=True)
             mount.heard(named)
             assert await other.take(1.0) == named
             told = await plain.take(1.0)
             assert told is not None
             assert [each.name for each in told.requests] == [""]
-        assert await mount.outbox.get() == wire.Follow(names=False)
+        assert await mount.outbox.get() == mount_messages.Follow(names=False)
         mount.ended()
         assert plain.over.is_set()
         assert await plain.take(0.0) is None
-    assert await mount.outbox.get() == wire.Ignore()
+    assert await mount.outbox.get() == mount_messages.Ignore()
 
 
 async def test_who_follows_too_slowly_hears_how_much_he_missed() -> None:
-    mount = Mount(PROJECT, wire.MountHello(mountpoint="/m", pid=1, head=0))
-    told = wire.Accesses([wire.AccessedFile(0, "read", 1, 0, 0, 0, 0, 0, 0.0, "")] * 2, 1)
+    mount = Mount(PROJECT, mount_messages.MountHello(mountpoint="/m", pid=1, head=0))
+    told = mount_messages.Accesses(
+        [mount_messages.AccessedFile(0, "read", 1, 0, 0, 0, 0, 0, 0.0, "")] * 2, 1
+    )
     with mount.followed(names=False) as follower:
         for _ in range(300):
             mount.heard(told)

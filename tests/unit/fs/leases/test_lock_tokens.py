@@ -15,7 +15,7 @@ from lucidnode.fs.leases.lease_row import LeaseRow
 from lucidnode.fs.leases.lock_tokens import ASK_S, DEADLOCK_S
 from lucidnode.fs.replica.inode import ROOT
 from lucidnode.fs.replica.intents import Lease
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 
 
 @pytest.fixture
@@ -323,17 +323,17 @@ async def test_who_decides_and_who_waits_is_shown(office: Office) -> None:
         waiting = group.create_task(b.lock(ino, given_up=never()))
         await office.clock.until(lambda: (row := b.row(ino)) is not None and row.busy)
         assert a.shown().tokens() == [
-            wire.FileToken("", "", None, locked=False),
-            wire.FileToken("1", "", None, locked=True),
-            wire.FileToken("0", "", "b", locked=True),
+            mount_messages.FileToken("", "", None, locked=False),
+            mount_messages.FileToken("1", "", None, locked=True),
+            mount_messages.FileToken("0", "", "b", locked=True),
         ]
         assert b.shown().tokens() == [
-            wire.FileToken("", "a", None, locked=False),
-            wire.FileToken("0", "a", "", locked=False),
+            mount_messages.FileToken("", "a", None, locked=False),
+            mount_messages.FileToken("0", "a", "", locked=False),
         ]
         a.unlock(ino)
         await office.done(waiting)
-        assert a.shown().tokens()[-1] == wire.FileToken("0", "b", None, locked=False)
+        assert a.shown().tokens()[-1] == mount_messages.FileToken("0", "b", None, locked=False)
         b.unlock(ino)
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from disk_fixture import ManualClock
 
-from lucidnode.node.client import wire
+from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import MAX_FAMILY, Alert, Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
@@ -77,13 +77,15 @@ class Office(Quiet):
 
 
 def mount_at(place: str, number: int) -> Mount:
-    return Mount(ProjectId(f"{number:032x}"), wire.MountHello(place, number, 0))
+    return Mount(ProjectId(f"{number:032x}"), mount_messages.MountHello(place, number, 0))
 
 
 async def answering(mount: Mount, name: str, alerts: list[Alert]) -> None:
     question = await mount.outbox.get()
     mount.heard(
-        wire.StatusReply(cast("wire.StatusQuery", question).number, {"project": name}, alerts, [])
+        mount_messages.StatusReply(
+            cast("mount_messages.StatusQuery", question).number, {"project": name}, alerts, []
+        )
     )
 
 
@@ -117,12 +119,14 @@ async def test_who_asks_for_every_alert_gets_those_that_are_too_many_to_be_shown
     facts = facts_of(mounts, own)
     async with asyncio.TaskGroup() as group:
         short = group.create_task(facts.status())
-        assert await mount.outbox.get() == wire.StatusQuery(1)
-        mount.heard(wire.StatusReply(1, {}, [], []))
+        assert await mount.outbox.get() == mount_messages.StatusQuery(1)
+        mount.heard(mount_messages.StatusReply(1, {}, [], []))
         await asyncio.sleep(0)
         every = group.create_task(facts.alerts())
-        assert await mount.outbox.get() == wire.StatusQuery(2, every_alert=True)
-        mount.heard(wire.StatusReply(2, {}, [Alert("read-only", "No.", "Repair.", 1, 1)], []))
+        assert await mount.outbox.get() == mount_messages.StatusQuery(2, every_alert=True)
+        mount.heard(
+            mount_messages.StatusReply(2, {}, [Alert("read-only", "No.", "Repair.", 1, 1)], [])
+        )
     assert len(short.result()["alerts"]) == MAX_FAMILY + 1
     assert [alert["topic"] for alert in every.result()["alerts"]] == [
         *(f"block:{number}" for number in range(20)),
@@ -136,8 +140,8 @@ async def test_peers_have_the_names_that_a_mount_knows() -> None:
     facts = facts_of(mounts, office=Office())
     async with asyncio.TaskGroup() as group:
         peers = group.create_task(facts.peers())
-        assert await mount.outbox.get() == wire.StatusQuery(1, devices=["d1", "d2"])
-        mount.heard(wire.StatusReply(1, {}, [], [], {"d1": "grading (Bo)", "else": "x"}))
+        assert await mount.outbox.get() == mount_messages.StatusQuery(1, devices=["d1", "d2"])
+        mount.heard(mount_messages.StatusReply(1, {}, [], [], {"d1": "grading (Bo)", "else": "x"}))
     assert [(p["device"], p["name"]) for p in peers.result()["peers"]] == [
         ("d1", "grading (Bo)"),
         ("d2", None),
