@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from epoch_office import Office, forged, in_step
 
 from lucidnode.fs.errors import ReadOnly
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> object:
-    made = Office(tmp_path)
-    yield made
-    for seat in made.seats:
-        seat.node.check()
-        seat.node.close()
 
 
 async def test_an_archived_project_takes_nothing_of_anybody_and_is_followed(

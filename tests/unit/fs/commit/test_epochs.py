@@ -5,8 +5,6 @@ Seats with a real roster, keys, replicas and committers, around one bucket.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from epoch_office import Office, forged, in_step
 
@@ -14,15 +12,6 @@ from lucidnode.fs.errors import KeyMissing, ReadOnly
 from lucidnode.fs.format.block import open_block, seal
 from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.node.client.journal import EntryHeader, empty_link, entry_hash
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> object:
-    made = Office(tmp_path)
-    yield made
-    for seat in made.seats:
-        seat.node.check()
-        seat.node.close()
 
 
 async def test_nothing_of_a_revoked_member_counts_behind_the_first_entry_of_the_new_epoch(
