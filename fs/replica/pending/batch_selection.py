@@ -26,8 +26,8 @@ from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.pending.write_set import Step, row_of
 
 WINDOW_OPERATIONS = 8192
-"""How many operations are looked at for one entry: what is ready behind as many that are not waits
-for some of them. A look takes time in which the mount answers nobody."""
+"""Among how many operations begins what goes into one entry: what is ready behind as many that are
+not waits for some of them. A look takes time in which the mount answers nobody."""
 
 _MOST_LOOKS = 16
 """What is left out takes others along, mostly at once."""
