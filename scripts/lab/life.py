@@ -238,12 +238,14 @@ class Life:
         files: int = 0,
         seed: int = 1,
         kept_entries: int | None = None,
+        store: LifeStore | None = None,
     ) -> AsyncIterator[Self]:
         """Begin one whose replica is made at *path*, with so many *files* that no entry has made."""
         Replica.open(path, bytes(32), "maker").close()
         fill_replica(path, bytes(32), files, FOLDER_FILES)
         replica = Replica.open(path, bytes(32), "maker")
-        life = cls(replica, writer, LifeStore(writer, kept_entries), SystemClock(), seed)
+        store = store or LifeStore(writer, kept_entries)
+        life = cls(replica, writer, store, SystemClock(), seed)
         running = asyncio.ensure_future(life.keeper.run())
         try:
             yield life
@@ -258,18 +260,31 @@ class Life:
         for _ in range(changes):
             self.editor.work()
         self.commit(self.seq)
+        assert self.replica.pending.next_batch(None) is None, "all of it is one entry"
 
-    def commit(self, wall_ns: int) -> None:
-        """Commit what was done as one entry, of which the keeper hears."""
+    def commit(self, wall_ns: int) -> bool:
+        """Commit what was done, as far as one entry goes, which the keeper hears; False: it is nothing."""
         batch = self.replica.pending.next_batch(None)
-        assert batch is not None
-        assert batch.last == self.replica.pending.newest(), "all of it is one entry"
+        if batch is None:
+            return False
         unsigned = self.codec.seal(batch, wall_ns)
         self.replica.pending.set_in_flight(batch, unsigned)
         body = self.store.add(batch.seq, unsigned)
         self.replica.pending.mark_committed(batch.seq, entry_hash(body))
-        self.seq = batch.seq
-        self.keeper.passed(batch.seq, batch.changeset, ours=True)
+        self._passed(batch.seq, batch.changeset)
+        return True
+
+    def take(self, seq: Seq) -> None:
+        """Apply the entry *seq*, which another part of this workstation has made."""
+        body = self.store.entries[seq]
+        link = self.replica.pending.head().link
+        changeset = self.codec.open(body, seq, link).changeset
+        self.replica.entries.apply_entry(seq, entry_hash(body), changeset)
+        self._passed(seq, changeset)
+
+    def _passed(self, seq: Seq, changeset: bytes) -> None:
+        self.seq = seq
+        self.keeper.passed(seq, changeset, ours=True)
 
     @property
     def is_due(self) -> bool:
