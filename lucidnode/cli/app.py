@@ -51,6 +51,7 @@ _COMMANDS = {
     "snapshot": "snapshots",
     "restore": "restoring",
     "undelete": "restoring",
+    "clone": "restoring",
     "gc": "collecting",
     "retention": "collecting",
     "mount-process": "mount_process",
@@ -100,7 +101,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Projects": (
         "project", "mount", "umount", "quota", "usage", "import", "sync", "export", "fsck", "repair",
     ),
-    "As it was": ("history", "diff", "restore", "undelete", "snapshot", "retention", "gc"),
+    "As it was": ("history", "diff", "restore", "undelete", "clone", "snapshot", "retention", "gc"),
     "With others": ("events", "wait", "conflicts", "lock", "webhook", "gateway"),
     "What is near": ("cached", "warm", "evict", "pin", "why", "cache", "savings"),
     "This workstation": (

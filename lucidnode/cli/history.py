@@ -14,6 +14,7 @@ from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchPast
 from lucidnode.fs.history.differences import Difference, differences
 from lucidnode.fs.history.file_history import Event, events_of
+from lucidnode.fs.history.past import Past
 from lucidnode.fs.history.past_places import Path as Names
 from lucidnode.fs.history.past_places import shown
 from lucidnode.fs.history.restoration import attributes_at
@@ -120,6 +121,7 @@ def diff_command(
         async with opened_past(home, passphrase_file, given.project) as opened:
             first = opened.point(since)
             last = opened.past.head().seq if until is None else opened.point(until)
+            _require_there(opened.past, given.path, first, last)
             return first, last, differences(opened.past, first, last)
 
     first, last, found = asyncio.run(work())
@@ -218,6 +220,18 @@ def usage_command(home: Path, path: str, passphrase_file: Path | None, wants_jso
     show_table(
         ["size", "files", "written by"],
         [[size(used.size), used.files, who(access, device)] for device, used in writers],
+    )
+
+
+def _require_there(past: Past, path: Names, first: Seq, last: Seq) -> None:
+    """Raise NoSuchPast unless one of the two versions has *path*: "nothing differs" would be no answer."""
+    for seq in (first, last):
+        with past.at(seq) as tree:
+            if attributes_at(tree, path) is not None:
+                return
+    name = shown(path)
+    raise NoSuchPast(
+        f"neither version {first} nor {last} has {name}; if that is a project, call it {name}:"
     )
 
 

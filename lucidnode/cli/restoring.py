@@ -10,7 +10,7 @@ import click
 
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
 from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when, who
-from lucidnode.cli.progress import bytes_left
+from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
 from lucidnode.fs.history import past_places
@@ -20,6 +20,7 @@ from lucidnode.fs.history.restoration import Restoration, Survey, attributes_at,
 from lucidnode.fs.history.restored_work import commit
 from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
+from lucidnode.in_the_cloud import waited_for
 from lucidnode.node.client.clock import Clock, SystemClock
 from lucidnode.node.client.ids import Seq
 
@@ -129,6 +130,61 @@ def undelete_command(
     asyncio.run(work())
 
 
+@click.command("clone", short_help="Copy a file or a tree without copying a byte.")
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--at",
+    "text",
+    help="Copy it as it was: a version, a snapshot, a date and time, or how long ago.",
+)
+@passphrase_file
+@as_json
+@click.pass_obj
+def clone_command(
+    home: Path,
+    source: str,
+    target: str,
+    text: str | None,
+    passphrase_file: Path | None,
+    wants_json: bool,
+) -> None:
+    """Make TARGET a copy of SOURCE, a file or a directory with all in it, or put one into TARGET.
+
+    Both lie in one project, as paths in a mounted one or as PROJECT:PATH. The copy shares the blocks
+    of the original until one of them is written to: it takes no time and no room, whatever the size.
+    What is committed is copied; where SOURCE is mounted here, what was saved is waited for. It replaces nothing.
+
+    \b
+    Examples:
+      lucidnode clone ~/demo/film ~/demo/film-with-other-music
+      lucidnode clone demo:film demo:archive --at 'locked cut'
+    """
+    given, place_given = _given(home, source, target)
+    here = Path(source).expanduser()
+    if text is None and here.exists() and ":" not in source:
+        with spinner("waiting until it is in the cloud…"):
+            waited_for([here], None, lambda _waited: None)
+
+    async def work() -> None:
+        async with opened_past(home, passphrase_file, given.project) as opened:
+            seq = opened.past.head().seq if text is None else opened.point(text)
+            with opened.past.at(seq) as tree:
+                found = attributes_at(tree, given.path)
+                if found is None:
+                    raise NoSuchPast(f"there is no {shown(given.path)} in version {seq}")
+                place = _place(opened, given.path, place_given)
+                if attributes_at(opened.past.now, place) is not None:
+                    raise InTheWay(f"{shown(place)} is there already: name another place")
+                if text is None and place[: len(given.path)] == given.path:
+                    raise InTheWay(f"{shown(place)} lies in {shown(given.path) or 'all of it'}")
+                await _bring_back(
+                    opened, tree, found, place, yes=True, wants_json=wants_json, is_copy=True
+                )
+
+    asyncio.run(work())
+
+
 def _given(home: Path, path: str, to: str | None) -> tuple[GivenPath, GivenPath | None]:
     given = given_path(home, path)
     if to is None:
@@ -166,9 +222,10 @@ async def _bring_back(
     *,
     yes: bool,
     wants_json: bool,
+    is_copy: bool = False,
 ) -> None:
     if not opened.access.may_write:
-        raise NotAllowed("a viewer changes nothing: ask an editor to bring it back")
+        raise NotAllowed("a viewer changes nothing: ask an editor")
     clock = SystemClock()
     with opened.past.writable_copy() as replica:
         told = survey(source, found, replica.tree, place)
@@ -187,7 +244,7 @@ async def _bring_back(
             conflicts = await commit(replica, steps, opened.client, opened.access, clock, progress)
         head = replica.pending.head().seq
     await seen_here(opened, head, clock)
-    _tell(told, shown(place), head, conflicts, wants_json=wants_json)
+    _tell(told, shown(place), head, conflicts, wants_json=wants_json, is_copy=is_copy)
 
 
 async def seen_here(opened: OpenPast, head: Seq, clock: Clock) -> None:
@@ -209,7 +266,13 @@ def _show_replaced(told: Survey) -> None:
 
 
 def _tell(
-    told: Survey, path: str, head: Seq, conflicts: Sequence[str], *, wants_json: bool
+    told: Survey,
+    path: str,
+    head: Seq,
+    conflicts: Sequence[str],
+    *,
+    wants_json: bool,
+    is_copy: bool,
 ) -> None:
     if wants_json:
         show_json(
@@ -224,7 +287,8 @@ def _tell(
             }
         )
         return
-    parts = [f"{path} is back: {counted(told.files, 'file')}, {size(told.size)}"]
+    what = "is a copy" if is_copy else "is back"
+    parts = [f"{path} {what}: {counted(told.files, 'file')}, {size(told.size)}"]
     if told.replaced:
         parts.append(f"{told.replaced} replaced (version {head} and before have their content)")
     if told.unchanged:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from lucidnode.cli.mounting import mount_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table
 from lucidnode.cli.past_input import opened_past, when
 from lucidnode.cli.root_rows import commit_rows
@@ -185,6 +186,39 @@ def delete(home: Path, project: str, name: str, yes: bool, passphrase_file: Path
 
     asyncio.run(work())
     click.echo(f"{project} has no snapshot '{name}' any more", err=True)
+
+
+@snapshot_command.command("mount")
+@click.argument("project")
+@click.argument("name")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--allow-other", is_flag=True, help="Let other users of this machine in, too.")
+@passphrase_file
+@click.pass_context
+def mount(
+    context: click.Context,
+    project: str,
+    name: str,
+    directory: Path,
+    allow_other: bool,
+    passphrase_file: Path | None,
+) -> None:
+    """Show PROJECT at DIRECTORY as it was in the snapshot NAME, read-only, beside the mount of now.
+
+    The same as `lucidnode mount PROJECT DIRECTORY --snapshot NAME`; `lucidnode umount` ends it.
+
+    \b
+    Example:
+      lucidnode snapshot mount demo 'before the grading' ~/demo-then
+    """
+    context.invoke(
+        mount_command,
+        project=project,
+        directory=directory,
+        snapshot=name,
+        allow_other=allow_other,
+        passphrase_file=passphrase_file,
+    )
 
 
 @snapshot_command.command("schedule")

@@ -415,7 +415,7 @@ async def _figures(
     "--share",
     type=click.FloatRange(0.001, 1.0),
     multiple=True,
-    default=(0.025, 0.05),
+    default=(0.01, 0.02),
     show_default=True,
     help="Of each day's work; two of them show what grows in proportion.",
 )

@@ -106,6 +106,38 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
     assert not station.status()["alerts"]
 
 
+def test_a_clone_shares_the_blocks_of_what_is_there_and_of_what_was(studio: Studio) -> None:
+    station, drive = studio.station, studio.drive
+    (drive / "scene" / "in").mkdir(parents=True)
+    (drive / "scene" / "in" / "take").write_bytes(os.urandom(2 * 1024 * 1024))
+    studio.commit()
+    blocks = studio.blocks()
+    (drive / "scene" / "in" / "take").chmod(0o640)  # not sent yet: the command waits for it
+    station.unlocked("clone", drive / "scene", drive / "scene with music")
+    copy = drive / "scene with music" / "in" / "take"
+    assert copy.stat().st_mode & 0o777 == 0o640
+    assert copy.read_bytes() == (drive / "scene" / "in" / "take").read_bytes()
+    assert copy.stat().st_ino != (drive / "scene" / "in" / "take").stat().st_ino
+    assert studio.blocks() == blocks
+    (drive / "scene" / "in" / "take").write_text("another")
+    studio.commit()
+    before = str(
+        json.loads(station.unlocked("history", copy, "--json").out)["events"][0]["version"]
+    )
+    told = json.loads(
+        station.unlocked("clone", "demo:scene", "demo:was", "--at", before, "--json").out
+    )
+    assert (told["files"], told["bytes"], told["replaced"]) == (1, 2 * 1024 * 1024, 0)
+    assert (drive / "was" / "in" / "take").read_bytes() == copy.read_bytes()
+    words = ("--passphrase-file", station.words)
+    there = station.run("clone", "demo:scene/in", "demo:was", *words)
+    assert there.line == "was/in is there already: name another place"
+    inside = station.run("clone", "demo:scene", "demo:scene/in", *words)
+    assert inside.line == "scene/in/scene lies in scene"
+    none = station.run("diff", "demo:nowhere", "--from", "1", *words)
+    assert "has nowhere" in none.line
+
+
 def test_what_is_exported_is_what_is_mounted(studio: Studio) -> None:
     station, out = studio.station, studio.station.folder / "out"
     shot = studio.drive / "shot"
@@ -164,7 +196,7 @@ def test_a_snapshot_is_a_name_that_all_commands_about_the_past_take(studio: Stud
     page.write_text("after")
     made = json.loads(station.unlocked("snapshot", "list", "demo", "--json").out)["snapshots"]
     assert [(each["name"], each["scheduled"]) for each in made] == [("locked cut", False)]
-    station.unlocked("mount", "demo", then, "--snapshot", "locked cut")
+    station.unlocked("snapshot", "mount", "demo", "locked cut", then)
     assert (then / "page").read_text() == "before"
     station.ok("umount", then)
     station.unlocked("restore", page, "--at", "locked cut", "--to", studio.drive / "page then")

@@ -110,6 +110,7 @@ def test_facts_can_be_had_as_json() -> None:
         "fsck",
         "import",
         "sync",
+        "clone",
         "wait",
         "webhook add",
         "webhook list",
