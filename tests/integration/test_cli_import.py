@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cli_fixture import LUCIDNODE, until, workstation
 
-pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def seen(root: Path) -> dict[str, tuple[int, int, bytes | str]]:

@@ -17,7 +17,7 @@ import pytest
 from cli_fixture import Workstation, workstation
 from lab.places import REPOSITORY
 
-pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
 
 GOLDEN = REPOSITORY / "tests" / "golden"
 TOLD = json.loads((GOLDEN / "format-1.json").read_text())
