@@ -108,32 +108,32 @@ def test_an_earlier_content_replaces_the_present_one_only_after_a_question(studi
 
 def test_a_clone_shares_the_blocks_of_what_is_there_and_of_what_was(studio: Studio) -> None:
     station, drive = studio.station, studio.drive
-    (drive / "scene" / "in").mkdir(parents=True)
-    (drive / "scene" / "in" / "take").write_bytes(os.urandom(2 * 1024 * 1024))
+    (drive / "the cut" / "in").mkdir(parents=True)
+    (drive / "the cut" / "in" / "take").write_bytes(os.urandom(2 * 1024 * 1024))
     studio.commit()
     blocks = studio.blocks()
-    (drive / "scene" / "in" / "take").chmod(0o640)  # not sent yet: the command waits for it
-    station.unlocked("clone", drive / "scene", drive / "scene with music")
-    copy = drive / "scene with music" / "in" / "take"
+    (drive / "the cut" / "in" / "take").chmod(0o640)  # not sent yet: the command waits for it
+    station.unlocked("clone", drive / "the cut", drive / "the cut with music")
+    copy = drive / "the cut with music" / "in" / "take"
     assert copy.stat().st_mode & 0o777 == 0o640
-    assert copy.read_bytes() == (drive / "scene" / "in" / "take").read_bytes()
-    assert copy.stat().st_ino != (drive / "scene" / "in" / "take").stat().st_ino
+    assert copy.read_bytes() == (drive / "the cut" / "in" / "take").read_bytes()
+    assert copy.stat().st_ino != (drive / "the cut" / "in" / "take").stat().st_ino
     assert studio.blocks() == blocks
-    (drive / "scene" / "in" / "take").write_text("another")
+    (drive / "the cut" / "in" / "take").write_text("another")
     studio.commit()
     before = str(
         json.loads(station.unlocked("history", copy, "--json").out)["events"][0]["version"]
     )
     told = json.loads(
-        station.unlocked("clone", "demo:scene", "demo:was", "--at", before, "--json").out
+        station.unlocked("clone", "demo:the cut", "demo:was", "--at", before, "--json").out
     )
     assert (told["files"], told["bytes"], told["replaced"]) == (1, 2 * 1024 * 1024, 0)
     assert (drive / "was" / "in" / "take").read_bytes() == copy.read_bytes()
     words = ("--passphrase-file", station.words)
-    there = station.run("clone", "demo:scene/in", "demo:was", *words)
+    there = station.run("clone", "demo:the cut/in", "demo:was", *words)
     assert there.line == "was/in is there already: name another place"
-    inside = station.run("clone", "demo:scene", "demo:scene/in", *words)
-    assert inside.line == "scene/in/scene lies in scene"
+    inside = station.run("clone", "demo:the cut", "demo:the cut/in", *words)
+    assert inside.line == "the cut/in/the cut lies in the cut"
     none = station.run("diff", "demo:nowhere", "--from", "1", *words)
     assert "has nowhere" in none.line
 
