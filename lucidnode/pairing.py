@@ -63,6 +63,7 @@ class Inviter:
         self._failed = failed
         self._turn = asyncio.Lock()
         self._tries = TRIES
+        self._callers: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def listen(self, bound: socket.socket) -> str:
@@ -71,15 +72,24 @@ class Inviter:
         Raises TicketSpent once it was wrong three times, or five minutes are over.
         """
         server = await asyncio.start_server(self._called, sock=bound, limit=_MAX_MESSAGE_BYTES)
-        async with server:
-            try:
-                async with asyncio.timeout(LASTS_S):
-                    return await asyncio.shield(self._over)
-            except TimeoutError:
-                raise TicketSpent("nobody has used the code in time: make another one") from None
+        try:
+            async with server, asyncio.timeout(LASTS_S):
+                return await asyncio.shield(self._over)
+        except TimeoutError:
+            raise TicketSpent("nobody has used the code in time: make another one") from None
+        finally:
+            # Who waits for his turn once it is over is told so at once; else nobody is waited for.
+            if not self._over.done():
+                for caller in self._callers:
+                    caller.cancel()
+            if self._callers:
+                await asyncio.wait(self._callers)
 
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = str(writer.get_extra_info("peername")[0])
+        caller = asyncio.current_task()
+        assert caller is not None
+        self._callers.add(caller)
         try:
             async with self._turn:
                 with contextlib.suppress(TimeoutError, Unavailable, Malformed):
@@ -87,6 +97,9 @@ class Inviter:
                         await self._answer(reader, writer, host)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self._callers.discard(caller)
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str

@@ -116,7 +116,7 @@ def savings(counts: DayCounts, price_per_gb: float) -> Savings:
         from_office=counts.from_office,
         downloaded=counts.downloaded,
         saved_by_office=saved,
-        percent=100.0 * saved / needed if needed else 0.0,
+        percent=min(100.0, 100.0 * saved / needed) if needed else 0.0,
         saved_by_cache=counts.read_again,
         wasted=counts.wasted + unused,
         block_gets=counts.block_gets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lucidnode.node.savings import DayCounts, NodeTotals, day_counts, grown, period, savings
@@ -15,6 +15,7 @@ days = st.builds(DayCounts, **dict.fromkeys(DayCounts.__struct_fields__, counts)
 
 
 @given(days)
+@example(DayCounts(from_cloud=502_607_062_345_411))  # 100.00000000000001 in floating point
 def test_savings_are_between_nothing_and_everything(day: DayCounts) -> None:
     result = savings(day, 0.09)
     assert 0 <= result.saved_by_office <= result.needed
