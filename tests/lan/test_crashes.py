@@ -144,6 +144,7 @@ def test_daemon_finishes_alone_what_was_not_sent_at_the_unmount(office: Lab) -> 
         with office.places.locked():
             office.restart("a")
     # The entry under way was the daemon's to commit; what came after it, the new mount's.
+    await_cloud(*(a.mount_point / name for name in data))
     clear_cache(office, a, b, c)
     for station in (a, b, c):
         await_names(station.mount_point, data)
