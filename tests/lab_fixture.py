@@ -78,9 +78,15 @@ def run_on(lab: Lab, station: Workstation, *argv: str) -> str:
 def clear_cache(lab: Lab, *stations: Workstation) -> None:
     """Have *stations* forget every block on their disks."""
     for station in stations:
+        # What the bucket has moves from staging into the cache a moment later.
+        until(partial(_stages_nothing, station), within=PATIENCE, what="staging does not empty")
         run_on(lab, station, "lucidnode", "cache", "clear")
         held = sum(path.is_file() for path in (station.home / "cache" / "blocks").rglob("*"))
         assert held == 0, f"{held} blocks in the cleared cache of {station.name}"
+
+
+def _stages_nothing(station: Workstation) -> bool:
+    return not any(path.is_file() for path in (station.home / "cache" / "staging").rglob("*"))
 
 
 def await_cloud(*paths: Path) -> None:
