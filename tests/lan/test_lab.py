@@ -22,6 +22,12 @@ pytestmark = [pytest.mark.lan, pytest.mark.fuse, pytest.mark.timeout(180)]
 
 LAN = [sys.executable, "-P", "-m", "lab"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+RUN = f"{os.getpid() % 16**5:x}"
+"""Ends the name of each lab: what a killed run left is in nobody's way."""
+
+OFFICE, OTHER, PLAIN, CRASH, STOPPED, LOOP = (
+    f"{name}{RUN}" for name in ("office", "other", "plain", "crash", "stopped", "loop")
+)
 
 
 def lan(*words: str) -> str:
@@ -92,12 +98,12 @@ def office() -> Iterator[dict[str, Any]]:
     """Yield a lab of two workstations with a real S3 server, as `up` described it."""
     try:
         described: dict[str, Any] = json.loads(
-            lan("up", "--name", "office", "--nodes", "2", "--wan-mbit", "500", "--wan-ms", "4")
+            lan("up", "--name", OFFICE, "--nodes", "2", "--wan-mbit", "500", "--wan-ms", "4")
         )
         yield described
     finally:
-        lan("down", "--name", "office")
-    assert traces("office") == []
+        lan("down", "--name", OFFICE)
+    assert traces(OFFICE) == []
 
 
 def mount_of(lab: dict[str, Any], name: str) -> Path:
@@ -110,7 +116,7 @@ def status(name: str, node: str) -> dict[str, Any]:
 
 
 def test_up_describes_the_lab_as_status_does(office: dict[str, Any]) -> None:
-    assert json.loads(lan("status", "--name", "office", "--json")) == office
+    assert json.loads(lan("status", "--name", OFFICE, "--json")) == office
 
 
 def test_description_names_real_things(office: dict[str, Any]) -> None:
@@ -127,7 +133,7 @@ def test_metrics_are_served_where_the_description_says(office: dict[str, Any]) -
     fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
     for node in office["nodes"]:
         said = lan(
-            "exec", "--name", "office", node["name"], "python", "-c", fetch, node["metrics_url"]
+            "exec", "--name", OFFICE, node["name"], "python", "-c", fetch, node["metrics_url"]
         )
         assert "lucidnode_" in said
 
@@ -139,87 +145,87 @@ def test_what_one_workstation_writes_another_reads(office: dict[str, Any]) -> No
 
 def test_commands_run_in_the_network_of_their_workstation(office: dict[str, Any]) -> None:
     for node in office["nodes"]:
-        shown = lan("exec", "--name", "office", node["name"], "ip", "-br", "-4", "addr")
+        shown = lan("exec", "--name", OFFICE, node["name"], "ip", "-br", "-4", "addr")
         assert node["address"] in shown
 
 
 def test_exit_code_of_a_command_is_kept(office: dict[str, Any]) -> None:
-    words = [*LAN, "exec", "--name", "office", "a", "bash", "-c", "exit 42"]
+    words = [*LAN, "exec", "--name", OFFICE, "a", "bash", "-c", "exit 42"]
     assert subprocess.run(words, env=ENVIRONMENT, check=False).returncode == 42
 
 
 def test_killed_workstation_comes_back_with_what_it_wrote(office: dict[str, Any]) -> None:
     mount = mount_of(office, "b")
     (mount / "kept").write_bytes(b"closed before the power cut")
-    lan("kill", "--name", "office", "b")
-    assert status("office", "b")["pids"] == {"daemon": None, "mount": None}
-    lan("restart", "--name", "office", "b")
+    lan("kill", "--name", OFFICE, "b")
+    assert status(OFFICE, "b")["pids"] == {"daemon": None, "mount": None}
+    lan("restart", "--name", OFFICE, "b")
     assert appears(mount / "kept", b"closed before the power cut")
     assert appears(mount_of(office, "a") / "kept", b"closed before the power cut")
 
 
 def test_restarted_workstation_has_new_processes(office: dict[str, Any]) -> None:
-    before = status("office", "b")["pids"]
-    lan("restart", "--name", "office", "b")
-    after = status("office", "b")["pids"]
+    before = status(OFFICE, "b")["pids"]
+    lan("restart", "--name", OFFICE, "b")
+    after = status(OFFICE, "b")["pids"]
     assert not set(before.values()) & set(after.values())
     assert None not in after.values()
 
 
 def test_cut_workstation_is_shown_as_cut(office: dict[str, Any]) -> None:
-    lan("cut", "--name", "office", "b")
-    assert not status("office", "b")["connected"]
-    lan("heal", "--name", "office", "b")
-    assert status("office", "b")["connected"]
+    lan("cut", "--name", OFFICE, "b")
+    assert not status(OFFICE, "b")["connected"]
+    lan("heal", "--name", OFFICE, "b")
+    assert status(OFFICE, "b")["connected"]
 
 
 def test_lab_that_is_up_is_not_started_again(office: dict[str, Any]) -> None:
-    assert "is up" in refused("up", "--name", "office")
+    assert "is up" in refused("up", "--name", OFFICE)
 
 
 def test_unknown_workstation_is_refused_with_the_known_ones(office: dict[str, Any]) -> None:
-    assert "there are a, b" in refused("cut", "--name", "office", "z")
+    assert "there are a, b" in refused("cut", "--name", OFFICE, "z")
 
 
 def test_second_lab_lives_beside_the_first(office: dict[str, Any]) -> None:
     """Same addresses, other network: also their S3 servers must not meet."""
     try:
-        other = json.loads(lan("up", "--name", "other", "--nodes", "1"))
+        other = json.loads(lan("up", "--name", OTHER, "--nodes", "1"))
         assert other["s3"]["endpoint"] == office["s3"]["endpoint"]
         (mount_of(other, "a") / "mine").write_bytes(b"other")
         assert not (mount_of(office, "a") / "mine").exists()
-        lan("down", "--name", "other")
-        assert traces("other") == []
+        lan("down", "--name", OTHER)
+        assert traces(OTHER) == []
         (mount_of(office, "a") / "still").write_bytes(b"here")
         assert appears(mount_of(office, "b") / "still", b"here")
     finally:
-        lan("down", "--name", "other")
+        lan("down", "--name", OTHER)
 
 
 def test_directory_can_be_the_bucket() -> None:
     try:
-        lab = json.loads(lan("up", "--name", "plain", "--nodes", "1", "--bucket", "file"))
+        lab = json.loads(lan("up", "--name", PLAIN, "--nodes", "1", "--bucket", "file"))
         assert lab["s3"] is None
         assert lab["bucket_url"].startswith("file:///")
         (mount_of(lab, "a") / "note").write_bytes(b"on disk")
     finally:
-        lan("down", "--name", "plain")
+        lan("down", "--name", PLAIN)
 
 
 def test_down_removes_what_a_crash_left() -> None:
     # The network, the cloud and the first workstation are there, and more is to come.
-    with coming_up("crash", until="workstations") as up:
+    with coming_up(CRASH, until="workstations") as up:
         up.kill()
-    assert traces("crash") != []
-    lan("down", "--name", "crash")
-    assert traces("crash") == []
+    assert traces(CRASH) != []
+    lan("down", "--name", CRASH)
+    assert traces(CRASH) == []
 
 
 def test_interrupted_up_leaves_nothing() -> None:
-    with coming_up("stopped", until="studio") as up:
+    with coming_up(STOPPED, until="studio") as up:
         up.send_signal(signal.SIGTERM)
     assert up.returncode == 1
-    assert traces("stopped") == []
+    assert traces(STOPPED) == []
 
 
 def test_lab_that_is_not_up_cannot_be_used() -> None:
@@ -228,10 +234,10 @@ def test_lab_that_is_not_up_cannot_be_used() -> None:
 
 def test_lab_without_root_or_namespaces_does_the_same_on_loopback() -> None:
     try:
-        lab = json.loads(lan("up", "--name", "loop", "--nodes", "2", "--loopback"))
+        lab = json.loads(lan("up", "--name", LOOP, "--nodes", "2", "--loopback"))
         assert [node["address"] for node in lab["nodes"]] == ["127.0.0.1", "127.0.0.1"]
         (mount_of(lab, "a") / "note").write_bytes(b"over loopback")
         assert appears(mount_of(lab, "b") / "note", b"over loopback")
     finally:
-        lan("down", "--name", "loop")
-    assert traces("loop") == []
+        lan("down", "--name", LOOP)
+    assert traces(LOOP) == []
