@@ -126,8 +126,8 @@ class Rendezvous:
         self._clock = clock
         self._said: ReachableAt | None = None
         self._said_at = 0.0
-        self._read: dict[DeviceId, str] = {}
-        """The record of each device that was read last."""
+        self._read: dict[DeviceId, tuple[str, ReachableAt | None]] = {}
+        """The record of each device that was read last: its key, and what it says, None if nothing."""
         self._known: set[DeviceId] = set()
         """Those that are dialled for what their records say."""
 
@@ -174,16 +174,25 @@ class Rendezvous:
                 newest[device] = key  # in the order of their times
         for device in self._known - newest.keys():
             self._forget(device)
+        for device in self._read.keys() - newest.keys():
+            del self._read[device]
         for device, key in list(newest.items())[:_MOST_DEVICES]:
-            if self._read.get(device) != key:
+            if device not in self._read or self._read[device][0] != key:
                 await self._take_in(device, key)
+            if device not in self._known:
+                # Also one that was out of reach: a firewall is opened, a machine is less busy.
+                await self._try(device)
 
     async def _take_in(self, device: DeviceId, key: str) -> None:
         public = self._device_key(device)
         body = await self._bucket.get(key)
         said = None if public is None else opened(body, key, self._lan_key, public)
-        self._read[device] = key
+        self._read[device] = key, said
         self._forget(device)
+
+    async def _try(self, device: DeviceId) -> None:
+        """Dial *device* from now on if one of its addresses is in the office."""
+        _, said = self._read[device]
         if said is None:
             return
         own = set(self._addresses())

@@ -173,6 +173,24 @@ async def test_another_site_behind_a_vpn_is_no_office() -> None:
         assert set(office.measured) >= {"10.1.0.5", "10.9.0.5"}
 
 
+async def test_who_was_out_of_reach_is_tried_again_and_his_record_read_once() -> None:
+    office = Office()
+    office.far = {"10.1.0.5"}  # or a firewall that drops what goes there
+    ada, ben = Seat(office, "10.1.0.5"), Seat(office, "10.2.0.6")
+    async with ada.running(), ben.running():
+        assert ben.dials == []
+        gets = office.bucket.asked.count("get")
+        await office.clock.pass_by(LOOK_S + TICK_S)
+        assert ben.dials == []
+        office.far = set()
+        await office.clock.pass_by(LOOK_S + TICK_S)
+        assert ben.dials == [(("10.1.0.5",), 7450, ada.me)]
+        assert office.bucket.asked.count("get") == gets + 1  # of ada's reading of ben's
+        measured = len(office.measured)
+        await office.clock.pass_by(2 * LOOK_S)
+        assert len(office.measured) == measured
+
+
 async def test_two_daemons_of_one_machine_and_ones_own_address_are_left_alone() -> None:
     office = Office()
     one, other = Seat(office, "10.1.0.5"), Seat(office, "10.1.0.5")
