@@ -119,9 +119,10 @@ class Lab:
         self.save()
 
     def await_peers(self) -> None:
-        """Return once every workstation talks to every other."""
-        others = len(self.workstations) - 1
-        for station in self.workstations.values():
+        """Return once every workstation talks to every other in its VLAN."""
+        vlans, nodes = self.record.plan.vlans, len(self.workstations)
+        for number, station in enumerate(self.workstations.values()):
+            others = len(range(number % vlans, nodes, vlans)) - 1
             until(
                 partial(station.talks_to, others),
                 within=30,
@@ -313,7 +314,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _network(name: str, plan: Plan) -> Network:
-    return Namespaces(name, wan_mbit=plan.wan_mbit) if plan.namespaces else Loopback()
+    if not plan.namespaces:
+        return Loopback()
+    return Namespaces(name, wan_mbit=plan.wan_mbit, vlans=plan.vlans)
 
 
 # -- taking down ----------------------------------------------------------------------------------

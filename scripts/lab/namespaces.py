@@ -6,6 +6,10 @@
 
 Every device is created inside the namespaces: none ever exists on the host. The switch namespace
 is bridge and router at once. wan0 are two TUN devices between which a relay carries packets.
+
+With several VLANs each has a bridge and a subnet of its own (br0, br1, …), workstations are dealt to
+them in turn, and between them is a firewall: multicast is not routed, and nothing else passes but
+what `let_through` names.
 """
 
 from __future__ import annotations
@@ -26,19 +30,31 @@ _CLONE_NEWNET = 0x4000_0000
 """sched.h; Python has os.setns only from 3.12."""
 
 _HANDLES = Path("/run/netns")
-_LAN = "10.77.0"
+_LAN = "10.77"
 _OFFICE_END = "10.78.0.1"
 _CLOUD_END = "10.78.0.2"
 WAN = "wan0"
 BRIDGE = "br0"
+_FIREWALL = """
+table inet office {{
+  chain between {{
+    type filter hook forward priority 0; policy accept;
+    ct state established,related accept
+    {within}
+    iifname "br*" oifname "br*" tcp dport {{ {ports} }} accept
+    iifname "br*" oifname "br*" drop
+  }}
+}}
+"""
 
 
 class Namespaces:
     """Network of one lab. Root only. Two labs use the same addresses and never meet."""
 
-    def __init__(self, lab: str, *, wan_mbit: float | None) -> None:
+    def __init__(self, lab: str, *, wan_mbit: float | None, vlans: int = 1) -> None:
         self._lab = lab
         self._wan_mbit = wan_mbit
+        self._vlans = vlans
 
     def build(self, nodes: list[str]) -> None:
         for place in [SWITCH, CLOUD, *nodes]:
@@ -46,14 +62,27 @@ class Namespaces:
             # Duplicate address detection would hold back link-local addresses for a second.
             self._write(place, "net/ipv6/conf/default/accept_dad", "0")
             self._ip(place, "link", "set", "lo", "up")
-        # Without a querier a snooping bridge may drop multicast, and mDNS with it.
-        self._ip(SWITCH, "link", "add", BRIDGE, "type", "bridge", "mcast_snooping", "0")
-        self._ip(SWITCH, "addr", "add", f"{_LAN}.1/24", "dev", BRIDGE)
-        self._ip(SWITCH, "link", "set", BRIDGE, "up")
+        for vlan in range(self._vlans):
+            bridge = f"br{vlan}"
+            # Without a querier a snooping bridge may drop multicast, and mDNS with it.
+            self._ip(SWITCH, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
+            self._ip(SWITCH, "addr", "add", f"{_LAN}.{vlan}.1/24", "dev", bridge)
+            self._ip(SWITCH, "link", "set", bridge, "up")
         self._write(SWITCH, "net/ipv4/ip_forward", "1")
         for number, node in enumerate(nodes):
-            self._plug_in(node, f"{_LAN}.{11 + number}")
+            self._plug_in(node, number % self._vlans, 11 + number)
+        if self._vlans > 1:
+            self.let_through()
         self._lay_wan()
+
+    def let_through(self, *ports: int) -> None:
+        """Have the firewall between VLANs let connections to these TCP ports through, and nothing else."""
+        # Where the machine has br_netfilter, what stays in one VLAN is asked about as well.
+        bridges = [f"br{vlan}" for vlan in range(self._vlans)]
+        within = "\n".join(f'iifname "{each}" oifname "{each}" accept' for each in bridges)
+        rules = _FIREWALL.format(within=within, ports=", ".join(map(str, ports or (0,))))
+        run([*self.entering(SWITCH), "nft", "flush", "ruleset"])
+        run([*self.entering(SWITCH), "nft", rules])
 
     def entering(self, place: str) -> list[str]:
         # nsenter and not `ip netns exec`: that would also unshare mounts, and hide ours.
@@ -82,7 +111,7 @@ class Namespaces:
         if place == CLOUD:
             return _CLOUD_END
         if place == SWITCH:
-            return f"{_LAN}.1"
+            return f"{_LAN}.0.1"
         return self._ip(place, "-br", "-4", "addr", "show", "dev", "lan0").split()[2].split("/")[0]
 
     def namespace(self, place: str) -> str:
@@ -110,14 +139,14 @@ class Namespaces:
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _plug_in(self, node: str, address: str) -> None:
+    def _plug_in(self, node: str, vlan: int, host: int) -> None:
         port = f"port-{node}"
         peer = ["type", "veth", "peer", "name", "lan0", "netns", self.namespace(node)]
         self._ip(SWITCH, "link", "add", port, *peer)
-        self._ip(SWITCH, "link", "set", port, "master", BRIDGE, "up")
-        self._ip(node, "addr", "add", f"{address}/24", "dev", "lan0")
+        self._ip(SWITCH, "link", "set", port, "master", f"br{vlan}", "up")
+        self._ip(node, "addr", "add", f"{_LAN}.{vlan}.{host}/24", "dev", "lan0")
         self._ip(node, "link", "set", "lan0", "up")
-        self._ip(node, "route", "add", "default", "via", f"{_LAN}.1")
+        self._ip(node, "route", "add", "default", "via", f"{_LAN}.{vlan}.1")
 
     def _lay_wan(self) -> None:
         for place, own, other in [
@@ -134,7 +163,7 @@ class Namespaces:
                 rate = ["rate", f"{self._wan_mbit}mbit", "burst", str(burst), "latency", "50ms"]
                 shaper = ["qdisc", "add", "dev", WAN, "root", "tbf", *rate]
                 run(["tc", "-n", self.namespace(place), *shaper])
-        self._ip(CLOUD, "route", "add", f"{_LAN}.0/24", "via", _OFFICE_END, "dev", WAN)
+        self._ip(CLOUD, "route", "add", f"{_LAN}.0.0/16", "via", _OFFICE_END, "dev", WAN)
 
     def _ip(self, place: str, *words: str) -> str:
         return run(["ip", "-n", self.namespace(place), *words])

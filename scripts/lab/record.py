@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Puts the hostile proxy before the bucket server."""
     https: bool = False
     """Has the proxy speak TLS, with a certificate of a CA made for the lab."""
+    vlans: int = 1
+    """How many the workstations are dealt to in turn, with a firewall between them."""
     allow_other: bool = False
     """Lets every user of this machine into the mounts and the directories above them."""
 
