@@ -15,6 +15,7 @@ from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert
 from lucidnode.node.client.backoff import Backoff
 from lucidnode.node.client.clock import Clock
+from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
@@ -75,6 +76,9 @@ class DaemonEventHandler(Protocol):
 
     async def webhook(self, query: WebhookQuery) -> WebhookReply:
         """Do what the daemon wants of a webhook."""
+
+    async def settle(self, query: ConflictQuery) -> ConflictReply:
+        """Settle a conflict."""
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""
@@ -235,6 +239,10 @@ class DaemonLink:
                 _ = errands.create_task(
                     self._order_webhook(message, events, listener), name="minding a webhook"
                 )
+            case ConflictQuery():
+                _ = errands.create_task(
+                    self._settle(message, events, listener), name="settling a conflict"
+                )
             case mount_messages.BlocksUploaded(ids=ids):
                 listener.uploaded(block_ids(ids))
             case mount_messages.Follow(names=names):
@@ -287,4 +295,11 @@ class DaemonLink:
         with contextlib.suppress(DaemonUnreachable):
             if query.order in {"add", "remove"}:
                 await events.send(listener.webhooks())  # known by the time of the answer
+            await events.send(reply)
+
+    async def _settle(
+        self, query: ConflictQuery, events: DaemonEvents, listener: DaemonEventHandler
+    ) -> None:
+        reply = await listener.settle(query)
+        with contextlib.suppress(DaemonUnreachable):
             await events.send(reply)

@@ -15,6 +15,7 @@ from lucidnode.fs.daemon_link import Facts
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.events.project_events import ProjectEvents
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
+from lucidnode.fs.files.conflict_settling import ConflictSettling
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
@@ -29,6 +30,7 @@ from lucidnode.fs.write.shipments import Shipments
 from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
+from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, Seq
@@ -55,6 +57,7 @@ class MountEvents:
     blocks_of_files: BlocksOfFiles
     pinned: Pins
     conflicts: Conflicts
+    settling: ConflictSettling
     kept_webhooks: WebhookKeeper
     shown_tokens: ShownTokens
     shown_leases: ShownLeases
@@ -134,6 +137,10 @@ class MountEvents:
     async def webhook(self, query: WebhookQuery) -> WebhookReply:
         """Do what the daemon wants of a webhook."""
         return await self.kept_webhooks.ordered(query)
+
+    async def settle(self, query: ConflictQuery) -> ConflictReply:
+        """Settle a conflict."""
+        return await self.settling.ordered(query)
 
     def facts(self) -> Facts:
         """Describe the project in plain words."""

@@ -33,6 +33,7 @@ from lucidnode.fs.file_layer import (
     write_path,
 )
 from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
+from lucidnode.fs.files.conflict_settling import ConflictSettling
 from lucidnode.fs.files.file_system import FileSystem
 from lucidnode.fs.files.naming import NamedByAll
 from lucidnode.fs.files.opening import OpenToAll
@@ -195,6 +196,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             blocks_of_files=blocks_of_files,
             pinned=pins,
             conflicts=commit.conflicts,
+            settling=ConflictSettling(
+                files=files,
+                tree=replica.tree,
+                conflicts=commit.conflicts,
+                workstation=lambda: access.workstation,
+                touched=commit.changes.touched,
+            ),
             kept_webhooks=webhooks,
             happened=commit.events,
             shown_tokens=ShownTokens(work, files.locks.in_use),

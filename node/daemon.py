@@ -43,6 +43,7 @@ from lucidnode.node.config import (
 from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
+from lucidnode.node.dashboard.pages import Shown
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
@@ -68,10 +69,17 @@ from lucidnode.node.parts import (
 )
 from lucidnode.node.peer_events import PeerEventHandlers
 from lucidnode.node.peers.messages import MAX_CLAIMS
+from lucidnode.node.peers.news import NewsSource
 from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
-from lucidnode.node.shown_parts import dashboard_server, export_figures, lately, status_snapshot
+from lucidnode.node.shown_parts import (
+    dashboard_server,
+    export_figures,
+    lately,
+    settling,
+    status_snapshot,
+)
 from lucidnode.node.socket_server import SocketServer
 from lucidnode.node.status.history import History
 from lucidnode.node.studio_settings import StudioSettings
@@ -252,7 +260,15 @@ async def _serving(
         history.count(lambda: (facts.totals(), metrics.fetch_times()))
         export_figures(context, facts, cache, uploads, office, tasks)
         await stack.enter_async_context(
-            dashboard.serving(facts.page, metrics.text, history.shown, lately(mounts))
+            dashboard.serving(
+                Shown(
+                    facts=facts.page,
+                    history=history.shown,
+                    changes=lately(mounts),
+                    settle=settling(mounts),
+                ),
+                metrics.text,
+            )
         )
         if config.dashboard_port is None:
             await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
@@ -260,9 +276,12 @@ async def _serving(
             office.open(
                 source,
                 events=events,
-                heads=partial(journal.newest, MAX_CLAIMS),
-                totals=lambda: msgspec.structs.asdict(facts.totals()),
-                days=ledger.told,
+                news=NewsSource(
+                    heads=partial(journal.newest, MAX_CLAIMS),
+                    totals=lambda: msgspec.structs.asdict(facts.totals()),
+                    days=ledger.told,
+                    summary=facts.summary,
+                ),
             )
         )
         office.name_peers(map(parse_peer, config.peers))

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from lucidnode.node.client import mount_messages
+from lucidnode.node.client.conflicts import ConflictOrder, ConflictQuery, ConflictReply
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import ProjectId
@@ -98,6 +99,7 @@ class Mount:
         self._blocks = _Answers[BlocksPage]()
         self._pins = _Answers[PinsReply]()
         self._webhooks = _Answers[WebhookReply]()
+        self._conflicts = _Answers[ConflictReply]()
         self.webhooks: list[ProjectWebhook] = []
         """The webhooks of the project, as the mount has told of them last."""
 
@@ -126,6 +128,8 @@ class Mount:
                 self.webhooks = message.webhooks
             case WebhookReply():
                 self._webhooks.heard(message.number, message)
+            case ConflictReply():
+                self._conflicts.heard(message.number, message)
             case mount_messages.Goodbye():
                 self.has_ended = True
             case mount_messages.MountHello():
@@ -218,6 +222,24 @@ class Mount:
             except TimeoutError:
                 raise Unavailable("the drive does not say what of its webhooks") from None
 
+    async def settle(self, path: str, order: ConflictOrder) -> None:
+        """Have the mount settle the conflict copy at *path*.
+
+        Raises Refused with the reason if it does not, NotThere if the mount ends, Unavailable if it
+        does not answer.
+        """
+        if len(self._conflicts) >= _READERS:
+            raise Refused(f"{_READERS} other conflicts are being settled")
+        with self._conflicts.awaited() as (number, answer):
+            self.tell(ConflictQuery(number, path, order))
+            try:
+                async with asyncio.timeout(_BLOCKS_S):
+                    reply = await answer
+            except TimeoutError:
+                raise Unavailable("the drive does not say whether it is settled") from None
+        if reply.refused:
+            raise Refused(reply.refused)
+
     @contextlib.contextmanager
     def followed(self, *, names: bool) -> Iterator[Follower]:
         """Have the mount tell what programs ask of it, with *names* or without."""
@@ -238,6 +260,7 @@ class Mount:
         self._blocks.end()
         self._pins.end()
         self._webhooks.end()
+        self._conflicts.end()
 
     def _tell_followed(self) -> None:
         if self._followers:

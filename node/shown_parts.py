@@ -7,10 +7,12 @@ import asyncio
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.client import mount_messages
+from lucidnode.node.client.conflicts import ConflictOrder
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
-from lucidnode.node.dashboard.server import TOKEN_FILE, Changes, DashboardServer
+from lucidnode.node.dashboard.pages import Changes, Settle
+from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.mounts import MountTable
 from lucidnode.node.node_context import NodeContext
@@ -112,6 +114,15 @@ def lately(mounts: MountTable) -> Changes:
         return await mount.events(reader, after, told)
 
     return changes
+
+
+def settling(mounts: MountTable) -> Settle:
+    """Return what settles conflicts in the projects of *mounts*."""
+
+    async def settle(project: ProjectId, path: str, order: ConflictOrder) -> None:
+        await mounts.mount(project).settle(path, order)
+
+    return settle
 
 
 async def dashboard_server(context: NodeContext, tasks: Supervisor) -> DashboardServer:

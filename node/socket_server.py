@@ -22,6 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from lucidnode.node.callers import nameless_runner
 from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import EVENT_S, Alerts
+from lucidnode.node.client.conflicts import ConflictReply
 from lucidnode.node.client.connection import ERROR_OF_STATUS
 from lucidnode.node.client.errors import Malformed, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage
@@ -78,6 +79,7 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[mount_messages.FromMount] = msgspec.msgpack
     | PinsReply
     | ProjectWebhooks
     | WebhookReply
+    | ConflictReply
     | mount_messages.Goodbye
 )
 

@@ -35,6 +35,8 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.requests: list[str] = []
+        self.complaints: list[str] = []
+        """What the console shows as an error: exceptions, what the policy forbids, what cannot be had."""
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the debugging protocol and return its result."""
@@ -46,14 +48,28 @@ class Page:
                 self.requests.append(message["params"]["request"]["url"])
             if message.get("method") == "Network.webSocketCreated":
                 self.requests.append(message["params"]["url"])
+            self._note_complaint(message)
             if message.get("id") == number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
 
+    def _note_complaint(self, message: dict[str, Any]) -> None:
+        match message.get("method"), message.get("params"):
+            case "Runtime.exceptionThrown", {"exceptionDetails": details}:
+                self.complaints.append(str(details))
+            case "Runtime.consoleAPICalled", {"type": "error", "args": said}:
+                self.complaints.append(str(said))
+            case "Log.entryAdded", {"entry": {"level": "error", **entry}}:
+                self.complaints.append(f"{entry.get('text')} {entry.get('url')}")
+            case _:
+                pass
+
     async def value(self, expression: str) -> Any:
-        """Return what a JavaScript expression is worth on the page."""
-        found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Return what a JavaScript expression is worth on the page, or comes to in the end."""
+        found = await self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -62,6 +78,33 @@ class Page:
         async with asyncio.timeout(seconds):
             while not await self.value(expression):  # not an Event of ours
                 await asyncio.sleep(0.1)
+
+    async def looks(self, width: int, *, dark: bool = False, height: int = 1150) -> None:
+        """Be *width* pixels wide from now on, a phone's if that is few, and light or dark."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a key, such as Tab, Enter or Escape, and let it go."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=codes[key],
+                modifiers=8 if shift else 0,
+                **(text if kind == "keyDown" else {}),
+            )
 
     async def screenshot(self, path: Path) -> None:
         """Save what the page looks like as a PNG."""
@@ -93,6 +136,8 @@ async def opened(url: str) -> AsyncIterator[Page]:
                     page = Page(socket)
                     await page.call("Network.enable")
                     await page.call("Page.enable")
+                    await page.call("Runtime.enable")
+                    await page.call("Log.enable")
                     await page.call("Page.navigate", url=url)
                     yield page
         finally:

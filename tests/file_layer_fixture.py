@@ -286,6 +286,7 @@ async def file_layer(
     name_of: Callable[[DeviceId], str] = lambda _: "studio-a",
     lock_on_open: LockOnOpen | None = None,
     strict: bool = False,
+    read_only: bool = False,
     exclusive: Literal["alone", "never alone"] | None = None,
 ) -> AsyncIterator[FileLayer]:
     """Open the file layer at *home*, as a mount would, and close it without a last flush.
@@ -408,7 +409,7 @@ async def file_layer(
                         opening=leases or OpenToAll(),
                         naming=directories or NamedByAll(),
                         freshen=freshen,
-                        read_only=False,
+                        read_only=read_only,
                     )
                     running = [tasks.create_task(write.notifier.run())]
                     if saves_by_age:

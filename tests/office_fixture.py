@@ -25,7 +25,9 @@ from lucidnode.node.client.wire import Source
 from lucidnode.node.descriptors import MAX_CONNECTIONS
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.memory_budget import MemoryBudget
+from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
+from lucidnode.node.peers.news import NewsSource
 
 PROJECT = ProjectId("0f" * 16)
 LAN_KEY = b"k" * 32
@@ -47,6 +49,10 @@ class Roll:
 
     def log_head(self) -> tuple[Seq, bytes]:
         return self.head
+
+
+SUMMARY = PeerSummary("0.1.0", 60, 1, 2, 3, 0, 0, 1, {}, {})
+"""How each node of an office says that it is."""
 
 
 @dataclass
@@ -243,7 +249,14 @@ async def node(
         )
         office.name_peers(peers)
         async with office.open(
-            source, events=heard, heads=lambda: heads, totals=lambda: totals, days=lambda: days
+            source,
+            events=heard,
+            news=NewsSource(
+                heads=lambda: heads,
+                totals=lambda: totals,
+                days=lambda: days,
+                summary=lambda: SUMMARY,
+            ),
         ):
             yield Node(
                 identity, office, source, cache, traffic, heard, heads, totals, days, alerts.told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lucidnode.fs.errors import FileMissing, Invalid
 from lucidnode.fs.replica.conflict_name import is_conflict_name
 from lucidnode.fs.replica.inode import MAX_DEPTH, ROOT, InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
@@ -42,6 +43,21 @@ class Conflicts:
         self._forget_settled()
         found = (self._path(*place) for place in self._places)
         return sorted(path.decode(errors="replace") for path in found)
+
+    def place(self, path: str) -> tuple[InodeNo, bytes]:
+        """Return directory and name of the copy that `paths` shows as *path*.
+
+        Raises FileMissing if there is none, Invalid if that is not one alone.
+        """
+        self._forget_settled()
+        found = [
+            place for place in self._places if self._path(*place).decode(errors="replace") == path
+        ]
+        if not found:
+            raise FileMissing("there is no such conflict any more")
+        if len(found) > 1:
+            raise Invalid("several files are shown like this: settle it with `lucidnode conflicts`")
+        return found[0]
 
     def _forget_settled(self) -> None:
         """Let go of what is settled; a copy that was moved with its name is not."""

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from lucidnode.node.client import file_blocks, mount_messages, wire
+from lucidnode.node.client.conflicts import ConflictQuery
 from lucidnode.node.client.errors import (
     AccessDenied,
     Archived,
@@ -74,6 +75,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[mount_messages.FromDaemon] = msgspec.msgpa
     | BlocksQuery
     | PinsQuery
     | WebhookQuery
+    | ConflictQuery
 )
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from lucidnode.node.client.alerts import Alert
+from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
@@ -307,6 +308,7 @@ FromMount = (
     | PinsReply
     | ProjectWebhooks
     | WebhookReply
+    | ConflictReply
     | Goodbye
 )
 FromDaemon = (
@@ -323,4 +325,5 @@ FromDaemon = (
     | BlocksQuery
     | PinsQuery
     | WebhookQuery
+    | ConflictQuery
 )

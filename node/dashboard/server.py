@@ -7,60 +7,27 @@ gets, or as `Authorization: Bearer`. The port has the limits that a port on the 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib import resources
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from lucidnode.node.callers import nameless_runner
-from lucidnode.node.client import mount_messages
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import Malformed, NodeError
-from lucidnode.node.client.ids import ProjectId, parse_project_id
 from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.dashboard.pages import MAX_BODY_BYTES, Pages, Shown
 from lucidnode.node.peers.errors import PortTaken
 from lucidnode.node.peers.listener import LimitedListener, UnauthenticatedLimit, bind
 from lucidnode.node.peers.memory_budget import MemoryBudget
-from lucidnode.node.status.history import SPANS
 from lucidnode.node.status.metrics import CONTENT_TYPE
 
 TOKEN_FILE = "dashboard.token"  # noqa: S105  # its name
 """In the home: the token. A scraper is given it as `bearer_token_file`."""
 
-_REFRESH_S = 1.0
-
 COOKIE_S = 30 * 24 * 3600
 """For so long a browser that was let in opens the page by its bare address, a bookmark."""
-
-MAX_BODY_BYTES = 4096
-"""Of a request: nothing that the page asks for has a body."""
-
-_FILES = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; connect-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-
-Changes = Callable[[ProjectId, str, int | None, int], Awaitable[mount_messages.EventsPage]]
-"""Returns what comes next in a project for a reader: behind a place, lately for None."""
-
-_READER = re.compile(r"[0-9a-f]{16}")
 
 
 class DashboardServer:
@@ -95,31 +62,19 @@ class DashboardServer:
     @contextlib.asynccontextmanager
     async def serving(
         self,
-        page_facts: Callable[[], Awaitable[dict[str, Any]]],
+        shown: Shown,
         metrics_text: Callable[[], bytes],
-        history: Callable[[str], dict[str, Any]],
-        changes: Changes,
     ) -> AsyncIterator[None]:
-        """Show what these return while the context lasts, *history* of a span. Raises PortTaken."""
-        self._page_facts, self._metrics_text, self._shown_history, self._read_changes = (
-            page_facts,
-            metrics_text,
-            history,
-            changes,
-        )
+        """Show what these return while the context lasts. Raises PortTaken."""
+        self._pages, self._metrics_text = Pages(lambda _: shown, self._clock), metrics_text
         async with self._stack:
             await self._listen()
             yield
 
     async def _listen(self) -> None:
         app = web.Application(middlewares=[_from_this_host, self._proven])
-        for path in _FILES:
-            app.router.add_get(path, self._file)
-        app.router.add_get("/facts", self._facts)
-        app.router.add_get("/live", self._live)
-        app.router.add_get("/history", self._history)
+        app.router.add_routes(self._pages.routes())
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/changes", self._changes)
         bound = self._stack.enter_context(self._bound())
         self.port = bound.getsockname()[1]
         runner = await nameless_runner(app, max_body_bytes=MAX_BODY_BYTES, shutdown_timeout_s=1)
@@ -188,69 +143,8 @@ class DashboardServer:
             raise into
         return await handler(request)
 
-    async def _file(self, request: web.Request) -> web.Response:
-        name, kind = _FILES[request.path]
-        text = resources.files("lucidnode.node.dashboard").joinpath(name).read_text("utf-8")
-        return web.Response(text=text, content_type=kind, headers=_HEADERS)
-
-    async def _facts(self, _request: web.Request) -> web.Response:
-        body = msgspec.json.encode(await self._page_facts())
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
-
-    async def _history(self, request: web.Request) -> web.Response:
-        span = request.query.get("span", "")
-        if span not in SPANS:
-            raise web.HTTPBadRequest(text=f"span: one of {', '.join(SPANS)}")
-        body = msgspec.json.encode(self._shown_history(span))
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
-
-    async def _changes(self, request: web.Request) -> web.Response:
-        """Answer what happened in a project behind a place: empty if that is nothing soon."""
-        asked = request.query
-        reader = asked.get("reader", "")
-        try:
-            project = parse_project_id(asked.get("project", ""))
-            after = _number(asked["after"]) if "after" in asked else None
-            told = _number(asked.get("told", "0"))
-        except Malformed as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
-        if not _READER.fullmatch(reader):
-            raise web.HTTPBadRequest(text="reader: 16 hex digits")
-        try:
-            page = await self._read_changes(project, reader, after, told)
-        except NodeError as error:
-            raise web.HTTPServiceUnavailable(text=str(error)) from error
-        body = msgspec.json.encode(page)
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
-
-    async def _live(self, request: web.Request) -> web.StreamResponse:
-        """Send the facts every second over a WebSocket."""
-        stream = web.WebSocketResponse(heartbeat=20, max_msg_size=4096)
-        await stream.prepare(request)
-
-        async def send() -> None:
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    await stream.send_str(msgspec.json.encode(await self._page_facts()).decode())
-                    await self._clock.sleep(_REFRESH_S)
-
-        sender = asyncio.ensure_future(send())
-        try:
-            async for _ in stream:
-                pass
-        finally:
-            sender.cancel()
-            await asyncio.wait([sender])
-        return stream
-
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics_text(), headers={"Content-Type": CONTENT_TYPE})
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 16):
-        raise Malformed(f"{text[:20]!r} is no number")
-    return int(text)
 
 
 @web.middleware

@@ -103,6 +103,7 @@ class PeerBlockClient:
             return None
         if ciphertext is not None:
             health.delivered(self._clock.boot())
+            peer.received += len(ciphertext)
         return ciphertext
 
     def _note_failure(self, peer: Peer, failure: PeerFailed | Corrupt) -> None:

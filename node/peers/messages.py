@@ -1,7 +1,7 @@
 """What travels over the control channel: msgspec structs as MessagePack, one per WebSocket message.
 
-The one who dials speaks first: Hello, answered by Welcome. Then either side sends Push, Heads and
-PeerTotals and PeerDays whenever it has some. Every field is bounded here; a message out of bounds ends the link.
+The one who dials speaks first: Hello, answered by Welcome. Then either side sends Push, Heads,
+PeerTotals, PeerDays and PeerSummary whenever it has some. Every field is bounded here; a message out of bounds ends the link.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lucidnode.discovery.ring import MAX_WEIGHT
 from lucidnode.node.client.ids import MAX_SEQ
 from lucidnode.node.client.msgpack import decoded
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised with every change of what two nodes say to each other, the preamble included."""
 
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -112,10 +112,39 @@ class PeerDays(msgspec.Struct, frozen=True, tag="days", forbid_unknown_fields=Tr
     ]
 
 
-Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays
+MAX_SUMMARY_ALERTS = 16
+MAX_SUMMARY_SOURCES = 64
+
+Device = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+Topic = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,40}\Z")]
+Moment = Annotated[int, Meta(ge=0, le=2**40)]
+Version = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z.+-]{1,32}\Z")]
+
+
+class PeerSummary(msgspec.Struct, frozen=True, tag="summary", forbid_unknown_fields=True):
+    """How the sender is, for a page about it: figures and words of the program, and no name of anything.
+
+    Sizes are bytes. *alerts* are the topics of what is amiss there, each with its beginning, in
+    seconds since 1970; *sources* what it got from each device since its daemon started.
+    """
+
+    version: Version
+    up_s: Moment
+    cache_bytes: Count
+    cache_limit: Count
+    disk_free: Count
+    waiting_bytes: Count
+    waiting_s: Moment
+    """For how long the oldest of these waits for its upload."""
+    drives: Annotated[int, Meta(ge=0, le=100_000)]
+    alerts: Annotated[dict[Topic, Moment], Meta(max_length=MAX_SUMMARY_ALERTS)]
+    sources: Annotated[dict[Device, Count], Meta(max_length=MAX_SUMMARY_SOURCES)]
+
+
+Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays | PeerSummary
 
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
-    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays
+    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays | PeerSummary
 )
 
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import NoReturn, Protocol
 
 from lucidnode.discovery.candidate import Candidate
@@ -36,16 +35,17 @@ from lucidnode.node.peers.link_dialer import LinkDialer
 from lucidnode.node.peers.members import Members
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import (
-    MAX_PROJECTS,
     PROTOCOL,
     HandshakeRequest,
     HandshakeResponse,
     Heads,
     Message,
     PeerDays,
+    PeerSummary,
     PeerTotals,
     Push,
 )
+from lucidnode.node.peers.news import News, NewsSource
 from lucidnode.node.peers.peer_table import PeerTable
 from lucidnode.node.peers.server import NoServer, PeerServer
 from lucidnode.node.peers.sessions import ClientSession
@@ -144,7 +144,7 @@ class PeerNetwork:
         # In the order in which daemons began: of two with one key both know which is the later.
         self._instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
         self._copies_met = 0
-        self._told: tuple[Heads, PeerTotals, PeerDays] = (Heads({}), PeerTotals({}), PeerDays({}))
+        self._news: News | None = None
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
         self._tls = Tls(identity, members)
         self._bodies = BodyClient(traffic, self._inside_tls)
@@ -176,14 +176,11 @@ class PeerNetwork:
         provider: BlockProvider,
         *,
         events: PeerEvents,
-        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
-        totals: Callable[[], Mapping[str, int]],
-        days: Callable[[], Mapping[str, list[int]]],
+        news: NewsSource,
     ) -> AsyncIterator[None]:
         """Listen, dial, and serve the blocks of *provider* while the context lasts.
 
-        *events* hears what peers say; *heads*, *totals* and *days* are what they are told of this
-        node, whenever it has changed.
+        *events* hears what peers say; *news* is what they are told of this node, whenever it has changed.
 
         Raises PortTaken. `control_port` and `body_port` are the real ones from here on.
         """
@@ -220,11 +217,12 @@ class PeerNetwork:
                 supervised(self._alerts, self._clock) as work,
             ):
                 self._tasks, self._events = work, events
+                self._news = told = News(news, self._members.log_head, self._clock)
                 self._block_client.begin(work)
                 if settings.asks:
                     self._dialer.begin(work)
                 work.keep("answering peers", partial(serving, tasks=work))
-                work.keep("telling peers the news", partial(self._run_rounds, heads, totals, days))
+                work.keep("telling peers the news", partial(self._run_rounds, told))
                 try:
                     yield
                 finally:
@@ -324,6 +322,9 @@ class PeerNetwork:
                     peer.totals = peer.claimed.plausible(message.totals, self._clock.boot())
             case PeerDays():
                 self._events.days(link.device, message.days)
+            case PeerSummary():
+                if (peer := self._peers.get(link.device)) is not None:
+                    peer.summary = message
             case HandshakeRequest() | HandshakeResponse():
                 raise Malformed("introduced itself twice")
 
@@ -333,7 +334,7 @@ class PeerNetwork:
                 peer.link.send(message)
 
     def _introduce(self, link: PeerLink) -> None:
-        for message in self._told:
+        for message in [] if self._news is None else self._news.all():
             link.send(message)
 
     # -- links coming and going --------------------------------------------------------------
@@ -426,35 +427,12 @@ class PeerNetwork:
 
     # -- what goes on all the time -----------------------------------------------------------
 
-    async def _run_rounds(
-        self,
-        heads: Callable[[], Mapping[ProjectId, Sequence[tuple[Seq, bytes]]]],
-        totals: Callable[[], Mapping[str, int]],
-        days: Callable[[], Mapping[str, list[int]]],
-    ) -> NoReturn:
+    async def _run_rounds(self, news: News) -> NoReturn:
         while True:
             await self._clock.sleep(ROUND_INTERVAL_S)
             self._peers.tidy(self._clock.boot())
-            self._tell_news(
-                Heads(
-                    {str(p): list(c) for p, c in islice(heads().items(), MAX_PROJECTS)},
-                    self._members.log_head(),
-                ),
-                PeerTotals(dict(totals())),
-                PeerDays(dict(days())),
-            )
-
-    def _tell_news(self, heads: Heads, totals: PeerTotals, days: PeerDays) -> None:
-        """Tell everyone our heads and counters if they have changed since the last round."""
-        told_heads, told_totals, told_days = self._told
-        self._told = (heads, totals, days)
-        if heads != told_heads:
-            self._tell_all(heads)
-        if totals != told_totals:
-            self._tell_all(totals)
-        new = {day: c for day, c in days.days.items() if told_days.days.get(day) != c}
-        if new:
-            self._tell_all(PeerDays(new))
+            for message in news.changed():
+                self._tell_all(message)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:

@@ -11,6 +11,7 @@ from lucidnode.node.blocks.fetch import FetchAttempt
 from lucidnode.node.client.ids import BlockId, DeviceId
 from lucidnode.node.peers.claimed_totals import ClaimedTotals
 from lucidnode.node.peers.link import PeerLink
+from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.peer_health import PeerHealth
 from lucidnode.node.peers.sessions import ClientSession
 
@@ -45,6 +46,10 @@ class Peer:
     )
     under_way: int = 0
     totals: Mapping[str, int] = field(default_factory=dict)
+    received: int = 0
+    """Bytes of blocks that it gave us."""
+    summary: PeerSummary | None = None
+    """How it said last that it is."""
     claimed: ClaimedTotals = field(default_factory=ClaimedTotals)
 
     @property

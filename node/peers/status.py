@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.peer_table import Peer
 
 
@@ -22,6 +23,10 @@ class PeerStatus(msgspec.Struct, frozen=True):
     """What 95 of 100 first answers stayed within, once known."""
     under_way: int
     totals: Mapping[str, int]
+    received: int = 0
+    """Bytes of blocks that it gave us since our daemon started."""
+    summary: PeerSummary | None = None
+    """How it says that it is; None before it said so."""
 
 
 def status_of(peer: Peer, share: float) -> PeerStatus:
@@ -36,6 +41,8 @@ def status_of(peer: Peer, share: float) -> PeerStatus:
         p95_ms=None if p95 is None else p95 * 1000,
         under_way=peer.under_way,
         totals=peer.totals,
+        received=peer.received,
+        summary=peer.summary,
     )
 
 

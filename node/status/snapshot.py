@@ -17,8 +17,10 @@ import msgspec
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, MountTable
+from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
 from lucidnode.node.savings import DayCounts, NodeTotals, period
+from lucidnode.node.status.summary import node_summary
 
 _MOST_NAMES = 256
 """Peers whose names are asked for, of however many there are."""
@@ -113,6 +115,7 @@ class StatusSnapshot:
         self._addresses = addresses
         self._alerts = alerts
         self._now = now
+        self._began = now()
 
     def totals(self) -> NodeTotals:
         """Return what this node moved, its mounts' reads included."""
@@ -129,6 +132,19 @@ class StatusSnapshot:
             written=reads.written,
             ahead=reads.prefetched,
             ahead_used=reads.prefetched_used,
+        )
+
+    def summary(self) -> PeerSummary:
+        """Return how this workstation is, for its colleagues."""
+        cache, uploads, mounts = self._cache.facts(), self._pending_uploads(), list(self._mounts)
+        return node_summary(
+            up_s=self._now() - self._began,
+            cache=(cache.bytes, cache.limit, cache.free),
+            waiting=(uploads.bytes, uploads.oldest_seconds),
+            drives=len(mounts),
+            alerts=self._alerts.current(),
+            drives_amiss=any(mount.stats.alerts for mount in mounts),
+            sources={peer.device: peer.received for peer in self._office.facts()},
         )
 
     async def status(self) -> dict[str, Any]:
@@ -168,7 +184,7 @@ class StatusSnapshot:
                 for lease in answer.leases
             ],
             "conflicts": [
-                {"mountpoint": mount.hello.mountpoint, "path": path}
+                {"project": mount.project, "mountpoint": mount.hello.mountpoint, "path": path}
                 for mount, answer in answers
                 if answer is not None
                 for path in _listed(answer.facts.get("conflicts"))[:_NAMED_CONFLICTS]
@@ -212,6 +228,7 @@ class StatusSnapshot:
         return {
             "device": self._device,
             "share": self._office.shares().get(self._device, 1.0),
+            "summary": msgspec.to_builtins(self.summary()),
             "peers": [
                 {**msgspec.to_builtins(peer), "name": names.get(peer.device)}
                 for peer in self._office.facts()

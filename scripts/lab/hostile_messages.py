@@ -18,6 +18,7 @@ from lucidnode.node.peers.messages import (
     HandshakeResponse,
     Heads,
     Message,
+    PeerSummary,
     PeerTotals,
     Push,
 )
@@ -86,7 +87,7 @@ class HostileSpeech:
     def sound(self) -> Message:
         """Return a message in form, its numbers anywhere within their bounds."""
         chance = self.chance
-        match chance.choice(["push", "heads", "totals", "hello", "welcome"]):
+        match chance.choice(["push", "heads", "totals", "summary", "hello", "welcome"]):
             case "push":
                 return Push(self._project(), self._seq())
             case "heads":
@@ -101,10 +102,28 @@ class HostileSpeech:
                 return PeerTotals(
                     {name: chance.choice(NUMBERS) for name in names if len(name) <= 64}
                 )
+            case "summary":
+                return self.summary()
             case "hello":
                 return self.hello()
             case _:
                 return self.welcome()
+
+    def summary(self) -> PeerSummary:
+        """Return a summary in form, its figures anywhere within their bounds."""
+        most, chance = 2**63 - 1, self.chance
+        return PeerSummary(
+            version=chance.choice(["0.1.0", "9" * 32]),
+            up_s=chance.choice([0, 2**40]),
+            cache_bytes=chance.choice([0, most]),
+            cache_limit=chance.choice([0, most]),
+            disk_free=chance.choice([0, most]),
+            waiting_bytes=chance.choice([0, most]),
+            waiting_s=chance.choice([0, 2**40]),
+            drives=chance.choice([0, 100_000]),
+            alerts={f"topic-{n}": chance.choice([0, 2**40]) for n in range(chance.choice([0, 16]))},
+            sources={f"{n:032x}": chance.choice([0, most]) for n in range(chance.choice([0, 64]))},
+        )
 
     def hello(self) -> HandshakeRequest:
         """Return a Hello in form, of our protocol."""

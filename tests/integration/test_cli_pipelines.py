@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -206,19 +207,25 @@ def test_a_conflict_is_named_and_settled_by_keeping_one_version(
     [mount] = station.facts("conflicts list")["mounts"]
     mine = f"(conflict, {mount['workstation']}, 2026-03-01 10-00-00)"
     (drive / "cuts").mkdir()
-    cases = {
+    cases: dict[tuple[str, str], str] = {
         ("mine", f"a {mine}.prproj"): "copy",
         ("theirs", f"b {mine}.prproj"): "first",
         ("mine", "c (conflict, berta, 2026-03-01 10-00-00, 2).prproj"): "first",
         ("theirs", "d (conflict, berta, 2026-03-01 10-00-00).prproj"): "copy",
     }
-    for _, name in cases:
+    # The same on the dashboard, which can keep both as well.
+    on_page: dict[tuple[str, str], str] = {
+        ("mine", f"e {mine}.prproj"): "copy",
+        ("theirs", f"f {mine}.prproj"): "first",
+        ("dismiss", f"g {mine}.prproj"): "first",
+    }
+    for _, name in (*cases, *on_page):
         (drive / "cuts" / f"{name[0]}.prproj").write_text("first")
         (drive / "cuts" / name).write_text("copy")
     newest(station)
     # Names of this shape that a person typed count from the next start of the mount on.
     os.kill(station.status()["mounts"][0]["pid"], signal.SIGKILL)
-    until(lambda: len(station.status()["conflicts"]) == len(cases))
+    until(lambda: len(station.status()["conflicts"]) == len(cases) + len(on_page))
     shown = station.ok("status").out
     assert all(str(drive / "cuts" / name) in shown for _, name in cases)
     since = newest(station)
@@ -230,12 +237,37 @@ def test_a_conflict_is_named_and_settled_by_keeping_one_version(
         )
         assert not copy.exists()
         assert (drive / "cuts" / f"{name[0]}.prproj").read_text() == kept
+    for (order, name), kept in on_page.items():
+        assert (
+            drive / "cuts" / name
+        ).read_text() == "copy"  # and the kernel keeps that it is there
+        _settle_on_the_page(station, mount["mountpoint"], f"cuts/{name}", order)
+        assert not (drive / "cuts" / name).exists()
+        assert (drive / "cuts" / f"{name[0]}.prproj").read_text() == kept
+    assert (drive / "cuts" / f"g {mine}.prproj".replace("conflict", "version")).exists()
     until(lambda: station.status()["mounts"][0]["conflicts"] == 0)
     assert station.status()["conflicts"] == []
     newest(station)
     told = station.ok("events", "--since", str(since)).out
-    assert told.count(" settled ") == len(cases)
+    assert told.count(" settled ") == len(cases) + len(on_page)
     assert station.run("conflicts", "keep", "mine", drive / "cuts" / "a.prproj").code == 2
+
+
+def _settle_on_the_page(station: Workstation, mountpoint: str, path: str, order: str) -> None:
+    """Do what a button of the dashboard does."""
+    address, _, token = station.facts("dashboard")["url"].partition("?token=")
+    [shown] = [
+        each
+        for each in station.status()["conflicts"]
+        if (each["mountpoint"], each["path"]) == (mountpoint, path)
+    ]
+    request = urllib.request.Request(
+        f"{address}conflicts",
+        json.dumps({"project": shown["project"], "path": path, "order": order}).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # on loopback
+        assert answer.status == 200
 
 
 def test_a_program_finds_a_project_waits_and_hears_what_happens(

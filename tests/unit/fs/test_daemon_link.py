@@ -16,6 +16,7 @@ from lucidnode.fs.daemon_link import DaemonLink, Facts
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
+from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
@@ -63,6 +64,9 @@ class Listener:
 
     async def webhook(self, query: WebhookQuery) -> WebhookReply:
         return WebhookReply(query.number, 0.0, 0, 0)
+
+    async def settle(self, query: ConflictQuery) -> ConflictReply:
+        return ConflictReply(query.number)
 
     def facts(self) -> Facts:
         if self.size >= 2**63:

@@ -15,6 +15,7 @@ def test_whatever_a_peer_says_the_node_links_and_serves_as_before() -> None:
         "answer: the block",
         "heard Heads",
         "heard Push",
+        "heard PeerSummary",
         "heard PeerTotals",
         "link answered by it",
         "link dialled by it",

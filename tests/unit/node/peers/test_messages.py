@@ -15,12 +15,25 @@ from lucidnode.node.peers.messages import (
     HandshakeResponse,
     Heads,
     Message,
+    PeerSummary,
     PeerTotals,
     Push,
     decode,
     encode,
 )
 
+SUMMARY = PeerSummary(
+    version="0.1.0",
+    up_s=60,
+    cache_bytes=1,
+    cache_limit=2,
+    disk_free=3,
+    waiting_bytes=0,
+    waiting_s=0,
+    drives=1,
+    alerts={"cache-disk": 1_790_000_000},
+    sources={"0f" * 16: 7},
+)
 GOOD: list[Message] = [
     HandshakeRequest(1, b"i" * 16, 4433, 16),
     HandshakeResponse(1, b"i" * 16, 16, 4434, b"s" * 16, b"k" * 32),
@@ -28,6 +41,7 @@ GOOD: list[Message] = [
     Heads({"0f" * 16: [(7, b"h" * 32)]}),
     Heads({}, (3, b"r" * 32)),
     PeerTotals({"served": 5}),
+    SUMMARY,
 ]
 
 
@@ -80,6 +94,29 @@ def test_any_bytes_are_a_message_or_malformed(raw: bytes) -> None:
     ],
 )
 def test_a_field_out_of_bounds_makes_it_malformed(fields: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        decode(msgspec.msgpack.encode(fields))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"version": "0.1\n"},
+        {"version": "v" * 33},
+        {"up_s": -1},
+        {"cache_bytes": 2**63},
+        {"drives": 100_001},
+        {"alerts": {"shots/secret.mov": 1}},
+        {"alerts": {"Reel 4": 1}},
+        {"alerts": {"x" * 41: 1}},
+        {"alerts": {f"t-{n}": 1 for n in range(17)}},
+        {"sources": {"0F" * 16: 1}},
+        {"sources": {f"{n:032x}": 1 for n in range(65)}},
+        {"path": "shots/secret.mov"},
+    ],
+)
+def test_a_summary_has_no_room_for_a_name(field: dict[str, object]) -> None:
+    fields = msgspec.to_builtins(SUMMARY) | field
     with pytest.raises(Malformed):
         decode(msgspec.msgpack.encode(fields))
 
