@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,8 @@ from lab.places import REPOSITORY
 
 PACKAGES = containers.PACKAGES
 
-_BUILDER = "localhost/lucidnode-deb-builder:1"
-_BUILT_WITH = (
-    "build-essential", "debhelper", "dh-virtualenv", "gcc", "libfuse3-dev", "pkg-config", "python3-dev", "python3-venv",
-)  # fmt: skip
 _EMPTY = "localhost/lucidnode-empty:1"
+_TOOLS = re.compile(r"^#   apt install (.+)$", re.MULTILINE)
 _TRUST = ("PIP_CERT=/etc/ssl/certs/ca-certificates.crt",)
 
 _USE = """\
@@ -48,10 +46,9 @@ def run_alone(_extent: float) -> str:
     """See the module."""
     with tempfile.TemporaryDirectory(prefix="lucidnode-deb-", dir="/var/tmp") as path:
         package = _built(Path(path))
-        debian_image(_EMPTY, ())
-        with _machine("apt", _EMPTY, "--cap-add", "SYS_ADMIN", "--device", "/dev/fuse") as machine:
+        with _machine("apt", "--cap-add", "SYS_ADMIN", "--device", "/dev/fuse") as machine:
             podman("cp", str(package), f"{machine}:/tmp/")
-            _in(machine, f"apt-get -q update && apt-get -qy install --no-install-recommends /tmp/{package.name}")
+            _install(machine, f"/tmp/{package.name}")
             if "gcc" in _in(machine, "dpkg-query -W -f '${Package}\\n'").split():
                 raise LabError("a compiler comes with the package")
             _in(machine, "useradd -m -s /bin/bash ed && chmod 666 /dev/fuse")
@@ -69,8 +66,9 @@ def _built(scratch: Path) -> Path:
     """Build the package from what is committed. Returns its path."""
     archive = scratch / "tree.tar"
     run(["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", str(archive), "HEAD"])
-    debian_image(_BUILDER, _BUILT_WITH, _TRUST)
-    with _machine("build", _BUILDER) as machine:
+    [tools] = _TOOLS.findall((REPOSITORY / "scripts/deb").read_text("utf-8"))
+    with _machine("build") as machine:
+        _install(machine, tools)
         podman("cp", str(archive), f"{machine}:/tmp/")
         said = podman("exec", "-w", "/tmp", machine, "sh", "-c",
                       "tar -xf tree.tar && lucidnode/scripts/deb /tmp/out", within=_BUILD_S)  # fmt: skip
@@ -79,14 +77,23 @@ def _built(scratch: Path) -> Path:
     return package
 
 
+def _install(machine: str, packages: str) -> None:
+    _in(
+        machine,
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive"
+        f" apt-get -qy install --no-install-recommends {packages}",
+    )
+
+
 def _in(machine: str, words: str) -> str:
     return podman("exec", machine, "sh", "-c", words, within=_BUILD_S)
 
 
 @contextlib.contextmanager
-def _machine(name: str, image: str, *words: str) -> Iterator[str]:
+def _machine(name: str, *words: str) -> Iterator[str]:
     container = f"lucidnode-deb-{name}-{os.getpid()}"
-    podman("run", "-d", "--name", container, *words, image, "sleep", "infinity")
+    debian_image(_EMPTY, (), _TRUST)
+    podman("run", "-d", "--name", container, *words, _EMPTY, "sleep", "infinity")
     try:
         yield container
     finally:
