@@ -56,16 +56,24 @@ def run_alone(_extent: float) -> str:
                           "sh", "-c", _USE, within=300)  # fmt: skip
             if "with the kernel channel" not in said:
                 raise LabError(f"the package has no compiled channel: {said}")
-            for path_of in ("man/man1/lucidnode-mount.1.gz", "bash-completion/completions/lucidnode"):
+            for path_of in (
+                "man/man1/lucidnode-mount.1.gz",
+                "bash-completion/completions/lucidnode",
+            ):
                 _in(machine, f"test -s /usr/share/{path_of}")
-            _in(machine, "apt-get -qy purge lucidnode && test ! -e /opt/venvs/lucidnode && test ! -e /usr/bin/lucidnode")
+            _in(
+                machine,
+                "apt-get -qy purge lucidnode && test ! -e /opt/venvs/lucidnode && test ! -e /usr/bin/lucidnode",
+            )
         return f"{package.name}, {package.stat().st_size >> 20} MiB: installed by apt, a drive made and used, and removed"
 
 
 def _built(scratch: Path) -> Path:
     """Build the package from what is committed. Returns its path."""
     archive = scratch / "tree.tar"
-    run(["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", str(archive), "HEAD"])
+    run(
+        ["git", "-C", str(REPOSITORY), "archive", "--prefix=lucidnode/", "-o", str(archive), "HEAD"]
+    )
     [tools] = _TOOLS.findall((REPOSITORY / "scripts/deb").read_text("utf-8"))
     with _machine("build") as machine:
         _install(machine, tools)
