@@ -23,6 +23,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoLocks               ENOLCK       a file has as many locks as we keep
 │   ├── NotPermitted          EPERM        such as a hard link to a directory
 │   ├── Unsupported           ENOTSUP      a request we answer no to for everybody
+│   ├── OtherTree             EXDEV        of a snapshot and of now
 │   ├── FileTooBig            EFBIG
 │   ├── ReadOnly              EROFS        mounted read-only, or gone read-only after a fault
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
@@ -227,6 +228,12 @@ class Unsupported(FileError):
     """A request that is answered no for everybody."""
 
     errno = errno.ENOTSUP
+
+
+class OtherTree(FileError):
+    """A file of a snapshot and one of now do not get a name, or bytes, in common."""
+
+    errno = errno.EXDEV
 
 
 class FileTooBig(FileError):

@@ -55,6 +55,8 @@ from lucidnode.fs.pins.pins import Pins
 from lucidnode.fs.project_home import open_replica, take_back_lost
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
+from lucidnode.fs.shown_snapshots import with_snapshots
+from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 from lucidnode.fs.snapshots.snapshot_maker import SnapshotMaker
 from lucidnode.fs.unmount_drain import UnmountDrain
 from lucidnode.fs.webhooks.webhook_keeper import WebhookKeeper
@@ -92,7 +94,7 @@ TOUCH_INTERVAL_S = 5.0
 class MountParts:
     """A mount without FUSE, running: what a session serves, and what ends it."""
 
-    files: FileSystem
+    files: ServedFiles
     spans: Spans
     on_answered: Callable[[list[AnsweredRead]], None] | None
     invalidation: Invalidation
@@ -170,7 +172,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         )
         locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
         rights = RightsFollower(access, commit.committer)
-        spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
+        served: ServedFiles = files
+        path_of = replica.tree.shown_path
+        if spec.snapdir != "none":
+            states, served = with_snapshots(ground, access, files, spec, SOCKET)
+            path_of = served.shown_path
+            tasks.keep("closing snapshots", states.run)
+        spans = Spans(time.perf_counter, clock.wall_ns, path_of)
         blocks_of_files = BlocksOfFiles(replica.tree)
         pins = Pins(spec.project, replica, blocks_of_files, client, clock)
         webhooks = WebhookKeeper(
@@ -251,7 +259,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         await _caught_up(commit.journal, replica)
         try:
             yield MountParts(
-                files=files,
+                files=served,
                 spans=spans,
                 on_answered=None if read.channel_files is None else read.reader.note_answered,
                 invalidation=commit.invalidation,

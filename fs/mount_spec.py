@@ -15,6 +15,8 @@ LockedElsewhere = Literal["read-only", "busy"]
 
 Consistency = Literal["polled", "strict"]
 
+SnapshotDirectory = Literal["none", "hidden", "visible"]
+
 PROJECT_FILES = (
     "*.prproj", "*.drp", "*.avb", "*.avp", "*.aep", "*.blend", "*.aaf", "*.psd", "*.psb", "*.indd",
     "*.ai", "*.c4d", "*.hip", "*.ma", "*.mb", "*.nk", "*.ptx", "*.fcpxml",
@@ -35,7 +37,8 @@ class MountSpec(msgspec.Struct, frozen=True):
     another workstation has one, `open` says what *locked_elsewhere* means. At *consistency* `strict` each
     `open` asks the bucket for what others have committed. *collection_requests* may be made a day to
     free what nothing needs any more; with 0 that is left to others. *memory_limit* is in bytes: what is
-    held in memory of files, saved or not.
+    held in memory of files, saved or not. Below `.snapshots` the project's snapshots are, unless *snapdir*
+    is `none`; where it is `hidden` no listing has that name.
     """
 
     home: str
@@ -51,6 +54,7 @@ class MountSpec(msgspec.Struct, frozen=True):
     consistency: Consistency = "polled"
     collection_requests: int = 0
     memory_limit: int = USUAL_MEMORY_BYTES
+    snapdir: SnapshotDirectory = "none"
 
 
 class PastMountSpec(msgspec.Struct, frozen=True):

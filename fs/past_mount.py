@@ -17,16 +17,7 @@ from pathlib import Path
 
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import remove
-from lucidnode.fs.file_layer import (
-    Ground,
-    file_system,
-    read_path,
-    remote_effects,
-    work_here,
-    write_path,
-)
-from lucidnode.fs.files.naming import NamedByAll
-from lucidnode.fs.files.opening import OpenToAll
+from lucidnode.fs.file_layer import Ground
 from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.history.past import KEEPER_SUFFIX
 from lucidnode.fs.kernel.mountpoint import check, clear
@@ -34,7 +25,7 @@ from lucidnode.fs.kernel.session import FuseSession
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.mount_parts import DISK_THREADS, LOOK_THREADS, SOCKET
 from lucidnode.fs.mount_spec import PastMountSpec
-from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS
+from lucidnode.fs.past_state import past_state
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
@@ -104,21 +95,7 @@ async def _session(
             clock=clock,
             tasks=tasks,
         )
-        write = write_path(ground, relaxed=False)
-        read = read_path(ground, write, channel=False, most_open=MAX_OPEN_BLOCKS)
-        files = file_system(
-            ground,
-            write,
-            read,
-            remote_effects(ground, write, read),
-            work_here(ground, write, read, access.device, access.device_name),
-            touched=lambda _touched: None,
-            commit_wait=None,
-            opening=OpenToAll(),
-            naming=NamedByAll(),
-            freshen=None,
-            read_only=True,
-        )
+        files = stack.enter_context(past_state(ground, access))
         spans = Spans(time.perf_counter, clock.wall_ns, replica.tree.shown_path)
         clear(mountpoint, may_hold_names=came_back)
         session = FuseSession(
@@ -134,5 +111,3 @@ async def _session(
             yield session
         finally:
             session.close()
-            read.ahead.stop()
-            write.packer.stop()

@@ -20,6 +20,8 @@ from stat import S_ISDIR, S_ISFIFO, S_ISLNK, S_ISREG
 
 from blake3 import blake3
 
+from lucidnode.snapshot_directory import is_snapshot_directory, walk_of_now
+
 _PART = ".lucidnode-import-"
 """What the name of a file begins with that is not whole yet; its inode number in the source follows."""
 
@@ -72,7 +74,7 @@ class _LeftOut(Exception):
 
 
 def survey(source: Path) -> Found:
-    """Return what is in *source*; no symbolic link is followed. Raises OSError."""
+    """Return what is in *source*, a mount's snapshots left out; no symbolic link is followed. Raises OSError."""
     found = Found()
     first: dict[tuple[int, int], str] = {}
     waiting = [""]
@@ -83,6 +85,8 @@ def survey(source: Path) -> Found:
         for entry in entries:
             path = os.path.join(folder, entry.name)  # noqa: PTH118  # millions of them
             told = entry.stat(follow_symlinks=False)
+            if is_snapshot_directory(entry.name, told):
+                continue
             if S_ISDIR(told.st_mode):
                 found.directories.append(path)
                 waiting.append(path)
@@ -145,7 +149,7 @@ class TreeImport:
         linked = (path for path, _ in there.links)
         known = {*there.directories, *there.files, *there.others, *linked}
         known |= {path for path, _ in there.left_out}
-        for folder, folders, files in os.walk(self._target, topdown=False):
+        for folder, folders, files in reversed(list(walk_of_now(self._target))):
             below = Path(folder).relative_to(self._target)
             for name in (*files, *folders):
                 path = str(below / name)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from lucidnode.fs.errors import MountPointMissing, StillOnTheirWay
 from lucidnode.node.client.mountinfo import mounts
+from lucidnode.snapshot_directory import walk_of_now
 
 STATE = "user.lucid.state"
 """The extended attribute that says it (docs/semantics.md)."""
@@ -96,11 +97,11 @@ def check_mounted(paths: Iterable[Path]) -> None:
 def all_below(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield *paths*, and all files and directories below them that can have a state.
 
-    What vanishes meanwhile is left out.
+    What vanishes meanwhile is left out, and so is what a mount shows of snapshots: it is there.
     """
     for path in paths:
         yield path
-        for folder, folders, files in os.walk(path):
+        for folder, folders, files in walk_of_now(path):
             for name in (*folders, *files):
                 below = Path(folder, name)
                 try:

@@ -12,6 +12,8 @@ from lucidnode.fs.write.marks import OnItsWay, decoded_mark
 
 XATTR_PREFIX = b"user.lucid."
 
+STATE_XATTR = XATTR_PREFIX + b"state"
+
 State = Literal["writing", "uploading", "cloud"]
 """writing: a program is at it; a crash of that machine may lose the latest bytes. uploading: all of
 it is safe there, and on its way to the bucket. cloud: in the bucket, where every node sees it."""
@@ -27,7 +29,7 @@ class FileStates:
     def value(self, ino: InodeNo, name: bytes) -> bytes:
         """Return the value of attribute *name*. Raises NoAttribute if there is none of that name."""
         on_its_way = self._on_its_way(ino)
-        if name == XATTR_PREFIX + b"state":
+        if name == STATE_XATTR:
             state: State = on_its_way.state if on_its_way else "cloud"
             return state.encode()
         if name == XATTR_PREFIX + b"device" and on_its_way is not None:

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 import pyfuse3
 
 from lucidnode.fs.channel.requests import AskedCopy, AskedWrite
-from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
+from lucidnode.fs.files.file_system import AttributeChanges, Caller
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import RENAME_NOREPLACE
+from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class FuseOperations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, files: FileSystem, spans: Spans, owner: Caller | None) -> None:
+    def __init__(self, files: ServedFiles, spans: Spans, owner: Caller | None) -> None:
         super().__init__()
         self._files = files
         self._spans = spans

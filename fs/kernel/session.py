@@ -23,15 +23,22 @@ from lucidnode.fs.channel.requests import (
     Requests,
 )
 from lucidnode.fs.errors import FuseMissing
-from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.file_system import Caller
 from lucidnode.fs.format.sodium import aegis256_address
 from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.lock_requests import LockAuthority, LockRequests
 from lucidnode.fs.kernel.overheard import Overheard
+from lucidnode.fs.kernel.snapshot_requests import (
+    SnapshotLocks,
+    SnapshotOpener,
+    SnapshotOperations,
+)
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.kernel.tree_requests import TreeRequests
+from lucidnode.fs.snapshot_tree.files_with_snapshots import FilesWithSnapshots, ServedFiles
+from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.mountinfo import FSNAME
 
 WORKERS = 4096
@@ -46,7 +53,7 @@ class FuseSession:
 
     def __init__(
         self,
-        files: FileSystem,
+        files: ServedFiles,
         spans: Spans,
         mountpoint: Path,
         *,
@@ -65,7 +72,14 @@ class FuseSession:
         if allow_other:
             options.add("allow_other")
         owner = _owner_shown(allow_other)
-        adapter = FuseOperations(files, spans, owner)
+        opener: SnapshotOpener | None = None
+        if isinstance(files, FilesWithSnapshots):
+            opener = SnapshotOpener(files, spans, SystemClock())
+            self._locks: LockRequests = SnapshotLocks(files, spans, authority)
+            adapter: FuseOperations = SnapshotOperations(files, spans, owner, opener)
+        else:
+            self._locks = LockRequests(files.locks, spans, authority)
+            adapter = FuseOperations(files, spans, owner)
         before = device.devices()
         overheard = Overheard()
         try:
@@ -83,9 +97,10 @@ class FuseSession:
 
         self._opened = [os.dup(opened) for opened in device.devices() - before]
         before.update(self._opened)
-        self._locks = LockRequests(files.locks, spans, authority)
         tree = TreeRequests(files, spans, owner)
         handlers = direct_handlers(adapter, self._locks) | tree.handlers()
+        if opener is not None:
+            handlers = opener.opening(handlers)
         self._device = (
             device.over(
                 before,

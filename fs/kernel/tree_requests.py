@@ -40,13 +40,14 @@ from lucidnode.fs.channel.tree_requests import (
     released_listing,
     value_reply,
 )
-from lucidnode.fs.files.file_system import AttributeChanges, Caller, FileSystem
+from lucidnode.fs.files.file_system import AttributeChanges, Caller
 from lucidnode.fs.files.listing import Entry
 from lucidnode.fs.kernel.fuse import VALID_S, storable
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import RENAME_NOREPLACE
+from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 
 _MIN_LINE_BYTES = 160
 """Of a listing: with a name of up to eight bytes."""
@@ -57,7 +58,7 @@ _DOTS = frozenset({b".", b".."})
 class TreeRequests:
     """Answers them for *files*. *owner* is as `FuseOperations` has it."""
 
-    def __init__(self, files: FileSystem, spans: Spans, owner: Caller | None) -> None:
+    def __init__(self, files: ServedFiles, spans: Spans, owner: Caller | None) -> None:
         self._files = files
         self._spans = spans
         self._owner = owner

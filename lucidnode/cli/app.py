@@ -57,6 +57,7 @@ _COMMANDS = {
     "mount-process": "mount_process",
     "past-process": "past_mounting",
     "collect-process": "collector_process",
+    "copy-process": "copy_process",
     "keep": "keeper",
     "daemon": "daemon",
     "service": "service",
@@ -90,7 +91,7 @@ _COMMANDS = {
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
 
-_HIDDEN = {"keep", "mount-process", "past-process", "collect-process"}
+_HIDDEN = {"keep", "mount-process", "past-process", "collect-process", "copy-process"}
 """Commands that processes start, and no person."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {

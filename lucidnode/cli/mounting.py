@@ -43,6 +43,7 @@ from lucidnode.fs.mount_spec import (
     Durability,
     LockedElsewhere,
     MountSpec,
+    SnapshotDirectory,
 )
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
@@ -94,6 +95,13 @@ from lucidnode.node.config import cache_directory, load_config
     show_default=True,
     help="strict: each open() asks the bucket for what others have saved.",
 )
+@click.option(
+    "--snapdir",
+    type=click.Choice(["none", "hidden", "visible"]),
+    default="none",
+    show_default=True,
+    help="Show the project's snapshots below .snapshots, read-only; hidden: no listing has that name.",
+)
 @passphrase_file
 @click.pass_obj
 def mount_command(
@@ -110,6 +118,7 @@ def mount_command(
     patterns: tuple[str, ...] | None,
     locked_elsewhere: str,
     consistency: str,
+    snapdir: str,
     passphrase_file: Path | None,
 ) -> None:
     """Mount PROJECT at DIRECTORY. Files stream in as they are read.
@@ -120,12 +129,17 @@ def mount_command(
     \b
     Examples:
       lucidnode mount demo ~/demo
+      lucidnode mount demo ~/demo --snapdir visible
       lucidnode mount demo ~/demo-monday --at '2026-03-02 18:00'
     """
     if point is not None or snapshot is not None:
         if persist or foreground:
             raise click.UsageError(
                 "--at and --snapshot stand for themselves: with neither --persist nor --foreground"
+            )
+        if snapdir != "none":
+            raise click.UsageError(
+                "a mount of the past shows one state: --snapdir is for one of now"
             )
         if point is not None and snapshot is not None:
             raise click.UsageError("--at and --snapshot both say which state: give one of them")
@@ -156,6 +170,7 @@ def mount_command(
         None if patterns is None else list(patterns) or [NO_FILE],
         cast(LockedElsewhere, locked_elsewhere),
         cast(Consistency, consistency),
+        cast(SnapshotDirectory, snapdir),
     )
     if persist:
         persistent_mounts.check_fits(home, kept)
@@ -192,6 +207,7 @@ def mount_command(
             consistency=kept.consistency,
             collection_requests=config.collection_requests,
             memory_limit=config.memory_limit,
+            snapdir=kept.snapdir,
         )
         lock = keeper_file(home, found.id)
         end_keeper(lock)  # one whose server is gone, and who would bring it back in our place

@@ -17,10 +17,11 @@ from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.errors import FsError, NoSuchPoint, NoSuchProject, ReplicaBusy
+from lucidnode.fs.errors import FsError, NoSuchPoint, NoSuchProject
 from lucidnode.fs.history import past_places, points
 from lucidnode.fs.history.horizon import check_whole
 from lucidnode.fs.history.past import Past
+from lucidnode.fs.history.past_opening import past_opened
 from lucidnode.fs.history.past_reader import read_on
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
@@ -30,11 +31,6 @@ from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId, Seq
-
-_ROOM_S = 60.0
-"""Seconds that a collection has to make room: it may be in the midst of 500 deletes."""
-
-_AGAIN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ async def opened_past(
         directory = project_directory(home, found.id)
         for path in (directory.parent, directory):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.closing(await _opened(directory, access)) as past:
+        with contextlib.closing(await past_opened(directory, access, SystemClock())) as past:
             with spinner(f"reading the history of {found.name}…") as show:
 
                 def progress(seq: Seq) -> None:
@@ -112,19 +108,6 @@ async def opened_past(
                         raise
                     stopped(str(error))
             yield OpenPast(past, access, client, mine)
-
-
-async def _opened(directory: Path, access: ProjectAccess) -> Past:
-    """Open the past; a collection that has it makes room. Raises as `Past.open`."""
-    clock = SystemClock()
-    end = clock.boot() + _ROOM_S
-    while True:
-        try:
-            return Past.open(directory, access.keys().replica, access.workstation)
-        except ReplicaBusy:
-            if clock.boot() > end or not Past.ask_for(directory):
-                raise
-        await clock.sleep(_AGAIN_S)
 
 
 def given_path(home: Path, text: str) -> GivenPath:

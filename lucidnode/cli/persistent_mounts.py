@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from lucidnode.fs.mount_spec import Consistency, LockedElsewhere
+from lucidnode.fs.mount_spec import Consistency, LockedElsewhere, SnapshotDirectory
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.json_text import json_in
@@ -41,6 +41,7 @@ class PersistentMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lock_on_open: Annotated[list[LockPattern], msgspec.Meta(max_length=MAX_PATTERNS)] | None = None
     locked_elsewhere: LockedElsewhere = "read-only"
     consistency: Consistency = "polled"
+    snapdir: SnapshotDirectory = "none"
 
     def words(self) -> list[str]:
         """Return the arguments of `lucidnode` that mount it."""
@@ -52,6 +53,8 @@ class PersistentMount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             options.append(f"--locked-elsewhere={self.locked_elsewhere}")
         if self.consistency != "polled":
             options.append(f"--consistency={self.consistency}")
+        if self.snapdir != "none":
+            options.append(f"--snapdir={self.snapdir}")
         return ["mount", *options, "--", self.project, self.directory]
 
 

@@ -15,6 +15,7 @@ import pytest
 from cli_fixture import Workstation, until, workstation
 
 from lucidnode.cli.exit_codes import Exit
+from lucidnode.imported_tree import survey
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(300)]
 
@@ -179,6 +180,51 @@ def test_the_past_is_mounted_beside_the_present_and_comes_back_when_its_process_
     station.ok("umount", then)
     until(lambda: not station.processes("past-process"))
     assert not list(station.home.glob("projects/*/history/at-*"))
+
+
+def test_snapshots_are_below_a_directory_of_the_mount_that_asks_for_it(studio: Studio) -> None:
+    station, drive = studio.station, studio.drive
+    station.ok("umount", drive)
+    station.unlocked("mount", "demo", drive, "--durability", "cloud", "--snapdir", "visible")
+    below = drive / ".snapshots"
+    rushes = drive / "rushes"
+    rushes.mkdir()
+    (rushes / "cut").write_text("before")
+    (rushes / "again").hardlink_to(rushes / "cut")
+    studio.commit()
+    station.unlocked("snapshot", "create", "demo", "the first cut")
+    (rushes / "cut").write_text("after")
+    (rushes / "again").unlink()
+    studio.commit()
+    assert ".snapshots" in os.listdir(drive)
+    then = below / "the first cut" / "rushes"
+    assert ((then / "cut").read_text(), (rushes / "cut").read_text()) == ("before", "after")
+    assert sorted(os.listdir(then)) == ["again", "cut"]
+    assert (then / "cut").stat().st_ino == (then / "again").stat().st_ino
+    assert (then / "cut").stat().st_ino != (rushes / "cut").stat().st_ino
+    seen = [Path(folder).stat().st_ino for folder, _, _ in os.walk(drive)]
+    assert len(seen) == len(set(seen))
+    for change in ((then / "new").touch, below.rmdir, (then / "cut").unlink):
+        with pytest.raises(OSError, match="Read-only"):
+            change()
+    # What walks over the project for us takes it as it is now.
+    assert "rushes/cut" in survey(drive).files
+    assert not [path for path in survey(drive).directories if path.startswith(".snapshots")]
+    station.ok("wait", drive)
+    server = [
+        pid for pid in station.processes("mount-process") if pid not in station.processes("keep")
+    ]
+    os.kill(server[0], signal.SIGKILL)
+    until(lambda: shown(then / "cut") == "before")
+    station.ok("umount", drive)
+    until(lambda: not station.processes("copy-process"))
+    station.unlocked("mount", "demo", drive, "--durability", "cloud", "--snapdir", "hidden")
+    assert ".snapshots" not in os.listdir(drive)
+    assert (then / "cut").read_text() == "before"
+    station.ok("umount", drive)
+    assert not list(station.home.glob("projects/*/history/at-*"))
+    station.unlocked("mount", "demo", drive, "--durability", "cloud")
+    assert not below.exists()
 
 
 def shown(path: Path) -> str:

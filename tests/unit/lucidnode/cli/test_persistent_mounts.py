@@ -54,7 +54,11 @@ def test_a_project_comes_back_at_one_place(tmp_path: Path) -> None:
 def test_what_is_locked_on_opening_comes_back_as_it_was(tmp_path: Path) -> None:
     none = PersistentMount("none", "/srv/none", lock_on_open=["none"], consistency="strict")
     some = PersistentMount(
-        "some", "/srv/some", lock_on_open=["*.psd", "*.nk"], locked_elsewhere="busy"
+        "some",
+        "/srv/some",
+        lock_on_open=["*.psd", "*.nk"],
+        locked_elsewhere="busy",
+        snapdir="visible",
     )
     for mount in (none, some):
         add(tmp_path, mount)
@@ -62,6 +66,7 @@ def test_what_is_locked_on_opening_comes_back_as_it_was(tmp_path: Path) -> None:
     assert none.words()[2:-3] == ["--lock-on-open=none", "--consistency=strict"]
     assert some.words()[2:-3] == [
         "--lock-on-open=*.psd", "--lock-on-open=*.nk", "--locked-elsewhere=busy",
+        "--snapdir=visible",
     ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""The directory of a mount in which its project's snapshots are."""

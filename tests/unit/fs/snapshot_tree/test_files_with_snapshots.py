@@ -1,0 +1,232 @@
+"""A project and the states that its snapshots name are one tree, in which only the project changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from disk_fixture import ManualClock
+from file_layer_fixture import ME, FileLayer, file_layer
+
+from lucidnode.fs.errors import FileError, FileMissing, IsDirectory, NoAttribute
+from lucidnode.fs.files.file_system import AttributeChanges, FileSystem
+from lucidnode.fs.files.listing import START
+from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo
+from lucidnode.fs.snapshot_tree.files_with_snapshots import FilesWithSnapshots
+from lucidnode.fs.snapshot_tree.open_states import IDLE_S, OpenStates
+from lucidnode.fs.snapshot_tree.snapshot_names import NAME, ShownSnapshot
+from lucidnode.fs.snapshot_tree.snapshot_numbers import SNAPSHOTS
+from lucidnode.node.client.ids import Seq
+
+THEN = ShownSnapshot(b"locked cut", Seq(7), 1_700_000_000_000_000_000)
+NO_CHANGES = AttributeChanges()
+
+
+@dataclass
+class Tree:
+    """What the kernel sees, and what it is made of."""
+
+    files: FilesWithSnapshots
+    now: FileLayer
+    then: FileLayer
+    states: OpenStates
+    clock: ManualClock
+    shown: list[ShownSnapshot]
+
+    async def walk(self, *names: bytes) -> Attributes:
+        found = self.files.attributes(ROOT)
+        for name in names:
+            await self.opened(found.ino)
+            found = self.files.lookup(found.ino, name)
+            self.files.lifetimes.count_lookup(found)
+        return found
+
+    async def opened(self, ino: InodeNo) -> None:
+        if (seq := self.files.to_open(ino, within=True)) is not None:
+            await self.files.open_state(seq)
+
+    async def names(self, ino: InodeNo) -> dict[bytes, int]:
+        await self.opened(ino)
+        handle, _ = self.files.directories.open(ino)
+        found: dict[bytes, int] = {}
+        cookie = START
+        while page := self.files.directories.entries(handle, cookie, 2):
+            assert not found.keys() & {entry.name for entry in page}
+            found |= {entry.name: entry.attributes.ino for entry in page}
+            cookie = page[-1].cookie
+        self.files.directories.release(handle)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def tree(path: Path, *, visible: bool = True) -> AsyncIterator[Tree]:
+    """Have a project with the file `cut` and one snapshot, in which it had another content."""
+    async with (
+        file_layer(path / "now") as now,
+        file_layer(path / "then") as then,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for layer, data in ((now, b"now"), (then, b"as it was")):
+            _, handle = await layer.create(b"cut")
+            await layer.files.write(handle, 0, data)
+            await layer.files.flush(handle)
+            layer.files.release(handle)
+
+        @contextlib.asynccontextmanager
+        async def opened(seq: Seq) -> AsyncIterator[FileSystem]:
+            assert seq == THEN.seq
+            yield then.files
+
+        shown = [THEN]
+        clock = ManualClock()
+        states = OpenStates(opened, clock, tasks)
+        files = FilesWithSnapshots(
+            now.files, now.replica.tree, states, lambda: shown, visible=visible
+        )
+        yield Tree(files, now, then, states, clock, shown)
+
+
+async def test_the_root_lists_snapshots_once_and_only_where_they_are_visible(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path / "visible") as seen:
+        assert sorted(await seen.names(ROOT)) == [b".", b"..", b".snapshots", b"cut"]
+        seen.now.files.make(ROOT, NAME, stat.S_IFDIR | 0o755, ME)  # by another workstation
+        assert (await seen.names(ROOT))[NAME] == SNAPSHOTS
+    async with tree(tmp_path / "hidden", visible=False) as seen:
+        seen.now.files.make(ROOT, NAME, stat.S_IFDIR | 0o755, ME)
+        assert sorted(await seen.names(ROOT)) == [b".", b"..", b"cut"]
+        assert (await seen.walk(NAME)).ino == SNAPSHOTS
+
+
+async def test_below_a_snapshot_files_are_as_they_were_under_numbers_of_their_own(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path) as seen:
+        directory = await seen.walk(NAME, THEN.name)
+        assert directory.st_mode == stat.S_IFDIR | 0o555
+        assert directory.mtime_ns == THEN.wall_ns
+        file = await seen.walk(NAME, THEN.name, b"cut")
+        assert (file.size, file.st_mode) == (9, stat.S_IFREG | 0o644)
+        assert file.ino not in {(await seen.walk(b"cut")).ino, directory.ino}
+        handle, _ = seen.files.open_as_it_is(file.ino, os.O_RDONLY)
+        assert await seen.files.read(handle, 3, 100) == b"it was"
+        seen.files.release(handle)
+        assert seen.files.open_as_it_is(file.ino, os.O_RDONLY)[1]  # its pages never change
+        assert seen.files.occupied(file) == 9
+
+
+async def test_every_directory_says_where_it_is_and_what_is_above_it(tmp_path: Path) -> None:
+    async with tree(tmp_path) as seen:
+        directory = await seen.walk(NAME, THEN.name)
+        names = await seen.names(directory.ino)
+        assert (names[b"."], names[b".."]) == (directory.ino, SNAPSHOTS)
+        assert names[b"cut"] == (await seen.walk(NAME, THEN.name, b"cut")).ino
+        names = await seen.names(SNAPSHOTS)
+        assert names == {b".": SNAPSHOTS, b"..": ROOT, THEN.name: directory.ino}
+        assert (await seen.walk(NAME, b"..")).ino == ROOT
+        assert (await seen.walk(NAME, THEN.name, b"..")).ino == SNAPSHOTS
+        assert seen.files.shown_path(directory.ino) == ".snapshots/locked cut"
+
+
+async def test_a_state_is_opened_by_who_looks_into_it_and_again_after_it_was_closed(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path) as seen:
+        directory = await seen.walk(NAME, THEN.name)
+        assert seen.files.attributes(directory.ino) == directory
+        assert seen.files.xattrs.names(directory.ino) == []
+        assert seen.states.get(THEN.seq) is None
+        file = await seen.walk(NAME, THEN.name, b"cut")
+        handle, _ = seen.files.open_as_it_is(file.ino, os.O_RDONLY)
+        seen.clock.now += IDLE_S
+        await seen.states.close_idle()
+        assert await seen.files.read(handle, 0, 2) == b"as"
+        seen.files.release(handle)
+        seen.clock.now += IDLE_S
+        await seen.states.close_idle()
+        assert seen.states.get(THEN.seq) is None
+        assert seen.files.to_open(file.ino, within=False) == THEN.seq
+        await seen.opened(file.ino)
+        assert seen.files.attributes(file.ino) == file
+
+
+def _changes(seen: Tree, directory: InodeNo, file: InodeNo) -> Iterator[Callable[[], object]]:
+    files = seen.files
+    yield lambda: files.make(directory, b"new", stat.S_IFREG | 0o644, ME)
+    yield lambda: files.create(directory, b"new", 0o644, ME, os.O_RDWR, 0)
+    yield lambda: files.unlink(directory, b"cut")
+    yield lambda: files.rmdir(SNAPSHOTS, THEN.name)
+    yield lambda: files.rmdir(ROOT, NAME)
+    yield lambda: files.make(ROOT, NAME, stat.S_IFDIR | 0o755, ME)
+    yield lambda: files.rename(ROOT, NAME, ROOT, b"mine", 0)
+    yield lambda: files.rename(ROOT, b"cut", directory, b"cut", 0)
+    yield lambda: files.rename(directory, b"cut", ROOT, b"back", 0)
+    yield lambda: files.open_as_it_is(file, os.O_RDWR)
+    yield lambda: files.open_as_it_is(file, os.O_RDONLY | os.O_TRUNC)
+    yield lambda: files.set_attributes_at_once(file, NO_CHANGES._replace(mode=0o777))
+    yield lambda: files.xattrs.remove(file, b"user.x")
+
+
+async def test_nothing_in_a_snapshot_can_be_changed(tmp_path: Path) -> None:
+    async with tree(tmp_path) as seen:
+        directory = await seen.walk(NAME, THEN.name)
+        file = await seen.walk(NAME, THEN.name, b"cut")
+        for change in _changes(seen, directory.ino, file.ino):
+            with pytest.raises(FileError) as refused:
+                change()
+            assert refused.value.errno == errno.EROFS
+        handle, _ = seen.files.open_as_it_is(file.ino, os.O_RDONLY)
+        with pytest.raises(FileError) as refused:
+            await seen.files.write(handle, 0, b"x")
+        assert refused.value.errno == errno.EROFS
+        assert sorted(await seen.names(ROOT)) == [b".", b"..", NAME, b"cut"]
+
+
+async def test_a_file_of_a_snapshot_gets_into_the_project_by_being_copied_only(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path) as seen:
+        file = await seen.walk(NAME, THEN.name, b"cut")
+        with pytest.raises(FileError) as refused:
+            seen.files.link(file.ino, ROOT, b"back")
+        assert refused.value.errno == errno.EXDEV
+        source, _ = seen.files.open_as_it_is(file.ino, os.O_RDONLY)
+        _, (target, _) = seen.files.create(ROOT, b"back", 0o644, ME, os.O_RDWR, 0)
+        with pytest.raises(FileError) as refused:
+            await seen.files.ranges.copy(source, 0, target, 0, 9)
+        assert refused.value.errno == errno.EXDEV
+        with pytest.raises(FileError) as refused:
+            await seen.files.ranges.copy(target, 0, source, 0, 9)
+        assert refused.value.errno == errno.EROFS
+
+
+async def test_what_waits_for_the_cloud_is_never_in_a_snapshot(tmp_path: Path) -> None:
+    async with tree(tmp_path) as seen:
+        directory = await seen.walk(NAME, THEN.name)
+        for ino in (SNAPSHOTS, directory.ino):
+            assert seen.files.xattrs.get(ino, b"user.lucid.state") == b"cloud"
+            with pytest.raises(NoAttribute):
+                seen.files.xattrs.get(ino, b"user.other")
+
+
+async def test_a_deleted_snapshot_and_a_number_that_was_let_go_of_are_missing(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path) as seen:
+        file = await seen.walk(NAME, THEN.name, b"cut")
+        seen.files.lifetimes.forget_lookups(file.ino, 1)
+        with pytest.raises(FileMissing):
+            seen.files.attributes(file.ino)
+        seen.shown.clear()
+        with pytest.raises(FileMissing):
+            await seen.walk(NAME, THEN.name)
+        with pytest.raises(IsDirectory):
+            seen.files.open_as_it_is(SNAPSHOTS, os.O_RDONLY)
