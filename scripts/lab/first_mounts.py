@@ -64,6 +64,8 @@ class FirstMount(msgspec.Struct, frozen=True):
     bucket_requests: dict[str, int]
     cpu_s: float
     """Of its mount and its daemon."""
+    again_s: float
+    """From the command on the same workstation later, when its replica is there: what every mount takes."""
     from_peer_s: float
     peer_requests: dict[str, int]
     """Of the second one, to the bucket: the first has the pieces."""
@@ -185,6 +187,9 @@ def _measured(
     newest = life.editor.newest()
     newcomers.start_daemon(first)
     alone = newcomers.mounted(first, newest)
+    first.stop()
+    newcomers.start_daemon(first)
+    again = newcomers.mounted(first, newest)
     newcomers.start_daemon(second)
     until(partial(second.talks_to, 1), within=30, what="the two do not meet")
     beside = newcomers.mounted(second, newest)
@@ -198,6 +203,7 @@ def _measured(
         round(alone[0], 1),
         alone[1],
         round(alone[2], 1),
+        round(again[0], 1),
         round(beside[0], 1),
         beside[1],
         round(beside[2], 1),

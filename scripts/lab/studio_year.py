@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a run can be repeated
 
@@ -20,33 +19,22 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from sortedcontainers import SortedDict
 
-from lab.life import Life, LifeStore, Writer
+from lab.collected_studio import DAY_NS, MONDAY_NS, Collector, SizedBucket, StudioClock
+from lab.life import Life, Writer
 from lucidnode.fs.checkpoints.newcomer import Newcomer
-from lucidnode.fs.collection.budget import Budget
-from lucidnode.fs.collection.collection import Collection, Round
-from lucidnode.fs.collection.past_ledger import PastLedger
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.geometry import cipher_size
-from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.history.past import Past
 from lucidnode.fs.replica.inode import ROOT, InodeNo, Kind
 from lucidnode.fs.replica.intents import Create, NewExtent, Rename, Unlink, Write
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
-from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
-from lucidnode.node.client.wire import BlockPage, BlocksDeleted, CommitReply, CommitRequest
+from lucidnode.node.client.ids import BlockId
 
 _MIB = 1 << 20
-_DAY_NS = 86_400 * 10**9
-_MONDAY_NS = 1_767_571_200 * 10**9
-"""2026-01-05, a Monday."""
-
 _REQUESTS_A_DAY = 20_000
 """Of `collection.requests-per-day`, where nobody sets it."""
-
-_PAGE = 1000
 
 _WORKING_DAYS = 5
 
@@ -107,84 +95,10 @@ class YearFigures(msgspec.Struct, frozen=True):
     """Blocks that the last round might have deleted and had no requests for."""
 
 
-class _Clock:
-    """The studio's."""
-
-    def __init__(self) -> None:
-        self.now_ns = _MONDAY_NS
-
-    def boot(self) -> float:
-        return self.now_ns / 1e9
-
-    def wall_ns(self) -> int:
-        return self.now_ns
-
-    async def sleep(self, seconds: float) -> None:  # noqa: ARG002
-        await asyncio.sleep(0.001)
-
-
-class _Bucket(LifeStore):
-    """The bucket with the sizes of files' blocks instead of their bytes, and what a collection asks."""
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__(writer)
-        self.objects: SortedDict = SortedDict()
-        """Sizes by ids."""
-
-    async def stage(self, plaintext: bytes) -> BlockName:
-        name = await super().stage(plaintext)
-        self.objects[name.id] = len(self.blocks[name.id])
-        return name
-
-    async def commit(self, _project: ProjectId, seq: Seq, request: CommitRequest) -> CommitReply:
-        if seq in self.entries:
-            return CommitReply("lost", self.entries[seq])
-        self.requests["PUT entry"] += 1
-        return CommitReply("committed", self.add(seq, request.unsigned))
-
-    async def blocks_in_bucket(self, _project: ProjectId, after: BlockId | None) -> BlockPage:
-        self.requests["LIST"] += 1
-        begin = 0 if after is None else self.objects.bisect_right(after)
-        ids = list(self.objects.islice(begin, begin + _PAGE))
-        sizes = [self.objects[each] for each in ids]
-        return BlockPage(ids, sizes, begin + _PAGE >= len(self.objects), 0.0)
-
-    async def delete_blocks(self, _project: ProjectId, blocks: Sequence[BlockId]) -> BlocksDeleted:
-        self.requests["DELETE"] += len(blocks)
-        for block in blocks:
-            del self.objects[block]
-            self.blocks.pop(block, None)
-        return BlocksDeleted([bytes(block) for block in blocks], [], "")
-
-    async def delete_checkpoints(self, _project: ProjectId, seqs: Sequence[Seq]) -> list[Seq]:
-        self.requests["DELETE"] += len(seqs)
-        for seq in seqs:
-            del self.manifests[seq]
-        return list(seqs)
-
-
-class _Access:
-    """The collecting workstation's."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self.device = writer.device
-        self.workstation = "collector"
-
-    def keys(self) -> ProjectKeys:
-        return self._writer.keys
-
-    def writer_key(self, device: DeviceId, _epoch: int) -> bytes | None:
-        return self._writer.public if device == self.device else None
-
-    async def refresh(self) -> None:
-        """Read no roster: nobody comes or goes."""
-
-
 class _People:
     """Do what a day brings."""
 
-    def __init__(self, life: Life, bucket: _Bucket, clock: _Clock, share: float) -> None:
+    def __init__(self, life: Life, bucket: SizedBucket, clock: StudioClock, share: float) -> None:
         self.written = 0
         """Bytes that were saved."""
         self._life = life
@@ -216,7 +130,7 @@ class _People:
             self._owed[what] -= times * each
             work += [what] * times
         self._chance.shuffle(work)
-        self._folder = self._made(b"day %d" % (self._clock.now_ns // _DAY_NS), ROOT, Kind.DIRECTORY)
+        self._folder = self._made(b"day %d" % (self._clock.now_ns // DAY_NS), ROOT, Kind.DIRECTORY)
         for what in work:
             self._clock.now_ns += 8 * 3600 * 10**9 // len(work)
             self._work[what]()
@@ -298,60 +212,20 @@ class _People:
         return self._clock.now_ns
 
 
-class _Collector:
-    """A workstation that does the rounds, from a past of its own."""
-
-    def __init__(self, past: Past, bucket: _Bucket, writer: Writer, clock: _Clock) -> None:
-        self.rounds: list[tuple[Round, dict[str, int], float]] = []
-        """Each with its requests and its CPU in seconds."""
-        self._past = past
-        self._bucket = bucket
-        self._access = _Access(writer)
-        self._project = writer.keys.project
-        self._clock = clock
-        self._after: BlockId | None = None
-
-    async def round(self, life: Life, requests: int) -> None:
-        """Do one with so many *requests*; *life* learns what it has committed."""
-        self._bucket.requests.clear()
-        begun = time.process_time()
-        ledger = PastLedger(
-            self._past, self._bucket, self._access, lambda _tree: [], self._clock, lambda _seq: None
-        )
-        told = await Collection(
-            self._project,
-            ledger,
-            self._bucket,
-            self._clock,
-            lambda _words: None,
-            dry=False,
-            after=self._after,
-            budget=Budget(requests),
-            nobody_asked=True,
-        ).run()
-        self._after = told.after
-        cpu_s = time.process_time() - begun
-        self.rounds.append((told, dict(self._bucket.requests), cpu_s))
-        while (seq := Seq(life.seq + 1)) in self._bucket.entries:
-            life.take(seq)
-            if life.is_due:
-                await life.checkpointed()
-
-
 async def _year(days: int, share: float, rounds_every: int, folder: Path) -> YearFigures:
-    writer, clock = Writer.of_nobody(), _Clock()
-    bucket = _Bucket(writer)
+    writer, clock = Writer.of_nobody(), StudioClock()
+    bucket = SizedBucket(writer)
     begun = Life.begun(folder / "maker.db", writer, store=bucket)
     with contextlib.closing(Past.open(folder, bytes(32), "collector")) as past:
         async with begun as life:
             people = _People(life, bucket, clock, share)
-            collector = _Collector(past, bucket, writer, clock)
+            collector = Collector(past, bucket, writer, clock)
             for day in range(days):
-                clock.now_ns = _MONDAY_NS + day * _DAY_NS + 9 * 3600 * 10**9
+                clock.now_ns = MONDAY_NS + day * DAY_NS + 9 * 3600 * 10**9
                 if day % 7 < _WORKING_DAYS:
                     await people.day()
                 if day % rounds_every == rounds_every - 1:
-                    clock.now_ns = _MONDAY_NS + day * _DAY_NS + 20 * 3600 * 10**9
+                    clock.now_ns = MONDAY_NS + day * DAY_NS + 20 * 3600 * 10**9
                     await collector.round(life, int(_REQUESTS_A_DAY * rounds_every * share))
             return await _figures(days, share, life, bucket, people, collector, clock, folder)
 
@@ -360,10 +234,10 @@ async def _figures(
     days: int,
     share: float,
     life: Life,
-    bucket: _Bucket,
+    bucket: SizedBucket,
     people: _People,
-    collector: _Collector,
-    clock: _Clock,
+    collector: Collector,
+    clock: StudioClock,
     folder: Path,
 ) -> YearFigures:
     bucket.requests.clear()
