@@ -16,6 +16,7 @@ from lucidnode.node.client.errors import DaemonUnreachable, NodeError, Unavailab
 from lucidnode.node.client.file_blocks import MAX_BLOCKS, BlockPlace, BlockUse, Evicted, below
 from lucidnode.node.client.ids import BlockId, ProjectId, parse_project_id
 from lucidnode.node.client.in_turn import in_turn
+from lucidnode.snapshot_directory import check_of_now
 
 _AT_ONCE = 8
 """Blocks that are asked for at the same time."""
@@ -71,6 +72,7 @@ def located(status: dict[str, Any], path: Path) -> tuple[ProjectId, int]:
     """
     real = path.resolve(strict=True)
     ino = real.lstat().st_ino
+    check_of_now(path, ino)
     mounted = {Path(each["mountpoint"]): each["project"] for each in status["mounts"]}
     for place in (real, *real.parents):
         if place in mounted:

@@ -211,6 +211,7 @@ def test_snapshots_are_below_a_directory_of_the_mount_that_asks_for_it(studio: S
     assert "rushes/cut" in survey(drive).files
     assert not [path for path in survey(drive).directories if path.startswith(".snapshots")]
     station.ok("wait", drive)
+    assert "lies in a snapshot" in station.run("cached", then / "cut").err
     server = [
         pid for pid in station.processes("mount-process") if pid not in station.processes("keep")
     ]
