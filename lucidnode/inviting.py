@@ -19,6 +19,7 @@ from lucidnode.fs.errors import FormatError, NotAllowed
 from lucidnode.fs.membership.answering import Answered, Answering
 from lucidnode.fs.membership.asking import (
     Offered,
+    answerers,
     confirmation_words,
     ident_of,
     is_withdrawal,
@@ -29,7 +30,7 @@ from lucidnode.fs.membership.asking import (
     seal_withdrawal,
 )
 from lucidnode.fs.membership.asking_ticket import AskingTicket, seal_asking
-from lucidnode.fs.membership.entries import invite_entry
+from lucidnode.fs.membership.entries import invite_entry, require_may_invite
 from lucidnode.fs.membership.join_token import JoinToken
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
@@ -60,14 +61,14 @@ _SHORTEST_ID = 6
 
 @dataclass(frozen=True, slots=True)
 class InviteWish:
-    """Whom an owner invites. *projects* are names of those there are now; None means all."""
+    """Who is invited. *projects* are names of those there are now; None means all that we can open."""
 
     role: Role
     lasts_s: int
     who: str = ""
     projects: Collection[str] | None = None
     confirm: bool = False
-    """Whether an owner has to say the words before the newcomer is let in."""
+    """Whether somebody has to say the words before the newcomer is let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,18 @@ async def invite_asking(home: Path, socket: Path, mine: Membership, wish: Invite
     urls = await _urls(home, ident, wish.lasts_s)
     async with DaemonClient(socket) as client:
         view = RosterView.read(await client.roster(), mine)
+        require_may_invite(view, wish.role)
+        wanted = _wanted(view, wish)
+        opens = {
+            one.id for one in view.projects_and_deleted() if wanted is None or one.id in wanted
+        }
+        by_editors, credentials = await _fit_for_editors(client, view, wish.role)
+        if credentials:
+            ticket = msgspec.structs.replace(full, credentials=credentials)
+            offered = Offered(ask_key, ticket, wish.confirm)
+        to = answerers(view, wish.role, opens, by_editors=by_editors)
         # Before the roster names the invite: one that has no offer works unattended.
-        await client.create_for_invitation(ident, "offer", seal_offer(view, offered))
+        await client.create_for_invitation(ident, "offer", seal_offer(view, offered, to))
     await _open_invite(socket, mine, full, wish)
     asking = AskingTicket(
         bucket=full.bucket,
@@ -152,7 +163,7 @@ async def list_invites(socket: Path, mine: Membership) -> list[ListedInvite]:
             found = await client.invitation(ident_of(public))
             standing: Standing = "waiting"
             words, asked_by = "", None
-            if found.request and view.me.role == "owner":
+            if found.request and view.me.can_invite:
                 try:
                     offered = open_offer(found.offer, ident_of(public), view)
                     asked_by = open_request(found.request, ident_of(public), offered.ask_key).label
@@ -183,8 +194,9 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
     """Withdraw the invite whose id begins with *prefix*; nobody is let in with its ticket.
 
     Returns it, and whether keys had left with it already: with an unattended ticket, or an answer.
-    Then the roster has closed it, and epochs are to be ended as after `putting_out.revoke`. Raises
-    Refused if there is none, or several, NotAllowed, Unavailable.
+    Then the roster has closed it, and epochs are to be ended as after `putting_out.revoke`. An editor
+    who may invite withdraws what he opened and nobody was answered for. Raises Refused if there is
+    none, or several, NotAllowed, Unavailable.
     """
     if len(prefix) < _SHORTEST_ID:
         raise Refused(f"name the invite by at least {_SHORTEST_ID} characters of its id")
@@ -198,9 +210,13 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
         )
     async with DaemonClient(socket) as client:
         view = RosterView.read(await client.roster(), mine)
-        if view.me.role != "owner":
-            raise NotAllowed("only an owner of the studio can withdraw an invite")
         ident = bytes.fromhex(found[0].ident)
+        author = next(
+            (one.author for key, one in view.roster.invites.items() if ident_of(key) == ident), b""
+        )
+        is_owner = view.me.role == "owner"
+        if not is_owner and not (view.me.can_invite and author == view.me.public):
+            raise NotAllowed("only an owner of the studio can withdraw an invite of somebody else")
         raw = (await client.invitation(ident)).offer
         if raw:
             try:
@@ -212,6 +228,11 @@ async def cancel_invite(socket: Path, mine: Membership, prefix: str) -> tuple[Li
                 return found[0], False
             if found[0].standing == "withdrawn":
                 return found[0], False
+    if not is_owner:
+        raise NotAllowed(
+            "the studio's keys have left with it already: have an owner withdraw it, with `lucidnode "
+            f"invite cancel {found[0].ident[:12]}`, or put out who joins with it"
+        )
     await revoke(socket, mine, [one for one in view.roster.invites if ident_of(one) == ident])
     return found[0], True
 
@@ -231,11 +252,13 @@ async def cancel_token(socket: Path, mine: Membership, token: JoinToken) -> int:
 async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[Answered]:
     """Answer the requests to join that wait: the one with *words*, or those that need none.
 
-    Returns those that wait on, too. Raises NotAllowed for who is no owner, Refused if nobody has
+    Returns those that wait on, too. Raises NotAllowed for who may not invite, Refused if nobody has
     asked with *words*.
     """
-    if (await read_roster(socket, mine)).me.role != "owner":
-        raise NotAllowed("only an owner of the studio can let somebody in")
+    if not (await read_roster(socket, mine)).me.can_invite:
+        raise NotAllowed(
+            "only an owner of the studio can let somebody in, or an editor whom an owner lets"
+        )
     async with DaemonClient(socket) as client:
         await client.look_for_invitations()
         found = await Answering(client, mine, SystemClock(), words).answer()
@@ -250,6 +273,12 @@ async def answer_now(socket: Path, mine: Membership, words: str = "") -> list[An
 async def _unattended_ticket(
     home: Path, socket: Path, mine: Membership, wish: InviteWish
 ) -> Ticket:
+    if (await read_roster(socket, mine)).me.role != "owner":
+        # Nobody could withdraw it without beginning an era, which is an owner's.
+        raise NotAllowed(
+            "only an owner of the studio can make tickets that work by themselves: invite without "
+            "--unattended and --join-token"
+        )
     ticket = await _full_ticket(home, mine, wish)
     async with DaemonClient(socket) as client:
         found = await client.way_in(wish.role)
@@ -282,14 +311,33 @@ async def _full_ticket(home: Path, mine: Membership, wish: InviteWish) -> Ticket
 
 async def _open_invite(socket: Path, mine: Membership, ticket: Ticket, wish: InviteWish) -> None:
     def entry(view: RosterView) -> bytes:
-        projects: set[ProjectId] | None = None
-        if wish.projects is not None:
-            projects = {view.project(name).id for name in wish.projects}
         return invite_entry(
-            view, ticket.invite, wish.role, ticket.expires_ns, ticket.suggested_name, projects
+            *(view, ticket.invite, wish.role, ticket.expires_ns, ticket.suggested_name),
+            _wanted(view, wish),
         )
 
     await append_entry(socket, mine, entry)
+
+
+def _wanted(view: RosterView, wish: InviteWish) -> set[ProjectId] | None:
+    if wish.projects is None:
+        return None
+    return {view.project(name).id for name in wish.projects}
+
+
+async def _fit_for_editors(
+    client: DaemonClient, view: RosterView, role: Role
+) -> tuple[bool, dict[str, str]]:
+    """Tell whether editors may see what an offer of ours for *role* holds, and the role's credentials.
+
+    Where owners have credentials of their own and the role has none, an owner's would be in it.
+    """
+    try:
+        own = (await client.way_in(role)).credentials
+    except Refused:
+        return False, {}
+    of_owners = view.me.role == "owner" and (await client.credentials_of("owner")).number > 0
+    return bool(own) or not of_owners, own
 
 
 async def _urls(home: Path, ident: bytes, lasts_s: int) -> PresignedPair | None:
@@ -306,7 +354,7 @@ async def _urls(home: Path, ident: bytes, lasts_s: int) -> PresignedPair | None:
             "tickets that only ask are for S3 and for directories: make one with --unattended"
         )
     if lasts_s > MAX_PRESIGNED_S:
-        raise Refused("stores let nobody ask for longer than 7 days: choose fewer --days")
+        raise Refused("stores let nobody ask for longer than 7 days: choose a shorter --expires")
     network = Network.of(os.environ, config.authorities)
     credentials = await asyncio.to_thread(load_credentials, home)
     name = ident.hex()

@@ -15,7 +15,13 @@ from lucidnode.fs.commit.epoch_end import end_epoch
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.errors import FsError, NotAMember
-from lucidnode.fs.membership.entries import leave_entry, rename_entry, revoke_entry, role_entry
+from lucidnode.fs.membership.entries import (
+    inviting_entry,
+    leave_entry,
+    rename_entry,
+    revoke_entry,
+    role_entry,
+)
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
@@ -55,8 +61,20 @@ async def leave(socket: Path, mine: Membership) -> None:
 async def change_role(
     socket: Path, mine: Membership, member: bytes, project: ProjectId | None, role: Role
 ) -> None:
-    """Give *member* the *role*, in *project* or everywhere. Raises NotAllowed, NotAMember, Unavailable."""
+    """Give *member* the *role*, in *project* or everywhere. Raises NotAllowed, NotAMember, Unavailable.
+
+    Of an owner who becomes less, open invites are closed first: he has their secrets, as all owners.
+    """
+    roster = (await read_roster(socket, mine)).roster
+    known = roster.members.get(member)
+    if known is not None and known.role == "owner" != role and roster.invites:
+        await revoke(socket, mine, roster.invites.keys())
     await append_entry(socket, mine, lambda view: role_entry(view, member, project, role))
+
+
+async def allow_inviting(socket: Path, mine: Membership, member: bytes, *, may: bool) -> None:
+    """Let *member*, an editor, invite, or no more. Raises NotAllowed, NotAMember, Unavailable."""
+    await append_entry(socket, mine, lambda view: inviting_entry(view, member, may=may))
 
 
 async def rename(socket: Path, mine: Membership, member: bytes, device: str) -> None:

@@ -1,9 +1,9 @@
 """The smallest rights in the bucket with which each role works, in the words of a store. Pure.
 
 What a workstation does there (docs/security.md, "Credentials by role"): everybody reads and lists. Who
-writes adds blocks and checkpoints, and creates entries of logs, which nobody changes or deletes. Only
-owners delete what nothing needs, so they are who collects; and they keep what belongs to invitations,
-recovery codes and the credentials of roles.
+writes adds blocks and checkpoints, and creates entries of logs, which nobody changes or deletes, and
+the parts of invitations. Only owners delete what nothing needs, so they are who collects; and they keep
+what belongs to recovery codes and the credentials of roles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ PolicyStore = Literal["aws", "minio", "seaweedfs"]
 _LOGS = ("roster/*", "p/*/journal/*")
 """Created if absent, and never written to again."""
 
-_ONCE_OF_OWNERS = ("credentials/*", "invitations/*")
+_ONCE_OF_WRITERS = (*_LOGS, "invitations/*")
+"""Invitations too: an owner may let an editor invite."""
+
+_ONCE_OF_OWNERS = ("credentials/*",)
 _OF_WRITERS = ("p/*/block/*", "p/*/checkpoint/*", "rendezvous/*", ".probe/*")
 _OF_OWNERS = ("studio", "recovery/*")
 
@@ -80,7 +83,7 @@ def _statements(
         return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resources}
 
     of_owner = role == "owner"
-    once = _LOGS + (_ONCE_OF_OWNERS if of_owner else ())
+    once = _ONCE_OF_WRITERS + (_ONCE_OF_OWNERS if of_owner else ())
     statements.append(
         allow("CreateOnce", "s3:PutObject", once) | ({"Condition": _IF_ABSENT} if if_absent else {})
     )

@@ -229,8 +229,17 @@ def checkpoint_objects(
 
 def invitations_of(context: NodeContext, store: StudioBucket, roster: RosterService) -> Invitations:
     """Return who carries requests to join, and their answers. Nothing is asked of the bucket yet."""
+
+    def answers() -> bool:
+        device = roster.current.devices.get(context.identity.id)
+        return device is not None and roster.current.members[device.member].can_invite
+
     return Invitations(
-        store.bucket, lambda: roster.current, _is_owner(context, roster), context.clock
+        store.bucket,
+        lambda: roster.current,
+        answers,
+        _is_owner(context, roster),
+        context.clock,
     )
 
 

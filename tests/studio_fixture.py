@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
 from lucidnode.fs.format import sodium
-from lucidnode.fs.membership.entries import genesis_entry, invite_entry, join_entry, project_entry
+from lucidnode.fs.membership.entries import (
+    genesis_entry,
+    invite_entry,
+    inviting_entry,
+    join_entry,
+    project_entry,
+)
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import RosterView
@@ -56,13 +63,21 @@ class Studio:
         return RosterView.read(self.entries, membership)
 
     def invite(
-        self, role: Role = "editor", by: Membership | None = None, expires_ns: int = EXPIRES
+        self,
+        role: Role = "editor",
+        by: Membership | None = None,
+        expires_ns: int = EXPIRES,
+        projects: Collection[ProjectId] | None = None,
     ) -> MemberKeys:
         """Open an invite and return its keys, as a ticket would carry them."""
         keys = MemberKeys.new()
         view = self.view(by or self.ada)
-        self.entries.append(invite_entry(view, keys, role, expires_ns, "Bo"))
+        self.entries.append(invite_entry(view, keys, role, expires_ns, "Bo", projects))
         return keys
+
+    def let_invite(self, editor: Membership, *, may: bool = True) -> None:
+        """Have the owner let *editor* invite, or no more."""
+        self.entries.append(inviting_entry(self.view(self.ada), editor.keys.public, may=may))
 
     def newcomer(self, name: str = "Bo", device: str = "edit-2") -> Membership:
         """Return a person who is not a member yet."""
@@ -81,9 +96,12 @@ class Studio:
         name: str = "Bo",
         device: str = "edit-2",
         seed: bytes | None = None,
+        *,
+        by: Membership | None = None,
+        projects: Collection[ProjectId] | None = None,
     ) -> Membership:
         """Invite and join one more person."""
-        invite = self.invite(role)
+        invite = self.invite(role, by, projects=projects)
         who = self.newcomer(name, device)
         self.entries.append(self.joining(invite, who, seed))
         return who

@@ -1,6 +1,7 @@
-"""Answers requests to join, where an owner's keys are: in his mounts, and when he asks for it.
+"""Answers requests to join, where the keys of who may are: in his mounts, and when he asks for it.
 
-Whoever of the owners comes first answers; the bucket takes one answer for each invitation.
+Those are owners, and editors who may invite. Whoever comes first answers; the bucket takes one
+answer for each invitation.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Answered:
 
 
 class Answering:
-    """Answers what the owner with *mine* is asked. Nothing is answered for who is no owner.
+    """Answers what the member with *mine* is asked. Nothing is answered for who may not invite.
 
     With *words* only the request that has them is answered; without, those that need no words.
     """
@@ -120,7 +121,7 @@ class Answering:
         invite = next(
             (each for each in view.roster.invites.values() if ident_of(each.public) == ident), None
         )
-        if invite is None or self._clock.wall_ns() > invite.expires_ns or view.me.role != "owner":
+        if invite is None or self._clock.wall_ns() > invite.expires_ns or not view.me.can_invite:
             return None
         offered = open_offer(one.offer, ident, view)
         request = open_request(one.request, ident, offered.ask_key)

@@ -2,8 +2,8 @@
 
 Three objects of an invitation, which is named by the first half of its public key:
 
-- The *offer* is sealed to every owner. It holds what an unattended ticket would: so whichever of
-  their workstations runs can hand it on.
+- The *offer* is sealed to every owner, and to editors who may invite and could have made it. It
+  holds what an unattended ticket would: so whichever of their workstations runs can hand it on.
 - The *request* is sealed under the ticket's ask key. It names the newcomer, and a key of theirs.
 - The *answer* is sealed to that key: the ticket of the offer. Or it says that there will be none.
 
@@ -12,6 +12,8 @@ the answer only if the request was his own. Bytes: docs/format.md, "Asking to jo
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterable
 
 import msgspec
 from blake3 import blake3
@@ -24,9 +26,11 @@ from lucidnode.fs.membership.member import Label, shown
 from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, parsed_ticket
 from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.msgpack import decoded
 from lucidnode.node.client.public_keys import KEY_SIZE, is_box_key, verify
-from lucidnode.node.client.roster_entry import HASH_SIZE
+from lucidnode.node.client.roster import Member, is_at_most
+from lucidnode.node.client.roster_entry import HASH_SIZE, Role
 
 _OFFER_DOMAIN = b"lucidnode 2026 invitation offer signature\0"
 _CONTEXT_REQUEST = "lucidnode 2026 format 1 request to join"
@@ -41,7 +45,7 @@ _WORDS = 4
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an owner keeps for the other owners. *keys* maps an owner's box to the sealed key of *sealed*."""
+    """What an inviter keeps for who may answer. *keys* maps the box of each to the sealed key of *sealed*."""
 
     format: int
     author: bytes
@@ -71,9 +75,9 @@ class JoinRequest(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """What an offer holds for an owner: the key of its ticket's holder, and what to hand on.
+    """What an offer holds for who answers: the key of its ticket's holder, and what to hand on.
 
-    With *confirm* an owner has to say the request's words before it is answered.
+    With *confirm* one of them has to say the request's words before it is answered.
     """
 
     ask_key: bytes
@@ -102,10 +106,39 @@ def new_ask_key() -> bytes:
 # -- the offer -----------------------------------------------------------------------------------
 
 
-def seal_offer(view: RosterView, offered: Offered) -> bytes:
-    """Return *offered* sealed to every owner of now, signed by this one. Raises NotAllowed."""
-    if view.me.role != "owner":
-        raise NotAllowed("only an owner of the studio can invite")
+def answerers(
+    view: RosterView, role: Role, projects: Collection[ProjectId], *, by_editors: bool
+) -> list[Member]:
+    """Return who may answer for an invite of ours as *role* that opens *projects*, ourselves among them.
+
+    Who answers has the invite's secrets, and could use them himself. So of the editors who may invite
+    it is those who would gain nothing by that, and none where *by_editors* is not set.
+    """
+    roster = view.roster
+
+    def gains_nothing(member: Member) -> bool:
+        device = roster.devices[member.device]
+        roles = [member.role, *(device.role_in(one) or "viewer" for one in roster.projects)]
+        return all(is_at_most(role, his) for his in roles) and all(
+            member.box in roster.projects[one].seals for one in projects
+        )
+
+    return [
+        member
+        for member in roster.members.values()
+        if not member.has_left
+        and (
+            member.role == "owner"
+            or member == view.me
+            or (by_editors and member.can_invite and gains_nothing(member))
+        )
+    ]
+
+
+def seal_offer(view: RosterView, offered: Offered, to: Iterable[Member]) -> bytes:
+    """Return *offered* sealed *to* those who may answer, signed by us. Raises NotAllowed."""
+    if not view.me.can_invite:
+        raise NotAllowed("only an owner of the studio can invite, or an editor whom an owner lets")
     key, nonce = sodium.random_bytes(KEY_SIZE), sodium.random_bytes(sodium.AEGIS_NONCE_SIZE)
     author = view.membership.keys.public
     contents = msgspec.msgpack.encode(
@@ -115,11 +148,7 @@ def seal_offer(view: RosterView, offered: Offered) -> bytes:
     unsigned = Offer(
         format=1,
         author=author,
-        keys={
-            member.box: sodium.seal_to(member.box, key)
-            for member in view.roster.members.values()
-            if member.role == "owner"
-        },
+        keys={member.box: sodium.seal_to(member.box, key) for member in to},
         sealed=nonce
         + sodium.aegis256_seal(key, nonce, padded(contents, _PADDING_BYTES), ident + author),
         signature=b"",
@@ -129,23 +158,23 @@ def seal_offer(view: RosterView, offered: Offered) -> bytes:
 
 
 def open_offer(raw: bytes, ident: bytes, view: RosterView) -> Offered:
-    """Return what the offer of the open invitation *ident* holds for the owner of *view*.
+    """Return what the offer of the open invitation *ident* holds for the member of *view*.
 
-    Raises FormatError for what no owner of now has made for him.
+    Raises FormatError for what nobody who may invite now has made for him.
     """
     try:
         offer = decoded(_OFFER, raw)
     except Malformed as error:
         raise FormatError("an offer does not parse") from error
     author = view.roster.members.get(offer.author)
-    if offer.format != 1 or author is None or author.role != "owner":
+    if offer.format != 1 or author is None or not author.can_invite:
         raise FormatError("an offer by nobody who may make one")
     message = _offer_message(ident, msgspec.structs.replace(offer, signature=b""))
     if not verify(offer.author, message, offer.signature):
         raise Forged("the signature of an offer does not hold")
     sealed_key = offer.keys.get(view.me.box)
     if sealed_key is None:
-        raise FormatError("an offer that is not for this owner")
+        raise FormatError("an offer that is not for us")
     key = sodium.unseal(view.membership.keys.box_secret, sealed_key)
     if len(key) != KEY_SIZE:
         raise FormatError("an offer's key has another size")

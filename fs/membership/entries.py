@@ -31,13 +31,14 @@ from lucidnode.fs.membership.roster_view import (
 )
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.public_keys import KEY_SIZE
-from lucidnode.node.client.roster import NewerRoster, Roster
+from lucidnode.node.client.roster import NewerRoster, Roster, closed_with, is_at_most
 from lucidnode.node.client.roster_entry import (
     ERA_FORMAT,
     ERA_PROJECT,
     MAX_BLOCK_BYTES,
     MIN_BLOCK_BYTES,
     NO_ENTRY,
+    AllowInviting,
     Body,
     ChangeRole,
     ChangeState,
@@ -58,11 +59,8 @@ from lucidnode.node.client.roster_entry import (
     format_of,
     signing_message,
 )
-from lucidnode.node.client.roster_rules import (
-    MAX_PEOPLE,
-    MAX_PROJECTS,
-    MAX_PROJECTS_OF_EDITOR,
-)
+from lucidnode.node.client.roster_people import MAX_INVITES_OF_EDITOR, MAX_PEOPLE
+from lucidnode.node.client.roster_state import MAX_PROJECTS, MAX_PROJECTS_OF_EDITOR
 
 
 def genesis_entry(
@@ -81,11 +79,11 @@ def invite_entry(
     suggested_name: str,
     projects: Collection[ProjectId] | None = None,
 ) -> bytes:
-    """Return the entry by which an owner opens an invite to *projects*, None for all; raises NotAllowed."""
-    if view.me.role != "owner":
-        raise NotAllowed("only an owner of the studio can invite")
-    if len(view.roster.members) + len(view.roster.invites) >= MAX_PEOPLE:
-        raise NotAllowed(f"the studio has {MAX_PEOPLE} members and open invites, and takes no more")
+    """Return the entry by which an invite to *projects* is opened, None for all that we can open.
+
+    Raises NotAllowed.
+    """
+    require_may_invite(view, role)
     label = Label(spelled(suggested_name), "") if suggested_name else Label("", "")
     body = Invite(
         invite=invite.public,
@@ -102,6 +100,23 @@ def invite_entry(
         },
     )
     return _next(view.roster, view.membership.keys, body)
+
+
+def require_may_invite(view: RosterView, role: Role) -> None:
+    """Raise NotAllowed unless the member may invite somebody as *role* now."""
+    if not view.me.can_invite:
+        raise NotAllowed(
+            "only an owner of the studio can invite, or an editor whom an owner lets: "
+            "`lucidnode members inviting NAME on`"
+        )
+    if not is_at_most(role, view.me.role):
+        raise NotAllowed(f"an {view.me.role} can invite editors and viewers, and no {role}")
+    if view.me.role != "owner" and view.me.invited >= MAX_INVITES_OF_EDITOR:
+        raise NotAllowed(
+            f"you have invited {MAX_INVITES_OF_EDITOR} times: ask an owner to invite more"
+        )
+    if len(view.roster.members) + len(view.roster.invites) >= MAX_PEOPLE:
+        raise NotAllowed(f"the studio has {MAX_PEOPLE} members and open invites, and takes no more")
 
 
 def join_entry(
@@ -163,22 +178,23 @@ def project_entry(view: RosterView, project: ProjectId, name: str, block_size: i
 def revoke_entry(view: RosterView, keys: Collection[bytes]) -> bytes:
     """Return the entry by which an owner puts out the members, and closes the invites, of *keys*.
 
-    Invites that somebody put out had opened go with them. Raises NotAllowed, NotAMember if one of *keys* is nobody's.
+    Invites that somebody put out had opened go with them, and those that he can have answered in
+    the place of others. Raises NotAllowed, NotAMember if one of *keys* is nobody's.
     """
     roster = view.roster
     if view.me.role != "owner":
         raise NotAllowed("only an owner of the studio can put somebody out")
     if any(key not in roster.members and key not in roster.invites for key in keys):
         raise NotAMember("that is no member of the studio any more, and no open invite: look again")
-    gone = {key for key, member in roster.members.items() if key in keys or member.has_left}
+    gone = {key: member for key, member in roster.members.items() if key in keys or member.has_left}
     _require_owner(roster, gone)
-    stay = [
-        invite.box
-        for key, invite in roster.invites.items()
-        if key not in keys and invite.author not in gone
-    ]
+    closed = {*keys, *closed_with(roster.invites, gone.values())}
+    if any(member.role == "owner" for member in gone.values()):
+        # Owners have the secrets of what other owners opened, and the log cannot know of whom.
+        closed |= roster.invites.keys()
+    stay = [invite.box for key, invite in roster.invites.items() if key not in closed]
     stay += [member.box for key, member in roster.members.items() if key not in gone]
-    return _next(roster, view.membership.keys, Revoke(sorted(set(keys)), _new_era(view, stay)))
+    return _next(roster, view.membership.keys, Revoke(sorted(closed), _new_era(view, stay)))
 
 
 def role_entry(view: RosterView, member: bytes, project: ProjectId | None, role: Role) -> bytes:
@@ -194,13 +210,12 @@ def role_entry(view: RosterView, member: bytes, project: ProjectId | None, role:
         raise NotAMember("that is no member of the studio any more: look again")
     if project is not None and "owner" in {role, known.role}:
         raise NotAllowed("an owner is one of the whole studio: change the role without a project")
-    closed = project is None and role != "owner"
-    if closed:
+    if project is None and role != "owner":
         _require_owner(roster, {member})
+    narrows = role != "owner" and (project is None or known.may_invite)
+    closed = closed_with(roster.invites, [known]) if narrows else set()
     stay = [one.box for one in roster.members.values() if not one.has_left]
-    stay += [
-        invite.box for invite in roster.invites.values() if not (closed and invite.author == member)
-    ]
+    stay += [invite.box for key, invite in roster.invites.items() if key not in closed]
     body = ChangeRole(member, project or "", role, _new_era(view, stay))
     return _next(roster, view.membership.keys, body)
 
@@ -215,6 +230,25 @@ def leave_entry(view: RosterView) -> bytes:
             "`lucidnode members revoke`"
         )
     return _next(view.roster, view.membership.keys, Leave())
+
+
+def inviting_entry(view: RosterView, member: bytes, *, may: bool) -> bytes:
+    """Return the entry by which an owner lets *member*, an editor, invite from now on, or no more.
+
+    Raises NotAllowed, NotAMember.
+    """
+    if view.me.role != "owner":
+        raise NotAllowed("only an owner of the studio can say who may invite")
+    known = view.roster.members.get(member)
+    if known is None or known.has_left:
+        raise NotAMember("that is no member of the studio any more: look again")
+    if known.role != "editor":
+        raise NotAllowed(
+            "an owner can invite anyway"
+            if known.role == "owner"
+            else "a viewer cannot invite: make somebody an editor first"
+        )
+    return _next(view.roster, view.membership.keys, AllowInviting(member, may))
 
 
 def rename_entry(view: RosterView, member: bytes, label: Label) -> bytes:

@@ -42,6 +42,8 @@ class Person:
     has_left: bool
     roles: Mapping[ProjectId, Role]
     """In which projects the role is another one."""
+    may_invite: bool
+    """An editor whom an owner lets invite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class RosterView:
                 member.public,
                 member.has_left,
                 self._roles(member),
+                member.may_invite,
             )
             for member in self.roster.members.values()
         ]

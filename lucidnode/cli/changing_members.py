@@ -88,10 +88,19 @@ def members_role(
             )
         )
     ended = end_epochs(home, socket, mine)
+    closed = _closed_since(view, socket, mine)
     if wants_json:
-        show_json({"changed": [_facts(one) for one in changing], "role": role, **told_ended(ended)})
+        show_json(
+            {
+                "changed": [_facts(one) for one in changing],
+                "role": role,
+                "closed_invites": closed,
+                **told_ended(ended),
+            }
+        )
         return
     click.echo(f"{names}: {role} of {place}", err=True)
+    _tell_closed(closed)
     tell_ended(ended)
     if sealed:
         click.echo(
@@ -99,6 +108,51 @@ def members_role(
             "they were they know on: `lucidnode credentials set --role` gives that role new ones",
             err=True,
         )
+
+
+@click.command("inviting")
+@click.argument("who")
+@click.argument("may", metavar="on|off", type=click.Choice(["on", "off"]))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@passphrase_file
+@as_json
+@click.pass_obj
+def members_inviting(
+    home: Path, who: str, may: str, yes: bool, passphrase_file: Path | None, wants_json: bool
+) -> None:
+    """Let WHO, an editor or an editor's workstation, invite others, or no more. For owners.
+
+    Such an editor lets in editors and viewers, into the projects that he can open, and nobody may more
+    there than he; his workstation answers those who ask, as an owner's does. It ends with his role, and
+    then the invites that he could answer are closed. Workstations of releases before this have to be updated.
+
+    \b
+    Examples:
+      lucidnode members inviting 'Bo Lind' on
+      lucidnode members inviting edit-2 off
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    view = asyncio.run(membership.read_roster(socket, mine))
+    wanted = may == "on"
+    changing = [one for one in _chosen(view, who) if one.may_invite != wanted]
+    if not changing:
+        raise Refused(f"{who} may {'' if wanted else 'not '}invite as it is")
+    names = ", ".join(_called(one) for one in changing)
+    confirm(f"{'Let' if wanted else 'No more let'} {names} invite?", yes=yes)
+    for one in changing:
+        asyncio.run(putting_out.allow_inviting(socket, mine, one.public, may=wanted))
+    closed = _closed_since(view, socket, mine)
+    if wants_json:
+        show_json(
+            {
+                "changed": [_facts(one) for one in changing],
+                "may_invite": wanted,
+                "closed_invites": closed,
+            }
+        )
+        return
+    click.echo(f"{names}: may {'' if wanted else 'not '}invite", err=True)
+    _tell_closed(closed)
 
 
 @click.command("revoke")
@@ -161,7 +215,9 @@ def put_out(
     confirm(f"Put {names} out of the studio for good?", yes=yes)
     asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
     ended = end_epochs(home, socket, mine)
-    rotate = credentials_to_rotate(home, socket, roles)
+    known = {*roles, "viewer"} if any(one.may_invite for one in chosen) else roles
+    rotate = credentials_to_rotate(home, socket, known)
+    closed = _closed_since(view, socket, mine)
     if given is not None:
         network = given_network(None, load_config(home).authorities)
         rotate = given_words(
@@ -169,10 +225,16 @@ def put_out(
         )
     if wants_json:
         show_json(
-            {"put_out": [_facts(one) for one in chosen], "rotate": rotate, **told_ended(ended)}
+            {
+                "put_out": [_facts(one) for one in chosen],
+                "rotate": rotate,
+                "closed_invites": closed,
+                **told_ended(ended),
+            }
         )
         return
     click.echo(f"{names}: out of the studio", err=True)
+    _tell_closed(closed)
     tell_ended(ended)
     click.echo(rotate, err=True)
 
@@ -231,6 +293,20 @@ def leave_command(context: click.Context, yes: bool, passphrase_file: Path | Non
         f"still in {home}",
         err=True,
     )
+
+
+def _closed_since(view: RosterView, socket: Path, mine: Membership) -> int:
+    """Return how many invites of *view* are open no more: who may less now could have used them."""
+    now = asyncio.run(membership.read_roster(socket, mine))
+    return len(view.roster.invites.keys() - now.roster.invites.keys())
+
+
+def _tell_closed(closed: int) -> None:
+    if closed:
+        click.echo(
+            f"closed {counted(closed, 'open invite')}, which could have been used by them: make new ones",
+            err=True,
+        )
 
 
 def _chosen(view: RosterView, who: str) -> list[Person]:

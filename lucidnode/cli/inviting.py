@@ -25,18 +25,38 @@ from lucidnode.new_secret import write_new_secret
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import load_credentials
+from lucidnode.node.setting_values import BadSetting, read_duration
 
-_DAY_S = 24 * 3600
+_LONGEST_S = 30 * 24 * 3600
 _MOST_TICKETS = 100
 
 _STANDINGS = {
     "waiting": "nobody has asked yet",
-    "asked": "asked; an owner's workstation has to answer",
+    "asked": "asked; a workstation of an owner, or of who may invite, has to answer",
     "answered": "let in; has not joined yet",
     "withdrawn": "withdrawn",
     "unattended": "its ticket works by itself",
     "expired": "past its time",
 }
+
+
+class _Lasting(click.ParamType[int]):
+    """A time as people write it, in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            lasts_s = read_duration(value)
+        except BadSetting as error:
+            self.fail(str(error), param, ctx)
+        if lasts_s > _LONGEST_S:
+            self.fail("an invite counts for 30 days at most", param, ctx)
+        return lasts_s
 
 
 @click.group(
@@ -49,8 +69,15 @@ _STANDINGS = {
     show_default=True,
     help="What the new member may do.",
 )
-@click.option("--days", type=click.IntRange(1, 30), help="How long it counts. [default: 1]")
-@click.option("--hours", type=click.IntRange(1, 720), help="The same in hours, instead of --days.")
+@click.option(
+    "--expires",
+    "lasts_s",
+    type=_Lasting(),
+    default="1d",
+    show_default=True,
+    metavar="TIME",
+    help="How long it counts, from now on, such as 30min, 8h or 7d; at most 30d.",
+)
 @click.option("--for", "who", default="", help="Suggested name of the new member.")
 @click.option(
     "--project",
@@ -69,7 +96,7 @@ _STANDINGS = {
 @click.option(
     "--confirm",
     is_flag=True,
-    help="Let nobody in before an owner types the words that the newcomer sees.",
+    help="Let nobody in before somebody who may invite types the words that the newcomer sees.",
 )
 @click.option(
     "--unattended",
@@ -96,8 +123,7 @@ _STANDINGS = {
 def invite_command(
     context: click.Context,
     role: str,
-    days: int | None,
-    hours: int | None,
+    lasts_s: int,
     who: str,
     projects: tuple[str, ...],
     count: int,
@@ -111,14 +137,15 @@ def invite_command(
 ) -> None:
     """Make a one-time ticket for one more workstation, and the code that opens it.
 
-    Send the two by different ways. The ticket lets its holder ask; a workstation on which an owner
-    has a project mounted answers, and both show the same words. With --unattended nobody is asked.
+    For owners, and for editors whom an owner lets (`lucidnode members inviting`).
+    Send the two by different ways. The ticket lets its holder ask; a workstation on which somebody who
+    may invite has a project mounted answers, and both show the same words. With --unattended nobody is asked.
 
     \b
     Examples:
       lucidnode invite --for Ada
       lucidnode invite --nearby
-      lucidnode invite --join-token farm.json --role editor --count 20 --days 7
+      lucidnode invite --join-token farm.json --role editor --count 20 --expires 7d
       lucidnode invite list
     """
     if context.invoked_subcommand is not None:
@@ -126,11 +153,8 @@ def invite_command(
     home: Path = context.obj
     if who:
         spelled(who)
-    if days is not None and hours is not None:
-        raise click.UsageError("give --days or --hours, not both")
     if confirm and unattended:
         raise click.UsageError("give --confirm or --unattended, not both")
-    lasts_s = hours * 3600 if hours is not None else (days or 1) * _DAY_S
     wish = InviteWish(cast(Role, role), lasts_s, who, projects or None, confirm)
     mine, socket = unlocked(home, passphrase_file)
     if nearby:
@@ -266,7 +290,7 @@ def invite_cancel(home: Path, ident: str, file: Path | None, passphrase_file: Pa
 def invite_answer(home: Path, words: str, passphrase_file: Path | None, wants_json: bool) -> None:
     """Let in who has asked with WORDS, or without them all who were invited without --confirm.
 
-    Where an owner has a project mounted, the latter happens by itself.
+    Where somebody who may invite has a project mounted, the latter happens by itself.
 
     \b
     Examples:

@@ -1,8 +1,8 @@
 """Credentials of the bucket for all workstations of a role, as an owner leaves them in it. Pure.
 
 The object `credentials/<role>/<number>` is created once (docs/format.md, "Credentials of a role").
-Its contents are sealed under a key that is sealed to each workstation of the role, and of every
-owner, who hands them to newcomers. An owner has signed all of it, with studio, role and number: so
+Its contents are sealed under a key that is sealed to each workstation of the role, and of everybody
+who may invite somebody as that, who hands them to newcomers. An owner has signed all of it, with studio, role and number: so
 none can be put in the place of another.
 """
 
@@ -75,11 +75,15 @@ _ROLE_SET = msgspec.msgpack.Decoder(_RoleSet)
 
 
 def holders(roster: Roster, role: Role) -> list[Device]:
-    """Return the workstations to which a set of *role* is sealed: of the role, and of all owners."""
+    """Return the workstations to which a set of *role* is sealed: of the role, and of who lets it in.
+
+    Those are all owners', and of editors who may invite, who have wider rights than viewers already.
+    """
     return [
         device
         for device in roster.devices.values()
         if roster.widest_role(device.id) in {role, "owner"}
+        or (role == "viewer" and roster.members[device.member].can_invite)
     ]
 
 

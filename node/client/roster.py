@@ -5,7 +5,7 @@ Read from the log by lucidnode.node.client.roster_rules. Nothing here needs a ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from lucidnode.node.client.errors import Corrupt, Refused
@@ -30,6 +30,11 @@ FIRST_EPOCH = 1
 
 
 _WIDEST_FIRST: tuple[Role, ...] = ("owner", "editor", "viewer")
+
+
+def is_at_most(role: Role, limit: Role) -> bool:
+    """Return whether *role* may no more than *limit*."""
+    return _WIDEST_FIRST.index(role) >= _WIDEST_FIRST.index(limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,20 @@ class Member:
     label: bytes
     has_left: bool = False
     """Gone by a word of his own: the next era is sealed without him."""
+    may_invite: bool = False
+    """An editor whom an owner allows to let others in."""
+    invited: int = 0
+    """How many invites he has opened."""
+
+    @property
+    def can_invite(self) -> bool:
+        """Whether invites of his count, and he answers those who ask."""
+        return not self.has_left and (self.role == "owner" or self.may_invite)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInvite:
-    """An invite that nobody has used yet; *author* is the owner who opened it."""
+    """An invite that nobody has used yet; *author* is the member who opened it."""
 
     public: bytes
     box: bytes
@@ -93,6 +107,21 @@ class OpenInvite:
     expires_ns: int
     label: bytes
     author: bytes = b""
+
+
+def closed_with(invites: Mapping[bytes, OpenInvite], gone: Collection[Member]) -> set[bytes]:
+    """Return the keys of the open invites that close where *gone* may less from here on.
+
+    They are those that they opened. An editor who may invite has the secrets of what others opened,
+    to answer in their place, and could come back by one of those.
+    """
+    authors = {member.public for member in gone}
+    shared = any(member.may_invite for member in gone)
+    return {
+        key
+        for key, invite in invites.items()
+        if invite.author in authors or (shared and invite.role != "owner")
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The roster's entries: what they say and how they are signed. Formats 1 to 3 (docs/format.md, "Roster").
+"""The roster's entries: what they say and how they are signed. Formats 1 to 4 (docs/format.md, "Roster").
 
     roster/<seq>   MessagePack map {format, seq, previous, author, body, signature}
     body           MessagePack map of one kind below, tagged by "type"
@@ -40,7 +40,10 @@ ERA_FORMAT = 2
 PROJECT_FORMAT = 3
 """Of the kinds that change a project, and of the settings that an owner makes for the studio."""
 
-MAX_FORMAT = PROJECT_FORMAT
+INVITING_FORMAT = 4
+"""Of the kind by which an owner lets an editor invite."""
+
+MAX_FORMAT = INVITING_FORMAT
 """The latest that this release reads."""
 
 MAX_ENTRY_BYTES = 1024 * 1024
@@ -99,7 +102,7 @@ class Genesis(msgspec.Struct, frozen=True, tag="genesis", forbid_unknown_fields=
 
 
 class Invite(msgspec.Struct, frozen=True, tag="invite", forbid_unknown_fields=True):
-    """By an owner: whoever holds the invite's two secret keys may join once, as *role*.
+    """By who may invite: whoever holds the invite's two secret keys may join once, as *role*.
 
     *projects* gives the keys of existing projects, sealed to the invite's box key.
     """
@@ -208,6 +211,13 @@ class Settings(msgspec.Struct, frozen=True, tag="settings", forbid_unknown_field
     sealed: bytes
 
 
+class AllowInviting(msgspec.Struct, frozen=True, tag="inviting", forbid_unknown_fields=True):
+    """By an owner: whether *member*, an editor, *may* invite from here on."""
+
+    member: bytes
+    may: bool
+
+
 Body = (
     Genesis
     | Invite
@@ -220,6 +230,7 @@ Body = (
     | RenameProject
     | ChangeState
     | Settings
+    | AllowInviting
 )
 
 _FORMATS: dict[type[Body], int] = {
@@ -229,6 +240,7 @@ _FORMATS: dict[type[Body], int] = {
     RenameProject: PROJECT_FORMAT,
     ChangeState: PROJECT_FORMAT,
     Settings: PROJECT_FORMAT,
+    AllowInviting: INVITING_FORMAT,
 }
 
 _BODY: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
@@ -390,6 +402,8 @@ def _check(body: Body) -> None:
             _check_era(body.era)
         case Leave():
             pass
+        case AllowInviting():
+            _require(len(body.member) == KEY_SIZE, "key")
         case RenameDevice():
             _require(len(body.member) == KEY_SIZE, "key")
             _require(len(body.label) <= MAX_LABEL, "label")

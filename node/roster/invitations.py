@@ -1,6 +1,6 @@
 """Invitations that ask, as the daemon carries them between bucket and mounts: it opens none.
 
-While an invitation is open that an owner has to answer, the bucket is listed for requests; at no
+While an invitation is open that somebody has to answer, the bucket is listed for requests; at no
 other time. Which invitations those are the bucket tells once: their offer is there before the
 roster names them, so an invitation without one works unattended and is never looked for again.
 """
@@ -44,17 +44,23 @@ _PUT = msgspec.msgpack.Decoder(wire.InvitationPart)
 
 
 class Invitations:
-    """The invitations of one studio. *is_owner* tells whether an owner uses this machine."""
+    """The invitations of one studio.
+
+    *answers* tells whether who uses this machine may let others in, and *is_owner* whether an owner
+    does: only his credentials may delete what is over.
+    """
 
     def __init__(
         self,
         bucket: Bucket,
         roster: Callable[[], Roster],
+        answers: Callable[[], bool],
         is_owner: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._bucket = bucket
         self._roster = roster
+        self._answers = answers
         self._is_owner = is_owner
         self._clock = clock
         self._unattended: set[str] = set()
@@ -66,10 +72,10 @@ class Invitations:
         self._turn = asyncio.Lock()
 
     async def asked(self, _: bytes = b"") -> bytes:
-        """Return the requests that wait for an answer; none unless an owner uses this machine."""
+        """Return the requests that wait for an answer; none unless who uses this machine may answer."""
         async with self._turn:
             if self._clock.boot() - self._looked_at >= LOOK_EVERY_S:
-                self._waiting = await self._look() if self._is_owner() else []
+                self._waiting = await self._look() if self._answers() else []
                 self._looked_at = self._clock.boot()
             return msgspec.msgpack.encode(wire.InvitationList(self._waiting))
 
@@ -102,9 +108,10 @@ class Invitations:
         roster, now_ns = self._roster(), self._clock.wall_ns()
         invites = {invite.public[:16].hex(): invite for invite in roster.invites.values()}
         is_open = {ident for ident, one in invites.items() if one.expires_ns >= now_ns}
-        over = {ident for ident, one in invites.items() if one.expires_ns + _KEPT_NS < now_ns} | (
-            self._attended - invites.keys()
-        )
+        over: set[str] = set()
+        if self._is_owner():
+            over = {id_ for id_, one in invites.items() if one.expires_ns + _KEPT_NS < now_ns}
+            over |= self._attended - invites.keys()
         if not (is_open - self._unattended) and not (over & self._attended):
             return []
         there = await self._listed()

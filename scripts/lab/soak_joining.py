@@ -123,7 +123,7 @@ class Scene:
         return True
 
     def try_offer(self) -> bool:
-        raw = seal_offer(self.view, self.offered)
+        raw = seal_offer(self.view, self.offered, [self.view.me])
         if self.chance.random() < 0.5:
             raw = self.spoiled(raw)
         else:  # by an owner, who has all keys and may write what he likes

@@ -83,7 +83,7 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         owner.unlocked("init", f"file://{tmp_path}/bucket")
         owner.unlocked("project", "create", "demo")
         owner.unlocked("project", "create", "secret")
-        made = invited(owner, "--for", "Bo", "--project", "demo", "--hours", "2")
+        made = invited(owner, "--for", "Bo", "--project", "demo", "--expires", "2h")
         assert standing(owner, made["id"])["standing"] == "waiting"
         with joining(bo, made) as first:
             words = first.words()
@@ -126,6 +126,53 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         with joining(thief, alone) as late:
             assert late.process.wait(300) == Exit.TICKET, late.said
             assert "withdrawn" in late.said
+
+
+def test_an_editor_who_may_invites_and_answers_and_nobody_may_more_than_he(tmp_path: Path) -> None:
+    with (
+        workstation(tmp_path / "ada") as ada,
+        workstation(tmp_path / "bo") as bo,
+        workstation(tmp_path / "cy") as cy,
+    ):
+        ada.unlocked("init", f"file://{tmp_path}/bucket")
+        ada.unlocked("project", "create", "demo")
+        ada.unlocked("project", "create", "secret")
+        made = invited(ada, "--project", "demo")
+        with joining(bo, made) as joins:
+            joins.words()
+            ada.unlocked("invite", "answer")
+            assert joins.process.wait(300) == 0, joins.said
+        refused = bo.run("invite", "--passphrase-file", bo.words)
+        assert (refused.code, "members inviting" in refused.line) == (Exit.FAILED, True)
+        ada.unlocked("members", "inviting", "bo", "on", "--yes")
+        for how in (
+            ["--unattended"],
+            ["--join-token", f"{tmp_path}/farm.json"],
+            ["--role", "owner"],
+        ):
+            refused = bo.run("invite", *how, "--passphrase-file", bo.words)
+            assert (refused.code, "owner" in refused.line) == (Exit.FAILED, True), refused.line
+        # An invite of the owner's: he answers it, while she is away.
+        by_ada = invited(ada, "--role", "viewer", "--project", "demo", "--expires", "30min")
+        gone = invited(bo, "--for", "nobody")
+        bo.unlocked("invite", "cancel", gone["id"])
+        assert standing(bo, gone["id"])["standing"] == "withdrawn"
+        refused = bo.run("invite", "cancel", by_ada["id"], "--passphrase-file", bo.words)
+        assert "somebody else" in refused.line
+        with joining(cy, by_ada) as joins:
+            words = joins.words()
+            let_in = json.loads(bo.unlocked("invite", "answer", "--json").out)["answered"]
+            assert [(one["words"], one["role"]) for one in let_in] == [(words, "viewer")]
+            assert joins.process.wait(300) == 0, joins.said
+        open_ = invited(bo)
+        told = ada.unlocked("members", "inviting", "bo", "off", "--yes")
+        assert "closed 1 open invite" in told.err
+        audit = [json.loads(line) for line in ada.unlocked("audit", "--json").out.splitlines()]
+        assert [one["event"] for one in audit if one.get("member") == "bo"] == [
+            *("joined", "inviting allowed", "inviting forbidden"),
+        ]
+        assert {"event": "joined", "member": "cy", "role": "viewer"}.items() <= audit[-4].items()
+        assert open_["id"] not in ada.unlocked("invite", "list", "--json").out
 
 
 def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himself(

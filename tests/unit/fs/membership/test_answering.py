@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 from studio_fixture import EXPIRES, NOW, Studio
 
 from lucidnode.fs.format.sodium import box_public
 from lucidnode.fs.membership.answering import Answering, answer_always
 from lucidnode.fs.membership.asking import (
     Offered,
+    answerers,
     confirmation_words,
     ident_of,
     new_ask_key,
@@ -58,6 +60,8 @@ class Post:
         self.studio, self.invite = Studio(), MemberKeys.new()
         self.owner = self.studio.join("owner", "Cy")
         self.editor = self.studio.join("editor", "Di")
+        self.inviter = self.studio.join("editor", "Eve")
+        self.studio.let_invite(self.inviter)
         self.ask_key = new_ask_key()
         ada = self.studio.ada
         self.ident = ident_of(self.invite.public)
@@ -70,7 +74,8 @@ class Post:
         self.request = seal_request(
             self.ident, ask_key or self.ask_key, box_public(SECRET), Label("Bo", "edit-2")
         )
-        self.offer = seal_offer(view, Offered(self.ask_key, self.ticket, confirm))
+        to = answerers(view, "viewer", (), by_editors=True)
+        self.offer = seal_offer(view, Offered(self.ask_key, self.ticket, confirm), to)
         self.answers: list[bytes] = []
         self.read = 0
         self.of_role = wire.WayIn({}, {})
@@ -100,9 +105,10 @@ class Post:
         return Answering(self, who or self.studio.ada, Clock(wall_ns), words)
 
 
-async def test_any_owner_answers_and_both_sides_have_the_same_words() -> None:
+@pytest.mark.parametrize("who", ["owner", "inviter"])
+async def test_who_may_invite_answers_and_both_sides_have_the_same_words(who: str) -> None:
     post = Post()
-    (let_in,) = await post.answering(post.owner).answer()
+    (let_in,) = await post.answering(getattr(post, who)).answer()
     assert (let_in.label, let_in.role) == (Label("Bo", "edit-2"), "viewer")
     assert let_in.words == confirmation_words(post.ident, post.request)
     genesis = post.studio.ada.genesis
@@ -136,9 +142,12 @@ async def test_nobody_is_answered_past_the_time_by_the_owners_clock() -> None:
     assert post.answers == []
 
 
-async def test_nobody_is_answered_by_who_is_no_owner_or_for_an_invite_that_is_used() -> None:
+async def test_nobody_is_answered_by_who_may_not_invite_or_for_an_invite_that_is_used() -> None:
     post = Post()
     assert await post.answering(post.editor).answer() == []
+    post.studio.let_invite(post.inviter, may=False)
+    assert await post.answering(post.inviter).answer() == []
+    post = Post()
     post.studio.entries.append(post.studio.joining(post.invite, post.studio.newcomer()))
     assert await post.answering().answer() == []
     assert post.answers == []

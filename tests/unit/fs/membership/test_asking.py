@@ -24,6 +24,7 @@ from lucidnode.fs.format.sodium import KEY_SIZE, PassphraseCost, box_public, ran
 from lucidnode.fs.membership.asking import (
     Offer,
     Offered,
+    answerers,
     confirmation_words,
     ident_of,
     is_withdrawal,
@@ -44,9 +45,12 @@ from lucidnode.fs.membership.asking_ticket import (
     parsed_asking,
     seal_asking,
 )
-from lucidnode.fs.membership.entries import invite_entry
+from lucidnode.fs.membership.entries import invite_entry, role_entry
 from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.fs.membership.roster_view import RosterView
 from lucidnode.fs.membership.ticket import Ticket, seal_ticket
+from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.roster_entry import Role
 
 CHEAP = PassphraseCost(passes=1, kibibytes=8)
 CODE = "7Q2K-M0XD-1FTA-R4WE"
@@ -86,6 +90,11 @@ ASKING = AskingTicket(
 )
 OFFERED = Offered(ASKING.ask_key, full_ticket())
 REQUEST = seal_request(IDENT, ASKING.ask_key, BOX, Label("Bo", "edit-2"))
+
+
+def sealed(view: RosterView, offered: Offered) -> bytes:
+    """Return the offer as `invite` makes it, of an invite as editor to no project."""
+    return seal_offer(view, offered, answerers(view, "editor", (), by_editors=True))
 
 
 def answered(raw: bytes, request: bytes = REQUEST, secret: bytes = SECRET) -> Ticket:
@@ -161,7 +170,7 @@ def test_every_owner_of_then_opens_an_offer_and_nobody_else() -> None:
         full_ticket(), studio=studio.studio, genesis=studio.ada.genesis
     )
     offered = Offered(new_ask_key(), ticket)
-    raw = seal_offer(studio.view(studio.ada), offered)
+    raw = sealed(studio.view(studio.ada), offered)
     for one in (studio.ada, owner):
         assert open_offer(raw, IDENT, studio.view(one)) == offered
     late = studio.join("owner", "Eve")
@@ -169,7 +178,7 @@ def test_every_owner_of_then_opens_an_offer_and_nobody_else() -> None:
         with pytest.raises(FormatError):
             open_offer(raw, IDENT, studio.view(other))
     with pytest.raises(NotAllowed):
-        seal_offer(studio.view(editor), offered)
+        sealed(studio.view(editor), offered)
     assert "SK" not in repr(offered)
     assert b"SK" not in raw
 
@@ -178,7 +187,7 @@ def test_an_offer_by_no_owner_altered_or_of_another_invitation_or_studio_counts_
     None
 ):
     view = STUDIO.view(STUDIO.ada)
-    raw = seal_offer(view, OFFERED)
+    raw = sealed(view, OFFERED)
     offer = msgspec.msgpack.decode(raw, type=Offer)
     stranger = MemberKeys.new()
     editor = STUDIO.join("editor", "Di")
@@ -201,7 +210,34 @@ def test_an_offer_by_no_owner_altered_or_of_another_invitation_or_studio_counts_
         open_offer(raw, bytes(16), view)
     other = Offered(ASKING.ask_key, msgspec.structs.replace(full_ticket(), genesis=b"g" * 32))
     with pytest.raises(FormatError, match="another studio"):
-        open_offer(seal_offer(view, other), IDENT, view)
+        open_offer(sealed(view, other), IDENT, view)
+
+
+def test_an_editor_who_may_invite_opens_what_he_could_have_offered_and_nothing_wider() -> None:
+    studio = Studio()
+    film, score = studio.project("film"), studio.project("score")
+    bo = studio.join("editor", "Bo", projects=[film])
+    studio.let_invite(bo)
+    eve = studio.join("editor", "Eve")
+
+    def may_answer(role: Role, *projects: ProjectId, by_editors: bool = True) -> list[str]:
+        view = studio.view(studio.ada)
+        found = answerers(view, role, projects, by_editors=by_editors)
+        names = {one.public: one.label.member for one in view.people()}
+        return [names[one.public] for one in found]
+
+    assert may_answer("editor", film) == may_answer("viewer") == ["Ada", "Bo"]
+    # What he would gain by using it himself: a role, a project's key, the credentials of owners.
+    assert may_answer("owner") == may_answer("editor", film, score) == ["Ada"]
+    assert may_answer("editor", film, by_editors=False) == ["Ada"]
+    studio.entries.append(role_entry(studio.view(studio.ada), bo.keys.public, score, "viewer"))
+    assert may_answer("editor") == ["Ada"]
+    assert may_answer("viewer") == ["Ada", "Bo"]
+    # His own he answers in any case: whom he lets in may no more than he.
+    his = answerers(studio.view(bo), "editor", (film,), by_editors=True)
+    assert [one.box for one in his] == [studio.ada.keys.box, bo.keys.box]
+    with pytest.raises(NotAllowed, match="whom an owner lets"):
+        seal_offer(studio.view(eve), OFFERED, his)
 
 
 # -- the request and its words -------------------------------------------------------------------
@@ -283,7 +319,7 @@ OPENERS: dict[str, Callable[[bytes], object]] = {
     "answer": answered,
 }
 SOUND = {
-    "offer": seal_offer(STUDIO.view(STUDIO.ada), OFFERED),
+    "offer": sealed(STUDIO.view(STUDIO.ada), OFFERED),
     "request": REQUEST,
     "answer": answer_to(REQUEST),
 }

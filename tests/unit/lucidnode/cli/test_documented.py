@@ -82,6 +82,7 @@ def test_facts_can_be_had_as_json() -> None:
         "invite list",
         "log",
         "members list",
+        "members inviting",
         "members revoke",
         "members role",
         "members settle",

@@ -7,29 +7,34 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from lab.places import REPOSITORY
-from studio_fixture import EXPIRES, Studio
+from studio_fixture import EXPIRES, NOW, Studio
 
-from lucidnode.fs.membership.entries import leave_entry, revoke_entry, role_entry
+from lucidnode.fs.membership.entries import leave_entry, revoke_entry, role_entry, state_entry
 from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import opened_eras
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster import Roster
 from lucidnode.node.client.roster_entry import (
+    AllowInviting,
     Body,
     ChangeRole,
+    ChangeState,
     Invite,
     Leave,
     NewEra,
     Project,
     RenameDevice,
+    RenameProject,
     Revoke,
     RosterEntry,
+    Settings,
     format_of,
     signing_message,
 )
+from lucidnode.node.client.roster_rules import verified
 
-STANDINGS = ("owner", "editor", "viewer", "left", "put out")
+STANDINGS = ("owner", "editor", "inviter", "viewer", "left", "put out")
 ERA = NewEra(bytes(64), {})
 NEW = MemberKeys.new()
 
@@ -54,7 +59,9 @@ class Company:
 
     def __init__(self, actor: str, subject: str) -> None:
         self.studio = Studio()
-        self.film = self.studio.project("film")
+        self.film, self.old = self.studio.project("film"), self.studio.project("old")
+        view = self.studio.view(self.studio.ada)
+        self.studio.entries.append(state_entry(view, view.project("old"), "archived", NOW))
         self.bo, self.cy = self._came(actor, "Bo"), self._came(subject, "Cy")
         self._go(self.studio.join(name="Di"), "put out")
         # Who leaves comes last: with the next era he is put out.
@@ -62,12 +69,15 @@ class Company:
             [(self.bo, actor), (self.cy, subject)], key=lambda one: one[1] == "left"
         ):
             self._go(who, standing)
+        self.before = self.studio.roster()
 
     def _came(self, standing: str, name: str) -> Membership:
         role = standing if standing in {"owner", "editor", "viewer"} else "editor"
         return self.studio.join(role, name)  # type: ignore[arg-type]
 
     def _go(self, who: Membership, standing: str) -> None:
+        if standing == "inviter":
+            self.studio.let_invite(who)
         if standing == "put out":
             view = self.studio.view(self.studio.ada)
             self.studio.entries.append(revoke_entry(view, [who.keys.public]))
@@ -76,21 +86,19 @@ class Company:
 
     def takes(self, author: MemberKeys, body: Body) -> bool:
         """Tell whether the log takes *body* of *author*, well signed and looked at by no rule before."""
-        before, raw = self.studio.roster(), msgspec.msgpack.encode(body)
+        before, raw = self.before, msgspec.msgpack.encode(body)
         seq, number = Seq(before.head + 1), format_of(body)
         message = signing_message(seq, before.head_hash, author.public, raw, number)
         signed = author.sign(message)
         entry = RosterEntry(number, seq, before.head_hash, author.public, raw, signed)
-        self.studio.entries.append(entry.encode())
-        after = self.studio.roster()
-        self.studio.entries.pop()
+        after = verified([*self.studio.entries, entry.encode()], before.genesis)
         taken = seq not in {void.seq for void in after.voids}
         assert taken == (_state(before) != _state(after))
         return taken
 
     def operations(self, subject: Membership) -> Iterator[tuple[str, bool]]:
         """Yield each operation by Bo, on *subject* where it has one, and whether it succeeds."""
-        roster, bo = self.studio.roster(), self.bo.keys
+        roster, bo = self.before, self.bo.keys
         device = roster.members[bo.public].device if bo.public in roster.members else None
         for role in ("owner", "editor", "viewer"):
             invite = Invite(NEW.public, NEW.box, role, EXPIRES, b"", {})
@@ -99,10 +107,23 @@ class Company:
             yield f"make somebody {role} of the studio", self.takes(bo, everywhere)
             here = ChangeRole(subject.keys.public, self.film, role, ERA)
             yield f"make somebody {role} of one project", self.takes(bo, here)
+        inviting = AllowInviting(
+            subject.keys.public,
+            may=not (known := roster.members.get(subject.keys.public)) or not known.may_invite,
+        )
+        yield "let somebody invite, or no more", self.takes(bo, inviting)
         yield "put somebody out", self.takes(bo, Revoke([subject.keys.public], ERA))
         yield "rename a workstation", self.takes(bo, RenameDevice(subject.keys.public, b"new"))
         yield "leave", self.takes(bo, Leave())
         yield "create a project", self.takes(bo, Project("ab" * 16, 2**20, {}))
+        rename = RenameProject(self.film, roster.epoch, b"sealed")
+        yield "rename a project", self.takes(bo, rename)
+        archive = ChangeState(self.film, "archived", NOW, 0, ERA)
+        delete = ChangeState(self.film, "deleted", NOW, EXPIRES, ERA)
+        back = ChangeState(self.old, "active", NOW, 0, ERA)
+        for change, verb in ((archive, "archive"), (delete, "delete"), (back, "bring back")):
+            yield f"{verb} a project", self.takes(bo, change)
+        yield "make settings for the studio", self.takes(bo, Settings(b"sealed"))
         may_write = device and roster.writer_in(self.film, device, roster.epoch) is not None
         yield "change files", bool(may_write)
         yield "be served by other workstations", device in roster.devices
@@ -110,7 +131,8 @@ class Company:
 
 
 def _state(roster: Roster) -> tuple[object, ...]:
-    return roster.members, roster.devices, roster.invites, roster.projects, roster.eras
+    people = roster.members, roster.devices, roster.invites
+    return *people, roster.projects, roster.eras, roster.settings
 
 
 @pytest.mark.parametrize("subject", STANDINGS)
@@ -127,7 +149,8 @@ def test_exactly_what_the_page_says_succeeds_between_each_two(actor: str, subjec
                 "no": False,
                 "anybody": True,
                 "themselves": who == "themselves",
-                "others but owners": who in {"editor", "viewer"},
+                "others but owners": who in {"editor", "inviter", "viewer"},
+                "editors": who in {"editor", "inviter"},
             }[cell]
             if who in {"left", "put out"} and cell == "anybody":
                 # There is nobody any more; but who has left can be put out, which begins the next era.

@@ -35,9 +35,11 @@ class Office:
 
     def __init__(self) -> None:
         self.studio, self.bucket = Studio(), CountingBucket()
-        self.is_owner = True
+        self.answers = self.is_owner = True
         self.now, self.now_ns = 0.0, NOW
-        self.served = Invitations(self.bucket, self.studio.roster, lambda: self.is_owner, self)
+        self.served = Invitations(
+            self.bucket, self.studio.roster, lambda: self.answers, lambda: self.is_owner, self
+        )
 
     def boot(self) -> float:
         return self.now
@@ -97,10 +99,10 @@ async def test_requests_are_told_while_they_wait_and_each_part_is_read_once() ->
     assert await office.asked() == []
 
 
-async def test_who_is_no_owner_is_told_nothing_and_asks_nothing() -> None:
+async def test_who_may_not_invite_is_told_nothing_and_asks_nothing() -> None:
     office = Office()
     office.invited("offer", "request")
-    office.is_owner = False
+    office.answers = False
     assert await office.asked() == []
     assert office.bucket.lists == 0
 

@@ -1,0 +1,203 @@
+"""Editors who may invite: what the log takes of them, and what becomes of it when they may no more."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from studio_fixture import EXPIRES, Studio
+
+from lucidnode.fs.errors import NotAllowed
+from lucidnode.fs.membership.entries import (
+    invite_entry,
+    inviting_entry,
+    leave_entry,
+    revoke_entry,
+    role_entry,
+)
+from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.membership.member_file import Membership
+from lucidnode.fs.membership.roster_view import opened_eras, opened_secrets
+from lucidnode.node.client.ids import ProjectId, Seq
+from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.roster_entry import (
+    INVITING_FORMAT,
+    AllowInviting,
+    Body,
+    Invite,
+    RosterEntry,
+    format_of,
+    signing_message,
+)
+from lucidnode.node.client.roster_people import MAX_INVITES_OF_EDITOR
+from lucidnode.node.client.roster_rules import RosterReader
+
+
+def signed(seq: Seq, previous: bytes, author: MemberKeys, body: Body) -> bytes:
+    """Return *body* as *author* writes it, whatever the rules are."""
+    raw, number = msgspec.msgpack.encode(body), format_of(body)
+    signature = author.sign(signing_message(seq, previous, author.public, raw, number))
+    return RosterEntry(number, seq, previous, author.public, raw, signature).encode()
+
+
+class Company:
+    """Ada owns it; Bo, an editor, may invite, opens `film`, and only reads `score`."""
+
+    def __init__(self) -> None:
+        self.studio = Studio()
+        self.film, self.secret = self.studio.project("film"), self.studio.project("secret")
+        self.score = self.studio.project("score")
+        self.bo = self.studio.join("editor", "Bo", projects=[self.film, self.score])
+        self.ada_does(role_entry, self.bo.keys.public, self.score, "viewer")
+        self.studio.let_invite(self.bo)
+
+    def ada_does(self, entry: object, *what: object) -> None:
+        self.studio.entries.append(entry(self.studio.view(self.studio.ada), *what))  # type: ignore[operator]
+
+    def roster(self) -> Roster:
+        return self.studio.roster()
+
+    def void(self, author: MemberKeys, body: Body) -> str:
+        """Have *author* write *body*; return why it is void, empty if it is not."""
+        before = self.roster()
+        seq = Seq(before.head + 1)
+        self.studio.entries.append(signed(seq, before.head_hash, author, body))
+        return next((void.reason for void in self.roster().voids if void.seq == seq), "")
+
+    def roles(self, who: Membership) -> dict[str, str | None]:
+        roster = self.roster()
+        device = roster.devices[roster.members[who.keys.public].device]
+        return {
+            "film": device.role_in(self.film),
+            "score": device.role_in(self.score),
+            "secret": device.role_in(self.secret),
+        }
+
+
+def invite_to(*projects: ProjectId, role: str = "editor") -> Invite:
+    keys = MemberKeys.new()
+    return Invite(
+        keys.public,
+        keys.box,
+        role,  # type: ignore[arg-type]
+        EXPIRES,
+        b"",
+        dict.fromkeys(projects, b"sealed"),
+    )
+
+
+def test_who_an_editor_lets_in_may_no_more_than_he_in_any_project() -> None:
+    company = Company()
+    cy = company.studio.join("editor", "Cy", by=company.bo)
+    assert company.roles(cy) == {"film": "editor", "score": "viewer", "secret": "editor"}
+    roster = company.roster()
+    assert set(opened_secrets(roster, cy.keys)) == {company.film, company.score}
+    assert roster.epoch in opened_eras(roster, cy.keys)
+    di = company.studio.join("viewer", "Di", by=company.bo)
+    assert set(company.roles(di).values()) == {"viewer"}
+    # Who is let in by an owner is what the invite says, everywhere.
+    eve = company.studio.join("editor", "Eve")
+    assert set(company.roles(eve).values()) == {"editor"}
+
+
+def test_he_lets_in_neither_an_owner_nor_anybody_into_what_he_cannot_open() -> None:
+    company = Company()
+    author = company.bo.keys
+    assert "more than he is" in company.void(author, invite_to(role="owner"))
+    assert "no key of" in company.void(author, invite_to(company.film, company.secret))
+    assert "no key of" in company.void(author, invite_to(ProjectId("ab" * 16)))
+    assert company.void(author, invite_to(company.film)) == ""
+    view = company.studio.view(company.bo)
+    with pytest.raises(NotAllowed, match="and no owner"):
+        invite_entry(view, MemberKeys.new(), "owner", EXPIRES, "")
+
+
+@pytest.mark.parametrize("how", ["forbidden", "viewer", "one project", "put out", "left"])
+def test_with_the_right_end_all_invites_that_he_could_use_himself(how: str) -> None:
+    company = Company()
+    his = company.studio.invite("viewer", by=company.bo)
+    others = company.studio.invite("editor")  # he may have its secrets, to answer
+    owners = company.studio.invite("owner")
+    bo = company.bo.keys.public
+    match how:
+        case "forbidden":
+            company.studio.let_invite(company.bo, may=False)
+        case "viewer":
+            company.ada_does(role_entry, bo, None, "viewer")
+        case "one project":
+            company.ada_does(role_entry, bo, company.film, "viewer")
+        case "put out":
+            company.ada_does(revoke_entry, [bo])
+        case _:
+            company.studio.entries.append(leave_entry(company.studio.view(company.bo)))
+            company.ada_does(role_entry, company.studio.join().keys.public, None, "viewer")
+    roster = company.roster()
+    assert not {his.public, others.public} & roster.invites.keys()
+    assert owners.public in roster.invites
+    assert not roster.voids
+    if how != "forbidden":  # which begins no era
+        assert not {his.box, others.box} & roster.eras[-1].seals.keys()
+    assert bool(company.void(company.bo.keys, invite_to())) == (how != "one project")
+
+
+def test_an_era_that_begins_as_he_goes_is_not_sealed_to_an_invite_that_he_could_use() -> None:
+    for entry, what in ((revoke_entry, ()), (role_entry, (None, "viewer"))):
+        company = Company()
+        others = company.studio.invite("editor")
+        bo = company.bo.keys.public
+        company.ada_does(entry, *(([bo],) if entry is revoke_entry else (bo, *what)))
+        body = RosterEntry.parse(company.studio.entries[-1]).content()
+        assert others.box not in body.era.seals  # type: ignore[union-attr]
+
+
+def test_an_owner_who_is_put_out_comes_back_by_no_invite_of_others() -> None:
+    company = Company()
+    cy = company.studio.join("owner", "Cy")
+    open_ = company.studio.invite("owner")
+    company.ada_does(revoke_entry, [cy.keys.public])
+    assert open_.public not in company.roster().invites
+
+
+def test_only_an_owner_gives_the_right_to_editors_alone_and_it_ends_with_the_role() -> None:
+    company = Company()
+    cy = company.studio.join("editor", "Cy")
+    for author in (company.bo, cy):
+        assert "only an owner" in company.void(author.keys, AllowInviting(cy.keys.public, may=True))
+    ada = company.studio.ada
+    di = company.studio.join("viewer", "Di")
+    assert "editor's" in company.void(ada.keys, AllowInviting(di.keys.public, may=True))
+    assert "editor's" in company.void(ada.keys, AllowInviting(ada.keys.public, may=True))
+    assert "already" in company.void(ada.keys, AllowInviting(company.bo.keys.public, may=True))
+    for role in ("viewer", "editor"):
+        company.ada_does(role_entry, company.bo.keys.public, None, role)
+        assert not company.roster().members[company.bo.keys.public].can_invite
+    for who, why in ((di, "viewer cannot"), (ada, "anyway")):
+        with pytest.raises(NotAllowed, match=why):
+            inviting_entry(company.studio.view(ada), who.keys.public, may=True)
+
+
+def test_the_right_is_of_a_format_that_older_releases_stop_at_and_none_of_the_old_log_changes() -> (
+    None
+):
+    company = Company()
+    entry = RosterEntry.parse(company.studio.entries[-1])
+    assert (entry.format, company.roster().format) == (INVITING_FORMAT, INVITING_FORMAT)
+    old = Studio()
+    bo = old.join("editor", "Bo")
+    with pytest.raises(NotAllowed, match="whom an owner lets"):
+        old.invite(by=bo)
+    assert old.roster().format == 1
+
+
+def test_an_editor_uses_up_his_own_invites_and_not_those_of_others() -> None:
+    company = Company()
+    reader = RosterReader(company.studio.ada.genesis)
+    for item in company.studio.entries:
+        reader.read(item)
+
+    def takes(author: MemberKeys, body: Body) -> bool:
+        entry = signed(Seq(len(reader.log) + 1), reader.hashes[-1], author, body)
+        return reader.read(entry) is None
+
+    assert all(takes(company.bo.keys, invite_to()) for _ in range(MAX_INVITES_OF_EDITOR))
+    assert not takes(company.bo.keys, invite_to())
+    assert takes(company.studio.ada.keys, invite_to())
