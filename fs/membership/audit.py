@@ -19,6 +19,7 @@ from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import project_keys
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import (
+    AllowInviting,
     ChangeRole,
     ChangeState,
     Genesis,
@@ -49,11 +50,14 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     seq: int
     event: str
-    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `left`, `renamed`, `project created`,
+    """`founded`, `invited`, `joined`, `put out`, `invite closed`, `role changed`, `inviting allowed`,
+    `inviting forbidden`, `left`, `renamed`, `project created`,
     `project renamed` (then `name`), `project archived`, `project deleted`, `project restored`,
     `settings changed`, or `void`: it counted for nothing."""
     by: str = ""
     """The member, or `invite` for one that was used."""
+    inviter: str = ""
+    """Who had opened the invite with which somebody joined."""
     member: str = ""
     device: str = ""
     role: str = ""
@@ -66,6 +70,10 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     name: str = ""
     """What a project that was renamed is called since."""
+    projects: list[str] = []
+    """Whose keys somebody got who joined, or is to get who was invited."""
+    opens_to: list[str] = []
+    """The members who got the key of a project that was created."""
 
 
 def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]:
@@ -78,6 +86,8 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
     names: dict[bytes, Label] = {}
     roles: dict[bytes, str] = {}
     projects: dict[str, str] = {}
+    boxes: dict[bytes, str] = {}
+    inviters: dict[bytes, str] = {}
     for seq, item in enumerate(log, 1):
         void = reader.read(item)
         if reader.newer is not None:
@@ -92,26 +102,37 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
             case Genesis() | Join():
                 owner = entry.author if isinstance(body, Genesis) else body.member
                 label = names[owner] = _label(membership, owner, body.label)
+                boxes[body.member_box] = label.member
                 is_first = isinstance(body, Genesis)
                 yield AuditRecord(
                     seq,
                     "founded" if is_first else "joined",
                     by=label.member if is_first else by,
+                    inviter="" if is_first else inviters.get(entry.author, ""),
                     member=label.member,
                     device=label.device,
                     role="owner" if is_first else roles.get(entry.author, ""),
                     at_ns=None if isinstance(body, Genesis) else body.joined_ns,
+                    projects=[] if isinstance(body, Genesis) else _opened(projects, body.projects),
                 )
             case Invite():
-                roles[body.invite] = body.role
+                roles[body.invite], inviters[body.invite] = body.role, by
                 suggested = _label(membership, body.invite, body.label).member
                 yield AuditRecord(
-                    seq, "invited", by, suggested, role=body.role, until_ns=body.expires_ns
+                    seq,
+                    "invited",
+                    by,
+                    member=suggested,
+                    role=body.role,
+                    until_ns=body.expires_ns,
+                    projects=_opened(projects, body.projects),
                 )
             case Revoke():
                 for key in body.keys:
                     yield (
-                        AuditRecord(seq, "put out", by, names[key].member, names[key].device)
+                        AuditRecord(
+                            seq, "put out", by, member=names[key].member, device=names[key].device
+                        )
                         if (key in names)
                         else AuditRecord(seq, "invite closed", by)
                     )
@@ -121,22 +142,38 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
                     seq,
                     "role changed",
                     by,
-                    label.member,
-                    label.device,
-                    body.role,
-                    projects.get(body.project, body.project),
+                    member=label.member,
+                    device=label.device,
+                    role=body.role,
+                    project=projects.get(body.project, body.project),
                 )
+            case AllowInviting():
+                label = names[body.member]
+                event = "inviting allowed" if body.may else "inviting forbidden"
+                yield AuditRecord(seq, event, by, member=label.member, device=label.device)
             case RenameDevice():
                 label = _label(membership, body.member, body.label)
                 yield AuditRecord(
-                    seq, "renamed", by, label.member, label.device, before=names[body.member].device
+                    seq,
+                    "renamed",
+                    by,
+                    member=label.member,
+                    device=label.device,
+                    before=names[body.member].device,
                 )
                 names[body.member] = label
             case Leave():
-                yield AuditRecord(seq, "left", by, by, names[entry.author].device)
+                yield AuditRecord(seq, "left", by, member=by, device=names[entry.author].device)
             case Project():
                 projects[body.project] = _project(membership, body)
-                yield AuditRecord(seq, "project created", by, project=projects[body.project])
+                people = [name for box, name in boxes.items() if box in body.seals]
+                yield AuditRecord(
+                    seq,
+                    "project created",
+                    by,
+                    project=projects[body.project],
+                    opens_to=people,
+                )
             case RenameProject():
                 was = projects[body.project]
                 name = projects[body.project] = _renamed(keys, body)
@@ -152,6 +189,10 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
                 )
             case Settings():
                 yield AuditRecord(seq, "settings changed", by)
+
+
+def _opened(names: Mapping[str, str], sealed: Mapping[str, bytes]) -> list[str]:
+    return [name for project, name in names.items() if project in sealed]
 
 
 def _label(membership: Membership, owner: bytes, sealed: bytes) -> Label:

@@ -11,7 +11,12 @@ import click
 import msgspec
 
 from lucidnode import membership
-from lucidnode.cli.changing_members import members_revoke, members_role, members_settle
+from lucidnode.cli.changing_members import (
+    members_inviting,
+    members_revoke,
+    members_role,
+    members_settle,
+)
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase_file
@@ -30,7 +35,7 @@ def members_command() -> None:
     """
 
 
-for _changing in (members_role, members_revoke, members_settle):
+for _changing in (members_role, members_inviting, members_revoke, members_settle):
     members_command.add_command(_changing)
 
 
@@ -58,6 +63,7 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
                         "device_id": one.device,
                         "role": one.role,
                         "roles": dict(one.roles),
+                        "may_invite": one.may_invite,
                         "has_left": one.has_left,
                         "is_me": one.is_me,
                     }
@@ -95,17 +101,21 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
 def _said_of(one: Person, projects: Mapping[ProjectId, str]) -> str:
     said = ["this workstation"] if one.is_me else []
     said += [f"{role} of {projects.get(project, project)}" for project, role in one.roles.items()]
+    if one.may_invite:
+        said.append("may invite")
     if one.has_left:
         said.append("has left: an owner's next change of members is sealed without this one")
     return ", ".join(said)
 
 
-@click.command("audit", short_help="Show who was invited, joined, and made projects.")
+@click.command(
+    "audit", short_help="Show who joined, left, got which role, and can open which project."
+)
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON, one line for each entry.")
 @passphrase_file
 @click.pass_obj
 def audit_command(home: Path, wants_json: bool, passphrase_file: Path | None) -> None:
-    """Show who founded the studio, was invited, joined, and made which project, from the signed log.
+    """Show who was invited, joined, left, was put out, got which role and which project's key, from the signed log.
 
     Times are what the clocks of those who wrote said.
 
@@ -128,9 +138,12 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.member} founded the studio on {record.device}"
         case "invited":
             who = record.member or "somebody"
-            return f"{record.by} invited {who} as {record.role}, until {_day(record.until_ns)}"
+            day, where = _day(record.until_ns), _listed(record.projects)
+            return f"{record.by} invited {who} as {record.role}, until {day}, to {where}"
         case "joined":
-            return f"{record.member} joined as {record.role} with {record.device}"
+            where = _listed(record.projects)
+            by = f", invited by {record.inviter}," if record.inviter else ","
+            return f"{record.member} joined as {record.role} with {record.device}{by} and can open {where}"
         case "put out":
             return f"{record.by} put out {record.member} ({record.device})"
         case "invite closed":
@@ -139,11 +152,16 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.by} renamed {record.member} ({record.before}): now {record.device}"
         case "left":
             return f"{record.member} left with {record.device}"
+        case "inviting allowed":
+            return f"{record.by} lets {record.member} ({record.device}) invite"
+        case "inviting forbidden":
+            return f"{record.by} lets {record.member} ({record.device}) invite no more"
         case "role changed":
             where = f" of {record.project}" if record.project else ""
             return f"{record.by} made {record.member} ({record.device}) {record.role}{where}"
         case "project created":
-            return f"{record.by} created the project {record.project}"
+            people = _listed(record.opens_to)
+            return f"{record.by} created the project {record.project}, which opens to {people}"
         case "project renamed":
             return f"{record.by} renamed the project {record.project} to {record.name}"
         case "project archived":
@@ -157,6 +175,10 @@ def _sentence(record: AuditRecord) -> str:
             return f"{record.by} changed the settings of the studio"
         case _:
             return f"an entry that counts for nothing: {record.reason}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "nothing"
 
 
 def _when(at_ns: int | None) -> str:

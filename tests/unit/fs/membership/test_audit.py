@@ -7,7 +7,12 @@ from studio_fixture import EXPIRES, NOW, Studio
 
 from lucidnode.fs.errors import NotAllowed, NotAMember
 from lucidnode.fs.membership.audit import AuditRecord, audit
-from lucidnode.fs.membership.entries import rename_entry
+from lucidnode.fs.membership.entries import (
+    leave_entry,
+    rename_entry,
+    revoke_entry,
+    role_entry,
+)
 from lucidnode.fs.membership.member import Label, MemberKeys
 from lucidnode.node.client.roster import ForeignRoster
 from lucidnode.node.client.roster_entry import MAX_FORMAT, RosterEntry, entry_hash, stand_in
@@ -20,12 +25,25 @@ def test_every_entry_is_told_in_order() -> None:
     studio.invite("owner", expires_ns=EXPIRES + 1)
     expected = [
         AuditRecord(1, "founded", by="Ada", member="Ada", device="edit-1", role="owner"),
-        AuditRecord(2, "project created", by="Ada", project="film"),
-        AuditRecord(3, "invited", by="Ada", member="Bo", role="viewer", until_ns=EXPIRES),
+        AuditRecord(2, "project created", by="Ada", project="film", opens_to=["Ada"]),
         AuditRecord(
-            4, "joined", by="invite", member="Bo", device="grading", role="viewer", at_ns=NOW
+            *(3, "invited", "Ada"), member="Bo", role="viewer", until_ns=EXPIRES, projects=["film"]
         ),
-        AuditRecord(5, "invited", by="Ada", member="Bo", role="owner", until_ns=EXPIRES + 1),
+        AuditRecord(
+            *(4, "joined", "invite", "Ada"),
+            member="Bo",
+            device="grading",
+            role="viewer",
+            at_ns=NOW,
+            projects=["film"],
+        ),
+        AuditRecord(
+            *(5, "invited", "Ada"),
+            member="Bo",
+            role="owner",
+            until_ns=EXPIRES + 1,
+            projects=["film"],
+        ),
     ]
     assert list(audit(studio.entries, studio.ada)) == expected
     # The key of the project was never sealed to whoever is asked about here.
@@ -33,6 +51,35 @@ def test_every_entry_is_told_in_order() -> None:
     told = list(audit(studio.entries, stranger))
     assert [one.project for one in told if one.project] == [film]
     assert [one.member for one in audit(studio.entries, bo)] == [one.member for one in expected]
+
+
+def test_who_came_by_whom_left_was_put_out_and_can_open_what_is_told() -> None:
+    studio = Studio()
+    film = studio.project("film")
+    studio.project("secret")
+    bo = studio.join("editor", "Bo", projects=[film])
+    studio.let_invite(bo)
+    cy = studio.join("viewer", "Cy", by=bo)
+    di = studio.join("viewer", "Di", projects=[])
+    studio.project("score")
+    view = studio.view(studio.ada)
+    studio.entries.append(role_entry(view, cy.keys.public, film, "editor"))
+    studio.entries.append(leave_entry(studio.view(di)))
+    studio.entries.append(revoke_entry(studio.view(studio.ada), [bo.keys.public]))
+    told = list(audit(studio.entries, studio.ada))
+    joined = [one for one in told if one.event == "joined"]
+    assert [(one.member, one.inviter, one.projects) for one in joined] == [
+        ("Bo", "Ada", ["film"]),
+        ("Cy", "Bo", ["film"]),
+        ("Di", "Ada", []),
+    ]
+    assert [one.opens_to for one in told if one.project == "score"] == [["Ada", "Bo", "Cy", "Di"]]
+    assert [(one.event, one.by, one.member, one.role, one.project) for one in told[-3:]] == [
+        ("role changed", "Ada", "Cy", "editor", "film"),
+        ("left", "Di", "Di", "", ""),
+        ("put out", "Ada", "Bo", "", ""),
+    ]
+    assert [one.event for one in told if one.event.startswith("inviting")] == ["inviting allowed"]
 
 
 def test_a_workstation_has_the_name_it_was_given_last() -> None:
