@@ -214,7 +214,7 @@ async def _answered(joiner: Joiner, asking: AskingTicket, label: Label) -> Ticke
     words = await joiner.ask(label)
     click.echo(f"Asked. The words of this request, on both sides: {words}", err=True)
     waiting = (
-        f"waiting for {shown(asking.host)}, or another owner of the studio, to have a project "
+        f"waiting for {shown(asking.host)}, or somebody else who may invite, to have a project "
         "mounted or to type `lucidnode invite answer`"
     )
     with spinner(f"{waiting}…") as update:
