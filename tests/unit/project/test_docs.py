@@ -54,6 +54,26 @@ def test_the_walk_through_the_files_names_both_planes() -> None:
     assert {"node", "fs", "discovery"} <= named
 
 
+def test_every_attacker_has_a_test_and_most_play_against_daemons() -> None:
+    text = (REPOSITORY / "docs/security.md").read_text("utf-8")
+    table = text.partition("## Attackers\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")][1:]
+    for attacker, _tries, _outcome, tests in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)", tests)
+        assert named, attacker
+        assert not [each for each in named if not (REPOSITORY / each).is_file()], attacker
+        assert any("/integration/" in each for each in named), attacker
+    known = " / ".join(row[0] for row in rows)
+    for words in (
+        *("stranger on the LAN", "bucket alone", "thief of credentials", "older log of members"),
+        *("put out, in the middle of a stream", "viewer who forges", "member who may write"),
+        *("used, withdrawn or has expired", "stands between two", "stolen ticket"),
+        *("disk, powered off", "machine that sleeps", "another user of the machine"),
+        *("copy of a whole home", "alters the cache", "reaches its ports"),
+    ):
+        assert words in known, words
+
+
 def test_guarantees_have_numbers_of_their_own() -> None:
     text = (REPOSITORY / "docs/security.md").read_text("utf-8")
     numbers = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
