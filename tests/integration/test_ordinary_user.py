@@ -6,6 +6,7 @@ permissive as distributions have it, and /etc/fuse.conf permits nothing more.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -155,3 +156,39 @@ lucidnode exit
         # Whose tool it is does not let him mount, and says why.
         assert "does not let us mount at" in ended.err
         assert ": fusermount3 says: could not determine username\n" in ended.err
+
+
+BESIDE = """
+exec 3>&1 >&2
+unlock="--passphrase-file $HOME/passphrase"
+lucidnode init "file://$HOME/bucket" $unlock
+lucidnode project create mine $unlock
+lucidnode mount mine "$HOME/drive" $unlock
+echo mine >"$HOME/drive/notes"
+# What is somebody else's: neither the drive, nor his daemon, nor its home.
+if ls "{theirs}/drive"; then exit 1; fi
+if LUCIDNODE_HOME="{theirs}/home" lucidnode status; then exit 1; fi
+if LUCIDNODE_HOME="{theirs}/home" lucidnode exit; then exit 1; fi
+lucidnode status --json >&3
+lucidnode umount "$HOME/drive"
+lucidnode exit
+"""
+
+
+def test_two_users_of_a_machine_have_a_daemon_and_a_drive_each(tmp_path: Path) -> None:
+    with workstation(tmp_path / "a") as first, workstation(tmp_path / "b") as second:
+        first.unlocked("init", f"file://{first.folder}/bucket")
+        first.unlocked("project", "create", "demo")
+        drive = first.folder / "drive"
+        first.unlocked("mount", "demo", drive)
+        (drive / "notes").write_text("hers\n")
+        # It is no wall of file modes that is tried here: what stands behind them has to hold.
+        first.folder.chmod(0o755)
+        script = BESIDE.format(theirs=first.folder)
+        ended = as_user(second, NOBODY, script, SETTING)
+        assert ended.code == 0, ended.err
+        (mount,) = json.loads(ended.out)["mounts"]
+        assert (mount["project"], mount["mountpoint"]) == ("mine", f"{second.folder}/drive")
+        assert [one["project"] for one in first.status()["mounts"]] == ["demo"]
+        assert (drive / "notes").read_text() == "hers\n"
+        first.ok("umount", drive)
