@@ -87,6 +87,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control_port: int = 0
     dashboard_port: int | None = None
     """None takes the usual port, or any free one if another program has that."""
+    dashboard_listen: int | None = None
+    """The port on which colleagues' browsers reach the dashboard; None, also where an owner has set one."""
     part: Part = "serve"
     interfaces: list[str] = []
     """Those over which others find and reach this one, by name; empty for all."""

@@ -44,10 +44,11 @@ from lucidnode.node.current_settings import CurrentSettings
 from lucidnode.node.daemon_socket import DaemonSocket
 from lucidnode.node.dashboard.last_port import PORT_FILE, note_port
 from lucidnode.node.dashboard.pages import Shown
+from lucidnode.node.dashboard.visits import Visits
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
-from lucidnode.node.office_parts import find_peers, peer_network, quiet, rendezvous
+from lucidnode.node.office_parts import find_peers, near, peer_network, quiet, rendezvous
 from lucidnode.node.orders import Orders
 from lucidnode.node.parts import (
     bad_objects,
@@ -73,7 +74,10 @@ from lucidnode.node.peers.news import NewsSource
 from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
+from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.shown_parts import (
+    METRICS_TOKEN_FILE,
+    colleague_server,
     dashboard_server,
     export_figures,
     lately,
@@ -255,21 +259,26 @@ async def _serving(
             mounts, journal, tasks, roster.projects, roster.heard, ledger.heard, alerts, clock
         )
         dashboard = await dashboard_server(context, tasks)
-        facts = status_snapshot(context, store, cache, uploads, office, dashboard, ledger)
+        colleagues, page = colleague_server(
+            context,
+            roster,
+            await asyncio.to_thread(kept_secret, home / METRICS_TOKEN_FILE),
+            near(context),
+            tasks,
+        )
+        facts = status_snapshot(context, store, cache, uploads, office, dashboard, ledger, page)
         ledger.count(facts.totals)
         history.count(lambda: (facts.totals(), metrics.fetch_times()))
         export_figures(context, facts, cache, uploads, office, tasks)
-        await stack.enter_async_context(
-            dashboard.serving(
-                Shown(
-                    facts=facts.page,
-                    history=history.shown,
-                    changes=lately(mounts),
-                    settle=settling(mounts),
-                ),
-                metrics.text,
-            )
+        shown = Shown(
+            facts=facts.page,
+            history=history.shown,
+            changes=lately(mounts),
+            settle=settling(mounts),
         )
+        await stack.enter_async_context(dashboard.serving(shown, metrics.text))
+        if colleagues is not None:
+            await stack.enter_async_context(colleagues.serving(shown, metrics.text))
         if config.dashboard_port is None:
             await asyncio.to_thread(note_port, home / PORT_FILE, dashboard.port)
         await stack.enter_async_context(
@@ -365,6 +374,9 @@ async def _serving(
                     "node-key": orders.take_node_key,
                     **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
                     **pins.questions(),
+                    **Visits(
+                        context.identity, lambda: roster.current.studio, office.facts, clock
+                    ).questions(),
                 },
                 tasks=tasks,
                 alerts=alerts,

@@ -11,14 +11,20 @@ names to check; who a peer is follows from its certificate's key.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import os
 import secrets
 import ssl
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -26,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lucidnode.node import sealed_file
 from lucidnode.node.client.device_certificate import device_certificate
@@ -33,6 +40,11 @@ from lucidnode.node.client.device_seal import open_as_device
 from lucidnode.node.client.durable import make_directory, sync_directory
 from lucidnode.node.client.errors import DiskFull, Refused
 from lucidnode.node.client.roster_entry import device_id
+
+_BROWSER_KEY: Final = b"lucidnode dashboard certificate 1"
+_P256: Final = ec.SECP256R1()
+_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""FIPS 186-4, D.1.2.3."""
 
 
 class DeviceIdentity:
@@ -114,6 +126,34 @@ class DeviceIdentity:
     def client_context(self, trusted: Iterable[bytes]) -> ssl.SSLContext:
         """Return the TLS side that dials, willing to talk to *trusted* certificates (DER)."""
         return self._context(ssl.PROTOCOL_TLS_CLIENT, trusted)
+
+    def browser_context(self) -> tuple[ssl.SSLContext, bytes]:
+        """Return TLS for browsers, and the SHA-256 of its certificate: the same for life.
+
+        Browsers take no Ed25519, so its P-256 key is derived from the device key, and the signature
+        of its certificate has no randomness either.
+        """
+        secret = hmac.digest(self._key.private_bytes_raw(), _BROWSER_KEY, "sha512")
+        key = ec.derive_private_key(int.from_bytes(secret, "big") % (_P256_ORDER - 1) + 1, _P256)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lucidnode {self.id[:8]}")])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(int(self.id, 16) >> 1 | 1 << 126)
+            .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(9999, 12, 31, tzinfo=UTC))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+        )
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        with _file_in_memory(pem + certificate.public_bytes(Encoding.PEM)) as path:
+            context.load_cert_chain(path)
+        return context, hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
 
     def _context(self, side: int, trusted: Iterable[bytes]) -> ssl.SSLContext:
         context = ssl.SSLContext(side)

@@ -35,8 +35,8 @@ from lucidnode.node.status.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-PORTS = 3
-"""Ports that others can open connections to: control, bodies, dashboard."""
+PORTS = 4
+"""Ports that others can open connections to: control, bodies, dashboard, and that for colleagues."""
 
 
 @dataclass(frozen=True, slots=True)

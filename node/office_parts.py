@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 
 from lucidnode.discovery.advert import Advert
@@ -34,13 +35,20 @@ def near_interfaces(context: NodeContext) -> tuple[Interface, ...]:
     return interfaces(context.config.interfaces)
 
 
-def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> PeerNetwork:
-    """Return the office, which listens and dials once it is opened."""
+def near(context: NodeContext) -> Callable[[str], bool]:
+    """Return what tells of an address of ours whether others of the office are heard there."""
+    if not context.config.interfaces:
+        return lambda _: True
 
     def admits(address: str) -> bool:
         here = near_interfaces(context)
         return address in {"127.0.0.1", "::1", *(str(on.ip) for i in here for on in i.addresses)}
 
+    return admits
+
+
+def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> PeerNetwork:
+    """Return the office, which listens and dials once it is opened."""
     config, limit = context.config, context.room.limit
     return PeerNetwork(
         identity=context.identity,
@@ -63,7 +71,7 @@ def peer_network(context: NodeContext, roster: RosterService, quiet: Quiet) -> P
         jitter=context.jitter,
         upload_limit=lambda: context.settings.config.office_upload_limit,
         is_quiet=lambda: bool(quiet.reason),
-        admits=admits if config.interfaces else lambda _: True,
+        admits=near(context),
     )
 
 

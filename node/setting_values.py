@@ -212,6 +212,14 @@ def read_port(text: str) -> int:
     return int(digits)
 
 
+def read_port_for_others(text: str) -> int:
+    """Return a port that an ordinary user may listen on."""
+    port = read_port(text)
+    if port < 1024:
+        raise BadSetting(f"{text!r} is a port for the system alone: 1024 or more")
+    return port
+
+
 def read_any_or_port(text: str) -> int:
     """Return a port, 0 for any."""
     return 0 if text.strip().lower() == "any" else read_port(text)

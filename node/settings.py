@@ -30,6 +30,7 @@ from lucidnode.node.setting_values import (
     read_part,
     read_peers,
     read_port,
+    read_port_for_others,
     read_price,
     read_rate,
     read_receivers,
@@ -74,6 +75,8 @@ class Setting:
     show: Callable[[Any], str]
     of_one: bool = False
     """Of one workstation only: nobody sets it for others."""
+    of_studio: bool = False
+    """For an owner to set, for all; a workstation can only have it off, its default."""
 
     @property
     def default(self) -> Any:
@@ -321,6 +324,18 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 ANEW,
                 or_none("auto", read_port),
                 show_or("auto", str),
+            ),
+            Setting(
+                "dashboard.listen",
+                "dashboard_listen",
+                "Whether members of the studio can open the dashboard of each other's workstations, over TLS "
+                "and with `lucidnode dashboard --node NAME`: the port for it, which a firewall must let in. "
+                "An owner turns it on, for all; a workstation can have it off for itself.",
+                "a port, such as 8441, or off",
+                ANEW,
+                or_none("off", read_port_for_others),
+                show_or("off", str),
+                of_studio=True,
             ),
             Setting(
                 "webhooks.urls",

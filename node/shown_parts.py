@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
@@ -10,7 +11,9 @@ from lucidnode.node.client import mount_messages
 from lucidnode.node.client.conflicts import ConflictOrder
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.dashboard.colleagues import ColleagueServer
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
+from lucidnode.node.dashboard.login import Opened
 from lucidnode.node.dashboard.pages import Changes, Settle
 from lucidnode.node.dashboard.server import TOKEN_FILE, DashboardServer
 from lucidnode.node.ledger import Ledger
@@ -18,8 +21,12 @@ from lucidnode.node.mounts import MountTable
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peers.network import PeerNetwork
+from lucidnode.node.roster.service import RosterService
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.status.snapshot import StatusSnapshot
+
+METRICS_TOKEN_FILE = "metrics.token"  # noqa: S105  # its name
+"""In the home: what a scraper elsewhere shows, who gets the metrics and nothing else."""
 
 _LATELY = 30
 """Entries of a project that the dashboard begins with."""
@@ -33,6 +40,7 @@ def status_snapshot(
     office: PeerNetwork,
     dashboard: DashboardServer,
     ledger: Ledger,
+    page: Callable[[], tuple[int, bytes]],
 ) -> StatusSnapshot:
     """Return what people are shown of this moment."""
     return StatusSnapshot(
@@ -51,6 +59,7 @@ def status_snapshot(
         },
         alerts=context.alerts,
         now=context.clock.boot,
+        page=page,
     )
 
 
@@ -123,6 +132,34 @@ def settling(mounts: MountTable) -> Settle:
         await mounts.mount(project).settle(path, order)
 
     return settle
+
+
+def colleague_server(
+    context: NodeContext,
+    roster: RosterService,
+    metrics_token: str,
+    admits: Callable[[str], bool],
+    tasks: Supervisor,
+) -> tuple[ColleagueServer | None, Callable[[], tuple[int, bytes]]]:
+    """Return who shows the dashboard to colleagues, if an owner wants it, and where: port and pin."""
+    port = context.config.dashboard_listen
+    if port is None:
+        return None, lambda: (0, b"")
+    tls, pin = context.identity.browser_context()
+    server = ColleagueServer(
+        port,
+        context=tls,
+        opened=lambda: Opened(roster.current.studio, context.identity.id, pin),
+        roster=lambda: roster.current,
+        metrics_token=metrics_token,
+        admits=admits,
+        alerts=context.alerts,
+        clock=context.clock,
+        tasks=tasks,
+        memory=context.memory,
+        connections=context.connections,
+    )
+    return server, lambda: (server.port, pin)
 
 
 async def dashboard_server(context: NodeContext, tasks: Supervisor) -> DashboardServer:

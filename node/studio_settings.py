@@ -71,6 +71,10 @@ def overlaid(config: NodeConfig, texts: Mapping[str, str]) -> NodeConfig:
 
     What cannot be read, as a later release may have written it, is left out.
     """
+    for found in SETTINGS.values():
+        # What an owner alone may turn on is on nowhere else, whatever a file here says.
+        if found.of_studio and found.of(config) != found.default:
+            config = found.unset_in(config)
     for name, value in _values(texts):
         found = SETTINGS[name]
         if not found.of_one and not found.is_set_in(config):

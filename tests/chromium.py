@@ -113,12 +113,13 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Page]:
-    """Open *url* in a fresh browser."""
+async def opened(url: str, *flags: str) -> AsyncIterator[Page]:
+    """Open *url* in a fresh browser, with *flags* of Chromium."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = await asyncio.create_subprocess_exec(
             "/usr/bin/chromium",
             *_FLAGS,
+            *flags,
             f"--user-data-dir={profile}",
             "about:blank",
             env={**os.environ, "TMPDIR": profile},

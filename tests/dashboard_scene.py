@@ -154,6 +154,7 @@ class Scene:
             addresses=dict,
             alerts=self.alerts,
             now=lambda: 0.0,
+            page=lambda: (0, b""),
         )
         self.metrics.watch_totals(self.facts.totals)
         self.metrics.watch_savings(self.facts.periods)

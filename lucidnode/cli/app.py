@@ -83,7 +83,7 @@ _COMMANDS = {
     "why": "why",
     "cache": "cache",
     "config": "config",
-    "dashboard": "node",
+    "dashboard": "dashboard",
     "completion": "shell",
     "manual": "shell",
 }

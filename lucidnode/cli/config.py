@@ -182,6 +182,10 @@ def config_set(
         raise click.BadParameter(str(error), param_hint=chosen.name) from error
     if for_studio:
         _change_for_studio(home, chosen, chosen.show(wanted), passphrase_file)
+    elif chosen.of_studio and wanted != chosen.default:
+        raise click.UsageError(
+            f"{chosen.name} is for an owner to turn on, for the whole studio: add --global"
+        )
     elif chosen.effect == MOVED:
         move_cache_to(home, wanted)
         _tell_daemon(home)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from lucidnode.cli.background import (
     facts,
     facts_if_running,
 )
-from lucidnode.cli.node_key_at_hand import daemon_with_keys
 from lucidnode.cli.output import (
     alert_line,
     as_json,
@@ -31,7 +28,6 @@ from lucidnode.cli.output import (
 )
 from lucidnode.cli.persistent_mounts import persistent_mounts
 from lucidnode.cli.progress import spinner
-from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.cli.service_state import read_state, runs, why_away
 from lucidnode.fs.errors import MountPointBusy
 from lucidnode.node.client.connection import DaemonClient
@@ -260,30 +256,6 @@ def _peer(peer: dict[str, Any]) -> list[str]:
         size(totals.get("served", 0)),
         size(totals.get("received", 0)),
     ]
-
-
-@click.command("dashboard", short_help="Print the address of the dashboard, and open it.")
-@passphrase_file
-@as_json
-@click.pass_obj
-def dashboard_command(home: Path, passphrase_file: Path | None, wants_json: bool) -> None:
-    """Print the address of this workstation's dashboard, and open it if there is a desktop.
-
-    The token in it lets in whoever has it: it is for your own browser.
-
-    \b
-    Example:
-      lucidnode dashboard
-    """
-    daemon_with_keys(home, passphrase_file)
-    url = _facts(home, "dashboard")["url"]
-    if wants_json:
-        show_json({"url": url})
-        return
-    click.echo(url)
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        # Without a desktop it would start a browser in this terminal.
-        webbrowser.open(url)
 
 
 def _facts(home: Path, topic: str) -> dict[str, Any]:

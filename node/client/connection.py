@@ -77,6 +77,7 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[mount_messages.FromDaemon] = msgspec.msgpa
     | WebhookQuery
     | ConflictQuery
 )
+_DASHBOARD_WAY = msgspec.msgpack.Decoder(wire.DashboardWay)
 _BLOCKS_PUT_BACK = msgspec.msgpack.Decoder(wire.BlocksPutBack)
 _BLOCK_PAGE = msgspec.msgpack.Decoder(wire.BlockPage)
 _BLOCKS_DELETED = msgspec.msgpack.Decoder(wire.BlocksDeleted)
@@ -407,6 +408,13 @@ class DaemonClient:
     async def way_in(self, role: Role) -> wire.WayIn:
         """Return what a newcomer of *role* needs to reach the bucket, where the role has its own."""
         return await self._asked("invitations/way-in", wire.RoleNamed(role), _WAY_IN)
+
+    async def way_to_dashboard(self, device: DeviceId) -> wire.DashboardWay:
+        """Return the way into the dashboard of a colleague's *device*, for this user's own browser.
+
+        Raises NotThere, Refused or Unavailable with the reason if there is none.
+        """
+        return await self._asked("dashboard/way-in", wire.DashboardWish(device), _DASHBOARD_WAY)
 
     async def credentials_of(self, role: Role) -> wire.RoleSet:
         """Return the newest credentials of *role* that this workstation may know."""

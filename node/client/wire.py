@@ -4,6 +4,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
 
     GET  /v1/status | alerts | peers | savings | cache | conflicts  JSON facts for the command line
     POST /v1/cache/clear, /v1/exit
+    POST /v1/dashboard/way-in                                    DashboardWish -> DashboardWay
     POST /v1/webhooks/add                                        WebhookWish -> WebhookAdded
     POST /v1/webhooks/remove, /v1/webhooks/test                  WebhookNamed
     POST /v1/blocks/of-files                                     FilesWish -> BlocksPage
@@ -52,7 +53,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -277,3 +278,16 @@ class WebhookNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The webhook that is meant."""
 
     id: str
+
+
+class DashboardWish(msgspec.Struct, frozen=True):
+    """The workstation whose dashboard is to be opened."""
+
+    device: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+
+
+class DashboardWay(msgspec.Struct, frozen=True):
+    """Its address with a login that is good once and soon, and the SHA-256 of its certificate."""
+
+    url: str
+    pin: bytes

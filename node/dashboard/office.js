@@ -137,6 +137,7 @@ function page(list, now) {
       ["Free on its disk", size(summary.disk_free)],
       ["Waits for upload", summary.waiting_bytes ? `${size(summary.waiting_bytes)}, for ${duration(summary.waiting_s)}` : "nothing"],
       ["Drives", String(summary.drives)],
+      ["Its dashboard", summary.page_port && one.state !== "here" ? `lucidnode dashboard --node ${one.device.slice(0, 8)}` : ""],
     ] : [["Tells", "nothing yet"]]),
     ...SOURCES.map(([key, name]) => [`Read: ${name}`, size(totals[`read_${key}`] || 0)]),
     ["Gave to others", size(totals.served || 0)],

@@ -63,6 +63,7 @@ function connect() {
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
     for (const draw of [headline, alarms, sources, chart, office, moving, leases, conflicts, mounts, feed]) draw(facts);
+    if (facts.visitor) at("whose").textContent = `on ${facts.visitor}`;
     document.body.dataset.ready = "yes";
   };
   live.onclose = () => {

@@ -152,11 +152,13 @@ class Pages:
         await stream.prepare(request)
 
         async def send() -> None:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, web.HTTPForbidden):
                 while True:
                     facts = await self._shown(request).facts()
                     await stream.send_str(msgspec.json.encode(facts).decode())
                     await self._clock.sleep(_REFRESH_S)
+
+            await stream.close()  # who was put out meanwhile sees nothing more
 
         sender = asyncio.ensure_future(send())
         try:

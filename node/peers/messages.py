@@ -139,6 +139,9 @@ class PeerSummary(msgspec.Struct, frozen=True, tag="summary", forbid_unknown_fie
     drives: Annotated[int, Meta(ge=0, le=100_000)]
     alerts: Annotated[dict[Topic, Moment], Meta(max_length=MAX_SUMMARY_ALERTS)]
     sources: Annotated[dict[Device, Count], Meta(max_length=MAX_SUMMARY_SOURCES)]
+    page_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    page_pin: Annotated[bytes, Meta(max_length=32)] = b""
+    """Where its dashboard is for colleagues, and the SHA-256 of the certificate there; 0 for nowhere."""
 
 
 Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays | PeerSummary

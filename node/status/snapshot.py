@@ -101,8 +101,12 @@ class StatusSnapshot:
         addresses: Callable[[], dict[str, str]],
         alerts: Alerts,
         now: Callable[[], float],
+        page: Callable[[], tuple[int, bytes]],
     ) -> None:
-        """Take the parts to read, and *now*, which gives seconds that never jump."""
+        """Take the parts to read, and *now*, which gives seconds that never jump.
+
+        *page* is where colleagues see the dashboard: port, and SHA-256 of the certificate.
+        """
         self._device = device
         self._bucket = bucket
         self._price = price_per_gb
@@ -116,6 +120,7 @@ class StatusSnapshot:
         self._alerts = alerts
         self._now = now
         self._began = now()
+        self._page = page
 
     def totals(self) -> NodeTotals:
         """Return what this node moved, its mounts' reads included."""
@@ -145,6 +150,7 @@ class StatusSnapshot:
             alerts=self._alerts.current(),
             drives_amiss=any(mount.stats.alerts for mount in mounts),
             sources={peer.device: peer.received for peer in self._office.facts()},
+            page=self._page(),
         )
 
     async def status(self) -> dict[str, Any]:

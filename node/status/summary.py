@@ -30,11 +30,13 @@ def node_summary(
     alerts: Iterable[Alert],
     drives_amiss: bool,
     sources: Mapping[str, int],
+    page: tuple[int, bytes],
 ) -> PeerSummary:
     """Return it within the bounds of the message.
 
     *cache* is bytes, limit, and what is free on its disk; *waiting* bytes, and for how many seconds
-    the oldest. Of alerts the kind and the beginning are told: the rest may name files.
+    the oldest. *page* is
+    where the dashboard is for colleagues: port, and SHA-256 of the certificate. Of alerts the kind and the beginning are told: the rest may name files.
     """
     topics: dict[str, int] = {DRIVE: 0} if drives_amiss else {}
     for alert in alerts:
@@ -54,6 +56,8 @@ def node_summary(
         drives=drives,
         alerts=topics,
         sources={device: count for device, count in most if count},
+        page_port=page[0],
+        page_pin=page[1],
     )
 
 

@@ -72,6 +72,17 @@ def test_a_workstations_own_word_is_above_the_studios_and_that_above_the_default
     assert set(limit.set_in(own, 7 << 30).own) == {"mdns"}
 
 
+def test_what_an_owner_alone_may_turn_on_is_on_nowhere_else() -> None:
+    listen = setting("dashboard.listen")
+    by_hand = listen.changed(FRESH, 8441)
+    assert overlaid(by_hand, {}).dashboard_listen is None
+    texts = {"dashboard.listen": "8442"}
+    assert overlaid(FRESH, texts).dashboard_listen == 8442
+    assert overlaid(by_hand, texts).dashboard_listen == 8442
+    off_here = listen.set_in(FRESH, None)
+    assert overlaid(off_here, texts).dashboard_listen is None
+
+
 def test_what_this_release_cannot_use_changes_nothing_and_no_cache_is_moved_from_afar() -> None:
     texts = {
         "cache.limit": "as much as you like",

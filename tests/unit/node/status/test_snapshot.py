@@ -66,6 +66,7 @@ def facts_of(
         addresses=dict,
         alerts=alerts or Alerts(ManualClock()),
         now=lambda: 7.0,
+        page=lambda: (0, b""),
     )
 
 

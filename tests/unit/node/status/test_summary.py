@@ -23,18 +23,21 @@ def test_alerts_are_told_by_kind_and_beginning_alone() -> None:
         alerts=[alert("cache-disk"), alert("block:ab12"), alert("block:cd34"), alert("block+")],
         drives_amiss=True,
         sources={"a" * 32: 7, "b" * 32: 0},
+        page=(8441, b"p" * 32),
     )
     assert said.alerts == {DRIVE: 0, "cache-disk": 1_790_000_000, "block": 1_790_000_000}
     assert said.sources == {"a" * 32: 7}
     assert (said.up_s, said.cache_bytes, said.cache_limit, said.disk_free) == (61, 1, 2, 3)
     assert (said.waiting_bytes, said.waiting_s, said.drives) == (4, 5, 1)
+    assert (said.page_port, said.page_pin) == (8441, b"p" * 32)
     assert b"secret" not in encode(said)
 
 
 def test_of_many_sources_those_that_gave_most_are_told() -> None:
     sources = {f"{n:032x}": n for n in range(200)}
     said = node_summary(
-        up_s=0, cache=(0, 0, 0), waiting=(0, 0), drives=0, alerts=[], drives_amiss=False, sources=sources
+        up_s=0, cache=(0, 0, 0), waiting=(0, 0), drives=0, alerts=[], drives_amiss=False, sources=sources,
+        page=(0, b""),
     )  # fmt: skip
     assert len(said.sources) == MAX_SUMMARY_SOURCES
     assert min(said.sources.values()) == 200 - MAX_SUMMARY_SOURCES
@@ -54,5 +57,6 @@ def test_whatever_is_amiss_it_can_be_sent(topics: list[str], size: int, seconds:
         alerts=map(alert, topics),
         drives_amiss=False,
         sources={},
+        page=(0, b""),
     )
     assert decode(encode(said)) == said
