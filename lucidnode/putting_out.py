@@ -21,6 +21,7 @@ from lucidnode.fs.membership.entries import (
     rename_entry,
     revoke_entry,
     role_entry,
+    shared_invites,
 )
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import Membership
@@ -46,8 +47,19 @@ class EndedEpoch:
 
 
 async def revoke(socket: Path, mine: Membership, keys: Collection[bytes]) -> None:
-    """Put out the members, and close the invites, of *keys*. Raises NotAllowed, NotAMember, Unavailable."""
-    await append_entry(socket, mine, lambda view: revoke_entry(view, keys))
+    """Put out the members, and close the invites, of *keys*. Raises NotAllowed, NotAMember, Unavailable.
+
+    With an owner go the open invites whose secrets he has: he could come back by one.
+    """
+
+    def entry(view: RosterView) -> bytes:
+        members = view.roster.members
+        gone = [one for key, one in members.items() if key in keys or one.has_left]
+        if any(one.role == "owner" for one in gone):
+            return revoke_entry(view, {*keys, *shared_invites(view.roster, _now_ns())})
+        return revoke_entry(view, keys)
+
+    await append_entry(socket, mine, entry)
 
 
 async def leave(socket: Path, mine: Membership) -> None:
@@ -67,8 +79,9 @@ async def change_role(
     """
     roster = (await read_roster(socket, mine)).roster
     known = roster.members.get(member)
-    if known is not None and known.role == "owner" != role and roster.invites:
-        await revoke(socket, mine, roster.invites.keys())
+    shared = shared_invites(roster, _now_ns())
+    if known is not None and known.role == "owner" != role and shared:
+        await revoke(socket, mine, shared)
     await append_entry(socket, mine, lambda view: role_entry(view, member, project, role))
 
 
@@ -116,9 +129,13 @@ async def end_epochs(
                 yield EndedEpoch(project.name)
 
 
+def _now_ns() -> int:
+    return SystemClock().wall_ns()
+
+
 def _is_past(project: OpenProject) -> bool:
     """Tell whether its objects may have left the bucket: nothing can be said there any more."""
-    return project.state == "deleted" and project.until_ns < SystemClock().wall_ns()
+    return project.state == "deleted" and project.until_ns < _now_ns()
 
 
 async def _ended(home: Path, client: DaemonClient, mine: Membership, project: OpenProject) -> None:

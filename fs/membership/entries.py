@@ -62,6 +62,9 @@ from lucidnode.node.client.roster_entry import (
 from lucidnode.node.client.roster_people import MAX_INVITES_OF_EDITOR, MAX_PEOPLE
 from lucidnode.node.client.roster_state import MAX_PROJECTS, MAX_PROJECTS_OF_EDITOR
 
+MAX_TICKET_NS = 31 * 24 * 3600 * 10**9
+"""For how long a ticket counts at most, and a day for clocks that differ."""
+
 
 def genesis_entry(
     studio: bytes, name_key: bytes, owner: MemberKeys, device: DeviceClaim, label: Label
@@ -189,12 +192,20 @@ def revoke_entry(view: RosterView, keys: Collection[bytes]) -> bytes:
     gone = {key: member for key, member in roster.members.items() if key in keys or member.has_left}
     _require_owner(roster, gone)
     closed = {*keys, *closed_with(roster.invites, gone.values())}
-    if any(member.role == "owner" for member in gone.values()):
-        # Owners have the secrets of what other owners opened, and the log cannot know of whom.
-        closed |= roster.invites.keys()
     stay = [invite.box for key, invite in roster.invites.items() if key not in closed]
     stay += [member.box for key, member in roster.members.items() if key not in gone]
     return _next(roster, view.membership.keys, Revoke(sorted(closed), _new_era(view, stay)))
+
+
+def shared_invites(roster: Roster, now_ns: int) -> set[bytes]:
+    """Return the keys of the open invites whose secrets all owners may have, to answer for them.
+
+    Which those are the log cannot tell, but recovery codes it can: they count for longer than any
+    ticket, and nobody but their holder has them.
+    """
+    return {
+        key for key, invite in roster.invites.items() if invite.expires_ns <= now_ns + MAX_TICKET_NS
+    }
 
 
 def role_entry(view: RosterView, member: bytes, project: ProjectId | None, role: Role) -> bytes:
