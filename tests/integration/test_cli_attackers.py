@@ -176,7 +176,9 @@ def test_strangers_viewers_who_forge_and_members_who_were_put_out_change_nothing
 
         # Put out: no peer of his within two seconds, and what he signs counts for nobody.
         begun = time.monotonic()
-        ada.unlocked("members", "revoke", bo.folder.name, "--yes")
+        listed = json.loads(ada.unlocked("devices", "list", "--json").out)["devices"]
+        (device,) = [one["device_id"] for one in listed if one["member"] == bo.folder.name]
+        ada.unlocked("devices", "revoke", device, "--yes")
         returned = time.monotonic()
         until(lambda: ada.status()["peers"] == 0, 2.0 + returned - begun)
         _others_go_on(here, of_cy, "without him")

@@ -1,13 +1,18 @@
-"""docs/leaving.md, step by step: a member becomes a viewer, and leaves the studio today."""
+"""docs/guides/leaving.md, its commands one by one: a member becomes a viewer, and leaves the studio today."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_fixture import Workstation, until, workstation
+from cli_fixture import Ended, Workstation, until, workstation
+from lab.places import REPOSITORY
+
+from lucidnode.cli.exit_codes import Exit
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -16,7 +21,7 @@ def _join(owner: Workstation, newcomer: Workstation) -> None:
     ticket, code = owner.unlocked("invite", "--unattended", "--for", "Bo").out.splitlines()
     newcomer.unlocked(
         *("join", f"@{newcomer.secret_file('ticket', ticket)}"),
-        *("--code-file", newcomer.secret_file("code", code), "--name", "Bo"),
+        *("--code-file", newcomer.secret_file("code", code), "--name", "Bo Lind"),
     )
 
 
@@ -25,6 +30,21 @@ def _devices(station: Workstation) -> list[dict[str, Any]]:
         "devices"
     ]
     return found
+
+
+class Page:
+    """The commands of the page, in order, each of which somebody has to run."""
+
+    def __init__(self) -> None:
+        page = (REPOSITORY / "docs" / "guides" / "leaving.md").read_text("utf-8")
+        self.commands = re.findall(r"^lucidnode (.+)$", page, re.MULTILINE)
+
+    def run(self, owner: Workstation, command: str) -> Ended:
+        """Run *command*, which has to stand next on the page, on the workstation of *owner*."""
+        assert self.commands.pop(0) == command
+        words = shlex.split(command)
+        yes = ["--yes"] if words[1] in {"role", "revoke"} else []
+        return owner.run(*words, *yes, "--passphrase-file", owner.words)
 
 
 def _refused(path: Path) -> bool:
@@ -52,8 +72,12 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
 
         (ada_name,) = [one["device"] for one in _devices(ada) if one["is_me"]]
 
+        page = Page()
+        assert "Bo Lind" in page.run(ada, "members list").out
+        bo.ok("wait", there)  # what he has not sent
+
         # A viewer of one project, whose mount is read-only from then on.
-        told = ada.unlocked("members", "role", "Bo", "viewer", "--project", "demo", "--yes").err
+        told = page.run(ada, "members role 'Bo Lind' viewer --project demo").err
         assert "in force in 2 projects" in told, told
         until(lambda: _refused(there / "late"))
         assert "viewer" in bo.ok("status").out
@@ -72,7 +96,7 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         assert "no workstation of the studio is called Bo" in refused.line
 
         # Out of the studio.
-        told = ada.unlocked("devices", "revoke", "grading", "--yes").err
+        told = page.run(ada, "members revoke 'Bo Lind'").err
         assert "out of the studio" in told, told
         assert "in force in 2 projects" in told, told
         assert f"take those away at file://{tmp_path}/bucket" in told, told
@@ -84,10 +108,17 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         members = json.loads(ada.unlocked("members", "list", "--json").out)["members"]
         assert [one["member"] for one in members] == ["Ada"]
         audit = ada.unlocked("audit").out
-        assert "Ada made Bo" in audit, audit
-        assert "Ada put out Bo" in audit, audit
+        assert "Ada made Bo Lind" in audit, audit
+        assert "Ada put out Bo Lind" in audit, audit
+        assert "in force in 2 projects" in page.run(ada, "members settle").err
         again = json.loads(ada.unlocked("members", "settle", "--json").out)
         assert again == {"in_force": ["demo", "trailer"], "not_yet": {}}
+        # A directory has no credentials; with a store they are set by test_cli_role_credentials.py.
+        ada.secret_file("new.json", json.dumps({"access_key": "AK", "secret_key": "SK"}))
+        given = page.run(ada, "credentials set --role editor --credentials-file new.json")
+        assert (given.code, "a directory" in given.line) == (Exit.FAILED, True)
+        assert page.run(ada, "recovery new").code == 0
+        assert not page.commands
 
         # Who has nothing here any more goes by a word of his own as well.
         assert "still mounted" in bo.run("leave", "--yes", "--passphrase-file", bo.words).line
