@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -45,6 +45,7 @@ from lucidnode.node.bucket.presigned import PresignedPair, presigned_pair
 from lucidnode.node.bucket.session import credential_source
 from lucidnode.node.bucket.signature import MAX_PRESIGNED_S
 from lucidnode.node.bucket.stores import parse_address
+from lucidnode.node.client import wire
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.errors import Malformed, Refused, Unavailable
@@ -131,7 +132,7 @@ async def invite_asking(home: Path, socket: Path, mine: Membership, wish: Invite
         opens = {
             one.id for one in view.projects_and_deleted() if wanted is None or one.id in wanted
         }
-        by_editors, credentials = await _fit_for_editors(client, view, wish.role)
+        by_editors, credentials = await fit_for_editors(client, view, wish.role)
         if credentials:
             ticket = msgspec.structs.replace(full, credentials=credentials)
             offered = Offered(ask_key, ticket, wish.confirm)
@@ -325,8 +326,15 @@ def _wanted(view: RosterView, wish: InviteWish) -> set[ProjectId] | None:
     return {view.project(name).id for name in wish.projects}
 
 
-async def _fit_for_editors(
-    client: DaemonClient, view: RosterView, role: Role
+class CredentialsClient(Protocol):
+    """The part of the daemon that knows the credentials of roles."""
+
+    async def way_in(self, role: Role) -> wire.WayIn: ...
+    async def credentials_of(self, role: Role) -> wire.RoleSet: ...
+
+
+async def fit_for_editors(
+    client: CredentialsClient, view: RosterView, role: Role
 ) -> tuple[bool, dict[str, str]]:
     """Tell whether editors may see what an offer of ours for *role* holds, and the role's credentials.
 

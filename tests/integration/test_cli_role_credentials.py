@@ -108,8 +108,8 @@ async def test_each_role_can_do_in_the_store_what_its_policy_says_and_no_more(
         for name in ("VIEWER", "EDITOR", "OWNER2")
     }
     assert rights["VIEWER"] == [{"read"}] * 4
-    # That journal and roster are created once this store cannot be told.
-    assert rights["EDITOR"] == [{"read", "write"}] * 3 + [{"read"}]
+    # That journal, roster and invitations are created once this store cannot be told.
+    assert rights["EDITOR"] == [{"read", "write"}] * 4
     assert rights["OWNER2"] == [
         {"read", "write", "delete"},
         {"read", "write"},

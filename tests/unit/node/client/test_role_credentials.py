@@ -118,6 +118,17 @@ def test_those_of_the_role_and_owners_open_a_set_and_nobody_else() -> None:
         assert {who for who in SEEDS if office.opened(raw, who, name) is None} == set(SEEDS) - able
 
 
+def test_an_editor_who_may_invite_has_those_of_viewers_for_as_long_as_he_may() -> None:
+    office = Office()
+    viewers = SetName("viewer", 1)
+    for may, able in ((True, {"bo", "cy", "di"}), (False, {"bo", "di"})):
+        office.studio.let_invite(office.people["cy"], may=may)
+        raw = office.sealed(viewers)
+        assert {who for who in SEEDS if office.opened(raw, who, viewers) == CONTENTS} == able
+        owners = office.sealed(SetName("owner", 1))
+        assert office.opened(owners, "cy", SetName("owner", 1)) is None
+
+
 def test_a_role_in_one_project_counts_as_the_widest() -> None:
     office = Office()
     demo = office.studio.project("demo")
