@@ -26,7 +26,7 @@ class Daemon:
         return wire.WayIn(KEYS if role in self._given else {}, {})
 
     async def credentials_of(self, role: Role) -> wire.RoleSet:
-        return wire.RoleSet(1, KEYS) if role in self._given else wire.RoleSet(0, {})
+        return wire.RoleSet(1, {**KEYS}) if role in self._given else wire.RoleSet(0, {})
 
 
 @pytest.mark.parametrize(
