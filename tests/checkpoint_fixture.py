@@ -34,7 +34,7 @@ def state_rows(found: list[TableRows]) -> list[StateRow]:
     rows: list[StateRow] = []
     for table, there, gone in found:
         number, keys = TABLES.index(table), KEY_COLUMNS[table]
-        rows += [((number, *row[:keys]), row) for row in there]
+        rows += [((number, *row[1 : keys + 1]), row[1:]) for row in there]
         rows += [((number, *key), None) for key in gone]
     return sorted(rows, key=lambda each: each[0])
 

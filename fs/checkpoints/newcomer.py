@@ -24,6 +24,7 @@ from lucidnode.fs.format.checkpoint import (
     open_checkpoint,
 )
 from lucidnode.fs.replica.changes import Head
+from lucidnode.fs.replica.first_state import StateLoad
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.node.client.alerts import EVENT_S, Alerts
@@ -173,17 +174,20 @@ class Newcomer:
         return Head(seq, link, epoch_of(slot.body))
 
     async def _load(self, head: Head, contents: CheckpointContents, *, whole: bool) -> None:
-        with self._replica.first_state.loading(head), _no_search_for_cycles():
-            try:
-                async with asyncio.TaskGroup() as fetches:
-                    await self._put_all(contents, fetches)
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from failed
-            if whole and self._replica.first_state.has_parts():
+        async with self._replica.first_state.loading(head) as load:
+            with _no_search_for_cycles():
+                try:
+                    async with asyncio.TaskGroup() as fetches:
+                        await self._put_all(load, contents, fetches)
+                except ExceptionGroup as failed:
+                    raise failed.exceptions[0] from failed
+            if whole and await load.has_parts():
                 raise _Halfway("is in the midst of a content")
-            self._replica.known_checkpoint.put(head.seq, msgspec.msgpack.encode(contents))
+            await load.keep(head, msgspec.msgpack.encode(contents))
 
-    async def _put_all(self, contents: CheckpointContents, fetches: asyncio.TaskGroup) -> None:
+    async def _put_all(
+        self, load: StateLoad, contents: CheckpointContents, fetches: asyncio.TaskGroup
+    ) -> None:
         """Put the rows of each piece in its turn, while the next ones come."""
         wanted = iter([(part.since, piece) for part in contents.parts for piece in part.pieces])
         coming = deque(
@@ -203,9 +207,7 @@ class Newcomer:
             if since != of_part:
                 of_part, last = since, None
             found, last = rows_in(plaintext, piece.digest, is_base=since == 0, after=last)
-            for table, there, gone in found:
-                self._replica.first_state.put(table, there)
-                self._replica.first_state.take_out(table, gone)
+            await load.put(found)
 
     async def _fetched(self, piece: CheckpointPiece) -> bytes:
         """Return what the block of *piece* holds. Raises a NodeError, BlockError or KeyMissing."""

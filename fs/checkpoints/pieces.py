@@ -6,10 +6,11 @@ of the table's number and the columns of a row, or of its key alone where the ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter, lt
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -17,11 +18,8 @@ from blake3 import blake3
 from lucidnode.fs.errors import BadCheckpoint, FormatError
 from lucidnode.fs.format.checkpoint import MAX_PIECE_BYTES
 from lucidnode.fs.format.padding import padded, unpadded
-from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.sqlite.rows import KEY_COLUMNS, Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
-from lucidnode.fs.replica.tree.plain_rows import are_plain
-from lucidnode.fs.replica.tree.row_rules import checked_row
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.msgpack import decoded
 
@@ -81,16 +79,35 @@ def plaintext_of(content: bytes) -> bytes:
     return padded(content, PAGE_BYTES)
 
 
-_ANY_NUMBER = (7, 8, 9, 12)
-"""The times and the version of an inode: `checked_row` holds every other number to less than 2^63."""
-
-
 class TableRows(NamedTuple):
-    """What a piece says of one *table*: rows that are there, and the keys of those that are gone."""
+    """What a piece says of one *table*: rows that are there, and the keys of those that are gone.
+
+    Before the columns of each that is there is the number of its table: to cut it off would be a copy.
+    """
 
     table: str
     there: list[Row]
     gone: list[Row]
+
+
+_NUMBER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a column holds."""
+
+
+def _record_types(number: int, columns: int) -> tuple[Any, ...]:
+    types = REPLICATED[TABLES[number]][:columns]
+    return Literal[number], *(_NUMBER if kind is int else bytes for kind in types)
+
+
+_THERE = [
+    list[tuple[_record_types(number, len(REPLICATED[table]))]]  # type: ignore[misc]
+    for number, table in enumerate(TABLES)
+]
+_GONE = [
+    list[tuple[_record_types(number, KEY_COLUMNS[table])[1:]]]  # type: ignore[misc]
+    for number, table in enumerate(TABLES)
+]
+_ALL_OF_ONE = [msgspec.msgpack.Decoder(kind) for kind in _THERE]
 
 
 def rows_in(
@@ -99,73 +116,77 @@ def rows_in(
     """Return the rows in the *plaintext* of a piece's block, by table, and the key of the last one.
 
     They lie behind the row *after* of the same part. Raises BadCheckpoint where it is not what
-    `pieces` makes, *digest* is of something else, or a row is one that no entry may make.
+    `pieces` makes, or *digest* is of something else. What single rows may say is not looked at
+    (replica/tree/whole_rows.py).
     """
     try:
         content = unpadded(plaintext, PAGE_BYTES)
-        records = decoded(_RECORDS, content)
-    except (FormatError, Malformed) as error:
+    except FormatError as error:
         raise BadCheckpoint(f"a piece that is none: {error}") from error
     if digest_of(content) != digest:
         raise BadCheckpoint("a piece with other rows than it should have")
-    if not records or _ENCODER.encode(records) != content:
-        raise BadCheckpoint("rows in another spelling")
-    if not all(records):
-        raise BadCheckpoint("a row of no table")
-    found: list[TableRows] = []
-    try:
-        for number, run in groupby(records, itemgetter(0)):
-            rows, after = _checked(number, list(run), is_base=is_base, after=after)
-            found.append(rows)
-    except ChangesetUnfit as error:
-        raise BadCheckpoint(str(error)) from error
+    found = []
+    for rows, records in _all_of_one(content) or _of_several(content, is_base=is_base):
+        found.append(rows)
+        after = _last_key(TABLES.index(rows.table), records, after)
     assert after is not None
     return found, after
 
 
-def _checked(
-    number: int | bytes, records: list[_Record], *, is_base: bool, after: RowKey | None
-) -> tuple[TableRows, RowKey]:
-    """Return what *records* say of the table *number*. Column by column: a million files have four million rows."""
+_Sorted = tuple[TableRows, list[_Record]]
+"""What records say, and they as they came, each of the types of its table."""
+
+
+def _all_of_one(content: bytes) -> list[_Sorted]:
+    """Return what nearly every piece holds, rows of one table; nothing if that is not all it holds."""
+    for table, decoder in zip(TABLES, _ALL_OF_ONE, strict=True):
+        with contextlib.suppress(Malformed):
+            records = decoded(decoder, content)
+            _require_spelling(records, content)
+            return [(TableRows(table, records, []), records)]
+    return []
+
+
+def _of_several(content: bytes, *, is_base: bool) -> list[_Sorted]:
+    try:
+        records = decoded(_RECORDS, content)
+    except Malformed as error:
+        raise BadCheckpoint(f"a piece that is none: {error}") from error
+    _require_spelling(records, content)
+    if not all(records):
+        raise BadCheckpoint("a row of no table")
+    runs = ((number, list(run)) for number, run in groupby(records, itemgetter(0)))
+    return [(_sorted_out(number, run, is_base=is_base), run) for number, run in runs]
+
+
+def _require_spelling(records: list[_Record], content: bytes) -> None:
+    if not records or _ENCODER.encode(records) != content:
+        raise BadCheckpoint("rows in another spelling")
+
+
+def _sorted_out(number: int | bytes, records: list[_Record], *, is_base: bool) -> TableRows:
     if type(number) is not int or not 0 <= number < len(TABLES):
         raise BadCheckpoint("a row of no table")
-    table = TABLES[number]
-    types, width = REPLICATED[table], KEY_COLUMNS[table] + 1
-    widths = set(map(len, records))
-    if not widths <= ({len(types) + 1} if is_base else {len(types) + 1, width}):
-        raise BadCheckpoint("a row with other columns than its table has")
-    gone = [record[1:] for record in records if len(record) == width] if width in widths else []
-    there = [record[1:] for record in records if not gone or len(record) != width]
-    if there:
-        columns = _columns(there, types)
-        if table == "inode":
-            _require_numbers(columns[place] for place in _ANY_NUMBER)
-        if not are_plain(table, columns):
-            for row in there:
-                checked_row(table, row)
-    if gone:
-        _require_numbers(
-            column
-            for column, kind in zip(_columns(gone, types[: width - 1]), types, strict=False)
-            if kind is int
+    width = KEY_COLUMNS[TABLES[number]] + 1
+    gone = [] if is_base else [record[1:] for record in records if len(record) == width]
+    there = [record for record in records if is_base or len(record) != width]
+    try:
+        return TableRows(
+            TABLES[number],
+            msgspec.convert(there, _THERE[number]),
+            msgspec.convert(gone, _GONE[number]),
         )
-    keys = [record[:width] for record in records]
-    if (after is not None and keys[0] <= after) or not all(map(lt, keys, islice(keys, 1, None))):
+    except msgspec.ValidationError as error:
+        raise BadCheckpoint("a row with other columns than its table has") from error
+
+
+def _last_key(number: int, records: list[_Record], after: RowKey | None) -> RowKey:
+    """Return the key of the last of *records*. Raises BadCheckpoint unless they lie in order behind *after*."""
+    end = KEY_COLUMNS[TABLES[number]] + 1
+    last = (number, *records[-1][1:end])
+    keys = [record[1:end] for record in records]
+    if (after is not None and (number, *keys[0]) <= after) or not all(
+        map(lt, keys, islice(keys, 1, None))
+    ):
         raise BadCheckpoint("rows that are not in order")
-    return TableRows(table, there, gone), keys[-1]
-
-
-def _columns(
-    rows: list[Row], types: tuple[type[int | bytes], ...]
-) -> list[tuple[int | bytes, ...]]:
-    columns = list(zip(*rows, strict=True))
-    for column, wanted in zip(columns, types, strict=True):
-        if set(map(type, column)) != {wanted}:
-            raise BadCheckpoint("a row with other columns than its table has")
-    return columns
-
-
-def _require_numbers(columns: Iterable[Sequence[Any]]) -> None:
-    for column in columns:
-        if min(column) < -(2**63) or max(column) >= 2**63:
-            raise BadCheckpoint("a number that no column holds")
+    return last

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import chain
 
 from lucidnode.fs.replica.changes import Head
+from lucidnode.fs.replica.known_checkpoint import KnownCheckpoint
+from lucidnode.fs.replica.pending.pending_journal import PendingJournal
 from lucidnode.fs.replica.replica_ground import ReplicaGround
+from lucidnode.fs.replica.sqlite.filled_copy import FilledCopy
 from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
 from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.whole_tree import check_whole_tree
 
 _IN_ONE = 50
-"""Rows that one statement puts: a quarter less work for each than with one."""
+"""Rows that one statement puts: less than half the work for each than with one."""
+
+StateRows = tuple[str, Sequence[Row], Sequence[Row]]
+"""A table, rows of it that are there, each behind the number of the table, and keys of others that are gone."""
 
 
 class FirstState:
-    """Fills one replica (`Replica.first_state`), which is to be opened anew afterwards."""
+    """Fills one replica (`Replica.first_state`), which is to be closed and opened anew afterwards."""
 
     def __init__(self, ground: ReplicaGround) -> None:
         self._ground = ground
@@ -32,45 +41,98 @@ class FirstState:
             and self._ground.journal.in_flight() is None
         )
 
-    @contextlib.contextmanager
-    def loading(self, head: Head) -> Iterator[None]:
-        """Within, `put` all rows; behind it the replica stands on *head*.
+    @contextlib.asynccontextmanager
+    async def loading(self, head: Head) -> AsyncIterator[StateLoad]:
+        """Within, put all rows; behind it the replica stands on *head*, once it is opened anew.
 
         All or nothing: whatever ends it early leaves the replica as it was. Raises ChangesetUnfit
         if the rows are no tree, NoSpace or a ReplicaError.
         """
         assert self.is_wanted()
-        with self._ground.database.unwatched():
-            self._ground.database.change("DELETE FROM inode")
-            yield
-            check_whole_tree(self._ground.database)
-            self._ground.journal.set_head(head)
+        copy = FilledCopy.of(self._ground.database)
+        try:
+            # A thread that is at work is waited for, whatever ends this.
+            with ThreadPoolExecutor(1, "first-state") as thread:
+                load = StateLoad(copy, thread)
+                copy.change("DELETE FROM inode")
+                yield load
+                await load.done(lambda: PendingJournal(copy).set_head(head))
+                await load.done(lambda: _check(copy))
+                await load.done(lambda: copy.take_the_place_of(self._ground.database))
+        finally:
+            copy.discard()
 
-    def has_parts(self) -> bool:
+
+class StateLoad:
+    """A state that is being put into *copy*, in one *thread*, while its next rows are made ready."""
+
+    def __init__(self, copy: FilledCopy, thread: ThreadPoolExecutor) -> None:
+        self._copy = copy
+        self._thread = thread
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def put(self, rows: Iterable[StateRows]) -> None:
+        """Begin to put *rows*, in the place of those with their keys, once those before are in.
+
+        Raises NoSpace, or a ReplicaError: for those before.
+        """
+        await self._ready()
+        self._begin(lambda: self._put(rows))
+
+    async def has_parts(self) -> bool:
         """Tell whether of the content of some file more is to follow (its version is below zero).
 
         What that file was before is in no row: it cannot be shown as it was until the rest is here.
         """
-        row = self._ground.database.row("SELECT 1 FROM inode WHERE version < 0 LIMIT 1")
-        return row is not None
+        await self._ready()
+        return self._copy.row("SELECT 1 FROM inode WHERE version < 0 LIMIT 1") is not None
 
-    def put(self, table: str, rows: Sequence[Row]) -> None:
-        """Add *rows* to *table*, or put them in the place of those with their keys. Raises NoSpace."""
-        columns = len(REPLICATED[table])
-        row = f"({', '.join('?' * columns)})"
-        statement = f"INSERT OR REPLACE INTO {table} VALUES "  # noqa: S608  # ours
-        many = len(rows) - len(rows) % _IN_ONE
-        values = list(chain.from_iterable(rows[:many]))
-        self._ground.database.change_many(
-            statement + ", ".join([row] * _IN_ONE),
-            [
-                values[at : at + _IN_ONE * columns]
-                for at in range(0, len(values), _IN_ONE * columns)
-            ],
-        )
-        self._ground.database.change_many(statement + row, rows[many:])
+    async def keep(self, head: Head, contents: bytes) -> None:
+        """Have the checkpoint at *head* known to be true, and *contents* kept of it."""
+        await self.done(lambda: KnownCheckpoint(self._copy).put(head.seq, contents))
 
-    def take_out(self, table: str, keys: Sequence[Row]) -> None:
-        """Remove the rows of *table* under *keys*, if they are there. Raises NoSpace."""
-        wanted = " AND ".join(f"{column} = ?" for column in KEYS[table])
-        self._ground.database.change_many(f"DELETE FROM {table} WHERE {wanted}", keys)  # noqa: S608  # ours
+    async def done(self, work: Callable[[], None]) -> None:
+        """Return once *work* is done, behind all rows."""
+        await self._ready()
+        self._begin(work)
+        await self._ready()
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _ready(self) -> None:
+        if self._under_way is not None:
+            await self._under_way
+
+    def _put(self, rows: Iterable[StateRows]) -> None:
+        for table, there, gone in rows:
+            width = len(REPLICATED[table]) + 1
+            many = len(there) - len(there) % _IN_ONE
+            values = list(chain.from_iterable(there[:many]))
+            self._copy.change_many(
+                _insertion(table, _IN_ONE),
+                [
+                    values[at : at + _IN_ONE * width]
+                    for at in range(0, len(values), _IN_ONE * width)
+                ],
+            )
+            self._copy.change_many(_insertion(table, 1), there[many:])
+            wanted = " AND ".join(f"{column} = ?" for column in KEYS[table])
+            self._copy.change_many(f"DELETE FROM {table} WHERE {wanted}", gone)  # noqa: S608  # ours
+
+
+@cache
+def _insertion(table: str, rows: int) -> str:
+    """Return what puts so many rows, before each of which its bindings have the number of the table."""
+    width = len(REPLICATED[table]) + 1
+    placed = (
+        ", ".join(f"?{row * width + column}" for column in range(2, width + 1))
+        for row in range(rows)
+    )
+    return f"INSERT OR REPLACE INTO {table} VALUES ({'), ('.join(placed)})"  # noqa: S608  # ours
+
+
+def _check(copy: FilledCopy) -> None:
+    copy.settle()
+    with contextlib.closing(copy.reader()) as beside:
+        check_whole_tree(copy, beside)

@@ -104,7 +104,7 @@ class Replica:
         self.deleted = DeletedWork(ground)
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)
         self.first_state = FirstState(ground)
-        self.known_checkpoint = KnownCheckpoint(ground)
+        self.known_checkpoint = KnownCheckpoint(database)
         self.pins = PinTable(database)
 
     @classmethod

@@ -96,6 +96,8 @@ async def _life(
     begun = time.process_time()
     stands = await Newcomer(newcomer, store, codec, Alerts(clock), clock).load() or 0
     load_cpu_s = time.process_time() - begun
+    newcomer.close()
+    newcomer = Replica.open(folder / "newcomer.db", bytes(32), "newcomer")
     told = LifeFigures(
         entries=entries,
         changes_an_entry=changes,

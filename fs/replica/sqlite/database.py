@@ -88,8 +88,12 @@ class Database:
 
     def close(self) -> None:
         """Checkpoint and close, after a checkpoint that is under way."""
-        self._checkpoints.close(self._connection)
+        self.close_files()
         os.close(self._lock)
+
+    def close_files(self) -> None:
+        """Do as `close`, but keep the lock until then."""
+        self._checkpoints.close(self._connection)
 
     @property
     def has_unsynced(self) -> bool:
@@ -211,29 +215,29 @@ class Database:
             raise
         self.rows("RELEASE attempt")
 
-    @contextlib.contextmanager
-    def unwatched(self) -> Iterator[None]:
-        """All or nothing, for rows by the million that nobody has asked for yet: none is recorded.
-
-        Raises NoSpace, or a ReplicaError, and what is raised within; nothing has changed then.
-        """
-        assert self._recorded is None, "transactions do not nest"
-        self._connection.preupdate_hook(None)
-        try:
-            self.rows("BEGIN IMMEDIATE")
-            yield
-            self.rows("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self.rows("ROLLBACK")
-            self._connection.preupdate_hook(self._note)
-
     def change_many(self, sql: str, bindings: Sequence[Sequence[Binding]]) -> None:
         """Run one INSERT or DELETE for each of *bindings*. Raises as `rows`."""
         try:
             self._connection.executemany(sql, bindings)
         except apsw.Error as error:
             raise mapped(error, self._connection) from error
+
+    def copy_at(self, path: Path) -> tuple[Path, bytes, apsw.Connection, int]:
+        """Copy all to *path*, an empty file; return what this class is made from for it.
+
+        Both hold the lock of this one. Raises NoSpace or a ReplicaError.
+        """
+        connection = connected(path, self._key)
+        try:
+            with (
+                mapped_errors(connection),
+                connection.backup("main", self._connection, "main") as backup,
+            ):
+                backup.step()
+            return path, self._key, connection, os.dup(self._lock)
+        except BaseException:
+            connection.close()
+            raise
 
     def snapshot(self) -> Snapshot | None:
         """Return the state as it is now, to be read beside this; `close` it.

@@ -24,11 +24,12 @@ from recording_disk import (
     outcomes,
     some,
 )
-from replica_fixture import KEY, Blocks, Node
+from replica_fixture import KEY, Blocks, Node, rows_of
 
 from lucidnode import node_key
 from lucidnode.fs.files.range_changes import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
 from lucidnode.fs.membership.member import MemberKeys
+from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.fs.replica.sqlite.barrier import Barrier
@@ -514,7 +515,7 @@ async def test_what_was_acknowledged_of_a_range_that_moved_no_bytes_is_there(
             await layer.files.ranges.allocate(handle, at, length, mode)
         await (layer.files.sync(handle) if call == "fsync" else layer.files.flush(handle))
         disk.mark("acknowledged")
-    for left in remains(disk, "acknowledged", by_chance=1):
+    for left in remains(disk, "acknowledged", by_chance=0):
         assert await opened_at(left, b"file") == content
 
 
@@ -842,3 +843,31 @@ class Session:
             for at in range(0, len(found), 997):
                 allowed = {each[at : at + 1] for each in versions}
                 assert found[at : at + 1] in allowed | ({b"\0"} if b"" in allowed else set())
+
+
+async def test_a_first_state_is_there_whole_or_not_at_all_whenever_the_power_is_cut(
+    disk: RecordingDisk,
+) -> None:
+    rows = [(0, ino, 8, 0o644, 0, 0, 0, 0, 0, 0, 0, 0, b"", 0) for ino in range(2, 30)]
+    names = [(1, 1, b"%d" % row[1], row[1]) for row in rows]
+    rows = [(*row[:7], 1, *row[8:]) for row in rows]
+    replica = Replica.open(disk.path / "replica.db", KEY, "newcomer")
+    disk.sync_everything()
+    disk.mark("nothing")
+    async with replica.first_state.loading(Head(Seq(7), bytes(32))) as load:
+        await load.put([("inode", [(0, 1, 4, 511, 0, 0, 0, 2, 0, 0, 0, 0, b"", 0), *rows], [])])
+        await load.put([("name", names, [])])
+    replica.close()
+    disk.mark("loaded")
+    found = set()
+    for number, moment in enumerate(disk.every_moment("nothing", "loaded")):
+        for tree in outcomes(moment, number, by_chance=0):
+            with laid_down(tree) as left:
+                replica = Replica.open(left / "replica.db", KEY, "newcomer")
+                found.add((replica.pending.head().seq, len(rows_of(replica)["inode"])))
+                replica.close()
+    assert found == {(0, 1), (7, 29)}
+    for left in remains(disk, "loaded"):
+        replica = Replica.open(left / "replica.db", KEY, "newcomer")
+        assert len(rows_of(replica)["name"]) == 28
+        replica.close()

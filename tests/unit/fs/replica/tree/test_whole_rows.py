@@ -1,4 +1,4 @@
-"""What is plain by columns keeps the rules for single rows; nothing that breaks one is plain."""
+"""The rules for single rows, asked of a whole table, are those that each row is judged by."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from row_breaches import RowTables
 
 from lucidnode.fs.replica.sqlite.changesets import ChangesetUnfit
 from lucidnode.fs.replica.sqlite.rows import Row
 from lucidnode.fs.replica.sqlite.schema import REPLICATED
-from lucidnode.fs.replica.tree.plain_rows import are_plain
 from lucidnode.fs.replica.tree.row_rules import checked_row
 
 GOOD: dict[str, Row] = {
@@ -65,8 +65,9 @@ def passes(table: str, row: Row) -> bool:
     return True
 
 
-def plain(table: str, *rows: Row) -> bool:
-    return are_plain(table, list(zip(*rows, strict=True)))
+@pytest.fixture(scope="module")
+def tables() -> RowTables:
+    return RowTables()
 
 
 def with_value(row: Row, place: int, value: int | bytes) -> Row:
@@ -74,28 +75,25 @@ def with_value(row: Row, place: int, value: int | bytes) -> Row:
 
 
 @pytest.mark.parametrize("table", REPLICATED)
-def test_ordinary_rows_are_plain(table: str) -> None:
-    assert plain(table, GOOD[table], GOOD[table])
+def test_nothing_is_found_in_ordinary_rows(tables: RowTables, table: str) -> None:
+    assert tables.breaches(table, [GOOD[table]]) == []
 
 
 @pytest.mark.parametrize("table", REPLICATED)
-def test_no_row_that_breaks_a_rule_is_plain_among_others(table: str) -> None:
+def test_every_row_that_breaks_a_rule_is_found(tables: RowTables, table: str) -> None:
     good = GOOD[table]
     for place, values in HARMS[table].items():
         for value in values:
             bad = with_value(good, place, value)
             assert not passes(table, bad), bad
-            assert not plain(table, good, bad, good), bad
+            assert tables.breaches(table, [good, bad]), bad
 
 
 @given(st.data(), st.sampled_from(sorted(REPLICATED)))
-def test_what_is_plain_keeps_every_rule(data: st.DataObject, table: str) -> None:
-    rows = [GOOD[table]]
-    for _ in range(data.draw(st.integers(1, 3))):
-        places = data.draw(st.sets(st.integers(0, len(GOOD[table]) - 1), max_size=3))
-        row = GOOD[table]
-        for place in places:
-            row = with_value(row, place, data.draw(VALUES[REPLICATED[table][place]]))
-        rows.append(row)
-    if plain(table, *rows):
-        assert all(passes(table, row) for row in rows)
+def test_a_row_is_found_where_it_is_refused_alone(
+    tables: RowTables, data: st.DataObject, table: str
+) -> None:
+    row = GOOD[table]
+    for place in data.draw(st.sets(st.integers(0, len(row) - 1), max_size=3)):
+        row = with_value(row, place, data.draw(VALUES[REPLICATED[table][place]]))
+    assert bool(tables.breaches(table, [row])) is not passes(table, row)
