@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replica_fixture import KEY, Blocks, Node, rows_of
+from replica_fixture import KEY, Blocks, rows_of
 from simulated_node import SimulatedNode
 
 from lucidnode.fs.errors import ReplicaError
