@@ -27,7 +27,6 @@ from lucidnode.fs.replica.sqlite.rows import (
     KIND_COLUMN,
     SIZE_COLUMN,
     TARGET_COLUMN,
-    Row,
     RowChange,
     encode,
 )
@@ -66,11 +65,6 @@ def checked_changes(changeset: bytes) -> list[RowChange]:
     for table, old, new in changes:
         _CHECKS[table](old, new)
     return changes
-
-
-def checked_row(table: str, row: Row) -> None:
-    """Raise ChangesetUnfit if no entry may make this *row*, of the types that its *table* has."""
-    _CHECKS[table](None, row)
 
 
 def encoded_operation(changes: list[RowChange]) -> bytes:

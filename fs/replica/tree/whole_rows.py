@@ -1,7 +1,6 @@
 """The rules for single rows (row_rules.py), asked of whole tables: for rows that no entry brought.
 
-`row_rules.checked_row` judges a row at a time, and a first mount of a million files brings four million.
-That every column has the type of its table is for STRICT tables to see to.
+`row_rules` judges a change at a time, and a first mount of a million files brings four million rows. That every column has the type of its table is for STRICT tables to see to.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _KEPT = {
         ino BETWEEN 1 AND {MAX_INO} AND length(name) BETWEEN 1 AND {MAX_NAME_BYTES}
         AND instr(name, x'00') = 0 AND length(value) <= {MAX_XATTR}""",
 }
-"""What holds of a row that `row_rules.checked_row` passes, and of no other."""
+"""What holds of a row that an entry may add by `row_rules`, and of no other."""
 
 _BROKEN_BY = {
     "inode": "a file that cannot be",
