@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 from disk_fixture import PROJECT, ManualClock, Told, make_block, stage_early
 
+from lucidnode.node.cache import staging as staging_module
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.staging import STALE_NS, Staging
@@ -150,16 +153,27 @@ async def test_a_scan_brings_nothing_back_that_is_released_meanwhile(tmp_path: P
         assert list((tmp_path / "staging" / PROJECT).iterdir()) == []
 
 
-async def test_a_long_scan_does_not_bring_back_what_is_released_under_it(tmp_path: Path) -> None:
-    ids = [await mount_stages(tmp_path) for _ in range(20)]
-    for number in range(3000):  # what a look takes its time over
-        (tmp_path / "staging" / PROJECT / f"{number} is no block").touch()
+async def test_a_long_scan_does_not_bring_back_what_is_released_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = await mount_stages(tmp_path)
+    has_looked, is_gone = threading.Event(), threading.Event()
+    look = staging_module._scan
+
+    def slow(*arguments: Any) -> Any:
+        found = look(*arguments)
+        has_looked.set()
+        is_gone.wait(0.5)  # as long as nothing may be released under it, in vain
+        return found
+
     async with opened(tmp_path) as (staging, _), asyncio.TaskGroup() as tasks:
+        monkeypatch.setattr(staging_module, "_scan", slow)
         scan = tasks.create_task(staging.scan())
-        await asyncio.sleep(0)
-        for block in ids:
-            await staging.discard(PROJECT, block)
+        await asyncio.to_thread(has_looked.wait)
+        discarded = tasks.create_task(staging.discard(PROJECT, block))
+        discarded.add_done_callback(lambda _: is_gone.set())
         await scan
+        await discarded
         assert staging.projects() == []
         assert staging.total_bytes == 0
 
