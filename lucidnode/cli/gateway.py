@@ -11,23 +11,34 @@ import click
 
 from lucidnode.cli.background import facts
 from lucidnode.fs.errors import MountPointMissing
-from lucidnode.gateway import BadShare, SmbShare, smb_configuration
+from lucidnode.nfs_gateway import BadExport, NfsExport, nfs_configuration
 from lucidnode.node.client.durable import replace_durably
+from lucidnode.node.client.errors import AccessDenied
+from lucidnode.node.client.mountinfo import mounts
 from lucidnode.node.config import load_config
+from lucidnode.smb_gateway import BadShare, SmbShare, smb_configuration
 
 _STATE = Path("/var/lib/lucidnode-samba")
+_NFS_STATE = Path("/var/lib/lucidnode-nfs")
+
+_output = click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it into this file instead of printing it.",
+)
 
 
-@click.group("gateway", short_help="Hand a mount on to macOS and Windows.")
+@click.group("gateway", short_help="Hand a mount on to macOS, Windows and NFS.")
 def gateway_command() -> None:
-    """Hand a mounted project on to machines that cannot mount it themselves: macOS and Windows.
+    """Hand a mounted project on to machines that cannot mount it themselves: macOS, Windows, NFS clients.
 
     The files leave Lucidnode's encryption on this workstation: whoever may use the share, and whoever
     is root here, reads them.
 
     \b
-    Example:
+    Examples:
       lucidnode gateway smb /srv/demo --user ada --output /etc/samba/lucidnode.conf
+      lucidnode gateway nfs /srv/demo --client 192.168.7.40 --output /etc/ganesha/lucidnode.conf
     """
 
 
@@ -59,11 +70,7 @@ def gateway_command() -> None:
     show_default=True,
     help="Where this Samba keeps its users and files, apart from the machine's own.",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write it into this file instead of printing it.",
-)
+@_output
 @click.pass_obj
 def gateway_smb(
     home: Path,
@@ -102,24 +109,113 @@ def gateway_smb(
         text = smb_configuration(wanted)
     except BadShare as error:
         raise click.UsageError(str(error)) from error
-    if output is None:
-        click.echo(text, nl=False)
-        file = "FILE"
-    else:
-        replace_durably(output.absolute(), text.encode(), 0o644)
-        file = shlex.quote(str(output))
+    file = _put(text, output)
     folders = " ".join(shlex.quote(f"{wanted.state}/{each}") for each in _FOLDERS)
-    steps = [
+    _say(
         f"mkdir -p -m 700 {shlex.quote(str(wanted.state))} && mkdir -p {folders}",
         *(f"smbpasswd -c {file} -a {user}" for user in users),
         f"smbd --configfile={file} --daemon",
-    ]
+    )
+
+
+_FOLDERS = ("private", "lock", "state", "cache", "run", "ncalrpc")
+
+
+@gateway_command.command("nfs")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    required=True,
+    metavar="ADDRESS",
+    help="A machine that may use it, or a network as 192.168.7.0/24. Repeatable.",
+)
+@click.option(
+    "--export", metavar="NAME", help="Its name on the network; that of DIRECTORY otherwise."
+)
+@click.option("--read-only", is_flag=True, help="Nobody changes anything through it.")
+@click.option("--port", type=click.IntRange(1, 65535), default=2049, show_default=True)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=_NFS_STATE,
+    show_default=True,
+    help="Where this server keeps what it must remember.",
+)
+@_output
+@click.pass_obj
+def gateway_nfs(
+    home: Path,
+    directory: Path,
+    clients: tuple[str, ...],
+    export: str | None,
+    read_only: bool,
+    port: int,
+    state: Path,
+    output: Path | None,
+) -> None:
+    """Print how NFS-Ganesha has to be configured to export DIRECTORY of a mounted project.
+
+    NFS asks nobody who he is, and sends files in clear: name single machines, of a network that is
+    yours. It needs Debian's packages nfs-ganesha-vfs and rpcbind, and a project that root or, with
+    `mount --allow-other`, somebody else has mounted; it says on standard error how to start it.
+
+    \b
+    Example:
+      lucidnode gateway nfs /srv/demo --client 192.168.7.40 --output /etc/ganesha/lucidnode.conf
+    """
+    load_config(home)
+    directory = directory.resolve()
+    _check_mounted(home, directory)
+    owner = directory.stat()
+    _check_root_may(directory)
+    try:
+        wanted = NfsExport(
+            export or directory.name,
+            directory,
+            clients,
+            owner.st_uid,
+            owner.st_gid,
+            state.expanduser().absolute(),
+            port,
+            read_only=read_only,
+        )
+        text = nfs_configuration(wanted)
+    except BadExport as error:
+        raise click.UsageError(str(error)) from error
+    file = _put(text, output)
+    _say(
+        f"mkdir -p -m 700 {shlex.quote(str(wanted.state))} /run/ganesha",
+        f"ganesha.nfsd -f {file} -L {shlex.quote(str(wanted.state / 'ganesha.log'))} -p /run/ganesha/lucidnode.pid",
+    )
+
+
+def _put(text: str, output: Path | None) -> str:
+    """Write or print *text*; return what to call the file in a command."""
+    if output is None:
+        click.echo(text, nl=False)
+        return "FILE"
+    replace_durably(output.absolute(), text.encode(), 0o644)
+    return shlex.quote(str(output))
+
+
+def _say(*steps: str) -> None:
     click.echo("As root, once and at every start the last:", err=True)
     for step in steps:
         click.echo(f"  {step}", err=True)
 
 
-_FOLDERS = ("private", "lock", "state", "cache", "run", "ncalrpc")
+def _check_root_may(directory: Path) -> None:
+    """Raise AccessDenied if the kernel keeps root, as whom Ganesha runs, out of the mount."""
+    for mount in reversed(mounts(Path("/proc/self/mountinfo").read_bytes())):
+        if mount.is_ours and directory.is_relative_to(mount.directory):
+            if not {"allow_other", "user_id=0"} & mount.options:
+                raise AccessDenied(
+                    f"nobody but you gets into {mount.directory}, not even root, as whom an NFS server"
+                    " runs: mount it with --allow-other"
+                )
+            return
 
 
 def _check_mounted(home: Path, directory: Path) -> None:

@@ -21,6 +21,8 @@ class Mounted(NamedTuple):
     directory: Path
     kind: str
     source: str
+    options: frozenset[str] = frozenset()
+    """Of the file system, not of this place of it."""
 
     @property
     def is_ours(self) -> bool:
@@ -46,6 +48,7 @@ def mounts(mountinfo: bytes) -> list[Mounted]:
                 Path(_unescaped(where[4])),
                 os.fsdecode(what[0]),
                 _unescaped(what[1]),
+                frozenset(os.fsdecode(what[2]).split(",")) if len(what) > 2 else frozenset(),
             )
         )
     return found

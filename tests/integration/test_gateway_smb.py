@@ -33,7 +33,7 @@ from smbprotocol.open import (
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from lucidnode.gateway import SmbShare, smb_configuration
+from lucidnode.smb_gateway import SmbShare, smb_configuration
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
 

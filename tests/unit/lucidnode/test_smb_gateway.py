@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lucidnode.gateway import BadShare, SmbShare, smb_configuration
+from lucidnode.smb_gateway import BadShare, SmbShare, smb_configuration
 
 GOOD = SmbShare("The film", Path("/srv/drive"), ["ada", "bo"], "edit", Path("/var/lib/smb"), 4450)
 
