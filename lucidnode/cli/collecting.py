@@ -152,7 +152,7 @@ def gc_command(
     if wants_json:
         show_json(_facts(told, dry=not now))
     else:
-        _tell(told, dry=not now)
+        _tell(project, told, dry=not now)
 
 
 def _days(tree: TreeReader) -> int:
@@ -187,7 +187,7 @@ def _facts(told: Round, *, dry: bool) -> dict[str, object]:
     }
 
 
-def _tell(told: Round, *, dry: bool) -> None:
+def _tell(project: str, told: Round, *, dry: bool) -> None:
     amounts = _amounts(told)
     rows = [
         [size(amounts[name].bytes), amounts[name].blocks, would if dry else did]
@@ -203,7 +203,7 @@ def _tell(told: Round, *, dry: bool) -> None:
     if told.why:
         click.echo(f"the store says: {told.why}", err=True)
     if dry:
-        click.echo("nothing was changed: `lucidnode gc --now` does it", err=True)
+        click.echo(f"nothing was changed: `lucidnode gc {project} --now` does it", err=True)
 
 
 def _amounts(told: Round) -> dict[str, Amount]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.output import as_json, counted, show_json, size
-from lucidnode.cli.past_input import given_path, opened_past
+from lucidnode.cli.past_input import given_path, hinting, opened_past
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast
@@ -93,7 +93,8 @@ def export_command(
                     archive.flush()
                     return told
 
-    told = asyncio.run(work())
+    with hinting(given):
+        told = asyncio.run(work())
     os.sync()
     if wants_json:
         show_json(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.output import as_json, counted, show_json, show_table, size
-from lucidnode.cli.past_input import given_path, opened_past, when, who
+from lucidnode.cli.past_input import given_path, hinting, opened_past, when, who
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.commit.project_access import ProjectAccess
 from lucidnode.fs.errors import NoSuchPast
@@ -51,7 +51,8 @@ def history_command(
         async with opened_past(home, passphrase_file, given.project) as opened:
             return events_of(opened.past, given.path), opened.access
 
-    events, access = asyncio.run(work())
+    with hinting(given):
+        events, access = asyncio.run(work())
     events.reverse()
     if wants_json:
         show_json({"events": [_facts(event, access) for event in events]})
@@ -124,7 +125,8 @@ def diff_command(
             _require_there(opened.past, given.path, first, last)
             return first, last, differences(opened.past, first, last)
 
-    first, last, found = asyncio.run(work())
+    with hinting(given):
+        first, last, found = asyncio.run(work())
     wanted = [each for each in found if _lies_below(each, given.path)]
     if wants_json:
         show_json(
@@ -188,7 +190,8 @@ def usage_command(home: Path, path: str, passphrase_file: Path | None, wants_jso
                 raise NoSuchPast(f"there is no {shown(given.path)} in this project now")
             return usage_of(opened.past, found, given.path), opened.access
 
-    usage, access = asyncio.run(work())
+    with hinting(given):
+        usage, access = asyncio.run(work())
     parts = sorted(usage.parts.items(), key=lambda part: part[1].size, reverse=True)
     writers = sorted(usage.writers.items(), key=lambda part: part[1].size, reverse=True)
     if wants_json:
@@ -230,9 +233,7 @@ def _require_there(past: Past, path: Names, first: Seq, last: Seq) -> None:
             if attributes_at(tree, path) is not None:
                 return
     name = shown(path)
-    raise NoSuchPast(
-        f"neither version {first} nor {last} has {name}; if that is a project, call it {name}:"
-    )
+    raise NoSuchPast(f"neither version {first} nor {last} has {name}")
 
 
 def _lies_below(each: Difference, path: Names) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from lucidnode.cli.background import facts_if_running
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.progress import spinner
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.errors import FsError, NoSuchPoint, NoSuchProject
+from lucidnode.fs.errors import FsError, NoSuchPast, NoSuchPoint, NoSuchProject
 from lucidnode.fs.history import past_places, points
 from lucidnode.fs.history.horizon import check_whole
 from lucidnode.fs.history.past import Past
@@ -73,6 +73,17 @@ class GivenPath:
 
     project: str
     path: past_places.Path
+    hint: str = ""
+    """What may be meant instead, for whoever finds nothing there."""
+
+
+@contextlib.contextmanager
+def hinting(given: GivenPath) -> Iterator[None]:
+    """Say what may be meant instead where nothing is called *given* in this block."""
+    try:
+        yield
+    except NoSuchPast as error:
+        raise NoSuchPast(f"{error}{given.hint}") from error
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +135,10 @@ def given_path(home: Path, text: str) -> GivenPath:
         mountpoint = Path(mount["mountpoint"])
         for each in candidates:
             if each.is_relative_to(mountpoint):
-                return GivenPath(mount["project"], _names(str(each.relative_to(mountpoint))))
+                names = _names(str(each.relative_to(mountpoint)))
+                bare = "/" not in text and not os.path.lexists(text)
+                hint = f"; if that is a project, call it {text}:" if bare else ""
+                return GivenPath(mount["project"], names, hint)
     if text and "/" not in text and not colon:
         return GivenPath(text, ())
     raise click.UsageError(

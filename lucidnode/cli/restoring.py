@@ -9,7 +9,15 @@ from pathlib import Path
 import click
 
 from lucidnode.cli.output import as_json, confirm, counted, show_json, show_table, size
-from lucidnode.cli.past_input import GivenPath, OpenPast, given_path, opened_past, when, who
+from lucidnode.cli.past_input import (
+    GivenPath,
+    OpenPast,
+    given_path,
+    hinting,
+    opened_past,
+    when,
+    who,
+)
 from lucidnode.cli.progress import bytes_left, spinner
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.errors import InTheWay, NoSuchPast, NotAllowed
@@ -85,7 +93,8 @@ def restore_command(
                 place = _place(opened, given.path, target)
                 await _bring_back(opened, source, found, place, yes=yes, wants_json=wants_json)
 
-    asyncio.run(work())
+    with hinting(given):
+        asyncio.run(work())
 
 
 @click.command("undelete", short_help="List what was deleted in a directory, or bring it back.")
@@ -127,7 +136,8 @@ def undelete_command(
                     raise NoSuchPast(f"{shown(given.path)} came and went in one moment")
                 await _bring_back(opened, source, found, place, yes=True, wants_json=wants_json)
 
-    asyncio.run(work())
+    with hinting(given):
+        asyncio.run(work())
 
 
 @click.command("clone", short_help="Copy a file or a tree without copying a byte.")
@@ -182,7 +192,8 @@ def clone_command(
                     opened, tree, found, place, yes=True, wants_json=wants_json, is_copy=True
                 )
 
-    asyncio.run(work())
+    with hinting(given):
+        asyncio.run(work())
 
 
 def _given(home: Path, path: str, to: str | None) -> tuple[GivenPath, GivenPath | None]:
