@@ -11,7 +11,7 @@ from lucidnode.fs.errors import NoSuchPast
 def test_what_is_missing_is_said_with_what_may_be_meant_instead() -> None:
     given = GivenPath("demo", (b"demo",), "; if that is a project, call it demo:")
     with (
-        pytest.raises(NoSuchPast, match="^there is no demo; if that is a project, call it demo:$"),
+        pytest.raises(NoSuchPast, match=r"^there is no demo; if that is a project, call it demo:$"),
         hinting(given),
     ):
         raise NoSuchPast("there is no demo")
