@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from lucidnode.direct_bucket import open_directly
-from lucidnode.fs.fsck.project_objects import Folder, ObjectName, StoredObject
+from lucidnode.fs.fsck.project_objects import (
+    PROJECT_FOLDERS,
+    Folder,
+    ObjectName,
+    StoredObject,
+)
 from lucidnode.node.bucket.bucket import Bucket
 from lucidnode.node.bucket.errors import Oversize
 from lucidnode.node.bucket.fingerprint import fingerprint, fingerprint_of
-from lucidnode.node.bucket.keys import ROSTER
+from lucidnode.node.bucket.keys import ROSTER, project_prefix
 from lucidnode.node.bucket.network import Network
 from lucidnode.node.bucket.open_bucket import prepare_bucket
 from lucidnode.node.bucket.session import credential_source
@@ -20,6 +25,9 @@ from lucidnode.node.bucket.stores import parse_address
 from lucidnode.node.client.errors import NotThere
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.config import load_config, load_credentials
+
+_LAST = "z" * 32
+"""Behind all names in a folder, which are digits."""
 
 _PAGE = 1000
 """Names in one answer: no store gives more."""
@@ -40,6 +48,22 @@ class BucketObjects:
             for each in found:
                 yield ObjectName(each.key.removeprefix(f"{prefix}/"), each.size)
             after = found[-1].key
+
+    async def elsewhere(self) -> AsyncIterator[str]:
+        """Yield what lies below the project and in none of its folders. Raises as `Bucket.list`.
+
+        A folder of the project takes one request, whatever is in it.
+        """
+        prefix = project_prefix(self._project)
+        after: str | None = None
+        while found := await self._bucket.list(prefix, after, 1):
+            after = found[0].key
+            name = after.removeprefix(f"{prefix}/")
+            folder = name.partition("/")[0]
+            if "/" not in name or folder not in PROJECT_FOLDERS:
+                yield name
+            else:
+                after = max(after, f"{prefix}/{folder}/{_LAST}")
 
     async def read(self, folder: Folder, name: str) -> StoredObject | None:
         """Return an object, None if there is none. Raises as `Bucket.get`."""

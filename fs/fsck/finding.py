@@ -14,7 +14,10 @@ workstation keeps is not what the journal says."""
 
 
 class ObjectFinding(msgspec.Struct, frozen=True):
-    """One object of the bucket, by *folder* and *name*, that is not as it should be, and why."""
+    """One object of the bucket, by *folder* and *name*, that is not as it should be, and why.
+
+    The *folder* of what lies in none of ours is `project`, and *name* its path there.
+    """
 
     folder: str
     name: str

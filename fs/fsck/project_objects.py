@@ -9,6 +9,9 @@ from lucidnode.node.client.ids import BlockId, Seq
 
 Folder = Literal["roster", "journal", "checkpoint", "block"]
 
+PROJECT_FOLDERS = frozenset({"journal", "checkpoint", "block"})
+"""All that a project has in the bucket."""
+
 
 class ObjectName(NamedTuple):
     """One object: its name below the folder, and its size in bytes."""
@@ -29,6 +32,9 @@ class ProjectObjects(Protocol):
 
     def names(self, folder: Folder) -> AsyncIterator[ObjectName]:
         """Yield what is in *folder*, in the order of the names. Raises a NodeError."""
+
+    def elsewhere(self) -> AsyncIterator[str]:
+        """Yield the names of what lies below the project, and in none of its folders. Raises a NodeError."""
 
     async def read(self, folder: Folder, name: str) -> StoredObject | None:
         """Return an object, None if there is none. Raises a NodeError."""

@@ -21,6 +21,7 @@ from lucidnode.fs.fsck.amiss_blocks import DAMAGED_FILE, damaged_in, keep_damage
 from lucidnode.fs.fsck.block_check import BlocksListed, ContentCheck, check_listing
 from lucidnode.fs.fsck.checkpoint_check import check_checkpoints
 from lucidnode.fs.fsck.finding import ObjectFinding
+from lucidnode.fs.fsck.foreign_objects import check_elsewhere
 from lucidnode.fs.fsck.fsck_state import FSCK_STATE_FILE, FsckState, keep_state, kept_state
 from lucidnode.fs.fsck.journal_check import JournalCheck, newest_in_journal
 from lucidnode.fs.fsck.needed_blocks import NeededBlocks, touched_paths
@@ -47,7 +48,7 @@ _REPLICA = {
 
 _REMEDIES = {
     "journal": "`lucidnode repair {name} --put-back` puts entries back that a workstation has kept; "
-    "run it on one that had the project mounted",
+    "run it on one that had the project mounted, once it is unmounted there",
     "roster": "daemons put lost entries of members back by themselves: leave one running",
     "checkpoint": "it is not used; delete the object, and the next checkpoint takes its place",
     "block": "`lucidnode repair {name} --blocks --put-back` puts back what the office still holds; "
@@ -189,6 +190,7 @@ class _Check:
                         say(f"blocks, {number:,}…")
 
                 told.blocks = await check_listing(self._objects, blocks, self._found.append, count)
+                await check_elsewhere(self._objects, self._found.append)
             if wants_contents:
                 told.read = await self._read(blocks)
         finally:

@@ -15,10 +15,12 @@ from lucidnode.fs.format.project_facts import COLLECTED, CollectedUpTo
 from lucidnode.fs.fsck.block_check import ContentCheck, check_listing
 from lucidnode.fs.fsck.checkpoint_check import check_checkpoints
 from lucidnode.fs.fsck.finding import ObjectFinding
+from lucidnode.fs.fsck.foreign_objects import check_elsewhere
 from lucidnode.fs.fsck.fsck_state import FsckState, keep_state, kept_state
 from lucidnode.fs.fsck.journal_check import JournalCheck, newest_in_journal
 from lucidnode.fs.fsck.needed_blocks import NeededBlocks, touched_paths
 from lucidnode.fs.fsck.project_objects import (
+    PROJECT_FOLDERS,
     Folder,
     ObjectName,
     StoredObject,
@@ -51,6 +53,11 @@ class Objects:
     async def names(self, folder: Folder) -> AsyncIterator[ObjectName]:
         for name, body in sorted(self.held[folder].items()):
             yield ObjectName(name, len(body))
+
+    async def elsewhere(self) -> AsyncIterator[str]:
+        for folder in self.held.keys() - {"roster"} - PROJECT_FOLDERS:
+            for name in self.held[folder]:
+                yield f"{folder}/{name}"
 
     async def read(self, folder: Folder, name: str) -> StoredObject | None:
         if self.left == 0:
@@ -343,3 +350,13 @@ async def test_of_a_collected_past_only_what_is_kept_is_needed_and_snapshots_are
     row = SnapshotRow(seq=Seq(2), wall_ns=1)
     chronicle.node.set_xattr(ROOT, attribute("cut"), row.encoded())
     assert await needed() == everything
+
+
+async def test_what_lies_in_no_folder_of_a_project_is_named_and_harms_nothing() -> None:
+    objects = Objects()
+    objects.held["old"] = {"notes.txt": b"x"}
+    found: list[ObjectFinding] = []
+    await check_elsewhere(objects, found.append)
+    assert [(each.folder, each.name, each.is_harm) for each in found] == [
+        ("project", "old/notes.txt", False)
+    ]
