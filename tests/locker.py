@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -65,6 +66,23 @@ class Locker:
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         return []
+
+    def wait_until(
+        self, slot: int, kind: int, start: int, length: int, seconds: float
+    ) -> list[object]:
+        """Wait as `wait`, until a signal comes after *seconds*: that is EINTR, whenever it comes."""
+
+        def ring(number: int, frame: FrameType | None) -> None:
+            raise InterruptedError(errno.EINTR, "interrupted")
+
+        signal.signal(signal.SIGALRM, ring)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            said = self._each(slot, fcntl.F_SETLKW, kind, start, length)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except InterruptedError as error:
+            return [error.errno]
+        return said
 
     def _each(self, slot: int, command: int, kind: int, start: int, length: int) -> list[object]:
         results: list[object] = []

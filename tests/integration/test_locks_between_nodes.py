@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from daemon_fixture import eventually, workstations
+from lab.acceptance_one_mount import run_machine
 from lab.locked_programs import APPENDS, INSERTS, RECORD_BYTES, at_once
 from lockers import lock_processes
+from range_locks import locking
 
 from lucidnode.cli.lock_orders import taken_when_free
 from lucidnode.fs.errors import HeldElsewhere
@@ -185,3 +188,11 @@ def _lock(path: Path) -> bytes | None:
         if error.errno != errno.ENODATA:
             raise
         return None
+
+
+def test_byte_ranges_are_locked_on_two_mounts_as_a_model_has_them(pair: tuple[Path, Path]) -> None:
+    """A short form of `scripts/soak ranges`."""
+    happened: Counter[str] = Counter()
+    run_machine(locking(pair, happened), examples=3, steps=14, derandomize=True)
+    assert min(happened["locked"], happened["refused, the other mount in the way"]) > 2, happened
+    assert happened["waited for and got"], happened
