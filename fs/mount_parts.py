@@ -52,6 +52,7 @@ from lucidnode.fs.membership.role_sealing import seal_always
 from lucidnode.fs.mount_events import MountEvents
 from lucidnode.fs.mount_spec import MountSpec
 from lucidnode.fs.pins.pins import Pins
+from lucidnode.fs.programs.program_files import ProgramFiles
 from lucidnode.fs.project_home import open_replica, take_back_lost
 from lucidnode.fs.read.block_files import MAX_OPEN_BLOCKS, BlockFiles
 from lucidnode.fs.replica.replica import Replica
@@ -97,6 +98,7 @@ class MountParts:
     files: ServedFiles
     spans: Spans
     on_answered: Callable[[list[AnsweredRead]], None] | None
+    programs: ProgramFiles
     invalidation: Invalidation
     locks: LockTokens | None
     """Whether locks are decided here; None where nothing can be written: they are."""
@@ -262,6 +264,13 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
                 files=served,
                 spans=spans,
                 on_answered=None if read.channel_files is None else read.reader.note_answered,
+                programs=ProgramFiles(
+                    files,
+                    replica.tree,
+                    work.device,
+                    write.writer.flush,
+                    commit.committer.until_committed,
+                ),
                 invalidation=commit.invalidation,
                 locks=locks,
                 link=link,
@@ -288,7 +297,8 @@ def _hello(spec: MountSpec, replica: Replica) -> mount_messages.MountHello:
         os.getpid(),
         replica.pending.head().seq,
         spec.durability,
-        kernel_channel=spec.channel and built(),
+        # Without a mount nothing is slower for want of it.
+        kernel_channel=(spec.channel or spec.for_programs) and built(),
     )
 
 

@@ -38,7 +38,8 @@ class MountSpec(msgspec.Struct, frozen=True):
     `open` asks the bucket for what others have committed. *collection_requests* may be made a day to
     free what nothing needs any more; with 0 that is left to others. *memory_limit* is in bytes: what is
     held in memory of files, saved or not. Below `.snapshots` the project's snapshots are, unless *snapdir*
-    is `none`; where it is `hidden` no listing has that name.
+    is `none`; where it is `hidden` no listing has that name. One *for_programs* is no mount:
+    its mount point is a socket (fs/unmounted.py).
     """
 
     home: str
@@ -55,6 +56,7 @@ class MountSpec(msgspec.Struct, frozen=True):
     collection_requests: int = 0
     memory_limit: int = USUAL_MEMORY_BYTES
     snapdir: SnapshotDirectory = "none"
+    for_programs: bool = False
 
 
 class PastMountSpec(msgspec.Struct, frozen=True):

@@ -15,6 +15,8 @@ from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import DiskFull
 from lucidnode.node.client.ids import ProjectId
 
+_PROGRAMS_FILE = "files.sock"
+
 _MAX_NAMED = 10
 """Files named in one alert."""
 
@@ -22,6 +24,11 @@ _MAX_NAMED = 10
 def project_directory(home: Path, project: ProjectId) -> Path:
     """Return where this workstation keeps what it has of *project* beside the cache."""
     return home / "projects" / project
+
+
+def programs_socket(home: Path, project: ProjectId) -> Path:
+    """Return where programs find *project* while it is open without a mount."""
+    return project_directory(home, project) / _PROGRAMS_FILE
 
 
 def open_replica(home: Path, access: ProjectAccess) -> Replica:

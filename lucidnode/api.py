@@ -1,56 +1,93 @@
-"""Projects that are mounted on this workstation, for programs in Python: docs/pipelines.md.
+"""Projects for programs in Python, mounted on this workstation or not: docs/pipelines.md.
 
     from lucidnode import api
 
-    project = api.project("demo")
-    film = project.path("out/film.mov")
-    shutil.copy("film.mov", film)
-    project.wait(film)
-    for event in project.events(since=0):
-        print(event)
+    with api.connect("demo") as project:
+        project.put("film.mov", "out/film.mov")
+        for each in project.list("out"):
+            print(each.path, each.size, each.state)
 
-Files are read and written through the mount, as any program does. What is here comes on top: where
-a project is, how far a file is, what happens. Errors are those of `lucidnode.node.client.errors`
-(NodeError), `lucidnode.fs.errors` (FsError), and OSError; their text is a sentence for people.
+A project that is mounted here is used through its mount. One that is not is opened by a process of
+its own, which has its keys; programs speak with that over a socket of the home, several at once. In
+asyncio, `connect_async` gives the same.
+
+`project` and `projects` are about mounts: where a project is, for programs that open files by paths.
+Errors are OSError, and those of `lucidnode.fs.errors` (FsError) and `lucidnode.node.client.errors`
+(NodeError); their text is a sentence for people.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import platformdirs
-
-from lucidnode.fs.errors import Invalid, MountPointMissing, StillOnTheirWay
+from lucidnode.async_project import AsyncFile, AsyncProject
+from lucidnode.file_streams import ReadStream, TextStream, WriteStream
+from lucidnode.files_door import FileInfo
+from lucidnode.fs.errors import MountPointMissing, StillOnTheirWay
 from lucidnode.in_the_cloud import State, state_of, waited_for
-from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.event_stream import EventStream, MissedEvents
+from lucidnode.node.client.errors import DaemonUnreachable
+from lucidnode.node.client.event_stream import MissedEvents
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.mount_messages import ProjectEvent
-from lucidnode.node.config import SOCKET_FILE
+from lucidnode.project_files import ConnectedProject, inside
+from lucidnode.told_events import conflicts_of, events_of, followed
+from lucidnode.where_projects_are import default_home, open_projects, run_apart
 
 __all__ = [
+    "AsyncFile",
+    "AsyncProject",
+    "ConnectedProject",
+    "FileInfo",
     "MissedEvents",
     "MountedProject",
     "ProjectEvent",
+    "ReadStream",
     "State",
     "StillOnTheirWay",
+    "TextStream",
+    "WriteStream",
+    "connect",
+    "connect_async",
     "default_home",
+    "open_names",
     "project",
     "projects",
     "state_of",
 ]
 
 
-def default_home() -> Path:
-    """Return where this workstation keeps its keys and settings, as the command line takes it."""
-    chosen = os.environ.get("LUCIDNODE_HOME")
-    return Path(chosen or platformdirs.user_data_dir("lucidnode")).expanduser().absolute()
+def connect(
+    name: str, home: Path | None = None, *, passphrase_file: str | Path | None = None
+) -> ConnectedProject:
+    """Return the project *name*, of any that this workstation's member can open. Use it in a `with`.
+
+    *home* is what `lucidnode --home` names. The passphrase is only needed if the project is not open here and
+    this workstation is locked: it is read from the first line of *passphrase_file*, or asked for on
+    the terminal. Raises NoSuchProject, WrongPassphrase, MembershipError where there is nobody to ask,
+    NoStudio, another FsError or a NodeError.
+    """
+    words = None if passphrase_file is None else Path(passphrase_file).absolute()
+    return ConnectedProject(name, home or default_home(), words)
+
+
+async def connect_async(
+    name: str, home: Path | None = None, *, passphrase_file: str | Path | None = None
+) -> AsyncProject:
+    """Do as `connect`, in asyncio. Use what it returns in an `async with`."""
+    return AsyncProject(
+        await asyncio.to_thread(connect, name, home, passphrase_file=passphrase_file)
+    )
+
+
+def open_names(home: Path | None = None) -> list[str]:
+    """Return what the projects are called that are open here, mounted or not. Raises a NodeError."""
+    with suppress(DaemonUnreachable):
+        return sorted(each.name for each in run_apart(open_projects(home or default_home())))
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +104,7 @@ class MountedProject:
 
         It need not be there. Raises Invalid for one that leads out of the project.
         """
-        parts = PurePosixPath(below).parts
-        if ".." in parts or parts[:1] == ("/",):
-            raise Invalid(f"{below} is no path from the root of a project")
-        return self.mountpoint.joinpath(*parts)
+        return self.mountpoint / inside(below)
 
     def state(self, below: str | PurePosixPath) -> State:
         """Return how far a file is. Raises FileNotFoundError, or another OSError."""
@@ -88,13 +122,7 @@ class MountedProject:
 
     def conflicts(self) -> list[str]:
         """Return the conflict copies there are, from the root of the project. Raises a NodeError."""
-        found = asyncio.run(_facts(self.home, "conflicts"))["mounts"]
-        return [
-            path
-            for mount in found
-            if mount["mountpoint"] == str(self.mountpoint)
-            for path in mount["conflicts"]
-        ]
+        return conflicts_of(self.home, self.id)
 
     def events(
         self, since: int | None = None, *, follow: bool = True
@@ -104,23 +132,14 @@ class MountedProject:
         Each event comes once, in order, and also when the mount or the daemon died and came back.
         Raises a NodeError if they are away for a minute. In a program that runs asyncio use `follow`.
         """
-        with asyncio.Runner() as runner:
-            events = self.follow(since, follow=follow)
-            try:
-                while (event := runner.run(_next(events))) is not None:
-                    yield event
-            finally:
-                runner.run(_close(events))
+        return events_of(self.home, self.id, since, follow=follow)
 
     async def follow(
         self, since: int | None = None, *, follow: bool = True
     ) -> AsyncIterator[ProjectEvent | MissedEvents]:
         """Do as `events`, in asyncio."""
-        async with DaemonClient(self.home / SOCKET_FILE) as client:
-            stream = EventStream(client, self.id, SystemClock(), since)
-            newest = await stream.begin()
-            async for event in stream.read(None if follow else newest):
-                yield event
+        async for event in followed(self.home, self.id, since, follow=follow):
+            yield event
 
 
 def projects(home: Path | None = None) -> list[MountedProject]:
@@ -129,7 +148,11 @@ def projects(home: Path | None = None) -> list[MountedProject]:
     *home* is what `lucidnode --home` names.
     """
     where = home or default_home()
-    return asyncio.run(_projects(where))
+    return [
+        MountedProject(each.name, each.id, each.where, where)
+        for each in run_apart(open_projects(where))
+        if each.is_mounted
+    ]
 
 
 def project(name: str, home: Path | None = None) -> MountedProject:
@@ -141,35 +164,3 @@ def project(name: str, home: Path | None = None) -> MountedProject:
         if name in {each.name, each.id}:
             return each
     raise MountPointMissing(f"{name} is not mounted here: `lucidnode status` shows what is mounted")
-
-
-async def _projects(home: Path) -> list[MountedProject]:
-    status = await _facts(home, "status")
-    names = {
-        mount["mountpoint"]: mount["project"]
-        for mount in (await _facts(home, "conflicts"))["mounts"]
-    }
-    return [
-        MountedProject(
-            names[mount["mountpoint"]], ProjectId(mount["project"]), Path(mount["mountpoint"]), home
-        )
-        for mount in status["mounts"]
-        if mount["mountpoint"] in names
-    ]
-
-
-async def _facts(home: Path, topic: str) -> dict[str, Any]:
-    async with DaemonClient(home / SOCKET_FILE) as client:
-        return await client.facts(topic)
-
-
-async def _next(
-    events: AsyncIterator[ProjectEvent | MissedEvents],
-) -> ProjectEvent | MissedEvents | None:
-    return await anext(events, None)
-
-
-async def _close(events: AsyncIterator[ProjectEvent | MissedEvents]) -> None:
-    close = getattr(events, "aclose", None)
-    if close is not None:
-        await close()

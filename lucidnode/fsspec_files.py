@@ -1,36 +1,46 @@
-"""An fsspec file system over mounted projects: `lucidnode://PROJECT/PATH` (docs/pipelines.md).
+"""An fsspec file system over projects, mounted here or not: `lucidnode://PROJECT/PATH` (docs/pipelines.md).
 
 fsspec finds it by the entry point of this package; it comes with `pip install 'lucidnode[fsspec]'`.
 """
 
 from __future__ import annotations
 
-import shutil
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 from typing import Any
 
+from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
 
 from lucidnode import api
+from lucidnode.file_streams import BUFFER_BYTES
 
 
 class LucidnodeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """The projects that are mounted on this workstation, as folders of one root.
+    """The projects of this workstation, as folders of one root.
 
-    *home* is what `lucidnode --home` names. Raises OSError for files, and what `lucidnode.api`
-    raises for projects. Nothing is remembered: listings are those of the moment.
+    *home* is what `lucidnode --home` names, *passphrase_file* as in `api.connect`. Raises OSError for files,
+    and what `api.connect` raises for projects. Nothing is remembered: listings are those of the moment.
+    The root lists the projects that are open here; any other is opened when it is named. Directories
+    above a file that is written are made.
     """
 
     protocol = "lucidnode"
     root_marker = ""
-    cachable = False
 
-    def __init__(self, home: str | None = None, **storage_options: Any) -> None:
+    def __init__(
+        self,
+        home: str | None = None,
+        passphrase_file: str | None = None,
+        **storage_options: Any,
+    ) -> None:
         super().__init__(use_listings_cache=False, **storage_options)
         self._home = None if home is None else Path(home)
+        self._passphrase_file = passphrase_file
+        self._projects: dict[str, api.ConnectedProject] = {}
+        self._lock = threading.Lock()
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -38,23 +48,21 @@ class LucidnodeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         """Return what is in the directory *path*, or the file itself."""
         path = self._strip_protocol(path)
         if not path:
-            found = [self._info(each.name, each.mountpoint) for each in api.projects(self._home)]
-        elif (here := self._here(path)).is_dir():
-            found = [self._info(f"{path}/{below.name}", below) for below in sorted(here.iterdir())]
+            found = [self.info(name) for name in api.open_names(self._home)]
         else:
-            found = [self._info(path, here)]
+            project, below = self._parted(path)
+            here = project.info(below)
+            listed = project.list(below) if here.kind == "directory" else [here]
+            found = [self._info(path, below, _followed(project, each)) for each in listed]
         return found if detail else [each["name"] for each in found]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Return name, type, size and mtime of *path*, and of files the `state`."""
+        """Return name, type, size, mtime and `state` of *path*."""
         path = self._strip_protocol(path)
         if not path:
             return {"name": "", "type": "directory", "size": 0}
-        here = self._here(path)
-        found = self._info(path, here)
-        if found["type"] == "file":
-            found["state"] = api.state_of(here)
-        return found
+        project, below = self._parted(path)
+        return self._info(path, below, project.info(below))
 
     def modified(self, path: str) -> datetime:
         """Return when *path* was changed last."""
@@ -63,7 +71,7 @@ class LucidnodeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     def events(
         self, path: str, since: int | None = None, *, follow: bool = True
     ) -> Iterator[api.ProjectEvent | api.MissedEvents]:
-        """Yield what happens in the project, or below the directory, *path*: as `MountedProject.events`."""
+        """Yield what happens in the project, or below the directory, *path*: as `ConnectedProject.events`."""
         project, below = self._parted(self._strip_protocol(path))
         for event in project.events(since, follow=follow):
             if (
@@ -77,64 +85,133 @@ class LucidnodeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
                 yield event
 
     def wait(self, path: str, timeout_s: float | None = None) -> None:
-        """Return once *path*, and all below it, is in the cloud: as `MountedProject.wait`."""
+        """Return once *path*, and all below it, is in the cloud: as `ConnectedProject.wait`."""
         project, below = self._parted(self._strip_protocol(path))
         project.wait(below, timeout_s=timeout_s)
 
-    # -- changes -----------------------------------------------------------------------------
+    # -- contents ----------------------------------------------------------------------------
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-        return self._here(path).open(mode)
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,  # noqa: ARG002  # fsspec's signature
+        autocommit: bool = True,
+        cache_options: Any = None,  # noqa: ARG002
+        *,
+        soon: bool = False,
+        **_: Any,
+    ) -> Any:
+        project, below = self._parted(path)
+        if mode == "rb":
+            return project.reading(below)
+        if mode not in {"wb", "xb", "ab"}:
+            raise ValueError(f"a file of a project is read, or written as a whole, not {mode!r}")
+        return project.writing(below, mode, parents=True, soon=soon, held=not autocommit)
+
+    def put(self, lpath: Any, rpath: Any, *arguments: Any, **options: Any) -> None:
+        """Copy files of this workstation into projects: as fsspec has it, waiting for the cloud once."""
+        super().put(lpath, rpath, *arguments, soon=True, **options)
+        self._settle(rpath)
+
+    def put_file(
+        self,
+        lpath: str,
+        rpath: str,
+        callback: Any = DEFAULT_CALLBACK,
+        mode: str = "overwrite",
+        *,
+        soon: bool = False,
+        **_: Any,
+    ) -> None:
+        """Copy one file of this workstation into a project; a directory is made."""
+        source = Path(lpath)
+        if source.is_dir():
+            self.makedirs(rpath, exist_ok=True)
+            return
+        how = "xb" if mode == "create" else "wb"
+        callback.set_size(source.stat().st_size)
+        with source.open("rb") as taken, self.open(rpath, how, soon=soon) as given:
+            while piece := taken.read(BUFFER_BYTES):
+                given.write(piece)
+                callback.relative_update(len(piece))
+
+    def cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        """Copy a file; within a project no byte is moved."""
+        project, below = self._parted(self._strip_protocol(path1))
+        other, there = self._parted(self._strip_protocol(path2))
+        if project.info(below).kind == "directory":
+            other.make_directory(there, parents=True, exist_ok=True)
+        elif project is other:
+            project.copy(below, there, parents=True)
+        else:
+            with project.reading(below) as taken, other.writing(there, parents=True) as given:
+                while piece := taken.read(BUFFER_BYTES):
+                    given.write(piece)
+
+    # -- names -------------------------------------------------------------------------------
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
         """Make the directory *path*, and those above it if *create_parents*."""
-        self._here(self._strip_protocol(path)).mkdir(parents=create_parents)
+        project, below = self._parted(self._strip_protocol(path))
+        project.make_directory(below, parents=create_parents)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Make the directory *path* and those above it."""
-        self._here(self._strip_protocol(path)).mkdir(parents=True, exist_ok=exist_ok)
+        project, below = self._parted(self._strip_protocol(path))
+        if below:  # a project is there, or it is not for us to make
+            project.make_directory(below, parents=True, exist_ok=exist_ok)
 
     def rmdir(self, path: str) -> None:
         """Remove the empty directory *path*."""
-        self._here(self._strip_protocol(path)).rmdir()
+        self.rm_file(path)
 
     def rm_file(self, path: str) -> None:
         """Remove the file, or the empty directory, *path*: `rm` of a tree asks so for each."""
-        here = self._here(self._strip_protocol(path))
-        if here.is_dir() and not here.is_symlink():
-            here.rmdir()
-        else:
-            here.unlink()
+        project, below = self._parted(self._strip_protocol(path))
+        project.remove(below)
 
-    def cp_file(self, path1: str, path2: str, **_: Any) -> None:
-        """Copy a file; within a project that shares its blocks where the mount can do so."""
-        there = self._here(self._strip_protocol(path2))
-        here = self._here(self._strip_protocol(path1))
-        if here.is_dir():
-            there.mkdir(parents=True, exist_ok=True)
-        else:
-            shutil.copyfile(here, there)
-
-    def mv(self, path1: str, path2: str, **_: Any) -> None:
+    def mv(self, path1: str, path2: str, *arguments: Any, **options: Any) -> None:
         """Move a file or directory, in one step within a project."""
-        shutil.move(
-            self._here(self._strip_protocol(path1)), self._here(self._strip_protocol(path2))
-        )
+        project, below = self._parted(self._strip_protocol(path1))
+        other, there = self._parted(self._strip_protocol(path2))
+        if project is not other or arguments or options or self.isdir(path2):
+            super().mv(path1, path2, *arguments, **options)
+        else:
+            project.move(below, there)
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _parted(self, path: str) -> tuple[api.MountedProject, str]:
+    def _parted(self, path: str) -> tuple[api.ConnectedProject, str]:
         name, _, below = path.partition("/")
-        return api.project(name, self._home), below
+        with self._lock:
+            project = self._projects.get(name)
+            if project is None:
+                project = api.connect(name, self._home, passphrase_file=self._passphrase_file)
+                self._projects[name] = project
+        return project, below
 
-    def _here(self, path: str) -> Path:
-        project, below = self._parted(path)
-        return project.path(below)
+    def _settle(self, paths: Any) -> None:
+        named = [paths] if isinstance(paths, str | Path) else paths
+        for name in {self._strip_protocol(str(path)).partition("/")[0] for path in named}:
+            self._parted(name)[0].settle()
 
-    def _info(self, name: str, here: Path) -> dict[str, Any]:
-        found = here.stat(follow_symlinks=True) if here.exists() else here.lstat()
-        kind = (
-            "directory" if S_ISDIR(found.st_mode) else "file" if S_ISREG(found.st_mode) else "other"
-        )
-        size = found.st_size if kind == "file" else 0
-        return {"name": name, "type": kind, "size": size, "mtime": found.st_mtime}
+    def _info(self, path: str, below: str, found: api.FileInfo) -> dict[str, Any]:
+        name = path if found.path == below else f"{path.partition('/')[0]}/{found.path}"
+        return {
+            "name": name,
+            "type": "other" if found.kind == "symlink" else found.kind,
+            "size": found.size,
+            "mtime": found.mtime_ns / 1e9,
+            "state": found.state,
+        }
+
+
+def _followed(project: api.ConnectedProject, found: api.FileInfo) -> api.FileInfo:
+    """Return what a symbolic link leads to, under its own name; itself if that is nothing."""
+    if found.kind != "symlink":
+        return found
+    try:
+        return project.info(found.path)
+    except OSError:
+        return found

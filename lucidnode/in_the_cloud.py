@@ -67,9 +67,12 @@ def waited_for(
         time.sleep(LOOK_INTERVAL_S)  # noqa: TID251  # a program that waits, not a loop
 
 
-def state_of(path: Path) -> State:
-    """Return how far the file *path* of a mounted project is. Raises OSError."""
-    said = os.getxattr(path, STATE)
+def state_of(path: Path | int, *, follow: bool = True) -> State:
+    """Return how far the file *path*, or that descriptor, of a mounted project is. Raises OSError.
+
+    Without *follow* a symbolic link stands for itself.
+    """
+    said = os.getxattr(path, STATE, follow_symlinks=follow)
     for state in ("writing", "uploading", "cloud"):
         if said == state.encode():
             return state

@@ -66,6 +66,11 @@ class Invalidation:
         for queue in (self._soon, self._pages):
             queue.join()
 
+    def nobody(self) -> None:
+        """Drop all there is and comes: no kernel is served here."""
+        for queue in (self._soon, self._pages):
+            queue.end()
+
     def name(self, parent: InodeNo, name: bytes) -> None:
         """Have *name* looked up again."""
         self._soon.put((parent, name), lambda: self._kernel.invalidate_entry(parent, name))

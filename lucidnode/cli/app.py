@@ -56,6 +56,8 @@ _COMMANDS = {
     "retention": "collecting",
     "mount-process": "mount_process",
     "past-process": "past_mounting",
+    "files-process": "opening",
+    "open-project": "opening",
     "collect-process": "collector_process",
     "copy-process": "copy_process",
     "keep": "keeper",
@@ -91,7 +93,15 @@ _COMMANDS = {
 libraries takes half a second to load, and `lucidnode status` needs none of them."""
 
 
-_HIDDEN = {"keep", "mount-process", "past-process", "collect-process", "copy-process"}
+_HIDDEN = {
+    "keep",
+    "mount-process",
+    "past-process",
+    "files-process",
+    "open-project",
+    "collect-process",
+    "copy-process",
+}
 """Commands that processes start, and no person."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -66,7 +66,7 @@ system there, or the project is gone."""
 
 _NOTHING = memoryview(b"")
 
-_SERVERS = ("daemon", "mount-process", "past-process")
+_SERVERS = ("daemon", "mount-process", "past-process", "files-process")
 
 
 @click.command("keep", hidden=True, context_settings={"ignore_unknown_options": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shlex
 from collections.abc import Iterator
@@ -45,9 +46,11 @@ from lucidnode.fs.mount_spec import (
     MountSpec,
     SnapshotDirectory,
 )
+from lucidnode.fs.project_home import programs_socket
 from lucidnode.node.client.guarded_disk import TOPIC as CACHE_DISK
 from lucidnode.node.client.kept import MOUNT_KEEPER_FILE
 from lucidnode.node.config import cache_directory, load_config
+from lucidnode.program_socket import DoorGone, ask_to_leave
 
 
 @click.command("mount", short_help="Mount a project.")
@@ -190,10 +193,10 @@ def mount_command(
         if not read_only:
             cached = asyncio.run(facts(home, "cache"))["bytes"]
             check_for_writing(cache, config.cache_limit, config.min_free, cached)
-        found = _project(asyncio.run(membership.read_roster(socket, mine)), project)
+        found = project_called(asyncio.run(membership.read_roster(socket, mine)), project)
         log = mount_log(home, found.id)
         taken.take_project(log.parent, project)
-        _refuse_second(found, asyncio.run(facts(home, "status")))
+        _refuse_second(home, found, asyncio.run(facts(home, "status")))
         spec = MountSpec(
             home=str(home),
             mountpoint=str(mountpoint),
@@ -334,7 +337,7 @@ def _list_mounted(
 ) -> None:
     """List *kept*, whose project is mounted there already. Raises AlreadyMounted if another's is."""
     mine, socket = unlocked(home, passphrase_file)
-    found = _project(asyncio.run(membership.read_roster(socket, mine)), kept.project)
+    found = project_called(asyncio.run(membership.read_roster(socket, mine)), kept.project)
     there = [m for m in (status["mounts"] if status else ()) if m["project"] == found.id]
     if not _is_at(Path(kept.directory), {"mounts": there}):
         _refuse_taken(Path(kept.directory), status)
@@ -359,17 +362,36 @@ def _refuse_taken(mountpoint: Path, status: dict[str, Any] | None) -> None:
             )
 
 
-def _refuse_second(project: OpenProject, status: dict[str, Any]) -> None:
+def _refuse_second(home: Path, project: OpenProject, status: dict[str, Any]) -> None:
     for mount in status["mounts"]:
         if mount["project"] == project.id:
             where = mount["mountpoint"]
+            if where == str(programs_socket(home, project.id)):
+                _have_left(home, project)
+                continue
             raise AlreadyMounted(
                 f"{project.name} is mounted already, at {where}: use it there, "
                 f"or unmount it first with `lucidnode umount {where}`"
             )
 
 
-def _project(view: RosterView, name: str) -> OpenProject:
+def _have_left(home: Path, project: OpenProject) -> None:
+    """Have the process end that has *project* open for programs. Raises AlreadyMounted if one is at work."""
+    try:
+        ask_to_leave(programs_socket(home, project.id))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise AlreadyMounted(
+                f"{project.name} is in use without a mount: {error.strerror}; wait for them"
+            ) from error
+        # It does not answer: its keeper ends it.
+    except DoorGone:
+        pass  # it ends by itself just now
+    end_keeper(keeper_file(home, project.id))
+
+
+def project_called(view: RosterView, name: str) -> OpenProject:
+    """Return the project *name*. Raises NoSuchProject, with the names there are."""
     known = ", ".join(project.name for project in view.projects())
     try:
         return view.project(name)

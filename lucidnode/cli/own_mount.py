@@ -20,6 +20,7 @@ from lucidnode.cli.mounted_project import mounted_project
 from lucidnode.cli.mounting import mount_command
 from lucidnode.cli.unmounting import umount_command
 from lucidnode.fs.errors import MountPointMissing
+from lucidnode.fs.project_home import programs_socket
 
 _PREFIX = "lucidnode-import-"
 
@@ -72,4 +73,6 @@ def _mounted_at(home: Path, project: str) -> Path | None:
         wanted = mounted_project(home, status, project)
     except MountPointMissing:
         return None
-    return next(Path(m["mountpoint"]) for m in status["mounts"] if m["project"] == wanted)
+    mountpoint = next(Path(m["mountpoint"]) for m in status["mounts"] if m["project"] == wanted)
+    # One that is open for programs alone is mounted as one that is not open: `mount` has it end.
+    return None if mountpoint == programs_socket(home, wanted) else mountpoint

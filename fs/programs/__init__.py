@@ -1,0 +1,1 @@
+"""Files of a project for programs that have no mount: over a Unix socket of the home."""
