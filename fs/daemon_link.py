@@ -19,7 +19,7 @@ from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import DaemonUnreachable, NodeError
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq, block_ids
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
@@ -31,6 +31,9 @@ _MAX_RECONNECT_S = 5.0
 """Seconds between attempts to reach a daemon that went away, doubling up to the last."""
 
 _STATS_INTERVAL_S = 1.0
+
+_MOST_WORDS = 256
+"""What may wait to be said to other mounts: it is said again while it matters."""
 
 Facts = dict[str, str | int | float | bool | list[str]]
 
@@ -46,6 +49,12 @@ class DaemonEventHandler(Protocol):
 
     def copy_met(self, host: str) -> None:
         """Write nothing more: another daemon, at *host*, is this workstation, and was it before us."""
+
+    def office_word(self, device: DeviceId, word: bytes) -> None:
+        """Hear what the mount of this project on *device* says, sealed."""
+
+    def not_linked(self, device: DeviceId) -> None:
+        """Hear that what was said to *device* does not go there."""
 
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""
@@ -119,6 +128,7 @@ class DaemonLink:
         self._connection = contextlib.AsyncExitStack()
         self._events: DaemonEvents | None = None
         self._told: mount_messages.MountStats | None = None
+        self._words: asyncio.Queue[mount_messages.OfficeMessage] = asyncio.Queue(_MOST_WORDS)
         self.has_served = False
         """Programs use the mount, or did before it came back: they lose something if it fails."""
 
@@ -142,6 +152,11 @@ class DaemonLink:
         """What the daemon said when it last let us in."""
         assert self._events is not None
         return self._events.welcome
+
+    def say(self, device: DeviceId, word: bytes) -> None:
+        """Have the mount of this project on *device* hear *word*, if there is a link; dropped if too many wait."""
+        if not self._words.full():
+            self._words.put_nowait(mount_messages.OfficeMessage(device, word))
 
     async def run(self, listener: DaemonEventHandler, tasks: Tasks) -> None:
         """Pass messages both ways until cancelled; answers are errands among *tasks*."""
@@ -176,10 +191,14 @@ class DaemonLink:
         self, events: DaemonEvents, listener: DaemonEventHandler, errands: Tasks
     ) -> None:
         async with asyncio.TaskGroup() as tasks:
-            telling = tasks.create_task(self._tell_stats(events, listener))
+            telling = [
+                tasks.create_task(self._tell_stats(events, listener)),
+                tasks.create_task(self._tell_words(events)),
+            ]
             async for message in events:
                 self._hear(message, events, listener, errands)
-            telling.cancel()
+            for task in telling:
+                task.cancel()
         # Whoever followed has to ask anew.
         listener.ignore()
 
@@ -204,6 +223,11 @@ class DaemonLink:
             told = stats
             await self._clock.sleep(_STATS_INTERVAL_S)
 
+    async def _tell_words(self, events: DaemonEvents) -> None:
+        with contextlib.suppress(DaemonUnreachable):
+            while True:
+                await events.send(await self._words.get())
+
     def _hear(
         self,
         message: mount_messages.FromDaemon,
@@ -218,6 +242,10 @@ class DaemonLink:
                 listener.copy_met(host)
             case mount_messages.RosterNews():
                 listener.roster_news()
+            case mount_messages.OfficeMessage(device=device, word=word):
+                listener.office_word(DeviceId(device), word)
+            case mount_messages.NotLinked(device=device):
+                listener.not_linked(DeviceId(device))
             case mount_messages.StatusQuery():
                 # What cannot be described is no reason to hear nothing more.
                 _ = errands.create_task(

@@ -19,6 +19,7 @@ from lucidnode.fs.files.conflict_settling import ConflictSettling
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
 from lucidnode.fs.kernel.spans import Spans
+from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.pins.pins import Pins
@@ -64,6 +65,7 @@ class MountEvents:
     happened: ProjectEvents
     raised: Alerts
     rights: RightsFollower
+    recalls: Recalls
     asked_for: set[str] = field(default_factory=set)
     """Devices for whose names the log of members was read again."""
 
@@ -80,6 +82,14 @@ class MountEvents:
         self.committer.end(
             f"another daemon, at {host}, works with this workstation's keys, and began before this one"
         )
+
+    def office_word(self, device: DeviceId, word: bytes) -> None:
+        """Hear what the mount of this project on *device* says, sealed."""
+        self.recalls.heard(device, word)
+
+    def not_linked(self, device: DeviceId) -> None:
+        """Hear that what was said to *device* does not go there."""
+        self.recalls.not_linked(device)
 
     def uploaded(self, blocks: list[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""

@@ -44,6 +44,7 @@ from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.directory_leases import DirectoryLeases
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
+from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.leases.write_leases import LockOnOpen, WriteLeases
@@ -155,7 +156,16 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
         commit = commit_path(
             ground, write, read, effects, client, access, work, read_only=read_only
         )
-        directories = None if read_only else _directory_leases(ground, commit, work.device, spec)
+        recalls = Recalls(
+            keys=access.keys,
+            device=work.device,
+            send=link.say,
+            random_bytes=secrets.token_bytes,
+            clock=clock,
+        )
+        directories = (
+            None if read_only else _directory_leases(ground, commit, work.device, recalls, spec)
+        )
         leases = None if read_only else _write_leases(ground, write, commit, work, spec)
         files = file_system(
             ground,
@@ -172,7 +182,9 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             freshen=partial(_fresh, commit) if spec.consistency == "strict" else None,
             read_only=read_only,
         )
-        locks = None if read_only else _lock_tokens(ground, write, commit, files, work.device, spec)
+        locks = (
+            None if read_only else _lock_tokens(ground, write, commit, files, work, recalls, spec)
+        )
         rights = RightsFollower(access, commit.committer)
         served: ServedFiles = files
         path_of = replica.tree.shown_path
@@ -219,6 +231,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             shown_leases=ShownLeases(work),
             raised=alerts,
             rights=rights,
+            recalls=recalls,
         )
         tasks.keep("telling the daemon of blocks", write.notifier.run)
         tasks.keep("committing and following", commit.committer.run)
@@ -387,18 +400,19 @@ def _lock_tokens(
     write: WritePath,
     commit: CommitPath,
     files: FileSystem,
-    device: DeviceId,
+    work: WorkHere,
+    recalls: Recalls,
     spec: MountSpec,
 ) -> LockTokens:
-    work = _locked_work(ground, write, commit)
     return LockTokens(
         replica=ground.replica,
-        device=device,
+        device=work.device,
         locks=files.locks,
         committer=commit.committer,
-        commit_work=work.commit,
+        commit_work=_locked_work(ground, write, commit).commit,
         settled=commit.invalidation.settled,
         alone_when_away=spec.durability in {"local", "relaxed"},
+        recalls=recalls,
         tasks=ground.tasks,
         alerts=ground.alerts,
         clock=ground.clock,
@@ -425,13 +439,14 @@ def _write_leases(
 
 
 def _directory_leases(
-    ground: Ground, commit: CommitPath, device: DeviceId, spec: MountSpec
+    ground: Ground, commit: CommitPath, device: DeviceId, recalls: Recalls, spec: MountSpec
 ) -> DirectoryLeases:
     directories = DirectoryLeases(
         replica=ground.replica,
         device=device,
         committer=commit.committer,
         alone_when_away=spec.durability in {"local", "relaxed"},
+        recalls=recalls,
         tasks=ground.tasks,
         alerts=ground.alerts,
         clock=ground.clock,

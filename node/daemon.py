@@ -355,6 +355,7 @@ async def _serving(
                 collection=CollectedObjects(store.bucket, staging, store.skew_s),
                 roster=roster,
                 mounts=mounts,
+                relay=office.relay,
                 welcome=mount_welcome(context, store, cache, staging),
                 topics=topics(facts, dashboard, webhooks),
                 orders=orders.by_word(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -14,7 +14,7 @@ from lucidnode.node.client import mount_messages
 from lucidnode.node.client.conflicts import ConflictOrder, ConflictQuery, ConflictReply
 from lucidnode.node.client.errors import NotThere, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
-from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.ids import DeviceId, ProjectId, parse_device_id
 from lucidnode.node.client.pins import PinOrder, PinPlace, PinsQuery, PinsReply
 from lucidnode.node.client.webhooks import (
     ProjectWebhook,
@@ -83,10 +83,25 @@ class _Answers(Generic[T]):
                 waiting.set_exception(NotThere("the drive was unmounted"))
 
 
+Relay = Callable[[DeviceId, ProjectId, bytes], bool]
+"""Brings what a mount says to that of the same project on a device; tells whether there is a link to it."""
+
+
+def _to_nobody(_device: DeviceId, _project: ProjectId, _word: bytes) -> bool:
+    return False
+
+
 class Mount:
     """A registered mount: what it said of itself, and a queue of what to tell it."""
 
-    def __init__(self, project: ProjectId, hello: mount_messages.MountHello) -> None:
+    def __init__(
+        self,
+        project: ProjectId,
+        hello: mount_messages.MountHello,
+        relay: Relay = _to_nobody,
+    ) -> None:
+        """Take what it said, and who brings its words to the mounts of others."""
+        self._relay = relay
         self.project = project
         self.hello = hello
         self.stats = mount_messages.MountStats(head=hello.head)
@@ -132,6 +147,9 @@ class Mount:
                 self._conflicts.heard(message.number, message)
             case mount_messages.Goodbye():
                 self.has_ended = True
+            case mount_messages.OfficeMessage():
+                if not self._relay(parse_device_id(message.device), self.project, message.word):
+                    self.tell(mount_messages.NotLinked(message.device))
             case mount_messages.MountHello():
                 raise Refused("a mount introduces itself once")
 

@@ -34,6 +34,10 @@ _CHECKS_PER_S = 0.5
 _CHECKS_BURST = 16
 """How many of those, of all projects together, one device may cause."""
 
+_WORDS_PER_S = 50
+_WORDS_BURST = 200
+"""What one device may say to mounts here: a word for each lock that programs there want."""
+
 _SLACK_S = 0.5
 """Timers are no exact thing."""
 
@@ -69,6 +73,7 @@ class PeerEventHandlers:
         self._hinted: dict[tuple[DeviceId, ProjectId], Seq] = {}
         self._checked_at: dict[tuple[DeviceId, ProjectId], float] = {}
         self._checks: dict[DeviceId, TokenBucket] = {}
+        self._words: dict[DeviceId, TokenBucket] = {}
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         if project not in self._projects():
@@ -79,6 +84,14 @@ class PeerEventHandlers:
         if max(known, hinted) < seq <= known + MAX_SEQS_AHEAD:
             self._hinted[device, project] = seq
             self._mounts.tell(project, mount_messages.Look(seq))
+
+    def word(self, device: DeviceId, project: ProjectId, word: bytes) -> None:
+        if project not in self._projects():
+            return
+        now = self._clock.boot()
+        said = self._words.setdefault(device, TokenBucket(_WORDS_PER_S, _WORDS_BURST, now))
+        if said.take(1, now):
+            self._mounts.tell(project, mount_messages.OfficeMessage(device, word))
 
     def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
         self._counted(device, days)

@@ -41,7 +41,7 @@ from lucidnode.node.client.pins import PinsReply
 from lucidnode.node.client.supervision import Tasks
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookReply
 from lucidnode.node.daemon_socket import DaemonSocket
-from lucidnode.node.mounts import Mount, MountTable, lost_topic
+from lucidnode.node.mounts import Mount, MountTable, Relay, lost_topic
 from lucidnode.node.socket_services import (
     ServedBlocks,
     ServedCheckpoints,
@@ -80,6 +80,7 @@ _FROM_MOUNT: msgspec.msgpack.Decoder[mount_messages.FromMount] = msgspec.msgpack
     | ProjectWebhooks
     | WebhookReply
     | ConflictReply
+    | mount_messages.OfficeMessage
     | mount_messages.Goodbye
 )
 
@@ -101,10 +102,12 @@ class SocketServer:
         topics: dict[str, Callable[[], Awaitable[Any]]],
         orders: dict[str, Callable[[], Awaitable[None]]],
         questions: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = MappingProxyType({}),
+        relay: Relay,
         tasks: Tasks,
         alerts: Alerts,
     ) -> None:
         self._listener = listener
+        self._relay = relay
         self._blocks = blocks
         self._journal = journal
         self._checkpoints = checkpoints
@@ -361,7 +364,7 @@ class SocketServer:
         hello = decoded(_FROM_MOUNT, first.data)
         if not isinstance(hello, mount_messages.MountHello):
             raise Malformed("the first message of a mount is its hello")
-        mount = Mount(project, hello)
+        mount = Mount(project, hello, self._relay)
         self._mounts.add(mount)
         self._alerts.end(lost_topic(mount.project))
         mount.tell(welcome)

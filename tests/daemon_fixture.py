@@ -91,6 +91,8 @@ class Workstation:
         self.channel = True
         self.fetched: list[BlockId] = []
         self.others: list[Workstation] = []
+        self.words: list[bytes] = []
+        """What its mount said to those of others, as its daemon saw it."""
         self._studio = studio
         self._member = member
         self._seed = seed
@@ -161,6 +163,7 @@ class Workstation:
                 collection=_Nothing(),
                 roster=_Roster(self._studio),
                 mounts=self._mounts,
+                relay=self._relay,
                 welcome=self._welcome,
                 topics={},
                 orders={},
@@ -176,9 +179,8 @@ class Workstation:
                         await self._ended.wait()
 
     async def _welcome(self) -> mount_messages.MountWelcome:
-        device = device_id(sodium.signing_public(self._seed))
         return mount_messages.MountWelcome(
-            device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
+            self.device, str(self.blocks_dir), str(self.staging_dir), self.staging_limit, 0
         )
 
     async def obtain(
@@ -259,6 +261,19 @@ class Workstation:
                 other._loop.call_soon_threadsafe(
                     other._mounts.tell, self.project, mount_messages.Look(seq)
                 )
+
+    @property
+    def device(self) -> DeviceId:
+        return device_id(sodium.signing_public(self._seed))
+
+    def _relay(self, device: DeviceId, project: ProjectId, word: bytes) -> bool:
+        self.words.append(word)
+        for other in self.others:
+            if other.device == device and other._loop is not None:
+                message = mount_messages.OfficeMessage(self.device, word)
+                other._loop.call_soon_threadsafe(other._mounts.tell, project, message)
+                return True
+        return False
 
     def evict(self) -> None:
         """Empty the cache."""

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from office_links import OfficeLinks
+
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.journal_client import JournalClient
@@ -178,13 +180,15 @@ class FakeDaemon:
 class Commits:
     """What a file layer needs to commit and follow, besides its own parts.
 
-    *key_of* gives the public key of a device that may write; *touched* hears what others changed.
+    *key_of* gives the public key of a device that may write; *touched* hears what others changed;
+    *links* are those to others of the office, none without.
     """
 
     journal: JournalClient
     device: DeviceId
     key_of: Callable[[DeviceId], bytes | None]
     touched: Callable[[Touched], None]
+    links: OfficeLinks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,11 +388,14 @@ async def file_layer(
                         )
                     directories: DirectoryLeases | None = None
                     if committer is not None and exclusive is not None:
+                        assert commits is not None
+                        links = commits.links or OfficeLinks()
                         directories = DirectoryLeases(
                             replica=replica,
                             device=work.device,
                             committer=committer,
                             alone_when_away=exclusive == "alone",
+                            recalls=links.mount(KEYS, work.device, random_bytes, ground.clock),
                             tasks=tasks,
                             alerts=alerts,
                             clock=ground.clock,

@@ -2,7 +2,8 @@
 
 The rules are those of docs/design/0012-leases.md, written once more as small as they go: one lease, a log
 whose slots are created if absent, nodes whose clocks drift, that stand still, die and come back, PUTs
-that arrive late and answers that never come. `explore` visits every state that can be reached and
+that arrive late and answers that never come, and messages that ask the holder for it: each may come at any
+later moment, more than once, after its author's death, or never. `explore` visits every state that can be reached and
 raises Broken, with the shortest way there, for the first that breaks a promise.
 
 Time is counted in ticks since something happened and capped where more makes no difference, so the
@@ -40,8 +41,11 @@ class Rules:
     """What was done under the lease is committed before the lease goes."""
     forgets_when_dead: bool = True
     """A node that comes back uses nothing until an entry of this life renewed it."""
-    begins_with_an_own_entry: bool = True
-    """Who was given the lease uses it once an entry of its own renewed it."""
+    counts_from_the_asking: bool = True
+    """Who was given the lease counts from when it asked, if that is what the giving entry answers, or from its
+    own newest entry; or from when it read the giving one."""
+    counts_from_the_giving: bool = True
+    """Others count from when they read the entry that gave it to its holder, or one of his later; or only his."""
     judges_by_the_log: bool = True
     """An entry is for the state before it: what was done under a lease that is gone is a conflict."""
 
@@ -57,6 +61,8 @@ class Bounds:
     drifts: int = 1
     """Ticks by which each clock may go wrong against the others."""
     deaths: int = 1
+    askings: int = 1
+    """Messages that each node sends."""
 
 
 Kind = Literal["take", "give", "work", "renew"]
@@ -73,6 +79,8 @@ class Entry(NamedTuple):
     """How often the lease had changed hands when this entry was made."""
     works: int
     conflicts: int
+    asked: int = 0
+    """Which message of the new holder it answers; 0: none."""
 
 
 class Put(NamedTuple):
@@ -89,9 +97,9 @@ class NodeState(NamedTuple):
     applied: int
     """Entries read."""
     age: int
-    """Ticks since the newest entry of this node under the present lease was sent, or NEVER."""
+    """Ticks since the newest entry of this node was sent, or the message that was answered; or NEVER."""
     heard: int
-    """Ticks since the newest entry of the present holder was read."""
+    """Ticks since the newest entry of the present holder was read, or the one that made it that."""
     put: Put | None
     pending: int
     """Things done under the lease, acknowledged, in no entry that this node has read."""
@@ -99,12 +107,16 @@ class NodeState(NamedTuple):
     done: int
     drift: int
     deaths: int
+    asking: int
+    """Messages sent, in all lives."""
+    asked: int
+    """Ticks since the newest of this life was sent, or NEVER."""
 
 
 class Step(NamedTuple):
     """Something that can happen.
 
-    *node*: whose step it is, None for time. *kind*: arrive, read, work, send, die, tick,
+    *node*: whose step it is, None for time. *kind*: arrive, read, work, ask, send, die, tick,
 
     or slow and fast: a tick in which a clock goes wrong.
     """
@@ -122,7 +134,7 @@ class World(NamedTuple):
 
 
 _NOBODY = -1
-_NEW = NodeState(0, NEVER, 0, None, 0, 0, 0, 0, 0)
+_NEW = NodeState(0, NEVER, 0, None, 0, 0, 0, 0, 0, 0, NEVER)
 _EMPTY = Entry(_NOBODY, "give", _NOBODY, 0, 0, 0)
 
 
@@ -164,6 +176,7 @@ class Model:
                 yield from self._arrives(world, number, node, node.put)
             yield from self._reads(world, number, node)
             yield from self._works(world, number, node)
+            yield from self._asks(world, number, node)
             if node.put is None and len(world.log) < self.bounds.entries:
                 yield from self._sends(world, number, node)
             if node.deaths < self.bounds.deaths:
@@ -186,8 +199,10 @@ class Model:
     def _later(self, node: NodeState, ticks: int) -> NodeState:
         over = self.rules.ttl - self.rules.margin  # more makes no difference
         age = node.age if node.age == NEVER else min(over, node.age + ticks)
+        asked = node.asked if node.asked == NEVER else min(over, node.asked + ticks)
         put = node.put and node.put._replace(age=min(over, node.put.age + ticks))
-        return node._replace(age=age, heard=min(self.rules.ttl, node.heard + ticks), put=put)
+        heard = min(self.rules.ttl, node.heard + ticks)
+        return node._replace(age=age, asked=asked, heard=heard, put=put)
 
     def _arrives(
         self, world: World, number: int, node: NodeState, put: Put
@@ -208,19 +223,31 @@ class Model:
             if entry == put.entry and entry.author == number:
                 age = put.age if self.rules.counts_from_the_sending else 0
                 pending = read.pending - entry.works - entry.conflicts
-                read = read._replace(put=None, pending=pending)
-                if entry.holder == number:
-                    read = read._replace(age=age)
+                read = read._replace(put=None, pending=pending, age=age)
             else:
                 read = read._replace(put=None)  # another has the slot
-        elif entry.kind == "give" and not self.rules.begins_with_an_own_entry:
-            read = read._replace(age=0)
-        if entry.holder != number:
-            read = read._replace(age=NEVER)
-        if entry.author == entry.holder or entry.holder != before.holder:
+        elif entry.kind == "give" and entry.holder == number:
+            read = read._replace(age=self._age_when_given(node, entry))
+        given = entry.kind == "give" and self.rules.counts_from_the_giving
+        if entry.author == entry.holder or (given and entry.holder != before.holder):
             read = read._replace(heard=0)
         reads = Step("read", number, f"{number} reads {node.applied + 1}")
         yield reads, self._with(world, number, read)
+
+    def _age_when_given(self, node: NodeState, entry: Entry) -> int:
+        """Return since when *node* counts for the lease that *entry* gives it."""
+        if not self.rules.counts_from_the_asking:
+            return 0
+        is_answer = entry.asked != 0 and entry.asked == node.asking
+        known = {node.age, node.asked if is_answer else NEVER} - {NEVER}
+        return min(known, default=NEVER)
+
+    def _asks(self, world: World, number: int, node: NodeState) -> Iterator[tuple[Step, World]]:
+        """Let a node that does not have the lease send a message to who has."""
+        holder = self.seen(world, node).holder
+        if node.asking < self.bounds.askings and holder not in {number, _NOBODY}:
+            asked = node._replace(asking=node.asking + 1, asked=0)
+            yield Step("ask", number, f"{number} asks"), self._with(world, number, asked)
 
     def _works(self, world: World, number: int, node: NodeState) -> Iterator[tuple[Step, World]]:
         fence = self.seen(world, node).fence
@@ -249,13 +276,18 @@ class Model:
                 given = kept
             else:
                 given = kept._replace(works=0, conflicts=0)
-            for to in range(self.bounds.nodes):
-                if to != number:
-                    entry = given._replace(kind="give", holder=to, fence=before.fence + 1)
-                    yield (
-                        Step("send", number, f"{number} gives to {to}"),
-                        self._sent(world, number, entry),
-                    )
+            gifts = [
+                (to, asked)
+                for to in range(self.bounds.nodes)
+                if to != number
+                for asked in _heard_of(world.nodes[to])
+            ]
+            for to, asked in gifts:
+                entry = given._replace(kind="give", holder=to, fence=before.fence + 1, asked=asked)
+                yield (
+                    Step("send", number, f"{number} gives to {to} who asked {asked}"),
+                    self._sent(world, number, entry),
+                )
         elif before.holder == _NOBODY or node.heard >= self.rules.ttl:
             entry = kept._replace(kind="take", holder=number, fence=before.fence + 1)
             yield Step("send", number, f"{number} takes"), self._sent(world, number, entry)
@@ -269,18 +301,17 @@ class Model:
 
         One that stays dead does nothing, as one that stands still: that is among all the others.
         """
-        age, put = node.age, node.put
+        age, asked, put = node.age, node.asked, node.put
         if self.rules.forgets_when_dead:
-            age, put = NEVER, put and put._replace(age=self.rules.ttl - self.rules.margin)
+            age = asked = NEVER
+            put = put and put._replace(age=self.rules.ttl - self.rules.margin)
         else:
             age = 0 if age != NEVER else NEVER  # its clock began anew
-        return node._replace(age=age, put=put, heard=0, deaths=node.deaths + 1)
+        return node._replace(age=age, asked=asked, put=put, heard=0, deaths=node.deaths + 1)
 
     def _with(self, world: World, number: int, node: NodeState) -> World:
         if self.seen(world, node).holder == number:
             node = node._replace(heard=0)  # nobody asks for it: fewer states
-        if node.put is not None and node.put.entry.holder != number:
-            node = node._replace(put=node.put._replace(age=0))
         nodes = list(world.nodes)
         nodes[number] = node
         return world._replace(nodes=tuple(nodes))
@@ -318,6 +349,11 @@ class Model:
                 return True
             before = entry
         return False
+
+
+def _heard_of(node: NodeState) -> set[int]:
+    """Return which of its messages an entry may answer: none, the newest, or the one before it."""
+    return {0, node.asking, max(0, node.asking - 1)}
 
 
 def explore(rules: Rules, bounds: Bounds) -> int:

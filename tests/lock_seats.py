@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from random import Random  # noqa: TID251  # seeded
 from typing import Any
 
-from committer_fixture import Bucket, Desk, VirtualClock
+from committer_fixture import KEYS, Bucket, Desk, VirtualClock
+from office_links import OfficeLinks
 
 from lucidnode.fs.files.file_locks import FileLocks, LockedFile
 from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
@@ -28,14 +30,18 @@ WHOLE = LockedRange(0, LAST_BYTE, exclusive=True, pid=1)
 class Seat:
     """A workstation whose programs lock files."""
 
-    def __init__(self, path: Path, name: str, bucket: Bucket, clock: VirtualClock) -> None:
+    def __init__(
+        self, path: Path, name: str, bucket: Bucket, clock: VirtualClock, links: OfficeLinks
+    ) -> None:
+        self.links = links
+        self.random = Random(name)
         self.desk = Desk(path, name, bucket, clock)
         self.clock = clock
         self.alone_when_away = False
         self.settled = self.committed = 0
 
     @property
-    def device(self) -> str:
+    def device(self) -> DeviceId:
         return self.desk.daemon.device
 
     @contextlib.asynccontextmanager
@@ -51,6 +57,7 @@ class Seat:
                 commit_work=self._commit,
                 settled=self._settle,
                 alone_when_away=self.alone_when_away,
+                recalls=self.links.mount(KEYS, self.device, self.random.randbytes, self.clock),
                 tasks=self,
                 alerts=self.desk.alerts,
                 clock=self.clock,
@@ -109,10 +116,12 @@ class Seat:
 class Office:
     """Two seats, one bucket, one clock, and files that both know."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, linked: bool = False) -> None:
         self.clock = VirtualClock()
         self.bucket = Bucket()
-        self.a, self.b = (Seat(path, name, self.bucket, self.clock) for name in "ab")
+        self.links = OfficeLinks()
+        self.links.cut = not linked
+        self.a, self.b = (Seat(path, name, self.bucket, self.clock, self.links) for name in "ab")
         self.b.desk.node.blocks = self.a.desk.node.blocks
         for one, other in ((self.a, self.b), (self.b, self.a)):
             one.desk.devices[other.desk.daemon.device] = other.desk.daemon.public

@@ -144,6 +144,7 @@ class Heard:
     rosters: dict[DeviceId, tuple[Seq, bytes]] = field(default_factory=dict)
     days_of: dict[DeviceId, Mapping[str, Sequence[int]]] = field(default_factory=dict)
     copies: list[str] = field(default_factory=list)
+    words: list[tuple[DeviceId, ProjectId, bytes]] = field(default_factory=list)
 
     def pushed(self, device: DeviceId, project: ProjectId, seq: Seq) -> None:
         self.pushes.append((device, project, seq))
@@ -155,6 +156,9 @@ class Heard:
 
     def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
         self.days_of[device] = {**self.days_of.get(device, {}), **days}
+
+    def word(self, device: DeviceId, project: ProjectId, word: bytes) -> None:
+        self.words.append((device, project, word))
 
     def copy_met(self, host: str) -> None:
         self.copies.append(host)

@@ -240,13 +240,13 @@ def _check_moves(before: State, now: State, changes: list[Change]) -> None:
 def lease_in(value: bytes) -> dict[str, Any] | None:
     """Return what the value of a lease says, None if nothing: read byte by byte."""
     rest = value
-    if not rest.startswith(b"\x85"):
+    if rest[:1] not in (b"\x85", b"\x86"):
         return None
-    rest = rest[1:]
+    has_asking, rest = rest[0] == 0x86, rest[1:]
     found: dict[str, Any] = {}
     for field, kind in zip(
-        ("holder", "fence", "given", "wanted", "busy"),
-        ("device", "int", "bool", "device", "bool"),
+        ("holder", "fence", "given", "wanted", "busy", "asking")[: 5 + has_asking],
+        ("device", "int", "bool", "device", "bool", "number")[: 5 + has_asking],
         strict=True,
     ):
         label = bytes([0xA0 + len(field)]) + field.encode()
@@ -263,6 +263,8 @@ def lease_in(value: bytes) -> dict[str, Any] | None:
             and not set(rest[2:34]) - set(b"0123456789abcdef")
         ):
             found[field], rest = rest[2:34].decode(), rest[34:]
+        elif kind == "number" and rest[:2] == b"\xc4\x10" and len(rest) >= 18 and found["given"]:
+            found[field], rest = rest[2:18].hex(), rest[18:]
         elif kind == "int":
             for first, size, least in (
                 (0xCF, 8, 2**32),

@@ -14,6 +14,7 @@ from committer_fixture import Bucket, Daemon
 from file_layer_fixture import ME, PROJECT, Commits, FileLayer, QuickClock, file_layer
 from lab.soak_files import VirtualClock
 from lab.virtual_loop import run_virtual
+from office_links import OfficeLinks
 
 from lucidnode.fs.leases.write_leases import Elsewhere, LockOnOpen
 from lucidnode.fs.replica.inode import ROOT, InodeNo
@@ -108,13 +109,16 @@ class WriteStudio:
     home: Path
     bucket: Bucket
     doors: dict[str, Daemon]
+    links: OfficeLinks
 
     @classmethod
     def of(cls, home: Path) -> WriteStudio:
-        """Return one of two people."""
+        """Return one of two people, without a link between them."""
+        links = OfficeLinks()
+        links.cut = True
         bucket = Bucket()
         doors = {name: Daemon(bucket, name.encode() * 10 + b"..", PROJECT) for name in NAMES}
-        return cls(home, bucket, doors)
+        return cls(home, bucket, doors, links)
 
     @asynccontextmanager
     async def seat(
@@ -134,7 +138,7 @@ class WriteStudio:
             self.home / name,
             clock=clock,
             bucket=self.home / "bucket",
-            commits=Commits(door, door.device, keys.get, lambda _: None),
+            commits=Commits(door, door.device, keys.get, lambda _: None, self.links),
             name=name,
             name_of=called.__getitem__,
             lock_on_open=policy,

@@ -98,12 +98,15 @@ class SignsOfLife:
             return 0.0
         return self._renewed_at + ttl_s - LEASE_MARGIN_S - self._clock.boot()
 
-    def is_silent(self, device: DeviceId, ttl_s: float = LEASE_TTL_S) -> bool:
+    def is_silent(
+        self, device: DeviceId, ttl_s: float = LEASE_TTL_S, *, since: float = 0.0
+    ) -> bool:
         """Tell whether the leases of *device* may be taken from it.
 
-        It has made no entry for a whole TTL since we read its newest, as the end of the log shows.
+        It has made no entry for a whole TTL since we read its newest, nor since *since* by the boot clock, as
+        the end of the log shows.
         """
-        since = self._heard_at.get(device, self._began_at)
+        since = max(since, self._heard_at.get(device, self._began_at))
         return self._end_seen_at is not None and self._end_seen_at - since >= ttl_s
 
     def is_failing(self) -> bool:

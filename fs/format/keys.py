@@ -25,6 +25,7 @@ CONTEXT_CONTENT = "lucidnode 2026 format 1 content"
 CONTEXT_NONCE = "lucidnode 2026 format 1 nonce"
 CONTEXT_JOURNAL = "lucidnode 2026 format 1 journal"
 CONTEXT_NAME = "lucidnode 2026 format 3 project name"
+CONTEXT_OFFICE = "lucidnode 2026 format 1 office message"
 CONTEXT_ERA = "lucidnode 2026 format 2 era"
 CONTEXT_ERA_BEFORE = "lucidnode 2026 format 2 era before"
 CONTEXT_REPLICA = "lucidnode 2026 format 1 replica at rest"
@@ -44,6 +45,8 @@ class EpochKeys:
     """Seals journal entries."""
     name: bytes
     """Seals what owners call the project."""
+    office: bytes
+    """Seals what two mounts tell each other over the links of their office."""
 
 
 @dataclass(slots=True)
@@ -130,6 +133,7 @@ def _epoch_keys(project: ProjectId, key: bytes) -> EpochKeys:
         nonce=_derived(CONTEXT_NONCE, project, key),
         journal=_derived(CONTEXT_JOURNAL, project, key),
         name=_derived(CONTEXT_NAME, project, key),
+        office=_derived(CONTEXT_OFFICE, project, key),
     )
 
 

@@ -20,9 +20,10 @@ from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
 from lucidnode.fs.errors import FsError, LeaseUndecided
-from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
+from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, RowPlace, decoded_lease
+from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.standstill import Standstill
-from lucidnode.fs.leases.token_rows import TICK_S, RowPlace, TokenRows
+from lucidnode.fs.leases.token_rows import TICK_S, TokenRows
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import NAMES_LEASE, TREE_LEASE
 from lucidnode.fs.replica.replica import Replica
@@ -67,6 +68,7 @@ class DirectoryLeases:
         device: DeviceId,
         committer: Committer,
         alone_when_away: bool,
+        recalls: Recalls,
         tasks: Tasks,
         alerts: Alerts,
         clock: Clock,
@@ -87,6 +89,7 @@ class DirectoryLeases:
             clock,
             own=NAMES_LEASE,
             others=TREE_LEASE,
+            recalls=recalls,
             claimed=_nothing_to_show_first,
         )
         self._wanting: Counter[InodeNo] = Counter()
@@ -100,6 +103,7 @@ class DirectoryLeases:
         """Directories with names that wait, and that nobody else may have: also those of an earlier life."""
         self._late_since: dict[InodeNo, float] = {}
         self._life.watch(self._told)
+        recalls.watch(self._told)
 
     # -- who makes names ---------------------------------------------------------------------
 
@@ -217,10 +221,7 @@ class DirectoryLeases:
         pause_s = TICK_S
         now = self._clock.boot()
         self._stays_until = {ino: at for ino, at in self._stays_until.items() if at > now}
-        for ino, value in self._replica.tree.wanted_directories():
-            row = decoded_lease(value)
-            if row is None or row.holder != self._device or row.wanted == self._device:
-                continue
+        for ino in self._wanted_by_others():
             # Who waits here is let in before, or it would go to and fro for nothing.
             if ino in self._closed or self._wanting[ino]:
                 continue
@@ -230,6 +231,15 @@ class DirectoryLeases:
             self._closed.add(ino)
             _ = self._tasks.create_task(self._give(ino), name="giving a directory away")
         return pause_s
+
+    def _wanted_by_others(self) -> list[InodeNo]:
+        """Return the directories that are ours, and that others ask for: by the log, or over a link."""
+        wanted = dict.fromkeys(self.rows.asked_for())
+        for ino, value in self._replica.tree.wanted_directories():
+            row = decoded_lease(value)
+            if row is not None and row.holder == self._device and row.wanted != self._device:
+                wanted[ino] = None
+        return list(wanted)
 
     async def _give(self, ino: InodeNo) -> None:
         try:

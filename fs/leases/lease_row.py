@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from lucidnode.fs.format.office_message import ASKING_SIZE
+from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId
 from lucidnode.node.client.msgpack import decoded
@@ -16,12 +20,19 @@ _DEVICE = re.compile(r"(?:[0-9a-f]{32})?")
 _MAX_FENCE = 2**53 - 1
 
 
+class RowPlace(NamedTuple):
+    """Where a row is: the attribute *name* of *ino*."""
+
+    ino: InodeNo
+    name: bytes
+
+
 class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A lease as the log has it.
 
     *fence* grows with every change of the row, so a row that came back is another one. *given*: its
-    holder got it from the one before him, and has not said yet that he has read so; until then he does
-    not use it. *busy*: it cannot be given at the moment, for something is in use under it.
+    holder got it from the one before him, and has changed nothing of it since; *asking* is which word of his
+    that answered, if it was one. *busy*: it cannot be given at the moment, for something is in use under it.
     """
 
     holder: DeviceId
@@ -29,6 +40,7 @@ class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     given: bool = False
     wanted: DeviceId = NOBODY
     busy: bool = False
+    asking: bytes | UnsetType = UNSET
 
     def encoded(self) -> bytes:
         """Return the value of the row."""
@@ -41,6 +53,7 @@ class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         given: bool = False,
         wanted: DeviceId = NOBODY,
         busy: bool = False,
+        asking: bytes = b"",
     ) -> LeaseRow:
         """Return the row after this one: what is not named is as in a row at rest; the holder stays."""
         return LeaseRow(
@@ -49,7 +62,22 @@ class LeaseRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             given=given,
             wanted=wanted,
             busy=busy,
+            asking=asking or UNSET,
         )
+
+    def renewed(self, *, wanted: DeviceId | None = None, busy: bool | None = None) -> LeaseRow:
+        """Return the row after this one: all that is not named is as it is."""
+        return msgspec.structs.replace(
+            self,
+            fence=self.fence + 1,
+            wanted=self.wanted if wanted is None else wanted,
+            busy=self.busy if busy is None else busy,
+        )
+
+    @property
+    def answers(self) -> bytes:
+        """Return which word of its holder gave it to him, empty if none did."""
+        return self.asking or b""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -68,6 +96,7 @@ def decoded_lease(value: bytes | None) -> LeaseRow | None:
         0 < row.fence < _MAX_FENCE
         and _DEVICE.fullmatch(row.holder)
         and _DEVICE.fullmatch(row.wanted)
+        and (row.asking is UNSET or (row.given and len(row.asking) == ASKING_SIZE))
         and row.encoded() == value
     )
     return row if sound else None

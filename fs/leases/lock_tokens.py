@@ -20,6 +20,7 @@ from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
 from lucidnode.fs.errors import Deadlock, FsError, Interrupted, LockHeld, NoLocks
 from lucidnode.fs.files.file_locks import FileLocks
 from lucidnode.fs.leases.lease_row import NOBODY, decoded_lease
+from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.token_rows import TICK_S, TokenRows
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import LOCKS_LEASE
@@ -64,6 +65,7 @@ class LockTokens:
         commit_work: Callable[[InodeNo], Awaitable[None]],
         settled: Callable[[], Coroutine[None, None, None]],
         alone_when_away: bool,
+        recalls: Recalls,
         tasks: Tasks,
         alerts: Alerts,
         clock: Clock,
@@ -103,11 +105,13 @@ class LockTokens:
             clock,
             own=LOCKS_LEASE,
             others=LOCKS_LEASE,
+            recalls=recalls,
             claimed=lambda place: self._ready.discard(place.ino),
         )
         self._wake = asyncio.Event()
         self._stopped = False
-        self._life.watch(self._told)
+        self._life.watch(self._decided)
+        recalls.watch(self._told)
         locks.watch(self._unused)
 
     # -- who locks ---------------------------------------------------------------------------
@@ -159,9 +163,7 @@ class LockTokens:
             raise NoLocks("the mount ends")
         waited_s = self._clock.boot() - begun_at
         if given_up is None:
-            _, row = self._rows.of(ino)
-            is_busy = row is not None and row.busy and row.holder != self._device
-            if is_busy or waited_s >= ASK_S:
+            if self._rows.is_busy(ino) or waited_s >= ASK_S:
                 raise LockHeld("another workstation has locks of this file")
         elif given_up.done():
             raise Interrupted("given up")
@@ -234,6 +236,17 @@ class LockTokens:
         for ino, _ in self._replica.tree.leases():
             self._rows.resign(self._rows.own_place(ino))
 
+    def _decided(self) -> None:
+        """Note which rows are another's now: what is given back to us has to be shown by the kernel first."""
+        self._told()
+        if self._ready:
+            rows = dict(self._replica.tree.leases())
+            self._ready = {ino for ino in self._ready if self._is_ours(rows.get(ino))}
+
+    def _is_ours(self, value: bytes | None) -> bool:
+        row = decoded_lease(value)
+        return row is not None and row.holder == self._device
+
     def _told(self) -> None:
         self._rows.told()
         self._wake.set()
@@ -269,23 +282,25 @@ class LockTokens:
             return
         for ino in self._locks.in_use():
             place, row = self._rows.of(ino)
-            if row is None or row.holder != self._device or row.given:
+            if row is None or row.holder != self._device:
+                continue
+            # What we lost and were given back since is not shown by the kernel yet.
+            if row.given and place.ino not in self._ready:
+                continue
+            if self._rows.lasts_s(row) > RENEW_WITHIN_S:
                 continue
             if not self._rows.is_changing(place):
-                self._rows.change(place, row, row.changed(wanted=row.wanted, busy=row.busy))
+                self._rows.change(place, row, row.renewed())
             return
 
     def _give_what_is_wanted(self) -> float:
         """Begin to give what others want; return after how many seconds to look again."""
         pause_s = TICK_S
         now = self._clock.boot()
-        self._busy.clear()
-        for ino, value in self._replica.tree.leases():
-            row = decoded_lease(value)
-            if row is None or row.holder != self._device or row.wanted in (NOBODY, self._device):
-                continue
-            if row.busy and self._locks.is_in_use(ino):
-                self._busy.add(ino)
+        self._busy &= self._locks.in_use()
+        for ino in self._wanted_by_others():
+            if ino in self._busy:
+                self._rows.say_busy(ino)
                 continue
             if ino in self._giving:
                 continue
@@ -295,6 +310,18 @@ class LockTokens:
             self._giving.add(ino)
             _ = self._tasks.create_task(self._give(ino), name="giving locks away")
         return pause_s
+
+    def _wanted_by_others(self) -> list[InodeNo]:
+        """Return the files whose locks are decided here, and that others ask for: by the log, or over a link."""
+        wanted = dict.fromkeys(self._rows.asked_for())
+        for ino, value in self._replica.tree.leases():
+            row = decoded_lease(value)
+            if row is None or row.holder != self._device or row.wanted in (NOBODY, self._device):
+                continue
+            wanted[ino] = None
+            if row.busy and self._locks.is_in_use(ino):
+                self._busy.add(ino)
+        return list(wanted)
 
     async def _give(self, ino: InodeNo) -> None:
         try:
@@ -325,8 +352,10 @@ class LockTokens:
         return True
 
     def _say_that_it_is_busy(self, ino: InodeNo) -> None:
+        self._busy.add(ino)
+        self._rows.say_busy(ino)
         place, row = self._rows.of(ino)
-        is_own = place == self._rows.own_place(ino)
-        if is_own and row is not None and row.holder == self._device and not row.busy:
-            wanted = row.changed(given=row.given, wanted=row.wanted, busy=True)
-            self._rows.change(place, row, wanted)
+        if row is None or row.holder != self._device or row.wanted in (NOBODY, self._device):
+            return  # nobody has asked by an entry
+        if place == self._rows.own_place(ino) and not row.busy:
+            self._rows.change(place, row, row.renewed(busy=True))

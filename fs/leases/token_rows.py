@@ -8,11 +8,12 @@ docs/design/0012-leases.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from lucidnode.fs.commit.committer import Committer
+from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.leases.lease_changes import LeaseChanges
-from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, decoded_lease
+from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, RowPlace, decoded_lease
+from lucidnode.fs.leases.recalls import Asker, Recalls
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.intents import Lease
 from lucidnode.fs.replica.replica import Replica
@@ -23,13 +24,6 @@ TICK_S = 1.0
 """How often to look whether time alone has changed something."""
 
 _REMEMBERED_ROWS = 1024
-
-
-class RowPlace(NamedTuple):
-    """Where a row is: the attribute *name* of *ino*."""
-
-    ino: InodeNo
-    name: bytes
 
 
 class TokenRows:
@@ -48,7 +42,8 @@ class TokenRows:
         *,
         own: bytes,
         others: bytes,
-        claimed: Callable[[RowPlace], None],
+        recalls: Recalls,
+        claimed: Callable[[RowPlace], object],
     ) -> None:
         self._replica = replica
         self._device = device
@@ -57,7 +52,10 @@ class TokenRows:
         self._clock = clock
         self._own = own
         self._others = RowPlace(ROOT, others)
+        self._recalls = recalls
         self._claimed = claimed
+        self._given: dict[RowPlace, tuple[LeaseRow, float]] = {}
+        """Since when this life has known of rows that their holders were given, and wants them."""
         self._rows: dict[InodeNo, tuple[RowPlace, LeaseRow | None]] = {}
         """What was read of rows since a slot was decided, while no change of ours waits."""
         self._changes = LeaseChanges(replica, committer, clock)
@@ -89,10 +87,27 @@ class TokenRows:
         return (
             row is not None
             and row.holder == self._device
-            and not row.given
             and not any(RowPlace(of.ino, of.name) == place and of.claims for of in self._pending())
-            and self._life.ours_for() > 0
+            and self.lasts_s(row) > 0
         )
+
+    def lasts_s(self, row: LeaseRow) -> float:
+        """Return for how many seconds yet what *row* is for may be used, if it is ours; not above zero: not at all.
+
+        Others count from what they read later than we sent it: our newest entry, or the one that answers our word.
+        """
+        lasts_s = self._life.ours_for()
+        if row.answers and (asked_at := self._recalls.asked_at(row.answers)) is not None:
+            given_s = asked_at + LEASE_TTL_S - LEASE_MARGIN_S - self._clock.boot()
+            lasts_s = max(lasts_s, given_s)
+        return lasts_s
+
+    def is_busy(self, ino: InodeNo) -> bool:
+        """Tell whether another holds it, and has said that it is in use there."""
+        _, row = self.of(ino)
+        if row is None or row.holder == self._device:
+            return False
+        return row.busy or self._recalls.is_busy(self.own_place(ino))
 
     def changes(self, ino: InodeNo) -> bool:
         """Tell whether a change of the own row of *ino* is not committed yet."""
@@ -125,25 +140,70 @@ class TokenRows:
         if row is None:
             self.change(place, None, LeaseRow(holder=ours, fence=1), claims=True)
         elif row.holder == ours:
-            if row.given or self._life.ours_for() <= 0:
+            if self.lasts_s(row) <= 0:
                 self.change(place, row, row.changed(wanted=row.wanted), claims=row.given)
         elif row.holder == NOBODY:
             self.change(place, row, row.changed(holder=ours), claims=True)
-        elif self._life.is_silent(row.holder):
+        elif self._is_silent(place, row):
             self.change(place, row, row.changed(holder=ours), claims=True, alone=True)
+        elif self._recalls.asks(own, row.holder, row.fence if place == own else 0):
+            pass  # he gives it by an entry, or this is not True any more
         elif place != own:
             # Who holds the root's row may change at any entry, and with it who holds this.
             self.change(own, None, LeaseRow(holder=row.holder, fence=1, wanted=ours), alone=True)
         elif row.wanted == NOBODY:
-            self.change(place, row, row.changed(given=row.given, wanted=ours))
+            self.change(place, row, row.renewed(wanted=ours))
+
+    def _is_silent(self, place: RowPlace, row: LeaseRow) -> bool:
+        """Tell whether who holds it has not been heard of for a TTL, nor since long who gave it to him."""
+        if not row.given:
+            self._given.pop(place, None)
+            return self._life.is_silent(row.holder)
+        known, since = self._given.get(place, (None, 0.0))
+        if known != row:
+            if len(self._given) >= _REMEMBERED_ROWS:
+                self._given.clear()  # who is forgotten is waited for a little longer
+            since = self._clock.boot()
+            self._given[place] = (row, since)
+        return self._life.is_silent(row.holder, since=since)
+
+    # -- who asks for what is ours -----------------------------------------------------------
+
+    def asked_for(self) -> list[InodeNo]:
+        """Return what is ours and others have asked for over the links of the office, lately."""
+        return [ino for ino in self._recalls.asked_for(self._own) if self._asker(ino) is not None]
+
+    def say_busy(self, ino: InodeNo) -> None:
+        """Tell who asked for *ino* over a link that it is in use here."""
+        self._recalls.say_busy(self.own_place(ino))
+
+    def _asker(self, ino: InodeNo) -> Asker | None:
+        place, row = self.of(ino)
+        if row is None or row.holder != self._device or self.is_changing(place):
+            return None
+        own = self.own_place(ino)
+        return self._recalls.asker(own, row.fence if place == own else 0)
 
     async def hand_over(self, ino: InodeNo) -> None:
         """Give *ino* to who asks for it, if it is still ours; return once that is committed, or lost."""
         place, row = self.of(ino)
-        own = self.own_place(ino)
-        if place != own or row is None or row.holder != self._device or row.wanted == NOBODY:
+        own, asker = self.own_place(ino), self._asker(ino)
+        if row is None or row.holder != self._device:
             return
-        self.change(own, row, row.changed(holder=row.wanted, given=True), claims=True)
+        if place != own:
+            if asker is None:
+                return
+            # It rests on the root's row as well: see `ask_for`.
+            given = LeaseRow(holder=asker.device, fence=1, given=True, asking=asker.asking)
+            self.change(own, None, given, claims=True, alone=True)
+        elif row.wanted not in {NOBODY, self._device}:
+            answers = b"" if asker is None or asker.device != row.wanted else asker.asking
+            self.change(
+                own, row, row.changed(holder=row.wanted, given=True, asking=answers), claims=True
+            )
+        elif asker is not None:
+            given = row.changed(holder=asker.device, given=True, asking=asker.asking)
+            self.change(own, row, given, claims=True)
         while self.is_changing(own):
             await self.news()
 

@@ -69,6 +69,8 @@ _FROM_DAEMON: msgspec.msgpack.Decoder[mount_messages.FromDaemon] = msgspec.msgpa
     | mount_messages.CopyMet
     | mount_messages.StatusQuery
     | mount_messages.BlocksUploaded
+    | mount_messages.OfficeMessage
+    | mount_messages.NotLinked
     | mount_messages.Follow
     | mount_messages.Ignore
     | mount_messages.EventsQuery

@@ -214,6 +214,17 @@ class EventsPage(
     missed_from: int | None = None
 
 
+SealedWord = Annotated[bytes, msgspec.Meta(max_length=1024)]
+"""What two mounts tell each other, sealed: no daemon can read it (docs/format.md, "Office messages")."""
+
+
+class OfficeMessage(msgspec.Struct, frozen=True, tag="office", forbid_unknown_fields=True):
+    """*word* for the mount of this project on *device*; or, to a mount, from the one there."""
+
+    device: str
+    word: SealedWord
+
+
 class Goodbye(msgspec.Struct, frozen=True, tag="goodbye", forbid_unknown_fields=True):
     """Last message of a mount that ends in order: one that says none has died."""
 
@@ -268,6 +279,12 @@ class StatusQuery(
     devices: list[str] = []
 
 
+class NotLinked(msgspec.Struct, frozen=True, tag="not-linked", forbid_unknown_fields=True):
+    """What was to go to *device* did not: there is no link to it now."""
+
+    device: str
+
+
 class BlocksUploaded(msgspec.Struct, frozen=True, tag="uploaded", forbid_unknown_fields=True):
     """These staged blocks are in the bucket now."""
 
@@ -309,6 +326,7 @@ FromMount = (
     | ProjectWebhooks
     | WebhookReply
     | ConflictReply
+    | OfficeMessage
     | Goodbye
 )
 FromDaemon = (
@@ -319,6 +337,8 @@ FromDaemon = (
     | CopyMet
     | StatusQuery
     | BlocksUploaded
+    | OfficeMessage
+    | NotLinked
     | Follow
     | Ignore
     | EventsQuery

@@ -1,7 +1,7 @@
 """What travels over the control channel: msgspec structs as MessagePack, one per WebSocket message.
 
 The one who dials speaks first: Hello, answered by Welcome. Then either side sends Push, Heads,
-PeerTotals, PeerDays and PeerSummary whenever it has some. Every field is bounded here; a message out of bounds ends the link.
+PeerTotals, PeerDays, PeerSummary and MountWord whenever it has some. Every field is bounded here; a message out of bounds ends the link.
 """
 
 from __future__ import annotations
@@ -144,10 +144,36 @@ class PeerSummary(msgspec.Struct, frozen=True, tag="summary", forbid_unknown_fie
     """Where its dashboard is for colleagues, and the SHA-256 of the certificate there; 0 for nowhere."""
 
 
-Message = HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays | PeerSummary
+MAX_WORD_BYTES = 1024
+
+
+class MountWord(msgspec.Struct, frozen=True, tag="word", forbid_unknown_fields=True):
+    """What the sender's mount of a project says to the receiver's, sealed under the project's keys."""
+
+    project: Project
+    word: Annotated[bytes, Meta(min_length=1, max_length=MAX_WORD_BYTES)]
+
+
+Message = (
+    HandshakeRequest
+    | HandshakeResponse
+    | Push
+    | Heads
+    | PeerTotals
+    | PeerDays
+    | PeerSummary
+    | MountWord
+)
 
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(
-    type=HandshakeRequest | HandshakeResponse | Push | Heads | PeerTotals | PeerDays | PeerSummary
+    type=HandshakeRequest
+    | HandshakeResponse
+    | Push
+    | Heads
+    | PeerTotals
+    | PeerDays
+    | PeerSummary
+    | MountWord
 )
 
 

@@ -40,6 +40,7 @@ from lucidnode.node.peers.messages import (
     HandshakeResponse,
     Heads,
     Message,
+    MountWord,
     PeerDays,
     PeerSummary,
     PeerTotals,
@@ -97,6 +98,9 @@ class PeerEvents(Protocol):
 
     def days(self, device: DeviceId, days: Mapping[str, Sequence[int]]) -> None:
         """Hear what a peer says that it counted on each of some days."""
+
+    def word(self, device: DeviceId, project: ProjectId, word: bytes) -> None:
+        """Hear what a peer's mount of a project says to ours. Sealed: nobody but that can read it."""
 
     def roster_head(self, device: DeviceId, seq: Seq, hash_: bytes) -> None:
         """Hear the newest item (number, hash) a peer has read of the log of members."""
@@ -301,6 +305,14 @@ class PeerNetwork:
         """Tell everyone of an entry that was just committed."""
         self._tell_all(Push(project, seq))
 
+    def relay(self, device: DeviceId, project: ProjectId, word: bytes) -> bool:
+        """Pass on what a mount here says to that of *device*; tell whether there is a link to it."""
+        peer = self._peers.get(device)
+        if peer is None or peer.link is None:
+            return False
+        peer.link.send(MountWord(project, word))
+        return True
+
     def heard(self, link: PeerLink, message: Message) -> None:
         """Pass on what a peer says. Raises Malformed for what belongs to the handshake."""
         if self._events is None:
@@ -325,6 +337,8 @@ class PeerNetwork:
             case PeerSummary():
                 if (peer := self._peers.get(link.device)) is not None:
                     peer.summary = message
+            case MountWord():
+                self._events.word(link.device, ProjectId(message.project), message.word)
             case HandshakeRequest() | HandshakeResponse():
                 raise Malformed("introduced itself twice")
 

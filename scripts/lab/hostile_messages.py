@@ -13,11 +13,13 @@ from lucidnode.node.peers.messages import (
     MAX_CLAIMS,
     MAX_MESSAGE_BYTES,
     MAX_PROJECTS,
+    MAX_WORD_BYTES,
     PROTOCOL,
     HandshakeRequest,
     HandshakeResponse,
     Heads,
     Message,
+    MountWord,
     PeerSummary,
     PeerTotals,
     Push,
@@ -78,7 +80,9 @@ class HostileSpeech:
                 case "list":
                     return msgspec.msgpack.encode([*fields.values()])
                 case "tag":
-                    fields["type"] = self.chance.choice(["welcome", "push", "heads", "no", 1, b"x"])
+                    fields["type"] = self.chance.choice(
+                        ["welcome", "push", "heads", "word", "no", 1, b"x"]
+                    )
                 case _:
                     packed = msgspec.msgpack.encode(fields)
                     return bytes([packed[0] + 1]) + packed[1:] + b"\xa4type\xa4push"
@@ -87,7 +91,7 @@ class HostileSpeech:
     def sound(self) -> Message:
         """Return a message in form, its numbers anywhere within their bounds."""
         chance = self.chance
-        match chance.choice(["push", "heads", "totals", "summary", "hello", "welcome"]):
+        match chance.choice(["push", "heads", "totals", "summary", "word", "hello", "welcome"]):
             case "push":
                 return Push(self._project(), self._seq())
             case "heads":
@@ -97,6 +101,9 @@ class HostileSpeech:
                 }
                 roster = chance.choice([None, (self._seq(), chance.randbytes(32))])
                 return Heads(heads, roster)
+            case "word":
+                size = chance.choice([1, 36, 68, 324, MAX_WORD_BYTES])
+                return MountWord(self._project(), chance.randbytes(size))
             case "totals":
                 names = [*TEXTS[:-3], "read_peer", "downloaded", "wasted"]
                 return PeerTotals(

@@ -11,10 +11,12 @@ import contextlib
 import fcntl
 import os
 import re
+import statistics
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -38,12 +40,16 @@ Requests = Counter[str]
 
 
 class OperationCost(msgspec.Struct, frozen=True):
-    """What one such operation costs: requests that made an entry, lost a slot, and read the journal."""
+    """What one such operation costs: requests that made an entry, lost a slot, and read the journal.
+
+    *waits* is for how long the program waits, in times of a `lock take` of the same run: that is one entry.
+    """
 
     name: str
     made: float
     lost: float
     read: float
+    waits: float
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,10 +60,10 @@ def locks(times: int) -> None:
     with two_nodes("costs") as nodes:
         costs = _Costs(nodes, times).measured()
     table = Table("operation", box=None, pad_edge=False)
-    for column in ("entries", "lost slots", "reads"):
+    for column in ("entries", "lost slots", "reads", "waits, in entries"):
         table.add_column(column, justify="right")
     for each in costs:
-        table.add_row(each.name, f"{each.made:.1f}", f"{each.lost:.1f}", f"{each.read:.1f}")
+        table.add_row(each.name, *(f"{value:.1f}" for value in msgspec.structs.astuple(each)[1:]))
     console.print(table)
     print(msgspec.json.format(msgspec.json.encode({"times": times, "costs": costs})).decode())
 
@@ -68,6 +74,7 @@ class _Costs:
         self.times = times
         self.here, self.there = nodes.here / _FOLDER, nodes.there / _FOLDER
         self.idle_per_s: dict[str, float] = {}
+        self.entry_s = 0.0
         self.pause = threading.Event()
 
     def measured(self) -> list[OperationCost]:
@@ -78,6 +85,7 @@ class _Costs:
         (self.here / "own").mkdir()
         self.nodes.await_same(_FOLDER)
         self._count_idle()
+        self._time_one_entry()
         return [
             self._cost("a small file: create, write, close", self._small_file),
             self._cost("the same at --lock-on-open, a new .prproj", self._new_project),
@@ -123,8 +131,9 @@ class _Costs:
             operation(-1)  # whoever has the token, the directory or the file: it is his now
             self._rest()
             before, begun = self._requests(), time.monotonic()
+            waited_s: list[float] = []
             for number in range(self.times):
-                operation(number)
+                waited_s.append(_took_s(partial(operation, number)))
                 self._rest()
             after, took_s = self._requests(), time.monotonic() - begun
 
@@ -132,7 +141,18 @@ class _Costs:
             asked = after[kind] - before[kind] - self.idle_per_s.get(kind, 0.0) * took_s
             return max(0.0, asked / self.times)
 
-        return OperationCost(name, each("made"), each("lost"), each("read"))
+        waits = statistics.median(waited_s) / self.entry_s
+        return OperationCost(name, each("made"), each("lost"), each("read"), waits)
+
+    def _time_one_entry(self) -> None:
+        """See how long a program waits for an entry: for one that it is told of once it is committed."""
+        took_s: list[float] = []
+        for _ in range(self.times):
+            took_s.append(_took_s(partial(self._order, b"take")))
+            self._rest()
+            self._order(b"release")
+            self._rest()
+        self.entry_s = statistics.median(took_s)
 
     def _rest(self) -> None:
         """Return once nothing is on its way, and nothing follows by itself: leases are given back after two seconds."""
@@ -180,8 +200,17 @@ class _Costs:
             raise AssertionError("a name that is there was made anew")
 
     def _take_and_release(self, _: int) -> None:
-        for order in (b"take", b"release"):
-            os.setxattr(self.here / "taken", "user.lucid.lock", order)
+        self._order(b"take")
+        self._order(b"release")
+
+    def _order(self, order: bytes) -> None:
+        os.setxattr(self.here / "taken", "user.lucid.lock", order)
+
+
+def _took_s(operation: Callable[[], None]) -> float:
+    begun = time.monotonic()
+    operation()
+    return time.monotonic() - begun
 
 
 def _group(verb: str, outcome: str) -> str:

@@ -8,6 +8,7 @@ tests/lease_model.py has them; the code itself is played by `leases` and `names`
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from random import Random  # noqa: TID251  # seeded
 from typing import Literal
@@ -22,18 +23,26 @@ RULES = Rules(ttl=10, margin=4)
 """A clock goes wrong by one tick in each of the windows below, so in one TTL by two, and two clocks by the margin."""
 
 _WINDOW_TICKS = RULES.ttl
-_BOUNDS = Bounds(entries=STEPS, works=STEPS, drifts=1, deaths=3)
-_MORE = Bounds(entries=10 * STEPS, works=STEPS, drifts=0, deaths=0)
+_BOUNDS = Bounds(entries=STEPS, works=STEPS, drifts=1, deaths=3, askings=STEPS)
+_MORE = Bounds(entries=10 * STEPS, works=STEPS, drifts=0, deaths=0, askings=0)
 _END_TICKS = 4 * RULES.ttl
 
 _Weather = Literal["well", "frozen", "cut off"]
 _TIME = {"tick", "slow", "fast"}
 _REACHES: dict[_Weather, set[str]] = {
-    "well": _TIME | {"arrive", "read", "work", "send", "die"},
-    "cut off": _TIME | {"work", "send", "die"},
+    "well": _TIME | {"arrive", "read", "work", "ask", "send", "die"},
+    "cut off": _TIME | {"work", "ask", "send", "die"},
     "frozen": _TIME,
 }
-_WEIGHTS = {"arrive": 4.0, "read": 4.0, "work": 3.0, "send": 1.0, "die": 0.05, "tick": 4.0}
+_WEIGHTS = {
+    "arrive": 4.0,
+    "read": 4.0,
+    "work": 3.0,
+    "ask": 1.0,
+    "send": 1.0,
+    "die": 0.05,
+    "tick": 4.0,
+}
 _MUCH, _LITTLE = 6.0, 0.1
 
 
@@ -69,8 +78,7 @@ class Walk:
         self._end(world)
 
     def _model(self, bounds: Bounds) -> Model:
-        bounds = Bounds(self.nodes, bounds.entries, bounds.works, bounds.drifts, bounds.deaths)
-        return Model(self.rules, bounds)
+        return Model(self.rules, dataclasses.replace(bounds, nodes=self.nodes))
 
     def _chosen(self, model: Model, world: World, weather: list[_Weather]) -> tuple[Step, World]:
         steps = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import stat
 import tempfile
@@ -57,6 +58,8 @@ class _Claim(NamedTuple):
     person: str
     ino: InodeNo
     at: float
+    asked_at: float
+    """When he asked for the directory, if it was given to him in answer: others count from later."""
     is_agreed: bool
 
 
@@ -116,6 +119,18 @@ class _Person:
         assert leases is not None
         return leases.rows.holds(directory) or replica.pending.is_unknown(directory)
 
+    def asked_at(self, directory: InodeNo) -> float:
+        """Return when it sent the word that gave it *directory*, by the loop's time, or a little sooner."""
+        leases = self.seat.layer.directories
+        assert leases is not None
+        row = leases.rows.of(directory)[1]
+        mount = self._studio.links.mounts[self.door.device]
+        asked_at = None if row is None else mount.asked_at(row.answers)
+        if asked_at is None:
+            return -math.inf
+        ago_s = (self._clock.boot() - asked_at) / (1 - _DRIFT)
+        return asyncio.get_running_loop().time() - ago_s
+
     def now(self, key: _Key) -> _Key:
         """Return *key* in the directory that its own has become one with, if it has."""
         return key._replace(directory=self.seat.layer.replica.tree.now(key.directory))
@@ -128,6 +143,7 @@ class _Run:
     def __init__(self, seed: int, home: Path) -> None:
         self.chance = Random(f"names {seed}")
         self.studio = WriteStudio.of(home)
+        self._link(Random(f"links {seed}"))
         self.log = self.studio.bucket.entries = _Log()
         self.people = [_Person(self.studio, name, self.chance) for name in NAMES]
         self.directories = [ROOT]
@@ -137,6 +153,18 @@ class _Run:
         writes to such a file, may be the first in the log."""
         self.happened: Counter[str] = Counter()
 
+    def _link(self, chance: Random) -> None:
+        """Have two of three pairs ask each other over links, on which words are lost, doubled and repeated late."""
+        self.links = links = self.studio.links
+        links.cut = chance.random() < 1 / 3
+
+        def fate() -> int:
+            if len(links.said) > 1 and chance.random() < 0.2:
+                links.repeat(chance.randrange(len(links.said)))
+            return chance.choice((0, 1, 1, 1, 2))
+
+        links.fate = fate
+
     async def play(self) -> None:
         for person in self.people:
             await person.start()
@@ -144,6 +172,7 @@ class _Run:
             for person in self.people:
                 group.create_task(self._work(person))
         await self._end()
+        self.happened["words"] += len(self.links.said)
 
     async def _work(self, person: _Person) -> None:
         for _ in range(STEPS):
@@ -222,7 +251,8 @@ class _Run:
         """Note that *person* was told that *key* is his. In the step in which he was."""
         key = person.now(key)
         now = asyncio.get_running_loop().time()
-        claim = _Claim(person.name, ino, now, person.is_agreed(key.directory))
+        asked_at = person.asked_at(key.directory)
+        claim = _Claim(person.name, ino, now, asked_at, person.is_agreed(key.directory))
         other = self.claims.get(key)
         if other is not None:
             assert (
@@ -237,7 +267,8 @@ class _Run:
     def _was_lost(self, person: _Person, key: _Key, other: _Claim) -> bool:
         """Tell whether *other* was silent for so long that *person* could take its directory, or has known since."""
         device = self._door(other).device
-        silent_s = asyncio.get_running_loop().time() - self.log.newest[device]
+        heard_at = max(other.asked_at, self.log.newest.get(device, -math.inf))
+        silent_s = asyncio.get_running_loop().time() - heard_at
         if silent_s >= _SILENT_S or other.at < self.log.came_back.get(device, 0):
             return True
         # It came back, and has its work as a conflict copy.

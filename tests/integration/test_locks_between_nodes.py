@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from daemon_fixture import eventually, workstations
+from daemon_fixture import Workstation, eventually, workstations
 from lab.acceptance_one_mount import run_machine
 from lab.locked_programs import APPENDS, INSERTS, RECORD_BYTES, at_once
 from lockers import lock_processes
@@ -31,11 +31,19 @@ _PATIENCE_S = 150.0
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def stations(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Workstation, Workstation]]:
     with workstations(tmp_path_factory.mktemp("pair"), 2) as [one, other]:
         one.mount(lock_on_open=("*.prproj",))
         other.mount(lock_on_open=("*.prproj",), consistency="strict")
-        yield one.mountpoint, other.mountpoint
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+def pair(stations: tuple[Workstation, Workstation]) -> tuple[Path, Path]:
+    one, other = stations
+    return one.mountpoint, other.mountpoint
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -196,3 +204,22 @@ def test_byte_ranges_are_locked_on_two_mounts_as_a_model_has_them(pair: tuple[Pa
     run_machine(locking(pair, happened), examples=3, steps=14, derandomize=True)
     assert min(happened["locked"], happened["refused, the other mount in the way"]) > 2, happened
     assert happened["waited for and got"], happened
+
+
+def test_locks_and_directories_are_asked_for_in_words_that_name_nothing(
+    stations: tuple[Workstation, Workstation],
+) -> None:
+    one, other = (station.mountpoint for station in stations)
+    (one / "bins").mkdir()
+    (one / "bins" / "reel 7.avb").write_text("first")
+    eventually((other / "bins" / "reel 7.avb").exists)
+    for mount in (one, other, one, other):
+        with (mount / "bins" / "reel 7.avb").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        (mount / "bins" / f"{mount.parent.name}.lck").touch(exist_ok=False)
+        (mount / "bins" / f"{mount.parent.name}.lck").unlink()
+    words = [word for station in stations for word in station.words]
+    assert len(words) >= 8, "four to ask, and an answer to each"
+    assert {len(word) for word in words} == {4 + 32 + 256 + 32}
+    inode = (one / "bins" / "reel 7.avb").stat().st_ino.to_bytes(8, "big").lstrip(b"\0")
+    assert not any(inode in word or b"lease" in word or b"reel" in word for word in words)

@@ -32,7 +32,7 @@ from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.mark import CacheMark
 from lucidnode.node.cache.verified import block_id
 from lucidnode.node.client.clock import SystemClock
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.body_connection import BodyConnection
 from lucidnode.node.peers.body_connections import BodyConnections
@@ -309,6 +309,10 @@ async def test_entries_heads_and_totals_reach_everyone(tmp_path: Path) -> None:
         )
         told = {"2026-11-25": [1, 2], "2026-11-26": [3]}
         await until(lambda: all(n.heard.days_of.get(a.identity.id) == told for n in (b, c)))
+        assert a.office.relay(b.identity.id, PROJECT, b"sealed")
+        assert not a.office.relay(DeviceId("0" * 32), PROJECT, b"sealed")
+        await until(lambda: b.heard.words == [(a.identity.id, PROJECT, b"sealed")])
+        assert not c.heard.words
         b.heard.days_of.clear()
         a.own_days["2026-11-26"] = [4]  # a day that has not changed is not told again
         await until(lambda: b.heard.days_of.get(a.identity.id) == {"2026-11-26": [4]})

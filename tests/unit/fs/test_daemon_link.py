@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
 from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
-from lucidnode.node.client.ids import BlockId, ProjectId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.client.webhooks import ProjectWebhooks, WebhookQuery, WebhookReply
@@ -37,12 +37,20 @@ class Listener:
     def __init__(self) -> None:
         self.size = 2**63
         self.read_again = 0
+        self.words: list[tuple[DeviceId, bytes]] = []
+        self.unlinked: list[DeviceId] = []
 
     def hinted(self, seq: Seq) -> None: ...
 
     def roster_news(self) -> None: ...
 
     def copy_met(self, host: str) -> None: ...
+
+    def office_word(self, device: DeviceId, word: bytes) -> None:
+        self.words.append((device, word))
+
+    def not_linked(self, device: DeviceId) -> None:
+        self.unlinked.append(device)
 
     def uploaded(self, blocks: list[BlockId]) -> None: ...
 
@@ -104,11 +112,17 @@ class Node:
         self.alerts = Alerts(self.clock)
         self.mounts = MountTable()
         self.refusal: NodeError | None = None
+        self.is_linked = True
+        self.relayed: list[tuple[DeviceId, ProjectId, bytes]] = []
 
     async def welcome(self) -> mount_messages.MountWelcome:
         if self.refusal is not None:
             raise self.refusal
         return mount_messages.MountWelcome("d", "/b", "/s", 1, 1)
+
+    def relay(self, device: DeviceId, project: ProjectId, word: bytes) -> bool:
+        self.relayed.append((device, project, word))
+        return self.is_linked
 
     async def broken(self) -> None:
         raise KeyError("nobody thought of this")
@@ -130,6 +144,7 @@ class Node:
                     collection=nothing,
                     roster=nothing,
                     mounts=self.mounts,
+                    relay=self.relay,
                     welcome=self.welcome,
                     topics={"status": self.topic},
                     orders={"break": self.broken},
@@ -181,6 +196,31 @@ async def test_a_project_that_cannot_be_described_stays_connected(
         assert not running.done()
 
 
+async def test_a_word_to_another_mount_goes_over_the_daemon_or_is_said_to_have_no_way(
+    tmp_path: Path,
+) -> None:
+    node, listener = Node(tmp_path), Listener()
+    alerts = Alerts(node.clock)
+    other = DeviceId("b" * 32)
+    async with (
+        node.serving() as client,
+        node.link(client) as link,
+        supervised(alerts, node.clock) as tasks,
+    ):
+        _ = tasks.create_task(link.run(listener, tasks))
+        [mount] = node.mounts
+        mount.tell(mount_messages.OfficeMessage(other, b"sealed there"))
+        link.say(other, b"sealed here")
+        await _until(lambda: bool(node.relayed and listener.words))
+        assert node.relayed == [(other, PROJECT, b"sealed here")]
+        assert listener.words == [(other, b"sealed there")]
+        assert not listener.unlinked
+        node.is_linked = False
+        link.say(other, b"sealed again")
+        await _until(lambda: bool(listener.unlinked))
+        assert listener.unlinked == [other]
+
+
 async def test_a_new_daemon_counts_what_the_one_before_was_not_told(
     tmp_path: Path, expected_warnings: list[str]
 ) -> None:
@@ -200,6 +240,12 @@ async def test_a_new_daemon_counts_what_the_one_before_was_not_told(
         async with node.serving():
             await _until_counted(node, 50)
         running.cancel()
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not done():
+            await asyncio.sleep(0.01)
 
 
 async def _until_counted(node: Node, read_again: int) -> None:

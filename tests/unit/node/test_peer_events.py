@@ -229,3 +229,21 @@ def test_what_one_device_says_of_many_projects_makes_us_look_at_a_bounded_rate()
     assert errands.begun == 32
     news.heads(DeviceId("34" * 16), {project: [(Seq(9), HASH)] for project in studio})
     assert errands.begun == 48, "what one device uses up is not taken from the others"
+
+
+async def test_words_of_a_peers_mount_go_to_ours_as_they_are_and_only_so_many(
+    listening: Listening,
+) -> None:
+    listening.news.word(PEER, ProjectId("f" * 32), b"of no project of the studio")
+    listening.news.word(PEER, PROJECT, b"sealed")
+    assert await listening.told() == mount_messages.OfficeMessage(PEER, b"sealed")
+    for _ in range(10_000):
+        listening.news.word(PEER, PROJECT, b"and again")
+        if not listening.mount.outbox.empty():
+            await listening.told()
+            continue
+        break
+    else:
+        raise AssertionError("a peer may say as much as it likes")
+    listening.news.word(DeviceId("34" * 16), PROJECT, b"of another")
+    assert await listening.told() == mount_messages.OfficeMessage("34" * 16, b"of another")

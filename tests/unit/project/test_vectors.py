@@ -30,6 +30,7 @@ from raw_changeset import RawChange, encoded
 
 from lucidnode import node_key
 from lucidnode.fs import errors
+from lucidnode.fs.errors import FormatError
 from lucidnode.fs.format.block import BlockName, BlockOpener, open_block, seal
 from lucidnode.fs.format.geometry import (
     HEADER_BYTES,
@@ -41,7 +42,8 @@ from lucidnode.fs.format.geometry import (
 )
 from lucidnode.fs.format.journal_entry import open_entry
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.format.sodium import sign, signing_public
+from lucidnode.fs.format.office_message import open_word
+from lucidnode.fs.format.sodium import aegis256_open, sign, signing_public
 from lucidnode.fs.leases.lease_row import decoded_lease
 from lucidnode.fs.leases.write_lease import decoded_write_lease
 from lucidnode.fs.membership.member import Label, MemberKeys
@@ -61,6 +63,7 @@ from lucidnode.node.bucket.fingerprint import (
     oversize_fingerprint,
 )
 from lucidnode.node.client.device_certificate import device_certificate, is_certificate
+from lucidnode.node.client.errors import Malformed
 from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.journal import (
     empty_link,
@@ -81,6 +84,7 @@ CHANGESETS = json.loads((VECTORS / "changesets.json").read_text())
 JOURNAL = json.loads((VECTORS / "journal.json").read_text())
 ROSTER = json.loads((VECTORS / "roster.json").read_text())
 LEASES = json.loads((VECTORS / "leases.json").read_text())
+WORDS = json.loads((VECTORS / "office-messages.json").read_text())
 QUOTAS = json.loads((VECTORS / "quota.json").read_text())
 SNAPSHOTS = json.loads((VECTORS / "snapshots.json").read_text())
 WORKSTATION = json.loads((VECTORS / "workstation.json").read_text())
@@ -540,8 +544,46 @@ def test_a_segment_of_a_published_block_opens_alone() -> None:
 def test_leases(vector: dict[str, Any]) -> None:
     value = bytes.fromhex(vector["value"])
     row = decoded_lease(value)
-    assert (None if row is None else msgspec.structs.asdict(row)) == vector["says"]
+    says = None if row is None else _plain(msgspec.structs.asdict(row))
+    assert says == vector["says"]
     assert lease_in(value) == vector["says"]
+
+
+@pytest.mark.parametrize("vector", WORDS["messages"], ids=lambda vector: str(vector["name"]))
+def test_office_messages(vector: dict[str, Any]) -> None:
+    keys, sealed = keys_of(WORDS, 2), bytes.fromhex(vector["sealed"])
+    sender, receiver = DeviceId(WORDS["from"]), DeviceId(WORDS["to"])
+    material = bytes.fromhex(WORDS["epoch_keys"]["2"] + WORDS["project"])
+    derived = blake3(material, derive_key_context="lucidnode 2026 format 1 office message").digest()
+    assert derived.hex() == WORDS["office_key"]
+    if vector["says"] is None:
+        with pytest.raises((FormatError, Malformed)):
+            open_word(keys, sender, receiver, sealed)
+        return
+    word = open_word(keys, sender, receiver, sealed)
+    assert _plain(msgspec.structs.asdict(word)) == _without_type(vector["says"])
+    about = bytes.fromhex(WORDS["project"] + WORDS["from"] + WORDS["to"]) + sealed[:4]
+    framed = aegis256_open(derived, sealed[4:36], sealed[36:], about)
+    size = int.from_bytes(framed[:4], "big")
+    assert len(framed) == 256
+    assert msgspec.msgpack.decode(framed[4 : 4 + size])["type"] == vector["says"]["type"]
+    for others in ((receiver, sender), (sender, sender)):
+        with pytest.raises(FormatError):
+            open_word(keys, *others, sealed)
+
+
+def _without_type(says: dict[str, Any]) -> dict[str, Any]:
+    lease = {"lease": says["lease"].encode().hex()} if "lease" in says else {}
+    return {name: value for name, value in says.items() if name != "type"} | lease
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return *fields* as vectors have them: bytes in hex, and without what is left out."""
+    return {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in fields.items()
+        if value is not msgspec.UNSET
+    }
 
 
 @pytest.mark.parametrize("vector", SNAPSHOTS["snapshots"], ids=lambda vector: str(vector["name"]))

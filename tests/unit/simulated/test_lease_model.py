@@ -23,14 +23,14 @@ def test_no_order_of_events_breaks_a_promise(bounds: Bounds) -> None:
     [
         (Rules(margin=1), SHORT, "use the lease at once"),
         (Rules(counts_from_the_sending=False), SHORT, "use the lease at once"),
-        (Rules(stops_while_giving=False), LONGER, "lays work aside"),
+        (Rules(stops_while_giving=False), LONGER, "use the lease at once"),
         (Rules(flushes_before_giving=False), LONGER, "lays work aside"),
         (
             Rules(forgets_when_dead=False, margin=0),
             Bounds(entries=2, works=1, drifts=0, deaths=1),
             "use the lease at once",
         ),
-        (Rules(begins_with_an_own_entry=False), LONGER, "use the lease at once"),
+        (Rules(counts_from_the_asking=False), LONGER, "use the lease at once"),
         (Rules(judges_by_the_log=False), LONGER, "does not hold the lease"),
     ],
     ids=[

@@ -36,11 +36,13 @@ def together(
     work: Callable[[WriteOffice], Awaitable[None]],
     *,
     exclusive: Literal["alone", "never alone"] = "never alone",
+    linked: bool = False,
 ) -> None:
     """Do *work* at two workstations, which go without the bucket's word if *alone*."""
 
     async def run() -> None:
         studio = WriteStudio.of(home)
+        studio.links.cut = not linked
         clock = VirtualClock()
         async with (
             studio.seat(NAMES[0], None, clock, exclusive=exclusive) as a,
@@ -206,8 +208,8 @@ def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Pa
     together(tmp_path, work)
 
 
-def test_who_was_given_a_directory_uses_it_once_he_has_said_so(tmp_path: Path) -> None:
-    """When it was given he does not know: others may have read it long ago."""
+def test_who_was_given_a_directory_has_it_from_when_he_was_last_heard_of(tmp_path: Path) -> None:
+    """When it was given he does not know: others may have read it long ago. But they have heard of him."""
 
     async def work(office: WriteOffice) -> None:
         shared = await directory(office.a, b"shared")
@@ -218,12 +220,31 @@ def test_who_was_given_a_directory_uses_it_once_he_has_said_so(tmp_path: Path) -
         asking.cancel()  # its program was killed
         await office.until(lambda: (row := row_of(office.b, shared)) is not None and row.given)
         assert not is_admitted(office.a, shared)
+        assert is_admitted(office.b, shared)
+        await asyncio.sleep(LEASE_TTL_S)
         assert not is_admitted(office.b, shared)
         before = entries(office)
         await lock_file(office.b, b"cut.lock", shared)
         assert entries(office) == before + 1
 
     together(tmp_path, work)
+
+
+def test_in_an_office_one_entry_hands_a_directory_on_whoever_rested_how_long(
+    tmp_path: Path,
+) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        for number, seat in enumerate((office.b, office.a, office.b, office.a)):
+            await asyncio.sleep((0.5, 2 * LEASE_TTL_S)[number // 2])
+            before = entries(office)
+            files = seat.layer.files
+            await files.exclusively(shared, b"lock %d" % number, 0)
+            assert is_admitted(seat, shared)
+            assert entries(office) == before + 1
+
+    together(tmp_path, work, linked=True)
 
 
 def test_a_film_that_uploads_for_an_hour_keeps_nobody_out_of_its_directory(tmp_path: Path) -> None:
@@ -273,7 +294,7 @@ def test_who_is_silent_loses_it_and_his_late_work_is_a_conflict_copy(tmp_path: P
             assert seat.layer.files.lookup(shared, b"cut.lock").ino == won
             [(_, name)] = tree.names_of(late)
             assert b"(conflict, ana" in name
-        assert not is_admitted(office.a, shared)
+        assert not (is_admitted(office.a, shared) and is_admitted(office.b, shared))
 
     together(tmp_path, work)
 

@@ -67,7 +67,8 @@ async def test_never_two_nodes_decide_the_locks_of_one_file(
     expected_warnings: list[str],
 ) -> None:
     random = Random(seed)
-    office = Office(tmp_path)
+    office = Office(tmp_path, linked=seed > 0)
+    office.links.fate = lambda: random.choice((0, 1, 1, 2))
     async with office.working():
         pass
     workers = [Worker(seat, random) for seat in (office.a, office.b)]

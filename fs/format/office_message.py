@@ -1,0 +1,86 @@
+"""What two mounts of one project tell each other over the links of their office (docs/format.md).
+
+    epoch     4, big-endian
+    nonce     32, random
+    sealed    AEGIS-256 under the epoch's office key, with "project || from || to || epoch" (16, 16, 16, 4) as
+              associated data, over MessagePack, padded to a multiple of 256 (lucidnode.fs.format.padding)
+
+The daemons between them know who talks to whom, and nothing else. Nobody is bound to what is said: it can be
+repeated, held back, or made by any member with the project's keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from lucidnode.fs.errors import FormatError
+from lucidnode.fs.format.keys import ProjectKeys
+from lucidnode.fs.format.padding import padded, unpadded
+from lucidnode.fs.format.sodium import AEGIS_NONCE_SIZE, aegis256_open, aegis256_seal
+from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.msgpack import decoded
+
+ASKING_SIZE = 16
+"""Bytes of the number that who asks makes up."""
+
+_PADDING = 256
+_EPOCH_SIZE = 4
+_MAX_FENCE = 2**53 - 1
+_MAX_INO = 2**63 - 1
+
+AskingNumber = Annotated[bytes, Meta(min_length=ASKING_SIZE, max_length=ASKING_SIZE)]
+
+
+class LeaseRecall(msgspec.Struct, frozen=True, tag="recall", forbid_unknown_fields=True):
+    """The sender wants what the row *lease* of *ino* is for; it has *fence*, 0 if there is no such row."""
+
+    lease: Annotated[bytes, Meta(min_length=1, max_length=64)]
+    ino: Annotated[int, Meta(ge=1, le=_MAX_INO)]
+    fence: Annotated[int, Meta(ge=0, le=_MAX_FENCE)]
+    asking: AskingNumber
+
+
+class LeaseAnswer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+    """*asking* was heard. *busy*: what it asks for is in use, and is given when it is not any more."""
+
+    asking: AskingNumber
+    busy: bool
+
+
+Word = LeaseRecall | LeaseAnswer
+
+_DECODER: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(LeaseRecall | LeaseAnswer)
+
+
+def seal_word(
+    keys: ProjectKeys,
+    sender: DeviceId,
+    receiver: DeviceId,
+    word: Word,
+    random_bytes: Callable[[int], bytes],
+) -> bytes:
+    """Return *word* as it goes from one mount to the other."""
+    epoch, nonce = keys.current, random_bytes(AEGIS_NONCE_SIZE)
+    number = epoch.to_bytes(_EPOCH_SIZE, "big")
+    contents = padded(msgspec.msgpack.encode(word), _PADDING)
+    about = _about(keys, sender, receiver, number)
+    return number + nonce + aegis256_seal(keys.epoch(epoch).office, nonce, contents, about)
+
+
+def open_word(keys: ProjectKeys, sender: DeviceId, receiver: DeviceId, sealed: bytes) -> Word:
+    """Return what *sender* said to *receiver*. Raises FormatError, or Malformed for what is no word."""
+    begin = _EPOCH_SIZE + AEGIS_NONCE_SIZE
+    number, nonce = sealed[:_EPOCH_SIZE], sealed[_EPOCH_SIZE:begin]
+    if len(sealed) < begin:
+        raise FormatError("an office message: size")
+    key = keys.epoch(int.from_bytes(number, "big")).office
+    about = _about(keys, sender, receiver, number)
+    return decoded(_DECODER, unpadded(aegis256_open(key, nonce, sealed[begin:], about), _PADDING))
+
+
+def _about(keys: ProjectKeys, sender: DeviceId, receiver: DeviceId, epoch: bytes) -> bytes:
+    return bytes.fromhex(keys.project + sender + receiver) + epoch
