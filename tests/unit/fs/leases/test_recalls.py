@@ -31,6 +31,13 @@ def entries(office: Office) -> int:
     return len(office.bucket.entries)
 
 
+async def works_alone(office: Office, seat: Seat, seconds: float) -> None:
+    """Let *seat* commit something every ten seconds, while the other makes no entry."""
+    for number in range(round(seconds / 10)):
+        seat.desk.node.set_xattr(office.files[-1], b"user.work", b"%d" % number)
+        await office.clock.pass_by(10)
+
+
 async def locked(office: Office, seat: Seat, ino: InodeNo, within_s: float = POLL_S) -> int:
     """Lock and unlock; return how many entries that made."""
     before = entries(office)
@@ -44,9 +51,11 @@ async def test_a_lock_is_handed_on_by_one_entry_whoever_rested_how_long(office: 
     ino = office.files[0]
     async with office.working() as (a, b):
         await office.holds(a, ino)
-        for rest_s in (0.5, 2 * LEASE_TTL_S, 0.5, 2 * LEASE_TTL_S):
-            for seat in (b, a):
-                await office.clock.pass_by(rest_s)
+        for rest_s in (0.0, 2 * LEASE_TTL_S, 0.0, 2 * LEASE_TTL_S):
+            for seat, other in ((b, a), (a, b)):
+                await works_alone(office, other, rest_s)
+                await office.clock.pass_by(0.5)
+                assert seat.desk.committer.life.ours_for() <= 0 or not rest_s
                 assert await locked(office, seat, ino) == 1
                 row = seat.row(ino)
                 assert row is not None
@@ -161,7 +170,7 @@ async def test_what_was_given_to_one_who_fell_silent_is_taken_once_his_time_is_o
     ino = office.files[0]
     async with office.working() as (a, b), asyncio.TaskGroup() as group:
         await office.holds(a, ino)
-        await office.clock.pass_by(3 * LEASE_TTL_S)
+        await works_alone(office, a, 2 * LEASE_TTL_S)
         await office.done(group.create_task(b.lock(ino, given_up=never())), POLL_S)
         got_at = office.clock.boot()
         b.desk.daemon.reachable = False
