@@ -20,6 +20,7 @@ from lucidnode.node.bucket.pace import RateLimit
 from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.json_text import json_in
+from lucidnode.node.prices import LISTS, PriceList, Provider
 
 GIB = 1024**3
 
@@ -111,10 +112,26 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keys that nobody has used for as long are locked; None never locks."""
     lock_on_suspend: OnSuspend = "no"
     """What is done before the machine sleeps (lucidnode/cli/sleep_watch.py)."""
-    price_per_gb: float = 0.09
-    """What a gigabyte (10^9 bytes) out of the bucket costs, in dollars."""
+    provider: Provider = "aws-s3"
+    """Whose list prices savings are reckoned by (node/prices.py); what follows is above the list, in dollars."""
+    price_per_gb: float | None = None
+    price_per_1000_gets: float | None = None
+    price_per_1000_puts: float | None = None
+    price_per_gb_month: float | None = None
     own: list[str] = []
     """Fields that were set here to their defaults, against what an owner sets for the studio."""
+
+
+def prices_of(config: NodeConfig) -> PriceList:
+    """Return the prices that *config* reckons by."""
+    return LISTS[config.provider].changed(
+        {
+            "per_gb": config.price_per_gb,
+            "per_1000_gets": config.price_per_1000_gets,
+            "per_1000_puts": config.price_per_1000_puts,
+            "per_gb_month": config.price_per_gb_month,
+        }
+    )
 
 
 def load_config(home: Path) -> NodeConfig:

@@ -266,7 +266,9 @@ async def _serving(
             near(context),
             tasks,
         )
-        facts = status_snapshot(context, store, cache, uploads, office, dashboard, ledger, page)
+        facts = status_snapshot(
+            context, roster, store, cache, uploads, office, dashboard, ledger, page
+        )
         ledger.count(facts.totals)
         history.count(lambda: (facts.totals(), metrics.fetch_times()))
         export_figures(context, facts, cache, uploads, office, tasks)

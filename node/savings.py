@@ -18,8 +18,7 @@ from typing import Any
 
 import msgspec
 
-GIGABYTE = 10**9
-"""Bandwidth is sold by powers of ten."""
+from lucidnode.node.prices import PriceList
 
 
 class NodeTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +55,8 @@ class NodeTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fetched before a program asked for it; part of the two above."""
     ahead_used: int = 0
     """Of that, what a program then read."""
+    block_puts: int = 0
+    """Requests that brought blocks to the bucket."""
 
     def __add__(self, other: NodeTotals) -> NodeTotals:
         return NodeTotals(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
@@ -72,6 +73,7 @@ class DayCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     downloaded: int = 0
     wasted: int = 0
     block_gets: int = 0
+    block_puts: int = 0
 
     def __add__(self, other: DayCounts) -> DayCounts:
         return DayCounts(*(a + b for a, b in zip(_fields(self), _fields(other), strict=True)))
@@ -90,9 +92,17 @@ class Savings(msgspec.Struct, frozen=True):
     saved_by_cache: int
     wasted: int
     """Fetched for nothing, what was read ahead and not used yet included."""
+    not_used_yet: int
+    """The part of `wasted` that is not final: a program may still read it."""
     block_gets: int
+    block_puts: int
+    requests_by_office: int
+    requests_by_cache: int
+    """GETs that what was saved would have taken, at least: in blocks of the largest size there is."""
     money_by_office: float
     money_by_cache: float
+    money_spent: float
+    """What was downloaded, and the requests for blocks both ways, cost."""
 
 
 def day_counts(totals: NodeTotals) -> DayCounts:
@@ -106,11 +116,15 @@ def grown(before: DayCounts, now: DayCounts) -> DayCounts:
     return DayCounts(*(max(0, after - then) for then, after in pairs))
 
 
-def savings(counts: DayCounts, price_per_gb: float) -> Savings:
-    """Return what *counts*, summed over the office, saved. Never below zero, nor above what was needed."""
+def savings(counts: DayCounts, prices: PriceList, block_bytes: int) -> Savings:
+    """Return what *counts*, summed over the office, saved. Never below zero, nor above what was needed.
+
+    *block_bytes* is the size of the studio's largest blocks.
+    """
     unused = max(0, counts.ahead - counts.ahead_used)
     needed = max(0, counts.from_office + counts.from_cloud - unused)
     saved = max(0, needed - counts.downloaded)
+    by_office, by_cache = saved // block_bytes, counts.read_again // block_bytes
     return Savings(
         needed=needed,
         from_office=counts.from_office,
@@ -119,16 +133,22 @@ def savings(counts: DayCounts, price_per_gb: float) -> Savings:
         percent=min(100.0, 100.0 * saved / needed) if needed else 0.0,
         saved_by_cache=counts.read_again,
         wasted=counts.wasted + unused,
+        not_used_yet=unused,
         block_gets=counts.block_gets,
-        money_by_office=saved / GIGABYTE * price_per_gb,
-        money_by_cache=counts.read_again / GIGABYTE * price_per_gb,
+        block_puts=counts.block_puts,
+        requests_by_office=by_office,
+        requests_by_cache=by_cache,
+        money_by_office=prices.downloads(saved, by_office),
+        money_by_cache=prices.downloads(counts.read_again, by_cache),
+        money_spent=prices.downloads(counts.downloaded, counts.block_gets)
+        + prices.uploads(counts.block_puts),
     )
 
 
 _OF_ONE_NODE = [
     name
     for name in Savings.__struct_fields__
-    if name not in {"saved_by_office", "percent", "money_by_office"}
+    if name not in {"saved_by_office", "percent", "requests_by_office", "money_by_office"}
 ]
 """Who fetches for colleagues what they need has saved nothing by himself: only the sum says what an
 office saved."""
@@ -138,10 +158,14 @@ def period(
     here: Mapping[date, DayCounts],
     office: Mapping[date, DayCounts],
     since: date,
-    price_per_gb: float,
+    prices: PriceList,
+    block_bytes: int,
+    until: date = date.max,
 ) -> dict[str, Any]:
-    """Return the savings from the day *since* on, of one node and of the office, for JSON."""
-    one, all_of_us = (savings(_from(days, since), price_per_gb) for days in (here, office))
+    """Return the savings from the day *since* on, to *until*, of one node and of the office, for JSON."""
+    one, all_of_us = (
+        savings(_within(days, since, until), prices, block_bytes) for days in (here, office)
+    )
     return {
         "since": since.isoformat(),
         "here": {name: getattr(one, name) for name in _OF_ONE_NODE},
@@ -149,8 +173,8 @@ def period(
     }
 
 
-def _from(days: Mapping[date, DayCounts], first: date) -> DayCounts:
-    return sum((counts for day, counts in days.items() if day >= first), start=DayCounts())
+def _within(days: Mapping[date, DayCounts], first: date, last: date) -> DayCounts:
+    return sum((counts for day, counts in days.items() if first <= day <= last), start=DayCounts())
 
 
 def _fields(counts: NodeTotals | DayCounts) -> tuple[int, ...]:

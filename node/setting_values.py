@@ -17,6 +17,7 @@ from lucidnode.node.bucket.pace import DAY_MINUTES, RateLimit
 from lucidnode.node.client.errors import Malformed, Refused
 from lucidnode.node.client.webhooks import MAX_WEBHOOKS
 from lucidnode.node.config import Encryption, OnSuspend, Part
+from lucidnode.node.prices import PROVIDERS, Provider
 from lucidnode.node.webhooks.book import check_url
 
 _UNITS: Final = {
@@ -234,6 +235,15 @@ def read_price(text: str) -> float:
     if not 0 <= value <= _MOST_DOLLARS:
         raise BadSetting(f"{text!r} is no price: dollars for a gigabyte, such as 0.09")
     return value
+
+
+def read_provider(text: str) -> Provider:
+    """Return whose list prices are meant."""
+    wanted = text.strip().lower()
+    for provider in PROVIDERS:
+        if provider == wanted:
+            return provider
+    raise BadSetting(f"{text!r} is none of {', '.join(PROVIDERS)}")
 
 
 def read_duration(text: str) -> int:

@@ -16,6 +16,7 @@ import msgspec
 
 from lucidnode.node.cache.room import WORKING_ROOM_BYTES
 from lucidnode.node.config import NodeConfig
+from lucidnode.node.prices import PROVIDERS
 from lucidnode.node.setting_values import (
     LEAST_REQUESTS,
     BadSetting,
@@ -32,6 +33,7 @@ from lucidnode.node.setting_values import (
     read_port,
     read_port_for_others,
     read_price,
+    read_provider,
     read_rate,
     read_receivers,
     read_requests,
@@ -378,13 +380,49 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 str,
             ),
             Setting(
+                "savings.prices",
+                "provider",
+                "Whose list prices the savings are reckoned by; own has none but those that are set below.",
+                f"one of {', '.join(PROVIDERS)}",
+                AT_ONCE,
+                read_provider,
+                str,
+            ),
+            Setting(
                 "savings.price-per-gb",
                 "price_per_gb",
                 "What a gigabyte (10^9 bytes) out of the bucket costs, in dollars, for the savings.",
-                "a price, such as 0.09",
+                "a price, such as 0.09, or listed: as the provider lists it",
                 AT_ONCE,
-                read_price,
-                str,
+                or_none("listed", read_price),
+                show_or("listed", str),
+            ),
+            Setting(
+                "savings.price-per-1000-gets",
+                "price_per_1000_gets",
+                "What a thousand requests that read cost, in dollars.",
+                "a price, such as 0.0004, or listed: as the provider lists it",
+                AT_ONCE,
+                or_none("listed", read_price),
+                show_or("listed", str),
+            ),
+            Setting(
+                "savings.price-per-1000-puts",
+                "price_per_1000_puts",
+                "What a thousand requests that write cost, in dollars.",
+                "a price, such as 0.005, or listed: as the provider lists it",
+                AT_ONCE,
+                or_none("listed", read_price),
+                show_or("listed", str),
+            ),
+            Setting(
+                "savings.price-per-gb-month",
+                "price_per_gb_month",
+                "What a gigabyte costs that lies in the bucket for a month, in dollars.",
+                "a price, such as 0.023, or listed: as the provider lists it",
+                AT_ONCE,
+                or_none("listed", read_price),
+                show_or("listed", str),
             ),
         )
     }

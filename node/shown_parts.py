@@ -11,6 +11,7 @@ from lucidnode.node.client import mount_messages
 from lucidnode.node.client.conflicts import ConflictOrder
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.supervision import Supervisor
+from lucidnode.node.config import prices_of
 from lucidnode.node.dashboard.colleagues import ColleagueServer
 from lucidnode.node.dashboard.last_port import PORT_FILE, last_port
 from lucidnode.node.dashboard.login import Opened
@@ -28,12 +29,16 @@ from lucidnode.node.status.snapshot import StatusSnapshot
 METRICS_TOKEN_FILE = "metrics.token"  # noqa: S105  # its name
 """In the home: what a scraper elsewhere shows, who gets the metrics and nothing else."""
 
+_BLOCK_BYTES = 1024 * 1024
+"""Of a studio without projects."""
+
 _LATELY = 30
 """Entries of a project that the dashboard begins with."""
 
 
 def status_snapshot(
     context: NodeContext,
+    roster: RosterService,
     store: StudioBucket,
     cache: DiskCache,
     uploads: Uploads,
@@ -46,7 +51,11 @@ def status_snapshot(
     return StatusSnapshot(
         device=context.identity.id,
         bucket=store.name,
-        price_per_gb=lambda: context.settings.config.price_per_gb,
+        prices=lambda: prices_of(context.settings.config),
+        block_bytes=lambda: max(
+            (project.block_size for project in roster.current.projects.values()),
+            default=_BLOCK_BYTES,
+        ),
         moved=context.metrics.moved,
         days=ledger,
         mounts=context.mounts,

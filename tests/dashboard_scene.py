@@ -22,12 +22,14 @@ from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.memory_budget import MemoryBudget
 from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import DayCounts, day_counts
 from lucidnode.node.status.history import SERIES, SPANS
 from lucidnode.node.status.metrics import Metrics
 from lucidnode.node.status.snapshot import StatusSnapshot
 
 GB = 10**9
+PRICES = LISTS["aws-s3"]
 
 
 HERE, NEAR, AWAY = "d" * 32, "a" * 32, "b" * 32
@@ -144,7 +146,8 @@ class Scene:
         self.facts = StatusSnapshot(
             device="d" * 32,
             bucket="bucket 'studio' at AWS S3",
-            price_per_gb=lambda: 0.09,
+            prices=lambda: PRICES,
+            block_bytes=lambda: 1 << 20,
             moved=self.metrics.moved,
             days=CountedDays(self),
             mounts=self.mounts,

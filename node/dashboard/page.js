@@ -34,9 +34,19 @@ function headline(facts) {
   at("percent").textContent = `${office.percent.toFixed(office.percent >= 99.95 || office.percent === 0 ? 0 : 1)} %`;
   at("money").textContent = money(office.money_by_office);
   at("money-again").textContent = money(office.money_by_cache);
-  at("price").textContent = `$${facts.savings.price_per_gb}`;
+  const { prices, storage } = facts.savings;
+  const dated = prices.as_of ? `, ${prices.as_of}, to be checked` : "";
+  at("price").textContent = `$${prices.per_gb}`;
+  at("prices").textContent = `Prices: ${prices.provider} (${prices.source}${dated}): $${prices.per_gb} for a GB out, `
+    + `$${prices.per_1000_gets} and $${prices.per_1000_puts} for a thousand reads and writes, $${prices.per_gb_month} for a GB a month; `
+    + "set your own with lucidnode config set savings.price-per-gb and its like. "
+    + `Requests for blocks this month: ${(office.block_gets + office.block_puts).toLocaleString("en-US")}; at least `
+    + `${(office.requests_by_office + office.requests_by_cache).toLocaleString("en-US")} more were not needed. `
+    + `The mounted projects hold ${size(storage.bytes)} in files: ${money(storage.money_a_month)} a month, and what their history keeps.`;
+  at("spent").textContent = money(office.money_spent);
   at("downloaded").textContent = size(office.downloaded);
   at("wasted").textContent = size(office.wasted);
+  at("not-final").textContent = office.not_used_yet ? `, ${size(office.not_used_yet)} of it not for good: it may still be read` : "";
   at("uploads").textContent = facts.uploads.bytes ? size(facts.uploads.bytes) : "nothing";
   at("uploads-note").textContent = facts.uploads.bytes
     ? `safe on this disk, oldest ${Math.round(facts.uploads.oldest_seconds)} s`

@@ -77,6 +77,7 @@ class Metrics:
             registry=self.registry,
         )
         self._block_gets = 0
+        self._block_puts = 0
         self._downloaded = 0
         self._uploaded = 0
         self._received = 0
@@ -96,6 +97,7 @@ class Metrics:
             self._bucket_bytes.labels("down", request.kind).inc(request.received)
         if request.kind == "block":
             self._block_gets += request.verb == "get"
+            self._block_puts += request.sent > 0
             self._downloaded += request.received
             self._uploaded += request.sent
 
@@ -141,6 +143,7 @@ class Metrics:
             served=self._served,
             wasted=self._wasted_total,
             block_gets=self._block_gets,
+            block_puts=self._block_puts,
             from_office=self._came["peer"],
             from_cloud=self._came["bucket"],
         )
@@ -209,6 +212,11 @@ class _Savings(Collector):
             "What was needed, downloaded and saved, as `lucidnode savings` shows it.",
             labels=["period", "scope", "figure"],
         )
+        requests = GaugeMetricFamily(
+            "lucidnode_savings_requests",
+            "Requests for blocks: made, and at least saved.",
+            labels=["period", "scope", "figure"],
+        )
         money = GaugeMetricFamily(
             "lucidnode_savings_dollars", "The same in money.", labels=["period", "scope", "figure"]
         )
@@ -218,13 +226,16 @@ class _Savings(Collector):
                     if figure.startswith("money_"):
                         name = figure.removeprefix("money_")
                         money.add_metric([period, scope, name], value)
-                    elif figure not in {"percent", "block_gets"}:
+                    elif figure.startswith(("block_", "requests_")):
+                        requests.add_metric([period, scope, figure], value)
+                    elif figure != "percent":
                         saved.add_metric([period, scope, figure], value)
-        return [saved, money]
+        return [saved, requests, money]
 
     def describe(self) -> list[Metric]:
         return [
             GaugeMetricFamily("lucidnode_savings_bytes", ""),
+            GaugeMetricFamily("lucidnode_savings_requests", ""),
             GaugeMetricFamily("lucidnode_savings_dollars", ""),
         ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.messages import PeerSummary
 from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.prices import PriceList
 from lucidnode.node.savings import DayCounts, NodeTotals, period
 from lucidnode.node.status.summary import node_summary
 
@@ -91,7 +92,8 @@ class StatusSnapshot:
         *,
         device: str,
         bucket: str,
-        price_per_gb: Callable[[], float],
+        prices: Callable[[], PriceList],
+        block_bytes: Callable[[], int],
         moved: Callable[[], NodeTotals],
         days: DaysSource,
         mounts: MountTable,
@@ -109,7 +111,8 @@ class StatusSnapshot:
         """
         self._device = device
         self._bucket = bucket
-        self._price = price_per_gb
+        self._prices = prices
+        self._block_bytes = block_bytes
         self._moved = moved
         self._days = days
         self._mounts = mounts
@@ -242,6 +245,10 @@ class StatusSnapshot:
         }
 
     async def savings(self) -> dict[str, Any]:
+        """As `_savings`, of the mounts that answer."""
+        return await self._savings(await self._answers())
+
+    async def _savings(self, answers: list[_Answered]) -> dict[str, Any]:
         """Return what was saved today, this month and since counting began, and what moved.
 
         `here` and `office` are totals since the daemons started; what is saved is kept by day, and
@@ -252,8 +259,13 @@ class StatusSnapshot:
         office = here
         for peer in self._office.facts():
             office += _said(peer)
+        prices = self._prices()
+        held = (answer.facts.get("bytes") for _, answer in answers if answer is not None)
+        stored = sum(size for size in held if isinstance(size, int))
         return {
-            "price_per_gb": self._price(),
+            "price_per_gb": prices.per_gb,
+            "prices": msgspec.to_builtins(prices),
+            "storage": {"bytes": stored, "money_a_month": prices.month_of(stored)},
             "here": _builtins(here),
             "office": _builtins(office),
             "periods": self.periods(),
@@ -264,14 +276,23 @@ class StatusSnapshot:
         today = self._days.today()
         first = min(self._days.office(), default=today)
         since = {"today": today, "month": today.replace(day=1), "ever": min(first, today)}
-        here, office, price = self._days.here(), self._days.office(), self._price()
-        return {name: period(here, office, day, price) for name, day in since.items()}
+        here, office = self._days.here(), self._days.office()
+        prices, block_bytes = self._prices(), self._block_bytes()
+        # A clock that was ahead for a while, here or at a colleague's, has made no day of this month.
+        last = {"ever": date.max}
+        until = today + timedelta(1)
+        return {
+            name: period(here, office, day, prices, block_bytes, last.get(name, until))
+            for name, day in since.items()
+        }
 
     async def days(self) -> dict[str, Any]:
         """Return what savings are reckoned from, by day, for who wants other periods."""
         await self._days.refresh()
         return {
-            "price_per_gb": self._price(),
+            "prices": msgspec.to_builtins(self._prices()),
+            "block_bytes": self._block_bytes(),
+            "today": self._days.today().isoformat(),
             **{
                 who: {day.isoformat(): _builtins(counts) for day, counts in sorted(days.items())}
                 for who, days in (("here", self._days.here()), ("office", self._days.office()))
@@ -336,7 +357,7 @@ class StatusSnapshot:
             shown["words"] = {} if answer is None else answer.facts
         return {
             **status,
-            "savings": await self.savings(),
+            "savings": await self._savings(answers),
             "office": self._peers(answers),
             "cache": await self.cache(),
         }

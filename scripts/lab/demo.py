@@ -23,12 +23,14 @@ from lab.reading import read_through
 from lab.record import Plan
 from lab.scene import Scene
 from lab.workstation import Workstation
+from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import NodeTotals, day_counts, savings
 
 _LAB = "demo"
 _WAN_MBIT = 200.0
 _WAN_MS = 20.0
-_PRICE_PER_GB = 0.09
+_PRICES = LISTS["aws-s3"]
+_BLOCK_BYTES = 1024 * 1024
 """Dollars for a gigabyte (10^9 bytes) out of a large public cloud."""
 
 
@@ -143,12 +145,12 @@ def _monday_morning(scene: Scene, blocks: int, console: Console) -> None:
     moved = {s.name: difference(before[s.name], totals(s)) for s in stations}
     print_sources(moved, console)
     whole = sum(moved.values(), start=NodeTotals())
-    result = savings(day_counts(whole), _PRICE_PER_GB)
+    result = savings(day_counts(whole), _PRICES, _BLOCK_BYTES)
     console.print(
         f"For {blocks} blocks the office sent {whole.block_gets} GETs to the bucket: "
         f"[bold]{whole.block_gets / blocks:.2f} for each block[/]. It needed {mb(result.needed)} "
         f"and downloaded {mb(result.downloaded)}: {result.percent:.0f} % saved by sharing, "
-        f"[bold]${result.money_by_office:.3f}[/] at ${_PRICE_PER_GB} a gigabyte; what was read again "
+        f"[bold]${result.money_by_office:.3f}[/] at ${_PRICES.per_gb} a gigabyte; what was read again "
         f"from own caches, {mb(result.saved_by_cache)}, is not in it."
     )
 

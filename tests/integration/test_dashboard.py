@@ -68,10 +68,11 @@ async def test_the_page_shows_what_the_metrics_count_while_data_moves() -> None:
                 assert told[period]["office"]["saved_by_cache"] == again * GB
                 for scope, figures in ((s, told[period][s]) for s in ("here", "office")):
                     for figure, value in figures.items():
-                        if figure in {"percent", "block_gets"}:
+                        if figure == "percent":
                             continue
                         of = figure.removeprefix("money_")
                         unit = "bytes" if figure == of else "dollars"
+                        unit = "requests" if figure.startswith(("block_", "requests_")) else unit
                         labels = f'figure="{of}",period="{period}",scope="{scope}"'
                         assert metric(text, f"lucidnode_savings_{unit}{{{labels}}}") == value
                 suffix = "-today" if period == "today" else ""

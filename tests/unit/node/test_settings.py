@@ -44,7 +44,11 @@ GOOD = {
     "dashboard.listen": ("8441", 8441),
     "lock.after": ("90 min", 5400),
     "lock.on-suspend": ("Unmount", "unmount"),
+    "savings.prices": ("Cloudflare-R2", "cloudflare-r2"),
     "savings.price-per-gb": ("0.12", 0.12),
+    "savings.price-per-1000-gets": ("0.0005", 0.0005),
+    "savings.price-per-1000-puts": ("listed", None),
+    "savings.price-per-gb-month": ("0", 0.0),
 }
 
 
@@ -138,6 +142,7 @@ def test_rates_are_read_as_people_write_them(text: str, limit: RateLimit) -> Non
         ("quiet.on-battery", "sometimes"),
         ("webhooks.urls", "ftp://ci.example"),
         ("webhooks.urls", "https://me:word@ci.example/"),
+        ("savings.prices", "a friend"),
         ("savings.price-per-gb", "-0.1"),
         ("savings.price-per-gb", "nan"),
         ("savings.price-per-gb", "free"),

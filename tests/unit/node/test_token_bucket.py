@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucidnode.node.peers.claimed_totals import BURST_BYTES, BYTES_PER_S, ClaimedTotals
+from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import NodeTotals, day_counts, savings
 from lucidnode.node.token_bucket import TokenBucket
 
@@ -48,7 +49,10 @@ def test_whatever_a_peer_claims_its_savings_stay_below_what_a_workstation_can_mo
         most = BURST_BYTES + BYTES_PER_S * (now + 1)
         assert counted.keys() <= set(NodeTotals.__struct_fields__)
         assert all(0 <= count <= most for count in counted.values())
-        assert savings(day_counts(NodeTotals(**counted)), 0.09).saved_by_office <= 2 * most
+        assert (
+            savings(day_counts(NodeTotals(**counted)), LISTS["own"], 1 << 20).saved_by_office
+            <= 2 * most
+        )
 
 
 def test_what_an_honest_peer_says_counts_as_it_is() -> None:

@@ -72,7 +72,7 @@ def test_bash_completes_by_the_script_that_we_print(tmp_path: Path) -> None:
     script.write_text(CliRunner().invoke(cli, ["completion", "bash"]).output)
     asked = f"""
         source {script}
-        COMP_WORDS=(lucidnode config set savings.) COMP_CWORD=3
+        COMP_WORDS=(lucidnode config set webhooks.) COMP_CWORD=3
         _lucidnode_completion lucidnode
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
@@ -83,7 +83,7 @@ def test_bash_completes_by_the_script_that_we_print(tmp_path: Path) -> None:
         check=True,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
-    assert done.stdout == "savings.price-per-gb\n"
+    assert done.stdout == "webhooks.urls\n"
 
 
 def test_every_shown_command_has_a_page_that_roff_can_read() -> None:

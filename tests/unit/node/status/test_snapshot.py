@@ -13,6 +13,7 @@ from lucidnode.node.client.alerts import MAX_FAMILY, Alert, Alerts
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.mounts import Mount, MountTable
 from lucidnode.node.peers.status import PeerStatus
+from lucidnode.node.prices import LISTS
 from lucidnode.node.savings import DayCounts, NodeTotals
 from lucidnode.node.status.snapshot import StatusSnapshot
 
@@ -56,7 +57,8 @@ def facts_of(
     return StatusSnapshot(
         device="d",
         bucket="file:///b",
-        price_per_gb=lambda: 0.0,
+        prices=lambda: LISTS["own"],
+        block_bytes=lambda: 1 << 20,
         moved=NodeTotals,
         days=NoDays(),
         mounts=mounts,
