@@ -202,3 +202,13 @@ def publish(handle: int, size: int, start: int, stop: int, block_start: int, blo
 def withdraw(handle: int) -> None:
     """Have no later read of *handle* answered by what was published."""
     _channel.withdraw(handle)
+
+
+def quiet(handle: int) -> None:
+    """Have each later FLUSH of *handle* answered by itself: it would end nothing."""
+    _channel.quiet(handle)
+
+
+def unquiet(handle: int) -> None:
+    """Have no later FLUSH of *handle* answered by itself."""
+    _channel.unquiet(handle)

@@ -6,7 +6,7 @@ from lucidnode.fs.errors import NotDirectory
 from lucidnode.fs.files.kept_listings import Holding, KeptListings
 from lucidnode.fs.files.listing import DOT, DOT_DOT, START, Entry, Listings
 from lucidnode.fs.files.shown_files import ShownFiles
-from lucidnode.fs.read.open_files import OpenFiles
+from lucidnode.fs.read.open_files import OpenDirectory, OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
@@ -76,14 +76,35 @@ class Directories:
         if not listed:
             return []
         directory.page = self._listings.hand_out(ino, (name for name, _ in listed))
+        if self._unsaved.any.is_set():
+            listed = [
+                (name, self._unsaved.with_pending_size(attributes)) for name, attributes in listed
+            ]
         return [
-            Entry(name, self._unsaved.with_pending_size(attributes), cookie)
+            Entry(name, attributes, cookie)
             for (name, attributes), cookie in zip(listed, directory.page, strict=True)
         ]
 
-    def attributes_forgotten(self, ino: InodeNo) -> None:
-        """Note that the kernel holds no valid attributes of the file *ino* any more."""
-        self._kept.attributes_forgotten(lambda: {parent for parent, _ in self._tree.names_of(ino)})
+    def state(self) -> int | None:
+        """Return a number that is another one once any listing may be: None while that is not known."""
+        return None if self._unsaved.any.is_set() else self._tree.state
+
+    def directory(self, handle: int) -> OpenDirectory:
+        """Return what *handle* stands for."""
+        return self._open.directory(handle)
+
+    def attributes_forgotten(self, ino: InodeNo, parents: frozenset[InodeNo] | None) -> None:
+        """Note that the kernel holds no valid attributes of the file *ino* any more.
+
+        It has names in *parents*, or had them a while ago; None if that has to be looked up.
+        """
+
+        def named_in() -> frozenset[InodeNo]:
+            if parents is not None:
+                return parents
+            return frozenset(parent for parent, _ in self._tree.names_of(ino))
+
+        self._kept.attributes_forgotten(named_in)
 
     def release(self, handle: int) -> None:
         """Close a handle of `open`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
 from lucidnode.fs.errors import (
@@ -33,7 +33,7 @@ from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.tree_changes import TreeChanges
 from lucidnode.fs.files.xattrs import Xattrs
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
-from lucidnode.fs.read.reader import Reader
+from lucidnode.fs.read.reader import AskedRead, Reader
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
@@ -154,6 +154,10 @@ class FileSystem:
     def occupied(self, attributes: Attributes) -> int:
         """Return the bytes that are stored of a file: see `ShownFiles.occupied`."""
         return self._shown.occupied(attributes)
+
+    def occupied_of(self, files: Sequence[Attributes]) -> list[int]:
+        """Return `occupied` of each of *files*."""
+        return self._shown.occupied_of(files)
 
     async def set_attributes(
         self, ino: InodeNo, changes: AttributeChanges, handle: int | None
@@ -348,11 +352,21 @@ class FileSystem:
         """Do as `open`, where it `opens_at_once`."""
         self._check_open(ino, flags)
         writable = flags & os.O_ACCMODE != os.O_RDONLY
+        parents = None
         if not writable:
-            self._reader.ahead.note_open(ino)
+            # Asked of the replica: the kernel looks no name up that it knows from a listing.
+            names = self._replica.tree.names_of(ino)
+            self._reader.ahead.note_open(names)
+            parents = frozenset(parent for parent, _ in names)
         unchanged = self.lifetimes.opened(ino)
-        appends = bool(flags & os.O_APPEND)
-        return self._open.open(ino, writable=writable, appends=appends, pid=pid), unchanged
+        handle = self._open.open(
+            ino,
+            writable=writable,
+            appends=bool(flags & os.O_APPEND),
+            pid=pid,
+            parents=parents,
+        )
+        return handle, unchanged
 
     async def read(self, handle: int, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of an open file: fewer than *length* only at its end.
@@ -360,6 +374,18 @@ class FileSystem:
         Raises FileMissing, Unreadable.
         """
         return await self._reader.read(self._open.file(handle), offset, length)
+
+    def asked_read(self, handle: int, offset: int, length: int) -> AskedRead:
+        """Note a read for `read_at_once`, or `read_on` where that has nothing. Raises as `read`."""
+        return self._reader.asked(self._open.file(handle), offset, length)
+
+    def read_at_once(self, asked: AskedRead) -> bytes | None:
+        """Return the bytes of a read if there is nothing to wait for, else None."""
+        return self._reader.at_once(asked)
+
+    async def read_on(self, asked: AskedRead) -> bytes | bytearray:
+        """Return the bytes of a read. Raises as `read`."""
+        return await self._reader.finish(asked)
 
     async def seek(self, handle: int, offset: int, whence: int) -> int:
         """Return where data or a hole begins at or after *offset*: SEEK_DATA, SEEK_HOLE of lseek(2).
@@ -436,7 +462,7 @@ class FileSystem:
         """
         file = self._open.file(handle)
         if file.wrote or file.pattern.begun:
-            self.directories.attributes_forgotten(file.ino)
+            self.directories.attributes_forgotten(file.ino, file.parents)
         ino = self._open.release(handle)
         if ino is not None:
             self.lifetimes.let_go(ino)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lucidnode.fs.files.lookup_counts import LookupCounts
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
@@ -35,7 +37,11 @@ class FileLifetimes:
     def count_lookup(self, found: Attributes) -> None:
         """Count a reply that named a file: the kernel may ask for it by number now."""
         if found.kind is Kind.FILE:
-            self._lookups.add(found.ino)
+            self._lookups.add((found.ino,))
+
+    def count_lookups(self, files: Iterable[InodeNo]) -> None:
+        """Count replies that named *files*: no directories are among them."""
+        self._lookups.add(files)
 
     def forget_lookups(self, ino: InodeNo, count: int) -> None:
         """Note that the kernel lets go of *count* replies that named *ino*. Raises NoSpace."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lucidnode.fs.errors import FileMissing
-from lucidnode.fs.replica.inode import ROOT, Attributes, InodeNo, Kind
+from lucidnode.fs.replica.inode import NOT_COUNTED, ROOT, Attributes, InodeNo, Kind
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 
@@ -37,6 +39,15 @@ class ShownFiles:
         ino = attributes.ino
         stored = self._tree.stored_bytes(attributes) + self._unsaved.size_of(ino)
         return min(stored, attributes.size)
+
+    def occupied_of(self, files: Sequence[Attributes]) -> list[int]:
+        """Return `occupied` of each of *files*: a listing has many, and hardly one is unsaved."""
+        if self._tree.has_tails or self._unsaved.any.is_set():
+            return [self.occupied(file) for file in files]
+        return [
+            self.occupied(file) if file.stored == NOT_COUNTED else min(file.stored, file.size)
+            for file in files
+        ]
 
     def parent_of(self, directory: InodeNo) -> InodeNo:
         """Return the directory above; the root is above itself."""

@@ -32,9 +32,14 @@ def direct_handlers(adapter: FuseOperations, locks: LockRequests) -> dict[int, H
     pyfuse3's socket need not hold them then, and they are copied less often.
     """
 
-    async def read(request: KernelRequest) -> Reply:
+    def read(request: KernelRequest) -> Reply | Coroutine[Any, Any, Reply]:
         with _refusing():
-            return await adapter.read(*request.read_range())
+            begun = adapter.read_begun(*request.read_range())
+        return read_on(begun) if isinstance(begun, Coroutine) else begun
+
+    async def read_on(begun: Coroutine[Any, Any, Reply]) -> Reply:
+        with _refusing():
+            return await begun
 
     async def write(request: KernelRequest) -> Reply:
         with _refusing():

@@ -11,14 +11,16 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pyfuse3
 
-from lucidnode.fs.channel.requests import AskedCopy, AskedWrite
+from lucidnode.fs.channel.requests import AskedCopy, AskedWrite, Reply
 from lucidnode.fs.files.file_system import AttributeChanges, Caller
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
+from lucidnode.fs.read.reader import AskedRead
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import RENAME_NOREPLACE
 from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
@@ -219,6 +221,21 @@ class FuseOperations(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with self._replying(Span("read", handle=fh, offset=off, size=size), gone=errno.ESTALE):
             return await self._files.read(fh, off, size)  # type: ignore[return-value]  # a buffer
+
+    def read_begun(self, fh: int, off: int, size: int) -> Reply | Coroutine[Any, Any, Reply]:
+        """Answer a READ at once if there is nothing to wait for; else return what will."""
+        span = Span("read", handle=fh, offset=off, size=size)
+        with self._replying(span, gone=errno.ESTALE) as reply:
+            asked = self._files.asked_read(fh, off, size)
+            found = self._files.read_at_once(asked)
+            if found is not None:
+                return found
+            reply.goes_on()
+        return self._read_on(span, asked)
+
+    async def _read_on(self, span: Span, asked: AskedRead) -> Reply:
+        with self._replying(span, gone=errno.ESTALE):
+            return await self._files.read_on(asked)
 
     async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
         with self._replying(Span("write", handle=fh, offset=off, size=len(buf)), gone=errno.ESTALE):

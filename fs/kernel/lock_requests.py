@@ -11,6 +11,7 @@ from lucidnode.fs.errors import FileError, LockHeld
 from lucidnode.fs.files.file_locks import FileLocks, LockedFile
 from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
 from lucidnode.fs.kernel.interrupts import Interrupts
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import InodeNo
@@ -37,11 +38,18 @@ class LockAuthority(Protocol):
 class LockRequests:
     """Answers GETLK, SETLK and SETLKW, and ends what was locked by what is closed.
 
-    Without *authority* all locks are decided here.
+    Without *authority* all locks are decided here. *quiet* is told of files that are locked.
     """
 
-    def __init__(self, locks: FileLocks, spans: Spans, authority: LockAuthority | None) -> None:
+    def __init__(
+        self,
+        locks: FileLocks,
+        spans: Spans,
+        authority: LockAuthority | None,
+        quiet: QuietHandles,
+    ) -> None:
         self._locks = locks
+        self._quiet = quiet
         self._authority = authority
         self._spans = spans
         self._interrupts = Interrupts()
@@ -77,6 +85,7 @@ class LockRequests:
 
     def released(self, ino: int, handle: int) -> None:
         """End the locks that end by a RELEASE."""
+        self._quiet.released(InodeNo(ino), handle)
         self._locks.released(InodeNo(ino), handle)
 
     def stop(self) -> None:
@@ -92,6 +101,8 @@ class LockRequests:
             return
         await self._admitted(file, asked.owner, given_up)
         await self._locks.lock(file, asked.owner, _range(asked), asked.handle, given_up)
+        # Before he hears of it: from then on his `close` ends it. What is opened later knows of it.
+        self._quiet.locked(file.ino)
         try:
             # Who waited long for somebody here may have it when this node decides no more.
             await self._admitted(file, asked.owner, given_up)

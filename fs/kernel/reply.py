@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from types import TracebackType
+from typing import Self
 
 import pyfuse3
 
@@ -21,15 +22,22 @@ class RequestReply:
     A class and not a generator, which takes 1.3 us longer.
     """
 
-    __slots__ = ("_gone", "_span", "_spans")
+    __slots__ = ("_goes_on", "_gone", "_span", "_spans")
 
     def __init__(self, spans: Spans, span: Span, gone: int) -> None:
         self._spans = spans
         self._span = span
         self._gone = gone
+        self._goes_on = False
 
-    def __enter__(self) -> None:
-        self._span.began = self._spans.now()
+    def __enter__(self) -> Self:
+        if not self._span.began:
+            self._span.began = self._spans.now()
+        return self
+
+    def goes_on(self) -> None:
+        """Say that another one for the same span will answer, unless an error ends it here."""
+        self._goes_on = True
 
     def __exit__(
         self,
@@ -38,7 +46,8 @@ class RequestReply:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            self._spans.ended(self._span, 0)
+            if not self._goes_on:
+                self._spans.ended(self._span, 0)
             return
         if not isinstance(error, Exception):
             self._spans.ended(self._span, errno.EINTR)  # the mount ends

@@ -30,6 +30,7 @@ from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.left_mount import MountKeeper
 from lucidnode.fs.kernel.lock_requests import LockAuthority, LockRequests
 from lucidnode.fs.kernel.overheard import Overheard
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.snapshot_requests import (
     SnapshotLocks,
     SnapshotOpener,
@@ -74,11 +75,14 @@ class FuseSession:
         owner = _owner_shown(allow_other)
         opener: SnapshotOpener | None = None
         if isinstance(files, FilesWithSnapshots):
+            tables = [files.locks, files.past_locks]
+            quiet = QuietHandles(tables, device.quiet, device.unquiet)
             opener = SnapshotOpener(files, spans, SystemClock())
-            self._locks: LockRequests = SnapshotLocks(files, spans, authority)
+            self._locks: LockRequests = SnapshotLocks(files, spans, authority, quiet)
             adapter: FuseOperations = SnapshotOperations(files, spans, owner, opener)
         else:
-            self._locks = LockRequests(files.locks, spans, authority)
+            quiet = QuietHandles([files.locks], device.quiet, device.unquiet)
+            self._locks = LockRequests(files.locks, spans, authority, quiet)
             adapter = FuseOperations(files, spans, owner)
         before = device.devices()
         overheard = Overheard()
@@ -97,7 +101,7 @@ class FuseSession:
 
         self._opened = [os.dup(opened) for opened in device.devices() - before]
         before.update(self._opened)
-        tree = TreeRequests(files, spans, owner)
+        tree = TreeRequests(files, spans, owner, quiet)
         handlers = direct_handlers(adapter, self._locks) | tree.handlers()
         if opener is not None:
             handlers = opener.opening(handlers)

@@ -23,6 +23,7 @@ from lucidnode.fs.files.file_system import Caller
 from lucidnode.fs.files.killed import unless_killed
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.lock_requests import LockAuthority, LockRequests
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import InodeNo
@@ -129,10 +130,14 @@ class SnapshotLocks(LockRequests):
     """As `LockRequests`: in snapshots, which nobody writes, each mount has locks of its own."""
 
     def __init__(
-        self, files: FilesWithSnapshots, spans: Spans, authority: LockAuthority | None
+        self,
+        files: FilesWithSnapshots,
+        spans: Spans,
+        authority: LockAuthority | None,
+        quiet: QuietHandles,
     ) -> None:
-        super().__init__(files.locks, spans, authority)
-        self._past = past = LockRequests(files.past_locks, spans, None)
+        super().__init__(files.locks, spans, authority, quiet)
+        self._past = past = LockRequests(files.past_locks, spans, None, quiet)
         now = self.interrupted
 
         def interrupted(unique: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pyfuse3
@@ -34,35 +34,33 @@ from lucidnode.fs.channel.tree_requests import (
     asked_room,
     attributes_reply,
     entry_reply,
-    file_reply,
-    listed_line,
     opened_reply,
     released_listing,
     value_reply,
 )
 from lucidnode.fs.files.file_system import AttributeChanges, Caller
-from lucidnode.fs.files.listing import Entry
 from lucidnode.fs.kernel.fuse import VALID_S, storable
+from lucidnode.fs.kernel.listing_pages import ListingPages, shown
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import RENAME_NOREPLACE
 from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 
-_MIN_LINE_BYTES = 160
-"""Of a listing: with a name of up to eight bytes."""
-
-_DOTS = frozenset({b".", b".."})
-
 
 class TreeRequests:
-    """Answers them for *files*. *owner* is as `FuseOperations` has it."""
+    """Answers them for *files*. *owner* is as `FuseOperations` has it; *quiet* is told of what is opened to be read."""
 
-    def __init__(self, files: ServedFiles, spans: Spans, owner: Caller | None) -> None:
+    def __init__(
+        self, files: ServedFiles, spans: Spans, owner: Caller | None, quiet: QuietHandles
+    ) -> None:
         self._files = files
         self._spans = spans
         self._owner = owner
+        self._quiet = quiet
         self._valid_s = int(VALID_S)
+        self._pages = ListingPages(files, owner, self._valid_s)
 
     def handlers(self) -> dict[int, Handler]:
         """Return what answers which request."""
@@ -254,6 +252,8 @@ class TreeRequests:
     ) -> bytes:
         handle, unchanged = opened
         self._spans.opened(handle, ino, request.pid)
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            self._quiet.opened(InodeNo(ino), handle)
         # See kernel/fuse.py for those that append.
         pages = OPENED_WITHOUT_PAGES if flags & os.O_APPEND else 0
         return opened_reply(handle, pages | (OPENED_KEEPING_PAGES if unchanged else 0))
@@ -270,28 +270,8 @@ class TreeRequests:
 
     def _readdirplus(self, request: KernelRequest) -> Reply:
         handle, cookie, size = asked_page(request)
-        span = Span("readdir", handle=handle, offset=cookie)
-        listed = bytearray()
-        names, behind = 0, cookie
-        with self._replying(span, gone=errno.ESTALE):
-            for name, attributes, next_cookie in self._lines(handle, cookie, size):
-                line = listed_line(name, self._shown(attributes), next_cookie, self._valid_s)
-                if len(listed) + len(line) > size:
-                    break
-                if name not in _DOTS:
-                    self._files.lifetimes.count_lookup(attributes)
-                listed += line
-                names, behind = names + 1, next_cookie
-            self._files.directories.passed(handle, cookie, names, behind)
-        return listed
-
-    def _lines(self, handle: int, cookie: int, size: int) -> Iterator[Entry]:
-        """Yield the lines behind *cookie* that may fit into *size* bytes."""
-        room = size // _MIN_LINE_BYTES
-        while lines := self._files.directories.entries(handle, cookie, room):
-            yield from lines
-            cookie = lines[-1].cookie
-            room = max(room - len(lines), 1)
+        with self._replying(Span("readdir", handle=handle, offset=cookie), gone=errno.ESTALE):
+            return self._pages.page(handle, cookie, size)
 
     def _releasedir(self, request: KernelRequest) -> Reply:
         handle = released_listing(request)
@@ -310,20 +290,7 @@ class TreeRequests:
         return entry_reply(self._shown(file), self._valid_s)
 
     def _shown(self, file: Attributes) -> FileReply:
-        uid, gid = self._owner or (file.uid, file.gid)
-        return file_reply(
-            file.ino,
-            file.st_mode,
-            file.nlink,
-            uid,
-            gid,
-            file.rdev,
-            file.size,
-            self._files.occupied(file),
-            file.atime_ns,
-            file.mtime_ns,
-            file.ctime_ns,
-        )
+        return shown(file, self._files.occupied(file), self._owner)
 
 
 def refusing(handler: Handler) -> Handler:

@@ -23,6 +23,8 @@ class OpenFile:
     handle: int = 0
     pid: int = 0
     """The thread that opened it; 0 if it cannot be seen from here."""
+    parents: frozenset[InodeNo] | None = None
+    """The directories that had a name of it when it was opened to be read."""
 
 
 @dataclass(slots=True)
@@ -48,10 +50,20 @@ class OpenFiles:
         """Tell *on_other_file* of each handle that is closed, or stands for another file now."""
         self._on_other_file = on_other_file
 
-    def open(self, ino: InodeNo, *, writable: bool, appends: bool = False, pid: int = 0) -> int:
+    def open(
+        self,
+        ino: InodeNo,
+        *,
+        writable: bool,
+        appends: bool = False,
+        pid: int = 0,
+        parents: frozenset[InodeNo] | None = None,
+    ) -> int:
         """Return a new handle of the file *ino*."""
         self._last += 1
-        self._files[self._last] = OpenFile(ino, writable, appends, handle=self._last, pid=pid)
+        self._files[self._last] = OpenFile(
+            ino, writable, appends, handle=self._last, pid=pid, parents=parents
+        )
         self._users[ino] += 1
         return self._last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
@@ -24,6 +25,18 @@ _FIRST_SOUGHT_BYTES = 64 * 1024 * 1024
 
 _Source = Extent | tuple[int, bytes]
 """Where bytes are: in a block, or in memory, with the offset of the first."""
+
+
+class AskedRead(NamedTuple):
+    """A read, and what it sees of its file: all of one moment."""
+
+    file: OpenFile
+    offset: int
+    length: int
+    shown: list[Laid[_Source]]
+    deadline: float
+    is_whole: bool
+    """All of the file, by the first read through its handle: nobody comes for what is around it."""
 
 
 class Reader:
@@ -59,6 +72,10 @@ class Reader:
 
         Raises FileMissing if the file is gone (another node deleted it), Unreadable.
         """
+        return await self.finish(self.asked(file, offset, length))
+
+    def asked(self, file: OpenFile, offset: int, length: int) -> AskedRead:
+        """Note a read and return what it sees, for `at_once` or `finish`. Raises as `read`."""
         stored = self._replica.tree.attributes(file.ino)
         if stored is None:
             raise FileMissing("the file was deleted")
@@ -66,15 +83,38 @@ class Reader:
         size = self._unsaved.with_pending_size(stored).size
         length = max(min(length, size - offset), 0)
         shown = self.shown(file.ino, offset, length)
+        is_whole = not file.pattern.begun and length == size
         self.ahead.note_read(file, offset, length)
         deadline = self._segments.deadline()
+        return AskedRead(file, offset, length, shown, deadline, is_whole)
+
+    def at_once(self, asked: AskedRead) -> bytes | None:
+        """Return what *asked* wants if its one segment is in memory: many small files are in one."""
+        inside = self._in_one_segment(asked.shown, asked.offset, asked.length)
+        if inside is None:
+            return None
+        extent, index, at = inside
+        segment = self._segments.in_memory(extent.block.id, index)
+        if segment is None:
+            return None
+        self._counts.read(extent.block.id, "memory", asked.length)
+        self._answered_here(asked)
+        return segment[at : at + asked.length]
+
+    async def finish(self, asked: AskedRead) -> bytes | bytearray:
+        """Return what *asked* wants. Raises as `read`."""
+        file, offset, length, shown, deadline, _ = asked
         try:
             found = await self._read(shown, offset, length, deadline)
         except BlockAmiss as error:
             self._unreadable.tell(error.block, error.amiss, file.ino)
             raise
-        self.ahead.note_answered_here(file, offset, length)
+        self._answered_here(asked)
         return found
+
+    def _answered_here(self, asked: AskedRead) -> None:
+        if not asked.is_whole:
+            self.ahead.note_answered_here(asked.file, asked.offset, asked.length)
 
     def note_answered(self, reads: list[AnsweredRead]) -> None:
         """Count what the kernel channel has read by itself, and look ahead of it."""
@@ -91,10 +131,9 @@ class Reader:
     async def _read(
         self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
     ) -> bytes | bytearray:
-        if len(shown) == 1:
-            whole = await self._single_segment(shown[0], offset, length, deadline)
-            if whole is not None:
-                return whole
+        inside = self._in_one_segment(shown, offset, length)
+        if inside is not None:
+            return await self._single_segment(*inside, length, deadline)
         result = bytearray(length)
         for part in shown:
             if isinstance(part.source, Extent):
@@ -153,9 +192,11 @@ class Reader:
         stop = offset + length
         extents = self._replica.tree.extents(ino, offset, length)
         tails = [(tail.offset, tail.data) for tail in self._replica.tree.tails_of(ino)]
+        layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
+        if len(layers) == 1 and not tails and self._unsaved.get(ino) is None:
+            return layers
         staged = self._unsaved.staged_extents(ino, offset, length)
         memory = self._unsaved.within(ino, offset, length)
-        layers: list[Laid[_Source]] = [Laid(e.offset, e.offset + e.length, e) for e in extents]
         layers += [Laid(at, at + len(data), (at, data)) for at, data in tails]
         layers += [Laid(e.offset, e.offset + e.length, e) for e in staged]
         layers += [Laid(at, at + len(data), (at, data)) for at, data in memory]
@@ -163,17 +204,23 @@ class Reader:
 
     # -- one extent --------------------------------------------------------------------------
 
+    @staticmethod
+    def _in_one_segment(
+        shown: list[Laid[_Source]], offset: int, length: int
+    ) -> tuple[Extent, int, int] | None:
+        """Return extent, segment and place in it if those hold all of a read; else None."""
+        if len(shown) != 1:
+            return None
+        start, stop, extent = shown[0]
+        if not isinstance(extent, Extent) or (start, stop) != (offset, offset + length):
+            return None
+        index, at = divmod(extent.block_offset + offset - extent.offset, SEGMENT_BYTES)
+        return (extent, index, at) if at + length <= SEGMENT_BYTES else None
+
     async def _single_segment(
-        self, part: Laid[_Source], offset: int, length: int, deadline: float
-    ) -> bytes | None:
-        """Return the read if one extent and one segment hold all of it, without a copy."""
-        extent = part.source
-        if not isinstance(extent, Extent) or (part.start, part.stop) != (offset, offset + length):
-            return None
-        start = extent.block_offset + offset - extent.offset
-        index, at = divmod(start, SEGMENT_BYTES)
-        if at + length > SEGMENT_BYTES:
-            return None
+        self, extent: Extent, index: int, at: int, length: int, deadline: float
+    ) -> bytes:
+        """Return a read that one segment holds, without a copy if it is all of it."""
         opened = await self._segments.open(
             extent.block, index, 1, keep=length < SEGMENT_BYTES, deadline=deadline
         )

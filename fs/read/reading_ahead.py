@@ -67,12 +67,9 @@ class ReadingAhead:
         self._under_way: dict[BlockId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
-    def note_open(self, ino: InodeNo) -> None:
-        """Note that *ino* is opened to be read; the next frames of its sequence come near.
-
-        Its names are asked of the replica: the kernel looks none up that it knows from a listing.
-        """
-        for parent, name in self._replica.tree.names_of(ino)[:_MAX_NAMES]:
+    def note_open(self, names: Sequence[tuple[InodeNo, bytes]]) -> None:
+        """Note that a file with these *names* is opened to be read; the next frames of its sequence come near."""
+        for parent, name in names[:_MAX_NAMES]:
             for frame in self._sequences.observe(parent, name):
                 found = self._replica.tree.lookup(parent, frame)
                 if found is not None:

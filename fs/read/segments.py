@@ -81,6 +81,10 @@ class Segments:
                 self._memory.put(name.id, index, segment)
         return found
 
+    def in_memory(self, block: BlockId, index: int) -> bytes | None:
+        """Return a segment if it is held in memory."""
+        return self._memory.get(block, index)
+
     def is_near(self, block: BlockId) -> bool:
         """Return whether *block* is known to need no fetching, or is being fetched."""
         return (

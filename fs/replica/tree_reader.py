@@ -49,6 +49,19 @@ class TreeReader:
         self._usage = usage
         self._stored: dict[InodeNo, tuple[Version, int]] = {}
 
+    @property
+    def state(self) -> int | None:
+        """A number that is another one after each change of the tree.
+
+        None while one is under way, and while contents are shown that the tables do not have.
+        """
+        return None if self._earlier else self._queries.state
+
+    @property
+    def has_tails(self) -> bool:
+        """Whether any file has loose tails."""
+        return bool(self._tails.ends)
+
     # -- names -------------------------------------------------------------------------------
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:

@@ -116,7 +116,7 @@ def _files(path: Path) -> Figures:
     for directory in list(_names(replica, ROOT)):
         names = 0
         for ino in _names(replica, directory):
-            counts.add(ino)
+            counts.add((ino,))
             names += 1
         largest, listed = max(largest, names), listed + names
     walked = _cpu() - began

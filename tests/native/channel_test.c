@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DIRECT (1ull << FUSE_READ | 1ull << FUSE_WRITE)
+#define DIRECT (1ull << FUSE_READ | 1ull << FUSE_WRITE | 1ull << FUSE_FLUSH)
 #define MANY 2000
 
 static struct channel the_channel;
@@ -93,6 +93,39 @@ static void what_is_pyfuse3s_goes_through_the_socket_and_back(void)
     send_reply(3, 100, 100);
     CHECK(reply_seen().len == 100);
     end();
+}
+
+static void a_flush_that_ends_nothing_is_answered_and_any_other_taken(void)
+{
+    struct fuse_flush_in body = {.fh = 9};
+    struct message *message;
+    struct fuse_out_header header;
+
+    the_channel.quiet = quiet_new();
+    CHECK(the_channel.quiet);
+    begin();
+    quiet_add(the_channel.quiet, 9);
+    quiet_add(the_channel.quiet, 9 + 1024);
+    ask(FUSE_FLUSH, 1, &body, sizeof body);
+    header = reply_seen();
+    CHECK(header.unique == 1 && header.len == sizeof header && !header.error);
+    body.fh = 8;
+    ask(FUSE_FLUSH, 2, &body, sizeof body);
+    message = taken();
+    CHECK(request_unique(message->bytes, message->length) == 2);
+    free(message);
+    quiet_remove(the_channel.quiet, 9);
+    body.fh = 9;
+    ask(FUSE_FLUSH, 3, &body, sizeof body);
+    message = taken();
+    CHECK(request_unique(message->bytes, message->length) == 3);
+    free(message);
+    ask(FUSE_FLUSH, 4, &body, sizeof body - 1); /* torn: our own handler refuses it */
+    free(taken());
+    CHECK(atomic_load(&the_channel.flushed) == 1);
+    end();
+    quiet_free(the_channel.quiet);
+    the_channel.quiet = NULL;
 }
 
 static void what_is_ours_is_taken_and_answered_past_the_socket(void)
@@ -225,6 +258,7 @@ static void it_ends_without_a_reader_that_a_disk_holds(void)
 int main(void)
 {
     what_is_pyfuse3s_goes_through_the_socket_and_back();
+    a_flush_that_ends_nothing_is_answered_and_any_other_taken();
     what_is_ours_is_taken_and_answered_past_the_socket();
     a_torn_reply_is_dropped_and_one_too_long_is_an_error();
     many_wait_for_pyfuse3_and_hold_up_no_read();

@@ -74,6 +74,8 @@ class Driver:
                 "block_number",
                 "publish",
                 "withdraw",
+                "quiet",
+                "unquiet",
                 "places",
                 "start",
                 "stop",

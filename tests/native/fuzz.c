@@ -57,6 +57,11 @@ static void check_route(const uint8_t *bytes, size_t length, uint64_t direct)
         CHECK(read.unique == header.unique && read.size <= DATA_BYTES);
         CHECK(read.offset >= 0 && read.offset <= INT64_MAX - DATA_BYTES);
     }
+    if (route == ROUTE_FLUSH) {
+        CHECK(header.opcode == FUSE_FLUSH && (direct >> FUSE_FLUSH & 1));
+        CHECK(length >= sizeof header + sizeof(struct fuse_flush_in));
+        CHECK(read.unique == header.unique);
+    }
     if (route == ROUTE_UNSUPPORTED)
         CHECK(header.opcode == FUSE_GETXATTR);
     if (route == ROUTE_DIRECT)

@@ -253,6 +253,14 @@ static void pass_on(struct channel *channel, struct message *request, uint8_t *s
             break;
         passed = channel_hand_over(channel, bytes, length);
         break;
+    case ROUTE_FLUSH:
+        if (channel->quiet && quiet_has(channel->quiet, read.handle)) {
+            atomic_fetch_add(&channel->flushed, 1);
+            channel_reply(channel, read.unique, 0, NULL, 0);
+            break;
+        }
+        passed = channel_hand_over(channel, bytes, length);
+        break;
     case ROUTE_UNSUPPORTED:
         channel_reply(channel, request_unique(bytes, length), EOPNOTSUPP, NULL, 0);
         break;

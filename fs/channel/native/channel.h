@@ -11,6 +11,7 @@
 #define LUCIDNODE_CHANNEL_CHANNEL_H
 
 #include "queue.h"
+#include "quiet.h"
 #include "request.h"
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct channel {
     uint64_t init_flags;
     _Atomic uint16_t max_pages;
     uint16_t background; /* reads under way in the kernel at most */
+    struct quiet *quiet; /* handles whose FLUSH is answered here, or NULL */
     read_answerer *answerer;
     void *context;
     size_t scratch_bytes;
@@ -55,6 +57,7 @@ struct channel {
     atomic_ullong init_unique;
     atomic_ullong forwarded;
     atomic_ullong handed_over;
+    atomic_ullong flushed; /* FLUSHes that ended nothing */
     atomic_ullong refused_replies;
 };
 

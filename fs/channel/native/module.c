@@ -22,6 +22,7 @@ static int users; /* calls that are in the device without the interpreter's lock
 
 /* Blocks are let go of by the interpreter whenever it comes to it, so their table stays for ever. */
 static struct table *the_table;
+static struct quiet *the_quiet;
 
 static PyObject *os_error(int error)
 {
@@ -71,6 +72,7 @@ static PyObject *start(PyObject *module, PyObject *arguments)
     the_answers.open = (aead_open *)(uintptr_t)decrypt;
     the_channel.answerer = decrypt ? answer_read : NULL;
     the_channel.context = &the_answers;
+    the_channel.quiet = the_quiet;
     the_channel.scratch_bytes = decrypt ? ANSWER_SCRATCH : 0;
     the_channel.abandon = abandon;
     the_channel.in_use = false;
@@ -194,8 +196,9 @@ static PyObject *counts(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
     return Py_BuildValue(
-        "{sKsKsKsKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
-        atomic_load(&the_channel.handed_over), "refused_replies",
+        "{sKsKsKsKsKsKsKsKsKsK}", "forwarded", atomic_load(&the_channel.forwarded), "handed_over",
+        atomic_load(&the_channel.handed_over), "flushed", atomic_load(&the_channel.flushed),
+        "refused_replies",
         atomic_load(&the_channel.refused_replies), "answered", atomic_load(&the_answers.answered),
         "unknown", atomic_load(&the_answers.unknown), "failed", atomic_load(&the_answers.failed),
         "waited", atomic_load(&the_answers.waited), "direct", atomic_load(&the_answers.direct),
@@ -284,6 +287,28 @@ static PyObject *withdraw(PyObject *module, PyObject *handle)
     Py_RETURN_NONE;
 }
 
+static PyObject *quiet(PyObject *module, PyObject *handle)
+{
+    unsigned long long number = PyLong_AsUnsignedLongLong(handle);
+
+    (void)module;
+    if (PyErr_Occurred())
+        return NULL;
+    quiet_add(the_quiet, number);
+    Py_RETURN_NONE;
+}
+
+static PyObject *unquiet(PyObject *module, PyObject *handle)
+{
+    unsigned long long number = PyLong_AsUnsignedLongLong(handle);
+
+    (void)module;
+    if (PyErr_Occurred())
+        return NULL;
+    quiet_remove(the_quiet, number);
+    Py_RETURN_NONE;
+}
+
 static PyObject *places(PyObject *module, PyObject *nothing)
 {
     PyObject *list = PyList_New(0);
@@ -312,6 +337,8 @@ static PyMethodDef methods[] = {
     {"block_number", block_number_of, METH_O, NULL},
     {"publish", publish, METH_VARARGS, NULL},
     {"withdraw", withdraw, METH_O, NULL},
+    {"quiet", quiet, METH_O, NULL},
+    {"unquiet", unquiet, METH_O, NULL},
     {"places", places, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -325,7 +352,8 @@ PyMODINIT_FUNC PyInit__channel(void)
     PyObject *module;
 
     the_table = table_new();
-    if (!the_table)
+    the_quiet = quiet_new();
+    if (!the_table || !the_quiet)
         return PyErr_NoMemory();
     module = PyModule_Create(&definition);
     if (module &&

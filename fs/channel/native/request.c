@@ -39,6 +39,7 @@ enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
 {
     struct fuse_in_header header;
     struct fuse_read_in body;
+    struct fuse_flush_in flush;
 
     if (!header_of(message, length, &header))
         return ROUTE_NOBODY;
@@ -50,6 +51,11 @@ enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
         /* libfuse, which does not know the requests that go past it, would ask for the interrupt again
          * with each request that follows. */
         return header.opcode == FUSE_INTERRUPT ? ROUTE_NOBODY : ROUTE_SESSION;
+    if (header.opcode == FUSE_FLUSH && length >= sizeof header + sizeof flush) {
+        memcpy(&flush, message + sizeof header, sizeof flush);
+        *read = (struct read_request){.unique = header.unique, .handle = flush.fh};
+        return ROUTE_FLUSH;
+    }
     if (header.opcode != FUSE_READ || length < sizeof header + sizeof body)
         return ROUTE_DIRECT;
     memcpy(&body, message + sizeof header, sizeof body);

@@ -27,9 +27,11 @@ enum route {
     ROUTE_SESSION,     /* to pyfuse3 */
     ROUTE_DIRECT,      /* to our own handlers */
     ROUTE_READ,        /* answered here if the bytes are known, else to our own handlers */
+    ROUTE_FLUSH,       /* answered here if it ends nothing, else to our own handlers */
     ROUTE_UNSUPPORTED, /* answered here with EOPNOTSUPP: an attribute that no file has */
 };
 
+/* A READ; of a FLUSH, *unique* and *handle* alone. */
 struct read_request {
     uint64_t unique;
     uint64_t handle;
@@ -38,7 +40,7 @@ struct read_request {
 };
 
 /* Tell who answers the message of *length* bytes. *direct* has a bit for each opcode that our own
- * handlers take. Fills *read* for ROUTE_READ only. */
+ * handlers take. Fills *read* for ROUTE_READ and ROUTE_FLUSH only. */
 enum route request_route(const uint8_t *message, size_t length, uint64_t direct,
                          struct read_request *read);
 

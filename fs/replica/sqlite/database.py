@@ -110,6 +110,14 @@ class Database:
         """The write-ahead log: once it is fsynced, so is everything committed before."""
         return self._path.with_name(self._path.name + "-wal")
 
+    @property
+    def state(self) -> int | None:
+        """A number that is another one after each change of any row; None within a transaction.
+
+        It goes on where a transaction is undone, too. Nobody else changes the file: see `locked`.
+        """
+        return None if self._connection.in_transaction else self._connection.total_changes()
+
     # -- statements --------------------------------------------------------------------------
 
     def rows(self, sql: str, bindings: Sequence[Binding] = ()) -> list[tuple[Any, ...]]:

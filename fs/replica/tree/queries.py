@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from lucidnode.fs.errors import FileMissing, NoAttribute, NotDirectory, Unreadable
@@ -75,6 +75,9 @@ _EXTENTS = {
 }
 
 
+_MAX_KNOWN = 4096
+"""Files whose attributes are remembered until anything changes: 1 MB."""
+
 _BEHIND = "(ino, offset) > (?, ?)"
 
 EXTENTS_AT_ONCE = 4096
@@ -91,16 +94,39 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[InodeNo, Attributes] = {}
+        """What was found since the state `_of`: who opens, reads and closes a file asks several times."""
+        self._of: int | None = None
 
     def lookup(self, parent: InodeNo, name: bytes) -> Attributes | None:
         """Return what *name* in directory *parent* means, or None."""
         row = self._database.row(_BY_NAME, (parent, name))
-        return None if row is None else _attributes(row)
+        return None if row is None else self._found(_attributes(row))
 
     def attributes(self, ino: InodeNo) -> Attributes | None:
         """Return the attributes of *ino*, or None if it does not exist."""
+        state = self._database.state
+        if state is not None and state == self._of and (known := self._known.get(ino)) is not None:
+            return known
         row = self._database.row(_BY_INO, (ino,))
-        return None if row is None else _attributes(row)
+        return None if row is None else self._found(_attributes(row))
+
+    @property
+    def state(self) -> int | None:
+        """As `Database.state`."""
+        return self._database.state
+
+    def _found(self, found: Attributes) -> Attributes:
+        self._remember([found])
+        return found
+
+    def _remember(self, found: Iterable[Attributes]) -> None:
+        state = self._database.state
+        if state != self._of or len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+            self._of = state
+        if state is not None:
+            self._known.update((each.ino, each) for each in found)
 
     def existing(self, ino: InodeNo) -> Attributes:
         """Return the attributes of *ino*, or raise FileMissing."""
@@ -121,7 +147,9 @@ class Queries:
     ) -> list[tuple[bytes, Attributes]]:
         """Return up to *limit* names of *parent* greater than *after*, in byte order."""
         rows = self._database.rows(_NAMES, (parent, after or b"", limit))
-        return [(row[0], _attributes(row[1:])) for row in rows]
+        found = [(row[0], _attributes(row[1:])) for row in rows]
+        self._remember(attributes for _, attributes in found)
+        return found
 
     def names_in(self, parent: InodeNo) -> Iterator[bytes]:
         """Yield every name in directory *parent*, in byte order; change nothing meanwhile."""

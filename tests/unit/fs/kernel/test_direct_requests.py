@@ -14,6 +14,7 @@ from lucidnode.fs.channel.requests import AskedLock, KernelRequest, LockType, Op
 from lucidnode.fs.kernel.direct_requests import direct_handlers
 from lucidnode.fs.kernel.fuse import FuseOperations
 from lucidnode.fs.kernel.lock_requests import LockRequests
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.spans import Spans
 
 _HEADER = struct.Struct("=IIQQIIIHH")
@@ -36,7 +37,8 @@ async def test_a_close_ends_locks_and_waits_only_if_something_may_have_been_writ
         ino, _ = await layer.create()
         handle, _ = await layer.files.open(ino, flags)
         spans = Spans(lambda: 0.0, lambda: 0, lambda _: "")
-        locks = LockRequests(layer.files.locks, spans, None)
+        quiet = QuietHandles(layer.files.locks, lambda _: None, lambda _: None)
+        locks = LockRequests(layer.files.locks, spans, None, quiet)
         handlers = direct_handlers(FuseOperations(layer.files, spans, None), locks)
         mine = AskedLock(handle, OWNER, 0, 9, LockType.SHARED, 1, is_flock=False)
         await locks.set(ino, mine)

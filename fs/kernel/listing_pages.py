@@ -1,0 +1,120 @@
+"""Pages of listings as the kernel gets them, and those that it gets once more as they are.
+
+Who walks a tree that he knows has the kernel ask for listings again, for the attributes in them
+(files/kept_listings.py). As long as nothing at all has changed meanwhile, their bytes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from lucidnode.fs.channel.tree_requests import FileReply, file_reply, listed_line
+from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.listing import Entry
+from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
+
+MAX_HELD_BYTES = 8 * 1024 * 1024
+"""Of pages that are held: some 30,000 names, with what is remembered beside each."""
+
+_BESIDE_BYTES = 128
+"""What is remembered of a name, beside its line."""
+
+_MIN_LINE_BYTES = 160
+"""With a name of up to eight bytes."""
+
+
+class _Page(NamedTuple):
+    """A reply to READDIRPLUS, and what follows from it here. *names* are by the cookies behind them."""
+
+    state: int | None
+    reply: bytes
+    lines: int
+    behind: int
+    files: list[InodeNo]
+    names: dict[int, bytes]
+
+
+class ListingPages:
+    """Answers READDIRPLUS for *files*. *owner* is as `FuseOperations` has it, attributes are valid for *valid_s*."""
+
+    def __init__(self, files: FileSystem, owner: Caller | None, valid_s: int) -> None:
+        self._files = files
+        self._owner = owner
+        self._valid_s = valid_s
+        self._held: LRUCache[tuple[InodeNo, int, int], _Page] = LRUCache(MAX_HELD_BYTES, _size)
+
+    def page(self, handle: int, cookie: int, size: int) -> bytes:
+        """Return the lines behind *cookie* that fit into *size* bytes. Raises FileMissing, Invalid."""
+        directories = self._files.directories
+        directory = directories.directory(handle)
+        place = directory.ino, cookie, size
+        # Of one step of the event loop with all that is read below.
+        state = directories.state()
+        held = self._held.get(place)
+        if state is not None and held is not None and held.state == state:
+            directory.page = held.names
+            return self._passed(handle, cookie, held)
+        found, reply = self._lines(handle, cookie, size)
+        behind = found[-1].cookie if found else cookie
+        files = [file.ino for _, file, _ in found if file.kind is Kind.FILE]
+        page = _Page(state, reply, len(found), behind, files, directory.page)
+        if state is not None:
+            self._held.pop(place, None)
+            if _size(page) <= MAX_HELD_BYTES:
+                self._held[place] = page
+        return self._passed(handle, cookie, page)
+
+    def _passed(self, handle: int, cookie: int, page: _Page) -> bytes:
+        self._files.lifetimes.count_lookups(page.files)
+        self._files.directories.passed(handle, cookie, page.lines, page.behind)
+        return page.reply
+
+    def _lines(self, handle: int, cookie: int, size: int) -> tuple[list[Entry], bytes]:
+        """Return the entries behind *cookie* whose lines fit into *size* bytes, and these."""
+        fitting: list[Entry] = []
+        reply = bytearray()
+        for entries in self._entries(handle, cookie, size):
+            occupied = self._files.occupied_of([entry.attributes for entry in entries])
+            for entry, stored in zip(entries, occupied, strict=True):
+                name, file, next_cookie = entry
+                line = listed_line(
+                    name, shown(file, stored, self._owner), next_cookie, self._valid_s
+                )
+                if len(reply) + len(line) > size:
+                    return fitting, bytes(reply)
+                reply += line
+                fitting.append(entry)
+        return fitting, bytes(reply)
+
+    def _entries(self, handle: int, cookie: int, size: int) -> Iterator[list[Entry]]:
+        """Yield the entries behind *cookie* whose lines may fit into *size* bytes, a few at a time."""
+        room = size // _MIN_LINE_BYTES
+        while entries := self._files.directories.entries(handle, cookie, room):
+            yield entries
+            cookie = entries[-1].cookie
+            room = max(room - len(entries), 1)
+
+
+def shown(file: Attributes, occupied: int, owner: Caller | None) -> FileReply:
+    """Return *file*, of which *occupied* bytes are stored, as the kernel is told of it."""
+    uid, gid = owner or (file.uid, file.gid)
+    return file_reply(
+        file.ino,
+        file.kind << 12 | file.mode,
+        file.nlink,
+        uid,
+        gid,
+        file.rdev,
+        file.size,
+        occupied,
+        file.atime_ns,
+        file.mtime_ns,
+        file.ctime_ns,
+    )
+
+
+def _size(page: _Page) -> int:
+    return len(page.reply) + page.lines * _BESIDE_BYTES + _BESIDE_BYTES

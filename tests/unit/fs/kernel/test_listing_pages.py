@@ -1,0 +1,111 @@
+"""Pages of listings that are given once more: as long as nothing has changed, and counted each time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from file_layer_fixture import ME, FileLayer, file_layer
+
+from lucidnode.fs.files.listing import START
+from lucidnode.fs.kernel.listing_pages import ListingPages
+from lucidnode.fs.replica.inode import ROOT
+
+PAGE = 65536
+
+
+def listed(layer: FileLayer, pages: ListingPages, size: int = PAGE) -> list[bytes]:
+    """Return all pages of the root, asked for one after the other on a handle of its own."""
+    directories = layer.files.directories
+    handle, _ = directories.open(ROOT)
+    found = [pages.page(handle, START, size)]
+    while found[-1]:
+        found.append(pages.page(handle, _last_cookie(found[-1]), size))
+    directories.release(handle)
+    return found
+
+
+def _last_cookie(page: bytes) -> int:
+    at = cookie = 0
+    while at < len(page):
+        cookie = int.from_bytes(page[at + 136 : at + 144], "little")
+        length = int.from_bytes(page[at + 144 : at + 148], "little")
+        at += -(-(152 + length) // 8) * 8
+    return cookie
+
+
+async def filled(layer: FileLayer, names: int = 30) -> None:
+    for number in range(names):
+        _, (handle, _) = layer.files.create(ROOT, b"%02d" % number, 0o644, ME, os.O_WRONLY, 1)
+        await layer.files.write(handle, 0, b"z")
+        await layer.files.flush(handle)
+        layer.files.release(handle)
+
+
+@pytest.mark.parametrize("size", [PAGE, 1024])
+async def test_a_page_that_is_given_again_asks_nothing_and_is_counted(
+    tmp_path: Path, size: int
+) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        await filled(layer)
+        pages = ListingPages(layer.files, None, 60)
+        first = listed(layer, pages, size)
+        again = listed(layer, pages, size)
+        assert again == first
+        assert all(one is other for one, other in zip(first, again, strict=True))
+        ino = layer.files.lookup(ROOT, b"07").ino
+        kept = layer.files.lifetimes
+        # Twice listed, so twice to be forgotten before the kernel knows it no more.
+        kept.forget_lookups(ino, 1)
+        assert ino in kept._lookups
+        kept.forget_lookups(ino, 1)
+        assert ino not in kept._lookups
+
+
+async def test_whatever_changes_is_in_the_next_page(tmp_path: Path) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        await filled(layer)
+
+        def fresh() -> list[bytes]:
+            return listed(layer, ListingPages(layer.files, None, 60))
+
+        pages = ListingPages(layer.files, None, 60)
+        seen = [listed(layer, pages)]
+
+        def differs() -> None:
+            now = listed(layer, pages)
+            assert now == fresh()
+            assert now != seen[-1]
+            seen.append(now)
+
+        layer.files.unlink(ROOT, b"03")
+        differs()
+        ino = layer.files.lookup(ROOT, b"04").ino
+        handle, _ = await layer.files.open(ino, os.O_WRONLY)
+        await layer.files.write(handle, 0, b"longer than before")
+        differs()
+        await layer.files.write(handle, 100, b"and longer, unsaved as it is")
+        differs()
+        await layer.files.flush(handle)
+        layer.files.release(handle)
+        assert listed(layer, pages) == fresh()
+        layer.files.rename(ROOT, b"05", ROOT, b"new", 0)
+        differs()
+
+
+async def test_a_directory_that_grows_between_two_pages_goes_on_behind_the_first(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        await filled(layer)
+        pages = ListingPages(layer.files, None, 60)
+        listed(layer, pages, 1024)
+        directories = layer.files.directories
+        handle, _ = directories.open(ROOT)
+        first = pages.page(handle, START, 1024)
+        layer.files.unlink(ROOT, b"%02d" % 3)
+        rest = pages.page(handle, _last_cookie(first), PAGE)
+        assert b"29" in rest
+        assert b"00\0" not in rest
+        directories.release(handle)
