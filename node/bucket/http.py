@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
+from aiohttp.payload import Payload
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -32,6 +33,9 @@ _IDLE_S = 15.0
 """Less than stores and what stands before them keep a connection that nobody uses."""
 
 _PIECE_BYTES = 1024 * 1024
+
+_SENT_AT_ONCE_BYTES = 256 * 1024
+"""Of a body: a fifth of a millisecond of the event loop, and no copy of it."""
 
 _DIRTY = 8
 """Connections that are thrown away for one request: also new ones, if a server speaks first."""
@@ -87,6 +91,31 @@ class HttpAnswer:
         return b"".join(pieces)
 
 
+class _Body(Payload):
+    """Bytes of a request, sent as they lie in memory.
+
+    aiohttp's own, from a BytesIO, copies pieces of 64 KiB and lets the event loop go round for each:
+    0.7 ms of CPU for a MiB where this takes 0.4.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return it as text."""
+        return self._body.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send all of it."""
+        # By themselves: together with the first piece they would be copied.
+        writer.send_headers()
+        body = memoryview(self._body)
+        for start in range(0, len(body), _SENT_AT_ONCE_BYTES):
+            await writer.write(body[start : start + _SENT_AT_ONCE_BYTES])
+
+
 class Http:
     """Asks one place. Bound to no event loop: connections belong to the loop that made them."""
 
@@ -121,7 +150,7 @@ class Http:
             method,
             URL(self._where + target, encoded=True),
             headers=headers,
-            data=io.BytesIO(body) if body else None,
+            data=_Body(body) if body else None,
             allow_redirects=False,
             proxy=self._proxy,
             ssl=self._tls or True,
