@@ -23,9 +23,14 @@ class Locker:
         self._open: dict[int, list[int]] = {}
 
     def open(self, slot: int, name: str) -> list[object]:
+        return self._opened(slot, name, os.O_RDWR | os.O_CREAT)
+
+    def open_to_read(self, slot: int, name: str) -> list[object]:
+        return self._opened(slot, name, os.O_RDONLY)
+
+    def _opened(self, slot: int, name: str, flags: int) -> list[object]:
         self._open[slot] = [
-            os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT)
-            for directory in self._directories
+            os.open(f"{directory}/{name}", flags) for directory in self._directories
         ]
         return []
 

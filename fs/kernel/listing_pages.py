@@ -55,12 +55,12 @@ class ListingPages:
         state = directories.state()
         held = self._held.get(place)
         if state is not None and held is not None and held.state == state:
-            directory.page = held.names
             return self._passed(handle, cookie, held)
         found, reply = self._lines(handle, cookie, size)
         behind = found[-1].cookie if found else cookie
         files = [file.ino for _, file, _ in found if file.kind is Kind.FILE]
-        page = _Page(state, reply, len(found), behind, files, directory.page)
+        names = {entry.cookie: entry.name for entry in found}
+        page = _Page(state, reply, len(found), behind, files, names)
         if state is not None:
             self._held.pop(place, None)
             if _size(page) <= MAX_HELD_BYTES:
@@ -68,6 +68,8 @@ class ListingPages:
         return self._passed(handle, cookie, page)
 
     def _passed(self, handle: int, cookie: int, page: _Page) -> bytes:
+        if page.names:
+            self._files.directories.directory(handle).page = page.names
         self._files.lifetimes.count_lookups(page.files)
         self._files.directories.passed(handle, cookie, page.lines, page.behind)
         return page.reply

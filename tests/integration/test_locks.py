@@ -43,7 +43,8 @@ def a_step(random: Random, process: LockProcess, slots: set[int], seed: int) -> 
             return process.do("flock", slot, how | fcntl.LOCK_NB)
         case _:
             process.do("close", slot)
-            process.do("open", slot, f"{seed} {random.randrange(2)}")
+            opening = random.choice(("open", "open_to_read"))
+            process.do(opening, slot, f"{seed} {random.randrange(2)}")
             return []
 
 
@@ -67,6 +68,21 @@ def test_locks_are_as_on_a_local_disk(node: Workstation, seed: int) -> None:
             found.add(str(there))
         assert {"0", str(errno.EAGAIN)} < found
         assert len(found) > 20
+
+
+def test_a_close_of_what_was_only_read_ends_locks_that_came_after_it_was_opened(
+    node: Workstation,
+) -> None:
+    with lock_processes(2, node.mountpoint, node.home) as [one, two]:
+        for process in (one, two):
+            process.do("open", 0, "closed")
+        one.do("open_to_read", 1, "closed")
+        one.do("open_to_read", 2, "closed")
+        one.do("close", 2)  # nobody has a lock: nothing ends, and the channel knows that
+        assert one.do("set", 0, EXCLUSIVE, 0, 10) == [0, 0]
+        assert two.do("set", 0, SHARED, 5, 1) == [errno.EAGAIN] * 2
+        one.do("close", 1)
+        assert two.do("set", 0, SHARED, 5, 1) == [0, 0]
 
 
 def test_who_waits_for_a_lock_gets_it_when_it_is_let_go(node: Workstation) -> None:
