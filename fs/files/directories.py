@@ -6,7 +6,7 @@ from lucidnode.fs.errors import NotDirectory
 from lucidnode.fs.files.kept_listings import Holding, KeptListings
 from lucidnode.fs.files.listing import DOT, DOT_DOT, START, Entry, Listings
 from lucidnode.fs.files.shown_files import ShownFiles
-from lucidnode.fs.read.open_files import OpenDirectory, OpenFiles
+from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
@@ -85,13 +85,17 @@ class Directories:
             for (name, attributes), cookie in zip(listed, directory.page, strict=True)
         ]
 
-    def state(self) -> int | None:
-        """Return a number that is another one once any listing may be: None while that is not known."""
-        return None if self._unsaved.any.is_set() else self._tree.state
+    def state(self, handle: int) -> tuple[InodeNo, int] | None:
+        """Return the directory that *handle* lists, and a number that is another one once its listing may be.
 
-    def directory(self, handle: int) -> OpenDirectory:
-        """Return what *handle* stands for."""
-        return self._open.directory(handle)
+        None while that is not known.
+        """
+        state = None if self._unsaved.any.is_set() else self._tree.state
+        return None if state is None else (self._open.directory(handle).ino, state)
+
+    def handed_out(self, handle: int, names: dict[int, bytes]) -> None:
+        """Note what *handle* was given, by the cookies behind them: it may go on behind each."""
+        self._open.directory(handle).page = names
 
     def attributes_forgotten(self, ino: InodeNo, parents: frozenset[InodeNo] | None) -> None:
         """Note that the kernel holds no valid attributes of the file *ino* any more.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Coroutine, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lucidnode.fs.errors import (
     FileMissing,
@@ -33,7 +33,7 @@ from lucidnode.fs.files.stamps import Stamps
 from lucidnode.fs.files.tree_changes import TreeChanges
 from lucidnode.fs.files.xattrs import Xattrs
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
-from lucidnode.fs.read.reader import AskedRead, Reader
+from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
 from lucidnode.fs.replica.intents import (
@@ -375,17 +375,11 @@ class FileSystem:
         """
         return await self._reader.read(self._open.file(handle), offset, length)
 
-    def asked_read(self, handle: int, offset: int, length: int) -> AskedRead:
-        """Note a read for `read_at_once`, or `read_on` where that has nothing. Raises as `read`."""
-        return self._reader.asked(self._open.file(handle), offset, length)
-
-    def read_at_once(self, asked: AskedRead) -> bytes | None:
-        """Return the bytes of a read if there is nothing to wait for, else None."""
-        return self._reader.at_once(asked)
-
-    async def read_on(self, asked: AskedRead) -> bytes | bytearray:
-        """Return the bytes of a read. Raises as `read`."""
-        return await self._reader.finish(asked)
+    def begin_read(
+        self, handle: int, offset: int, length: int
+    ) -> bytes | Coroutine[Any, Any, bytes | bytearray]:
+        """Return what `read` does if there is nothing to wait for; else what will return it."""
+        return self._reader.begin(self._open.file(handle), offset, length)
 
     async def seek(self, handle: int, offset: int, whence: int) -> int:
         """Return where data or a hole begins at or after *offset*: SEEK_DATA, SEEK_HOLE of lseek(2).

@@ -39,9 +39,9 @@ class FileLifetimes:
         if found.kind is Kind.FILE:
             self._lookups.add((found.ino,))
 
-    def count_lookups(self, files: Iterable[InodeNo]) -> None:
-        """Count replies that named *files*: no directories are among them."""
-        self._lookups.add(files)
+    def count_lookups(self, found: Iterable[Attributes]) -> None:
+        """Count replies that named each of *found*."""
+        self._lookups.add([each.ino for each in found if each.kind is Kind.FILE])
 
     def forget_lookups(self, ino: InodeNo, count: int) -> None:
         """Note that the kernel lets go of *count* replies that named *ino*. Raises NoSpace."""

@@ -20,7 +20,6 @@ from lucidnode.fs.channel.requests import AskedCopy, AskedWrite, Reply
 from lucidnode.fs.files.file_system import AttributeChanges, Caller
 from lucidnode.fs.kernel.reply import RequestReply
 from lucidnode.fs.kernel.spans import Span, Spans
-from lucidnode.fs.read.reader import AskedRead
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.replica.intents import RENAME_NOREPLACE
 from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
@@ -226,16 +225,15 @@ class FuseOperations(pyfuse3.Operations):
         """Answer a READ at once if there is nothing to wait for; else return what will."""
         span = Span("read", handle=fh, offset=off, size=size)
         with self._replying(span, gone=errno.ESTALE) as reply:
-            asked = self._files.asked_read(fh, off, size)
-            found = self._files.read_at_once(asked)
-            if found is not None:
-                return found
+            begun = self._files.begin_read(fh, off, size)
+            if not isinstance(begun, Coroutine):
+                return begun
             reply.goes_on()
-        return self._read_on(span, asked)
+        return self._read_on(span, begun)
 
-    async def _read_on(self, span: Span, asked: AskedRead) -> Reply:
+    async def _read_on(self, span: Span, begun: Coroutine[Any, Any, bytes | bytearray]) -> Reply:
         with self._replying(span, gone=errno.ESTALE):
-            return await self._files.read_on(asked)
+            return await begun
 
     async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
         with self._replying(Span("write", handle=fh, offset=off, size=len(buf)), gone=errno.ESTALE):

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from lucidnode.fs.channel.tree_requests import FileReply, file_reply, listed_line
-from lucidnode.fs.files.file_system import Caller, FileSystem
+from lucidnode.fs.files.file_system import Caller
 from lucidnode.fs.files.listing import Entry
-from lucidnode.fs.replica.inode import Attributes, InodeNo, Kind
+from lucidnode.fs.replica.inode import Attributes, InodeNo
+from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 
 MAX_HELD_BYTES = 8 * 1024 * 1024
 """Of pages that are held: some 30,000 names, with what is remembered beside each."""
@@ -26,21 +27,24 @@ _MIN_LINE_BYTES = 160
 """With a name of up to eight bytes."""
 
 
+_DOTS = frozenset({b".", b".."})
+
+
 class _Page(NamedTuple):
     """A reply to READDIRPLUS, and what follows from it here. *names* are by the cookies behind them."""
 
-    state: int | None
+    state: int
     reply: bytes
     lines: int
     behind: int
-    files: list[InodeNo]
+    named: list[Attributes]
     names: dict[int, bytes]
 
 
 class ListingPages:
     """Answers READDIRPLUS for *files*. *owner* is as `FuseOperations` has it, attributes are valid for *valid_s*."""
 
-    def __init__(self, files: FileSystem, owner: Caller | None, valid_s: int) -> None:
+    def __init__(self, files: ServedFiles, owner: Caller | None, valid_s: int) -> None:
         self._files = files
         self._owner = owner
         self._valid_s = valid_s
@@ -48,29 +52,31 @@ class ListingPages:
 
     def page(self, handle: int, cookie: int, size: int) -> bytes:
         """Return the lines behind *cookie* that fit into *size* bytes. Raises FileMissing, Invalid."""
-        directories = self._files.directories
-        directory = directories.directory(handle)
-        place = directory.ino, cookie, size
         # Of one step of the event loop with all that is read below.
-        state = directories.state()
+        known = self._files.directories.state(handle)
+        if known is None:
+            return self._passed(handle, cookie, self._made(handle, cookie, size, 0))
+        ino, state = known
+        place = ino, cookie, size
         held = self._held.get(place)
-        if state is not None and held is not None and held.state == state:
-            return self._passed(handle, cookie, held)
+        if held is None or held.state != state:
+            held = self._made(handle, cookie, size, state)
+            self._held.pop(place, None)
+            if _size(held) <= MAX_HELD_BYTES:
+                self._held[place] = held
+        return self._passed(handle, cookie, held)
+
+    def _made(self, handle: int, cookie: int, size: int, state: int) -> _Page:
         found, reply = self._lines(handle, cookie, size)
         behind = found[-1].cookie if found else cookie
-        files = [file.ino for _, file, _ in found if file.kind is Kind.FILE]
+        named = [entry.attributes for entry in found if entry.name not in _DOTS]
         names = {entry.cookie: entry.name for entry in found}
-        page = _Page(state, reply, len(found), behind, files, names)
-        if state is not None:
-            self._held.pop(place, None)
-            if _size(page) <= MAX_HELD_BYTES:
-                self._held[place] = page
-        return self._passed(handle, cookie, page)
+        return _Page(state, reply, len(found), behind, named, names)
 
     def _passed(self, handle: int, cookie: int, page: _Page) -> bytes:
         if page.names:
-            self._files.directories.directory(handle).page = page.names
-        self._files.lifetimes.count_lookups(page.files)
+            self._files.directories.handed_out(handle, page.names)
+        self._files.lifetimes.count_lookups(page.named)
         self._files.directories.passed(handle, cookie, page.lines, page.behind)
         return page.reply
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
@@ -73,6 +74,14 @@ class Reader:
         Raises FileMissing if the file is gone (another node deleted it), Unreadable.
         """
         return await self.finish(self.asked(file, offset, length))
+
+    def begin(
+        self, file: OpenFile, offset: int, length: int
+    ) -> bytes | Coroutine[Any, Any, bytes | bytearray]:
+        """Return what `read` does if there is nothing to wait for; else what will return it."""
+        asked = self.asked(file, offset, length)
+        found = self.at_once(asked)
+        return self.finish(asked) if found is None else found
 
     def asked(self, file: OpenFile, offset: int, length: int) -> AskedRead:
         """Note a read and return what it sees, for `at_once` or `finish`. Raises as `read`."""

@@ -8,8 +8,9 @@ whoever passes requests on has it opened before (`to_open`). Nothing here can be
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import msgspec
 
@@ -115,6 +116,12 @@ class FilesWithSnapshots:
             return 0
         state, file = self._past.file(attributes.ino)
         return state.files.occupied(msgspec.structs.replace(attributes, ino=file.ino))
+
+    def occupied_of(self, files: Sequence[Attributes]) -> list[int]:
+        """As `FileSystem.occupied_of`."""
+        if any(file.ino >= SNAPSHOTS for file in files):
+            return [self.occupied(file) for file in files]
+        return self._now.occupied_of(files)
 
     async def set_attributes(
         self, ino: InodeNo, changes: AttributeChanges, handle: int | None
@@ -241,6 +248,14 @@ class FilesWithSnapshots:
             return await opened.state.files.read(opened.inner, offset, length)
         return await self._now.read(handle, offset, length)
 
+    def begin_read(
+        self, handle: int, offset: int, length: int
+    ) -> bytes | Coroutine[Any, Any, bytes | bytearray]:
+        """As `FileSystem.begin_read`."""
+        if (opened := self._past.handle(handle)) is not None:
+            return opened.state.files.begin_read(opened.inner, offset, length)
+        return self._now.begin_read(handle, offset, length)
+
     async def seek(self, handle: int, offset: int, whence: int) -> int:
         """As `FileSystem.seek`."""
         if (opened := self._past.handle(handle)) is not None:
@@ -295,6 +310,11 @@ class _Lifetimes:
             self._numbers.count_lookup(found.ino)
         elif found.ino < SNAPSHOTS:
             self._now.count_lookup(found)
+
+    def count_lookups(self, found: Sequence[Attributes]) -> None:
+        """As `FileLifetimes.count_lookups`."""
+        for each in found:
+            self.count_lookup(each)
 
     def forget_lookups(self, ino: InodeNo, count: int) -> None:
         """As `FileLifetimes.forget_lookups`."""

@@ -73,6 +73,21 @@ class PastDirectories:
             return self._root(handle, cookie, most)
         return self._now.entries(handle, cookie, most)
 
+    def state(self, handle: int) -> tuple[InodeNo, int] | None:
+        """As `Directories.state`: None where snapshots are among what is listed."""
+        if handle in self._own or handle in self._roots or self._past.handle(handle) is not None:
+            return None
+        return self._now.state(handle)
+
+    def handed_out(self, handle: int, names: dict[int, bytes]) -> None:
+        """As `Directories.handed_out`."""
+        if handle in self._own:
+            return
+        if (opened := self._past.handle(handle)) is not None:
+            opened.state.files.directories.handed_out(opened.inner, names)
+            return
+        self._now.handed_out(handle, names)
+
     def release(self, handle: int) -> None:
         """As `Directories.release`."""
         if handle in self._own:

@@ -53,7 +53,7 @@ class SnapshotNumbers:
 
     def count_lookup(self, number: InodeNo) -> None:
         """Count a reply that names *number*, which `number` has just returned."""
-        self._counts.add(number)
+        self._counts.add((number,))
         if number not in self._known:
             self._known[number] = self._shown.pop(number)
 

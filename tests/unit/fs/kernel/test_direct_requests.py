@@ -37,7 +37,7 @@ async def test_a_close_ends_locks_and_waits_only_if_something_may_have_been_writ
         ino, _ = await layer.create()
         handle, _ = await layer.files.open(ino, flags)
         spans = Spans(lambda: 0.0, lambda: 0, lambda _: "")
-        quiet = QuietHandles(layer.files.locks, lambda _: None, lambda _: None)
+        quiet = QuietHandles([layer.files.locks], lambda _: None, lambda _: None)
         locks = LockRequests(layer.files.locks, spans, None, quiet)
         handlers = direct_handlers(FuseOperations(layer.files, spans, None), locks)
         mine = AskedLock(handle, OWNER, 0, 9, LockType.SHARED, 1, is_flock=False)

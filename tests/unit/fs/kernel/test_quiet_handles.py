@@ -30,7 +30,7 @@ class Channel:
     told: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.quiet = QuietHandles(self.locks, self.told.add, self.told.discard)
+        self.quiet = QuietHandles([self.locks], self.told.add, self.told.discard)
         spans = Spans(lambda: 0.0, lambda: 0, lambda _: "")
         self.requests = LockRequests(self.locks, spans, None, self.quiet)
 

@@ -15,6 +15,7 @@ import pytest
 from snapshot_tree_fixture import THEN, Tree, tree
 
 from lucidnode.fs.channel.requests import KernelRequest, Opcode, Reply
+from lucidnode.fs.kernel.quiet_handles import QuietHandles
 from lucidnode.fs.kernel.snapshot_requests import SnapshotOpener, SnapshotOperations
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.kernel.tree_requests import TreeRequests
@@ -71,9 +72,9 @@ async def test_through_the_channel_a_request_is_answered_at_once_unless_a_state_
     tmp_path: Path,
 ) -> None:
     async with tree(tmp_path) as seen:
-        lookup = _opener(seen).opening(TreeRequests(seen.files, _spans(), None).handlers())[
-            Opcode.LOOKUP
-        ]
+        quiet = QuietHandles([], lambda _: None, lambda _: None)
+        tree_requests = TreeRequests(seen.files, _spans(), None, quiet)
+        lookup = _opener(seen).opening(tree_requests.handlers())[Opcode.LOOKUP]
         directory = (await seen.walk(NAME, THEN.name)).ino
         assert not asyncio.iscoroutine(lookup(_lookup(1, b"cut")))
         first = lookup(_lookup(directory, b"cut"))

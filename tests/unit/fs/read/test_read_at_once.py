@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 
 from file_layer_fixture import FileLayer, file_layer
@@ -34,19 +35,18 @@ async def test_the_second_file_of_a_segment_is_read_at_once(tmp_path: Path) -> N
     async with file_layer(tmp_path) as layer:
         first, second = (layer.files.lookup(InodeNo(1), b"file %d" % n).ino for n in range(2))
         handle, _ = await layer.files.open(first, 0)
-        asked = layer.files.asked_read(handle, 0, SIZE)
-        assert layer.files.read_at_once(asked) is None
-        assert await layer.files.read_on(asked) == bytes([0]) * SIZE
+        begun = layer.files.begin_read(handle, 0, SIZE)
+        assert isinstance(begun, Coroutine)
+        assert await begun == bytes([0]) * SIZE
         handle, _ = await layer.files.open(second, 0)
         for offset, length, found in ((0, SIZE, SIZE), (0, 2 * SIZE, SIZE), (100, 7, 7)):
-            asked = layer.files.asked_read(handle, offset, length)
-            assert layer.files.read_at_once(asked) == bytes([1]) * found
+            assert layer.files.begin_read(handle, offset, length) == bytes([1]) * found
         assert layer.counts.memory == 2 * SIZE + 7
         writer, _ = await layer.files.open(second, 2)
         await layer.files.write(writer, 10, b"unsaved")
-        asked = layer.files.asked_read(handle, 0, SIZE)
-        assert layer.files.read_at_once(asked) is None
-        read = bytes(await layer.files.read_on(asked))
+        begun = layer.files.begin_read(handle, 0, SIZE)
+        assert isinstance(begun, Coroutine)
+        read = bytes(await begun)
         assert read == bytes([1]) * 10 + b"unsaved" + bytes([1]) * (SIZE - 17)
 
 

@@ -45,8 +45,7 @@ def test_a_change_is_seen_in_its_transaction_and_behind_it(database: Database) -
         grow(database, 2)
         assert size(queries) == 2
     assert size(queries) == size(queries) == 2
-    with database.unwatched():
-        grow(database, 3)
+    grow(database, 3)
     assert size(queries) == 3
     database.close()
 
