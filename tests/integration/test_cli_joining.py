@@ -16,10 +16,11 @@ import pytest
 from cli_fixture import LUCIDNODE, PASSPHRASE, Workstation, until, workstation
 from seaweed_fixture import running_seaweed
 
-from lucidnode import membership
+from lucidnode import membership, node_key
 from lucidnode.cli.exit_codes import Exit
 from lucidnode.fs.membership.asking_ticket import open_asking
 from lucidnode.inviting import InviteWish, invite_asking
+from lucidnode.node import sealed_file
 from lucidnode.node.config import SOCKET_FILE
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -126,6 +127,7 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
             assert "withdrawn" in late.said
         # Past its time before anybody could use it.
         mine = membership.unlock(owner.home, PASSPHRASE)
+        sealed_file.hold(owner.home, node_key.open_kept(owner.home, mine.keys))
         late_wish = InviteWish("editor", lasts_s=0)
         old = asyncio.run(invite_asking(owner.home, owner.home / SOCKET_FILE, mine, late_wish))
         with joining(thief, {"ticket": old.ticket, "code": old.code}) as late:
