@@ -50,7 +50,7 @@ def invite_nearby(home: Path, socket: Path, mine: Membership, wish: InviteWish) 
         return
     click.echo(f"let in. The words, on both sides: {words}", err=True)
     click.echo(
-        "If its screen shows others, somebody else has used the code: `lucidnode members revoke` puts it out",
+        "If its screen shows others, somebody else has used the code: an owner puts it out, with `lucidnode members revoke`",
         err=True,
     )
 
