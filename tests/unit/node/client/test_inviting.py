@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random  # noqa: TID251  # seeded
+from collections import Counter
+from typing import cast
+
 import msgspec
 import pytest
 from studio_fixture import EXPIRES, NOW, Studio
 
 from lucidnode.fs.errors import NotAllowed
+from lucidnode.fs.membership.asking import answerers
 from lucidnode.fs.membership.entries import (
     invite_entry,
     inviting_entry,
@@ -19,18 +24,21 @@ from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import opened_eras, opened_secrets
 from lucidnode.node.client.ids import ProjectId, Seq
-from lucidnode.node.client.roster import Roster
+from lucidnode.node.client.roster import Roster, is_at_most
 from lucidnode.node.client.roster_entry import (
     INVITING_FORMAT,
     AllowInviting,
     Body,
     Invite,
+    Role,
     RosterEntry,
     format_of,
     signing_message,
 )
 from lucidnode.node.client.roster_people import MAX_INVITES_OF_EDITOR
 from lucidnode.node.client.roster_rules import RosterReader
+
+ROLES: list[Role] = ["owner", "editor", "viewer"]
 
 
 def signed(seq: Seq, previous: bytes, author: MemberKeys, body: Body) -> bytes:
@@ -63,6 +71,10 @@ class Company:
         seq = Seq(before.head + 1)
         self.studio.entries.append(signed(seq, before.head_hash, author, body))
         return next((void.reason for void in self.roster().voids if void.seq == seq), "")
+
+    def may_invite(self) -> bool:
+        member = self.roster().members.get(self.bo.keys.public)
+        return member is not None and member.can_invite
 
     def roles(self, who: Membership) -> dict[str, str | None]:
         roster = self.roster()
@@ -205,3 +217,83 @@ def test_an_editor_uses_up_his_own_invites_and_not_those_of_others() -> None:
     assert all(takes(company.bo.keys, invite_to()) for _ in range(MAX_INVITES_OF_EDITOR))
     assert not takes(company.bo.keys, invite_to())
     assert takes(company.studio.ada.keys, invite_to())
+
+
+class Walk:
+    """Ada changes what Bo may, and invites; Bo uses every secret that he can have had."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.company = Company()
+        self.known: dict[bytes, MemberKeys] = {}
+        """Invites of which Bo has the secrets: his own, and those he may answer."""
+        self.happened: Counter[str] = Counter()
+
+    @property
+    def bo(self) -> bytes:
+        return self.company.bo.keys.public
+
+    def owner_invites(self) -> None:
+        studio, role = self.company.studio, self.chance.choice(ROLES)
+        projects = [self.chance.choices([self.company.film, self.company.secret], [3, 1])[0]]
+        to = answerers(studio.view(studio.ada), role, projects, by_editors=True)
+        invite = studio.invite(role, projects=projects)
+        if self.bo in {one.public for one in to}:
+            self.known[invite.public] = invite
+
+    def owner_changes(self) -> None:
+        member = self.company.roster().members.get(self.bo)
+        if member is None:
+            return
+        match self.chance.choices(["here", "everywhere", "inviting", "out"], [20, 4, 20, 1])[0]:
+            case "here":
+                project = self.chance.choice([self.company.film, self.company.score])
+                role = self.chance.choice(ROLES[1:])
+                self.company.ada_does(role_entry, self.bo, project, role)
+            case "everywhere":
+                role = "editor" if member.role == "viewer" else "viewer"
+                self.company.ada_does(role_entry, self.bo, None, role)
+            case "inviting" if member.role == "editor":
+                self.company.studio.let_invite(self.company.bo, may=not member.may_invite)
+            case "out":
+                self.company.ada_does(revoke_entry, [self.bo])
+            case _:
+                return
+        if not self.company.may_invite():
+            # Whatever he had: by none of it does anybody come in any more.
+            assert not self.known.keys() & self.company.roster().invites.keys()
+            self.happened["may not invite"] += 1
+
+    def bo_invites(self) -> None:
+        if self.company.may_invite():
+            role = self.chance.choice(ROLES[1:])
+            invite = self.company.studio.invite(role, by=self.company.bo)
+            self.known[invite.public] = invite
+
+    def bo_comes_again(self) -> None:
+        open_ = self.company.roster().invites
+        still = [invite for public, invite in self.known.items() if public in open_]
+        if not still:
+            return
+        invite = self.chance.choice(still)
+        before = self.company.roles(self.company.bo)
+        friend = self.company.studio.newcomer("Friend")
+        self.company.studio.entries.append(self.company.studio.joining(invite, friend))
+        for project, role in self.company.roles(friend).items():
+            his = before[project]
+            assert is_at_most(cast(Role, role), cast(Role, his)), project
+        opened = set(opened_secrets(self.company.roster(), friend.keys))
+        assert opened <= set(opened_secrets(self.company.roster(), self.company.bo.keys))
+        self.happened["came in by a secret of his"] += 1
+
+
+def test_whatever_happens_nobody_comes_in_by_him_who_may_more_than_he_then() -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(6):
+        walk = Walk(random.Random(seed))
+        steps = [walk.owner_invites, walk.owner_changes, walk.bo_invites, walk.bo_comes_again]
+        for _ in range(30):
+            walk.chance.choices(steps, [2, 2, 2, 3])[0]()
+        assert not walk.company.roster().voids
+        happened += walk.happened
+    assert min(happened["came in by a secret of his"], happened["may not invite"]) > 5, happened
