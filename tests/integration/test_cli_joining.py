@@ -179,7 +179,7 @@ def test_an_editor_who_may_invites_and_answers_and_nobody_may_more_than_he(tmp_p
             assert joins.process.wait(300) == 0, joins.said
         open_ = invited(bo)
         told = ada.unlocked("members", "inviting", "bo", "off", "--yes")
-        assert "closed 1 open invite" in told.err
+        assert "closed 2 open invites" in told.err
         audit = [json.loads(line) for line in ada.unlocked("audit", "--json").out.splitlines()]
         assert [one["event"] for one in audit if one.get("member") == "bo"] == [
             *("joined", "inviting allowed", "inviting forbidden"),

@@ -289,7 +289,7 @@ class Walk:
 
 def test_whatever_happens_nobody_comes_in_by_him_who_may_more_than_he_then() -> None:
     happened: Counter[str] = Counter()
-    for seed in range(6):
+    for seed in range(10):
         walk = Walk(random.Random(seed))
         steps = [walk.owner_invites, walk.owner_changes, walk.bo_invites, walk.bo_comes_again]
         for _ in range(30):
