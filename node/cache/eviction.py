@@ -98,7 +98,9 @@ class HeldBlocks:
     def __init__(self, policy: NewPolicy, found: Held | None = None) -> None:
         """Start from what was *found*, where equal sizes are one number."""
         found = found if found is not None else OrderedDict()
-        self.bytes = sum(disk_bytes(size) * of for size, of in Counter(found.values()).items())
+        # As they lie in memory: in the order of use, a million take 0.2 s longer.
+        sizes = Counter(dict.values(found))
+        self.bytes = sum(disk_bytes(size) * of for size, of in sizes.items())
         """Disk space of all held blocks."""
         self._blocks = policy(found)
         self._sizes: dict[int, int] = {}
