@@ -220,7 +220,7 @@ def _raise_lab(places: Places, plan: Plan, say: Say) -> Lab:
     founder, *others = lab.workstations.values()
     founder.enrol(founding, dashboard_port=dashboard_port)
     lab.start_daemon(founder)
-    founder.found([each.name for each in others])
+    founder.found([each.name for each in others], plan.block_size)
 
     def follow(station: Workstation) -> None:
         if station is not founder:

@@ -55,10 +55,11 @@ class Row(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.option("--mib", type=click.IntRange(64), default=128, show_default=True, help="File size.")
-@click.option("--files", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--files", type=click.IntRange(0), default=20_000, show_default=True)
 @click.option("--wan-mbit", type=float, default=200.0, show_default=True)
 @click.option("--wan-ms", type=float, default=30.0, show_default=True)
-def line(mib: int, files: int, wan_mbit: float, wan_ms: float) -> None:
+@click.option("--block-size", default="1M", show_default=True, help="Of the project.")
+def line(mib: int, files: int, wan_mbit: float, wan_ms: float, block_size: str) -> None:
     """Read and unpack over a slow line; a table on standard error, JSON on standard output."""
     if os.geteuid() != 0:
         raise LabError("a line needs root: it is between two network namespaces")
@@ -67,8 +68,10 @@ def line(mib: int, files: int, wan_mbit: float, wan_ms: float) -> None:
     rows: list[Row] = []
     try:
         with console.status("starting"):
-            lab = make(_LAB, Plan(1, wan_mbit, wan_ms), lambda _: None)
-            for row in chain(_reads(lab, mib, wan_ms), _unpacked(lab, files)):
+            plan = Plan(1, wan_mbit, wan_ms, block_size=block_size)
+            lab = make(_LAB, plan, lambda _: None)
+            unpacked = _unpacked(lab, files) if files else ()
+            for row in chain(_reads(lab, mib, wan_ms), unpacked):
                 rows.append(row)
                 console.print(f"{row.row}: {row.value:,.3g} {row.unit}")
     finally:
@@ -80,8 +83,13 @@ def line(mib: int, files: int, wan_mbit: float, wan_ms: float) -> None:
     for row in rows:
         table.add_row(row.row, f"{row.value:,.3g}", row.unit, row.aim)
     console.print(table)
-    facts = {"mib": mib, "files": files, "wan_mbit": wan_mbit, "wan_ms": wan_ms}
-    facts |= {"cores": os.cpu_count() or 0}
+    facts: dict[str, float | str] = {
+        "mib": mib,
+        "files": files,
+        "wan_mbit": wan_mbit,
+        "wan_ms": wan_ms,
+    }
+    facts |= {"block_size": block_size, "cores": os.cpu_count() or 0}
     print(msgspec.json.format(msgspec.json.encode({**facts, "rows": rows})).decode())
 
 

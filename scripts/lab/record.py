@@ -33,6 +33,8 @@ class Plan(msgspec.Struct, frozen=True):
     """How many the workstations are dealt to in turn, with a firewall between them."""
     allow_other: bool = False
     """Lets every user of this machine into the mounts and the directories above them."""
+    block_size: str = "1M"
+    """Of the project, as `lucidnode project create` has it."""
 
 
 class S3(msgspec.Struct, frozen=True):

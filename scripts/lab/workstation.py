@@ -91,9 +91,10 @@ class Workstation:
         self._step("enrol", settings)
         self._adjust(dashboard_port=dashboard_port, min_free=256 * 1024 * 1024)
 
-    def found(self, guests: list[str]) -> None:
+    def found(self, guests: list[str], block_size: str) -> None:
         """Create the project and write a ticket for each of *guests*. The daemon must run."""
-        self._step("found", {"LUCIDNODE_GUESTS": " ".join(guests)})
+        wanted = {"LUCIDNODE_GUESTS": " ".join(guests), "LUCIDNODE_BLOCK_SIZE": block_size}
+        self._step("found", wanted)
 
     def _step(self, step: str, settings: Mapping[str, str]) -> None:
         inside = self._network.entering(self.name)
