@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entry_codec import EntryCodec
@@ -34,11 +33,14 @@ async def commit(
     access: RepairAccess,
     clock: Clock,
     progress: Callable[[int], None],
+    *,
+    patience_s: float = _PATIENCE_S,
 ) -> list[str]:
     """Do *steps* on *replica*, and have all of them committed; return the conflict copies it made.
 
     Where another workstation commits meanwhile, it is rebased like any work. *progress* hears the
-    bytes of each step. Raises Unavailable if the bucket takes nothing, ReadOnly, and what a step raises.
+    bytes of each step. Raises Unavailable if the bucket takes nothing for *patience_s* seconds, ReadOnly,
+    and what a step raises.
     """
     alerts = Alerts(clock)
     hooks = _Hooks(access)
@@ -59,8 +61,8 @@ async def commit(
             for size in steps:
                 progress(size)
                 if replica.pending.count() >= _SLICE_OPERATIONS:
-                    await _committed(replica, committer, alerts, clock)
-            await _committed(replica, committer, alerts, clock)
+                    await _committed(replica, committer, alerts, clock, patience_s)
+            await _committed(replica, committer, alerts, clock, patience_s)
         except (FsError, NodeError) as error:
             failure = error  # as itself, not as a group of one
         loops.cancel()
@@ -69,22 +71,33 @@ async def commit(
     return [replica.tree.shown_path(parent) + "/" + name for parent, name in hooks.conflicts]
 
 
-async def _committed(replica: Replica, committer: Committer, alerts: Alerts, clock: Clock) -> None:
+async def _committed(
+    replica: Replica, committer: Committer, alerts: Alerts, clock: Clock, patience_s: float
+) -> None:
     """Wait until all is committed, as long as entries are made."""
+    failure: FsError | None = None
+
+    async def waited() -> None:
+        nonlocal failure
+        try:
+            await committer.until_committed(None)
+        except FsError as error:
+            failure = error  # as itself, not as a group of one
+
     while replica.pending.has_work():
         before = replica.pending.count(), replica.pending.head()
         async with asyncio.TaskGroup() as tasks:
-            done = tasks.create_task(committer.until_committed(None))
-            timer = tasks.create_task(clock.sleep(_PATIENCE_S))
+            done = tasks.create_task(waited())
+            timer = tasks.create_task(clock.sleep(patience_s))
             await asyncio.wait({done, timer}, return_when=asyncio.FIRST_COMPLETED)
             for task in (done, timer):
                 task.cancel()
-        with suppress(asyncio.CancelledError):
-            done.result()
+        if failure is not None:
+            raise failure
         if before == (replica.pending.count(), replica.pending.head()):
             causes = " ".join(alert.cause for alert in alerts.current())
             raise Unavailable(
-                f"{causes or 'The bucket takes nothing now.'} What is back by now stays; run it "
+                f"{causes or 'The bucket takes nothing now.'} What is done by now stays; run it "
                 "again later, and it goes on."
             )
 
