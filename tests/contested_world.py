@@ -22,8 +22,10 @@ from lucidnode.fs.replica.intents import (
     RENAME_EXCHANGE,
     Forget,
     Link,
+    MovedExtent,
     NewExtent,
     Punch,
+    Rekey,
     Rename,
     Rmdir,
     SetAttributes,
@@ -178,6 +180,14 @@ class Person:
                 self.unlink(below)
         self.rmdir(path)
 
+    def rekey(self, path: bytes) -> None:
+        """Have the file at *path* lie in blocks that are sealed anew."""
+        ino = self.ino(path)
+        extents = self.node.replica.tree.extents(ino, 0, 1 << 30)
+        anew = {e.block.id: self.node.blocks.sealed_anew(e.block.id) for e in extents}
+        moves = [MovedExtent(e.offset, e.block.id, anew[e.block.id].id) for e in extents]
+        self.node.replica.apply(Rekey(ino, moves, [*anew.values()]))
+
     def chmod(self, path: bytes) -> None:
         now = self.node.time()
         self.node.replica.apply(SetAttributes(self.ino(path), now, mode=0o600))
@@ -315,6 +325,11 @@ OPERATIONS: dict[str, Operation] = {
     "write and link": (
         ("write", b"f"),
         ("link", b"f", b"n"),
+    ),
+    "rekey": (
+        ("rekey", b"f"),
+        ("rekey", b"d/x"),
+        ("rekey", b"one"),
     ),
     "chmod": (("chmod", b"f"),),
     "set an attribute": (("set_xattr", b"f"),),

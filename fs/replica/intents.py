@@ -184,6 +184,26 @@ class NameBlocks(msgspec.Struct, frozen=True, tag="blocks"):
     blocks: list[BlockName]
 
 
+class MovedExtent(msgspec.Struct, frozen=True, array_like=True):
+    """What begins at *offset* of a file, and lies in the block *old*, lies in *new* at the same place."""
+
+    offset: int
+    old: BlockId
+    new: BlockId
+
+
+class Rekey(msgspec.Struct, frozen=True, tag="rekey"):
+    """Have extents of a file lie in blocks that hold the same, sealed in a later epoch: *blocks* names them.
+
+    It changes no content, no version and no time. What does not lie where it did is left alone, so it
+    loses against whatever came first.
+    """
+
+    ino: InodeNo
+    moves: list[MovedExtent]
+    blocks: list[BlockName]
+
+
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
     """Say, or with None take back, where the content of a file on its way stays: fs/files/file_states.py.
 
@@ -263,6 +283,7 @@ Intent = (
     | SetXattr
     | RemoveXattr
     | NameBlocks
+    | Rekey
     | Mark
     | Lease
     | Fact

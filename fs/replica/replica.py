@@ -12,6 +12,7 @@ A replica is put together here from its parts, each with one kind of client:
     give_up              lost_work.py            the committer
     substitute           substituted_work.py     who seals what may not be named any more anew
     collected            collected_blocks.py     who seals blocks, and the committer
+    old_blocks           old_blocks.py           who seals them anew after an epoch has ended
     deleted              deleted_work.py         the committer, and who deletes staged blocks
     unsynced             unsynced_work.py        group sync, and who opens a replica
     first_state          first_state.py          who brings a newcomer the state at an entry
@@ -40,6 +41,7 @@ from lucidnode.fs.replica.intents import Intent
 from lucidnode.fs.replica.known_checkpoint import KnownCheckpoint
 from lucidnode.fs.replica.local_operations import LocalOperations
 from lucidnode.fs.replica.lost_work import LostWork
+from lucidnode.fs.replica.old_blocks import OldBlocks
 from lucidnode.fs.replica.past_states import PastStates
 from lucidnode.fs.replica.pending.earlier_contents import EarlierContents
 from lucidnode.fs.replica.pending.inode_aliases import InodeAliases
@@ -101,6 +103,7 @@ class Replica:
         self._substituted = SubstitutedWork(ground)
         self.collected = CollectedBlocks(queries)
         self.follow(self.collected.changed)
+        self.old_blocks = OldBlocks(database)
         self.deleted = DeletedWork(ground)
         self.unsynced = UnsyncedWork(ground, self.tree, self._local)
         self.first_state = FirstState(ground)

@@ -16,6 +16,9 @@ from lucidnode.fs.replica.pending.our_version import OurVersion, Place
 from lucidnode.fs.replica.sqlite.rows import LINKS_COLUMN, VERSION_COLUMN, RowChange, net
 from lucidnode.fs.replica.tree.queries import Queries
 
+_LENGTH, _BLOCK_OFFSET = 2, 4
+"""Columns of `extent`."""
+
 
 @dataclass(slots=True)
 class Winner:
@@ -47,7 +50,7 @@ class Winner:
             assert row is not None
             if table == "name":
                 winner._note_name(old, new)
-            elif table == "extent" and old is not None:
+            elif table == "extent" and old is not None and not _is_same_content(new):
                 winner.rewritten.add(InodeNo(int(row[0])))
             elif table == "inode":
                 winner._note_inode(InodeNo(int(row[0])), old, new)
@@ -92,6 +95,14 @@ class Winner:
             self.taken.setdefault(InodeNo(int(old[2])), []).append(place)
             if new is not None:
                 self.replaced.add(place)
+
+
+def _is_same_content(extent: tuple[int | bytes, ...] | None) -> bool:
+    """Tell whether the new *extent* of an update is of another block alone.
+
+    That is what sealing anew makes of it. Where the content is another, so is the version of the file.
+    """
+    return extent is not None and extent[_LENGTH] is None and extent[_BLOCK_OFFSET] is None
 
 
 @dataclass(slots=True)

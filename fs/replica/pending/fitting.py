@@ -98,7 +98,9 @@ class Fitting:
                 return self._rename(intent, ino, replaced)
             case intents.Restore() as intent:
                 return self._restore(intent)
-            case intents.Forget() | intents.NameBlocks() | intents.Fact() as intent:
+            case (
+                intents.Forget() | intents.NameBlocks() | intents.Rekey() | intents.Fact() as intent
+            ):
                 return intent
             case intents.Lease() as intent:
                 return None if intent.alone else intent

@@ -68,6 +68,16 @@ class ContentOperations:
         self._content.name_blocks(intent.blocks)
         return OperationRecord(intent, 0, 0, version)
 
+    def rekey(self, intent: intents.Rekey, version: int) -> OperationRecord:
+        """Have the extents that lie where they did lie in other blocks; the others stay."""
+        used = {
+            move.new
+            for move in intent.moves
+            if self._content.move(intent.ino, move.offset, move.old, move.new)
+        }
+        self._content.name_blocks(block for block in intent.blocks if block.id in used)
+        return OperationRecord(intent, 0, 0, version)
+
     def forget(self, intent: intents.Forget, version: int) -> OperationRecord:
         """Remove a file without a name, or a slice of its extents from the end."""
         found = self._queries.attributes(intent.ino)

@@ -10,6 +10,7 @@ from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.replica.inode import MAX_FILE_SIZE, InodeNo
 from lucidnode.fs.replica.intents import NewExtent, Punch, Write
 from lucidnode.fs.replica.sqlite.database import Database
+from lucidnode.node.client.ids import BlockId
 
 SLICE_EXTENTS = 384
 """Extents that one operation may lay down, and drop. Each that is laid down may name a block and
@@ -22,6 +23,7 @@ _OVERLAPPING = """
 """
 _INSERT = "INSERT INTO extent VALUES (?, ?, ?, ?, ?)"
 _SHORTEN = "UPDATE extent SET length = ? WHERE ino = ? AND offset = ?"
+_MOVE = "UPDATE extent SET block = ? WHERE ino = ? AND offset = ? AND block = ?"
 _DELETE = "DELETE FROM extent WHERE ino = ? AND offset = ?"
 
 
@@ -106,6 +108,10 @@ class ExtentTable:
             (ino, start, min(end, MAX_FILE_SIZE), room + 1),
         )
         return (rows[room][0], room) if len(rows) > room else (end, len(rows))
+
+    def move(self, ino: InodeNo, offset: int, old: BlockId, new: BlockId) -> bool:
+        """Have the extent of *ino* that begins at *offset* lie in *new*; False if it is not in *old*."""
+        return bool(self._database.change(_MOVE, (new, ino, offset, old)))
 
     def name_blocks(self, blocks: Iterable[BlockName]) -> None:
         """Add what is not there yet of *blocks*: equal content is one block, whoever wrote it."""

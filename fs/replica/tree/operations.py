@@ -44,6 +44,7 @@ class Operations:
             intents.Punch: contents.punch,
             intents.Write: contents.write,
             intents.NameBlocks: contents.name_blocks,
+            intents.Rekey: contents.rekey,
             intents.Forget: contents.forget,
         }
 

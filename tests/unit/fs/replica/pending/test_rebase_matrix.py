@@ -29,6 +29,7 @@ KINDS = (
     "remove a tree",
     "rename a directory",
     "move a directory into another",
+    "rekey",
 )
 
 
@@ -46,7 +47,10 @@ def test_nothing_dies_while_files_are_open_and_bytes_unsaved(
     tmp_path: Path, second: str, winner_holds_open: bool
 ) -> None:
     pair = Pair(tmp_path)
-    for first in ("write", "unlink", "rename", "rename over", "save by renaming", "remove a tree"):
+    for first in (
+        *("write", "unlink", "rename", "rename over", "save by renaming", "remove a tree"),
+        "rekey",
+    ):
         pair.try_out(first, second, winner_holds_open=winner_holds_open, loser_is_late=True)
     pair.finish()
 
