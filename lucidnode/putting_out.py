@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from lucidnode.fs.checkpoints.newcomer import Newcomer
-from lucidnode.fs.commit.entry_codec import EntryCodec
 from lucidnode.fs.commit.epoch_end import end_epoch
 from lucidnode.fs.commit.project_access import ProjectAccess
-from lucidnode.fs.commit.repair.replica_files import REPLICA_FILE
 from lucidnode.fs.errors import FsError, NotAMember
 from lucidnode.fs.membership.entries import (
     inviting_entry,
@@ -26,16 +21,13 @@ from lucidnode.fs.membership.entries import (
 from lucidnode.fs.membership.member import Label
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import OpenProject, RosterView
-from lucidnode.fs.project_home import project_directory
-from lucidnode.fs.replica.replica import Replica
 from lucidnode.membership import append_entry, read_roster
-from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.durable import make_directory
 from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster_entry import Role
+from lucidnode.own_replica import own_replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,26 +131,6 @@ def _is_past(project: OpenProject) -> bool:
 
 
 async def _ended(home: Path, client: DaemonClient, mine: Membership, project: OpenProject) -> None:
-    access = await ProjectAccess.open(client, mine, project.id)
-    clock = SystemClock()
-    directory = project_directory(home, project.id)
-    for each in (directory.parent, directory):
-        make_directory(each)
-    # A replica of its own, from the newest checkpoint: what waits in that of a mount is not sent.
-    with tempfile.TemporaryDirectory(prefix="epoch-", dir=directory) as place:
-        path = Path(place) / REPLICA_FILE
-        codec = EntryCodec(
-            access.keys,
-            access.device,
-            access.writer_key,
-            secrets.token_bytes,
-            access.trusted_key,
-        )
-        with contextlib.closing(_opened(path, access)) as replica:
-            await Newcomer(replica, client, codec, Alerts(clock), clock).load()
-        with contextlib.closing(_opened(path, access)) as replica:
-            await end_epoch(client, access, replica, clock)
-
-
-def _opened(path: Path, access: ProjectAccess) -> Replica:
-    return Replica.open(path, access.keys().replica, access.workstation)
+    access, clock = await ProjectAccess.open(client, mine, project.id), SystemClock()
+    async with own_replica(home, client, access, clock, "epoch") as replica:
+        await end_epoch(client, access, replica, clock)
