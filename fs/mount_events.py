@@ -18,6 +18,7 @@ from lucidnode.fs.files.blocks_of_files import BlocksOfFiles
 from lucidnode.fs.files.conflict_settling import ConflictSettling
 from lucidnode.fs.files.conflicts import Conflicts
 from lucidnode.fs.files.on_their_way import OnTheirWay
+from lucidnode.fs.format.project_facts import REKEY, rekey_progress_in
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.shown_leases import ShownLeases
@@ -164,6 +165,21 @@ class MountEvents:
             "snapshots": [each.name for each in snapshots_of(self.replica.tree)[-_SNAPSHOTS:]],
             "read_only_because": self.committer.stopped or "",
             **self._collected(),
+            **self._rekeyed(),
+        }
+
+    def _rekeyed(self) -> Facts:
+        """Return how far what is older than the newest epoch is sealed anew, if that was begun."""
+        said = rekey_progress_in(self.replica.tree.fact(REKEY))
+        if said is None:
+            return {}
+        member, workstation = self.access.who(said.device)
+        return {
+            "rekey_at": said.wall_ns / 1e9,
+            "rekey_by": f"{workstation} ({member})" if member else workstation,
+            "rekey_blocks": said.blocks,
+            "rekey_bytes": said.bytes,
+            "rekey_is_behind": said.epoch < self.access.keys().current,
         }
 
     def _collected(self) -> Facts:

@@ -29,6 +29,9 @@ CONDEMNED = b"user.lucid.condemned."
 COLLECTION = b"user.lucid.collection"
 """Whose turn it is to collect, and what the last round has freed: `CollectionTurn`."""
 
+REKEY = b"user.lucid.rekey"
+"""How far the blocks of earlier epochs are sealed anew: `RekeyProgress`."""
+
 MIN_RETENTION_DAYS = 30
 """A workstation that was away for as long must find what its work rests on."""
 
@@ -44,6 +47,7 @@ LISTED_BLOCKS = 2000
 _ID_BYTES = 32
 _MAX_SEQ = 2**53 - 1
 _MAX_NS = 2**63 - 1
+_MAX_EPOCH = 2**32 - 1
 _DEVICE = re.compile(r"[0-9a-f]{32}")
 _LIST_NAME = re.compile(re.escape(CONDEMNED) + rb"\d{16}\.\d{6}")
 
@@ -112,10 +116,26 @@ class CollectionTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Seq(self.quiet) if head <= self.seq + 1 else head
 
 
+class RekeyProgress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What *device* last said, at *wall_ns* by its clock, of having blocks lie sealed in *epoch*.
+
+    *blocks* were left then that had been sealed in an earlier one, of *bytes* of plaintext. Nothing is
+    decided by the word of this: it tells people.
+    """
+
+    device: DeviceId
+    epoch: int
+    wall_ns: int
+    blocks: int
+    bytes: int
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encoded_fact(fact: Retention | CollectedUpTo | Condemned | CollectionTurn) -> bytes:
+def encoded_fact(
+    fact: Retention | CollectedUpTo | Condemned | CollectionTurn | RekeyProgress,
+) -> bytes:
     """Return the value of the attribute that says *fact*."""
     return _ENCODER.encode(fact)
 
@@ -157,6 +177,21 @@ def collection_turn_in(value: bytes | None) -> CollectionTurn | None:
         or len(found.after) not in {0, _ID_BYTES}
         or not 0 <= found.quiet <= found.seq <= _MAX_SEQ
         or not 0 <= found.due_ns <= _MAX_NS
+    ):
+        return None
+    return found
+
+
+def rekey_progress_in(value: bytes | None) -> RekeyProgress | None:
+    """Return how far it is that *value* tells of, None if it tells of nothing."""
+    found = _decoded(value, RekeyProgress)
+    if (
+        found is None
+        or not _DEVICE.fullmatch(found.device)
+        or not 1 <= found.epoch <= _MAX_EPOCH
+        or not 0 < found.wall_ns <= _MAX_NS
+        or not 0 <= found.blocks <= _MAX_SEQ
+        or not 0 <= found.bytes <= _MAX_NS
     ):
         return None
     return found

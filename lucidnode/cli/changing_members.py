@@ -237,6 +237,11 @@ def put_out(
     _tell_closed(closed)
     tell_ended(ended)
     click.echo(rotate, err=True)
+    click.echo(
+        "What they had, they have: what was there before opens with their keys for as long as they reach "
+        "it. `lucidnode project rekey` seals that anew.",
+        err=True,
+    )
 
 
 @click.command("settle")

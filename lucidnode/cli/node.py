@@ -17,6 +17,7 @@ from lucidnode.cli.background import (
 from lucidnode.cli.output import (
     alert_line,
     as_json,
+    counted,
     duration,
     in_blocks,
     is_cache_missing,
@@ -157,6 +158,8 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
         )
     for each in found["collections"]:
         click.echo(f"{each['mountpoint']}: {_collection(each)}")
+    for each in found["rekeys"]:
+        click.echo(f"{each['mountpoint']}: {_rekey(each)}")
     _show_alerts(found["alerts"])
 
 
@@ -167,6 +170,22 @@ def _collection(each: dict[str, Any]) -> str:
     return (
         f"{size(each['freed_bytes'])} freed in the bucket on {moment(each['ended'])} by {each['by']}; "
         f"not again before {moment(each['next'])}"
+    )
+
+
+def _rekey(each: dict[str, Any]) -> str:
+    """Return how much is still sealed as before the last change of members."""
+    if each["is_behind"]:
+        return (
+            "members have changed since it was sealed anew: `lucidnode project rekey --dry-run` says how "
+            "much is older"
+        )
+    said = f"by {each['by']} on {moment(each['at'])}"
+    if not each["left_blocks"]:
+        return f"all of it is sealed without those who were put out, {said}"
+    return (
+        f"{size(each['left_bytes'])} in {counted(each['left_blocks'], 'block')} left to seal anew, {said}; "
+        "`lucidnode project rekey` goes on"
     )
 
 

@@ -13,6 +13,7 @@ from lucidnode.cli.changing_projects import archive, delete, rename, restore
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, moment, show_json, show_table
 from lucidnode.cli.progress import spinner
+from lucidnode.cli.rekeying import rekey
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.member import spelled
 from lucidnode.fs.membership.roster_view import OpenProject
@@ -125,7 +126,7 @@ def _said_of(project: OpenProject) -> str:
             return f"deleted; can be brought back until {moment(project.until_ns / 1e9)}"
 
 
-for _command in (rename, archive, delete, restore):
+for _command in (rename, archive, delete, restore, rekey):
     project_command.add_command(_command)
 
 

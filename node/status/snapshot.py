@@ -203,6 +203,11 @@ class StatusSnapshot:
                 for mount, answer in answers
                 if answer is not None and "collected_begun" in answer.facts
             ],
+            "rekeys": [
+                {"mountpoint": mount.hello.mountpoint, **_rekey(answer.facts)}
+                for mount, answer in answers
+                if answer is not None and "rekey_at" in answer.facts
+            ],
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": _shown_alerts(self._alerts.current(), answers),
         }
@@ -382,6 +387,17 @@ def _collection(facts: Mapping[str, Any]) -> dict[str, Any]:
         "by": facts["collected_by"],
         "freed_bytes": facts["collected_bytes"],
         "next": facts["collected_next"],
+    }
+
+
+def _rekey(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how much of a project was left to seal anew `at` a time; members changed since, if `is_behind`."""
+    return {
+        "at": facts["rekey_at"],
+        "by": facts["rekey_by"],
+        "left_blocks": facts["rekey_blocks"],
+        "left_bytes": facts["rekey_bytes"],
+        "is_behind": facts["rekey_is_behind"],
     }
 
 

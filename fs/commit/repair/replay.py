@@ -6,7 +6,8 @@ import asyncio
 
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.entries_ahead import EntriesAhead
-from lucidnode.fs.commit.repair.access import RepairAccess, RepairJournal, reading_codec
+from lucidnode.fs.commit.journal_client import JournalClient
+from lucidnode.fs.commit.repair.access import RepairAccess, reading_codec
 from lucidnode.fs.errors import FsError
 from lucidnode.fs.replica.changes import Touched
 from lucidnode.fs.replica.replica import Replica
@@ -18,7 +19,7 @@ from lucidnode.node.client.wire import CommitReply, CommitRequest, Slot
 
 
 async def caught_up(
-    journal: RepairJournal,
+    journal: JournalClient,
     access: RepairAccess,
     replica: Replica,
     clock: Clock,
@@ -54,7 +55,7 @@ async def caught_up(
 class _Reading:
     """The journal for a replica that only follows."""
 
-    def __init__(self, journal: RepairJournal, ahead: EntriesAhead[Slot], last: Seq | None) -> None:
+    def __init__(self, journal: JournalClient, ahead: EntriesAhead[Slot], last: Seq | None) -> None:
         self._ahead = ahead
         self._last = last
         self.proven = journal.proven

@@ -9,15 +9,17 @@ from lucidnode.fs.format.project_facts import (
     LISTED_BLOCKS,
     CollectedUpTo,
     Condemned,
+    RekeyProgress,
     Retention,
     collected_in,
     condemned_in,
     encoded_fact,
     list_name,
     listed,
+    rekey_progress_in,
     retention_in,
 )
-from lucidnode.node.client.ids import BlockId, Seq
+from lucidnode.node.client.ids import BlockId, DeviceId, Seq
 
 NAME = list_name(Seq(12), 3)
 IDS = [BlockId(bytes([number]) * 32) for number in (3, 1, 2)]
@@ -30,6 +32,28 @@ def test_the_bytes_of_each_fact_are_those_of_the_format() -> None:
     assert encoded_fact(CollectedUpTo(7)).hex() == "81a373657107"
     head = "84a37365710ca777616c6c5f6e7305a866696e616c5f6e7300a3696473c460"
     assert encoded_fact(LIST).hex() == head + "01" * 32 + "02" * 32 + "03" * 32
+
+
+def test_how_far_a_project_is_sealed_anew_is_read_strictly() -> None:
+    said = RekeyProgress(DeviceId("ab" * 16), 3, 5, 7, 4096)
+    value = encoded_fact(said)
+    assert value.hex() == (
+        "85a6646576696365d920" + "6162" * 16 + "a565706f636803a777616c6c5f6e7305"
+        "a6626c6f636b7307a56279746573cd1000"
+    )
+    assert rekey_progress_in(value) == said
+    replace = msgspec.structs.replace
+    for false in (
+        replace(said, device=DeviceId("AB" * 16)),
+        replace(said, epoch=0),
+        replace(said, epoch=2**32),
+        replace(said, wall_ns=0),
+        replace(said, blocks=-1),
+        replace(said, bytes=2**63),
+    ):
+        assert rekey_progress_in(encoded_fact(false)) is None
+    assert rekey_progress_in(value + b"\0") is None
+    assert rekey_progress_in(None) is None
 
 
 def test_what_was_said_is_read() -> None:

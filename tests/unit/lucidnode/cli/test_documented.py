@@ -93,6 +93,7 @@ def test_facts_can_be_had_as_json() -> None:
         "project archive",
         "project delete",
         "project list",
+        "project rekey",
         "project restore",
         "quota",
         "restore",
