@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,13 +18,14 @@ from lucidnode.cli.ended_epochs import (
     tell_ended,
     told_ended,
 )
-from lucidnode.cli.given import credentials_file_option, given_credentials, given_network
+from lucidnode.cli.given import RoleFile, given_by_role, given_network, role_files_option
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.node import exit_command
 from lucidnode.cli.output import as_json, confirm, counted, show_json
 from lucidnode.cli.secrets_input import passphrase_file
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import Person, RosterView
+from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.client.errors import Refused
 from lucidnode.node.client.roster_entry import Role
 from lucidnode.node.config import (
@@ -158,7 +160,7 @@ def members_inviting(
 @click.command("revoke")
 @click.argument("who", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@credentials_file_option
+@role_files_option
 @passphrase_file
 @as_json
 @click.pass_obj
@@ -166,7 +168,7 @@ def members_revoke(
     home: Path,
     who: tuple[str, ...],
     yes: bool,
-    credentials_file: Path | None,
+    role_files: tuple[RoleFile, ...],
     passphrase_file: Path | None,
     wants_json: bool,
 ) -> None:
@@ -174,20 +176,20 @@ def members_revoke(
 
     No other workstation talks to theirs any more, what is written from now on is sealed without them,
     and nothing they write counts. What they have read, they have read. Invites they opened are closed.
-    If it is broken off, or a project cannot be reached, `lucidnode members settle` goes on. With a
-    --credentials-file everybody who stays and has their role gets these for the bucket at once.
+    If it is broken off, or a project cannot be reached, `lucidnode members settle` goes on. The
+    credentials for the bucket that they know are named; with a --credentials-file everybody who stays
+    and has their role gets new ones at once.
 
     \b
     Examples:
       lucidnode members revoke 'Bo Lind'
       lucidnode members revoke edit-2 --yes --credentials-file editors.json
+      lucidnode members revoke Ada --credentials-file editor=e.json --credentials-file viewer=v.json
     """
     mine, socket = unlocked(home, passphrase_file)
     view = asyncio.run(membership.read_roster(socket, mine))
     chosen = list({one.public: one for name in who for one in _chosen(view, name)}.values())
-    put_out(
-        home, socket, mine, view, chosen, who[0], credentials_file, yes=yes, wants_json=wants_json
-    )
+    put_out(home, socket, mine, view, chosen, who[0], role_files, yes=yes, wants_json=wants_json)
 
 
 def put_out(
@@ -197,18 +199,14 @@ def put_out(
     view: RosterView,
     chosen: list[Person],
     asked: str,
-    credentials_file: Path | None,
+    role_files: Sequence[RoleFile],
     *,
     yes: bool,
     wants_json: bool,
 ) -> None:
     """Put *chosen* out of the studio, whom a person *asked* for, and say what is left to do."""
     roles = {view.roster.widest_role(one.device) or one.role for one in chosen}
-    given = None
-    if credentials_file is not None:
-        if len(roles) != 1:
-            raise click.UsageError("they have several roles: give each new credentials afterwards")
-        given = given_credentials(credentials_file, of_aws=False)
+    given = given_by_role(role_files, roles)
     names = ", ".join(_called(one) for one in chosen)
     if any(one.is_me for one in chosen):
         raise Refused(f"{asked} is, or has, this workstation: have another owner do it")
@@ -216,13 +214,10 @@ def put_out(
     asyncio.run(putting_out.revoke(socket, mine, [one.public for one in chosen]))
     ended = end_epochs(home, socket, mine)
     known = {*roles, "viewer"} if any(one.may_invite for one in chosen) else roles
-    rotate = credentials_to_rotate(home, socket, known)
     closed = _closed_since(view, socket, mine)
-    if given is not None:
-        network = given_network(None, load_config(home).authorities)
-        rotate = given_words(
-            asyncio.run(role_credentials.give_role(home, socket, mine, roles.pop(), given, network))
-        )
+    rotated = _rotated(home, socket, mine, given)
+    rotate = "
+".join([*rotated, credentials_to_rotate(home, socket, known, given)]).strip()
     if wants_json:
         show_json(
             {
@@ -242,6 +237,17 @@ def put_out(
         "it. `lucidnode project rekey` seals that anew.",
         err=True,
     )
+
+
+def _rotated(
+    home: Path, socket: Path, mine: Membership, given: Mapping[Role, Credentials]
+) -> Iterator[str]:
+    """Give each role its new credentials, and yield what to say of it."""
+    for role, new in given.items():
+        network = given_network(None, load_config(home).authorities)
+        yield given_words(
+            asyncio.run(role_credentials.give_role(home, socket, mine, role, new, network))
+        )
 
 
 @click.command("settle")

@@ -10,7 +10,7 @@ import click
 from lucidnode import membership, putting_out
 from lucidnode.cli.background import facts
 from lucidnode.cli.changing_members import chosen_devices, put_out
-from lucidnode.cli.given import credentials_file_option
+from lucidnode.cli.given import RoleFile, role_files_option
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase_file
@@ -107,7 +107,7 @@ def rename_command(home: Path, device: str, name: str, passphrase_file: Path | N
 @devices_command.command("revoke")
 @click.argument("device", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@credentials_file_option
+@role_files_option
 @passphrase_file
 @as_json
 @click.pass_obj
@@ -115,7 +115,7 @@ def revoke_command(
     home: Path,
     device: tuple[str, ...],
     yes: bool,
-    credentials_file: Path | None,
+    role_files: tuple[RoleFile, ...],
     passphrase_file: Path | None,
     wants_json: bool,
 ) -> None:
@@ -140,7 +140,7 @@ def revoke_command(
         view,
         chosen,
         device[0],
-        credentials_file,
+        role_files,
         yes=yes,
         wants_json=wants_json,
     )

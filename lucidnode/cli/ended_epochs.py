@@ -58,21 +58,29 @@ def tell_ended(ended: list[EndedEpoch]) -> None:
             )
 
 
-def credentials_to_rotate(home: Path, socket: Path, roles: Collection[Role]) -> str:
-    """Return what to do about credentials of the bucket that somebody of *roles* knows who is out."""
+def credentials_to_rotate(
+    home: Path, socket: Path, roles: Collection[Role], given: Collection[Role] = ()
+) -> str:
+    """Return what to do about credentials of the bucket that somebody of *roles* knows who is out.
+
+    Those of the roles *given* are new by now. Empty if nothing is left to do.
+    """
     facts = credentials.summary(home)
     if facts["kind"] == "none":
         return f"They reached the bucket with rights of their accounts: take those away at {load_config(home).bucket_url}."
     known: dict[Role, str] = {}
     for role in roles:
         known |= asyncio.run(role_credentials.known_to(socket, role))
-    if known:
-        named = ", ".join(f"{key} (of every {role})" for role, key in known.items())
-        ways = " and ".join(f"`lucidnode credentials set --role {role}`" for role in known)
+    left = {role: key for role, key in known.items() if role not in given}
+    if left:
+        named = ", ".join(f"{key} (of every {role})" for role, key in left.items())
+        ways = " and ".join(f"`lucidnode credentials set --role {role}`" for role in left)
         return (
             f"They know the bucket's credentials {named}: make new ones at the store, give them with "
             f"{ways}, which reaches each workstation that stays, then delete the old ones there."
         )
+    if given:
+        return ""
     key = facts["access_key"]
     named = "the bucket's credentials" if key is None else f"the bucket's credentials {key}"
     return (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import click
 import msgspec
@@ -15,19 +17,74 @@ from lucidnode.new_studio import BucketSpec
 from lucidnode.node.bucket.credentials import Credentials
 from lucidnode.node.bucket.network import Network, read_authorities
 from lucidnode.node.client.errors import Malformed
+from lucidnode.node.client.roster_entry import Role
+
+_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 ca_file_option = click.option(
     "--ca-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=_FILE,
     help="Certificates (PEM) of the authority that your store's TLS has; they are remembered.",
 )
 
 credentials_file_option = click.option(
     "--credentials-file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=_FILE,
     help='JSON: {"access_key": …, "secret_key": …}, or the key of a Google service account. '
     "Without it, for S3: AWS_ACCESS_KEY_ID and so on.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFile:
+    """A file with new credentials; *role* is whose they are, None where that needs no word."""
+
+    file: Path
+    role: Role | None
+
+
+class _RoleFile(click.ParamType[RoleFile]):
+    name = "[ROLE=]FILE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RoleFile:
+        if isinstance(value, RoleFile):
+            return value
+        before, equals, rest = str(value).partition("=")
+        role = next((each for each in get_args(Role) if equals and each == before), None)
+        file = _FILE.convert(value if role is None else rest, param, ctx)
+        return RoleFile(file, role)
+
+
+role_files_option = click.option(
+    "--credentials-file",
+    "role_files",
+    type=_RoleFile(),
+    multiple=True,
+    help="New credentials for the bucket, for everybody who stays and has their role, made at the "
+    "store. One for each role whose credentials they know, as editor=FILE, where there are several.",
+)
+
+
+def given_by_role(files: Sequence[RoleFile], roles: Collection[Role]) -> dict[Role, Credentials]:
+    """Return the credentials in *files* by whose they are: of those of *roles*, where it does not say so.
+
+    Raises UsageError.
+    """
+    found: dict[Role, Credentials] = {}
+    only = next(iter(roles)) if len(roles) == 1 else None
+    for each in files:
+        role = each.role or only
+        if role is None:
+            raise click.UsageError(
+                "they have several roles: say whose new credentials are in which file, as "
+                "--credentials-file editor=FILE"
+            )
+        if role in found:
+            raise click.UsageError(f"there are two files with credentials of every {role}")
+        found[role] = _usable(_of_file(each.file))
+    return found
 
 
 def given_network(ca_file: Path | None, remembered: str | None = None) -> Network:
@@ -54,7 +111,11 @@ def given_credentials(file: Path | None, *, of_aws: bool) -> Credentials | None:
         found = _of_file(file)
     elif of_aws:
         found = _of_environment()
-    if found is not None and found.expires is not None and not _is_instant(found.expires):
+    return None if found is None else _usable(found)
+
+
+def _usable(found: Credentials) -> Credentials:
+    if found.expires is not None and not _is_instant(found.expires):
         raise click.UsageError(
             f"'{found.expires}' is no end of credentials: write it as 2026-11-25T18:30:00Z"
         )

@@ -191,3 +191,16 @@ def test_credentials_of_a_role_reach_its_workstations_by_themselves(
         assert "AKVIEWER2" in told["rotate"]
         until(lambda: _used(bo) == "AKVIEWER", 20)
         assert _used(cy) == "AKVIEWER2"
+
+        # An owner knew those of all roles: what is not given with it is named.
+        ada.unlocked("members", "role", "bo", "owner", "--yes")
+        told = json.loads(
+            ada.unlocked(
+                *("members", "revoke", "bo", "--yes", "--json"),
+                *("--credentials-file", f"editor={_file(ada, 'EDITOR')}"),
+            ).out
+        )
+        assert "every editor" in told["rotate"]
+        assert "They know the bucket's credentials" in told["rotate"]
+        assert "AKVIEWER (of every viewer)" in told["rotate"]
+        assert "AKEDITOR (of every editor)" not in told["rotate"]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from lucidnode.cli.given import given_credentials
+from lucidnode.cli.given import RoleFile, given_by_role, given_credentials, role_files_option
 from lucidnode.node.bucket.credentials import Credentials
 
 SERVICE_ACCOUNT = {
@@ -49,3 +50,40 @@ def test_what_the_environment_has_for_aws_is_shown_to_no_other_store(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     assert given_credentials(None, of_aws=True) == Credentials("AKIA", "hush")
     assert given_credentials(None, of_aws=False) is None
+
+
+def test_new_credentials_are_of_the_role_that_is_named_or_the_only_one(tmp_path: Path) -> None:
+    files = {}
+    for name in ("one", "other"):
+        files[name] = tmp_path / name
+        files[name].write_text(f'{{"access_key": "{name}", "secret_key": "hush"}}')
+    one, other = files["one"], files["other"]
+    plain, named = RoleFile(one, None), RoleFile(other, "viewer")
+    assert given_by_role([], {"owner", "editor"}) == {}
+    assert given_by_role([plain], {"editor"}) == {"editor": Credentials("one", "hush")}
+    found = given_by_role([plain, named], {"owner"})
+    assert {role: each.access_key for role, each in found.items()} == {
+        "owner": "one",
+        "viewer": "other",
+    }
+    for wrong, roles in ((plain, {"editor", "viewer"}), (RoleFile(one, "viewer"), {"viewer"})):
+        with pytest.raises(click.UsageError, match="role|every viewer"):
+            given_by_role([wrong, named], roles)  # type: ignore[arg-type]
+
+
+def test_whose_credentials_a_file_has_is_said_before_its_name(tmp_path: Path) -> None:
+    (tmp_path / "new=1.json").touch()
+    (tmp_path / "v.json").touch()
+
+    @click.command()
+    @role_files_option
+    def command(role_files: tuple[RoleFile, ...]) -> None:
+        for each in role_files:
+            click.echo(f"{each.role} {each.file.name}")
+
+    words = ["--credentials-file", f"viewer={tmp_path / 'v.json'}"]
+    words += ["--credentials-file", str(tmp_path / "new=1.json")]
+    assert CliRunner().invoke(command, words).output == "viewer v.json\nNone new=1.json\n"
+    missing = CliRunner().invoke(command, ["--credentials-file", "editor=gone.json"])
+    assert missing.exit_code == 2
+    assert "gone.json" in missing.output
