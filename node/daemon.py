@@ -48,7 +48,14 @@ from lucidnode.node.dashboard.visits import Visits
 from lucidnode.node.ledger import Ledger
 from lucidnode.node.lost_mounts import LostMounts
 from lucidnode.node.node_context import node_context
-from lucidnode.node.office_parts import find_peers, near, peer_network, quiet, rendezvous
+from lucidnode.node.office_parts import (
+    find_peers,
+    instances,
+    near,
+    peer_network,
+    quiet,
+    rendezvous,
+)
 from lucidnode.node.orders import Orders
 from lucidnode.node.parts import (
     bad_objects,
@@ -254,7 +261,10 @@ async def _serving(
             lambda: silence.reason,
         )
         webhooks = await webhook_service(context, roster, tasks)
-        journal = journal_service(context, store, staging, uploads, roster, office.push)
+        others = instances(context, store, office)
+        journal = journal_service(
+            context, store, staging, uploads, roster, office.push, others.suspect
+        )
         events = PeerEventHandlers(
             mounts, journal, tasks, roster.projects, roster.heard, ledger.heard, alerts, clock
         )
@@ -311,6 +321,7 @@ async def _serving(
             "writing down what was saved": ledger.run,
             "writing down what was moved": history.run,
             "looking for lost mounts": LostMounts(home, mounts, alerts, clock).run,
+            "looking for another with this workstation's keys": others.run,
             "looking at the bucket": partial(store.health.run, partial(store.once.get, STUDIO)),
             "probing an unfit bucket": store.fitness.run,
         }

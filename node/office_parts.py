@@ -14,6 +14,7 @@ from lucidnode.node.config import lan_key_of
 from lucidnode.node.node_context import NodeContext
 from lucidnode.node.parts import StudioBucket
 from lucidnode.node.peer_events import Announcements
+from lucidnode.node.peers.instances import Instances
 from lucidnode.node.peers.network import PeerNetwork, PeerSettings
 from lucidnode.node.peers.rendezvous import Rendezvous, connect_time
 from lucidnode.node.quiet import Quiet
@@ -96,6 +97,19 @@ def rendezvous(
         distance=connect_time,
         clock=context.clock,
         announces=context.config.part == "serve",
+    )
+
+
+def instances(context: NodeContext, store: StudioBucket, office: PeerNetwork) -> Instances:
+    """Return who finds another daemon with this workstation's device key, wherever it is."""
+    return Instances(
+        bucket=store.bucket,
+        me=context.identity.id,
+        device_key=context.identity.public,
+        instance=office.instance,
+        sign=context.identity.sign,
+        met=office.meet_copy,
+        clock=context.clock,
     )
 
 

@@ -177,8 +177,12 @@ def journal_service(
     uploads: Uploads,
     roster: RosterService,
     announce: Announce,
+    signed_elsewhere: Callable[[], None],
 ) -> JournalService:
-    """Return who reads and commits entries; *announce* hears of each that was committed."""
+    """Return who reads and commits entries; *announce* hears of each that was committed.
+
+    *signed_elsewhere* hears of what this device signed, but not here since the daemon began.
+    """
     return JournalService(
         bucket=store.bucket,
         staging=staging,
@@ -187,6 +191,8 @@ def journal_service(
         writer_key=roster.writer_key,
         device_key=roster.device_key,
         announce=announce,
+        me=context.identity.id,
+        signed_elsewhere=signed_elsewhere,
         is_deleted=roster.is_deleted,
         is_witnessed=roster.is_shown,
         kept=KeptEntries(context.home / ENTRIES_DIR),

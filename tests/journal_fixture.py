@@ -79,6 +79,7 @@ class Node:
         self.bucket = bucket
         self.staging = staging
         self.announced: list[int] = []
+        self.elsewhere: list[bool] = []
         self.deleted: set[ProjectId] = set()
         self.shows_others = False
         self.clock = clock or BriskClock()
@@ -100,6 +101,8 @@ class Node:
             writer_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             device_key={DeviceId("cd" * 16): sodium.signing_public(SEED)}.get,
             announce=lambda project, seq: self.announced.append(seq),
+            me=DeviceId("cd" * 16),
+            signed_elsewhere=lambda: self.elsewhere.append(True),
             is_deleted=self.deleted.__contains__,
             is_witnessed=self._is_witnessed,
             kept=KeptEntries(staging.directory.parent / "entries"),

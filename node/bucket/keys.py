@@ -4,6 +4,7 @@
     p/<project>/journal/<seq>       p/<project>/block/<aa>/<block id>
     p/<project>/checkpoint/<seq>   invitations/<id>/offer, request, answer
     credentials/<role>/<number>     rendezvous/<device>/<seconds>
+                                    rendezvous/<device>/<instance>
 
 A seq is 16 decimal digits, so that keys sort as numbers do; `aa` are the first two of the id.
 """

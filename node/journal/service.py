@@ -89,6 +89,8 @@ class JournalService:
         writer_key: Callable[[DeviceId], bytes | None],
         device_key: Callable[[DeviceId], bytes | None],
         announce: Announce,
+        me: DeviceId,
+        signed_elsewhere: Callable[[], None],
         is_deleted: Callable[[ProjectId], bool],
         is_witnessed: Callable[[], Awaitable[bool]],
         kept: KeptEntries,
@@ -103,6 +105,8 @@ class JournalService:
         self._writer_key = writer_key
         self._device_key = device_key
         self._announce = announce
+        self._me = me
+        self._signed_elsewhere = signed_elsewhere
         self._is_deleted = is_deleted
         self._clock = clock
         self._locks: dict[ProjectId, asyncio.Lock] = {}
@@ -134,8 +138,16 @@ class JournalService:
         """Return what one look at slot *seq* shows. Raises NotThere, Unavailable."""
         held = await self._logs.of(project).read(seq)
         if held.body is None or is_sound(project, seq, held.body, self._writer_key):
-            await self._seen.note(project, seq, held)
+            await self._note(project, seq, held)
         return held
+
+    async def _note(self, project: ProjectId, seq: Seq, held: SlotContent) -> None:
+        """Take note of the sound entry *held*; say so if this device signed it, but not here since it began."""
+        await self._seen.note(project, seq, held)
+        if held.body is None or self.has_signed(held.hash):
+            return
+        if EntryHeader.parse(held.body).device == self._me:
+            self._signed_elsewhere()
 
     async def proven(self, project: ProjectId, seq: Seq) -> SlotContent:
         """Return what is proven to lie in slot *seq*. Raises NotThere if nothing is, Unavailable.
@@ -300,7 +312,7 @@ class JournalService:
                 await self._staging.discard_prepared(project)
                 # One look, perhaps at bytes that were damaged on their way; the mount proves it.
                 if held.body is None or is_sound(project, seq, held.body, self._writer_key):
-                    await self._seen.note(project, seq, held)
+                    await self._note(project, seq, held)
                 return wire.CommitReply(
                     "lost", held.body or b"", signed_here=self.has_signed(held.hash)
                 )

@@ -146,7 +146,7 @@ class PeerNetwork:
         self._alerts = alerts
         self._clock = clock
         # In the order in which daemons began: of two with one key both know which is the later.
-        self._instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
+        self.instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
         self._copies_met = 0
         self._news: News | None = None
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
@@ -206,7 +206,7 @@ class PeerNetwork:
                 traffic=self._traffic,
                 wanted=lambda block: self._me in self._peers.owners(block),
                 incoming=self,
-                instance=self._instance,
+                instance=self.instance,
                 weight=settings.weight,
                 most=settings.connections,
                 offers_bytes=settings.offers_bytes,
@@ -403,25 +403,32 @@ class PeerNetwork:
         return dialled + sum(link.waiting for link in links if link is not None)
 
     def _hello(self) -> HandshakeRequest:
-        return HandshakeRequest(PROTOCOL, self._instance, self.control_port, self._settings.weight)
+        return HandshakeRequest(PROTOCOL, self.instance, self.control_port, self._settings.weight)
 
     def _is_myself(self, link: PeerLink) -> bool:
         if link.device != self._me:
             return False
-        if link.instance != self._instance:
+        if link.instance != self.instance:
             self._copies_met += 1
-            is_later = self._instance > link.instance
-            self._alerts.begin(
-                "identity",
-                f"Another daemon, at {link.host}, uses this workstation's device key. "
-                + ("It began before this one: " if is_later else "It began after this one: ")
-                + ("projects are read-only here." if is_later else "projects are read-only there."),
-                "A home directory was copied: join the copy anew.",
-                lasts_s=COPY_MET_S,
-            )
-            if is_later and self._events is not None:
-                self._events.copy_met(link.host)
+            self.meet_copy(link.instance, link.host, COPY_MET_S)
         return True
+
+    def meet_copy(self, instance: bytes, host: str, lasts_s: float) -> None:
+        """Hear that the daemon *instance*, at *host*, works with this one's device key.
+
+        It is said for *lasts_s*; the one that began later has its mounts write no more.
+        """
+        is_later = self.instance > instance
+        self._alerts.begin(
+            "identity",
+            f"Another daemon, at {host}, uses this workstation's device key. "
+            + ("It began before this one: " if is_later else "It began after this one: ")
+            + ("projects are read-only here." if is_later else "projects are read-only there."),
+            "A home directory was copied: join the copy anew.",
+            lasts_s=lasts_s,
+        )
+        if is_later and self._events is not None:
+            self._events.copy_met(host)
 
     async def _inside_tls(self, connection: socket.socket) -> socket.socket:
         return await dialled(connection, self._tls.client, self._start)

@@ -186,6 +186,8 @@ class Daemon(Process):
                 writer_key=self.roster.writer_key,
                 device_key=self.roster.device_key,
                 announce=node.announce,
+                me=node.device,
+                signed_elsewhere=_nobody_looks,
                 is_deleted=self.roster.is_deleted,
                 is_witnessed=self.roster.is_shown,
                 kept=KeptEntries(node.directory / "entries"),
@@ -223,6 +225,10 @@ class Daemon(Process):
     async def announce_staged(self, project: ProjectId, blocks: list[BlockId]) -> None:
         """Queue *blocks*, which lie in staging."""
         await self.uploads.add(project, blocks)
+
+
+def _nobody_looks() -> None:
+    """No other daemon has the keys of one of these nodes."""
 
 
 async def _offer_nobody(project: ProjectId, block: BlockId, ciphertext: bytes) -> None:

@@ -67,7 +67,7 @@ def test_new_credentials_are_of_the_role_that_is_named_or_the_only_one(tmp_path:
         "viewer": "other",
     }
     for wrong, roles in ((plain, {"editor", "viewer"}), (RoleFile(one, "viewer"), {"viewer"})):
-        with pytest.raises(click.UsageError, match="role|every viewer"):
+        with pytest.raises(click.UsageError, match=r"role|every viewer"):
             given_by_role([wrong, named], roles)  # type: ignore[arg-type]
 
 

@@ -70,6 +70,11 @@ async def test_what_this_daemon_has_signed_is_told_apart_from_what_a_copy_of_it_
     request = wire.CommitRequest(unsigned(2, previous=entry_hash(first.body)), [])
     lost = await node.journal.commit(PROJECT, Seq(2), request)
     assert (lost.outcome, lost.body, lost.signed_here) == ("lost", copied, False)
+    assert node.elsewhere == [True]
+    await node.journal.entry(PROJECT, Seq(1))
+    assert node.elsewhere == [True], "what was signed here is nobody else's"
+    await node.journal.entry(PROJECT, Seq(2))
+    assert node.elsewhere == [True, True]
 
 
 async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node) -> None:
