@@ -143,7 +143,9 @@ class _Drive(_Work):
         self.condition: Condition = "waiting"
 
     def state(self) -> DriveState:
-        return DriveState(self.mount.project, self.mount.directory, self.condition, self.cause)
+        waits = self.was_there and self.condition == "waiting"
+        mount = self.mount
+        return DriveState(mount.project, mount.directory, self.condition, self.cause, waits)
 
 
 class ServiceLoop:
@@ -166,7 +168,9 @@ class ServiceLoop:
         # A mount that dies leaves itself in the kernel's list: these a person may have unmounted while
         # nobody looked.
         self._was_there = {
-            each.directory for each in drives if each.condition in {"mounted", "unmounted"}
+            each.directory
+            for each in drives
+            if each.was_there or each.condition in {"mounted", "unmounted"}
         }
         self._is_daemon_ended = before is not None and goes_on and before.is_daemon_ended
         self._daemon = _Work(clock)

@@ -30,12 +30,17 @@ Condition = Literal["mounted", "mounting", "waiting", "unmounted"]
 
 
 class DriveState(msgspec.Struct, frozen=True):
-    """How one mount is that comes back, and why it is not there."""
+    """How one mount is that comes back, and why it is not there.
+
+    *was_there*: it waits for its process, which has ended or is being ended by a person, and nobody
+    has tried to mount it since.
+    """
 
     project: str
     directory: str
     condition: Condition
     cause: str = ""
+    was_there: bool = False
 
 
 class ServiceState(msgspec.Struct, frozen=True):

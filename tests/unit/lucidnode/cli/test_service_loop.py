@@ -317,6 +317,32 @@ def test_what_a_person_unmounts_while_the_service_is_away_stays_away() -> None:
     assert died.served == {A.directory}
 
 
+def test_what_a_person_was_unmounting_when_the_service_died_stays_away() -> None:
+    """The daemon has let it go, and its process has not ended: that is what it saw last."""
+    station = Workstation(A)
+
+    async def unmounting() -> None:
+        await asyncio.sleep(20)
+        station.keepers.add(A.directory)
+        station.served.clear()
+        await asyncio.sleep(20)
+
+    async def wait() -> None:
+        await asyncio.sleep(60)
+
+    served(station, unmounting)
+    assert station.conditions() == {A.directory: "waiting"}
+    crashed = station.state
+    station.keepers.clear()
+    served(station, wait, crashed)
+    assert station.tries(A.directory) == 1
+    assert station.conditions() == {A.directory: "unmounted"}
+    # One that has died is there for the kernel, and comes back.
+    station.dead = {A.directory}
+    served(station, wait, crashed)
+    assert station.served == {A.directory}
+
+
 def test_who_lists_a_mount_while_the_service_runs_has_mounted_it() -> None:
     station = Workstation()
 
