@@ -141,18 +141,7 @@ async def find_recovery(place: BucketSpec, code: str) -> Ticket:
     Raises WrongPassphrase if there is nothing for that code, Refused if it is damaged, and what the
     bucket says.
     """
-    sealed = await _kept(
-        (await opened_place(place, create=False))[1], recovery_key(object_name(code))
-    )
-    if sealed is None:
-        raise WrongPassphrase(
-            "the bucket has nothing that this code opens: check both; it may have been used, or "
-            "replaced by a later one"
-        )
-    try:
-        ticket = await asyncio.to_thread(open_recovery, sealed, code)
-    except SealDamaged as error:
-        raise Refused(f"what the code opens is damaged in the bucket ({error})") from error
+    ticket = await _opened((await opened_place(place, create=False))[1], code)
     credentials = msgspec.to_builtins(place.credentials) if place.credentials else {}
     return msgspec.structs.replace(
         ticket,
@@ -161,6 +150,20 @@ async def find_recovery(place: BucketSpec, code: str) -> Ticket:
         region=place.address.region,
         credentials={name: value for name, value in credentials.items() if value is not None},
     )
+
+
+async def check_recovery(home: Path, socket: Path, mine: Membership, code: str) -> None:
+    """See that *code* would make somebody an owner of the studio of *mine*; nothing changes by it.
+
+    Raises WrongPassphrase if it opens nothing, Refused if what it opens is no good, and what bucket
+    and daemon say.
+    """
+    ticket = await _opened(await _bucket_of(home), code)
+    view = await read_roster(socket, mine)
+    if ticket.genesis != mine.genesis or ticket.invite.public not in view.roster.invites:
+        raise Refused(
+            "what this code opens lets nobody into this studio: make another with `lucidnode recovery new`"
+        )
 
 
 async def forget_recovery(place: BucketSpec, code: str) -> None:
@@ -181,6 +184,19 @@ async def _bucket_of(home: Path) -> Bucket:
     )
     _, bucket = await opened_place(place, create=False)
     return bucket
+
+
+async def _opened(bucket: Bucket, code: str) -> Ticket:
+    sealed = await _kept(bucket, recovery_key(object_name(code)))
+    if sealed is None:
+        raise WrongPassphrase(
+            "the bucket has nothing that this code opens: check both; it may have been used, or "
+            "replaced by a later one"
+        )
+    try:
+        return await asyncio.to_thread(open_recovery, sealed, code)
+    except SealDamaged as error:
+        raise Refused(f"what the code opens is damaged in the bucket ({error})") from error
 
 
 async def _kept(bucket: Bucket, key: str) -> bytes | None:

@@ -17,6 +17,7 @@ from lucidnode.cli.changing_members import (
     members_role,
     members_settle,
 )
+from lucidnode.cli.lone_owner import tell_lone_owner
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase_file
@@ -96,6 +97,7 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
         if one.expires_ns >= now_ns
     ]
     show_table(["member", "workstation", "role", ""], rows)
+    tell_lone_owner(view)
 
 
 def _said_of(one: Person, projects: Mapping[ProjectId, str]) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from lucidnode import joining, new_home, recovery
+from lucidnode import joining, membership, new_home, recovery
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
     given_network,
     given_place,
 )
+from lucidnode.cli.lone_owner import tell_lone_owner
 from lucidnode.cli.membership_input import unlocked, unlocked_with
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
@@ -63,6 +64,26 @@ def recovery_new(home: Path, sheet: Path | None, passphrase_file: Path | None) -
     if can_hand_out(sheet):
         mine, socket = unlocked(home, passphrase_file)
         hand_out(home, socket, mine, sheet)
+
+
+@recovery_command.command("check")
+@_code_file
+@passphrase_file
+@click.pass_obj
+def recovery_check(home: Path, code_file: Path | None, passphrase_file: Path | None) -> None:
+    """See that the code on your sheet opens this studio. It is as good as before, and not used up.
+
+    Whether it is written down right, and whether it is the newest, shows before it is needed.
+
+    \b
+    Example:
+      lucidnode recovery check
+    """
+    mine, socket = unlocked(home, passphrase_file)
+    code = recovery_code(code_file)
+    with spinner("looking for what the code opens…"):
+        asyncio.run(recovery.check_recovery(home, socket, mine, code))
+    click.echo("right: this code makes you an owner again when all workstations are lost", err=True)
 
 
 @click.command("recover", short_help="Come back with a recovery code when all is lost.")
@@ -167,9 +188,14 @@ def hand_out(home: Path, socket: Path, mine: Membership, sheet: Path | None) -> 
             err=True,
         )
     if sheet is not None:
-        click.echo(f"the recovery sheet is in {sheet}: print it, and delete the file", err=True)
+        click.echo(
+            f"the recovery sheet is in {sheet}: print it, delete the file, and see with `lucidnode recovery "
+            "check` that it can be read",
+            err=True,
+        )
     else:
         _check_written_down(made.code)
+    tell_lone_owner(asyncio.run(membership.read_roster(socket, mine)))
 
 
 def _check_written_down(code: str) -> None:
@@ -183,7 +209,11 @@ def _check_written_down(code: str) -> None:
             err=True,
         )
         if not typed:
-            click.echo("not checked: `lucidnode recovery new` makes another one", err=True)
+            click.echo(
+                "not checked: `lucidnode recovery check` does it once it is written down, `lucidnode "
+                "recovery new` makes another",
+                err=True,
+            )
             return
         if plain_code(typed) == groups[asked]:
             click.echo("right: keep it where only you find it", err=True)

@@ -39,6 +39,14 @@ def test_an_owner_comes_back_from_the_bucket_and_a_sheet_of_paper(tmp_path: Path
         ended = lost.run("recovery", "new", "--sheet", nowhere, "--passphrase-file", lost.words)
         assert (ended.code, "cannot write" in ended.line) == (Exit.FAILED, True)
         assert len(list(objects.iterdir())) == 1
+        # A sheet is checked by typing it; one that is not the newest, or that is not right, is told.
+        for sheet, right in ((first, False), (lost.folder / "second", True)):
+            typed = lost.secret_file(f"{sheet.name} typed", _code(sheet).lower())
+            words = ("--code-file", typed, "--passphrase-file", lost.words)
+            checked = lost.run("recovery", "check", *words)
+            assert checked.code == (Exit.OK if right else Exit.PASSPHRASE), checked
+        assert len(list(objects.iterdir())) == 1  # and used up by that is none
+        assert "is the only owner" in lost.unlocked("members", "list").err
         # Made after the code, so its key was sealed to what the code opens.
         lost.unlocked("project", "create", "demo")
         lost.unlocked("mount", "demo", lost.folder / "drive")
