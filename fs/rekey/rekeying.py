@@ -3,7 +3,7 @@
 Block by block: read, opened, sealed anew, uploaded, and named by an entry in which the extents lie in
 the new block (`Rekey`). What a file holds, its version and its times stay; a writer who comes first
 wins. Any number of these may run at once, and each may die between any two steps: the same content
-gives the same block, and what is left to do is what the tree says (docs/design/0026-rekey.md).
+gives the same block, and what is left to do is what the tree says (docs/design/0027-rekey.md).
 """
 
 from __future__ import annotations

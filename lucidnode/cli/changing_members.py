@@ -216,8 +216,7 @@ def put_out(
     known = {*roles, "viewer"} if any(one.may_invite for one in chosen) else roles
     closed = _closed_since(view, socket, mine)
     rotated = _rotated(home, socket, mine, given)
-    rotate = "
-".join([*rotated, credentials_to_rotate(home, socket, known, given)]).strip()
+    rotate = "\n".join([*rotated, credentials_to_rotate(home, socket, known, given)]).strip()
     if wants_json:
         show_json(
             {

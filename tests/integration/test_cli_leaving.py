@@ -96,6 +96,8 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         assert "no workstation of the studio is called Bo" in refused.line
 
         # Out of the studio.
+        (here / "before").write_text("before that day")
+        until(lambda: (there / "before").is_file())
         told = page.run(ada, "members revoke 'Bo Lind'").err
         assert "out of the studio" in told, told
         assert "in force in 2 projects" in told, told
@@ -118,6 +120,10 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         given = page.run(ada, "credentials set --role editor --credentials-file new.json")
         assert (given.code, "a directory" in given.line) == (Exit.FAILED, True)
         assert page.run(ada, "recovery new").code == 0
+        assert "to seal anew" in page.run(ada, "project rekey demo --dry-run").out
+        assert "sealed anew" in page.run(ada, "project rekey demo --rate 100Mbit/s").err
+        assert "nothing is older" in ada.unlocked("project", "rekey", "demo").err
+        assert (here / "before").read_text() == "before that day"
         assert not page.commands
 
         # Who has nothing here any more goes by a word of his own as well.

@@ -10,7 +10,9 @@ from lucidnode.node.client.roster_entry import Role
 
 
 def _person(name: str, role: Role = "owner", *, has_left: bool = False) -> Person:
-    return Person(Label(name, "vm"), role, DeviceId("00" * 16), False, b"", has_left, {})
+    return Person(
+        Label(name, "vm"), role, DeviceId("00" * 16), False, b"", has_left, {}, may_invite=False
+    )
 
 
 def test_one_person_is_alone_at_however_many_workstations() -> None:
