@@ -97,7 +97,7 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
 
         # Out of the studio.
         (here / "before").write_text("before that day")
-        until(lambda: (there / "before").is_file())
+        until((there / "before").is_file)
         told = page.run(ada, "members revoke 'Bo Lind'").err
         assert "out of the studio" in told, told
         assert "in force in 2 projects" in told, told

@@ -78,7 +78,7 @@ def test_what_is_there_is_sealed_anew_and_nobody_sees_more_of_it_than_that(tmp_p
         with (drive / "film").open("rb") as held:
             until(lambda: _blocks(bucket, 2))
             slow.send_signal(signal.SIGKILL)
-            slow.wait(10)
+            slow.communicate(timeout=10)
             with (drive / "note 3").open("r+") as note:
                 note.write("gone on with")
             before["note 3"] = _seen(drive)["note 3"]
