@@ -25,6 +25,7 @@ from lucidnode.fs.write.marks import Marks
 from lucidnode.fs.write.resealed_work import ResealedWork
 from lucidnode.fs.write.shipments import Shipments
 from lucidnode.node.client.connection import DaemonClient
+from lucidnode.node.client.ids import Seq
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,12 @@ def commit_path(
     checkpoints = CheckpointKeeper(
         replica, client, codec, write.stager, write.notifier.notify, ground.alerts, clock
     )
+
+    def passed(seq: Seq, changeset: bytes | None, *, ours: bool) -> None:
+        if ours:
+            shipments.committed()
+        checkpoints.passed(seq, changeset, ours=ours)
+
     changes = RemoteChanges(
         effects,
         read.open_files,
@@ -91,7 +98,7 @@ def commit_path(
         before_batch,
         access.refresh,
         conflicts,
-        checkpoints.passed,
+        passed,
     )
     journal = OrderedJournal(client, write.packer, write.notifier, clock, ground.tasks)
     committer = Committer(

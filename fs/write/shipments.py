@@ -86,6 +86,15 @@ class Shipments:
             }
         return now - first < YOUNG_S
 
+    def committed(self) -> None:
+        """Note that an entry of ours is committed: the next save of what it made whole is young again."""
+        waits = self._replica.pending.is_pending
+        self._asked = {
+            ino: times
+            for ino, times in self._asked.items()
+            if waits(ino) or self.is_unfinished(ino)
+        }
+
     def may_name(self, directory: InodeNo) -> bool:
         """Tell whether names that nobody else may have may be made in *directory* for others to see."""
         return self._may_name(directory)

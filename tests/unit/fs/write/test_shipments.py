@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from committer_fixture import PROJECT, VirtualClock
-from replica_fixture import Blocks, Node
+from replica_fixture import Blocks, Journal, Node
 
 from lucidnode.fs.replica.intents import NewExtent, Write
 from lucidnode.fs.write.shipments import _REMEMBERED_BLOCKS, BLOCKS_A_QUESTION, YOUNG_S, Shipments
@@ -99,4 +99,20 @@ def test_a_save_is_young_for_a_second_and_the_next_one_is_again(scene: Scene) ->
     scene.clock.now += YOUNG_S
     assert not scene.shipments.is_young(file)
     scene.clock.now += 4 * YOUNG_S
+    assert scene.shipments.is_young(file)
+
+
+def test_who_saves_again_before_long_has_a_young_save_once_the_one_before_is_committed(
+    scene: Scene,
+) -> None:
+    """Else each save but the first would cost an entry that marks it, and wait behind that."""
+    file = scene.node.create(b"doc")
+    assert scene.shipments.is_young(file)
+    scene.clock.now += YOUNG_S
+    scene.shipments.committed()
+    assert not scene.shipments.is_young(file), "an entry of ours that leaves it waiting"
+    journal = Journal()
+    while scene.node.replica.pending.has_work():
+        journal.commit(scene.node)
+    scene.shipments.committed()
     assert scene.shipments.is_young(file)
