@@ -91,6 +91,20 @@ async def linked_in(seat: WriteSeat, name: bytes, parent: InodeNo) -> InodeNo:
     return files.link(spare.ino, parent, name).ino
 
 
+async def moved_in(seat: WriteSeat, name: bytes, parent: InodeNo) -> InodeNo:
+    """Move a file of one's own, which lies in the root, to a name of *parent* that nobody else has."""
+    files = seat.layer.files
+    spare = b"own of %s for %s" % (seat.name.encode(), name)
+    made = files.make(ROOT, spare, 0o100644, ME)
+    try:
+        await files.exclusively(parent, name, 0)
+        files.rename(ROOT, spare, parent, name, RENAME_NOREPLACE)
+    except NameTaken:
+        files.unlink(ROOT, spare)
+        raise
+    return made.ino
+
+
 Make = Callable[[WriteSeat, bytes, InodeNo], Awaitable[InodeNo]]
 
 
@@ -245,6 +259,43 @@ def test_in_an_office_one_entry_hands_a_directory_on_whoever_rested_how_long(
             assert entries(office) == before + 1
 
     together(tmp_path, work, linked=True)
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "by the log alone"])
+def test_a_lock_that_is_a_directory_or_was_moved_keeps_the_other_out_as_a_file_does(
+    tmp_path: Path, linked: bool
+) -> None:
+    """`mkdir` locks, locks that are taken by renaming one's own file, and one that is moved aside."""
+
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"bins")
+        await office.until(lambda: not office.is_busy())
+        taken = await directory(office.a, b"cut.lock", shared)
+        for make in (lock_file, linked_in, directory):
+            with pytest.raises(NameTaken):
+                await make(office.b, b"cut.lock", shared)
+        with pytest.raises(NameTaken):
+            await moved_in(office.b, b"cut.lock", shared)
+        files = office.a.layer.files
+        files.rename(shared, b"cut.lock", shared, b"cut.stale", 0)  # let go by moving it aside
+        await office.until(lambda: not office.is_busy())
+        assert office.b.layer.files.lookup(shared, b"cut.stale").ino == taken
+        won: list[InodeNo] = []
+        for outcome in await asyncio.gather(  # noqa: TID251  # both are wanted, whatever they are
+            moved_in(office.b, b"cut.lock", shared),
+            directory(office.a, b"cut.lock", shared),
+            return_exceptions=True,
+        ):
+            if not isinstance(outcome, BaseException):
+                won.append(outcome)
+                continue
+            assert isinstance(outcome, NameTaken)
+        await office.until(lambda: not office.is_busy())
+        for seat in (office.a, office.b):
+            assert [seat.layer.files.lookup(shared, b"cut.lock").ino] == won
+        assert not any("conflict" in name for seat in (office.a, office.b) for name in seat.names())
+
+    together(tmp_path, work, linked=linked)
 
 
 def test_a_film_that_uploads_for_an_hour_keeps_nobody_out_of_its_directory(tmp_path: Path) -> None:
