@@ -40,6 +40,8 @@ class FixedOffice:
 
     def __init__(self) -> None:
         self.given_to_near = 0
+        self.names: dict[str, str] = {}
+        """What the mount knows them by."""
 
     def summary(self) -> PeerSummary:
         """Return what the near one says of itself."""
@@ -176,7 +178,13 @@ class Scene:
                     facts |= {"bytes": 7 * GB, "inodes": 1200, "snapshots": ["day 11", "day 12"]}
                     self.mount.heard(
                         mount_messages.StatusReply(
-                            number, facts, [], self.moving, locks=self.locks, leases=self.leases
+                            number,
+                            facts,
+                            [],
+                            self.moving,
+                            names=self.office.names,
+                            locks=self.locks,
+                            leases=self.leases,
                         )
                     )
                 case other:

@@ -78,7 +78,7 @@ const disk = ({ summary }) => summary
 function link({ state, p95_ms: answers }) {
   if (state === "here") return "";
   if (answers === null) return state === "linked" ? "not asked yet" : "none";
-  return `answers in ${answers.toFixed(answers < 10 ? 1 : 0)} ms`;
+  return `${answers.toFixed(answers < 10 ? 1 : 0)} ms`;
 }
 
 function opener(one) {

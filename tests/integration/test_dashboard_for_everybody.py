@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 import aiohttp
 import chromium
 import pytest
+import screenshots
 from dashboard_scene import BEARER, GB, NEAR, FixedUploads, Scene
+from lab.places import REPOSITORY
 
 from lucidnode.node.client import mount_messages
 
@@ -144,7 +147,7 @@ async def test_everything_is_done_with_the_keyboard(page: chromium.Page) -> None
         if reached[-1] == f"Keep theirs: {CONFLICT}":
             assert await page.value(outline) == "solid"
             break
-    assert reached[:4] == ["1 min", "1 h", "24 h", "30 days"]
+    assert reached[:5] == ["How this is priced", "1 min", "1 h", "24 h", "30 days"]
     assert reached[-1] == f"Keep theirs: {CONFLICT}"
     await page.press("Enter")
     assert await page.value("document.getElementById('settle').open")
@@ -152,6 +155,16 @@ async def test_everything_is_done_with_the_keyboard(page: chromium.Page) -> None
     await page.press("Escape")
     assert not await page.value("document.getElementById('settle').open")
     assert await page.value(focused) == f"Keep theirs: {CONFLICT}"
+
+
+def test_the_pictures_in_the_documents_are_made_of_this_page(tmp_path: Path) -> None:
+    asyncio.run(screenshots.take(tmp_path))
+    made = {path.name for path in tmp_path.iterdir()}
+    shown = {path.name: path.stat().st_size for path in (REPOSITORY / "docs/images").iterdir()}
+    assert made == shown.keys()  # `scripts/screenshots` makes them anew
+    assert max(shown.values()) <= screenshots.LARGEST_BYTES
+    pages = "".join(path.read_text("utf-8") for path in (REPOSITORY / "docs").rglob("*.md"))
+    assert {name for name in made if f"images/{name}" in pages} == made
 
 
 async def test_a_conflict_is_settled_with_a_button_after_one_question() -> None:
@@ -218,7 +231,7 @@ async def test_a_workstation_has_a_page_with_what_it_says_of_itself() -> None:
         assert told[0][:4] == ["This workstation", "here", "well", version("lucidnode")]
         assert told[1] == [
             *("192.0.2.12", "connected", "2 alerts", "0.1.0"),
-            *("20.0 GB of 80.0 GB, 300 GB free", "answers in 4.0 ms", "31 %"),
+            *("20.0 GB of 80.0 GB, 300 GB free", "4.0 ms", "31 %"),
         ]
         assert told[2][1:6] == ["away", "not heard yet", "", "", "none"]
         # Who gives to whom now: by what the one who gets it counts.
