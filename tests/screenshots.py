@@ -37,6 +37,11 @@ def studio() -> Scene:
     scene.read(
         conflicts=1, read_memory=9 * GB, read_cache=65 * GB, read_peer=42 * GB, read_bucket=4 * GB
     )
+    happened: list[tuple[mount_messages.EventKind, str, str, str]] = [
+        ("create", "reel 4/shot 0310.mov", "Ada", "edit-1"),
+        ("write", "cuts/main.prproj", "Bo", "edit-2"),
+        ("lock", "cuts/main.prproj", "Bo", "edit-2"),
+    ]
     scene.happened = [
         mount_messages.ProjectEvent(
             seq=number + 1,
@@ -50,13 +55,7 @@ def studio() -> Scene:
             workstation=workstation,
             device="b" * 32,
         )
-        for number, (event, path, member, workstation) in enumerate(
-            (
-                ("create", "reel 4/shot 0310.mov", "Ada", "edit-1"),
-                ("write", "cuts/main.prproj", "Bo", "edit-2"),
-                ("lock", "cuts/main.prproj", "Bo", "edit-2"),
-            )
-        )
+        for number, (event, path, member, workstation) in enumerate(happened)
     ]
     return scene
 
