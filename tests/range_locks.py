@@ -146,9 +146,12 @@ class RangeLocks(RuleBasedStateMachine):
         if self._is_busy(who):
             return
         wanted = _wanted(span, kind)
-        [told] = self.programs[who].do("test", 0, kind, *span)
-        assert isinstance(told, list)
         others = self.model.in_the_way(who, wanted)
+        told = self._told(who, wanted, span)
+        end = time.monotonic() + _PATIENCE_S
+        while told[0] != fcntl.F_UNLCK and not others and time.monotonic() < end:
+            # As for `lock`: where no answer comes in three seconds it is said to be locked there.
+            told = self._told(who, wanted, span)
         self._count("asked", other=bool(others))
         assert (told[0] != fcntl.F_UNLCK) == bool(others), (who, wanted, told, others)
         if others and not self.model.is_elsewhere(who):
@@ -215,6 +218,11 @@ class RangeLocks(RuleBasedStateMachine):
         if not others:
             self.model.set(who, wanted)
             self._see_who_waits()
+
+    def _told(self, who: int, wanted: HeldRange, span: tuple[int, int]) -> list[int]:
+        [told] = self.programs[who].do("test", 0, wanted.kind, *span)
+        assert isinstance(told, list)
+        return told
 
     def _see_who_waits(self) -> None:
         """Have who waits get what is free now, and nobody else."""

@@ -81,7 +81,6 @@ class ProgramFiles:
         self.committed = committed
         self._caller = Caller(os.geteuid(), os.getegid())
         self._parts = _PART + device.encode()[:8] + b"-"
-        self._begun: set[bytes] = set()
         self._swept: set[InodeNo] = set()
 
     # -- questions ---------------------------------------------------------------------------
@@ -143,7 +142,6 @@ class ProgramFiles:
         _, (handle, _) = self._files.create(
             place.parent, part, mode & 0o777, self._caller, os.O_WRONLY, 0
         )
-        self._begun.add(part)
         return PutContent(place, handle, part, how)
 
     async def write(self, content: PutContent, data: bytes) -> None:
@@ -163,7 +161,6 @@ class ProgramFiles:
         except BaseException:
             self.give_up(content)
             raise
-        self._begun.discard(content.part)
         self._files.release(content.handle)
         return ino
 
@@ -172,7 +169,6 @@ class ProgramFiles:
         if content.part:
             with contextlib.suppress(FileError):
                 self._files.unlink(content.place.parent, content.part)
-            self._begun.discard(content.part)
         self._files.release(content.handle)
 
     async def copy(self, path: bytes, target: bytes, mode: int, *, parents: bool) -> InodeNo:
@@ -279,7 +275,10 @@ class ProgramFiles:
             self._files.xattrs.set(ino, name, self._files.xattrs.get(there.ino, name))
 
     def _sweep(self, directory: InodeNo) -> None:
-        """Remove what a process of this workstation that died has left in *directory*."""
+        """Remove what a process of this workstation that died has left in *directory*.
+
+        Once, before anything is begun there by this one.
+        """
         if directory in self._swept:
             return
         self._swept.add(directory)
@@ -288,6 +287,5 @@ class ProgramFiles:
             listed = self._tree.list_names(directory, after, PAGE_OF_NAMES)
             left = [name for name, _ in listed if name.startswith(self._parts)]
             for name in left:
-                if name not in self._begun:
-                    self._files.unlink(directory, name)
+                self._files.unlink(directory, name)
             after = listed[-1][0] if len(left) == PAGE_OF_NAMES else None

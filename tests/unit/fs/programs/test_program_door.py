@@ -95,7 +95,9 @@ async def test_a_content_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
         await asyncio.to_thread(lambda: sink.finish(soon=False))
         [shown] = await asyncio.to_thread(lambda: [*door.names("a")])
         assert (shown.path, shown.size, shown.mode) == ("a/b", MAX_PIECE_BYTES + 1, 0o644)
-        found = it.layer.files.lookup(it.layer.files.lookup(ROOT, b"a").ino, b"b")
+        above = it.layer.files.lookup(ROOT, b"a")
+        assert above.mode == 0o755
+        found = it.layer.files.lookup(above.ino, b"b")
         assert it.committed == [found.ino]
         door.close()
 
@@ -185,6 +187,7 @@ async def test_who_wants_to_mount_waits_for_programs_at_work_and_not_for_others(
         door = await asyncio.to_thread(SocketDoor, it.path)
         await asyncio.to_thread(_put, door, "file", b"bytes")
         source = await asyncio.to_thread(door.reading, "file")
+        quiet = await asyncio.to_thread(ProgramSocket, it.path)
         with pytest.raises(OSError, match="1 files open") as busy:
             await asyncio.to_thread(ask_to_leave, it.path)
         assert busy.value.errno == errno.EBUSY
@@ -193,8 +196,12 @@ async def test_who_wants_to_mount_waits_for_programs_at_work_and_not_for_others(
         while it.door.is_at_work:
             await asyncio.sleep(0)
         await asyncio.to_thread(ask_to_leave, it.path)
+        await it.serving
+        with pytest.raises(DoorGone):  # told in order, so that it is known not to be done
+            await asyncio.to_thread(quiet.ask, LookAt(b""), ShownFile)
         with pytest.raises(DoorGone):
             await asyncio.to_thread(lambda: [*door.names("")])
+        quiet.close()
         door.close()
 
 
