@@ -79,6 +79,11 @@ class ProgramSocket:
         """End the connection."""
         self._socket.close()
 
+    def end(self) -> None:
+        """Have whoever waits for an answer on it hear that none comes; from any thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def is_alive(self) -> bool:
         """Tell whether the other side has not closed it."""
         try:

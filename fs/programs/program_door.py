@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 from lucidnode.fs.errors import FsError, Invalid
 from lucidnode.fs.programs.program_files import ProgramFiles, PutContent
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 60.0
 """After the last question of a program that has nothing open, the project is closed."""
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.5
 
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred, unix(7): pid, uid, gid."""
@@ -122,7 +122,7 @@ class ProgramDoor:
             return
         reader, writer = await asyncio.open_connection(sock=connection, limit=2 * MAX_FRAME_BYTES)
         caller = _Caller(self._files, self._at_work_now)
-        stays = False
+        stays, answered = False, True
         try:
             while True:
                 length = length_of(await reader.readexactly(LENGTH_BYTES))
@@ -130,15 +130,23 @@ class ProgramDoor:
                 if isinstance(question, Stay) and not stays:
                     stays = True
                     self._staying += 1
+                answered = False
                 with self._busy():
-                    writer.write(framed(await self._answer(caller, question)))
+                    answer = (
+                        self._left()
+                        if isinstance(question, MakeWay)
+                        else await _unless_gone(reader, self._answer(caller, question))
+                    )
+                    writer.write(framed(answer))
+                    answered = True
                     await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the program has gone
         except Malformed as error:
             log.warning("a program was not understood: %s", error)
         except asyncio.CancelledError:
-            writer.write(framed(Closing()))
+            if answered:  # what was under way may be done already: of that nothing is said
+                writer.write(framed(Closing()))
             raise
         finally:
             self._staying -= stays
@@ -147,8 +155,6 @@ class ProgramDoor:
 
     async def _answer(self, caller: _Caller, question: Question) -> Answer:
         try:
-            if isinstance(question, MakeWay):
-                return self._left()
             return await caller.answer(question)
         except (FsError, NodeError) as error:
             return Failed(error.errno, str(error) or type(error).__name__)
@@ -178,6 +184,23 @@ class ProgramDoor:
     def _at_work_now(self, change: int) -> None:
         self._at_work += change
         self._asked = self._clock.boot()
+
+
+async def _unless_gone(reader: asyncio.StreamReader, work: Coroutine[None, None, Answer]) -> Answer:
+    """Return what *work* does, unless the program goes meanwhile: a commit waits as long as the bucket is away.
+
+    Raises ConnectionResetError then.
+    """
+    async with asyncio.TaskGroup() as group:
+        working = group.create_task(work)
+        while not working.done():
+            await asyncio.wait({working}, timeout=_LOOK_EVERY_S)
+            if reader.at_eof():
+                working.cancel()
+                break
+    if working.cancelled():
+        raise ConnectionResetError("the program has gone")
+    return working.result()
 
 
 class _Caller:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import errno
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,11 +25,13 @@ from lucidnode.fs.programs.requests import (
     PAGE_OF_NAMES,
     Done,
     FinishPut,
+    Greet,
     LookAt,
     NamesPage,
     OpenToRead,
     OpenToWrite,
     ReadPiece,
+    SettleWork,
     ShownFile,
     WritePiece,
     framed,
@@ -51,6 +55,8 @@ class Served:
     door: ProgramDoor
     serving: asyncio.Task[None]
     committed: list[InodeNo | None] = field(default_factory=list)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the bucket does."""
 
     def names(self) -> list[bytes]:
         return [name for name, _ in self.layer.replica.tree.list_names(ROOT, None, 100)]
@@ -59,9 +65,12 @@ class Served:
 @contextlib.asynccontextmanager
 async def served(home: Path, clock: QuickClock | None = None) -> AsyncIterator[Served]:
     committed: list[InodeNo | None] = []
+    answers = asyncio.Event()
+    answers.set()
 
     async def until_committed(ino: InodeNo | None) -> None:
         committed.append(ino)
+        await answers.wait()
 
     async with file_layer(home, saves_by_age=False) as layer:
         files = ProgramFiles(
@@ -74,7 +83,7 @@ async def served(home: Path, clock: QuickClock | None = None) -> AsyncIterator[S
         with contextlib.closing(listening_at(path)) as bound:
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(door.serve(bound))
-                yield Served(layer, path, door, serving, committed)
+                yield Served(layer, path, door, serving, committed, answers)
                 door.end()
                 await serving
 
@@ -205,6 +214,24 @@ async def test_who_wants_to_mount_waits_for_programs_at_work_and_not_for_others(
         door.close()
 
 
+async def test_a_program_that_is_gone_waits_for_nothing_any_more(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        it.answers.clear()
+        waits = await asyncio.to_thread(ProgramSocket, it.path)
+        settling = asyncio.create_task(  # noqa: TID251  # it fails when the connection ends
+            asyncio.to_thread(waits.ask, SettleWork(), Done)
+        )
+        while not it.committed:
+            await asyncio.sleep(0)
+        assert it.door.is_at_work
+        waits.end()
+        with pytest.raises(OSError, match="was closed"):
+            await settling
+        while it.door.is_at_work:
+            await asyncio.sleep(0.01)
+        waits.close()
+
+
 async def test_it_ends_a_minute_after_the_last_program(tmp_path: Path) -> None:
     clock = QuickClock()
     async with served(tmp_path, clock) as it:
@@ -268,6 +295,45 @@ async def test_questions_out_of_place_are_refused(tmp_path: Path) -> None:
         await refused(OpenToWrite(b"other", "new", 0o644), errno.EINVAL)
         await refused(OpenToRead(b"file"), errno.EINVAL)
         one.close()
+
+
+_PYTHON = Path(sys.executable).resolve()
+
+_ANOTHER = """
+import socket
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect("files.sock")
+    connection.sendall(bytes.fromhex("%s"))
+    print(connection.recv(100))
+"""
+
+
+async def test_another_user_is_told_nothing_even_where_he_reaches_the_socket(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as it:
+        it.path.parent.chmod(0o777)
+        it.path.chmod(0o777)
+        for user, answer in ((65534, b""), (0, framed(Done()))):
+            # Its directory is given before the user: those above are not his.
+            asked = partial(
+                subprocess.run,
+                [
+                    _PYTHON,
+                    "-I",
+                    "-S",
+                    "-c",
+                    _ANOTHER % framed(Greet()).hex(),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=it.path.parent,
+                user=user,
+            )
+            done = await asyncio.to_thread(asked)
+            refused = "ConnectionResetError" in done.stderr or "BrokenPipeError" in done.stderr
+            assert done.stdout.strip() == repr(answer) or (user and refused), done
 
 
 def test_only_this_user_may_connect(tmp_path: Path) -> None:
