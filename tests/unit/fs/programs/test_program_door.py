@@ -223,7 +223,6 @@ async def test_a_program_that_is_gone_waits_for_nothing_any_more(tmp_path: Path)
         )
         while not it.committed:
             await asyncio.sleep(0)
-        assert it.door.is_at_work
         waits.end()
         with pytest.raises(OSError, match="was closed"):
             await settling
