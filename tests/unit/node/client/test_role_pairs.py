@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 import msgspec
 import pytest
@@ -20,7 +21,9 @@ from lucidnode.node.client.roster_entry import (
     Body,
     ChangeRole,
     ChangeState,
+    Genesis,
     Invite,
+    Join,
     Leave,
     NewEra,
     Project,
@@ -70,6 +73,7 @@ class Company:
         ):
             self._go(who, standing)
         self.before = self.studio.roster()
+        self.kinds: set[type[Body]] = set()
 
     def _came(self, standing: str, name: str) -> Membership:
         role = standing if standing in {"owner", "editor", "viewer"} else "editor"
@@ -86,6 +90,7 @@ class Company:
 
     def takes(self, author: MemberKeys, body: Body) -> bool:
         """Tell whether the log takes *body* of *author*, well signed and looked at by no rule before."""
+        self.kinds.add(type(body))
         before, raw = self.before, msgspec.msgpack.encode(body)
         seq, number = Seq(before.head + 1), format_of(body)
         message = signing_message(seq, before.head_hash, author.public, raw, number)
@@ -157,6 +162,8 @@ def test_exactly_what_the_page_says_succeeds_between_each_two(actor: str, subjec
                 expected = (operation, who) == ("put somebody out", "left")
             assert succeeds == expected, (operation, actor, on.label.member, who)
     assert seen == set(TABLE)
+    # Whatever a member can write: who founds has nobody beside him, and who joins is no member yet.
+    assert company.kinds == set(get_args(Body)) - {Genesis, Join}
 
 
 def test_the_last_owner_stays_whatever_he_does() -> None:
