@@ -32,7 +32,7 @@ _MOST_TICKETS = 100
 
 _STANDINGS = {
     "waiting": "nobody has asked yet",
-    "asked": "asked; a workstation of an owner, or of who may invite, has to answer",
+    "asked": "asked; waits for somebody who may answer",
     "answered": "let in; has not joined yet",
     "withdrawn": "withdrawn",
     "unattended": "its ticket works by itself",
