@@ -10,7 +10,7 @@ as URL-safe base64 without padding. The signature is Ed25519 by the device's key
     "lucidnode dashboard login 1" 0x00 studio (32: BLAKE3 of its id)  device that is opened (16)
     SHA-256 of its certificate (32)  device (16)  issued (8)  nonce (16)
 
-so that it opens no other dashboard, and none of somebody who stands between with another certificate.
+so that it opens no other dashboard, whatever address or certificate its maker was told for this one.
 """
 
 from __future__ import annotations
