@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -103,6 +103,44 @@ async def blocks_of(
         there.places = await places_of(client, project, list(there.used))
         found.append(there)
     return found
+
+
+Ranges = Sequence[tuple[int, int]]
+"""Bytes of a file, from where to before where."""
+
+
+async def blocks_of_ranges(
+    client: DaemonClient, status: dict[str, Any], wanted: Mapping[Path, Ranges]
+) -> list[PathBlocks]:
+    """Return in what those bytes of each file lie, and where. Raises as `located`, and a NodeError."""
+    found: dict[tuple[ProjectId, int], PathBlocks] = {}
+    ranges: dict[tuple[ProjectId, int], Ranges] = {}
+    for path, asked in wanted.items():
+        project, ino = located(status, path)
+        found[project, ino] = PathBlocks(path, project, files=1)
+        ranges[project, ino] = asked
+    for project in dict.fromkeys(project for project, _ in found):
+        inos = [ino for of, ino in found if of == project]
+        async for part in below(partial(client.blocks_of_files, project), inos):
+            there = found[project, part.ino]
+            there.loose += part.loose
+            for use in part.uses:
+                if _meets(use, ranges[project, part.ino]):
+                    block = BlockId(use.id)
+                    there.used[block] = there.used.get(block, 0) + use.used
+                    there.sizes[block] = use.size
+        blocks = dict.fromkeys(
+            block for (of, _), each in found.items() if of == project for block in each.used
+        )
+        places = await places_of(client, project, list(blocks))
+        for (of, _), each in found.items():
+            if of == project:
+                each.places = {block: places[block] for block in each.used}
+    return list(found.values())
+
+
+def _meets(use: BlockUse, ranges: Ranges) -> bool:
+    return any(use.offset < end and begin < use.offset + use.used for begin, end in ranges)
 
 
 async def places_of(

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lucidnode.blocks_of_paths import PathBlocks, WarmedBlocks, blocks_of, evict, warm
+from lucidnode.blocks_of_paths import (
+    PathBlocks,
+    Ranges,
+    WarmedBlocks,
+    blocks_of,
+    blocks_of_ranges,
+    evict,
+    warm,
+)
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, counted, in_blocks, show_json, show_table, size
+from lucidnode.cli.output import as_json, counted, in_blocks, printable, show_json, show_table, size
 from lucidnode.cli.progress import spinner, transferred
+from lucidnode.cut_media import bytes_of, media_of
+from lucidnode.media_search import MediaSearch
 from lucidnode.node.client.connection import DaemonClient
-from lucidnode.node.client.errors import Refused
+from lucidnode.node.client.errors import NotThere, Refused
 from lucidnode.node.client.file_blocks import Evicted
 from lucidnode.node.config import SOCKET_FILE, load_config
+
+_Looks = Callable[[DaemonClient, dict[str, Any]], Coroutine[Any, Any, list[PathBlocks]]]
+"""Finds the blocks that are wanted."""
+
+_NAMED = 20
+"""Media of a cut that are named when they are nowhere."""
 
 _paths = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
@@ -58,20 +76,44 @@ def cached_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> Non
 
 @click.command("warm", short_help="Bring files to this workstation before they are needed.")
 @_paths
+@click.option(
+    "--timeline",
+    type=click.Path(exists=True, path_type=Path),
+    help="Of what is below PATHS only the media that this cut uses.",
+)
+@click.option(
+    "--handles",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What is brought before and behind each clip of the cut.",
+)
 @as_json
 @click.pass_obj
-def warm_command(home: Path, paths: tuple[Path, ...], wants_json: bool) -> None:
+def warm_command(
+    home: Path, paths: tuple[Path, ...], timeline: Path | None, handles: float, wants_json: bool
+) -> None:
     """Bring all of PATHS into the cache of this workstation, from the office as far as it has it.
 
     What nobody in the office has leaves the cloud once, however many workstations warm it at the
     same time. Ctrl-C ends it; what came stays, until the cache needs its room.
 
+    With --timeline it is the media that a cut uses, looked for below PATHS, and of each file the part
+    that is seen: .otio, .edl, .fcpxml, .xml of Final Cut 7; of a .prproj all media of the project,
+    whole.
+
     \b
-    Example:
+    Examples:
       lucidnode warm ~/demo/rushes/day-12
+      lucidnode warm --timeline ~/demo/cuts/reel-2.otio ~/demo
     """
     load_config(home)
-    found, warmed = asyncio.run(_warmed(home, paths))
+    if timeline is None:
+        looks = partial(blocks_of, paths=paths)
+    else:
+        looks = partial(blocks_of_ranges, wanted=_media(timeline, handles, paths))
+    found, warmed = asyncio.run(_warmed(home, looks))
     if wants_json:
         show_json(
             {
@@ -120,11 +162,38 @@ async def _looked(home: Path, paths: tuple[Path, ...]) -> list[PathBlocks]:
             return await blocks_of(client, status, paths)
 
 
-async def _warmed(home: Path, paths: tuple[Path, ...]) -> tuple[list[PathBlocks], WarmedBlocks]:
+def _media(timeline: Path, handles_s: float, folders: Sequence[Path]) -> dict[Path, Ranges]:
+    """Return the files that *timeline* uses, and which bytes of them; tells what is nowhere.
+
+    Raises as `media_of`, and NotThere if none of them is below *folders*.
+    """
+    uses = media_of(timeline, handles_s)
+    search = MediaSearch(folders)
+    wanted: dict[Path, list[tuple[int, int]]] = {}
+    missing: dict[str, None] = {}
+    with spinner("looking for media…"):
+        for use in uses:
+            paths = search.find(use.parts)
+            for path in paths:
+                wanted.setdefault(path, []).extend(bytes_of(use.share, path.stat().st_size))
+            if not paths:
+                missing[use.parts[-1]] = None
+    if not wanted:
+        raise NotThere(
+            f"none of the {counted(len(missing), 'file')} of {timeline.name} is below there"
+        )
+    for name in list(missing)[:_NAMED]:
+        click.echo(f"nowhere below there: {printable(name)}", err=True)
+    if len(missing) > _NAMED:
+        click.echo(f"and {len(missing) - _NAMED} more", err=True)
+    return dict(wanted)
+
+
+async def _warmed(home: Path, looks: _Looks) -> tuple[list[PathBlocks], WarmedBlocks]:
     status = await facts(home, "status")
     async with DaemonClient(home / SOCKET_FILE) as client:
         with spinner("looking…"):
-            found = await blocks_of(client, status, paths)
+            found = await looks(client, status)
         cache = await client.facts("cache")
         wanted = {block: each.sizes[block] for each in found for block in each.at("away", "cache")}
         if sum(wanted.values()) > cache["limit"]:
@@ -142,7 +211,7 @@ async def _warmed(home: Path, paths: tuple[Path, ...]) -> tuple[list[PathBlocks]
                 f"{counted(warmed.unkept, 'block')} came and could not be kept: the disk of the "
                 "cache has no room, or fails; `lucidnode doctor` says which"
             )
-        return await blocks_of(client, status, paths), warmed
+        return await looks(client, status), warmed
 
 
 async def _evicted(home: Path, paths: tuple[Path, ...]) -> tuple[Evicted, int]:

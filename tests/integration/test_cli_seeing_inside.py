@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import opentimelineio as otio
 import pytest
 import yaml
 from cli_fixture import LUCIDNODE, Workstation, workstation
@@ -254,6 +255,45 @@ def test_what_of_a_file_is_here_why_and_how_it_comes_and_goes(one: Workstation) 
     assert len(one.ok("why", "--blocks", reel).out.splitlines()) == 6
     assert "100 %" in one.ok("cached", reel, folder).out
     assert reel.read_bytes() == content
+
+
+def test_of_a_cut_what_it_shows_is_brought_and_nothing_else(one: Workstation) -> None:
+    rushes = one.folder / "drive" / "rushes"
+    rushes.mkdir()
+    for name in ("A001.mov", "A002.mov"):
+        (rushes / name).write_bytes(os.urandom(20_000_000))
+    one.ok("wait", rushes)
+    one.ok("evict", rushes)
+    at = otio.opentime.RationalTime
+    clips = [
+        otio.schema.Clip(
+            name,
+            otio.schema.ExternalReference(
+                f"file:///Volumes/Film/rushes/{name}.mov",
+                otio.opentime.TimeRange(at(0, 25), at(2500, 25)),
+            ),
+            otio.opentime.TimeRange(at(1250, 25), at(25, 25)),
+        )
+        for name in ("A001", "A009")
+    ]
+    track = otio.schema.Track("V1", clips)
+    cut = otio.schema.Timeline("reel", tracks=[track])
+    otio.adapters.write_to_file(cut, str(one.folder / "reel.otio"))
+    words = ["warm", "--timeline", one.folder / "reel.otio", one.folder / "drive"]
+    done = one.ok(*words, "--json")
+    assert "nowhere below there: A009.mov" in done.err
+    [found] = json.loads(done.out)["paths"]
+    assert found["path"] == str(rushes / "A001.mov")
+    # The middle of it, and the two ends where its index may be.
+    assert 4_000_000 < found["here"] == found["bytes"] < 8_000_000
+    [whole, other] = json.loads(
+        one.ok("cached", rushes / "A001.mov", rushes / "A002.mov", "--json").out
+    )["paths"]
+    assert whole["here"] == found["here"]
+    assert other["here"] == 0
+    assert "0 B of it came now" in one.ok(*words).err
+    refused = one.run("warm", "--timeline", one.folder / "reel.otio", rushes / "A002.mov")
+    assert "none of the 2 files of reel.otio is below there" in refused.line
 
 
 def test_a_bundle_for_who_helps_names_nothing_and_nobody(one: Workstation) -> None:
