@@ -279,7 +279,7 @@ def test_of_a_cut_what_it_shows_is_brought_and_nothing_else(one: Workstation) ->
     track = otio.schema.Track("V1", clips)
     cut = otio.schema.Timeline("reel", tracks=[track])
     otio.adapters.write_to_file(cut, str(one.folder / "reel.otio"))
-    words = ["warm", "--timeline", one.folder / "reel.otio", one.folder / "drive"]
+    words: list[str | Path] = ["warm", "--timeline", one.folder / "reel.otio", one.folder / "drive"]
     done = one.ok(*words, "--json")
     assert "nowhere below there: A009.mov" in done.err
     [found] = json.loads(done.out)["paths"]
