@@ -30,7 +30,8 @@ _PATHS_OF_PREMIERE = {"FilePath", "ActualMediaFilePath"}
 
 _ROOM_BYTES = 1 << 20
 
-WHOLE = (0.0, 1.0)
+WHOLE = (0, 1)
+"""The share that all of a file is."""
 
 
 class MediaUse(NamedTuple):
