@@ -263,7 +263,14 @@ async def _serving(
         webhooks = await webhook_service(context, roster, tasks)
         others = instances(context, store, office)
         journal = journal_service(
-            context, store, staging, uploads, roster, office.push, others.suspect
+            context,
+            store,
+            staging,
+            uploads,
+            roster,
+            office.push,
+            others.suspect,
+            office.why_forbidden,
         )
         events = PeerEventHandlers(
             mounts, journal, tasks, roster.projects, roster.heard, ledger.heard, alerts, clock

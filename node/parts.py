@@ -178,10 +178,11 @@ def journal_service(
     roster: RosterService,
     announce: Announce,
     signed_elsewhere: Callable[[], None],
+    why_forbidden: Callable[[], str],
 ) -> JournalService:
     """Return who reads and commits entries; *announce* hears of each that was committed.
 
-    *signed_elsewhere* hears of what this device signed, but not here since the daemon began.
+    While *why_forbidden* says why, none is. *signed_elsewhere* hears of what this device signed, but not here since the daemon began.
     """
     return JournalService(
         bucket=store.bucket,
@@ -193,6 +194,7 @@ def journal_service(
         announce=announce,
         me=context.identity.id,
         signed_elsewhere=signed_elsewhere,
+        why_forbidden=why_forbidden,
         is_deleted=roster.is_deleted,
         is_witnessed=roster.is_shown,
         kept=KeptEntries(context.home / ENTRIES_DIR),

@@ -80,6 +80,7 @@ class Node:
         self.staging = staging
         self.announced: list[int] = []
         self.elsewhere: list[bool] = []
+        self.forbidden = ""
         self.deleted: set[ProjectId] = set()
         self.shows_others = False
         self.clock = clock or BriskClock()
@@ -103,6 +104,7 @@ class Node:
             announce=lambda project, seq: self.announced.append(seq),
             me=DeviceId("cd" * 16),
             signed_elsewhere=lambda: self.elsewhere.append(True),
+            why_forbidden=lambda: self.forbidden,
             is_deleted=self.deleted.__contains__,
             is_witnessed=self._is_witnessed,
             kept=KeptEntries(staging.directory.parent / "entries"),

@@ -91,6 +91,7 @@ class JournalService:
         announce: Announce,
         me: DeviceId,
         signed_elsewhere: Callable[[], None],
+        why_forbidden: Callable[[], str],
         is_deleted: Callable[[ProjectId], bool],
         is_witnessed: Callable[[], Awaitable[bool]],
         kept: KeptEntries,
@@ -107,6 +108,7 @@ class JournalService:
         self._announce = announce
         self._me = me
         self._signed_elsewhere = signed_elsewhere
+        self._why_forbidden = why_forbidden
         self._is_deleted = is_deleted
         self._clock = clock
         self._locks: dict[ProjectId, asyncio.Lock] = {}
@@ -130,6 +132,8 @@ class JournalService:
         header = EntryHeader.parse(request.unsigned)
         if header.seq != seq or header.project != project:
             raise Refused(f"the entry is not number {seq} of this project")
+        if why := self._why_forbidden():
+            return wire.CommitReply("unknown", b"", why)
         async with self._lock(project):
             await self._staging.prepare(project, msgspec.msgpack.encode(request))
             return await self._finish(project, seq, request)

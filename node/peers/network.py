@@ -148,6 +148,7 @@ class PeerNetwork:
         # In the order in which daemons began: of two with one key both know which is the later.
         self.instance = clock.wall_ns().to_bytes(8, "big") + secrets.token_bytes(8)
         self._copies_met = 0
+        self._later_until = 0.0
         self._news: News | None = None
         self._peers = PeerTable(identity.id, settings.weight, owns=settings.serves)
         self._tls = Tls(identity, members)
@@ -427,8 +428,16 @@ class PeerNetwork:
             "A home directory was copied: join the copy anew.",
             lasts_s=lasts_s,
         )
-        if is_later and self._events is not None:
-            self._events.copy_met(host)
+        if is_later:
+            self._later_until = self._clock.boot() + lasts_s
+            if self._events is not None:
+                self._events.copy_met(host)
+
+    def why_forbidden(self) -> str:
+        """Return why nothing may be committed here now, "" if all may."""
+        if self._clock.boot() >= self._later_until:
+            return ""
+        return "Another daemon works with this workstation's keys, and began before this one."
 
     async def _inside_tls(self, connection: socket.socket) -> socket.socket:
         return await dialled(connection, self._tls.client, self._start)

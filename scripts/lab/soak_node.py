@@ -188,6 +188,7 @@ class Daemon(Process):
                 announce=node.announce,
                 me=node.device,
                 signed_elsewhere=_nobody_looks,
+                why_forbidden=str,
                 is_deleted=self.roster.is_deleted,
                 is_witnessed=self.roster.is_shown,
                 kept=KeptEntries(node.directory / "entries"),

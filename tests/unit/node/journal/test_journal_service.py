@@ -77,6 +77,16 @@ async def test_what_this_daemon_has_signed_is_told_apart_from_what_a_copy_of_it_
     assert node.elsewhere == [True, True]
 
 
+async def test_while_it_is_forbidden_nothing_is_committed_whoever_asks(node: Node) -> None:
+    node.forbidden = "a copy"
+    request = wire.CommitRequest(unsigned(1), [])
+    reply = await node.journal.commit(PROJECT, Seq(1), request)
+    assert (reply.outcome, reply.why) == ("unknown", "a copy")
+    assert node.bucket.objects == {}
+    node.forbidden = ""
+    assert (await node.journal.commit(PROJECT, Seq(1), request)).outcome == "committed"
+
+
 async def test_asking_again_with_the_same_request_is_the_same_commit(node: Node) -> None:
     request = wire.CommitRequest(unsigned(1), [])
     first = await node.journal.commit(PROJECT, Seq(1), request)
