@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 from file_layer_fixture import ME, FileLayer, file_layer
+from snapshot_tree_fixture import THEN, tree
 
+from lucidnode.fs.errors import FileMissing
 from lucidnode.fs.files.listing import START
 from lucidnode.fs.kernel.listing_pages import ListingPages
-from lucidnode.fs.replica.inode import ROOT
+from lucidnode.fs.replica.inode import ROOT, InodeNo
+from lucidnode.fs.snapshot_tree.snapshot_names import NAME, ShownSnapshot
+from lucidnode.node.client.ids import Seq
 
 PAGE = 65536
 
@@ -113,3 +117,40 @@ async def test_a_listing_goes_on_behind_a_page_that_was_held_though_its_last_nam
             b"%02d" % number for number in range(len(shown), 30)
         ]
         directories.release(handle)
+
+
+async def test_pages_of_a_snapshot_name_files_that_the_kernel_may_ask_for_until_it_forgets_them(
+    tmp_path: Path,
+) -> None:
+    async with tree(tmp_path) as seen:
+        pages = ListingPages(seen.files, None, 60)
+        directory = (await seen.walk(NAME, THEN.name)).ino
+        await seen.opened(directory)
+        found: set[InodeNo] = set()
+        for _ in range(2):
+            handle, _ = seen.files.directories.open(directory)
+            page = pages.page(handle, START, PAGE)
+            assert pages.page(handle, _last_cookie(page), PAGE) == b""
+            seen.files.directories.release(handle)
+            at = page.index(b"cut\0") - 24
+            found.add(InodeNo(int.from_bytes(page[at : at + 8], "little")))
+        [ino] = found
+        seen.files.lifetimes.forget_lookups(ino, 1)
+        assert seen.files.attributes(ino).size == len(b"as it was")
+        seen.files.lifetimes.forget_lookups(ino, 1)
+        with pytest.raises(FileMissing):
+            seen.files.attributes(ino)
+
+
+async def test_the_directory_of_snapshots_is_listed_as_it_is_each_time(tmp_path: Path) -> None:
+    async with tree(tmp_path) as seen:
+        pages = ListingPages(seen.files, None, 60)
+        for name in (b"first", b"second"):
+            seen.shown.append(ShownSnapshot(name, Seq(8), THEN.wall_ns))
+            handle, _ = seen.files.directories.open((await seen.walk(NAME)).ino)
+            assert name in pages.page(handle, START, PAGE)
+            seen.files.directories.release(handle)
+        handle, _ = seen.files.directories.open(ROOT)
+        page = pages.page(handle, START, PAGE)
+        assert NAME in page + pages.page(handle, _last_cookie(page), PAGE)
+        seen.files.directories.release(handle)

@@ -72,6 +72,16 @@ async def test_who_waits_for_a_lock_makes_those_heard_that_were_opened_meanwhile
     assert not channel.told
 
 
+async def test_a_file_that_is_locked_in_another_table_is_heard() -> None:
+    past, told = FileLocks(MAX_LOCKS), set[int]()
+    quiet = QuietHandles([FileLocks(MAX_LOCKS), past], told.add, told.discard)
+    requests = LockRequests(past, Spans(lambda: 0.0, lambda: 0, lambda _: ""), None, quiet)
+    await requests.set(FILE, asked(1))
+    quiet.opened(FILE, 2)
+    quiet.opened(OTHER_FILE, 3)
+    assert told == {3}
+
+
 async def test_a_handle_that_is_closed_is_forgotten() -> None:
     channel = Channel()
     channel.quiet.opened(FILE, 1)
