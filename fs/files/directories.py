@@ -14,6 +14,9 @@ from lucidnode.fs.write.unsaved_files import UnsavedFiles
 PAGE_OF_NAMES = 256
 """Names read from the replica at once for a directory listing."""
 
+_NAMES_LOOKED_AT = 16
+"""Names among which the next directory of a walk is looked for: 20 us."""
+
 
 class Directories:
     """The listings of one mount, by handle."""
@@ -92,6 +95,27 @@ class Directories:
         """
         state = None if self._unsaved.any.is_set() else self._tree.state
         return None if state is None else (self._open.directory(handle).ino, state)
+
+    def following(self, ino: InodeNo) -> InodeNo | None:
+        """Return the directory that whoever walks a tree lists after *ino*: the first in it, or the next beside it.
+
+        None if it is not to be seen at one look.
+        """
+        inside = self._first_directory(ino, None)
+        if inside is not None:
+            return inside
+        return next(
+            (
+                beside
+                for parent, name in self._tree.names_of(ino)[:1]
+                if (beside := self._first_directory(parent, name)) is not None
+            ),
+            None,
+        )
+
+    def _first_directory(self, parent: InodeNo, after: bytes | None) -> InodeNo | None:
+        names = self._tree.list_names(parent, after, _NAMES_LOOKED_AT)
+        return next((found.ino for _, found in names if found.is_directory), None)
 
     def handed_out(self, handle: int, names: dict[int, bytes]) -> None:
         """Note what *handle* was given, by the cookies behind them: it may go on behind each."""

@@ -2,18 +2,22 @@
 
 Who walks a tree that he knows has the kernel ask for listings again, for the attributes in them
 (files/kept_listings.py). As long as nothing at all has changed meanwhile, their bytes are the same.
+And who lists one directory after the other has the next one's made while he looks at what he has.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from cachetools import LRUCache
 
 from lucidnode.fs.channel.tree_requests import FileReply, file_reply, listed_line
+from lucidnode.fs.errors import FsError
 from lucidnode.fs.files.file_system import Caller
-from lucidnode.fs.files.listing import Entry
+from lucidnode.fs.files.listing import START, Entry
 from lucidnode.fs.replica.inode import Attributes, InodeNo
 from lucidnode.fs.snapshot_tree.files_with_snapshots import ServedFiles
 
@@ -48,6 +52,8 @@ class ListingPages:
         self._files = files
         self._owner = owner
         self._valid_s = valid_s
+        self._expected: InodeNo | None = None
+        """The directory that is listed next if somebody walks the tree."""
         self._held: LRUCache[tuple[InodeNo, int, int], _Page] = LRUCache(MAX_HELD_BYTES, _size)
 
     def page(self, handle: int, cookie: int, size: int) -> bytes:
@@ -56,15 +62,39 @@ class ListingPages:
         known = self._files.directories.state(handle)
         if known is None:
             return self._passed(handle, cookie, self._made(handle, cookie, size, 0))
+        page = self._kept(handle, cookie, size, known)
+        if not page.lines:
+            # While whoever asked looks at what he has.
+            asyncio.get_running_loop().call_soon(self._look_ahead, known[0], size)
+        return self._passed(handle, cookie, page)
+
+    def _kept(self, handle: int, cookie: int, size: int, known: tuple[InodeNo, int]) -> _Page:
+        """Return a page of a listing that is *known* by its directory and its state."""
         ino, state = known
         place = ino, cookie, size
-        held = self._held.get(place)
-        if held is None or held.state != state:
-            held = self._made(handle, cookie, size, state)
+        page = self._held.get(place)
+        if page is None or page.state != state:
+            page = self._made(handle, cookie, size, state)
             self._held.pop(place, None)
-            if _size(held) <= MAX_HELD_BYTES:
-                self._held[place] = held
-        return self._passed(handle, cookie, held)
+            if _size(page) <= MAX_HELD_BYTES:
+                self._held[place] = page
+        return page
+
+    def _look_ahead(self, ino: InodeNo, size: int) -> None:
+        """Make the pages that a walk of the tree asks for after those of *ino*, which was just listed."""
+        directories = self._files.directories
+        walks, self._expected = ino == self._expected, None
+        with contextlib.suppress(FsError):  # whoever really asks meets it himself
+            self._expected = following = directories.following(ino)
+            if following is None or not walks:
+                return
+            handle, _ = directories.open(following)
+            try:
+                if (known := directories.state(handle)) is not None:
+                    page = self._kept(handle, START, size, known)
+                    self._kept(handle, page.behind, size, known)
+            finally:
+                directories.release(handle)
 
     def _made(self, handle: int, cookie: int, size: int, state: int) -> _Page:
         found, reply = self._lines(handle, cookie, size)

@@ -79,6 +79,10 @@ class PastDirectories:
             return None
         return self._now.state(handle)
 
+    def following(self, ino: InodeNo) -> InodeNo | None:
+        """As `Directories.following`, among directories of now."""
+        return self._now.following(ino)
+
     def handed_out(self, handle: int, names: dict[int, bytes]) -> None:
         """As `Directories.handed_out`."""
         if handle in self._own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from lucidnode.node.client.ids import Seq
 PAGE = 65536
 
 
-def listed(layer: FileLayer, pages: ListingPages, size: int = PAGE) -> list[bytes]:
-    """Return all pages of the root, asked for one after the other on a handle of its own."""
+def listed(
+    layer: FileLayer, pages: ListingPages, size: int = PAGE, ino: InodeNo = ROOT
+) -> list[bytes]:
+    """Return all pages of *ino*, asked for one after the other on a handle of its own."""
     directories = layer.files.directories
-    handle, _ = directories.open(ROOT)
+    handle, _ = directories.open(ino)
     found = [pages.page(handle, START, size)]
     while found[-1]:
         found.append(pages.page(handle, _last_cookie(found[-1]), size))
@@ -117,6 +120,31 @@ async def test_a_listing_goes_on_behind_a_page_that_was_held_though_its_last_nam
             b"%02d" % number for number in range(len(shown), 30)
         ]
         directories.release(handle)
+
+
+async def test_who_walks_a_tree_has_the_next_listing_made_ahead(tmp_path: Path) -> None:
+    async with file_layer(tmp_path, saves_by_age=False) as layer:
+        above = layer.files.make(ROOT, b"tree", 0o40755, ME).ino
+        below = [layer.files.make(above, b"%d" % n, 0o40755, ME).ino for n in range(5)]
+        inside = layer.files.make(below[2], b"inside", 0o40755, ME).ino
+        pages = ListingPages(layer.files, None, 60)
+
+        async def made(ino: InodeNo) -> set[InodeNo]:
+            """List a directory; return which others' pages are there then."""
+            known = {place[0] for place in pages._held}
+            listed(layer, pages, ino=ino)
+            await asyncio.sleep(0)
+            return {place[0] for place in pages._held} - known - {ino}
+
+        # One listing is no walk.
+        assert await made(below[3]) == set()
+        assert await made(above) == set()
+        assert await made(below[0]) == {below[1]}
+        assert await made(below[1]) == {below[2]}
+        assert await made(below[2]) == {inside}
+        listed(layer, pages, ino=above)
+        await asyncio.sleep(0)
+        assert layer.files.directories.open(below[0])[1].may_hold
 
 
 async def test_pages_of_a_snapshot_name_files_that_the_kernel_may_ask_for_until_it_forgets_them(
