@@ -98,7 +98,7 @@ class DaemonEventHandler(Protocol):
     def files_on_their_way(self) -> list[mount_messages.FileOnItsWay]:
         """Return the files whose newest content is not whole in the bucket."""
 
-    def tokens(self) -> list[mount_messages.FileToken]:
+    async def tokens(self) -> list[mount_messages.FileToken]:
         """Return which workstations decide the locks of files."""
 
     def leases(self) -> list[mount_messages.FileLease]:
@@ -289,7 +289,7 @@ class DaemonLink:
             listener.alerts(every=query.every_alert),
             listener.files_on_their_way(),
             await listener.names(query.devices),
-            listener.tokens(),
+            await listener.tokens(),
             listener.leases(),
         )
         with contextlib.suppress(DaemonUnreachable):

@@ -203,9 +203,9 @@ class MountEvents:
         """Return the files whose newest content is not whole in the bucket."""
         return self.on_their_way.files()
 
-    def tokens(self) -> list[mount_messages.FileToken]:
-        """Return which workstations decide the locks of files."""
-        return self.shown_tokens.tokens()
+    async def tokens(self) -> list[mount_messages.FileToken]:
+        """Return which workstations decide the locks of files, and which processes have some."""
+        return await self.shown_tokens.tokens()
 
     def leases(self) -> list[mount_messages.FileLease]:
         """Return which files workstations have for themselves."""

@@ -42,6 +42,7 @@ from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.kernel.invalidation import Invalidation
 from lucidnode.fs.kernel.spans import Spans
 from lucidnode.fs.leases.directory_leases import DirectoryLeases
+from lucidnode.fs.leases.lock_holders import LockHolders
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.leases.recalls import Recalls
@@ -227,7 +228,7 @@ async def mount_parts(spec: MountSpec) -> AsyncIterator[MountParts]:
             ),
             kept_webhooks=webhooks,
             happened=commit.events,
-            shown_tokens=ShownTokens(work, files.locks.in_use),
+            shown_tokens=ShownTokens(work, LockHolders(recalls, files.locks, secrets.token_bytes)),
             shown_leases=ShownLeases(work),
             raised=alerts,
             rights=rights,

@@ -275,6 +275,14 @@ class Workstation:
                 return True
         return False
 
+    def described(self) -> mount_messages.StatusReply:
+        """Return what its mount says of itself."""
+        assert self._loop is not None
+        asking = self._mounts.mount(self.project).describe(every_alert=False)
+        answer = asyncio.run_coroutine_threadsafe(asking, self._loop).result(10)
+        assert answer is not None
+        return answer
+
     def evict(self) -> None:
         """Empty the cache."""
         for path in self.blocks_dir.glob("*/*"):

@@ -16,6 +16,7 @@ from lucidnode.fs.files.file_locks import FileLocks, LockedFile
 from lucidnode.fs.files.lock_table import LAST_BYTE, LockedRange
 from lucidnode.fs.files.work_here import WorkHere
 from lucidnode.fs.leases.lease_row import LeaseRow, decoded_lease
+from lucidnode.fs.leases.lock_holders import LockHolders
 from lucidnode.fs.leases.lock_tokens import LockTokens
 from lucidnode.fs.leases.shown_tokens import ShownTokens
 from lucidnode.fs.read.open_files import OpenFiles
@@ -34,6 +35,7 @@ class Seat:
         self, path: Path, name: str, bucket: Bucket, clock: VirtualClock, links: OfficeLinks
     ) -> None:
         self.links = links
+        self.name = name
         self.random = Random(name)
         self.desk = Desk(path, name, bucket, clock)
         self.clock = clock
@@ -49,6 +51,10 @@ class Seat:
         """Run a mount of it: nothing in memory is left of the one before."""
         self.locks = FileLocks(100)
         async with asyncio.TaskGroup() as group:
+            self.recalls = self.links.mount(KEYS, self.device, self.random.randbytes, self.clock)
+            self.holders = LockHolders(
+                self.recalls, self.locks, self.random.randbytes, lambda pid: f"{pid} of {self.name}"
+            )
             self.tokens = LockTokens(
                 replica=self.desk.node.replica,
                 device=self.desk.daemon.device,
@@ -57,7 +63,7 @@ class Seat:
                 commit_work=self._commit,
                 settled=self._settle,
                 alone_when_away=self.alone_when_away,
-                recalls=self.links.mount(KEYS, self.device, self.random.randbytes, self.clock),
+                recalls=self.recalls,
                 tasks=self,
                 alerts=self.desk.alerts,
                 clock=self.clock,
@@ -84,7 +90,7 @@ class Seat:
         work = WorkHere(
             node, Unfinished(self.clock), OpenFiles(), self.desk.daemon.device, names.__getitem__
         )
-        return ShownTokens(work, self.locks.in_use)
+        return ShownTokens(work, self.holders)
 
     async def _commit(self, ino: InodeNo) -> None:
         self.committed += 1

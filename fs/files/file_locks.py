@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -198,6 +198,12 @@ class FileLocks:
         return any(
             (locks := self._files.get(file)) is not None and locks.count for file in _tables_of(ino)
         )
+
+    def held(self) -> Iterator[tuple[InodeNo, LockedRange]]:
+        """Yield every lock that somebody has, with its file."""
+        for file, locks in self._files.items():
+            for held in locks.table.ranges():
+                yield file.ino, held
 
     def in_use(self) -> set[InodeNo]:
         """Return the files of which somebody has a lock, or waits for one."""

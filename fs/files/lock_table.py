@@ -54,6 +54,11 @@ class LockTable:
         """Return whether *owner* may have *wanted*."""
         return next(self.in_the_way(owner, wanted), None) is None
 
+    def ranges(self) -> Iterator[LockedRange]:
+        """Yield all that is locked."""
+        for ranges in self._owners.values():
+            yield from ranges
+
     def held(self, owner: int) -> list[LockedRange]:
         """Return what *owner* has, in the order of the bytes."""
         return list(self._owners.get(owner, ()))

@@ -51,9 +51,42 @@ class LeaseAnswer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fiel
     busy: bool
 
 
-Word = LeaseRecall | LeaseAnswer
+MOST_RANGES = 8
+"""Locks in one message: as many as fit into what a daemon hands on."""
 
-_DECODER: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(LeaseRecall | LeaseAnswer)
+PROGRAM_BYTES = 15
+"""Of a process's name, as the kernel keeps it."""
+
+
+class HeldRange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A lock of the bytes from *start* to *last* of file *ino*, and who has it: a process of the sender."""
+
+    ino: Annotated[int, Meta(ge=1, le=_MAX_INO)]
+    exclusive: bool
+    start: Annotated[int, Meta(ge=0, le=_MAX_INO)]
+    last: Annotated[int, Meta(ge=0, le=_MAX_INO)]
+    pid: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    program: Annotated[str, Meta(max_length=PROGRAM_BYTES)]
+
+
+class LocksQuery(msgspec.Struct, frozen=True, tag="locks", forbid_unknown_fields=True):
+    """Somebody there wants to see who has locks here."""
+
+    asking: AskingNumber
+
+
+class LocksReply(msgspec.Struct, frozen=True, tag="locked", forbid_unknown_fields=True):
+    """The first of the sender's locks."""
+
+    asking: AskingNumber
+    ranges: Annotated[list[HeldRange], Meta(max_length=MOST_RANGES)]
+
+
+Word = LeaseRecall | LeaseAnswer | LocksQuery | LocksReply
+
+_DECODER: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(
+    LeaseRecall | LeaseAnswer | LocksQuery | LocksReply
+)
 
 
 def seal_word(

@@ -23,6 +23,7 @@ from lucidnode.fs.format.office_message import (
     ASKING_SIZE,
     LeaseAnswer,
     LeaseRecall,
+    Word,
     open_word,
     seal_word,
 )
@@ -102,6 +103,11 @@ class Recalls:
         self._deaf: dict[DeviceId, float] = {}
         self._heard: LRUCache[RowPlace, _Heard] = LRUCache(_MOST)
         self._on_news: list[Callable[[], None]] = []
+        self._on_word: Callable[[DeviceId, Word], None] = _pass_over
+
+    def listen(self, on_word: Callable[[DeviceId, Word], None]) -> None:
+        """Have *on_word* hear what is said of other things than leases."""
+        self._on_word = on_word
 
     def watch(self, on_news: Callable[[], None]) -> None:
         """Have *on_news* called when something was asked or answered, or cannot be."""
@@ -115,7 +121,7 @@ class Recalls:
         *fence* is the row's, 0 if there is none. False: it has to be asked by an entry.
         """
         now = self._clock.boot()
-        if self._deaf.get(holder, 0.0) > now:
+        if self.is_deaf(holder):
             return False
         asking = self._askings.get(place)
         if asking is None or (asking.holder, asking.fence) != (holder, fence):
@@ -128,8 +134,12 @@ class Recalls:
         asking.sent_at, asking.is_answered = now, False
         number = self._random_bytes(ASKING_SIZE)
         self._sent[number] = _Sent(place, now)
-        self._say(holder, LeaseRecall(place.name, place.ino, fence, number))
+        self.say(holder, LeaseRecall(place.name, place.ino, fence, number))
         return True
+
+    def is_deaf(self, device: DeviceId) -> bool:
+        """Tell whether there is no link to *device*, or it has not answered lately."""
+        return self._deaf.get(device, 0.0) > self._clock.boot()
 
     def asked_at(self, asking: bytes) -> float | None:
         """Return when this life sent *asking*, by the boot clock; None if it did not."""
@@ -162,7 +172,7 @@ class Recalls:
         heard = self._heard.get(place)
         if heard is not None and not heard.is_told:
             self._heard[place] = heard._replace(is_told=True)
-            self._say(heard.asker.device, LeaseAnswer(heard.asker.asking, busy=True))
+            self.say(heard.asker.device, LeaseAnswer(heard.asker.asking, busy=True))
 
     # -- words -------------------------------------------------------------------------------
 
@@ -175,8 +185,11 @@ class Recalls:
             return
         if isinstance(message, LeaseRecall):
             self._take(device, message)
-        else:
+        elif isinstance(message, LeaseAnswer):
             self._answered(device, message)
+        else:
+            self._on_word(device, message)
+            return
         self._tell()
 
     def not_linked(self, device: DeviceId) -> None:
@@ -191,7 +204,7 @@ class Recalls:
         # Who came first gets it first; the others ask until it is their turn.
         if first is None or first.device == device:
             self._heard[place] = _Heard(asker, recall.fence, self._clock.boot())
-        self._say(device, LeaseAnswer(recall.asking, busy=False))
+        self.say(device, LeaseAnswer(recall.asking, busy=False))
 
     def _answered(self, device: DeviceId, answer: LeaseAnswer) -> None:
         sent = self._sent.get(answer.asking)
@@ -200,10 +213,15 @@ class Recalls:
             asking.is_answered = True
             asking.is_busy = answer.busy
 
-    def _say(self, device: DeviceId, message: LeaseRecall | LeaseAnswer) -> None:
+    def say(self, device: DeviceId, message: Word) -> None:
+        """Say *message* to the mount on *device*, if there is a link."""
         nonce = self._random_bytes
         self._send(device, seal_word(self._keys(), self._device, device, message, nonce))
 
     def _tell(self) -> None:
         for on_news in self._on_news:
             on_news()
+
+
+def _pass_over(_device: DeviceId, _word: Word) -> None:
+    """Have nothing to say of it."""

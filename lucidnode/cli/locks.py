@@ -70,8 +70,9 @@ def lock_list(home: Path, project: str | None, wants_json: bool) -> None:
     """List which workstation has which files locked, in all mounted projects or in PROJECT.
 
     First come the files that a workstation has for itself. Then those of which programs on several
-    workstations have taken locks, or programs here. With --json the latter are `locks`, of which the
-    first row of a mount, without a path, stands for all others; a workstation without a name is this.
+    workstations have taken locks, or some have now, and which these are: other workstations of the office
+    are asked over the LAN. With --json the latter are `locks`, of which the first row of a mount, without
+    a path, stands for all others; a workstation without a name is this.
 
     \b
     Example:
@@ -209,17 +210,26 @@ def _tell(files: tuple[Path, ...], done: str, *, wants_json: bool) -> None:
 
 def _show_tokens(files: list[dict[str, Any]]) -> None:
     show_table(
-        ["file", "locks are decided on", "wanted by", "locked here"],
+        ["file", "locks are decided on", "wanted by", "locked by"],
         [
             [
                 Path(each["mountpoint"]) / each["path"],
                 _called(each["device"]),
                 _called(each["wanted_by"]),
-                "yes" if each["locked"] else "",
+                _holders(each["holders"]),
             ]
             for each in files
         ],
     )
+
+
+def _holders(holders: list[dict[str, Any]]) -> str:
+    """Return who has locks of a file: each process once."""
+    told = dict.fromkeys(
+        f"{each['program'] or 'process'} {each['pid']} on {_called(each['device'])}"
+        for each in holders
+    )
+    return ", ".join(told)
 
 
 def _at(since_ns: int) -> str:

@@ -87,6 +87,20 @@ class FileOnItsWay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes_left: int | None
 
 
+class LockHolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A process that has a lock of the bytes from *start* to *last* of a file; None: to the end, however long.
+
+    *device* is what people call its workstation, empty for this one. *program* is empty if nobody knows.
+    """
+
+    device: str
+    program: str
+    pid: int
+    exclusive: bool
+    start: int
+    last: int | None
+
+
 class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which workstation decides the locks of a file; without a path, of all that are not named.
 
@@ -98,6 +112,8 @@ class FileToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None
     wanted_by: str | None
     locked: bool
+    holders: list[LockHolder] = []
+    """Who has locks of it, as far as the workstation that decides has answered."""
 
 
 class FileLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -210,6 +210,16 @@ def test_a_file_that_is_locked_here_is_listed(one: Workstation) -> None:
             "device": "",
             "wanted_by": None,
             "locked": True,
+            "holders": [
+                {
+                    "device": "",
+                    "program": Path("/proc/self/comm").read_text().strip(),
+                    "pid": os.getpid(),
+                    "exclusive": True,
+                    "start": 0,
+                    "last": None,
+                }
+            ],
         } in one.facts("lock list")["locks"]
     assert "no file is locked here" in one.ok("lock", "list").err
 

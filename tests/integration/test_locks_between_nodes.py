@@ -223,3 +223,27 @@ def test_locks_and_directories_are_asked_for_in_words_that_name_nothing(
     assert {len(word) for word in words} == {4 + 32 + 256 + 32}
     inode = (one / "bins" / "reel 7.avb").stat().st_ino.to_bytes(8, "big").lstrip(b"\0")
     assert not any(inode in word or b"lease" in word or b"reel" in word for word in words)
+
+
+def test_a_lock_on_another_workstation_is_listed_with_its_process(
+    stations: tuple[Workstation, Workstation],
+) -> None:
+    one, other = stations
+    (one.mountpoint / "held.avb").touch()
+    eventually((other.mountpoint / "held.avb").exists)
+    with (one.mountpoint / "held.avb").open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 10, 100)
+        expected = (Path("/proc/self/comm").read_text().strip(), os.getpid(), 100, 109)
+        eventually(lambda: _listed(other, "held.avb") == [expected])
+        assert _listed(one, "held.avb") == [expected]
+    eventually(lambda: not _listed(other, "held.avb"))
+
+
+def _listed(station: Workstation, path: str) -> list[tuple[str, int, int, int | None]]:
+    """Return the processes with locks of *path*, as the mount at *station* says."""
+    return [
+        (holder.program, holder.pid, holder.start, holder.last)
+        for token in station.described().locks
+        if token.path == path
+        for holder in token.holders
+    ]

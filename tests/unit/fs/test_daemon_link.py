@@ -99,7 +99,7 @@ class Listener:
     def leases(self) -> list[mount_messages.FileLease]:
         return []
 
-    def tokens(self) -> list[mount_messages.FileToken]:
+    async def tokens(self) -> list[mount_messages.FileToken]:
         return []
 
 

@@ -565,7 +565,7 @@ def test_office_messages(vector: dict[str, Any]) -> None:
     about = bytes.fromhex(WORDS["project"] + WORDS["from"] + WORDS["to"]) + sealed[:4]
     framed = aegis256_open(derived, sealed[4:36], sealed[36:], about)
     size = int.from_bytes(framed[:4], "big")
-    assert len(framed) == 256
+    assert len(framed) % 256 == 0
     assert msgspec.msgpack.decode(framed[4 : 4 + size])["type"] == vector["says"]["type"]
     for others in ((receiver, sender), (sender, sender)):
         with pytest.raises(FormatError):
@@ -580,7 +580,7 @@ def _without_type(says: dict[str, Any]) -> dict[str, Any]:
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     """Return *fields* as vectors have them: bytes in hex, and without what is left out."""
     return {
-        name: value.hex() if isinstance(value, bytes) else value
+        name: value.hex() if isinstance(value, bytes) else msgspec.to_builtins(value)
         for name, value in fields.items()
         if value is not msgspec.UNSET
     }

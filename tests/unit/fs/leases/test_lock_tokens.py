@@ -323,24 +323,26 @@ def test_an_error_of_a_lease_is_one_that_a_rebase_drops(office: Office) -> None:
 async def test_who_decides_and_who_waits_is_shown(office: Office) -> None:
     ino, alone = office.files[:2]
     async with office.working() as (a, b), asyncio.TaskGroup() as group:
-        assert a.shown().tokens() == []
+        assert await a.shown().tokens() == []
         await office.holds(a, ino)
         await a.lock(ino)
         await a.lock(alone)
         waiting = group.create_task(b.lock(ino, given_up=never()))
         await office.clock.until(lambda: (row := b.row(ino)) is not None and row.busy)
-        assert a.shown().tokens() == [
+        mine = [mount_messages.LockHolder("", "1 of a", 1, exclusive=True, start=0, last=None)]
+        assert await a.shown().tokens() == [
             mount_messages.FileToken("", "", None, locked=False),
-            mount_messages.FileToken("1", "", None, locked=True),
-            mount_messages.FileToken("0", "", "b", locked=True),
+            mount_messages.FileToken("1", "", None, locked=True, holders=mine),
+            mount_messages.FileToken("0", "", "b", locked=True, holders=mine),
         ]
-        assert b.shown().tokens() == [
+        assert await b.shown().tokens() == [
             mount_messages.FileToken("", "a", None, locked=False),
             mount_messages.FileToken("0", "a", "", locked=False),
         ]
         a.unlock(ino)
         await office.done(waiting)
-        assert a.shown().tokens()[-1] == mount_messages.FileToken("0", "b", None, locked=False)
+        tokens = await a.shown().tokens()
+        assert tokens[-1] == mount_messages.FileToken("0", "b", None, locked=False)
         b.unlock(ino)
 
 

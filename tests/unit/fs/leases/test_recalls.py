@@ -13,6 +13,7 @@ from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.errors import LockHeld
 from lucidnode.fs.leases.recalls import AGAIN_S, FORGOTTEN_S
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.node.client import mount_messages
 
 POLL_S = 11.0
 """Nobody is told of entries here: each that is waited for is found by asking every five seconds."""
@@ -182,3 +183,19 @@ async def test_what_was_given_to_one_who_fell_silent_is_taken_once_his_time_is_o
         assert over_at - got_at <= LEASE_TTL_S - LEASE_MARGIN_S + 1
         await office.done(taking, 2 * LEASE_TTL_S)
         assert office.clock.boot() >= got_at + LEASE_TTL_S - 1
+
+
+async def test_who_asks_is_told_the_processes_that_have_a_file_on_another_workstation(
+    office: Office,
+) -> None:
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        await a.lock(ino)
+        await office.clock.until(b.desk.caught_up)
+        there = [mount_messages.LockHolder("a", "1 of a", 1, exclusive=True, start=0, last=None)]
+        shown = await b.shown().tokens()
+        assert shown[-1] == mount_messages.FileToken("0", "a", None, locked=False, holders=there)
+        office.links.cut = True
+        assert not any(token.holders for token in await b.shown().tokens())
+        a.unlock(ino)
