@@ -57,7 +57,7 @@ class Page:
     def _note_complaint(self, message: dict[str, Any]) -> None:
         match message.get("method"), message.get("params"):
             case "Runtime.exceptionThrown", {"exceptionDetails": details}:
-                self.complaints.append(str(details))
+                self.complaints.append(f"exception: {details}")
             case "Runtime.consoleAPICalled", {"type": "error", "args": said}:
                 self.complaints.append(str(said))
             case "Log.entryAdded", {"entry": {"level": "error", **entry}}:

@@ -38,7 +38,7 @@ export function chart(facts) {
 function bars(list, many, sent) {
   const top = Math.max(1e6, ...sent, ...list.map((rates) => rates.reduce((a, b) => a + b, 0)));
   const step = 600 / many;
-  const shapes = [];
+  const shapes = [2, 60].map((y) => drawn("line", { x1: 0, x2: 600, y1: y, y2: y, class: "grid" }));
   list.forEach((rates, index) => {
     let y = 120;
     rates.forEach((rate, source) => {
@@ -54,7 +54,9 @@ function bars(list, many, sent) {
     shapes.push(drawn("polyline", { points: points.join(" "), class: "uploads" }));
   }
   at("chart").replaceChildren(...shapes);
-  at("chart-top").textContent = `up to ${size(top)}/s, colours as in the list of sources; the line: uploaded`;
+  at("chart-top").textContent = `up to ${size(top)}/s`;
+  at("scale-top").textContent = `${size(top)}/s`;
+  at("scale-half").textContent = `${size(top / 2)}/s`;
 }
 
 async function past() {

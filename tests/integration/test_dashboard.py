@@ -111,7 +111,15 @@ async def test_the_page_shows_the_last_hour_day_and_month() -> None:
             )
             assert words in await page.value("document.getElementById('chart-from').textContent")
             shown = await page.value("document.getElementById('chart-top').textContent")
-            assert shown.startswith(f"up to {top}/s")
+            assert shown == f"up to {top}/s"
+            assert (
+                await page.value("document.getElementById('scale-top').textContent") == f"{top}/s"
+            )
+        legend = "[...document.querySelectorAll('.legend li')].map((each) => each.textContent)"
+        assert (
+            len(await page.value(legend))
+            == len(("memory", "cache", "peer", "bucket", "unsent")) + 1
+        )
         pressed = "document.querySelectorAll('.spans [aria-pressed=true]').length"
         assert await page.value(pressed) == 1
         await page.value("document.querySelector('[data-span=minute]').click()")
