@@ -79,7 +79,7 @@ def _conflict(held: HeldRange, wanted: HeldRange) -> bool:
     return exclusive and held.start < wanted.stop and wanted.start < held.stop
 
 
-_ranges = st.tuples(st.integers(0, 5), st.integers(0, 4))
+_ranges = st.tuples(st.integers(0, 3), st.integers(0, 3))
 """Where a range begins, and its length; 0 is up to the end, as in fcntl(2)."""
 _who = st.integers(0, 3)
 _acts = st.sampled_from(
@@ -230,7 +230,7 @@ class RangeLocks(RuleBasedStateMachine):
             return
         who, wanted = self.waiting
         if self.model.in_the_way(who, wanted):
-            assert self.programs[who].waits(), (who, wanted, self.model.held)
+            _eventually(self.programs[who].waits, f"{who} waits on")
             return
         assert self.programs[who].end() == [0]
         self.model.set(who, wanted)
