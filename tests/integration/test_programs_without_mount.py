@@ -80,17 +80,16 @@ def told(process: subprocess.Popen[str]) -> str:
 
 
 def test_programs_that_begin_at_once_share_one_that_has_it_open(station: Workstation) -> None:
-    programs = [writer(station, f"at once/{number}") for number in range(3)]
-    assert [told(program) for program in programs] == ["written"] * 3
+    programs = [writer(station, f"at once/{number}") for number in range(2)]
+    assert [told(program) for program in programs] == ["written"] * 2
     assert len(station.processes("files-process")) == 2, "it, and its keeper"
     with api.connect("demo", station.home) as project:
         assert project.list("at once") == [], "nothing has its name before it is whole"
-        dead, *others = programs
+        dead, other = programs
         dead.kill()
         dead.communicate()
-        for program in others:
-            program.communicate("\n")
-        assert [each.name for each in project.list("at once")] == ["1", "2"]
+        other.communicate("\n")
+        assert [each.name for each in project.list("at once")] == ["1"]
         with project.open("at once/1") as file:
             assert file.read() == "at once/1"
         of_one = [
@@ -231,9 +230,7 @@ class TestSomeOfFsspec(ProjectFixtures):
     """Some of each: all of them take minutes, for each change waits for the cloud."""
 
     test_open_exclusive = AbstractOpenTests.test_open_exclusive
-    test_pipe_exclusive = AbstractPipeTests.test_pipe_exclusive
     test_copy = AbstractCopyTests.test_copy_directory_to_existing_directory
-    test_get = AbstractGetTests.test_get_directory_to_new_directory
     test_put = AbstractPutTests.test_put_directory_to_new_directory
 
 
