@@ -117,7 +117,13 @@ def opened(name: str, home: Path, passphrase_file: Path | None) -> Whereabout:
     # On a terminal the person is asked there, and sees what goes wrong.
     shown = None if sys.stdin is not None and sys.stdin.isatty() else subprocess.PIPE
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
-        command, stdout=subprocess.PIPE, stderr=shown, text=True, check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=shown,
+        text=True,
+        check=False,
+        # What it starts is known by its home, as what a command starts.
+        env={**os.environ, "LUCIDNODE_HOME": str(home)},
     )
     if done.returncode:
         lines = (done.stderr or "").strip().splitlines()
