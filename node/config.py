@@ -39,6 +39,8 @@ LOG_FILE = "daemon.log"
 _LAN_KEY = "lan_key"
 
 
+_FORMER_PRICE = 0.09
+
 Part = Literal["serve", "consume", "off"]
 
 Encryption = Literal["control", "all"]
@@ -114,10 +116,12 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done before the machine sleeps (lucidnode/cli/sleep_watch.py)."""
     provider: Provider = "aws-s3"
     """Whose list prices savings are reckoned by (node/prices.py); what follows is above the list, in dollars."""
-    price_per_gb: float | None = None
+    price_per_gb_out: float | None = None
     price_per_1000_gets: float | None = None
     price_per_1000_puts: float | None = None
     price_per_gb_month: float | None = None
+    price_per_gb: float = _FORMER_PRICE
+    """As earlier releases have it, where none was the price of one list; `load_config` carries it over."""
     own: list[str] = []
     """Fields that were set here to their defaults, against what an owner sets for the studio."""
 
@@ -126,7 +130,7 @@ def prices_of(config: NodeConfig) -> PriceList:
     """Return the prices that *config* reckons by."""
     return LISTS[config.provider].changed(
         {
-            "per_gb": config.price_per_gb,
+            "per_gb": config.price_per_gb_out,
             "per_1000_gets": config.price_per_1000_gets,
             "per_1000_puts": config.price_per_1000_puts,
             "per_gb_month": config.price_per_gb_month,
@@ -144,9 +148,22 @@ def load_config(home: Path) -> NodeConfig:
             "run `lucidnode init` or `lucidnode join`"
         ) from None
     try:
-        return json_in(raw, NodeConfig)
+        return _carried_over(json_in(raw, NodeConfig))
     except Malformed as error:
         raise Refused(f"{home / NODE_FILE} is damaged: {error}") from error
+
+
+def _carried_over(config: NodeConfig) -> NodeConfig:
+    """Return *config* with a price that somebody set with an earlier release where it belongs now."""
+    was_set = config.price_per_gb != _FORMER_PRICE or "price_per_gb" in config.own
+    if not was_set:
+        return config
+    return msgspec.structs.replace(
+        config,
+        price_per_gb_out=config.price_per_gb,
+        price_per_gb=_FORMER_PRICE,
+        own=[field for field in config.own if field != "price_per_gb"],
+    )
 
 
 def save_config(home: Path, config: NodeConfig) -> None:

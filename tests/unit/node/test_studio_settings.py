@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lucidnode.node.client.errors import NodeError
-from lucidnode.node.config import NodeConfig, load_config, save_config
+from lucidnode.node.config import NodeConfig, load_config, prices_of, save_config
 from lucidnode.node.settings import needs_anew, setting
 from lucidnode.node.studio_settings import (
     MAX_SETTINGS,
@@ -81,6 +81,22 @@ def test_what_an_owner_alone_may_turn_on_is_on_nowhere_else() -> None:
     assert overlaid(by_hand, texts).dashboard_listen == 8442
     off_here = listen.set_in(FRESH, None)
     assert overlaid(off_here, texts).dashboard_listen is None
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "after"),
+    [(0.09, [], None), (0.12, [], 0.12), (0.09, ["price_per_gb"], 0.09), (0.0, [], 0.0)],
+)
+def test_a_price_that_was_set_with_an_earlier_release_stays_and_its_default_is_the_lists(
+    tmp_path: Path, before: float, own: list[str], after: float | None
+) -> None:
+    old = msgspec.structs.replace(FRESH, price_per_gb=before, own=own)
+    save_config(tmp_path, old)
+    config = load_config(tmp_path)
+    assert config.price_per_gb_out == after
+    assert setting("savings.price-per-gb").is_set_in(config) is (after is not None)
+    on_r2 = msgspec.structs.replace(config, provider="cloudflare-r2")
+    assert prices_of(on_r2).per_gb == (0.0 if after is None else after)
 
 
 def test_what_this_release_cannot_use_changes_nothing_and_no_cache_is_moved_from_afar() -> None:
