@@ -26,8 +26,8 @@ from lucidnode.node.client.ids import DeviceId, ProjectId, Seq
 from lucidnode.node.client.roster import Device, ProjectRecord, Roster, Standing
 from lucidnode.node.client.supervision import supervised
 from lucidnode.node.client.wire import DashboardWay, DashboardWish
-from lucidnode.node.dashboard.colleagues import ColleagueServer
-from lucidnode.node.dashboard.login import Opened
+from lucidnode.node.dashboard.colleagues import SESSION_S, ColleagueServer
+from lucidnode.node.dashboard.login import LOGIN_S, Opened
 from lucidnode.node.dashboard.visits import Visits
 from lucidnode.node.identity import DeviceIdentity
 from lucidnode.node.peers.memory_budget import MemoryBudget
@@ -45,11 +45,25 @@ def device_of(identity: DeviceIdentity) -> Device:
     )
 
 
+class Moved(SystemClock):
+    """A clock that a test sets ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def boot(self) -> float:
+        return super().boot() + self.ahead_s
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + int(self.ahead_s * 10**9)
+
+
 class Office:
     """A workstation that shows its dashboard, and a colleague's who wants to see it."""
 
     def __init__(self, folder: Path) -> None:
         self.scene = Scene()
+        self.clock = Moved()
         self.host = DeviceIdentity.create(folder / "host.pem")
         self.guest = DeviceIdentity.create(folder / "guest.pem")
         self.tls, self.pin = self.host.browser_context()
@@ -93,7 +107,7 @@ class Office:
                 metrics_token=METRICS,
                 admits=lambda _: True,
                 alerts=self.scene.alerts,
-                clock=clock,
+                clock=self.clock,
                 tasks=tasks,
                 memory=MemoryBudget(1 << 29),
                 connections=16,
@@ -203,13 +217,16 @@ async def test_a_login_is_good_once_and_for_members_alone(office: Office, tmp_pa
             async with session.post("/conflicts", data=b"{}", headers=own) as answer:
                 assert answer.status == 403
             assert await status(session, f"/changes?project={'e' * 32}&reader={'0' * 16}") == 503
+            async with browser_of(office) as another:
+                assert await status(another, path) == 403  # used
+                login = (await office.way_in(stranger)).partition("login=")[2]
+                assert await status(another, f"/?login={login}") == 403
+            assert await status(session, "/facts") == 200
             office.put_out_guest()
             assert await status(session, "/facts") == 403
         async with browser_of(office) as session:
-            assert await status(session, path) == 403  # used
-            for other in (await office.way_in(stranger), await office.way_in()):
-                login = other.partition("login=")[2]
-                assert await status(session, f"/?login={login}") == 403
+            login = (await office.way_in()).partition("login=")[2]
+            assert await status(session, f"/?login={login}") == 403
             assert len(session.cookie_jar) == 0
 
 
@@ -224,6 +241,19 @@ async def test_a_login_that_is_altered_opens_nothing(
             assert await status(session, f"/?login={altered}") == 403
         assert await status(session, "/?login=") == 403
         assert await status(session, f"/?login={login}") == 303
+
+
+async def test_a_login_ends_after_minutes_and_a_visit_after_a_day_of_work(office: Office) -> None:
+    async with office.serving(), browser_of(office) as session:
+        login = (await office.way_in()).partition("login=")[2]
+        office.clock.ahead_s = LOGIN_S + 5
+        assert await status(session, f"/?login={login}") == 403
+        office.clock.ahead_s = 0.0
+        assert await status(session, f"/?login={login}") == 303
+        office.clock.ahead_s = SESSION_S - 60
+        assert await status(session, "/facts") == 200
+        office.clock.ahead_s = SESSION_S + 60
+        assert await status(session, "/facts") == 403
 
 
 async def test_a_scraper_elsewhere_gets_the_metrics_and_nothing_else(office: Office) -> None:
