@@ -39,8 +39,6 @@ LOG_FILE = "daemon.log"
 _LAN_KEY = "lan_key"
 
 
-_FORMER_PRICE = 0.09
-
 Part = Literal["serve", "consume", "off"]
 
 Encryption = Literal["control", "all"]
@@ -120,7 +118,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price_per_1000_gets: float | None = None
     price_per_1000_puts: float | None = None
     price_per_gb_month: float | None = None
-    price_per_gb: float = _FORMER_PRICE
+    price_per_gb: float = 0.09
     """As earlier releases have it, where none was the price of one list; `load_config` carries it over."""
     own: list[str] = []
     """Fields that were set here to their defaults, against what an owner sets for the studio."""
@@ -155,13 +153,16 @@ def load_config(home: Path) -> NodeConfig:
 
 def _carried_over(config: NodeConfig) -> NodeConfig:
     """Return *config* with a price that somebody set with an earlier release where it belongs now."""
-    was_set = config.price_per_gb != _FORMER_PRICE or "price_per_gb" in config.own
+    [former] = [
+        each.default for each in msgspec.structs.fields(NodeConfig) if each.name == "price_per_gb"
+    ]
+    was_set = config.price_per_gb != former or "price_per_gb" in config.own
     if not was_set:
         return config
     return msgspec.structs.replace(
         config,
         price_per_gb_out=config.price_per_gb,
-        price_per_gb=_FORMER_PRICE,
+        price_per_gb=former,
         own=[field for field in config.own if field != "price_per_gb"],
     )
 
