@@ -60,17 +60,18 @@ class BlockName:
     """Padded plaintext bytes."""
 
 
-def seal(keys: ProjectKeys, plaintext: bytes) -> tuple[BlockName, bytes]:
-    """Return the name and the ciphertext of *plaintext* in the current epoch.
+def seal(keys: ProjectKeys, plaintext: bytes, epoch: int | None = None) -> tuple[BlockName, bytes]:
+    """Return the name and the ciphertext of *plaintext* in *epoch*, in the current one if it is None.
 
     1 to MAX_PLAIN_BYTES bytes, padded here with zeros to whole pages; raises BlockMisshapen on any other
-    size. Deterministic: the same content in the same project and epoch gives the same block.
+    size, KeyMissing for an epoch that is not ours. Deterministic: the same content in the same project and epoch gives the same block.
     """
     size = padded_size(len(plaintext))
     capacity = cipher_size(size)
     if len(plaintext) != size:
         plaintext = plaintext.ljust(size, b"\0")
-    epoch = keys.current
+    if epoch is None:
+        epoch = keys.current
     nonce = _content_nonce(keys, epoch, plaintext)
     cipher = _Cipher(keys, epoch, nonce, segment_count(size))
     sealed = b"".join(

@@ -76,8 +76,8 @@ class TailStore:
         self._ground.tails.recount_all()
         self._ground.watchers.changed(changes)
 
-    def packs(self) -> dict[BlockId, list[Tail]]:
-        """Return the packs not released, with their tails in order: to be sealed and staged."""
+    def packs(self) -> dict[BlockId, bytes]:
+        """Return what the packs not released were made of: to be sealed and staged."""
         return self._ground.tails.packs()
 
     def pack_ids(self) -> set[BlockId]:

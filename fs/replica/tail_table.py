@@ -44,15 +44,19 @@ class TailTable:
             _tail(row) for row in self._database.rows(f"{_LOOSE} AND ino = ? ORDER BY row", (ino,))
         ]
 
-    def packs(self) -> dict[BlockId, list[Tail]]:
-        """Return the packs that are not released, each with its tails by their place in it."""
-        packs: dict[BlockId, list[Tail]] = {}
-        for row in self._database.rows(
-            "SELECT row, ino, offset, data, pack_offset, pack FROM tail "
+    def packs(self) -> dict[BlockId, bytes]:
+        """Return what the packs that are not released were made of.
+
+        Two packs of the same bytes are one block, and have the tails of both: each byte lies where
+        its tail says, and is there as often as it was packed.
+        """
+        packs: dict[BlockId, bytearray] = {}
+        for pack, data, offset in self._database.rows(
+            "SELECT pack, data, pack_offset FROM tail "
             "WHERE pack IS NOT NULL ORDER BY pack, pack_offset"
         ):
-            packs.setdefault(BlockId(row[5]), []).append(_tail(row[:5]))
-        return packs
+            packs.setdefault(BlockId(pack), bytearray())[offset : offset + len(data)] = data
+        return {pack: bytes(plaintext) for pack, plaintext in packs.items()}
 
     def pack_ids(self) -> set[BlockId]:
         """Return the packs that are not released."""

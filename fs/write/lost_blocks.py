@@ -99,13 +99,13 @@ class LostBlocks:
         Packs that are not staged yet are made anew from the replica.
         """
         packs = self._replica.tails.pack_ids()
-        waiting = {
-            block
-            for ino, blocks in self._replica.pending.blocks_of_contents().items()
-            if not self._is_unfinished(ino)
-            for block in blocks
-            if block not in packs and not self._has_arrived(block)
-        }
+        contents = self._replica.pending.blocks_of_contents()
+        # A block that is named and holds nothing holds its entry up all the same.
+        wanted = set(self._replica.pending.blocks_waited_for()).difference(*contents.values())
+        for ino, blocks in contents.items():
+            if not self._is_unfinished(ino):
+                wanted |= blocks
+        waiting = {block for block in wanted if block not in packs and not self._has_arrived(block)}
         in_order = sorted(waiting)
         if self._from >= len(in_order):
             self._from = 0

@@ -64,17 +64,17 @@ class Stager:
         return name
 
     async def stage_durably(
-        self, block: BlockId, plaintext: bytes, ciphertext: bytes | None
+        self, name: BlockName, plaintext: bytes, ciphertext: bytes | None
     ) -> None:
-        """Stage *block*; it survives a power cut on return. Raises NoSpace, OSError.
+        """Stage block *name*; it survives a power cut on return. Raises NoSpace, OSError.
 
-        *ciphertext* is what *plaintext* was sealed to; None has it sealed again.
+        *ciphertext* is what *plaintext* was sealed to; None has it sealed again, in the epoch of then.
         """
         async with self._turns:
             if ciphertext is None:
-                name, ciphertext = await self._sealed(plaintext)
-                assert name.id == block
-            await self._put(stage, block, ciphertext)
+                again, ciphertext = await self._sealed(plaintext, name.epoch)
+                assert again == name
+            await self._put(stage, name.id, ciphertext)
 
     async def make_durable(self, blocks: Iterable[BlockId]) -> None:
         """Return once *blocks*, staged before, survive a power cut. Raises NoSpace, OSError."""
@@ -105,9 +105,9 @@ class Stager:
             ended.set()
         return unneeded
 
-    async def _sealed(self, plaintext: bytes) -> tuple[BlockName, bytes]:
+    async def _sealed(self, plaintext: bytes, epoch: int | None = None) -> tuple[BlockName, bytes]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._disk, seal, self._keys, plaintext)
+        return await loop.run_in_executor(self._disk, seal, self._keys, plaintext, epoch)
 
     async def _put(
         self,

@@ -71,26 +71,28 @@ class TailPacker:
     def resume(self) -> None:
         """Stage the packs that an earlier run did not get to.
 
-        A pack is sealed again from its rows: the same bytes give the same block. Raises a
+        A pack is sealed again from its tails: the same bytes give the same block. Raises a
         ReplicaError.
         """
-        for pack, rows in self._replica.tails.packs().items():
-            plaintext = b"".join(row.data for row in rows)
-            plaintext, name, ciphertext = self._sealed_as(pack, plaintext)
+        for pack, made_of in self._replica.tails.packs().items():
+            plaintext, name, ciphertext = self._sealed_as(pack, made_of)
             self._stage(name, plaintext, ciphertext)
 
     def _sealed_as(self, pack: BlockId, plaintext: bytes) -> tuple[bytes, BlockName, bytes]:
-        """Return what *pack* was made of: *plaintext*, or what `seal_nameable` made of it then."""
-        name, ciphertext = seal(self._keys, plaintext)
-        first = plaintext, name, ciphertext
-        for _ in range(MAX_OTHERS):
-            if name.id == pack:
-                return plaintext, name, ciphertext
-            if (other := other_plaintext(plaintext)) is None:
+        """Return what *pack* was made of: *plaintext*, or what `seal_nameable` made of it then.
+
+        Another epoch may have begun since.
+        """
+        made: bytes | None = plaintext
+        for _ in range(MAX_OTHERS + 1):
+            if made is None:
                 break
-            plaintext = other
-            name, ciphertext = seal(self._keys, plaintext)
-        return first
+            for epoch in sorted(self._keys.epochs, reverse=True):
+                name, ciphertext = seal(self._keys, made, epoch)
+                if name.id == pack:
+                    return made, name, ciphertext
+            made = other_plaintext(made)
+        return plaintext, *seal(self._keys, plaintext)
 
     def pack(self) -> None:
         """Turn all tails into extents of shared blocks, in the replica at once.
@@ -138,14 +140,15 @@ class TailPacker:
             self._packed[name.id] = plaintext.ljust(padded_size(len(plaintext)), b"\0")
             self._buffer.take(len(plaintext))
             self._staged[name.id] = asyncio.Event()
-            task = self._tasks.create_task(self._stage_until_done(name.id, len(plaintext), sealed))
+            task = self._tasks.create_task(self._stage_until_done(name, len(plaintext), sealed))
             self._staging.add(task)
             task.add_done_callback(self._staging.discard)
 
-    async def _stage_until_done(self, block: BlockId, size: int, sealed: bytes | None) -> None:
+    async def _stage_until_done(self, name: BlockName, size: int, sealed: bytes | None) -> None:
+        block = name.id
         while True:
             try:
-                await self._stager.stage_durably(block, self._packed[block], sealed)
+                await self._stager.stage_durably(name, self._packed[block], sealed)
                 # Within: the replica's disk may be full as well, and that passes, too.
                 self._replica.tails.release_pack(block)
             except (FsError, OSError) as error:

@@ -30,9 +30,7 @@ def carry(
     *time_ns* where it is not. One that *new* has already, with the same content, is left out, as is
     one that has no name any more. Missing directories are made.
     """
-    unsealed = {
-        pack: b"".join(tail.data for tail in tails) for pack, tails in old.tails.packs().items()
-    }
+    unsealed = old.tails.packs()
     carried = []
     for ino in sorted(files):
         found = old.tree.attributes(ino)

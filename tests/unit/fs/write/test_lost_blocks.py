@@ -108,6 +108,22 @@ async def test_a_file_that_is_being_written_waits_for_its_end(scene: Scene) -> N
     assert scene.node.names() == [b"film"]
 
 
+async def test_a_block_that_is_named_and_holds_nothing_holds_nothing_up(scene: Scene) -> None:
+    """The file was removed while its pack was on its way into staging, whose disk was lost then."""
+    note = scene.node.create(b"note")
+    scene.node.replica.tails.put(note, 0, b"text", scene.node.time())
+    pack = scene.node.pack_tails_unsent()
+    assert pack is not None
+    scene.node.unlink(b"note")
+    assert scene.node.replica.deleted.drop(lambda _: False)
+    scene.node.replica.tails.release_pack(pack)
+    assert list(scene.node.replica.pending.blocks_waited_for()) == [pack]
+    await scene.look_out.look()
+    await scene.look_out.look()
+    assert list(scene.node.replica.pending.blocks_waited_for()) == []
+    assert scene.causes() == []
+
+
 async def test_a_pack_that_is_still_in_the_replica_is_not_lost(scene: Scene) -> None:
     scene.node.replica.tails.put(scene.node.create(b"note"), 0, b"text", scene.node.time())
     scene.node.pack_tails_unsent()

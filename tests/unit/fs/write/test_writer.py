@@ -6,11 +6,14 @@ import asyncio
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded
 
+import file_layer_fixture
 import pytest
 from file_layer_fixture import BLOCK, ME, PROJECT, FileLayer, file_layer
 
 from lucidnode.fs.errors import NoAttribute, NoSpace, NotPermitted
 from lucidnode.fs.files.file_system import AttributeChanges
+from lucidnode.fs.format.block import seal
+from lucidnode.fs.format.keys import ProjectKeys
 from lucidnode.fs.replica.inode import ROOT, InodeNo
 from lucidnode.fs.replica.tail_store import TailStore
 from lucidnode.node.client.ids import BlockId
@@ -84,6 +87,61 @@ async def test_a_crash_between_packing_and_staging_seals_the_same_block_again(
         assert staged_path(tmp_path / "staging", PROJECT, before.block.id).exists()
         assert layer.replica.tails.packs() == {}
         assert await layer.contents(ino) == b"acknowledged"
+
+
+async def test_two_packs_of_the_same_bytes_survive_a_crash_before_either_is_staged(
+    tmp_path: Path,
+) -> None:
+    async with file_layer(tmp_path, staging_limit=0) as layer:
+        inodes = []
+        for name in (b"one", b"two"):
+            ino, handle = await layer.create(name)
+            await layer.files.write(handle, 0, b"acknowledged")
+            await layer.files.flush(handle)
+            layer.packer.pack()
+            inodes.append(ino)
+        [block] = {layer.replica.tree.extents(ino, 0, 100)[0].block.id for ino in inodes}
+    assert not list((tmp_path / "staging" / PROJECT).iterdir())
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.uploads = False
+        await layer.packer.staged([block])
+        assert staged_path(tmp_path / "staging", PROJECT, block).exists()
+        for ino in inodes:
+            assert await layer.contents(ino) == b"acknowledged"
+
+
+def keys_of(*epochs: int) -> ProjectKeys:
+    return ProjectKeys.of(PROJECT, {epoch: bytes([epoch]) * 32 for epoch in epochs})
+
+
+async def test_a_pack_is_sealed_again_in_its_own_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody was put out between the crash and the start after it."""
+    monkeypatch.setattr(file_layer_fixture, "KEYS", keys_of(1))
+    async with file_layer(tmp_path, staging_limit=0) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, b"acknowledged")
+        await layer.files.flush(handle)
+        layer.packer.pack()
+        [before] = layer.replica.tree.extents(ino, 0, 100)
+    monkeypatch.setattr(file_layer_fixture, "KEYS", keys_of(1, 2))
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.uploads = False
+        await layer.packer.staged([before.block.id])
+        assert staged_path(tmp_path / "staging", PROJECT, before.block.id).exists()
+        assert await layer.contents(ino) == b"acknowledged"
+
+
+async def test_a_pack_whose_disk_was_full_is_staged_in_the_epoch_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_layer_fixture, "KEYS", keys := keys_of(1))
+    async with file_layer(tmp_path) as layer:
+        name, _ = seal(keys, b"content")
+        keys.learn(keys_of(1, 2))
+        await layer.packer._stager.stage_durably(name, b"content", None)
+        assert staged_path(tmp_path / "staging", PROJECT, name.id).exists()
 
 
 async def test_truncate_reaches_every_layer(tmp_path: Path) -> None:
