@@ -30,6 +30,10 @@ LONGEST = (
     "test_ordinary_user.py",
     "test_cli_quick_start.py",
     "test_dashboard_live.py",
+    "test_cli_rekey.py",
+    "test_cli_leaving.py",
+    "test_programs_without_mount.py",
+    "test_cli_joining.py",
 )
 """Half a minute and more each, so that none is left over with one process at the end."""
 

@@ -102,7 +102,8 @@ class Marks:
             if looking:
                 self.renew()
             await self._clock.sleep(YOUNG_S)
-            looking = self._marked or bool(self._unfinished.files())
+            # What is open and was saved is marked as well, once it is not young any more.
+            looking = self._marked or bool(self._unfinished.files()) or any(self._written())
 
     def renew(self) -> None:
         """Have every file marked as it is now."""

@@ -105,12 +105,21 @@ async def _created(bucket: Bucket, key: str, body: bytes) -> bool:
 
 
 async def _race(bucket: Bucket, key: str) -> NodeError | None:
-    """Hold one race; return what is wrong as a value, so that a failed one stops no other."""
-    try:
-        await _lets_one_of_many_win(bucket, key)
-    except NodeError as error:
-        return error
-    return None
+    """Hold one race; return what is wrong as a value, so that a failed one stops no other.
+
+    One that nobody won is held again: a store that has just begun may have been too busy for any.
+    """
+    wrong: NodeError | None = None
+    for _ in range(_TRIES):
+        try:
+            await _lets_one_of_many_win(bucket, key)
+        except Unavailable as error:
+            wrong = error
+        except NodeError as error:
+            return error
+        else:
+            return None
+    return wrong
 
 
 async def _lets_one_of_many_win(bucket: Bucket, key: str) -> None:

@@ -222,6 +222,7 @@ def test_snapshots_are_below_a_directory_of_the_mount_that_asks_for_it(studio: S
     assert not list(station.home.glob("projects/*/history/at-*"))
     station.unlocked("mount", "demo", drive, "--durability", "cloud")
     assert not below.exists()
+    station.unlocked("snapshot", "delete", "demo", "the first cut", "--yes")
 
 
 def shown(path: Path) -> str:

@@ -377,7 +377,11 @@ async def test_a_node_given_its_own_address_ignores_it(tmp_path: Path) -> None:
 async def test_a_copied_device_key_is_reported_by_both(tmp_path: Path) -> None:
     [key] = identities(tmp_path, 1)
     roll = Roll(key)
-    async with node(key, roll, Bucket()) as a, node(key, roll, Bucket(), a.place) as b:
+    async with contextlib.AsyncExitStack() as stack:
+        a = await stack.enter_async_context(node(key, roll, Bucket()))
+        began = SystemClock().wall_ns()
+        await until(lambda: SystemClock().wall_ns() > began)  # in ticks of up to 10 ms
+        b = await stack.enter_async_context(node(key, roll, Bucket(), a.place))
         # Each time that they meet, and they go on meeting: the alert lasts a minute after that.
         await until(lambda: len(a.told) > 2 and len(b.told) > 2)
         assert "device key" in a.told[0]

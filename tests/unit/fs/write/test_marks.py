@@ -66,6 +66,25 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.node.close()
 
 
+async def test_what_is_saved_and_stays_open_is_marked_though_each_save_was_young(
+    scene: Scene,
+) -> None:
+    """A log: each line is synced and committed at once, and nothing is under way in between."""
+    looking = asyncio.ensure_future(scene.marks.run())
+    try:
+        await scene.clock.pass_by(0)
+        handle = scene.open_files.open(scene.file, writable=True)
+        scene.open_files.file(handle).wrote = True
+        scene.shipments.committed()
+        await scene.clock.pass_by(3 * YOUNG_S)
+        assert scene.mark() == OnItsWay("writing", HERE)
+        scene.open_files.release(handle)
+        await scene.clock.pass_by(YOUNG_S)
+        assert scene.mark() is None
+    finally:
+        looking.cancel()
+
+
 def test_a_file_is_marked_while_it_is_written_and_while_it_is_uploaded(scene: Scene) -> None:
     handle = scene.write_for_long()
     assert scene.mark() == OnItsWay("writing", HERE)
