@@ -360,7 +360,6 @@ def _inhabitants(places: Places, network: Network) -> list[Process]:
     The record is not asked: it misses what was started just before a crash.
     """
     found = []
-    marker = places.marker.encode()
     # Whoever takes the lab down from a shell inside it keeps the shell.
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for entry in Path("/proc").iterdir():
@@ -368,7 +367,7 @@ def _inhabitants(places: Places, network: Network) -> list[Process]:
             continue
         try:
             process = Process.of(int(entry.name))
-            marked = marker in (entry / "environ").read_bytes().split(b"\0")
+            marked = places.is_marked((entry / "environ").read_bytes())
         except OSError:
             # It has ended, or belongs to somebody else.
             continue

@@ -76,6 +76,17 @@ class Places:
         """The environment entry that every process of this lab carries."""
         return f"LUCIDNODE_LAB={self.root}"
 
+    def is_marked(self, environment: bytes) -> bool:
+        """Tell whether a process with *environment*, as /proc has it, is one of this lab.
+
+        A daemon keeps of its environment what it needs: not the marker, but its home.
+        """
+        home = f"LUCIDNODE_HOME={self.root}/".encode()
+        return any(
+            entry == self.marker.encode() or entry.startswith(home)
+            for entry in environment.split(b"\0")
+        )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lab: commands that change it wait for each other."""

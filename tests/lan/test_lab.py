@@ -57,10 +57,7 @@ def traces(name: str) -> list[str]:
     found += [str(each) for each in Path("/run/netns").glob(f"lucidnode-{name}-*")]
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if (
-                entry.name.isdecimal()
-                and places.marker.encode() in (entry / "environ").read_bytes()
-            ):
+            if entry.name.isdecimal() and places.is_marked((entry / "environ").read_bytes()):
                 found.append(f"process {entry.name}")
     return found
 
