@@ -112,8 +112,17 @@ class Marks:
         marked = {ino: decoded_mark(value) for ino, value in self._replica.tree.marks()}
         self._marked = any(mark and mark.device == self._device for mark in marked.values())
         for ino, state in wanted.items():
-            mark = OnItsWay(state, self._device)
-            if marked.get(ino) != mark and not self._shipments.is_young(ino):
+            mark, known = OnItsWay(state, self._device), marked.get(ino)
+            # Of several who have one log open, one is named: else each would take the mark from the
+            # other, an entry a second for as long as they do.
+            is_open_only = ino not in contents.unfinished and ino not in self._unfinished
+            is_said = (
+                known is not None
+                and known.device != self._device
+                and state == "writing"
+                and (is_open_only or known.state == state)
+            )
+            if known != mark and not is_said and not self._shipments.is_young(ino):
                 self._set(ino, mark)
         for ino, found in marked.items():
             ours = found is None or found.device == self._device or ino in contents.ready

@@ -13,7 +13,7 @@ from replica_fixture import Blocks, Node
 from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.replica.inode import InodeNo
 from lucidnode.fs.replica.intents import Mark
-from lucidnode.fs.write.marks import Marks, OnItsWay, decoded_mark
+from lucidnode.fs.write.marks import Marks, OnItsWay, decoded_mark, encoded_mark
 from lucidnode.fs.write.shipments import YOUNG_S, Shipments
 from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.node.client.ids import BlockId, DeviceId
@@ -81,6 +81,24 @@ async def test_what_is_saved_and_stays_open_is_marked_though_each_save_was_young
         scene.open_files.release(handle)
         await scene.clock.pass_by(YOUNG_S)
         assert scene.mark() is None
+    finally:
+        looking.cancel()
+
+
+async def test_of_two_who_have_a_file_open_one_is_named_until_he_closes_it(scene: Scene) -> None:
+    theirs = OnItsWay("writing", ELSEWHERE)
+    scene.node.replica.apply(Mark(scene.file, encoded_mark(theirs)))
+    looking = asyncio.ensure_future(scene.marks.run())
+    try:
+        handle = scene.open_files.open(scene.file, writable=True)
+        scene.open_files.file(handle).wrote = True
+        before = scene.node.replica.pending.newest()
+        await scene.clock.pass_by(5 * YOUNG_S)
+        assert scene.mark() == theirs
+        assert scene.node.replica.pending.newest() == before
+        scene.node.replica.apply(Mark(scene.file, None))
+        await scene.clock.pass_by(3 * YOUNG_S)
+        assert scene.mark() == OnItsWay("writing", HERE)
     finally:
         looking.cancel()
 
