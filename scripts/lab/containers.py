@@ -16,7 +16,7 @@ PACKAGES = ("aardvark-dns", "debootstrap", "iptables", "netavark", "podman", "ru
 """What makes and runs containers."""
 
 RELEASE = "bookworm"
-"""Debian's, in an image of which nothing else is said."""
+"""Debian's, in every image."""
 
 MAKE_S = 900.0
 """Bound for an image to be made, on a busy machine."""
@@ -65,13 +65,7 @@ def compose(*words: str, env: Mapping[str, str], within: float = 60.0) -> str:
         return run(["/usr/bin/podman-compose", *words], env=env, within=within)
 
 
-def debian_image(
-    name: str,
-    packages: tuple[str, ...],
-    environment: tuple[str, ...] = (),
-    *,
-    release: str = RELEASE,
-) -> str:
+def debian_image(name: str, packages: tuple[str, ...], environment: tuple[str, ...] = ()) -> str:
     """Return the image *name*, of Debian's smallest with *packages*, made if it is not there.
 
     The authorities that this machine trusts beyond Debian's are trusted there. *environment* is of
@@ -83,7 +77,7 @@ def debian_image(
     with tempfile.TemporaryDirectory(dir=_STORE) as scratch:
         root = Path(scratch, "root")
         names = f"--include={','.join((*packages, 'ca-certificates'))}"
-        run(["debootstrap", "--variant=minbase", names, release, str(root)], within=MAKE_S)
+        run(["debootstrap", "--variant=minbase", names, RELEASE, str(root)], within=MAKE_S)
         if _AUTHORITIES.is_dir():
             shutil.copytree(_AUTHORITIES, root / _AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
             run(["chroot", str(root), "update-ca-certificates"], within=MAKE_S)
