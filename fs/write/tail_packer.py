@@ -7,6 +7,7 @@ nothing, for sealing the same tails again gives the same block.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -26,6 +27,8 @@ from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.disk_words import help_for, said_by
 from lucidnode.node.client.ids import BlockId
 from lucidnode.node.client.supervision import Tasks
+
+_log = logging.getLogger(__name__)
 
 TIME_KNOWN = 0
 """Time of a Write whose bytes the replica has accounted for already, as tails or by `utime`."""
@@ -71,17 +74,24 @@ class TailPacker:
     def resume(self) -> None:
         """Stage the packs that an earlier run did not get to.
 
-        A pack is sealed again from its tails: the same bytes give the same block. Raises a
-        ReplicaError.
+        A pack is sealed again from its tails: the same bytes give the same block. Where they are
+        the same no more, the replica's disk has changed them: then the pack is forgotten, and if
+        nobody else has its block, LostBlocks names the files and lets the work behind them go on.
+        Raises NoSpace, or a ReplicaError.
         """
         for pack, made_of in self._replica.tails.packs().items():
-            plaintext, name, ciphertext = self._sealed_as(pack, made_of)
-            self._stage(name, plaintext, ciphertext)
+            sealed = self._sealed_as(pack, made_of)
+            if sealed is None:
+                _log.error("what block %s was made of is damaged in the replica", pack.hex())
+                self._replica.tails.release_pack(pack)
+            else:
+                plaintext, name, ciphertext = sealed
+                self._stage(name, plaintext, ciphertext)
 
-    def _sealed_as(self, pack: BlockId, plaintext: bytes) -> tuple[bytes, BlockName, bytes]:
-        """Return what *pack* was made of: *plaintext*, or what `seal_nameable` made of it then.
+    def _sealed_as(self, pack: BlockId, plaintext: bytes) -> tuple[bytes, BlockName, bytes] | None:
+        """Return *pack* made again: of *plaintext*, or what `seal_nameable` made of it then.
 
-        Another epoch may have begun since.
+        Another epoch may have begun since. None if nothing of that has its name.
         """
         made: bytes | None = plaintext
         for _ in range(MAX_OTHERS + 1):
@@ -92,7 +102,7 @@ class TailPacker:
                 if name.id == pack:
                     return made, name, ciphertext
             made = other_plaintext(made)
-        return plaintext, *seal(self._keys, plaintext)
+        return None
 
     def pack(self) -> None:
         """Turn all tails into extents of shared blocks, in the replica at once.

@@ -144,6 +144,28 @@ async def test_a_pack_whose_disk_was_full_is_staged_in_the_epoch_of_its_name(
         assert staged_path(tmp_path / "staging", PROJECT, name.id).exists()
 
 
+async def test_a_pack_that_a_disk_has_spoiled_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    """Nothing else may take its place: LostBlocks finds that nobody has it, and names the file."""
+    expected_warnings.append("is damaged in the replica")
+    async with file_layer(tmp_path, staging_limit=0) as layer:
+        ino, handle = await layer.create()
+        await layer.files.write(handle, 0, b"acknowledged")
+        await layer.files.flush(handle)
+        layer.packer.pack()
+        [before] = layer.replica.tree.extents(ino, 0, 100)
+    packs = TailStore.packs
+    monkeypatch.setattr(
+        TailStore, "packs", lambda self: {pack: made[:-1] for pack, made in packs(self).items()}
+    )
+    async with file_layer(tmp_path) as layer:
+        layer.daemon.uploads = False
+        await layer.packer.staged([before.block.id])
+        assert layer.replica.tails.pack_ids() == set()
+        assert not list((tmp_path / "staging" / PROJECT).iterdir())
+
+
 async def test_truncate_reaches_every_layer(tmp_path: Path) -> None:
     async with file_layer(tmp_path) as layer:
         ino, handle = await layer.create()
