@@ -29,6 +29,7 @@ FsError                       base; `errno` is what a FUSE reply carries
 │   ├── NoSpace               ENOSPC       staging budget or local disk exhausted
 │   ├── OverQuota             EDQUOT       the project is as large as it may be
 │   └── Unreadable            EIO          no source gave the right bytes
+│       ├── HeldBack          an indexer, which may fetch no more: people want it so
 │       └── BlockAmiss        damaged or missing everywhere: a person should hear of it
 ├── FormatError               bytes from outside break format 1: never used, never shown
 │   ├── Forged                authentication failed: wrong key, wrong place or altered
@@ -264,6 +265,15 @@ class Unreadable(FileError):
     """No source gave the right bytes."""
 
     errno = errno.EIO
+
+
+class HeldBack(Unreadable):
+    """*program*, an indexer, may not fetch it; *ahead*: that was asked before anybody read."""
+
+    def __init__(self, program: str, message: str, *, ahead: bool) -> None:
+        super().__init__(message)
+        self.program = program
+        self.ahead = ahead
 
 
 class BlockAmiss(Unreadable):

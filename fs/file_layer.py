@@ -7,6 +7,7 @@ What commits and follows stands on the layer, and is made by whoever holds the j
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from lucidnode.fs.read.open_files import OpenFiles
 from lucidnode.fs.read.read_counts import ReadCounts
 from lucidnode.fs.read.reader import Reader
 from lucidnode.fs.read.reading_ahead import ReadingAhead
+from lucidnode.fs.read.reading_programs import ReadingPrograms, command_line
 from lucidnode.fs.read.recovered_blocks import BadObjectService, RecoveredBlocks
 from lucidnode.fs.read.segment_memory import SEGMENTS_SHARE, SegmentMemory
 from lucidnode.fs.read.segments import Segments
@@ -211,6 +213,8 @@ def read_path(ground: Ground, write: WritePath, *, channel: bool, most_open: int
         counts.fetched,
         bad,
         ground.tasks,
+        ReadingPrograms(ground.clock, command_line),
+        secrets.token_hex(8),
     )
     segments = Segments(
         keys=ground.keys,

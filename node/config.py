@@ -100,6 +100,12 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_on_metered: bool = True
     mdns: bool = True
     rendezvous: bool = True
+    indexers: list[str] = msgspec.field(default_factory=lambda: ["usual"])
+    """Patterns of names of programs that are held to what is cheap (node/blocks/indexers.py)."""
+    indexer_per_file: int | None = 16 * 1024 * 1024
+    """Bytes from the bucket that such a program may have of one file each time that it opens it."""
+    indexer_rate: RateLimit | None = RateLimit(2_000_000)
+    """What all of them may take of the line to the bucket."""
     lan_encrypt: Encryption = "control"
     """What goes between workstations within TLS: all but blocks, which are ciphertext, or blocks too."""
     peers: list[str] = []

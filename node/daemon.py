@@ -64,6 +64,7 @@ from lucidnode.node.parts import (
     blocks_for_mounts,
     checkpoint_objects,
     erasure,
+    indexers_of,
     invitations_of,
     journal_service,
     mount_welcome,
@@ -246,8 +247,9 @@ async def _serving(
         source = block_source(context, objects, cache, staging, office, tasks)
         arrivals = Arrivals(clock, metrics.came)
         uploads = block_uploads(context, store, staging, office)
+        indexers = indexers_of(context)
         for_mounts = blocks_for_mounts(
-            context, store, objects, source, cache, staging, uploads, arrivals
+            context, store, objects, source, cache, staging, uploads, arrivals, indexers
         )
         pins = PinKeeper(
             pinned,
@@ -284,7 +286,7 @@ async def _serving(
             tasks,
         )
         facts = status_snapshot(
-            context, roster, store, cache, uploads, office, dashboard, ledger, page
+            context, roster, store, cache, uploads, office, dashboard, ledger, indexers, page
         )
         ledger.count(facts.totals)
         history.count(lambda: (facts.totals(), metrics.fetch_times()))
@@ -393,7 +395,9 @@ async def _serving(
                     "credentials/of-role": of_roles.of_role,
                     "credentials/unreached": of_roles.unreached,
                     "node-key": orders.take_node_key,
-                    **BlocksForPeople(mounts, cache, staging, office, arrivals).questions(),
+                    **BlocksForPeople(
+                        mounts, cache, staging, office, arrivals, indexers
+                    ).questions(),
                     **pins.questions(),
                     **Visits(
                         context.identity, lambda: roster.current.studio, office.facts, clock

@@ -13,6 +13,7 @@ from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.indexers import IndexerRules, Indexers
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.bucket.address import S3Address
@@ -372,12 +373,23 @@ def blocks_for_mounts(
     staging: Staging,
     uploads: Uploads,
     arrivals: Arrivals,
+    indexers: Indexers,
 ) -> BlocksForMounts:
     """Return who answers mounts about blocks."""
     restored = RestoredBlocks(source, store.bucket, objects, context.alerts)
     return BlocksForMounts(
-        source, cache, staging, uploads, restored, objects, arrivals, store.is_held
+        source, cache, staging, uploads, restored, objects, arrivals, store.is_held, indexers
     )
+
+
+def indexers_of(context: NodeContext) -> Indexers:
+    """Return who holds thumbnailers and indexers to what is cheap, by the settings of the moment."""
+
+    def rules() -> IndexerRules:
+        config = context.settings.config
+        return IndexerRules(config.indexers, config.indexer_per_file, config.indexer_rate)
+
+    return Indexers(rules, context.clock)
 
 
 def mount_welcome(

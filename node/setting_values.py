@@ -39,6 +39,9 @@ _MOST_PEERS = 256
 _MOST_INTERFACES = 32
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
 """As the kernel has them."""
+_PROGRAM = re.compile(r"[^\s/,]{1,255}")
+"""As a file is called, or a pattern of that."""
+_MOST_PROGRAMS = 64
 _DURATION = re.compile(r"(?P<number>[0-9]{1,6}) ?(?P<unit>min|h|d)", re.ASCII)
 _UNIT_S: Final = {"d": 24 * 3600, "h": 3600, "min": 60}
 _MOST_S = 365 * 24 * 3600
@@ -114,6 +117,21 @@ def _minute(text: str) -> int:
     if minute > 59 or hour * 60 + minute > DAY_MINUTES:
         raise BadSetting(f"{text} is no time of the day")
     return (hour * 60 + minute) % DAY_MINUTES
+
+
+def read_programs(text: str) -> list[str]:
+    """Return the names of programs, or patterns, with commas between them; `none` for none."""
+    names = [name for name in (part.strip() for part in text.split(",")) if name]
+    if [name.lower() for name in names] == ["none"]:
+        return []
+    for name in names:
+        if not _PROGRAM.fullmatch(name):
+            raise BadSetting(
+                f"{name!r} is no name of a program: write it as in `ps -e`, without a path"
+            )
+    if not names or len(names) > _MOST_PROGRAMS:
+        raise BadSetting(f"1 to {_MOST_PROGRAMS} names, or none")
+    return list(dict.fromkeys(names))
 
 
 def at_least(least: int) -> Callable[[str], int]:

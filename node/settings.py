@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from lucidnode.node.blocks.indexers import USUAL, USUAL_WORD, WAIT_S
 from lucidnode.node.cache.room import WORKING_ROOM_BYTES
 from lucidnode.node.config import NodeConfig
 from lucidnode.node.prices import PROVIDERS
@@ -33,6 +34,7 @@ from lucidnode.node.setting_values import (
     read_port,
     read_port_for_others,
     read_price,
+    read_programs,
     read_provider,
     read_rate,
     read_receivers,
@@ -236,6 +238,38 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "office.download-rate",
                 "office_download_limit",
                 "What blocks from others of the office may take of it. Programs that read wait for it as well.",
+                _A_RATE,
+                AT_ONCE,
+                or_none("unlimited", read_rate),
+                show_or("unlimited", show_rate),
+            ),
+            Setting(
+                "indexers.programs",
+                "indexers",
+                "Programs that look into every file unasked, for thumbnails and search: they have no "
+                "read-ahead, and of the bucket only what the two settings below allow. What is in the "
+                f"cache or at a colleague's is theirs. {USUAL_WORD} stands for {', '.join(USUAL)}.",
+                f"names of programs, * in them for anything, with commas between them ({USUAL_WORD}, "
+                "my-indexer), or none: no program is held back",
+                AT_ONCE,
+                read_programs,
+                lambda value: ", ".join(value) or "none",
+            ),
+            Setting(
+                "indexers.per-file",
+                "indexer_per_file",
+                "How much of a file such a program may have from the bucket each time that it opens it, the "
+                "first block in any case; reading on is an error for it.",
+                f"{_A_SIZE}, or unlimited",
+                AT_ONCE,
+                or_none("unlimited", read_size),
+                show_or("unlimited", show_size),
+            ),
+            Setting(
+                "indexers.rate",
+                "indexer_rate",
+                "What all such programs together may take of the line to the bucket. They wait for their turn, "
+                f"and get an error after {WAIT_S:.0f} seconds.",
                 _A_RATE,
                 AT_ONCE,
                 or_none("unlimited", read_rate),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from lucidnode.node.blocks.indexers import Indexers
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.client import mount_messages
@@ -45,6 +46,7 @@ def status_snapshot(
     office: PeerNetwork,
     dashboard: DashboardServer,
     ledger: Ledger,
+    indexers: Indexers,
     page: Callable[[], tuple[int, bytes]],
 ) -> StatusSnapshot:
     """Return what people are shown of this moment."""
@@ -62,6 +64,7 @@ def status_snapshot(
         office=office,
         cache=cache,
         pending_uploads=uploads.pending,
+        indexers=indexers.counts,
         addresses=lambda: {
             "dashboard": dashboard.url,
             "control_port": str(office.control_port),
@@ -85,6 +88,7 @@ def export_figures(
     metrics.watch_totals(facts.totals)
     metrics.watch_savings(facts.periods)
     metrics.watch_requests(lambda: mounts.totals().requests)
+    metrics.watch_indexers(facts.indexers)
     for name, meaning, read in (
         ("lucidnode_cache_bytes", "Bytes in the block cache.", lambda: cache.facts().bytes),
         (

@@ -205,6 +205,7 @@ class SocketServer:
             block,
             patience_s=_patience(request),
             as_bytes=request.headers.get(wire.BYTES_HEADER) == "1",
+            reading=_reading(request),
         )
         headers = {wire.SOURCE_HEADER: source}
         if body is None:
@@ -454,6 +455,19 @@ def _patience(request: web.Request) -> float:
     if not 0.0 <= timeout_s <= MAX_PATIENCE_S:
         raise Malformed("patience")
     return timeout_s
+
+
+def _reading(request: web.Request) -> wire.Reading | None:
+    """Return who reads, if it is said. Raises Malformed."""
+    if "program" not in request.query:
+        return None
+    program, opening = request.query["program"], request.query.get("opening", "")
+    size, ahead = _number(request.query.get("size", "")), request.query.get("ahead", "0")
+    if not (0 < len(program) <= wire.MAX_PROGRAM_NAME and 0 < len(opening) <= wire.MAX_OPENING):
+        raise Malformed("a program or an opening")
+    if size > wire.MAX_BLOCK_CIPHERTEXT_BYTES or ahead not in {"0", "1"}:
+        raise Malformed("a reading")
+    return wire.Reading(program, opening, size, ahead == "1")
 
 
 def _number(text: str) -> int:

@@ -18,7 +18,13 @@ class ServedBlocks(Protocol):
     """Blocks of all projects: brought here, taken over from staging, looked after."""
 
     async def obtain(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool,
+        reading: wire.Reading | None,
     ) -> tuple[wire.Source, bytes | None]: ...
     async def staged(self, project: ProjectId, blocks: list[BlockId], ranks: list[int]) -> None: ...
     async def uploaded(self, project: ProjectId, blocks: list[BlockId]) -> list[BlockId]: ...

@@ -184,7 +184,13 @@ class Workstation:
         )
 
     async def obtain(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool,
+        reading: wire.Reading | None,
     ) -> tuple[wire.Source, bytes | None]:
         """Bring a block from the bucket into the cache."""
         while self.bucket.frozen:

@@ -156,6 +156,7 @@ class Scene:
             office=self.office,
             cache=FixedCache(),
             pending_uploads=lambda: self.uploads,
+            indexers=dict,
             addresses=dict,
             alerts=self.alerts,
             now=lambda: 0.0,

@@ -57,7 +57,7 @@ from lucidnode.fs.write.writer import Writer
 from lucidnode.node.client import wire
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import SystemClock, boot_id
-from lucidnode.node.client.errors import NotThere, Unavailable
+from lucidnode.node.client.errors import NotThere, Unavailable, Withheld
 from lucidnode.node.client.guarded_disk import DiskAlert, GuardedDisk
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.staging import FETCHED, cached_path, staged_path
@@ -101,6 +101,9 @@ class FakeDaemon:
     bad_objects: list[BlockId] = field(default_factory=list)
     """What it says of the bucket."""
     unneeded: list[BlockId] = field(default_factory=list)
+    withholds: Callable[[wire.Reading], bool] = field(default=lambda _reading: False)
+    readings: list[wire.Reading | None] = field(default_factory=list)
+    """Who wanted each of the blocks that were asked for."""
     in_the_office: dict[BlockId, bytes] = field(default_factory=dict)
     """What it can put back."""
 
@@ -150,10 +153,19 @@ class FakeDaemon:
             path.unlink()
 
     async def block(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool = False,
+        reading: wire.Reading | None = None,
     ) -> tuple[wire.Source, bytes | None]:
         self.asked.append(block)
+        self.readings.append(reading)
         await asyncio.sleep(0)
+        if reading is not None and self.withholds(reading):
+            raise Withheld(f"{reading.program} looks into files by itself")
         while self.frozen:
             await asyncio.sleep(0.001)
         if self.unavailable:

@@ -356,7 +356,7 @@ class FileSystem:
         if not writable:
             # Asked of the replica: the kernel looks no name up that it knows from a listing.
             names = self._replica.tree.names_of(ino)
-            self._reader.ahead.note_open(names)
+            self._reader.ahead.note_open(names, pid)
             parents = frozenset(parent for parent, _ in names)
         unchanged = self.lifetimes.opened(ino)
         handle = self._open.open(

@@ -9,7 +9,7 @@ from typing import Self
 
 import pyfuse3
 
-from lucidnode.fs.errors import FileError, FileMissing, FsError
+from lucidnode.fs.errors import FileError, FileMissing, FsError, HeldBack
 from lucidnode.fs.kernel.spans import Span, Spans
 from lucidnode.node.client.errors import NodeError
 
@@ -62,6 +62,8 @@ class RequestReply:
         match error:
             case FileMissing():
                 return self._gone
+            case HeldBack():
+                return error.errno  # as people want it: `lucidnode status` has how often
             case FileError():
                 if error.errno in {errno.EIO, errno.ENOSPC}:
                     log.warning("%s: %s", request, error)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lucidnode.fs.channel.device import AnsweredRead
 from lucidnode.fs.errors import BlockAmiss, FileMissing, NoMoreData
 from lucidnode.fs.format.geometry import SEGMENT_BYTES, segments
+from lucidnode.fs.read.block_fetcher import BlockAsker
 from lucidnode.fs.read.channel_files import ChannelFiles
 from lucidnode.fs.read.layers import Laid, visible
 from lucidnode.fs.read.open_files import OpenFile, OpenFiles
@@ -35,7 +36,7 @@ class AskedRead(NamedTuple):
     offset: int
     length: int
     shown: list[Laid[_Source]]
-    deadline: float
+    asker: BlockAsker
     is_whole: bool
     """All of the file, by the first read through its handle: nobody comes for what is around it."""
 
@@ -71,7 +72,7 @@ class Reader:
     async def read(self, file: OpenFile, offset: int, length: int) -> bytes | bytearray:
         """Return bytes of *file*: fewer than *length* only at its end. Holes read as zeros.
 
-        Raises FileMissing if the file is gone (another node deleted it), Unreadable.
+        Raises FileMissing if the file is gone (another node deleted it), Unreadable, HeldBack for an indexer.
         """
         return await self.finish(self.asked(file, offset, length))
 
@@ -94,8 +95,8 @@ class Reader:
         shown = self.shown(file.ino, offset, length)
         is_whole = not file.pattern.begun and length == size
         self.ahead.note_read(file, offset, length)
-        deadline = self._segments.deadline()
-        return AskedRead(file, offset, length, shown, deadline, is_whole)
+        asker = BlockAsker(self._segments.deadline(), file.pid, file.handle)
+        return AskedRead(file, offset, length, shown, asker, is_whole)
 
     def at_once(self, asked: AskedRead) -> bytes | None:
         """Return what *asked* wants if its one segment is in memory: many small files are in one."""
@@ -112,9 +113,9 @@ class Reader:
 
     async def finish(self, asked: AskedRead) -> bytes | bytearray:
         """Return what *asked* wants. Raises as `read`."""
-        file, offset, length, shown, deadline, _ = asked
+        file, offset, length, shown, asker, _ = asked
         try:
-            found = await self._read(shown, offset, length, deadline)
+            found = await self._read(shown, offset, length, asker)
         except BlockAmiss as error:
             self._unreadable.tell(error.block, error.amiss, file.ino)
             raise
@@ -138,15 +139,15 @@ class Reader:
                 self.ahead.note_read(file, read.offset, read.length, read.requests)
 
     async def _read(
-        self, shown: list[Laid[_Source]], offset: int, length: int, deadline: float
+        self, shown: list[Laid[_Source]], offset: int, length: int, asker: BlockAsker
     ) -> bytes | bytearray:
         inside = self._in_one_segment(shown, offset, length)
         if inside is not None:
-            return await self._single_segment(*inside, length, deadline)
+            return await self._single_segment(*inside, length, asker)
         result = bytearray(length)
         for part in shown:
             if isinstance(part.source, Extent):
-                await self._lay(result, offset, part.start, part.stop, part.source, deadline)
+                await self._lay(result, offset, part.start, part.stop, part.source, asker)
             else:
                 at, data = part.source
                 result[part.start - offset : part.stop - offset] = memoryview(data)[
@@ -227,11 +228,11 @@ class Reader:
         return (extent, index, at) if at + length <= SEGMENT_BYTES else None
 
     async def _single_segment(
-        self, extent: Extent, index: int, at: int, length: int, deadline: float
+        self, extent: Extent, index: int, at: int, length: int, asker: BlockAsker
     ) -> bytes:
         """Return a read that one segment holds, without a copy if it is all of it."""
         opened = await self._segments.open(
-            extent.block, index, 1, keep=length < SEGMENT_BYTES, deadline=deadline
+            extent.block, index, 1, keep=length < SEGMENT_BYTES, asker=asker
         )
         self._counts.read(extent.block.id, opened.place, length)
         segment = opened.segments[0]
@@ -244,7 +245,7 @@ class Reader:
         low: int,
         high: int,
         extent: Extent,
-        deadline: float,
+        asker: BlockAsker,
     ) -> None:
         """Copy bytes [low, high) of the file from *extent* into *result*, a read at *offset*."""
         start = extent.block_offset + low - extent.offset
@@ -252,7 +253,7 @@ class Reader:
         # Segments used whole stay in the kernel's pages; the rest is worth keeping here.
         partial = any(part.stop - part.start < SEGMENT_BYTES for part in ranges)
         opened = await self._segments.open(
-            extent.block, ranges[0].segment, len(ranges), keep=partial, deadline=deadline
+            extent.block, ranges[0].segment, len(ranges), keep=partial, asker=asker
         )
         at = low - offset
         for part, plain in zip(ranges, opened.segments, strict=True):

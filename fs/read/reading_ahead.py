@@ -67,14 +67,14 @@ class ReadingAhead:
         self._under_way: dict[BlockId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_BLOCKS_AHEAD)
 
-    def note_open(self, names: Sequence[tuple[InodeNo, bytes]]) -> None:
-        """Note that a file with these *names* is opened to be read; the next frames of its sequence come near."""
+    def note_open(self, names: Sequence[tuple[InodeNo, bytes]], pid: int = 0) -> None:
+        """Note that *pid* opens a file with these *names* to read it; the next frames of its sequence come near."""
         for parent, name in names[:_MAX_NAMES]:
             for frame in self._sequences.observe(parent, name):
                 found = self._replica.tree.lookup(parent, frame)
                 if found is not None:
                     for extents in self._unknown(found.ino, Range(0, FRAME_AHEAD_BYTES)):
-                        self._begin(extents, None, None)
+                        self._begin(extents, None, None, pid)
 
     def note_read(self, file: OpenFile, offset: int, length: int, requests: int = 1) -> None:
         """Note a read of *file*, in one or more *requests*; what its reader will want next comes near."""
@@ -82,7 +82,7 @@ class ReadingAhead:
         for span in file.pattern.observe(offset, length) if length else ():
             self._publish(file, span)
             for extents in self._unknown(file.ino, span, ahead_of=request):
-                self._begin(extents, file, request)
+                self._begin(extents, file, request, file.pid)
 
     def note_answered_here(self, file: OpenFile, offset: int, length: int) -> None:
         """Note that a read of *file* came to Python; those around it shall not have to."""
@@ -127,14 +127,16 @@ class ReadingAhead:
         for first in range(0, len(unknown), LOOKED_FOR_AT_ONCE):
             yield unknown[first : first + LOOKED_FOR_AT_ONCE]
 
-    def _begin(self, extents: Sequence[Extent], file: OpenFile | None, request: int | None) -> None:
-        near = self._bring_near(extents, file, request)
+    def _begin(
+        self, extents: Sequence[Extent], file: OpenFile | None, request: int | None, pid: int
+    ) -> None:
+        near = self._bring_near(extents, file, request, pid)
         task = self._tasks.create_task(near, name="reading ahead")
         for extent in extents:
             self._under_way[extent.block.id] = task
 
     async def _bring_near(
-        self, extents: Sequence[Extent], file: OpenFile | None, request: int | None
+        self, extents: Sequence[Extent], file: OpenFile | None, request: int | None, pid: int
     ) -> None:
         names = [extent.block for extent in extents]
         try:
@@ -146,14 +148,14 @@ class ReadingAhead:
             async with asyncio.TaskGroup() as fetches:
                 for extent in extents:
                     if extent.block in absent:
-                        fetches.create_task(self._fetch(extent, file))
+                        fetches.create_task(self._fetch(extent, file, pid))
         finally:
             for name in names:
                 del self._under_way[name.id]
 
-    async def _fetch(self, extent: Extent, file: OpenFile | None) -> None:
+    async def _fetch(self, extent: Extent, file: OpenFile | None, pid: int) -> None:
         async with self._slots:
-            if not await self._segments.prefetch(extent.block):
+            if not await self._segments.prefetch(extent.block, pid):
                 return
         self._counts.brought_ahead(extent.block)
         if file is not None:

@@ -10,7 +10,7 @@ from lucidnode.fs.errors import BlockError, FsError, Unreadable
 from lucidnode.fs.format.block import BlockName, BlockOpener
 from lucidnode.fs.format.geometry import SEGMENT_BYTES
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.read.block_fetcher import BlockFetcher
+from lucidnode.fs.read.block_fetcher import BlockAsker, BlockFetcher
 from lucidnode.fs.read.block_files import BlockFiles, OpenBlock
 from lucidnode.fs.read.decryption import cipher_range, cut, decrypted, decrypted_from_file
 from lucidnode.fs.read.segment_memory import SegmentMemory
@@ -61,13 +61,13 @@ class Segments:
         return self._fetcher.deadline()
 
     async def open(
-        self, name: BlockName, first: int, count: int, *, keep: bool, deadline: float
+        self, name: BlockName, first: int, count: int, *, keep: bool, asker: BlockAsker
     ) -> FoundSegments:
         """Return segments [first, first + count) of *name*.
 
         With *keep* they are held in memory, for reads that will come back. Raises BlockAmiss once
-        every source has given wrong bytes or none has it, and Unreadable if nobody could be asked
-        until *deadline*.
+        every source has given wrong bytes or none has it, HeldBack if *asker* may not have it fetched,
+        and Unreadable if nobody could be asked until his deadline.
         """
         held = [self._memory.get(name.id, index) for index in range(first, first + count)]
         if all(segment is not None for segment in held):
@@ -75,7 +75,7 @@ class Segments:
         plaintext = self._plaintext_of(name.id)
         if plaintext is not None:
             return FoundSegments(cut(plaintext, first, count), "unsent")
-        found = await self._from_block(name, first, count, deadline)
+        found = await self._from_block(name, first, count, asker)
         if keep:
             for index, segment in enumerate(found.segments, first):
                 self._memory.put(name.id, index, segment)
@@ -97,12 +97,17 @@ class Segments:
         """Tell whether the file of *block* is open, and reads of *request* bytes want it in memory."""
         return self._files.wants_memory(block, request)
 
-    async def prefetch(self, name: BlockName) -> bool:
-        """Have a block fetched ahead of a read. False if it was near, or cannot be fetched now."""
-        if self.is_near(name.id) or not self._fetcher.is_worth_asking(name.id):
+    async def prefetch(self, name: BlockName, pid: int) -> bool:
+        """Have a block fetched ahead of a read by *pid*. False if it was near, or cannot be fetched now."""
+        if (
+            self.is_near(name.id)
+            or not self._fetcher.is_worth_asking(name.id)
+            or not self._fetcher.may_look_ahead(pid)
+        ):
             return False
         try:
-            await self._fetcher.fetch(name, self.deadline(), as_bytes=False)
+            asker = BlockAsker(self.deadline(), pid, ahead=True)
+            await self._fetcher.fetch(name, asker, as_bytes=False)
         except Unreadable:
             # A read that really wants it meets the error itself.
             return False
@@ -126,7 +131,7 @@ class Segments:
         self._bad.ask_again(name.id)
         count = -(-name.size // SEGMENT_BYTES)
         try:
-            await self.open(name, 0, count, keep=False, deadline=self.deadline())
+            await self.open(name, 0, count, keep=False, asker=BlockAsker(self.deadline()))
         except FsError:
             return False
         return True
@@ -136,7 +141,7 @@ class Segments:
         self._files.used(block)
 
     async def _from_block(
-        self, name: BlockName, first: int, count: int, deadline: float
+        self, name: BlockName, first: int, count: int, asker: BlockAsker
     ) -> FoundSegments:
         for attempt in range(_ATTEMPTS):
             opened = None
@@ -145,7 +150,7 @@ class Segments:
             if opened is None and self._fetcher.uncached(name.id) is None:
                 # After a first question in vain its answer was a file that we cannot open.
                 await self._fetcher.fetch(
-                    name, deadline, as_bytes=attempt > 0 or self._files.left_alone
+                    name, asker, as_bytes=attempt > 0 or self._files.left_alone
                 )
                 if self._fetcher.uncached(name.id) is None:
                     opened = await self._files.open(name)
@@ -157,7 +162,7 @@ class Segments:
                 self._fetcher.drop_uncached(name.id)
                 if attempt + 1 == _ATTEMPTS and isinstance(error, BlockError):
                     raise self._fetcher.amiss(name.id, "damaged", "does not open") from error
-                await self._fetcher.fetch(name, deadline, as_bytes=True)
+                await self._fetcher.fetch(name, asker, as_bytes=True)
             else:
                 if plain is not None:
                     self._bad.good(name.id)

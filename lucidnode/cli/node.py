@@ -156,11 +156,21 @@ def status_command(home: Path, wants_alerts: bool, wants_json: bool) -> None:
             (f"and {more} more; " if more > 0 else "")
             + "`lucidnode conflicts keep mine` or `theirs` settles one"
         )
+    for each in found["indexers"]:
+        click.echo(_indexer(each))
     for each in found["collections"]:
         click.echo(f"{each['mountpoint']}: {_collection(each)}")
     for each in found["rekeys"]:
         click.echo(f"{each['mountpoint']}: {_rekey(each)}")
     _show_alerts(found["alerts"])
+
+
+def _indexer(each: dict[str, Any]) -> str:
+    """Return what a program had, and did not get, that is held to what is cheap."""
+    return (
+        f"{each['program']} looks into files by itself: {size(each['fetched_bytes'])} fetched for it, "
+        f"{size(each['withheld_bytes'])} not (`lucidnode config explain indexers.programs`)"
+    )
 
 
 def _collection(each: dict[str, Any]) -> str:

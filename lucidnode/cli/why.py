@@ -14,7 +14,7 @@ import click
 
 from lucidnode.blocks_of_paths import located, places_of, uses_of
 from lucidnode.cli.background import facts
-from lucidnode.cli.output import as_json, show_json, show_table, size
+from lucidnode.cli.output import as_json, counted, show_json, show_table, size
 from lucidnode.node.client.connection import DaemonClient
 from lucidnode.node.client.file_blocks import BlockPlace, BlockUse
 from lucidnode.node.client.ids import BlockId
@@ -71,6 +71,8 @@ def why_command(home: Path, file: Path, each_block: bool, wants_json: bool) -> N
         click.echo(f"{file} has no content", err=True)
         return
     show_table(["from", "bytes", "blocks", "is", "came from", "took", "at"], rows)
+    if held := _withheld(looked.parts):
+        click.echo(held)
 
 
 async def _looked(home: Path, file: Path) -> _Looked:
@@ -104,6 +106,18 @@ def _row(group: list[_Part], names: dict[str, str]) -> list[str]:
         _took([each.took_s for each in came]),
         "" if not came else _when(max(each.came_ns for each in came)),
     ]
+
+
+def _withheld(parts: list[_Part]) -> str:
+    """Return which indexer was not given blocks of the file, if one was not."""
+    held = {part.use.id: part.at for part in parts if part.at.withheld_from}
+    if not held:
+        return ""
+    last = max(held.values(), key=lambda at: at.withheld_ns)
+    return (
+        f"{counted(len(held), 'block')} withheld from programs that look into files by themselves, last from "
+        f"{last.withheld_from} at {_when(last.withheld_ns)} (`lucidnode config explain indexers.programs`)"
+    )
 
 
 def _where(at: BlockPlace, names: dict[str, str]) -> str:
@@ -143,6 +157,8 @@ def _facts(file: Path, looked: _Looked) -> dict[str, Any]:
                 "took_seconds": round(part.at.took_s, 6) if part.at.came_from else None,
                 "came_at": part.at.came_ns / 1e9 if part.at.came_from else None,
                 "asked_first": part.at.asked_first,
+                "withheld_from": part.at.withheld_from or None,
+                "withheld_at": part.at.withheld_ns / 1e9 if part.at.withheld_from else None,
             }
             for part in looked.parts
         ],

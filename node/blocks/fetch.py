@@ -170,13 +170,18 @@ class BlockSource:
 
         The bucket is not asked.
         """
+        found = await self.near(project, block)
+        return None if found is None else found.ciphertext
+
+    async def near(self, project: ProjectId, block: BlockId) -> Fetched | None:
+        """As `copy`: the block, and where it was."""
         held = await self.held(project, block)
         if held is not None:
-            return held.ciphertext
+            return held
         ciphertext = await self._copy(project, block, self._office.holders())
-        if ciphertext is not None:
-            await self._cache.put(block, ciphertext)
-        return ciphertext
+        if ciphertext is None:
+            return None
+        return Fetched("peer", ciphertext, await self._cache.put(block, ciphertext))
 
     async def keep(self, block: BlockId, ciphertext: bytes) -> bool:
         """Take a copy of *block* that somebody offers. Raises Corrupt if it is not that block."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, Fetched
+from lucidnode.node.blocks.indexers import Indexers
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
@@ -34,6 +35,7 @@ class BlocksForMounts:
         objects: BadObjects,
         arrivals: Arrivals,
         is_held: Callable[[], bool],
+        indexers: Indexers,
     ) -> None:
         """Take the parts it works with; *is_held* tells whether reads of the bucket wait for a turn."""
         self._source = source
@@ -44,9 +46,16 @@ class BlocksForMounts:
         self._objects = objects
         self._arrivals = arrivals
         self._is_held = is_held
+        self._indexers = indexers
 
     async def obtain(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool,
+        reading: wire.Reading | None = None,
     ) -> tuple[wire.Source, bytes | None]:
         """Bring *block* here; see DaemonClient.block for what is returned and raised.
 
@@ -54,7 +63,10 @@ class BlocksForMounts:
         """
         began = self._arrivals.begin()
         try:
-            fetched = await self._fetched(project, block, patience_s)
+            if reading is not None and self._indexers.holds(reading.program):
+                fetched = await self._for_indexer(project, block, reading, patience_s)
+            else:
+                fetched = await self._fetched(project, block, patience_s)
         except NotThere as error:
             # It was written here and is not uploaded, most likely: no fault of the bucket.
             if self._staging.missing:
@@ -64,6 +76,18 @@ class BlocksForMounts:
             self._arrivals.note(block, fetched.source, len(fetched.ciphertext), began)
         as_file = fetched.kept and not as_bytes
         return fetched.source, None if as_file else bytes(fetched.ciphertext)
+
+    async def _for_indexer(
+        self, project: ProjectId, block: BlockId, reading: wire.Reading, patience_s: float
+    ) -> Fetched:
+        """Return *block* if it is near or *reading* may have it fetched. Raises Withheld, too."""
+        found = None if reading.ahead else await self._source.near(project, block)
+        if found is None:
+            await self._indexers.admit(reading, block)
+            found = await self._fetched(project, block, patience_s)
+            if found.source != "cache":
+                self._indexers.fetched(reading.program, len(found.ciphertext))
+        return found
 
     async def _fetched(self, project: ProjectId, block: BlockId, patience_s: float) -> Fetched:
         # Only the question ends: the flight goes on, for others and for the cache.

@@ -8,6 +8,7 @@ import msgspec
 
 from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.fetch import PeerBlockSource
+from lucidnode.node.blocks.indexers import Indexers, WithheldBlock
 from lucidnode.node.cache.disk import DiskCache
 from lucidnode.node.cache.staging import Staging
 from lucidnode.node.client.file_blocks import (
@@ -36,12 +37,14 @@ class BlocksForPeople:
         staging: Staging,
         office: PeerBlockSource,
         arrivals: Arrivals,
+        indexers: Indexers,
     ) -> None:
         self._mounts = mounts
         self._cache = cache
         self._staging = staging
         self._office = office
         self._arrivals = arrivals
+        self._indexers = indexers
 
     def questions(self) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
         """Return what answers each question, by the word that is sent for it."""
@@ -79,10 +82,13 @@ class BlocksForPeople:
         elif block in self._staging.held(project) and not self._staging.missing:
             place = "waiting"
         came = self._arrivals.of(block)
-        asked = [attempt.device for attempt in self._office.route(block)]
+        asked: list[str] = [attempt.device for attempt in self._office.route(block)]
+        held = self._indexers.withheld(block) or WithheldBlock("", 0)
         if came is None:
-            return BlockPlace(place, "", 0.0, 0, list(asked))
-        return BlockPlace(place, came.came_from, came.took_s, came.came_ns, list(asked))
+            return BlockPlace(place, "", 0.0, 0, asked, held.program, held.wall_ns)
+        return BlockPlace(
+            place, came.came_from, came.took_s, came.came_ns, asked, held.program, held.wall_ns
+        )
 
 
 def _read(wish: bytes) -> tuple[ProjectId, list[BlockId]]:

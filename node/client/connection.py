@@ -26,6 +26,7 @@ from lucidnode.node.client.errors import (
     NotThere,
     Refused,
     Unavailable,
+    Withheld,
 )
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq, block_ids
@@ -38,6 +39,7 @@ ERROR_OF_STATUS: dict[int, type[NodeError]] = {
     400: Malformed,
     403: AccessDenied,
     404: NotThere,
+    406: Withheld,
     409: Refused,
     422: Corrupt,
     423: Archived,
@@ -168,18 +170,24 @@ class DaemonClient:
     # -- blocks ------------------------------------------------------------------------------
 
     async def block(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool = False,
+        reading: wire.Reading | None = None,
     ) -> tuple[wire.Source, bytes | None]:
         """Have *block* fetched. Returns its source, and its bytes if the cache cannot keep them.
 
         With None the block is a file in the cache directory now (it may be evicted again later);
         with *as_bytes* its bytes come in any case. Raises NotThere if the bucket says it does not
         exist, Unavailable, after *patience_s* seconds as well, Held sooner than that, if it waits for its
-        turn (node/client/in_turn.py), Corrupt; and as every method.
+        turn (node/client/in_turn.py), Corrupt; Withheld, if *reading* is an indexer's; and as every method.
         """
         async with self._request(
             "GET",
-            f"/v1/p/{project}/block/{block.hex()}",
+            f"/v1/p/{project}/block/{block.hex()}{_query(reading)}",
             headers={
                 wire.PATIENCE_HEADER: f"{patience_s:.3f}",
                 wire.BYTES_HEADER: str(int(as_bytes)),
@@ -600,3 +608,10 @@ class DaemonClient:
             raise DaemonUnreachable(f"no daemon answers at {self._path}") from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"the daemon's answer broke off: {error}") from error
+
+
+def _query(reading: wire.Reading | None) -> str:
+    if reading is None:
+        return ""
+    said = {**reading._asdict(), "ahead": int(reading.ahead)}
+    return f"?{urlencode(said)}"

@@ -9,6 +9,7 @@ NodeError
 ├── Unavailable           bucket and peers cannot be asked now: retry later, then EIO
 │   ├── AccessDenied      the bucket refuses our credentials: tell a person
 │   └── Held              it waits for its turn on a line that people hold to a rate: ask again
+├── Withheld              an indexer wants what is not near, and has had enough: EIO, for it alone
 ├── NotThere              the bucket answered, and the object does not exist
 ├── Corrupt               what came back is not what was asked for: other source, else EIO
 │   └── Archived          the store has it in an archive, and hands it out to nobody now
@@ -70,6 +71,10 @@ class AccessDenied(Unavailable):
 
 class Held(Unavailable):
     """What was asked for waits for its turn: the line to the bucket is held to a rate."""
+
+
+class Withheld(NodeError):
+    """An indexer (node/blocks/indexers.py) may not fetch what it asks for."""
 
 
 class NotThere(NodeError):

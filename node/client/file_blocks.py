@@ -90,7 +90,8 @@ class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
 
     *came_from* is "" for what did not come. *took_s* are the seconds that whoever asked for it
     waited, *came_ns* is when it came, in ns since 1970. *asked_first* are the devices that would be
-    asked for it before the bucket.
+    asked for it before the bucket. *withheld_from* is the indexer that did not get it last, at
+    *withheld_ns*; "" for none.
     """
 
     place: Place
@@ -98,6 +99,8 @@ class BlockPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
     took_s: float
     came_ns: int
     asked_first: list[str]
+    withheld_from: str = ""
+    withheld_ns: int = 0
 
 
 class BlockPlaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -53,7 +53,7 @@ HTTP over the socket carries requests; one WebSocket for each mount carries even
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -73,6 +73,25 @@ PATIENCE_HEADER = "X-Lucid-Patience"
 
 BYTES_HEADER = "X-Lucid-Bytes"
 """Of a question for a block: `1` if the answer must be its bytes, for files cannot be opened."""
+
+
+MAX_PROGRAM_NAME = 255
+"""Characters in the name of a program: as many bytes as a file name has."""
+
+MAX_OPENING = 64
+"""Characters in what names an opening of a file."""
+
+
+class Reading(NamedTuple):
+    """Which *program* wants a block, of *size* bytes, and through which *opening* of a file.
+
+    It goes along with a question for a block, as its query. *ahead*: nobody waits for it yet.
+    """
+
+    program: str
+    opening: str
+    size: int
+    ahead: bool
 
 
 class BlockList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -168,9 +168,36 @@ class Metrics:
         """Export how long requests of programs took, by operation, as *read()* has it."""
         self.registry.register(_RequestTimes(read))
 
+    def watch_indexers(self, read: Callable[[], list[dict[str, Any]]]) -> None:
+        """Export what each of *read()* had of the bucket, and what it was not given, as `status --json` has it."""
+        self.registry.register(_Indexers(read))
+
     def text(self) -> bytes:
         """Return the exposition text, content type CONTENT_TYPE."""
         return generate_latest(self.registry)
+
+
+class _Indexers(Collector):
+    """Thumbnailers and indexers that are held to what is cheap."""
+
+    def __init__(self, read: Callable[[], list[dict[str, Any]]]) -> None:
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        fetched = CounterMetricFamily(
+            "lucidnode_indexer_fetched_bytes",
+            "Bytes fetched for thumbnailers and indexers that are held back.",
+            labels=["program"],
+        )
+        withheld = CounterMetricFamily(
+            "lucidnode_indexer_withheld_bytes",
+            "Bytes that they wanted and were not given.",
+            labels=["program"],
+        )
+        for each in self._read():
+            fetched.add_metric([each["program"]], each["fetched_bytes"])
+            withheld.add_metric([each["program"]], each["withheld_bytes"])
+        return [fetched, withheld]
 
 
 class _RequestTimes(Collector):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from lucidnode.node.blocks.indexers import IndexerCounts
 from lucidnode.node.client import mount_messages
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.mounts import Mount, MountTable
@@ -100,6 +101,7 @@ class StatusSnapshot:
         office: PeerStatusSource,
         cache: CacheStatusSource,
         pending_uploads: Callable[[], UploadStatusSource],
+        indexers: Callable[[], dict[str, IndexerCounts]],
         addresses: Callable[[], dict[str, str]],
         alerts: Alerts,
         now: Callable[[], float],
@@ -119,6 +121,7 @@ class StatusSnapshot:
         self._office = office
         self._cache = cache
         self._pending_uploads = pending_uploads
+        self._indexers = indexers
         self._addresses = addresses
         self._alerts = alerts
         self._now = now
@@ -208,9 +211,22 @@ class StatusSnapshot:
                 for mount, answer in answers
                 if answer is not None and "rekey_at" in answer.facts
             ],
+            "indexers": self.indexers(),
             "peers": sum(peer.state == "linked" for peer in self._office.facts()),
             "alerts": _shown_alerts(self._alerts.current(), answers),
         }
+
+    def indexers(self) -> list[dict[str, Any]]:
+        """Return what thumbnailers and indexers did that are held back, since the daemon started."""
+        return [
+            {
+                "program": program,
+                "files": counts.files,
+                "fetched_bytes": counts.fetched,
+                "withheld_bytes": counts.withheld,
+            }
+            for program, counts in sorted(self._indexers().items())
+        ]
 
     async def alerts(self) -> dict[str, Any]:
         """Return all that is known to be amiss, also what is too many of one kind for `status`."""

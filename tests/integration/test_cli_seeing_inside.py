@@ -412,3 +412,54 @@ def test_what_is_pinned_stays_and_is_followed(one: Workstation) -> None:
         assert "pins may take 53.7 MB" in one.run("pin", "set", large).line
     finally:
         one.ok("config", "unset", "cache.limit")
+
+
+def test_a_thumbnailer_is_held_to_the_beginning_of_a_file_and_shown(one: Workstation) -> None:
+    clip, mib = one.folder / "drive" / "clip.mov", 1024 * 1024
+    content = os.urandom(6 * mib)
+    clip.write_bytes(content)
+    one.ok("wait", clip)
+    one.ok("evict", clip)
+    _forget_pages(clip)
+    one.change_settings(indexer_rate=None)
+    one.ok("config", "set", "indexers.per-file", "2MiB")
+    # The program that the desktop starts, by its name; what it is, nobody asks.
+    thumbnailer = one.folder / "totem-video-thumbnailer"
+    shutil.copy(shutil.which("head") or "", thumbnailer)
+    began = subprocess.run([thumbnailer, "-c", "100000", clip], check=False, capture_output=True)
+    assert began.stdout == content[:100_000]
+    ended = subprocess.run(
+        [thumbnailer, "-c", str(6 * mib), clip], check=False, capture_output=True
+    )
+    assert ended.returncode != 0
+    assert b"Input/output error" in ended.stderr
+    assert content.startswith(ended.stdout)
+    [said] = one.status()["indexers"]
+    assert said["program"] == "totem-video-thumbnailer"
+    assert mib <= said["fetched_bytes"] <= 4.1 * mib, "no more than 2 MiB each time"
+    assert mib <= said["withheld_bytes"] <= 5 * mib
+    assert "last from totem-video-thumbnailer at" in one.ok("why", clip).out
+    address, _, token = one.facts("dashboard")["url"].partition("?")
+    with urllib.request.urlopen(f"{address}metrics?{token}") as answer:
+        metrics = answer.read().decode()
+    for what in ("fetched", "withheld"):
+        [line] = re.findall(rf"^lucidnode_indexer_{what}_bytes_total{{.*", metrics, re.MULTILINE)
+        name, value = line.split()
+        assert name.endswith('{program="totem-video-thumbnailer"}')
+        assert float(value) == said[f"{what}_bytes"]
+    # Nobody else is held back, and what is here then is the thumbnailer's as well.
+    assert clip.read_bytes() == content
+    _forget_pages(clip)
+    near = subprocess.run([thumbnailer, "-c", str(6 * mib), clip], check=False, capture_output=True)
+    assert near.stdout == content
+    one.ok("evict", clip)
+    _forget_pages(clip)
+    one.ok("config", "set", "indexers.programs", "none")
+    free = subprocess.run([thumbnailer, "-c", str(6 * mib), clip], check=False, capture_output=True)
+    assert free.stdout == content
+
+
+def _forget_pages(path: Path) -> None:
+    """Have the kernel drop what it holds of the file *path*."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

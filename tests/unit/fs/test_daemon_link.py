@@ -13,12 +13,19 @@ from typing import Any, cast
 import pytest
 
 from lucidnode.fs.daemon_link import DaemonLink, Facts
-from lucidnode.node.client import mount_messages
+from lucidnode.node.client import mount_messages, wire
 from lucidnode.node.client.alerts import Alert, Alerts
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.conflicts import ConflictQuery, ConflictReply
 from lucidnode.node.client.connection import DaemonClient, DaemonEvents
-from lucidnode.node.client.errors import AccessDenied, NodeError, Refused, Unavailable
+from lucidnode.node.client.errors import (
+    AccessDenied,
+    Malformed,
+    NodeError,
+    Refused,
+    Unavailable,
+    Withheld,
+)
 from lucidnode.node.client.file_blocks import BlocksPage, BlocksQuery
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId, Seq
 from lucidnode.node.client.pins import PinsQuery, PinsReply
@@ -113,6 +120,7 @@ class Node:
         self.mounts = MountTable()
         self.refusal: NodeError | None = None
         self.is_linked = True
+        self.readings: list[wire.Reading | None] = []
         self.relayed: list[tuple[DeviceId, ProjectId, bytes]] = []
 
     async def welcome(self) -> mount_messages.MountWelcome:
@@ -123,6 +131,14 @@ class Node:
     def relay(self, device: DeviceId, project: ProjectId, word: bytes) -> bool:
         self.relayed.append((device, project, word))
         return self.is_linked
+
+    async def obtain(
+        self, project: ProjectId, block: BlockId, *, reading: wire.Reading | None, **_more: object
+    ) -> tuple[wire.Source, None]:
+        self.readings.append(reading)
+        if reading is not None and reading.program == "tumblerd":
+            raise Withheld("not for it")
+        return "cache", None
 
     async def broken(self) -> None:
         raise KeyError("nobody thought of this")
@@ -138,7 +154,7 @@ class Node:
                 supervised(self.alerts, self.clock) as tasks,
                 SocketServer(
                     listener,
-                    blocks=nothing,
+                    blocks=cast("Any", self),
                     journal=nothing,
                     checkpoints=nothing,
                     collection=nothing,
@@ -170,6 +186,34 @@ async def test_an_exception_in_a_request_ends_that_request_and_is_an_alert(
             await client.order("break")
         assert await client.facts("status") == {"mounts": 0}
         assert node.alerts.is_on("work:answering POST requests")
+
+
+async def test_the_daemon_hears_which_program_reads_and_through_which_opening(
+    tmp_path: Path,
+) -> None:
+    node, block = Node(tmp_path), BlockId(b"b" * 32)
+    said = [
+        None,
+        wire.Reading("DaVinci Resolve & é/?=", "a-1", 1 << 20, ahead=True),
+        wire.Reading("x" * 255, "a-2", 0, ahead=False),
+    ]
+    async with node.serving() as client:
+        ask = partial(client.block, PROJECT, block, patience_s=5)
+        for reading in said:
+            assert await ask(reading=reading) == ("cache", None)
+        assert node.readings == said
+        with pytest.raises(Withheld, match="not for it"):
+            await ask(reading=wire.Reading("tumblerd", "a-3", 1, ahead=False))
+        for bad in (
+            wire.Reading("x" * 256, "a-1", 1, ahead=False),
+            wire.Reading("", "a-1", 1, ahead=False),
+            wire.Reading("x", "a" * 65, 1, ahead=False),
+            wire.Reading("x", "", 1, ahead=False),
+            wire.Reading("x", "a-1", 1 << 40, ahead=False),
+            wire.Reading("x", "a-1", -1, ahead=False),
+        ):
+            with pytest.raises(Malformed):
+                await ask(reading=bad)
 
 
 async def test_a_project_that_cannot_be_described_stays_connected(

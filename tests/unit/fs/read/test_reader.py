@@ -357,7 +357,13 @@ class Stubborn:
         self.asked_for_bytes = False
 
     async def block(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool = False,
+        reading: wire.Reading | None = None,
     ) -> tuple[wire.Source, bytes | None]:
         if as_bytes:
             self.asked_for_bytes = True
@@ -372,7 +378,13 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
 
     class Faulty(Stubborn):
         async def block(
-            self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+            self,
+            project: ProjectId,
+            block: BlockId,
+            *,
+            patience_s: float,
+            as_bytes: bool = False,
+            reading: wire.Reading | None = None,
         ) -> tuple[wire.Source, bytes | None]:
             raise ZeroDivisionError
 
@@ -386,7 +398,7 @@ async def test_a_fault_of_any_kind_ends_only_the_reading_ahead(
             layer.segments._fetcher._daemon,
         )
         for extents in layer.reader.ahead._unknown(ino, Range(0, BLOCK)):
-            layer.reader.ahead._begin(extents, None, None)
+            layer.reader.ahead._begin(extents, None, None, 0)
         async with asyncio.timeout(10):
             while not all(told in caplog.text for told in expected_warnings):
                 await asyncio.sleep(0.01)

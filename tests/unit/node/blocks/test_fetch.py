@@ -19,7 +19,8 @@ from office_fixture import PROJECT, Bucket, Count, MemoryCache
 from lucidnode.fs.errors import Unreadable
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.keys import ProjectKeys
-from lucidnode.fs.read.block_fetcher import FETCH_TIMEOUT_S, BlockFetcher
+from lucidnode.fs.read.block_fetcher import FETCH_TIMEOUT_S, BlockAsker, BlockFetcher
+from lucidnode.fs.read.reading_programs import ReadingPrograms
 from lucidnode.fs.read.segment_memory import SegmentMemory
 from lucidnode.fs.read.segments import Segments
 from lucidnode.node.blocks.arrivals import Arrivals
@@ -27,13 +28,14 @@ from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, FetchAttempt
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
 from lucidnode.node.blocks.hedge_policy import MUCH_QUICKER_FACTOR, PEERS_S
+from lucidnode.node.blocks.indexers import IndexerRules, Indexers
 from lucidnode.node.cache.change import Whose
 from lucidnode.node.cache.verified import Ciphertext, block_id, verified
 from lucidnode.node.client.bad_blocks import BadBlocks
 from lucidnode.node.client.clock import SystemClock
 from lucidnode.node.client.errors import Corrupt, NotThere, Unavailable
 from lucidnode.node.client.ids import BlockId, DeviceId, ProjectId
-from lucidnode.node.client.wire import Source
+from lucidnode.node.client.wire import Reading, Source
 from lucidnode.node.peers.body_client import LOOKUP_TIMEOUT_S, READ_THROUGH_TIMEOUT_S
 
 OWNER, SECOND, OTHER = DeviceId("a" * 32), DeviceId("b" * 32), DeviceId("c" * 32)
@@ -499,17 +501,33 @@ class NoFiles:
 class Served:
     """The daemon's blocks as a mount has them, without a socket in between."""
 
-    def __init__(self, source: BlockSource, clock: LoopClock, is_held: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        source: BlockSource,
+        clock: LoopClock,
+        is_held: Callable[[], bool],
+        rules: IndexerRules | None = None,
+    ) -> None:
         nothing = cast("Any", None)
         arrivals = Arrivals(clock, lambda _source, _size: None)
+        rules = rules or IndexerRules((), None, None)
+        self.indexers = Indexers(lambda: rules, clock)
         self._service = BlocksForMounts(
-            source, nothing, nothing, nothing, nothing, nothing, arrivals, is_held
+            source, nothing, nothing, nothing, nothing, nothing, arrivals, is_held, self.indexers
         )
 
     async def block(
-        self, project: ProjectId, block: BlockId, *, patience_s: float, as_bytes: bool = False
+        self,
+        project: ProjectId,
+        block: BlockId,
+        *,
+        patience_s: float,
+        as_bytes: bool = False,
+        reading: Reading | None = None,
     ) -> tuple[Source, bytes | None]:
-        return await self._service.obtain(project, block, patience_s=patience_s, as_bytes=as_bytes)
+        return await self._service.obtain(
+            project, block, patience_s=patience_s, as_bytes=as_bytes, reading=reading
+        )
 
 
 @pytest.mark.parametrize("bucket", [refuses, hangs], ids=lambda b: b.__name__)
@@ -536,7 +554,15 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
                 files=files,
                 plaintext_of=lambda _block: None,
                 fetcher=BlockFetcher(
-                    PROJECT, files, daemon, clock, lambda _name, _source: None, bad, tasks
+                    PROJECT,
+                    files,
+                    daemon,
+                    clock,
+                    lambda _name, _source: None,
+                    bad,
+                    tasks,
+                    ReadingPrograms(clock, lambda _pid: []),
+                    "layer",
                 ),
                 disk=nothing,
                 memory=SegmentMemory(64 * 1024 * 1024),
@@ -546,7 +572,7 @@ def test_a_program_waits_45_s_in_all_whoever_is_asked_how_late_and_however_long_
             for number in range(3):  # one read of a file that needs three blocks
                 name = BlockName(block_id(bytes([number])), 1, b"n" * 12, len(DATA))
                 with pytest.raises(Unreadable):
-                    await segments.open(name, 0, 1, keep=False, deadline=deadline)
+                    await segments.open(name, 0, 1, keep=False, asker=BlockAsker(deadline))
                 assert loop.time() - began <= FETCH_TIMEOUT_S
             assert peers.wanted == {block_id(bytes([0]))}, "nobody is asked when time is up"
             # What was begun for it goes on for the cache, and ends by itself.
@@ -580,11 +606,13 @@ def test_a_read_of_several_blocks_that_wait_for_their_turn_is_slow_and_no_error(
                 lambda _name, _source: None,
                 BadBlocks(clock, lambda _block: None),
                 tasks,
+                ReadingPrograms(clock, lambda _pid: []),
+                "layer",
             )
             deadline = fetcher.deadline()
             for number in turns:
                 name = BlockName(block_id(bytes([number])), 1, b"n" * 12, len(DATA))
-                await fetcher.fetch(name, deadline, as_bytes=False)
+                await fetcher.fetch(name, BlockAsker(deadline), as_bytes=False)
             assert loop.time() >= 130
             # Without a rate, what does not come is given up as ever.
             turns[3] = 1e6
@@ -592,7 +620,7 @@ def test_a_read_of_several_blocks_that_wait_for_their_turn_is_slow_and_no_error(
             await asyncio.sleep(FETCH_TIMEOUT_S)
             began = loop.time()
             with pytest.raises(Unreadable):
-                await fetcher.fetch(name, fetcher.deadline(), as_bytes=False)
+                await fetcher.fetch(name, BlockAsker(fetcher.deadline()), as_bytes=False)
             assert loop.time() - began <= FETCH_TIMEOUT_S
             raise asyncio.CancelledError  # what was begun for it waits for ever
 

@@ -18,6 +18,7 @@ from lucidnode.node.blocks.arrivals import Arrivals
 from lucidnode.node.blocks.bad_objects import BadObjects
 from lucidnode.node.blocks.fetch import BlockSource, Fetched
 from lucidnode.node.blocks.for_mounts import BlocksForMounts
+from lucidnode.node.blocks.indexers import IndexerRules, Indexers
 from lucidnode.node.blocks.restored_blocks import RestoredBlocks
 from lucidnode.node.blocks.uploads import Uploads
 from lucidnode.node.cache.disk import DiskCache
@@ -184,6 +185,7 @@ async def test_the_bucket_is_not_blamed_for_what_waits_on_a_missing_disk(
             cast("BadObjects", None),
             Arrivals(ManualClock(), lambda _source, _size: None),
             lambda: False,
+            Indexers(lambda: IndexerRules((), None, None), ManualClock()),
         )
         await blocks.obtain(PROJECT, make_block()[0], patience_s=1, as_bytes=False)
 

@@ -65,6 +65,7 @@ def facts_of(
         office=office or quiet,
         cache=quiet,
         pending_uploads=lambda: quiet,
+        indexers=dict,
         addresses=dict,
         alerts=alerts or Alerts(ManualClock()),
         now=lambda: 7.0,
