@@ -141,11 +141,13 @@ class _Drive(_Work):
         self.mount = mount
         self.was_there = was_there
         self.condition: Condition = "waiting"
+        self.held_up_by = ""
+        """What is amiss with the daemon, without which nothing can be mounted; or nothing."""
 
     def state(self) -> DriveState:
         waits = self.was_there and self.condition == "waiting"
-        mount = self.mount
-        return DriveState(mount.project, mount.directory, self.condition, self.cause, waits)
+        cause = self.held_up_by or self.cause
+        return DriveState(self.mount.project, self.mount.directory, self.condition, cause, waits)
 
 
 class ServiceLoop:
@@ -221,7 +223,8 @@ class ServiceLoop:
 
     def _is_round_through(self) -> bool:
         return all(
-            work.is_tried or (isinstance(work, _Drive) and work.condition == "unmounted")
+            work.is_tried
+            or (isinstance(work, _Drive) and (work.condition == "unmounted" or work.held_up_by))
             for work in self._works()
         )
 
@@ -276,6 +279,7 @@ class ServiceLoop:
     def _look_at(self, drive: _Drive, mounted: set[str] | None) -> None:
         where = drive.mount.directory
         drive.hear(f"{where} is not mounted")
+        drive.held_up_by = ""
         if mounted is not None and where in mounted:
             drive.is_there()
             drive.was_there, drive.condition = True, "mounted"
@@ -291,7 +295,9 @@ class ServiceLoop:
             drive.condition, drive.cause = "unmounted", ""
             return
         drive.condition = "waiting"
-        if mounted is not None and drive.is_due:
+        if mounted is None:
+            drive.held_up_by = self._daemon_problem()
+        elif drive.is_due:
             drive.was_there, drive.condition = False, "mounting"
             drive.task = asyncio.create_task(self._mount(drive.mount))  # noqa: TID251  # awaited by `run`
 
@@ -309,14 +315,15 @@ class ServiceLoop:
             return Tried(tried.code, WRONG_ONE)
         return tried
 
+    def _daemon_problem(self) -> str:
+        ended = "the daemon was stopped by `lucidnode exit`" if self._is_daemon_ended else ""
+        return "; ".join(filter(None, [self._daemon.cause, ended]))
+
     def _tell(self) -> None:
-        problems = [self._list_cause, self._daemon.cause]
-        if self._is_daemon_ended:
-            problems.append("the daemon was stopped by `lucidnode exit`")
         drives: Sequence[_Drive] = list((self._drives or {}).values())
         state = ServiceState(
             boot=self._boot,
-            daemon="; ".join(filter(None, problems)),
+            daemon="; ".join(filter(None, [self._list_cause, self._daemon_problem()])),
             is_daemon_ended=self._is_daemon_ended,
             drives=[drive.state() for drive in drives],
         )

@@ -63,7 +63,8 @@ class ServiceState(msgspec.Struct, frozen=True):
         parts.append(
             f"{there} of {len(self.drives)} mounted" if self.drives else "nothing to mount"
         )
-        parts += [f"{d.directory}: {d.cause}" for d in self.drives if d.cause]
+        # What keeps the daemon away keeps all drives away, and stands there already.
+        parts += [f"{d.directory}: {d.cause}" for d in self.drives if d.cause not in self.daemon]
         return "; ".join(parts)
 
 

@@ -394,6 +394,39 @@ def test_a_wrong_passphrase_is_tried_once_and_the_right_one_as_soon_as_it_is_the
     assert station.served == {A.directory}
 
 
+def test_what_keeps_the_daemon_away_is_said_of_each_drive_and_once_in_a_line(
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("the daemon could not be started")
+    station = Workstation(A, B)
+    station.fails[None] = Tried(Exit.PASSPHRASE, WRONG_ONE)  # the device key is under it as well
+
+    async def then() -> None:
+        await asyncio.sleep(300)
+        assert [each.cause for each in station.state.drives] == [WRONG_ONE, WRONG_ONE]
+        assert station.state.words() == f"{WRONG_ONE}; 0 of 2 mounted"
+        station.fails.clear()
+        await asyncio.sleep(70)
+
+    notices = served(station, then)
+    assert notices.ready_at[0] - notices.well_at[0] < 10  # a login waits for nothing
+    assert station.served == {A.directory, B.directory}
+    assert [each.cause for each in station.state.drives] == ["", ""]
+
+
+def test_a_drive_that_waits_for_a_daemon_that_a_person_ended_says_so() -> None:
+    station = Workstation(A)
+
+    async def then() -> None:
+        await asyncio.sleep(20)
+        station.daemon, station.served, station.dead = False, set(), {A.directory}
+        await asyncio.sleep(20)
+
+    served(station, then)
+    assert station.state.drives[0].condition == "waiting"
+    assert station.state.drives[0].cause == "the daemon was stopped by `lucidnode exit`"
+
+
 def test_what_fails_again_and_again_for_one_cause_is_logged_once(
     expected_warnings: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
