@@ -41,6 +41,15 @@ MAX_ANSWER_BYTES = 32 * 1024
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 5.0
 
+SILENT_S = 30.0
+"""After this whoever waits is told what may be the matter; one that runs answers within 20 s."""
+
+_SILENT = (
+    "nobody answers: the workstations of those who may are off or locked, or one of them has to "
+    "confirm the words"
+)
+"""Nothing in the bucket would tell which."""
+
 
 _MAGIC = b"LNW1"
 
@@ -58,6 +67,14 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     box_secret: bytes
     request: bytes
     answer: bytes = b""
+
+
+def has_asked(home: Path, ticket: AskingTicket) -> bool:
+    """Tell whether *home* has asked with *ticket* before, under a passphrase that was made up then."""
+    try:
+        return json_in((home / ASKED_FILE).read_bytes(), _Sealed).invitation == ticket.invitation
+    except (OSError, Malformed):
+        return False
 
 
 class Joiner:
@@ -80,6 +97,7 @@ class Joiner:
         self._network = network
         self._clock = clock
         self._bucket: Bucket | None = None
+        self._waits_since = clock.boot()
         if not ticket.request_url:
             address = parse_address(ticket.bucket)
             if address.scheme != "file":
@@ -111,6 +129,7 @@ class Joiner:
         asked = self._asked
         assert asked is not None, "ask first"
         backoff = Backoff(None, _FIRST_PAUSE_S, _MAX_PAUSE_S)
+        self._waits_since = self._clock.boot()
         raw = asked.answer
         while True:
             if not raw:
@@ -145,6 +164,8 @@ class Joiner:
         try:
             return await self._read()
         except NotThere:
+            if self._clock.boot() - self._waits_since >= SILENT_S:
+                told(_SILENT)
             return b""
         except AccessDenied as error:
             raise TicketSpent(str(error)) from error

@@ -11,6 +11,7 @@ import click
 
 from lucidnode import key_copies, membership, new_home, node_key
 from lucidnode.cli import key_places
+from lucidnode.cli.membership_input import stay_unlocked
 from lucidnode.cli.node_key_at_hand import have_node_key, membership_with
 from lucidnode.cli.own_options import local_options
 from lucidnode.cli.secrets_input import passphrase, passphrase_file
@@ -134,11 +135,13 @@ def keys_import(
         raise click.UsageError(f"cannot read {file}: {error.strerror}") from error
     with _said_of(file):
         check_copy(raw)
-        key_copies.import_keys(home, raw, passphrase(passphrase_file), local)
+        words = passphrase(passphrase_file)
+        key_copies.import_keys(home, raw, words, local)
     click.echo(
         "imported: mount a project with `lucidnode mount PROJECT DIR`, and nowhere else with these keys",
         err=True,
     )
+    stay_unlocked(home, words, typed=passphrase_file is None)
 
 
 @contextlib.contextmanager

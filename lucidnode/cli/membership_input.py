@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from lucidnode import membership
-from lucidnode.cli.background import ensure_daemon
+from lucidnode.cli.background import ChildFailed, ensure_daemon
 from lucidnode.cli.node_key_at_hand import (
     find_node_key,
     give_to_agent,
@@ -22,6 +22,7 @@ from lucidnode.cli.secrets_input import passphrase
 from lucidnode.fs.errors import SealDamaged
 from lucidnode.fs.membership.join_token import MAX_TOKEN_BYTES, JoinToken, read
 from lucidnode.fs.membership.member_file import Membership
+from lucidnode.node.client.errors import NodeError
 
 
 def unlocked(home: Path, passphrase_file: Path | None) -> tuple[Membership, Path]:
@@ -57,3 +58,17 @@ def unlocked_with(home: Path, words: str, *, typed: bool) -> tuple[Membership, P
     socket = ensure_daemon(home)
     give_to_agent(home, mine, typed=typed)
     return mine, socket
+
+
+def stay_unlocked(home: Path, words: str, *, typed: bool) -> None:
+    """Have the agent of *home*, a workstation that was just made, hold its keys if *words* were typed.
+
+    So nobody is asked again for what he has typed a moment ago. It is made in any case: where its
+    daemon cannot start now, that is said, and the next command asks.
+    """
+    if not typed:
+        return
+    try:
+        unlocked_with(home, words, typed=True)
+    except (ChildFailed, NodeError, OSError) as error:
+        click.echo(f"note: its daemon could not be started yet: {error}", err=True)

@@ -18,7 +18,7 @@ from lucidnode.cli.given import (
     given_place,
 )
 from lucidnode.cli.lone_owner import tell_lone_owner
-from lucidnode.cli.membership_input import unlocked, unlocked_with
+from lucidnode.cli.membership_input import stay_unlocked, unlocked, unlocked_with
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase, passphrase_file, recovery_code
@@ -137,6 +137,8 @@ def recover_command(
     if can_hand_out(sheet):
         mine, socket = unlocked_with(home, words, typed=passphrase_file is None)
         hand_out(home, socket, mine, sheet)
+    else:
+        stay_unlocked(home, words, typed=passphrase_file is None)
 
 
 def check_sheet(sheet: Path | None) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 
 from lucidnode import joining, new_home, new_studio
-from lucidnode.asking import Joiner
+from lucidnode.asking import Joiner, has_asked
 from lucidnode.cli.given import (
     ca_file_option,
     credentials_file_option,
     given_network,
     given_place,
 )
-from lucidnode.cli.membership_input import token_in, unlocked_with
+from lucidnode.cli.membership_input import stay_unlocked, token_in, unlocked_with
 from lucidnode.cli.nearby import ticket_nearby
 from lucidnode.cli.output import counted
 from lucidnode.cli.own_options import local_options, name_options
@@ -91,6 +91,8 @@ def init_command(
     if can_hand_out(sheet):
         mine, socket = unlocked_with(home, words, typed=passphrase_file is None)
         hand_out(home, socket, mine, sheet)
+    else:
+        stay_unlocked(home, words, typed=passphrase_file is None)
 
 
 @click.command("join", short_help="Join a studio with a ticket.")
@@ -165,7 +167,7 @@ def join_command(
         asks = only_asks(text)
     if asks:
         asking = _opened_asking(text, code_file, code)
-        words = passphrase(passphrase_file, new=True)
+        words = passphrase(passphrase_file, new=not has_asked(home, asking))
         joiner = Joiner(home, asking, words, network, SystemClock())
         opened = asyncio.run(_answered(joiner, asking, label))
         asyncio.run(joining.join_studio(home, opened, network, local, words, label))
@@ -177,6 +179,7 @@ def join_command(
         words = passphrase(passphrase_file, new=True)
         asyncio.run(joining.join_studio(home, opened, network, local, words, label))
     _joined(opened)
+    stay_unlocked(home, words, typed=passphrase_file is None)
 
 
 def _join_by_token(
@@ -202,6 +205,7 @@ def _join_by_token(
             "ask for a new one"
         ) from None
     _joined(token.ticket)
+    stay_unlocked(home, words, typed=passphrase_file is None)
 
 
 def _joined(ticket: Ticket) -> None:
@@ -214,8 +218,8 @@ async def _answered(joiner: Joiner, asking: AskingTicket, label: Label) -> Ticke
     words = await joiner.ask(label)
     click.echo(f"Asked. The words of this request, on both sides: {words}", err=True)
     waiting = (
-        f"waiting for {shown(asking.host)}, or somebody else who may invite, to have a project "
-        "mounted or to type `lucidnode invite answer`"
+        f"waiting for {shown(asking.host)}, or somebody else who may invite: a workstation of theirs "
+        "that runs and is unlocked answers by itself"
     )
     with spinner(f"{waiting}…") as update:
         said = ""
