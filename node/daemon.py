@@ -82,6 +82,7 @@ from lucidnode.node.peers.news import NewsSource
 from lucidnode.node.pins.book import PINS_FILE, PinBook
 from lucidnode.node.pins.keeper import PinKeeper
 from lucidnode.node.pins.pinned_blocks import PinnedBlocks
+from lucidnode.node.roster.answers_unmounted import AnswersUnmounted, given_answers
 from lucidnode.node.secret_file import kept_secret
 from lucidnode.node.shown_parts import (
     METRICS_TOKEN_FILE,
@@ -343,6 +344,10 @@ async def _serving(
                 "finding peers through the bucket", rendezvous(context, store, office, roster).run
             )
         invitations = invitations_of(context, store, roster)
+        unmounted = AnswersUnmounted(
+            invitations.unanswered, partial(given_answers, home), alerts, clock
+        )
+        tasks.keep("answering who asks to join where nothing is mounted", unmounted.run)
         orders = Orders(
             home=home,
             settings=settings,

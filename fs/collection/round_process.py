@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
 from lucidnode.node.client.ids import DeviceId
+from lucidnode.node.client.own_process import ProcessFailed, written_by
 
 MAX_ROUND_S = 3 * 3600.0
 """Seconds after which a round is ended; the next goes on."""
@@ -59,26 +57,12 @@ async def run_round(mount: MountSpec, socket: str, after: bytes) -> Collected:
         after=after,
         requests=mount.collection_requests,
     )
-    process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-P", "-m", "lucidnode", "--home", spec.home, _COMMAND],
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
     try:
-        async with asyncio.timeout(MAX_ROUND_S):
-            out, err = await process.communicate(msgspec.msgpack.encode(spec))
-    except TimeoutError:
-        raise RoundFailed("it took too long") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        words = err.decode(errors="replace").strip().splitlines()
-        raise RoundFailed(words[-1] if words else f"it ended with code {process.returncode}")
+        out = await written_by(
+            spec.home, [_COMMAND], within_s=MAX_ROUND_S, given=msgspec.msgpack.encode(spec)
+        )
+    except ProcessFailed as error:
+        raise RoundFailed(str(error)) from error
     try:
         return msgspec.json.decode(out, type=Collected)
     except msgspec.DecodeError as error:

@@ -1,6 +1,7 @@
-"""Answers requests to join, where the keys of who may are: in his mounts, and when he asks for it.
+"""Answers requests to join, where the keys of who may are.
 
-Those are owners, and editors who may invite. Whoever comes first answers; the bucket takes one
+They are in his mounts, in a process of the moment where nothing is mounted, and in his commands. Those
+who may are owners, and editors who may invite. Whoever comes first answers; the bucket takes one
 answer for each invitation.
 """
 
@@ -54,12 +55,34 @@ class InvitationClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Who has asked: *let_in*, or for an owner to confirm first."""
+    """Who has asked: *let_in*, or for an owner to confirm first. *ident* is the invitation's, in hex digits."""
 
+    ident: str
     label: Label
     role: Role
     words: str
     let_in: bool = True
+
+    @property
+    def topic(self) -> str:
+        """Of the alert that tells of it."""
+        return f"invited:{self.words}"
+
+    def told(self) -> tuple[str, str]:
+        """Return what came of it and what is to be done, two sentences for who invited."""
+        who = f"{self.label.member} on {self.label.device}"
+        if self.let_in:
+            return (
+                f"{who} asked to join with your invitation and was let in as {self.role}; "
+                f"the words are {self.words}.",
+                "If the newcomer's screen shows other words, somebody else has used the "
+                "ticket: put him out, and change the bucket's credentials.",
+            )
+        return (
+            f"{who} asks to join as {self.role}; the words are {self.words}.",
+            "If the newcomer's screen shows the same, let him in with `lucidnode invite "
+            f"answer {self.words}`; if not, withdraw the invitation.",
+        )
 
 
 class Answering:
@@ -127,7 +150,7 @@ class Answering:
         request = open_request(one.request, ident, offered.ask_key)
         words = confirmation_words(ident, one.request)
         if words != self._words and (offered.confirm or self._words):
-            return Answered(request.label, invite.role, words, let_in=False)
+            return Answered(one.ident, request.label, invite.role, words, let_in=False)
         found = await self._daemon.way_in(invite.role)
         if found.credentials:
             # Those of the role, and of now: the offer may be older than they are.
@@ -138,7 +161,7 @@ class Answering:
         body = seal_answer(ident, offered, request)
         if not await self._daemon.create_for_invitation(ident, "answer", body):
             return None  # another owner's workstation was quicker, or it was withdrawn
-        return Answered(request.label, invite.role, words)
+        return Answered(one.ident, request.label, invite.role, words)
 
 
 async def answer_always(answering: Answering, alerts: Alerts, clock: Clock) -> None:
@@ -147,23 +170,7 @@ async def answer_always(answering: Answering, alerts: Alerts, clock: Clock) -> N
         # Out of reach, or not a member any more: what else needs the daemon tells of that.
         with contextlib.suppress(NodeError, MembershipError):
             for one in await answering.answer():
-                who = f"{one.label.member} on {one.label.device}"
-                if one.let_in:
-                    cause = (
-                        f"{who} asked to join with your invitation and was let in as {one.role}; "
-                        f"the words are {one.words}."
-                    )
-                    remedy = (
-                        "If the newcomer's screen shows other words, somebody else has used the "
-                        "ticket: put him out, and change the bucket's credentials."
-                    )
-                else:
-                    cause = f"{who} asks to join as {one.role}; the words are {one.words}."
-                    remedy = (
-                        "If the newcomer's screen shows the same, let him in with `lucidnode invite "
-                        f"answer {one.words}`; if not, withdraw the invitation."
-                    )
-                alerts.begin(f"invited:{one.words}", cause, remedy, lasts_s=EVENT_S)
+                alerts.begin(one.topic, *one.told(), lasts_s=EVENT_S)
         await clock.sleep(LOOK_EVERY_S)
 
 

@@ -9,6 +9,7 @@ home 0700, and whoever connects is asked for by SO_PEERCRED.
 A question is a letter, and for K and O the node key (32 bytes) and a membership in MessagePack:
 
     T  take    answered with what is held, or with nothing
+    U  unasked the same, for work that no person has begun: the time until it locks goes on
     K  keep    hold this, unless somebody has locked: a passphrase came from a file
     O  open    hold this in any case: a person has typed the passphrase
     L  lock    hold nothing until O
@@ -117,6 +118,7 @@ class Agent:
             what, keys = bytes(question[:1]), question[1:]
             if what == b"T":
                 self._used_at = self._now()
+            if what in {b"T", b"U"}:
                 return self._keys.held
             if what == b"L":
                 self._lock()
@@ -176,9 +178,12 @@ def _is_ours(connection: socket.socket) -> bool:
 # -- who asks --------------------------------------------------------------------------------------
 
 
-def take(home: Path) -> HeldKeys | None:
-    """Return what the agent of *home* holds; None if it is locked, or there is none. Blocking."""
-    held = _asked(home, b"T")
+def take(home: Path, *, unasked: bool = False) -> HeldKeys | None:
+    """Return what the agent of *home* holds; None if it is locked, or there is none. Blocking.
+
+    What is done *unasked*, by no person's wish, does not put off its locking.
+    """
+    held = _asked(home, b"U" if unasked else b"T")
     return HeldKeys(held[:NODE_KEY_BYTES], held[NODE_KEY_BYTES:]) if held else None
 
 

@@ -60,6 +60,7 @@ _COMMANDS = {
     "open-project": "opening",
     "collect-process": "collector_process",
     "copy-process": "copy_process",
+    "answer-process": "answer_process",
     "keep": "keeper",
     "daemon": "daemon",
     "service": "service",
@@ -101,6 +102,7 @@ _HIDDEN = {
     "open-project",
     "collect-process",
     "copy-process",
+    "answer-process",
 }
 """Commands that processes start, and no person."""
 

@@ -138,8 +138,9 @@ def invite_command(
     """Make a one-time ticket for one more workstation, and the code that opens it.
 
     For owners, and for editors whom an owner lets (`lucidnode members inviting`).
-    Send the two by different ways. The ticket lets its holder ask; a workstation on which somebody who
-    may invite has a project mounted answers, and both show the same words. With --unattended nobody is asked.
+    Send the two by different ways. The ticket lets its holder ask; a workstation of somebody who may
+    invite answers, if it runs and is unlocked or has a project mounted, and both show the same words. With
+    --unattended nobody is asked.
 
     \b
     Examples:
@@ -290,7 +291,8 @@ def invite_cancel(home: Path, ident: str, file: Path | None, passphrase_file: Pa
 def invite_answer(home: Path, words: str, passphrase_file: Path | None, wants_json: bool) -> None:
     """Let in who has asked with WORDS, or without them all who were invited without --confirm.
 
-    Where somebody who may invite has a project mounted, the latter happens by itself.
+    Where the workstation of somebody who may invite runs, unlocked or with a project mounted, the latter
+    happens by itself.
 
     \b
     Examples:

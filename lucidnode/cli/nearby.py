@@ -44,7 +44,7 @@ def invite_nearby(home: Path, socket: Path, mine: Membership, wish: InviteWish) 
     words = asyncio.run(_let_in(socket, mine, made.ident))
     if not words:
         click.echo(
-            "it has not asked yet: `lucidnode invite list` shows when it does, and a mount of who may invite answers",
+            "it has not asked yet: `lucidnode invite list` shows when it does, and this workstation answers by itself while it is unlocked",
             err=True,
         )
         return

@@ -32,12 +32,12 @@ _NOT_YET = (
 )
 
 
-def membership_of_agent(home: Path) -> Membership | None:
+def membership_of_agent(home: Path, *, unasked: bool = False) -> Membership | None:
     """Return the membership of *home* that its agent holds, None if it is locked.
 
-    This process holds the node key then.
+    This process holds the node key then. *unasked* is for work that no person has begun.
     """
-    held = agent.take(home)
+    held = agent.take(home, unasked=unasked)
     if held is None:
         return None
     confinement.hide_memory()

@@ -1,4 +1,4 @@
-"""Invitations that ask, as the daemon carries them between bucket and mounts: it opens none.
+"""Invitations that ask, as the daemon carries them between bucket and who has keys: it opens none.
 
 While an invitation is open that somebody has to answer, the bucket is listed for requests; at no
 other time. Which invitations those are the bucket tells once: their offer is there before the
@@ -26,6 +26,9 @@ from lucidnode.node.client.roster import Roster
 
 LOOK_EVERY_S = 5.0
 """Between two listings: some 8 cents a day on S3, while an invitation waits for its request."""
+
+MOUNTS_ASK_S = 15.0
+"""Seconds for which nobody else answers once a mount has asked: it does so every few seconds."""
 
 MAX_PART_BYTES = {"offer": 512 * 1024, "request": 4096, "answer": 32 * 1024}
 """Bytes of an offer to 1,800 owners, and more than the others can have."""
@@ -69,15 +72,26 @@ class Invitations:
         self._held: dict[str, wire.Invitation] = {}
         """What was read of those whose request waits: each part is created once."""
         self._looked_at = float("-inf")
+        self._asked_at = clock.boot()  # mounts of before are about to come back
         self._turn = asyncio.Lock()
 
     async def asked(self, _: bytes = b"") -> bytes:
         """Return the requests that wait for an answer; none unless who uses this machine may answer."""
+        self._asked_at = self._clock.boot()
+        return msgspec.msgpack.encode(wire.InvitationList(await self._now()))
+
+    async def unanswered(self) -> list[wire.Invitation]:
+        """Return the same where no mount of this machine asks; where one does, it answers, and this is none."""
+        if self._clock.boot() - self._asked_at < MOUNTS_ASK_S:
+            return []
+        return await self._now()
+
+    async def _now(self) -> list[wire.Invitation]:
         async with self._turn:
             if self._clock.boot() - self._looked_at >= LOOK_EVERY_S:
                 self._waiting = await self._look() if self._answers() else []
                 self._looked_at = self._clock.boot()
-            return msgspec.msgpack.encode(wire.InvitationList(self._waiting))
+            return self._waiting
 
     async def look(self, _: bytes) -> bytes:
         """Have the next question look into the bucket: a person asks it, just after somebody has come."""

@@ -88,6 +88,7 @@ def test_a_ticket_waits_for_an_owner_lets_one_in_and_can_be_withdrawn(tmp_path: 
         owner.unlocked("init", f"file://{tmp_path}/bucket")
         owner.unlocked("project", "create", "demo")
         owner.unlocked("project", "create", "secret")
+        owner.ok("lock")  # else it answers by itself
         made = invited(owner, "--for", "Bo", "--project", "demo", "--expires", "2h")
         assert standing(owner, made["id"])["standing"] == "waiting"
         with joining(bo, made) as first:
@@ -150,14 +151,17 @@ def test_an_editor_who_may_invites_and_answers_and_nobody_may_more_than_he(tmp_p
         ada.unlocked("init", f"file://{tmp_path}/bucket")
         ada.unlocked("project", "create", "demo")
         ada.unlocked("project", "create", "secret")
+        ada.ok("lock")  # else it answers by itself
         made = invited(ada, "--project", "demo")
-        with joining(bo, made) as joins:
-            joins.words()
-            ada.unlocked("invite", "answer")
+        drive = ada.folder / "drive"
+        ada.unlocked("mount", "demo", drive)
+        with joining(bo, made) as joins:  # a mount has its keys, and answers
             assert joins.process.wait(300) == 0, joins.said
+        ada.ok("umount", drive)
         refused = bo.run("invite", "--passphrase-file", bo.words)
         assert (refused.code, "members inviting" in refused.line) == (Exit.NOT_ALLOWED, True)
         ada.unlocked("members", "inviting", "bo", "on", "--yes")
+        bo.ok("lock")
         for how in (
             ["--unattended"],
             ["--join-token", f"{tmp_path}/farm.json"],
@@ -193,7 +197,7 @@ def test_an_editor_who_may_invites_and_answers_and_nobody_may_more_than_he(tmp_p
         assert open_["id"] not in ada.unlocked("invite", "list", "--json").out
 
 
-def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himself(
+def test_a_ticket_for_s3_has_no_credential_and_an_unlocked_owner_answers_with_nothing_mounted(
     tmp_path: Path,
 ) -> None:
     with (
@@ -213,13 +217,11 @@ def test_a_ticket_for_s3_has_no_credential_and_a_mounted_owner_answers_by_himsel
         assert not (bo.home / "bucket.json").exists()
         with joining(bo, made) as one:
             words = one.words()
-            owner.unlocked("mount", "demo", owner.folder / "drive")
             assert one.process.wait(300) == 0, one.said
         # What the ticket did not have came with the answer.
         assert store.owner.secret_key in bo.opened("bucket.json").decode()
         assert store.owner.secret_key not in (bo.home / "bucket.json").read_text()
         until(lambda: words in json.dumps(owner.status()["alerts"]), 240, owner.status)
-        owner.ok("umount", owner.folder / "drive")
 
 
 def test_a_workstation_comes_back_from_its_exported_keys(tmp_path: Path) -> None:
@@ -237,9 +239,13 @@ def test_a_workstation_comes_back_from_its_exported_keys(tmp_path: Path) -> None
         wrong = found.secret_file("wrong", "another passphrase")
         refused = found.run("keys", "import", copy, "--passphrase-file", wrong)
         assert (refused.code, (found.home / "node.json").exists()) == (Exit.PASSPHRASE, False)
-        found.unlocked("keys", "import", copy)
+        code, shown = found.on_terminal(
+            *(LUCIDNODE, "keys", "import", str(copy)), answers=(("Passphrase", PASSPHRASE),)
+        )
+        assert code == 0, shown
         assert found.opened("device.pem") == device
-        projects = json.loads(found.unlocked("project", "list", "--json").out)
+        # It was typed once, and that is enough.
+        projects = json.loads(found.ok("project", "list", "--json").out)
         assert "demo" in json.dumps(projects)
         twice = found.run("keys", "import", copy, "--passphrase-file", found.words)
         assert "belongs to a studio already" in twice.line

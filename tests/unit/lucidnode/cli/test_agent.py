@@ -75,6 +75,16 @@ def test_keys_that_nobody_uses_for_the_time_are_locked_and_using_them_begins_it_
     assert asked.ask(TAKE) == b""
 
 
+def test_what_no_person_has_begun_does_not_put_off_the_locking() -> None:
+    asked = Asked(after_s=60)
+    asked.ask(OPEN)
+    for _ in range(2):
+        asked.now += 29
+        assert asked.ask(b"U") == NODE_KEY + MINE
+    asked.now += 2
+    assert asked.ask(b"U") == b""
+
+
 def test_a_time_that_is_set_meanwhile_counts() -> None:
     asked = Asked()
     asked.ask(OPEN)

@@ -11,7 +11,7 @@ from lucidnode.node.bucket.keys import invitation_key
 from lucidnode.node.bucket.memory import MemoryBucket
 from lucidnode.node.client import wire
 from lucidnode.node.client.errors import Malformed
-from lucidnode.node.roster.invitations import LOOK_EVERY_S, Invitations
+from lucidnode.node.roster.invitations import LOOK_EVERY_S, MOUNTS_ASK_S, Invitations
 
 _DAY_NS = 86_400 * 10**9
 
@@ -65,6 +65,10 @@ class Office:
         listed = msgspec.msgpack.decode(raw, type=wire.InvitationList)
         return [one.ident for one in listed.waiting]
 
+    async def unanswered(self, later_s: float = LOOK_EVERY_S) -> list[str]:
+        self.now += later_s
+        return [one.ident for one in await self.served.unanswered()]
+
     async def create(self, ident: str, part: str, body: bytes) -> bool:
         raw = msgspec.msgpack.encode(wire.InvitationPart(ident, part, body))
         reply = await self.served.create(raw)
@@ -105,6 +109,19 @@ async def test_who_may_not_invite_is_told_nothing_and_asks_nothing() -> None:
     office.answers = False
     assert await office.asked() == []
     assert office.bucket.lists == 0
+
+
+async def test_requests_are_unanswered_where_no_mount_asks() -> None:
+    office = Office()
+    ident = office.invited("offer", "request")
+    assert await office.unanswered() == []  # mounts of before come back first
+    assert await office.unanswered(later_s=MOUNTS_ASK_S) == [ident]
+    assert await office.asked(later_s=0) == [ident]
+    assert await office.unanswered() == []
+    assert office.bucket.lists == 1  # who asks twice is told what is known
+    assert await office.unanswered(later_s=MOUNTS_ASK_S) == [ident]
+    office.answers = False
+    assert await office.unanswered(later_s=MOUNTS_ASK_S) == []
 
 
 async def test_an_answer_is_created_once_and_a_repeated_try_is_the_same() -> None:
