@@ -17,6 +17,7 @@ from lucidnode.fs.membership.member import MemberKeys
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.recovery_code import (
     MAX_RECOVERY_BYTES,
+    SHOWN_AS,
     new_recovery_code,
     object_name,
     open_recovery,
@@ -32,12 +33,10 @@ from lucidnode.node.client.durable import write_durably
 from lucidnode.node.client.errors import Malformed, NodeError, NotThere, Refused
 from lucidnode.node.client.json_text import json_in
 from lucidnode.node.config import lan_key_of, load_config, load_credentials
+from lucidnode.putting_out import revoke
 
 RECOVERY_FILE = "recovery.json"
 """In the home of the owner who made codes: the names of what they open, so that the newest ends the others."""
-
-_SHOWN_AS = "(recovery code)"
-"""In the list of open invites, which an ended code stays in: nobody has what it would join with."""
 
 _LASTS_NS = 100 * 365 * 86_400 * 10**9
 
@@ -48,9 +47,10 @@ class _Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RecoverySheet:
-    """What an owner keeps on paper."""
+    """What an owner keeps on paper; *invite* is the key of what the code joins with, in the roster."""
 
     code: str
+    invite: bytes
     studio: str
     bucket: str
     endpoint: str | None
@@ -104,7 +104,7 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
         await append_entry(
             socket,
             mine,
-            lambda view: invite_entry(view, invite, "owner", ticket.expires_ns, _SHOWN_AS),
+            lambda view: invite_entry(view, invite, "owner", ticket.expires_ns, SHOWN_AS),
         )
     except BaseException:
         with contextlib.suppress(NodeError):
@@ -113,6 +113,7 @@ async def make_recovery_code(home: Path, socket: Path, mine: Membership) -> Reco
         raise
     return RecoverySheet(
         code=code,
+        invite=invite.public,
         studio=mine.studio.hex(),
         bucket=config.bucket_url,
         endpoint=config.endpoint_url,
@@ -133,6 +134,17 @@ async def end_earlier_codes(home: Path, code: str) -> None:
         if name != newest:
             await bucket.delete(recovery_key(name))
     await asyncio.to_thread(_remember, home, [newest])
+
+
+async def close_earlier_codes(socket: Path, mine: Membership, sheet: RecoverySheet) -> None:
+    """Have nobody join with a code of *mine* but that of *sheet*, nor read with it what comes.
+
+    So who has copied from the bucket what an earlier one opens, and finds that one, has the past
+    alone. Raises what bucket and daemon say.
+    """
+    ended = (await read_roster(socket, mine)).recovery_codes() - {sheet.invite}
+    if ended:
+        await revoke(socket, mine, ended)
 
 
 async def find_recovery(place: BucketSpec, code: str) -> Ticket:

@@ -17,6 +17,9 @@ _MAGIC = b"LNK1"
 _CONTEXT = "lucidnode 2026 format 1 recovery"
 _NAME_BYTES = 16
 
+SHOWN_AS = "(recovery code)"
+"""Whom the invite of a code is for, in the list of open invites."""
+
 GROUPS = 8
 """Of four characters each, 160 bits: what it opens lies in the bucket for years."""
 

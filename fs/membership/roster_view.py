@@ -21,6 +21,7 @@ from lucidnode.fs.membership.member import (
 )
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.project_names import ProjectNaming, told_apart
+from lucidnode.fs.membership.recovery_code import SHOWN_AS
 from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.roster import FIRST_EPOCH, Member, ProjectRecord, Roster
 from lucidnode.node.client.roster_entry import ERA_PROJECT, ProjectState, Role
@@ -53,6 +54,11 @@ class PendingInvite:
     label: Label
     role: Role
     expires_ns: int
+
+    @property
+    def is_recovery_code(self) -> bool:
+        """Whether a recovery code opens it, instead of a ticket."""
+        return self.role == "owner" and self.label.member == SHOWN_AS
 
 
 class Closed(NamedTuple):
@@ -136,6 +142,14 @@ class RosterView:
             PendingInvite(self._label(one.public, one.label), one.role, one.expires_ns)
             for one in self.roster.invites.values()
         ]
+
+    def recovery_codes(self) -> set[bytes]:
+        """Return the keys of the open invites that recovery codes of this member belong to."""
+        return {
+            one.public
+            for one, shown in zip(self.roster.invites.values(), self.invites(), strict=True)
+            if one.author == self.me.public and shown.is_recovery_code
+        }
 
     def labels(self) -> dict[DeviceId, Label]:
         """Return what people call each member and the workstation, by its device."""

@@ -76,6 +76,7 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
                         "role": one.role,
                         "until_ns": one.expires_ns,
                         "expired": one.expires_ns < now_ns,
+                        "recovery_code": one.is_recovery_code,
                     }
                     for one in invites
                 ],
@@ -91,7 +92,9 @@ def members_list(home: Path, passphrase_file: Path | None, wants_json: bool) -> 
             one.label.member or "(nobody named)",
             "",
             one.role,
-            f"invited until {_day(one.expires_ns)}",
+            "until it is used, or another is made"
+            if one.is_recovery_code
+            else f"invited until {_day(one.expires_ns)}",
         ]
         for one in invites
         if one.expires_ns >= now_ns

@@ -22,6 +22,7 @@ from lucidnode.cli.membership_input import stay_unlocked, unlocked, unlocked_wit
 from lucidnode.cli.own_options import local_options, name_options
 from lucidnode.cli.progress import spinner
 from lucidnode.cli.secrets_input import passphrase, passphrase_file, recovery_code
+from lucidnode.fs.errors import MembershipError
 from lucidnode.fs.membership.member import Label, spelled
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.ticket import plain_code
@@ -184,7 +185,8 @@ def hand_out(home: Path, socket: Path, mine: Membership, sheet: Path | None) -> 
     # Not before: who has lost this one on the way still has the one before.
     try:
         asyncio.run(recovery.end_earlier_codes(home, made.code))
-    except NodeError as error:
+        asyncio.run(recovery.close_earlier_codes(socket, mine, made))
+    except (NodeError, MembershipError) as error:
         click.echo(
             f"an earlier code may still open the studio ({error}): `lucidnode recovery new` ends it",
             err=True,

@@ -16,7 +16,7 @@ from lucidnode.fs.errors import (
     NotAMember,
 )
 from lucidnode.fs.format import sodium
-from lucidnode.fs.membership.entries import invite_entry, project_entry
+from lucidnode.fs.membership.entries import invite_entry, project_entry, revoke_entry
 from lucidnode.fs.membership.member import (
     Label,
     MemberKeys,
@@ -28,6 +28,7 @@ from lucidnode.fs.membership.member import (
     shown,
     spelled,
 )
+from lucidnode.fs.membership.recovery_code import SHOWN_AS
 from lucidnode.node.client.device_certificate import device_certificate
 from lucidnode.node.client.ids import ProjectId, Seq
 from lucidnode.node.client.roster import ForeignRoster
@@ -331,3 +332,19 @@ def test_secrets_do_not_show_in_logs_and_tracebacks() -> None:
 def test_member_keys_have_one_size(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="key sizes"):
         MemberKeys(bytes(sizes[0]), bytes(sizes[1]))
+
+
+def test_the_recovery_codes_of_a_member_are_told_from_tickets_and_from_those_of_others() -> None:
+    studio = Studio()
+    cy = studio.join("owner", "Cy")
+    hers, his = MemberKeys.new(), MemberKeys.new()
+    for who, keys in ((studio.ada, hers), (cy, his)):
+        view = studio.view(who)
+        studio.entries.append(invite_entry(view, keys, "owner", EXPIRES, SHOWN_AS))
+    studio.invite("owner")
+    view = studio.view(studio.ada)
+    assert view.recovery_codes() == {hers.public}
+    assert [one.is_recovery_code for one in view.invites()] == [True, True, False]
+    studio.entries.append(revoke_entry(view, {hers.public}))
+    assert studio.view(studio.ada).recovery_codes() == set()
+    assert studio.view(cy).recovery_codes() == {his.public}
