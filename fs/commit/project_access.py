@@ -52,6 +52,11 @@ class ProjectAccess:
         self._keys.learn(self._project.keys)
 
     @property
+    def id(self) -> ProjectId:
+        """The project's id."""
+        return self._id
+
+    @property
     def name(self) -> str:
         """What people call the project."""
         return self._project.name

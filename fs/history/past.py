@@ -13,7 +13,7 @@ from lucidnode.fs.commit.repair.replica_files import HISTORY_DIRECTORY, remove
 from lucidnode.fs.errors import ReplicaBusy, ReplicaError
 from lucidnode.fs.format.block import BlockName
 from lucidnode.fs.format.journal_entry import EntryBody
-from lucidnode.fs.history.past_log import EntryFacts, PastLog
+from lucidnode.fs.history.past_log import NOBODY, EntryFacts, PastLog
 from lucidnode.fs.replica.changes import Head
 from lucidnode.fs.replica.id_allocator import IdAllocator
 from lucidnode.fs.replica.inode import InodeNo
@@ -32,7 +32,7 @@ from lucidnode.fs.replica.sqlite.unsynced import KEYS
 from lucidnode.fs.replica.tree.row_rules import checked_changes
 from lucidnode.fs.replica.tree_reader import TreeReader
 from lucidnode.node.client.durable import make_directory
-from lucidnode.node.client.ids import BlockId, DeviceId, Seq
+from lucidnode.node.client.ids import BlockId, Seq
 from lucidnode.node.client.journal import NO_ENTRY, EntryHeader, empty_link, epoch_of
 from lucidnode.node.client.roster import FIRST_EPOCH
 from lucidnode.node.client.wire import Slot
@@ -56,9 +56,6 @@ _ROWS_AT_ONCE = 4096
 
 _Columns = tuple[Any, ...]
 """A row of a change; None where an update leaves a column alone."""
-
-_NOBODY = DeviceId("00" * 16)
-"""Who made what lies in a slot and is no entry."""
 
 
 class Past:
@@ -173,7 +170,7 @@ class Past:
         if body is None or slot.body is None:
             # Nobody vouches for its time: that of the entry before does for it.
             before = self.log.entry(Seq(seq - 1)).wall_ns if seq > 1 else 0
-            return EntryFacts(seq, before, _NOBODY)
+            return EntryFacts(seq, before, NOBODY)
         return EntryFacts(seq, body.wall_ns, EntryHeader.parse(slot.body).device)
 
     def _note(self, facts: EntryFacts, link: bytes, changeset: bytes) -> None:

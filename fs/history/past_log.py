@@ -52,6 +52,11 @@ CREATE TABLE IF NOT EXISTS past_inode (
 ) STRICT, WITHOUT ROWID;
 """
 
+NOBODY = DeviceId("00" * 16)
+"""Who made what lies in a slot and is no entry."""
+
+_DAY_NS = 86_400 * 10**9
+
 _LARGEST = 2**63 - 1
 """What a clock may say at most; an entry may say more, and then says this."""
 
@@ -77,6 +82,15 @@ class NameChange(NamedTuple):
     seq: Seq
     before: InodeNo | None
     after: InodeNo | None
+
+
+class WorkDay(NamedTuple):
+    """What one workstation committed within a day (UTC), and when, by its own clock."""
+
+    device: DeviceId
+    first_ns: int
+    last_ns: int
+    entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,15 @@ class PastLog:
         """Return what the clocks said at entries 1, 2 and so on."""
         rows = self._database.rows("SELECT wall_ns FROM past_entry ORDER BY seq")
         return [wall_ns for (wall_ns,) in rows]
+
+    def work_days(self) -> list[WorkDay]:
+        """Return who committed something on which day, in the order in which the days began."""
+        rows = self._database.rows(
+            "SELECT device, min(wall_ns), max(wall_ns), count(*) FROM past_entry WHERE device != ? "
+            "GROUP BY device, wall_ns / ? ORDER BY min(seq)",
+            (NOBODY, _DAY_NS),
+        )
+        return [WorkDay(*row) for row in rows]
 
     def changeset(self, seq: Seq) -> bytes:
         """Return what entry *seq* did; nothing if it counted as empty."""

@@ -17,7 +17,7 @@ from lucidnode.fs.membership.member import (
 )
 from lucidnode.fs.membership.member_file import Membership
 from lucidnode.fs.membership.roster_view import project_keys
-from lucidnode.node.client.ids import ProjectId
+from lucidnode.node.client.ids import DeviceId, ProjectId
 from lucidnode.node.client.roster_entry import (
     AllowInviting,
     ChangeRole,
@@ -33,6 +33,7 @@ from lucidnode.node.client.roster_entry import (
     Revoke,
     RosterEntry,
     Settings,
+    device_id,
 )
 from lucidnode.node.client.roster_rules import RosterReader, verified
 
@@ -189,6 +190,73 @@ def audit(log: Sequence[bytes], membership: Membership) -> Iterator[AuditRecord]
                 )
             case Settings():
                 yield AuditRecord(seq, "settings changed", by)
+
+
+def concerning(log: Sequence[bytes], membership: Membership, project: ProjectId) -> set[int]:
+    """Return which entries of *log* say who could open *project*, and as what, or what became of it.
+
+    They are those by which somebody got its key, and what happened to him since; reading ends where a
+    later format begins. Raises ForeignRoster.
+    """
+    reader = RosterReader(membership.genesis)
+    boxes: dict[bytes, bytes] = {}
+    able: set[bytes] = set()
+    """Members, and invites, to whom the key was sealed."""
+    found: set[int] = set()
+    for seq, item in enumerate(log, 1):
+        if reader.read(item) is not None or reader.newer is not None:
+            continue
+        entry = RosterEntry.parse(item)
+        body = entry.content()
+        if isinstance(body, Genesis | Join):
+            boxes[body.member_box] = entry.author if isinstance(body, Genesis) else body.member
+        match body:
+            case Invite(invite=key, projects=sealed) | Join(member=key, projects=sealed):
+                is_meant = project in sealed
+                able |= {key} if is_meant else set()
+            case Project(project=named):
+                is_meant = named == project
+                able |= {boxes[box] for box in body.seals if is_meant and box in boxes}
+            case RenameProject(project=named) | ChangeState(project=named):
+                is_meant = named == project
+            case ChangeRole(member=member, project=named):
+                is_meant = named in {"", project} and member in able
+            case AllowInviting(member=member) | RenameDevice(member=member):
+                is_meant = member in able
+            case Revoke(keys=keys):
+                is_meant = not able.isdisjoint(keys)
+            case Leave():
+                is_meant = entry.author in able
+            case _:
+                is_meant = False
+        if is_meant:
+            found.add(seq)
+    return found
+
+
+def devices_ever(log: Sequence[bytes], membership: Membership) -> dict[DeviceId, Label]:
+    """Return what every workstation that is or was of the studio is called; was, if it is out.
+
+    Raises ForeignRoster.
+    """
+    reader = RosterReader(membership.genesis)
+    device_of: dict[bytes, DeviceId] = {}
+    found: dict[DeviceId, Label] = {}
+    for item in log:
+        if reader.read(item) is not None or reader.newer is not None:
+            continue
+        entry = RosterEntry.parse(item)
+        body = entry.content()
+        match body:
+            case Genesis() | Join():
+                member = entry.author if isinstance(body, Genesis) else body.member
+                device_of[member] = device_id(body.device.public)
+            case RenameDevice():
+                member = body.member
+            case _:
+                continue
+        found[device_of[member]] = _label(membership, member, body.label)
+    return found
 
 
 def _opened(names: Mapping[str, str], sealed: Mapping[str, bytes]) -> list[str]:

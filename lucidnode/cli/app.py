@@ -30,7 +30,7 @@ _COMMANDS = {
     "recover": "recovery",
     "members": "members",
     "devices": "devices",
-    "audit": "members",
+    "audit": "auditing",
     "leave": "changing_members",
     "keys": "keys",
     "passphrase": "passphrase",

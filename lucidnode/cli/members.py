@@ -1,4 +1,4 @@
-"""Commands that show who belongs to the studio, and how that came about."""
+"""Commands that show who belongs to the studio, and change that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-import msgspec
 
 from lucidnode import membership
 from lucidnode.cli.changing_members import (
@@ -21,7 +20,6 @@ from lucidnode.cli.lone_owner import tell_lone_owner
 from lucidnode.cli.membership_input import unlocked
 from lucidnode.cli.output import as_json, show_json, show_table
 from lucidnode.cli.secrets_input import passphrase_file
-from lucidnode.fs.membership.audit import AuditRecord, audit
 from lucidnode.fs.membership.roster_view import Person
 from lucidnode.node.client.ids import ProjectId
 
@@ -111,83 +109,6 @@ def _said_of(one: Person, projects: Mapping[ProjectId, str]) -> str:
     if one.has_left:
         said.append("has left: an owner's next change of members is sealed without this one")
     return ", ".join(said)
-
-
-@click.command(
-    "audit", short_help="Show who joined, left, got which role, and can open which project."
-)
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON, one line for each entry.")
-@passphrase_file
-@click.pass_obj
-def audit_command(home: Path, wants_json: bool, passphrase_file: Path | None) -> None:
-    """Show who was invited, joined, left, was put out, got which role and which project's key, from the signed log.
-
-    Times are what the clocks of those who wrote said.
-
-    \b
-    Example:
-      lucidnode audit --json
-    """
-    mine, socket = unlocked(home, passphrase_file)
-    records = list(audit(asyncio.run(membership.read_log(socket)), mine))
-    if wants_json:
-        for record in records:
-            click.echo(msgspec.json.encode(record).decode())
-        return
-    show_table(["", "when", "what"], [[r.seq, _when(r.at_ns), _sentence(r)] for r in records])
-
-
-def _sentence(record: AuditRecord) -> str:
-    match record.event:
-        case "founded":
-            return f"{record.member} founded the studio on {record.device}"
-        case "invited":
-            who = record.member or "somebody"
-            day, where = _day(record.until_ns), _listed(record.projects)
-            return f"{record.by} invited {who} as {record.role}, until {day}, to {where}"
-        case "joined":
-            where = _listed(record.projects)
-            by = f", invited by {record.inviter}," if record.inviter else ","
-            return f"{record.member} joined as {record.role} with {record.device}{by} and can open {where}"
-        case "put out":
-            return f"{record.by} put out {record.member} ({record.device})"
-        case "invite closed":
-            return f"{record.by} closed an invite"
-        case "renamed":
-            return f"{record.by} renamed {record.member} ({record.before}): now {record.device}"
-        case "left":
-            return f"{record.member} left with {record.device}"
-        case "inviting allowed":
-            return f"{record.by} lets {record.member} ({record.device}) invite"
-        case "inviting forbidden":
-            return f"{record.by} lets {record.member} ({record.device}) invite no more"
-        case "role changed":
-            where = f" of {record.project}" if record.project else ""
-            return f"{record.by} made {record.member} ({record.device}) {record.role}{where}"
-        case "project created":
-            people = _listed(record.opens_to)
-            return f"{record.by} created the project {record.project}, which opens to {people}"
-        case "project renamed":
-            return f"{record.by} renamed the project {record.project} to {record.name}"
-        case "project archived":
-            return f"{record.by} archived the project {record.project}"
-        case "project deleted":
-            day = _day(record.until_ns)
-            return f"{record.by} deleted the project {record.project}, for good from {day} on"
-        case "project restored":
-            return f"{record.by} brought back the project {record.project}"
-        case "settings changed":
-            return f"{record.by} changed the settings of the studio"
-        case _:
-            return f"an entry that counts for nothing: {record.reason}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "nothing"
-
-
-def _when(at_ns: int | None) -> str:
-    return "" if at_ns is None else _at("%Y-%m-%d %H:%M", at_ns)
 
 
 def _day(at_ns: int | None) -> str:

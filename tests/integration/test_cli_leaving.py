@@ -109,9 +109,10 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         assert (there / "cut").read_text() == "by Ada"  # sealed without him
         members = json.loads(ada.unlocked("members", "list", "--json").out)["members"]
         assert [one["member"] for one in members] == ["Ada"]
-        audit = ada.unlocked("audit").out
+        audit = page.run(ada, "audit --project demo").out
         assert "Ada made Bo Lind" in audit, audit
         assert "Ada put out Bo Lind" in audit, audit
+        assert "Bo Lind worked in demo" in audit, audit
         assert "in force in 2 projects" in page.run(ada, "members settle").err
         again = json.loads(ada.unlocked("members", "settle", "--json").out)
         assert again == {"in_force": ["demo", "trailer"], "not_yet": {}}

@@ -212,3 +212,23 @@ async def test_a_replica_for_a_mount_stands_on_its_entry_and_goes_when_it_is_no_
         left = list((tmp_path / "home" / "history").glob("at-*.db"))
     assert len(left) == 1
     assert seen(node.replica.tree) == chronicle.states[last]
+
+
+async def test_who_committed_on_which_day_is_told_and_what_is_no_entry_is_nobodys(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("what lies in the place of journal entry 2 is none")
+    chronicle = Chronicle(tmp_path)
+    chronicle.node.create(b"a")
+    await chronicle.commit()
+    chronicle.bucket.entries[2] = chronicle.bucket.entries[1]
+    with chronicle.opened() as past:
+        await chronicle.read_on(past)
+        ((device, first_ns, last_ns, entries),) = past.log.work_days()
+        made = past.log.entry(Seq(1))
+        assert (device, first_ns, last_ns, entries) == (made.device, made.wall_ns, made.wall_ns, 1)
+        midnight_ns = 30_000 * 86_400 * 10**9  # in 2052
+        for wall_ns in (midnight_ns - 1, midnight_ns, midnight_ns + 1):
+            newest = past.log.newest()
+            past.log.note(made._replace(seq=Seq(newest + 1), wall_ns=wall_ns), bytes(32), b"")
+        assert [day.entries for day in past.log.work_days()] == [1, 1, 2]

@@ -6,7 +6,7 @@ import pytest
 from studio_fixture import EXPIRES, NOW, Studio
 
 from lucidnode.fs.errors import NotAllowed, NotAMember
-from lucidnode.fs.membership.audit import AuditRecord, audit
+from lucidnode.fs.membership.audit import AuditRecord, audit, concerning, devices_ever
 from lucidnode.fs.membership.entries import (
     leave_entry,
     rename_entry,
@@ -14,6 +14,7 @@ from lucidnode.fs.membership.entries import (
     role_entry,
 )
 from lucidnode.fs.membership.member import Label, MemberKeys
+from lucidnode.node.client.ids import ProjectId
 from lucidnode.node.client.roster import ForeignRoster
 from lucidnode.node.client.roster_entry import MAX_FORMAT, RosterEntry, entry_hash, stand_in
 
@@ -121,6 +122,44 @@ def _signed(author: MemberKeys, seq: int, previous: bytes, body: bytes) -> bytes
     return RosterEntry(
         1, seq, previous, author.public, body, author.sign(entry.signing_message())
     ).encode()
+
+
+def test_of_a_project_it_is_told_who_could_open_it_and_what_became_of_them() -> None:
+    studio = Studio()
+    film, secret = studio.project("film"), studio.project("secret")
+    bo = studio.join("editor", "Bo", projects=[film])
+    cy = studio.join("viewer", "Cy", "edit-3", projects=[secret])
+    ada = studio.view(studio.ada)
+    studio.entries.append(role_entry(ada, bo.keys.public, film, "viewer"))
+    studio.entries.append(role_entry(studio.view(studio.ada), cy.keys.public, None, "editor"))
+    renamed = Label("Bo", "grading")
+    studio.entries.append(rename_entry(studio.view(bo), bo.keys.public, renamed))
+    studio.entries.append(revoke_entry(studio.view(studio.ada), {bo.keys.public}))
+    studio.entries.append(leave_entry(studio.view(cy)))
+    told = {one.seq: one for one in audit(studio.entries, studio.ada)}
+
+    def of(project: ProjectId) -> list[tuple[str, str]]:
+        seqs = sorted(concerning(studio.entries, studio.ada, project))
+        return [(told[seq].event, told[seq].member) for seq in seqs]
+
+    assert of(film) == [
+        ("project created", ""),
+        ("invited", "Bo"),
+        ("joined", "Bo"),
+        ("role changed", "Bo"),
+        ("renamed", "Bo"),
+        ("put out", "Bo"),
+    ]
+    assert of(secret) == [
+        ("project created", ""),
+        ("invited", "Bo"),  # whom an invite suggests, here
+        ("joined", "Cy"),
+        ("role changed", "Cy"),
+        ("left", "Cy"),
+    ]
+    # Who is out is called by name all the same, in what he signed.
+    labels = {label.member: label.device for label in devices_ever(studio.entries, bo).values()}
+    assert labels == {"Ada": "edit-1", "Bo": "grading", "Cy": "edit-3"}
 
 
 def test_another_studio_is_refused_and_a_later_format_ends_it() -> None:
