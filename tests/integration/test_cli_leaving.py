@@ -109,7 +109,7 @@ def test_an_editor_becomes_a_viewer_and_leaves_the_company_today(tmp_path: Path)
         assert (there / "cut").read_text() == "by Ada"  # sealed without him
         members = json.loads(ada.unlocked("members", "list", "--json").out)["members"]
         assert [one["member"] for one in members] == ["Ada"]
-        audit = page.run(ada, "audit --project demo").out
+        audit = ada.unlocked("audit", "--project", "demo").out
         assert "Ada made Bo Lind" in audit, audit
         assert "Ada put out Bo Lind" in audit, audit
         assert "Bo Lind worked in demo" in audit, audit
