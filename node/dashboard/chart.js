@@ -1,13 +1,13 @@
 // Reads by source and uploads: the last minute as it goes, and what is kept of longer spans.
 
-import { SOURCES, at, drawn, size } from "/shown.js";
+import { SOURCES, at, cell, drawn, duration, facts as pairs, number, rows, size } from "/shown.js";
 
 const HISTORY = 60;
 const SPANS = {
-  minute: ["a minute ago", "over the last minute"],
-  hour: ["an hour ago", "over the last hour"],
-  day: ["24 hours ago", "over the last 24 hours"],
-  month: ["30 days ago", "over the last 30 days"],
+  minute: ["a minute ago", "the last minute"],
+  hour: ["an hour ago", "the last hour"],
+  day: ["24 hours ago", "the last 24 hours"],
+  month: ["30 days ago", "the last 30 days"],
 };
 const history = [];
 const uploaded = [];
@@ -35,7 +35,7 @@ export function chart(facts) {
     ? `${Math.round(100 * local / all)} % of what was read here since the daemon started was on this workstation already.` : "";
 }
 
-function bars(list, many, sent) {
+function bars(list, many, sent, step_s = 1) {
   const top = Math.max(1e6, ...sent, ...list.map((rates) => rates.reduce((a, b) => a + b, 0)));
   const step = 600 / many;
   const shapes = [2, 60].map((y) => drawn("line", { x1: 0, x2: 600, y1: y, y2: y, class: "grid" }));
@@ -54,31 +54,46 @@ function bars(list, many, sent) {
     shapes.push(drawn("polyline", { points: points.join(" "), class: "uploads" }));
   }
   at("chart").replaceChildren(...shapes);
-  at("chart-top").textContent = `up to ${size(top)}/s`;
+  at("chart-step").textContent = `each bar ${duration(step_s)}`;
   at("scale-top").textContent = `${size(top)}/s`;
   at("scale-half").textContent = `${size(top / 2)}/s`;
 }
 
+// What was moved in the span, and how long blocks took; beside the last minute stands the last hour.
 async function past() {
   const wanted = span;
   const question = ++asked;
-  if (wanted === "minute") return;
-  const answer = await fetch(`/history?span=${wanted}`).catch(() => null);
+  const kept = wanted === "minute" ? "hour" : wanted;
+  const answer = await fetch(`/history?span=${kept}`).catch(() => null);
   if (!answer?.ok || question !== asked) return;
   const told = await answer.json();
   if (question !== asked) return;
+  if (wanted !== "minute") {
+    const steps = told.bytes.read_cache.map((_, index) => SOURCES.map(([key]) => told.bytes[`read_${key}`][index] / told.step_s));
+    bars(steps, steps.length, told.bytes.uploaded.map((bytes) => bytes / told.step_s), told.step_s);
+  }
+  for (const words of document.querySelectorAll(".sums-of")) words.textContent = SPANS[kept][1];
+  sums(told);
+  document.body.dataset.span = wanted;
+}
+
+function sums(told) {
   const sum = (name) => told.bytes[name].reduce((a, b) => a + b, 0);
-  const steps = told.bytes.read_cache.map((_, index) => SOURCES.map(([key]) => told.bytes[`read_${key}`][index] / told.step_s));
-  bars(steps, steps.length, told.bytes.uploaded.map((bytes) => bytes / told.step_s));
   const read = SOURCES.reduce((total, [key]) => total + sum(`read_${key}`), 0);
   const local = sum("read_memory") + sum("read_cache") + sum("read_unsent");
-  const took = (name, times) => times.p50_ms === null ? ""
-    : ` A block from ${name} took ${times.p50_ms} ms or less for half of them, ${times.p95_ms} for 95 of 100, ${times.p99_ms} for 99.`;
-  at("chart-sums").textContent = `${size(read)} read, ${read ? Math.round(100 * local / read) : 0} % of it on this workstation; `
-    + `${size(sum("downloaded"))} downloaded, ${size(sum("uploaded"))} uploaded; `
-    + `${size(sum("received"))} got from colleagues, ${size(sum("served"))} given to them.`
-    + took("a colleague", told.fetches.peer) + took("the cloud", told.fetches.bucket);
-  document.body.dataset.span = wanted;
+  at("chart-sums").replaceChildren(...pairs([
+    ["Read", size(read)],
+    ["Hit rate: here already", read ? `${Math.round(100 * local / read)} %` : "–"],
+    ["From colleagues", size(sum("received"))],
+    ["To colleagues", size(sum("served"))],
+    ["Downloaded", size(sum("downloaded"))],
+    ["Uploaded", size(sum("uploaded"))],
+  ]));
+  const took = (times) => ["p50_ms", "p95_ms", "p99_ms"].map((name) => number(times[name] === null ? "–" : `${times[name]} ms`));
+  rows("latency", [
+    [cell("from a colleague"), ...took(told.fetches.peer)],
+    [cell("from the cloud"), ...took(told.fetches.bucket)],
+  ]);
 }
 
 function choose(wanted) {
@@ -86,12 +101,12 @@ function choose(wanted) {
   for (const button of document.querySelectorAll(".spans button"))
     button.setAttribute("aria-pressed", String(button.dataset.span === wanted));
   at("chart-from").textContent = SPANS[wanted][0];
-  at("chart").setAttribute("aria-label", `Reads on this workstation ${SPANS[wanted][1]}`);
-  at("chart-sums").textContent = "";
+  at("chart").setAttribute("aria-label", `Reads on this workstation over ${SPANS[wanted][1]}`);
   if (wanted === "minute") bars(history, HISTORY, uploaded);
   past();
 }
 
 for (const button of document.querySelectorAll(".spans button"))
   button.addEventListener("click", () => choose(button.dataset.span));
+past();
 setInterval(past, 10000);

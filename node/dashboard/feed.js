@@ -1,6 +1,6 @@
 // What happens in the mounted projects, by the places in their journals that were read so far.
 
-import { at, cell, path, rows } from "/shown.js";
+import { at, cell, path, rows, when } from "/shown.js";
 
 const DID = {
   create: "made", link: "gave another name", rename: "renamed", delete: "deleted", write: "wrote",
@@ -28,7 +28,7 @@ async function follow() {
   }
   at("feed-card").hidden = lately.length === 0;
   rows("feed", lately.map((event) => [
-    cell(new Date(event.time_ns / 1e6).toLocaleString()),
+    cell(when(event.time_ns / 1e9)),
     cell(event.member ? `${event.member} (${event.workstation})` : event.workstation),
     cell(DID[event.event]),
     path(event.old_path ? `${event.old_path} → ${event.path}` : event.path),

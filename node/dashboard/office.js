@@ -1,14 +1,15 @@
 // The ring of the office: who keeps what share, who serves whom now, and how each workstation is.
 
-import { at, cell, drawn, duration, make, number, rows, size, SOURCES } from "/shown.js";
+import { at, cell, drawn, duration, facts as pairs, make, number, rows, size, SOURCES, when } from "/shown.js";
 
-const PARTS = 6;
+const PARTS = 12;
 const AROUND = 2 * Math.PI * 46;
 const STATES = {
   here: "here", linked: "connected", resting: "slow, passed over for now", away: "away",
   banned: "sent wrong data, ignored",
 };
 let before = null;
+let drawnLast = null;
 
 // All workstations alike, this one first: what it says of itself, and what it got from whom.
 function workstations(facts) {
@@ -41,7 +42,7 @@ function ring(list, now) {
   const middle = {};
   const arcs = list.flatMap(({ device, share }, index) => {
     const angle = 2 * Math.PI * (from + share / 2) - Math.PI / 2;
-    middle[device] = [60 + 36 * Math.cos(angle), 60 + 36 * Math.sin(angle)];
+    middle[device] = [60 + 37 * Math.cos(angle), 60 + 37 * Math.sin(angle)];
     if (!share) return [];
     const arc = drawn("circle", {
       cx: 60, cy: 60, r: 46, class: `part${index % PARTS}`, transform: "rotate(-90 60 60)",
@@ -52,11 +53,13 @@ function ring(list, now) {
     return [arc];
   });
   const most = Math.max(1, ...now.map((flow) => flow.rate));
-  const lines = now.filter((flow) => middle[flow.from] && middle[flow.to]).map((flow) => {
-    const [[x1, y1], [x2, y2]] = [middle[flow.from], middle[flow.to]];
-    return drawn("line", { x1, y1, x2, y2, "stroke-width": 1 + 3 * flow.rate / most });
-  });
-  at("ring").replaceChildren(...arcs, ...lines);
+  const flows = now.filter((flow) => middle[flow.from] && middle[flow.to]).map((flow) => drawn("path", {
+    class: "flow", d: `M${middle[flow.from]}Q60,60 ${middle[flow.to]}`,
+    "stroke-width": 1 + 2 * flow.rate / most, "marker-end": "url(#arrow)",
+  }));
+  at("ring-drawn").replaceChildren(...arcs, ...flows);
+  const near = list.filter(({ state }) => state === "here" || state === "linked").length;
+  at("ring-note").textContent = list.length > 1 ? `${near} of ${list.length} connected` : "";
 }
 
 function keeps(share) {
@@ -72,8 +75,13 @@ function health({ state, summary }) {
   return amiss ? `${amiss} ${amiss === 1 ? "alert" : "alerts"}` : "well";
 }
 
-const disk = ({ summary }) => summary
-  ? `${size(summary.cache_bytes)} of ${size(summary.cache_limit)}, ${size(summary.disk_free)} free` : "";
+function disk({ summary }) {
+  if (!summary) return [""];
+  return [
+    make("span", "whole", `${size(summary.cache_bytes)} of ${size(summary.cache_limit)}`), ", ",
+    make("span", "whole", `${size(summary.disk_free)} free`),
+  ];
+}
 
 function link({ state, p95_ms: answers }) {
   if (state === "here") return "";
@@ -84,31 +92,27 @@ function link({ state, p95_ms: answers }) {
 function opener(one) {
   const button = make("button", "link", one.name);
   button.type = "button";
-  button.addEventListener("click", () => {
-    location.hash = `workstation=${one.device}`;
-    at("workstation-card").focus();
-  });
+  button.dataset.device = one.device;
   return button;
 }
 
-let drawnNames = "";
+at("peers").addEventListener("click", ({ target }) => {
+  if (!target.dataset.device) return;
+  location.hash = `workstation=${target.dataset.device}`;
+  if (drawnLast) page(...drawnLast);
+  at("workstation-card").focus();
+});
 
 function table(list) {
-  // Buttons stay what they are for the keyboard while only figures change.
-  const names = JSON.stringify(list.map((one) => [one.device, one.name]));
-  const kept = names === drawnNames ? [...at("peers").querySelectorAll("button")] : list.map(opener);
-  drawnNames = names;
-  const focused = document.activeElement;
   rows("peers", list.map((one, index) => [
-    cell(make("span", `swatch part${index % PARTS}`), kept[index]),
+    cell(make("span", `swatch part${index % PARTS}`), opener(one)),
     cell(make("span", `dot ${one.state === "here" ? "linked" : one.state}`), STATES[one.state] || one.state),
-    cell(health(one)),
+    make("td", one.summary && Object.keys(one.summary.alerts).length ? "amiss" : "", make("span", "", health(one))),
     cell(one.summary?.version || ""),
-    cell(disk(one)),
+    cell(...disk(one)),
     cell(link(one)),
     keeps(one.share),
-  ]));
-  if (kept.includes(focused)) focused.focus({ preventScroll: true });
+  ]), true);
 }
 
 // The page of one workstation: in the address, so that it can be kept as a bookmark.
@@ -122,7 +126,7 @@ function page(list, now) {
   const named = (device) => list.find((other) => other.device === device)?.name || device.slice(0, 8);
   const moves = (way, other) => now.filter((flow) => flow[way] === wanted)
     .map((flow) => `${size(flow.rate)}/s ${other === "to" ? "to" : "from"} ${named(flow[other])}`).join(", ") || "nothing";
-  const since = (seconds) => seconds ? ` since ${new Date(1000 * seconds).toLocaleString()}` : "";
+  const since = (seconds) => seconds ? ` since ${when(seconds)}` : "";
   const said = [
     ["State", STATES[one.state] || one.state],
     ["Link", link(one)],
@@ -130,7 +134,7 @@ function page(list, now) {
     ["Gives now", moves("from", "to")],
     ["Gets now", moves("to", "from")],
     ...(summary ? [
-      ["Amiss", Object.entries(summary.alerts).map(([topic, begun]) => `${topic}${since(begun)}`).join(", ") || "nothing"],
+      ["Amiss", Object.entries(summary.alerts).map(([topic, begun]) => `${topic.replaceAll("-", " ")}${since(begun)}`).join(", ") || "nothing"],
       ["Version", summary.version],
       ["Runs for", duration(summary.up_s)],
       ["Cache", `${size(summary.cache_bytes)} of ${size(summary.cache_limit)}`],
@@ -139,13 +143,13 @@ function page(list, now) {
       ["Drives", String(summary.drives)],
       ["Its dashboard", summary.page_port && one.state !== "here" ? `lucidnode dashboard --node ${one.device.slice(0, 8)}` : ""],
     ] : [["Tells", "nothing yet"]]),
-    ...SOURCES.map(([key, name]) => [`Read: ${name}`, size(totals[`read_${key}`] || 0)]),
+    ...SOURCES.map(([key, name]) => [`Read from: ${name.toLowerCase()}`, size(totals[`read_${key}`] || 0)]),
     ["Gave to others", size(totals.served || 0)],
     ["Got from others", size(totals.received || 0)],
     ["From the cloud", size(totals.downloaded || 0)],
     ["Uploaded", size(totals.uploaded || 0)],
   ].filter(([, value]) => value);
-  at("workstation").replaceChildren(...said.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)]));
+  at("workstation").replaceChildren(...pairs(said));
 }
 
 at("workstation-close").addEventListener("click", () => {
@@ -166,6 +170,7 @@ export function office(facts) {
     number(size(one.totals.received || 0)),
     number(size(one.totals.downloaded || 0)),
   ]));
+  drawnLast = [list, now];
   page(list, now);
   at("peers-note").textContent = facts.office.peers.length
     ? "“Keeps” is the part of the office's data that a workstation is asked for first. Disk: of its cache, and free beside it."

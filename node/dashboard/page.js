@@ -1,6 +1,6 @@
 // Draws what /live says, once a second.
 
-import { SOURCES, at, cell, make, money, number, rows, size } from "/shown.js";
+import { SOURCES, at, cell, duration, make, money, number, rows, size, when } from "/shown.js";
 import { chart } from "/chart.js";
 import { conflicts } from "/conflicts.js";
 import { feed } from "/feed.js";
@@ -11,8 +11,8 @@ let alarmed = "";
 
 function alertItem(alert) {
   const where = alert.mountpoint === null ? "" : `${alert.mountpoint}: `;
-  const since = alert.since === null ? "" : `Since ${new Date(1000 * alert.since).toLocaleString()}. `;
-  return make("li", "", make("b", "", `${where}${alert.cause}`), make("small", "", `${since}${alert.remedy}`));
+  const since = alert.since === null ? "" : make("small", "since", `Since ${when(alert.since)}`);
+  return make("li", "", make("b", "", `${where}${alert.cause}`), make("small", "", alert.remedy), since);
 }
 
 function alarms(facts) {
@@ -49,7 +49,7 @@ function headline(facts) {
   at("not-final").textContent = office.not_used_yet ? `, ${size(office.not_used_yet)} of it not for good: it may still be read` : "";
   at("uploads").textContent = facts.uploads.bytes ? size(facts.uploads.bytes) : "nothing";
   at("uploads-note").textContent = facts.uploads.bytes
-    ? `safe on this disk, oldest ${Math.round(facts.uploads.oldest_seconds)} s`
+    ? `safe on this disk, the oldest for ${duration(facts.uploads.oldest_seconds)}`
     : "everything written here is in the cloud";
 }
 
@@ -60,6 +60,7 @@ function sources(facts) {
     part.style.flexGrow = office[`read_${key}`];
     return part;
   }));
+  at("bar").setAttribute("aria-label", `Bytes by source: ${SOURCES.map(([key, name]) => `${name} ${size(office[`read_${key}`])}`).join(", ")}`);
   rows("sources", SOURCES.map(([key, name]) => [
     cell(make("span", `swatch ${key}`), name),
     number(size(here[`read_${key}`])),
@@ -67,17 +68,26 @@ function sources(facts) {
   ]));
 }
 
+// Whose page it is; the title tells it where tabs are many, and what is amiss.
+function whose(facts) {
+  const name = facts.visitor || facts.mounts.map((mount) => mount.words?.workstation).find(Boolean) || "";
+  at("whose").textContent = [name, facts.bucket].filter(Boolean).join(" · ");
+  const amiss = facts.alerts.length ? `(${facts.alerts.length}) ` : "";
+  document.title = `${amiss}${name ? `${name} · ` : ""}Lucidnode`;
+}
+
 function connect() {
   const live = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
   live.onopen = () => { at("connection").textContent = "live"; };
   live.onmessage = (event) => {
     const facts = JSON.parse(event.data);
-    for (const draw of [headline, alarms, sources, chart, office, moving, leases, conflicts, mounts, feed]) draw(facts);
-    if (facts.visitor) at("whose").textContent = `on ${facts.visitor}`;
+    for (const draw of [whose, headline, alarms, sources, chart, office, moving, leases, conflicts, mounts, feed]) draw(facts);
     document.body.dataset.ready = "yes";
+    document.body.dataset.stale = "no";
   };
   live.onclose = () => {
     at("connection").textContent = "the daemon does not answer; trying again…";
+    document.body.dataset.stale = "yes";
     setTimeout(connect, 2000);
   };
 }

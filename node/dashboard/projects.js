@@ -1,6 +1,6 @@
 // The mounted projects: what is on its way, locked, in conflict, and what happened lately.
 
-import { at, cell, duration, make, number, path, rows, size } from "/shown.js";
+import { at, cell, duration, make, number, path, rows, size, when } from "/shown.js";
 
 export function moving(facts) {
   const states = { writing: "being written", uploading: "being uploaded" };
@@ -34,6 +34,8 @@ export function leases(facts) {
 }
 
 export function mounts(facts) {
+  at("mounts").hidden = facts.mounts.length === 0;
+  at("no-mounts").hidden = facts.mounts.length > 0;
   rows("mounts", facts.mounts.map((mount) => [
     cell(make("b", "", mount.words?.project || mount.project.slice(0, 8))),
     path(mount.mountpoint),
@@ -45,8 +47,7 @@ export function mounts(facts) {
   at("collections").textContent = facts.collections.map((each) => each.ended === null
     ? `${each.mountpoint}: ${each.by} frees what nothing needs any more`
     : `${each.mountpoint}: ${size(each.freed_bytes)} freed in the bucket on `
-      + `${new Date(each.ended * 1000).toLocaleString()} by ${each.by}; not again before `
-      + new Date(each.next * 1000).toLocaleString()).join("; ");
+      + `${when(each.ended)} by ${each.by}; not again before ${when(each.next)}`).join("; ");
   at("cache").textContent = `${size(facts.cache.bytes)} in ${facts.cache.blocks.toLocaleString("en-US")} blocks, `
     + `up to ${size(facts.cache.limit)}; ${size(facts.cache.disk_free)} free on the disk`
     + (facts.cache.pinned_bytes ? `; ${size(facts.cache.pinned_bytes)} pinned` : "");

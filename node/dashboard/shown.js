@@ -1,11 +1,11 @@
 // What all panels draw with. All text goes in as text, never as markup.
 
 export const SOURCES = [
-  ["memory", "Memory of this workstation"],
-  ["cache", "Local disk cache"],
-  ["peer", "Other workstations in the office"],
+  ["memory", "Memory"],
+  ["cache", "Own disk cache"],
+  ["peer", "Colleagues"],
   ["bucket", "The cloud"],
-  ["unsent", "Written here, not uploaded yet"],
+  ["unsent", "Not uploaded yet"],
 ];
 
 export const at = (id) => document.getElementById(id);
@@ -24,7 +24,20 @@ export function money(dollars) {
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
+}
+
+// A time, by the clock alone if it is today.
+export function when(seconds) {
+  const time = new Date(1000 * seconds);
+  return time.toDateString() === new Date().toDateString()
+    ? `today, ${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`
+    : time.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+export function facts(list) {
+  return list.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value)));
 }
 
 export function make(tag, classes, ...children) {
@@ -40,20 +53,60 @@ export function drawn(tag, attributes) {
   return element;
 }
 
-// Fills the table *id*. On a phone a row is a list, in which each cell says what it is; the roles
-// keep it a table for whoever has it read aloud.
-export function rows(id, list) {
-  const table = at(id);
+const MANY = 10;
+const opened = new Set();
+const waiting = {};
+
+// Fills the table *id*; what is beyond the first MANY waits behind a button, unless *whole*. On a phone a
+// row is a list, in which each cell says what it is; the roles keep it a table for whoever has it read
+// aloud. A row that says what it said stays: what somebody marked in it, and the keyboard, stay with it.
+export function rows(id, list, whole = false) {
+  const table = at(id), body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
-  table.tBodies[0].replaceChildren(...list.map((cells) => {
-    const row = make("tr", "", ...cells);
-    row.setAttribute("role", "row");
-    cells.forEach((cell, index) => {
-      cell.setAttribute("role", "cell");
-      cell.dataset.label = heads[index];
+  const most = whole || opened.has(id) || list.length <= MANY + 2 ? list.length : MANY;
+  const made = list.map((cells) => row(cells, heads));
+  made.slice(0, most).forEach((fresh, place) => {
+    const old = body.rows[place];
+    if (!old) body.append(fresh);
+    else if (old.outerHTML !== fresh.outerHTML) {
+      const focused = [...old.querySelectorAll("button")].indexOf(document.activeElement);
+      old.replaceWith(fresh);
+      if (focused >= 0) fresh.querySelectorAll("button")[focused]?.focus({ preventScroll: true });
+    }
+  });
+  while (body.rows.length > most) body.rows[most].remove();
+  waiting[id] = made.slice(most);
+  if (!whole) more(id, table, list.length);
+}
+
+function row(cells, heads) {
+  const made = make("tr", "", ...cells);
+  made.setAttribute("role", "row");
+  cells.forEach((cell, index) => {
+    cell.setAttribute("role", "cell");
+    cell.dataset.label = heads[index];
+  });
+  return made;
+}
+
+function more(id, table, all) {
+  let line = table.nextElementSibling;
+  if (!line?.classList.contains("more")) {
+    const button = make("button", "");
+    button.type = "button";
+    button.addEventListener("click", () => {
+      const body = table.tBodies[0];
+      if (opened.delete(id)) waiting[id] = [...body.rows].slice(MANY);
+      else opened.add(id);
+      if (opened.has(id)) body.append(...waiting[id].splice(0));
+      else for (const each of waiting[id]) each.remove();
+      more(id, table, body.rows.length + waiting[id].length);
     });
-    return row;
-  }));
+    line = make("p", "more", button);
+    table.after(line);
+  }
+  line.hidden = all <= MANY + 2;
+  line.firstChild.textContent = opened.has(id) ? `Show the first ${MANY}` : `Show all ${all}`;
 }
 
 for (const table of document.querySelectorAll("table")) {
@@ -66,6 +119,10 @@ for (const table of document.querySelectorAll("table")) {
   }
 }
 
-export const cell = (...children) => make("td", "", make("span", "", ...children));
-export const path = (text) => make("td", "path", make("span", "", text));
+export const cell = (...children) => children.join("") === "" ? make("td", "") : make("td", "", make("span", "", ...children));
+// A path: the folder stands back behind the name.
+export function path(text) {
+  const cut = text.lastIndexOf("/") + 1;
+  return make("td", "path", make("span", "", make("span", "folder", text.slice(0, cut)), text.slice(cut)));
+}
 export const number = (text) => make("td", "number", text);

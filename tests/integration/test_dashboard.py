@@ -94,24 +94,29 @@ async def test_the_page_shows_the_last_hour_day_and_month() -> None:
     scene = Scene()
     async with scene.server() as server, chromium.opened(server.way_in) as page:
         await page.until("document.body?.dataset.ready === 'yes'")
-        for span, words, top in (
-            ("hour", "an hour ago", "800 MB"),  # 8 GB in a step of ten seconds
-            ("day", "24 hours ago", "26.7 MB"),
-            ("month", "30 days ago", "1.11 MB"),
+        for span, words, of, step, top in (
+            ("hour", "an hour ago", "the last hour", "10 s", "800 MB"),  # 8 GB in a step
+            ("day", "24 hours ago", "the last 24 hours", "5 min", "26.7 MB"),
+            ("month", "30 days ago", "the last 30 days", "2.0 h", "1.11 MB"),
         ):
             await page.value(f"document.querySelector('[data-span={span}]').click()")
             await page.until(f"document.body.dataset.span === {span!r}")
             assert await page.value("document.querySelectorAll('#chart rect').length") == 2
             said = await page.value("document.getElementById('chart-sums').textContent")
-            assert said.startswith(
-                "8.00 GB read, 75 % of it on this workstation; 0 B downloaded, 5.00 GB uploaded"
+            assert said == (
+                "Read8.00 GBHit rate: here already75 %From colleagues0 BTo colleagues0 B"
+                "Downloaded0 BUploaded5.00 GB"
             )
-            assert said.endswith(
-                "A block from a colleague took 3 ms or less for half of them, 10 for 95 of 100, 30 for 99."
-            )
+            took = "[...document.querySelectorAll('#latency tbody tr')].map(row => row.textContent)"
+            assert await page.value(took) == [
+                "from a colleague3 ms10 ms30 ms",
+                "from the cloud–––",  # noqa: RUF001  # nothing came
+            ]
+            spans = "[...document.querySelectorAll('.sums-of')].map(each => each.textContent)"
+            assert await page.value(spans) == [of] * 2
             assert words in await page.value("document.getElementById('chart-from').textContent")
-            shown = await page.value("document.getElementById('chart-top').textContent")
-            assert shown == f"up to {top}/s"
+            shown = await page.value("document.getElementById('chart-step').textContent")
+            assert shown == f"each bar {step}"
             assert (
                 await page.value("document.getElementById('scale-top').textContent") == f"{top}/s"
             )
@@ -123,7 +128,9 @@ async def test_the_page_shows_the_last_hour_day_and_month() -> None:
         pressed = "document.querySelectorAll('.spans [aria-pressed=true]').length"
         assert await page.value(pressed) == 1
         await page.value("document.querySelector('[data-span=minute]').click()")
-        assert await page.value("document.getElementById('chart-sums').textContent") == ""
+        # Beside the last minute stands the last hour.
+        await page.until("document.body.dataset.span === 'minute'")
+        assert await page.value("document.querySelector('.sums-of').textContent") == "the last hour"
     async with scene.server() as server, aiohttp.ClientSession() as session:
         for query, status in (("?span=year", 400), ("", 400), ("?span=day", 200)):
             async with session.get(f"{server.url}history{query}", headers=BEARER) as answer:
@@ -153,6 +160,32 @@ async def test_the_page_shows_files_on_their_way_here_and_elsewhere() -> None:
         assert rate == "100 MB/s, all of this workstation's in 60 s"
         scene.moving.clear()
         await page.until("document.getElementById('moving-card').hidden")
+
+
+@pytest.mark.slow
+async def test_long_lists_wait_behind_a_button_and_what_says_the_same_stays_as_it_is() -> None:
+    scene = Scene()
+    scene.moving = [
+        mount_messages.FileOnItsWay(f"{number}.mov", "uploading", "", GB) for number in range(40)
+    ]
+    async with scene.server() as server, chromium.opened(server.way_in) as page:
+        rows = "document.querySelectorAll('#moving tbody tr')"
+        await page.until(f"{rows}.length === 10")
+        button = "document.querySelector('#moving + .more button')"
+        assert await page.value(f"{button}.textContent") == "Show all 40"
+        await page.value(f"{rows}[3].marked = {rows}[4].marked = true; {button}.click()")
+        assert await page.value(f"{rows}.length") == 40
+        assert await page.value(f"{button}.textContent") == "Show the first 10"
+        assert await page.value(f"{button}.click(), {rows}.length") == 10
+        assert await page.value(f"{button}.click(), {rows}.length") == 40
+        # What somebody selects is not drawn away under his hand, each second.
+        scene.moving[4] = mount_messages.FileOnItsWay("4.mov", "uploading", "", GB // 2)
+        await page.until(f"{rows}[4].textContent.includes('500 MB')")
+        assert await page.value(f"{rows}[3].marked")
+        assert not await page.value(f"{rows}[4].marked")
+        del scene.moving[5:]
+        await page.until(f"{rows}.length === 5")
+        assert await page.value("document.querySelector('#moving + .more').hidden")
 
 
 @pytest.mark.slow
@@ -242,7 +275,7 @@ async def test_the_page_draws_the_ring_and_tells_what_happened_and_what_is_amiss
         scene.alerts.begin("cache-disk", "The disk fails.", "Replace it.")
         await page.until("document.querySelectorAll('#alerts li').length === 1")
         said = str(await page.value("document.querySelector('#alerts li').textContent"))
-        assert re.fullmatch(r"The disk fails\.Since .+\. Replace it\.", said), said
+        assert re.fullmatch(r"The disk fails\.Replace it\.Since today, .+", said), said
         scene.alerts.end("cache-disk")
         await page.until("document.getElementById('alerts').hidden")
         assert len(scene.readers) == 1
