@@ -147,7 +147,10 @@ async def test_everything_is_done_with_the_keyboard(page: chromium.Page) -> None
         if reached[-1] == f"Keep theirs: {CONFLICT}":
             assert await page.value(outline) == "solid"
             break
-    assert reached[:2] == ["How this is priced", f"Keep mine: {CONFLICT}"]  # what waits for a person
+    assert reached[:2] == [
+        "How this is priced",
+        f"Keep mine: {CONFLICT}",
+    ]  # what waits for a person
     assert reached[-1] == f"Keep theirs: {CONFLICT}"
     await page.press("Enter")
     assert await page.value("document.getElementById('settle').open")
