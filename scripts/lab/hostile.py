@@ -254,6 +254,9 @@ QUIET = frozenset(
 )
 """What a client cannot tell from a store that is well: it need not, and cannot, be told of it."""
 
+BYTES = frozenset({"flip", "flip-same", "flip-sent", "swap", "swap-same", "oversize"})
+"""What befalls the bytes of objects alone: a look at the size of one finds the store well."""
+
 LIES = frozenset({"portal-etag"})
 """What destroys: the store acknowledges what it never does."""
 

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from random import Random  # noqa: TID251  # seeded: a failure can be repeated
 
-from lab.hostile import CATALOGUE, LIES, METHODS, QUIET, Hostility, Method, Rule
-from lab.hostile_bucket import HostileBucket
+from lab.hostile import BYTES, CATALOGUE, LIES, METHODS, QUIET, Hostility, Method, Rule
+from lab.hostile_bucket import DEADLINE_S, HostileBucket
 from lab.kept_files import KeptFiles
 from lab.soak_node import SoakNode
 from lab.soak_studio import NAMES, device_seed, soak_studio
@@ -52,6 +52,9 @@ _PHASE_S = (2.0, 9.0)
 """Virtual seconds. Most are longer than what a node may be silent for; to play one costs the more
 processor the longer it is."""
 
+_HANG = frozenset({"hang", "endless", "drip"})
+"""Faults that keep a request until its deadline."""
+
 TRANSIENT = sorted(set(CATALOGUE) - LIES)
 """Faults that leave the bucket as it is, so that all is well once they are over."""
 
@@ -80,6 +83,8 @@ class _Watch:
     """Since when it meets faults that it can tell from a store that is well."""
     whole_since: float | None = None
     """Since when all its requests fail so, and not only some."""
+    hung_until: float = 0.0
+    """Until when requests may hang that were sent while nobody answered."""
     complaints: list[str] = field(default_factory=list)
 
 
@@ -324,7 +329,11 @@ class World:
             watch.loud_since = watch.whole_since = None
             return
         watch.loud_since = watch.loud_since or now
-        is_whole = any(_is_whole(rule) for rule in rules)
+        if any(rule.name in _HANG for rule in rules):
+            watch.hung_until = now + DEADLINE_S
+        # While its own requests hang from before, nothing but looks meets what befalls it now.
+        unmet = BYTES if now < watch.hung_until else frozenset[str]()
+        is_whole = any(_is_whole(rule) and rule.name not in unmet for rule in rules)
         watch.whole_since = (watch.whole_since or now) if is_whole else None
         for what, since in (("committing", watch.commit_since), ("reading", watch.read_since)):
             if since is None or node.alerts():
