@@ -410,7 +410,7 @@ def _lock_tokens(
         device=work.device,
         locks=files.locks,
         committer=commit.committer,
-        commit_work=_locked_work(ground, write, commit).commit,
+        work=_locked_work(ground, write, commit),
         settled=commit.invalidation.settled,
         alone_when_away=spec.durability in {"local", "relaxed"},
         recalls=recalls,
@@ -448,11 +448,10 @@ def _directory_leases(
         committer=commit.committer,
         alone_when_away=spec.durability in {"local", "relaxed"},
         recalls=recalls,
-        tasks=ground.tasks,
         alerts=ground.alerts,
         clock=ground.clock,
     )
-    commit.shipments.heed(directories.may_commit)
+    commit.shipments.heed(directories.may_commit, directories.may_give)
     return directories
 
 

@@ -408,12 +408,11 @@ async def file_layer(
                             committer=committer,
                             alone_when_away=exclusive == "alone",
                             recalls=links.mount(KEYS, work.device, random_bytes, ground.clock),
-                            tasks=tasks,
                             alerts=alerts,
                             clock=ground.clock,
                         )
                         assert shipments is not None
-                        shipments.heed(directories.may_commit)
+                        shipments.heed(directories.may_commit, directories.may_give)
                     freshen = (
                         None if committer is None or not strict else partial(_fresh, committer)
                     )

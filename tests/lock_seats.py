@@ -41,6 +41,8 @@ class Seat:
         self.clock = clock
         self.alone_when_away = False
         self.settled = self.committed = 0
+        self.films: set[InodeNo] = set()
+        """Files with so much work that it is committed before anything else."""
 
     @property
     def device(self) -> DeviceId:
@@ -60,7 +62,7 @@ class Seat:
                 device=self.desk.daemon.device,
                 locks=self.locks,
                 committer=self.desk.committer,
-                commit_work=self._commit,
+                work=self,
                 settled=self._settle,
                 alone_when_away=self.alone_when_away,
                 recalls=self.recalls,
@@ -92,9 +94,16 @@ class Seat:
         )
         return ShownTokens(work, self.holders)
 
-    async def _commit(self, ino: InodeNo) -> None:
+    def is_much(self, ino: InodeNo) -> bool:
+        return ino in self.films
+
+    async def commit(self, ino: InodeNo) -> None:
         self.committed += 1
         await self.desk.committer.until_committed(None)
+
+    async def finish(self, ino: InodeNo) -> None:
+        self.committed += 1
+        self.desk.committer.finish([ino])
 
     async def _settle(self) -> None:
         self.settled += 1

@@ -44,6 +44,9 @@ class SlowShipping:
     def may_name(self, directory: InodeNo) -> bool:
         return self._random.random() < 0.7
 
+    def may_give(self, directory: InodeNo) -> bool:
+        return self._random.random() < 0.3
+
 
 class SimulatedNode(Node):
     """A node whose user does random things, and remembers what must not get lost."""

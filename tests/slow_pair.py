@@ -19,6 +19,8 @@ class Uplink:
         self.new: set[InodeNo] = set()
         self.others: set[InodeNo] = set()
         """Directories that another node has taken over."""
+        self.due: set[InodeNo] = set()
+        """Directories that wait for their names no more."""
 
     def has_arrived(self, block: BlockId) -> bool:
         return block in self.here
@@ -31,6 +33,9 @@ class Uplink:
 
     def may_name(self, directory: InodeNo) -> bool:
         return directory not in self.others
+
+    def may_give(self, directory: InodeNo) -> bool:
+        return directory in self.due
 
 
 class Pair:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 from lucidnode.fs.commit.commit_ground import CommitGround
 from lucidnode.fs.commit.commit_health import CommitHealth
@@ -173,6 +173,16 @@ class Committer:
                 if self.stopped is not None:
                     raise ReadOnly(self.stopped)
                 await self._signals.progress.wait()
+
+    def finish(self, inos: Iterable[InodeNo]) -> None:
+        """Have what was done to each of *inos* be a content of its own, though a program goes on writing.
+
+        What is done to the project in the step in which this returns is behind all of it. Raises NoSpace.
+        """
+        self._hooks.before_batch()
+        mark = self._pending.newest()
+        for ino in inos:
+            self._pending.finish(ino, mark)
 
     @contextlib.contextmanager
     def hurrying(self) -> Iterator[None]:

@@ -4,23 +4,20 @@ Who holds it makes them at once; whoever does not gets it first. One row stands 
 have none of their own (token_rows.py), so who is alone asks once. A directory that is made here is ours
 before anybody can know of it, and gets a row with its first entry unless that of all others is ours.
 
-Whoever makes a name passes `admitted` first, and then does it in the same step. Giving a directory away
-is done by one task for each: nobody makes names there any more, those made are committed, then the row is
-changed. What the rules are and why is in docs/design/0012-leases.md.
+Whoever makes a name passes `admitted` first, and then does it in the same step. From when a directory is given
+away nobody makes names there any more; those made go in the entry that gives it, or before. What the rules are and why is in docs/design/0012-leases.md.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 
 from cachetools import LRUCache
 
-from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
 from lucidnode.fs.commit.signs_of_life import LEASE_TTL_S
-from lucidnode.fs.errors import FsError, LeaseUndecided
-from lucidnode.fs.leases.lease_row import NOBODY, LeaseRow, RowPlace, decoded_lease
+from lucidnode.fs.errors import LeaseUndecided
+from lucidnode.fs.leases.lease_row import LeaseRow, RowPlace, decoded_lease
 from lucidnode.fs.leases.recalls import Recalls
 from lucidnode.fs.leases.standstill import Standstill
 from lucidnode.fs.leases.token_rows import TICK_S, TokenRows
@@ -29,11 +26,7 @@ from lucidnode.fs.replica.intents import NAMES_LEASE, TREE_LEASE
 from lucidnode.fs.replica.replica import Replica
 from lucidnode.node.client.alerts import Alerts
 from lucidnode.node.client.clock import Clock
-from lucidnode.node.client.errors import NodeError
 from lucidnode.node.client.ids import DeviceId
-from lucidnode.node.client.supervision import Tasks
-
-log = logging.getLogger(__name__)
 
 ANSWER_S = LEASE_TTL_S + 15.0
 """How long a program waits for a directory: longer than it takes to take it from a node that is silent."""
@@ -69,7 +62,6 @@ class DirectoryLeases:
         committer: Committer,
         alone_when_away: bool,
         recalls: Recalls,
-        tasks: Tasks,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
@@ -79,7 +71,6 @@ class DirectoryLeases:
         self._committer = committer
         self._life = committer.life
         self._alone_when_away = alone_when_away
-        self._tasks = tasks
         self._alerts = alerts
         self._clock = clock
         self.rows = TokenRows(
@@ -94,14 +85,14 @@ class DirectoryLeases:
         )
         self._wanting: Counter[InodeNo] = Counter()
         """Directories that somebody here waits for."""
-        self._closed: set[InodeNo] = set()
-        """Directories that are being given away."""
         self._stays_until: dict[InodeNo, float] = {}
         self._alone_until = 0.0
         self._used: LRUCache[InodeNo, None] = LRUCache(_MOST_RESIGNED)
         self._named = set(replica.pending.directories_named_in())
         """Directories with names that wait, and that nobody else may have: also those of an earlier life."""
         self._late_since: dict[InodeNo, float] = {}
+        self._waits_until: dict[InodeNo, float] = {}
+        """Until when directories that are given away wait for the names that were made in them."""
         self._life.watch(self._told)
         recalls.watch(self._told)
 
@@ -111,7 +102,7 @@ class DirectoryLeases:
         """Tell whether names in *directory* are decided here and now, without asking anybody."""
         ino = self._replica.tree.now(directory)
         admits = (
-            (ino not in self._closed and self.rows.holds(ino))
+            self.rows.holds(ino)
             # What no entry has shown to anybody yet is ours, whatever the clock says.
             or self._replica.pending.is_unknown(ino)
             or self._decides_alone()
@@ -133,9 +124,7 @@ class DirectoryLeases:
 
     def _is_others(self, ino: InodeNo) -> bool:
         """Tell whether the log says that another node decides who makes names in *ino*."""
-        row = self.rows.of(ino)[1]
-        is_others = row is not None and row.holder not in {NOBODY, self._device}
-        return is_others and not self._replica.pending.is_unknown(ino)
+        return self.rows.is_others(ino) and not self._replica.pending.is_unknown(ino)
 
     async def admitted(self, directory: InodeNo) -> None:
         """Return once `admits` may hold, or *directory* is no more.
@@ -149,8 +138,7 @@ class DirectoryLeases:
         try:
             while not self.admits(ino) and self._replica.tree.attributes(ino) is not None:
                 self._check_wait(ino, self._clock.boot() - begun_at, standstill)
-                if ino not in self._closed:
-                    self.rows.ask_for(ino)
+                self.rows.ask_for(ino)
                 await self.rows.news()
             self._used[ino] = None
             self._stays_until[ino] = self._clock.boot() + _HOLD_S
@@ -217,19 +205,24 @@ class DirectoryLeases:
                 self.rows.ask_for(ino)
 
     def _give_what_is_wanted(self) -> float:
-        """Begin to give what others want; return after how many seconds to look again."""
+        """Give what others want; return after how many seconds to look again."""
         pause_s = TICK_S
         now = self._clock.boot()
         self._stays_until = {ino: at for ino, at in self._stays_until.items() if at > now}
-        for ino in self._wanted_by_others():
+        wanted = self._wanted_by_others()
+        for ino in wanted:
             # Who waits here is let in before, or it would go to and fro for nothing.
-            if ino in self._closed or self._wanting[ino]:
+            if self._wanting[ino]:
                 continue
             if (wait_s := self._stays_until.get(ino, now) - now) > 0:
                 pause_s = min(pause_s, wait_s)
                 continue
-            self._closed.add(ino)
-            _ = self._tasks.create_task(self._give(ino), name="giving a directory away")
+            self.rows.give(ino)
+        self._waits_until = {
+            ino: at
+            for ino, at in self._waits_until.items()
+            if ino in wanted or self.rows.changes(ino)
+        }
         return pause_s
 
     def _wanted_by_others(self) -> list[InodeNo]:
@@ -241,18 +234,10 @@ class DirectoryLeases:
                 wanted[ino] = None
         return list(wanted)
 
-    async def _give(self, ino: InodeNo) -> None:
-        try:
-            ends_at = self._clock.boot() + _DRAIN_S
-            with self._committer.hurrying():
-                while self._replica.pending.makes_names_in(ino) and self._clock.boot() < ends_at:
-                    await set_within(self._committer.progress, TICK_S, self._clock)
-            await self.rows.hand_over(ino)
-        except (FsError, NodeError, OSError) as error:
-            log.warning("names in inode %d are decided here for now: %s", ino, error)
-        finally:
-            self._closed.discard(ino)
-            self._told()
+    def may_give(self, directory: InodeNo) -> bool:
+        """Tell whether names that wait hold up *directory* no longer, which is given away."""
+        now = self._clock.boot()
+        return now >= self._waits_until.setdefault(directory, now + _DRAIN_S)
 
 
 def _nothing_to_show_first(_place: RowPlace) -> None:

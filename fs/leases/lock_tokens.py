@@ -3,8 +3,8 @@
 One row stands for all files of the project that have none of their own: see token_rows.py.
 
 Whoever locks passes `admitted` first, and then `FileLocks.lock` in the same step. Giving a token away is
-done by one task for each file: what was written is committed, nobody new comes in, and the last who
-is in leaves; then the row is changed. What the rules are and why is in docs/design/0012-leases.md.
+done by one task for each file: nobody new comes in, and the last who is in leaves; then the row is changed, by
+the entry that carries what was done under the locks, or a later one. What the rules are and why is in docs/design/0012-leases.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 from lucidnode.fs.commit.commit_signals import set_within
 from lucidnode.fs.commit.committer import Committer
@@ -52,6 +53,19 @@ _NAMED = 4
 """Files in one alert."""
 
 
+class WorkUnderLocks(Protocol):
+    """What was done under the locks of a file, and beside it: see locked_work.py."""
+
+    def is_much(self, ino: InodeNo) -> bool:
+        """Tell whether it takes longer than a moment to get to the bucket."""
+
+    async def commit(self, ino: InodeNo) -> None:
+        """Return once it is committed."""
+
+    async def finish(self, ino: InodeNo) -> None:
+        """Have it be on its way: what is done in the step in which this returns is behind it."""
+
+
 class LockTokens:
     """The tokens of one mount, which is *device*. Keep `run` running."""
 
@@ -62,7 +76,7 @@ class LockTokens:
         device: DeviceId,
         locks: FileLocks,
         committer: Committer,
-        commit_work: Callable[[InodeNo], Awaitable[None]],
+        work: WorkUnderLocks,
         settled: Callable[[], Coroutine[None, None, None]],
         alone_when_away: bool,
         recalls: Recalls,
@@ -72,7 +86,7 @@ class LockTokens:
     ) -> None:
         """Take what it works with.
 
-        *commit_work* commits what was done under a file's locks; *settled* returns once the kernel
+        *work* is what was done under locks; *settled* returns once the kernel
         shows what others did. With *alone_when_away* locks are decided here while there is no bucket.
         """
         self._replica = replica
@@ -80,7 +94,7 @@ class LockTokens:
         self._locks = locks
         self._committer = committer
         self._life = committer.life
-        self._commit_work = commit_work
+        self._work = work
         self._settled = settled
         self._alone_when_away = alone_when_away
         self._tasks = tasks
@@ -325,12 +339,15 @@ class LockTokens:
 
     async def _give(self, ino: InodeNo) -> None:
         try:
-            await self._commit_work(ino)
+            if self._work.is_much(ino):  # nobody here is kept out for as long as that takes
+                await self._work.commit(ino)
             self._closed.add(ino)
             if await self._falls_into_disuse(ino):
-                await self._commit_work(ino)
+                await self._work.finish(ino)
                 self._stays_until.pop(ino, None)
-                await self._rows.hand_over(ino)
+                self._rows.give(ino)
+                while self._rows.changes(ino):
+                    await self._rows.news()
             else:
                 self._say_that_it_is_busy(ino)
         except (FsError, NodeError, OSError) as error:

@@ -11,6 +11,10 @@ from lucidnode.fs.write.unfinished import Unfinished
 from lucidnode.fs.write.unsaved_files import UnsavedFiles
 from lucidnode.fs.write.writer import Writer
 
+_FEW_BYTES = 4 * 1024 * 1024
+_FEW_BLOCKS = 4
+"""What is in the bucket as soon as an entry is, or nearly."""
+
 
 class LockedWork:
     """Commits a file with all that lies beside it: a database has its journal there.
@@ -33,25 +37,52 @@ class LockedWork:
         self._unfinished = unfinished
         self._committer = committer
 
+    def is_much(self, ino: InodeNo) -> bool:
+        """Tell whether what was done to *ino* and beside it takes longer than a moment to get to the bucket."""
+        files = {ino, *self._beside(self._changed(), self._directories(ino))}
+        sizes = (file.size for file in self._unsaved if file.ino in files)
+        blocks = self._replica.pending.blocks_of_contents()
+        return sum(sizes) > _FEW_BYTES or sum(len(blocks.get(f, ())) for f in files) > _FEW_BLOCKS
+
     async def commit(self, ino: InodeNo) -> None:
         """Return once what was done to *ino*, in its directories and to the files in them is committed.
 
         Raises what prevents it: an FsError, a NodeError or an OSError.
         """
-        directories = {parent for parent, _ in self._replica.tree.names_of(ino)}
+        directories = await self._synced(ino)
+        beside = self._beside(self._replica.pending.unsent_files(), directories)
+        for each in (ino, *beside, *sorted(directories)):
+            await self._committer.until_committed(each)
+
+    async def finish(self, ino: InodeNo) -> None:
+        """Have all that `commit` commits be on its way: what is done in the step in which this returns is behind it.
+
+        Raises what prevents it: an FsError, a NodeError or an OSError.
+        """
+        directories = await self._synced(ino)
+        beside = self._beside(self._replica.pending.unsent_files(), directories)
+        self._committer.finish((ino, *beside))
+
+    async def _synced(self, ino: InodeNo) -> set[InodeNo]:
+        """Return the directories of *ino*, once what was written to it and beside it is on the disk."""
+        directories = self._directories(ino)
         self._unfinished.ended(ino)
         unsaved = {file.ino for file in self._unsaved}
         for file in (ino, *self._beside(unsaved - {ino}, directories)):
             await self._writer.sync(file)
-        beside = self._beside(self._replica.pending.unsent_files(), directories)
-        for each in (ino, *beside, *sorted(directories)):
-            await self._committer.until_committed(each)
+        return directories
 
     async def commit_alone(self, ino: InodeNo) -> None:
         """Return once what was written to *ino* is committed, whatever lies beside it. Raises as `commit`."""
         self._unfinished.ended(ino)
         await self._writer.sync(ino)
         await self._committer.until_committed(ino)
+
+    def _directories(self, ino: InodeNo) -> set[InodeNo]:
+        return {parent for parent, _ in self._replica.tree.names_of(ino)}
+
+    def _changed(self) -> set[InodeNo]:
+        return {file.ino for file in self._unsaved} | self._replica.pending.unsent_files()
 
     def _beside(self, files: Collection[InodeNo], directories: set[InodeNo]) -> list[InodeNo]:
         """Return those of *files* that lie in one of *directories* and are whole."""

@@ -102,6 +102,17 @@ class TokenRows:
             lasts_s = max(lasts_s, given_s)
         return lasts_s
 
+    def is_others(self, ino: InodeNo) -> bool:
+        """Tell whether another holds it by the log, whatever changes of ours wait."""
+        own = self.own_place(ino)
+        row = decoded_lease(self._logged(own)) or decoded_lease(self._logged(self._others))
+        return row is not None and row.holder not in {NOBODY, self._device}
+
+    def _logged(self, place: RowPlace) -> bytes | None:
+        changes = (of for of in self._pending() if RowPlace(of.ino, of.name) == place)
+        first = next(changes, None)
+        return self._replica.tree.lease(*place) if first is None else first.expected
+
     def is_busy(self, ino: InodeNo) -> bool:
         """Tell whether another holds it, and has said that it is in use there."""
         _, row = self.of(ino)
@@ -184,8 +195,11 @@ class TokenRows:
         own = self.own_place(ino)
         return self._recalls.asker(own, row.fence if place == own else 0)
 
-    async def hand_over(self, ino: InodeNo) -> None:
-        """Give *ino* to who asks for it, if it is still ours; return once that is committed, or lost."""
+    def give(self, ino: InodeNo) -> None:
+        """Give *ino* to who asks for it, if it is still ours: with what was done under the lease, or behind it.
+
+        It is not held any more, unless `changes` ends and the log says that it is.
+        """
         place, row = self.of(ino)
         own, asker = self.own_place(ino), self._asker(ino)
         if row is None or row.holder != self._device:
@@ -195,23 +209,21 @@ class TokenRows:
                 return
             # It rests on the root's row as well: see `ask_for`.
             given = LeaseRow(holder=asker.device, fence=1, given=True, asking=asker.asking)
-            self.change(own, None, given, claims=True, alone=True)
+            self.change(own, None, given, claims=True, alone=True, behind=True)
         elif row.wanted not in {NOBODY, self._device}:
             answers = b"" if asker is None or asker.device != row.wanted else asker.asking
-            self.change(
-                own, row, row.changed(holder=row.wanted, given=True, asking=answers), claims=True
-            )
+            given = row.changed(holder=row.wanted, given=True, asking=answers)
+            self.change(own, row, given, claims=True, behind=True)
         elif asker is not None:
             given = row.changed(holder=asker.device, given=True, asking=asker.asking)
-            self.change(own, row, given, claims=True)
-        while self.is_changing(own):
-            await self.news()
+            self.change(own, row, given, claims=True, behind=True)
 
     def resign(self, place: RowPlace) -> None:
         """Say with the next entry that we do not hold the row at *place* any more, if we do."""
         row = self._at(place)
         if row is not None and row.holder == self._device:
-            self.change(place, row, row.changed(holder=row.wanted, given=row.wanted != NOBODY))
+            nobodys = row.changed(holder=row.wanted, given=row.wanted != NOBODY)
+            self.change(place, row, nobodys, behind=True)
 
     def change(
         self,
@@ -221,13 +233,14 @@ class TokenRows:
         *,
         claims: bool = False,
         alone: bool = False,
+        behind: bool = False,
     ) -> None:
         """Change *row* at *place*, as far as we know; whoever comes first in the log has it."""
         if claims:
             self._claimed(place)
         # A row that says nothing is in the place of one: it is replaced.
         expected = self._replica.tree.lease(*place) if row is None else row.encoded()
-        change = Lease(place.ino, expected, wanted.encoded(), claims, alone, place.name)
+        change = Lease(place.ino, expected, wanted.encoded(), claims, alone, place.name, behind)
         self._changes.change(change)
 
     # -- news --------------------------------------------------------------------------------

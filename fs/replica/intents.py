@@ -219,7 +219,8 @@ class Lease(msgspec.Struct, frozen=True, tag="lease"):
 
     It fits nothing but a row that is as expected: whoever came first has it. *claims*: before it is
     committed the row says what is not so yet. *alone*: it rests on more than this row, as that
-    somebody has been silent, so any entry that comes first undoes it for good.
+    somebody has been silent, so any entry that comes first undoes it for good. *behind*: no entry
+    carries it before what was done under the lease, though one may carry both.
     """
 
     ino: InodeNo
@@ -228,6 +229,7 @@ class Lease(msgspec.Struct, frozen=True, tag="lease"):
     claims: bool = False
     alone: bool = False
     name: bytes = LOCKS_LEASE
+    behind: bool = False
 
 
 class Fact(msgspec.Struct, frozen=True, tag="fact"):

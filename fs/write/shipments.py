@@ -59,6 +59,7 @@ class Shipments:
         self._most = 2 * _REMEMBERED_BLOCKS
         """How many may be known before those that nobody waits for are forgotten."""
         self._may_name: Callable[[InodeNo], bool] = lambda _: True
+        self._may_give: Callable[[InodeNo], bool] = lambda _: False
         self._asked: dict[InodeNo, tuple[float, float]] = {}
         """When was it first asked how old the save of a file is, and when last."""
 
@@ -99,9 +100,16 @@ class Shipments:
         """Tell whether names that nobody else may have may be made in *directory* for others to see."""
         return self._may_name(directory)
 
-    def heed(self, may_name: Callable[[InodeNo], bool]) -> None:
-        """Go by *may_name* from now on, where somebody decides who makes names."""
+    def may_give(self, directory: InodeNo) -> bool:
+        """Tell whether *directory* may be another node's before names that were made in it are committed."""
+        return self._may_give(directory)
+
+    def heed(
+        self, may_name: Callable[[InodeNo], bool], may_give: Callable[[InodeNo], bool]
+    ) -> None:
+        """Go by *may_name* and *may_give* from now on, where somebody decides who makes names."""
         self._may_name = may_name
+        self._may_give = may_give
 
     def note_arrived(self, blocks: Iterable[BlockId]) -> None:
         """Note that *blocks* are in the bucket."""

@@ -9,6 +9,7 @@ Which operations go together is for whole_contents.py to say. The name of a new 
 content, but not for long.
 
 A name that nobody else may have waits until its directory is this node's, if another has taken that over.
+A lease that is given away waits for what was done under it, and goes in the same entry (handed_over.py).
 What may have been a lock is taken away behind the contents beside it that were finished before: else
 another node would make the lock its own, and find what was there before the save (docs/design/0007-whole-saves.md).
 """
@@ -16,12 +17,13 @@ another node would make the lock its own, and find what was there before the sav
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from math import inf
 from typing import NamedTuple
 
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.pending.handed_over import DirectoriesOf, would_overtake
 from lucidnode.fs.replica.pending.whole_contents import Contents, Shipping
 from lucidnode.fs.replica.pending.write_set import Step, row_of
 
@@ -53,7 +55,7 @@ def choose(
     *,
     window: int | None = WINDOW_OPERATIONS,
     most_rows: int | None = None,
-    directories_of: Callable[[InodeNo], Collection[InodeNo]] = lambda _: (),
+    directories_of: DirectoriesOf = lambda _: (),
 ) -> Choice:
     """Choose for an entry of about *room* rows, of the first *window* operations that wait.
 
@@ -162,7 +164,7 @@ def _chosen(
     coming: _Coming,
     unseen: set[InodeNo],
     end: float,
-    directories_of: Callable[[InodeNo], Collection[InodeNo]],
+    directories_of: DirectoriesOf,
     may_name: Callable[[InodeNo], bool],
 ) -> _Look:
     """Take what is free of *steps*, but for the files *unseen*, up to *room* rows or *end*.
@@ -186,6 +188,7 @@ def _chosen(
             _is_free(step, contents, shipping, unseen)
             and step.frees not in kept
             and (step.names is None or may_name(step.names))
+            and not would_overtake(step.lease, held, contents, shipping, directories_of)
         )
         if is_free and not ahead.meets(step):
             if not is_behind and ready and size.rows_with(step) > room:

@@ -31,6 +31,9 @@ class Shipping(Protocol):
     def may_name(self, directory: InodeNo) -> bool:
         """Tell whether names that nobody else may have may be made in *directory* for others to see."""
 
+    def may_give(self, directory: InodeNo) -> bool:
+        """Tell whether *directory* may be another node's before names that were made in it are committed."""
+
 
 class Contents(NamedTuple):
     """The contents that wait: *ready* files up to this operation, and the files that are not.

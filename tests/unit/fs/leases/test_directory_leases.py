@@ -182,23 +182,28 @@ def test_a_directory_made_here_is_ours_though_the_others_belong_to_another(tmp_p
     together(tmp_path, work)
 
 
-def test_what_was_made_is_in_the_log_before_the_directory_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "by the log alone"])
+def test_what_was_made_is_in_the_log_before_the_directory_goes(
+    tmp_path: Path, linked: bool
+) -> None:
     """A new file waits for its content, while a program writes it: the entry that gives may not overtake it."""
 
     async def work(office: WriteOffice) -> None:
         shared = await directory(office.a, b"shared")
         await office.until(lambda: not office.is_busy())
         files = office.a.layer.files
-        await files.exclusively(shared, b"cut.lock", 0)
-        made, (handle, _) = files.create(shared, b"cut.lock", 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
-        await office.a.write(handle, b"ana")
-        with pytest.raises(NameTaken):
-            await lock_file(office.b, b"cut.lock", shared)
-        await office.a.close(handle)
-        await office.until(lambda: not office.is_busy())
-        assert office.b.layer.files.lookup(shared, b"cut.lock").ino == made.ino
+        for name in (b"cut.lock", b"once it was given and given back.lock"):
+            await files.exclusively(shared, name, 0)
+            await asyncio.sleep(1)
+            made, (handle, _) = files.create(shared, name, 0o644, ME, os.O_RDWR | os.O_EXCL, 0)
+            await office.a.write(handle, b"ana")
+            with pytest.raises(NameTaken):
+                await lock_file(office.b, name, shared)
+            await office.a.close(handle)
+            await office.until(lambda: not office.is_busy())
+            assert office.b.layer.files.lookup(shared, name).ino == made.ino
 
-    together(tmp_path, work)
+    together(tmp_path, work, linked=linked)
 
 
 def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Path) -> None:
@@ -212,8 +217,7 @@ def test_nobody_makes_names_in_a_directory_that_is_being_given_away(tmp_path: Pa
         asking = asyncio.ensure_future(lock_file(office.b, b"cut.lock", shared))
         leases = office.a.layer.directories
         assert leases is not None
-        await office.until(lambda: shared in leases._closed)
-        assert leases.rows.holds(shared)
+        await office.until(lambda: leases.rows.changes(shared))
         assert not is_admitted(office.a, shared)
         assert not asking.done()
         await asking
@@ -256,6 +260,24 @@ def test_in_an_office_one_entry_hands_a_directory_on_whoever_rested_how_long(
             files = seat.layer.files
             await files.exclusively(shared, b"lock %d" % number, 0)
             assert is_admitted(seat, shared)
+            assert entries(office) == before + 1
+
+    together(tmp_path, work, linked=True)
+
+
+def test_in_an_office_the_names_that_were_made_go_in_the_entry_that_hands_the_directory_on(
+    tmp_path: Path,
+) -> None:
+    async def work(office: WriteOffice) -> None:
+        shared = await directory(office.a, b"shared")
+        await office.until(lambda: not office.is_busy())
+        for holder, asker in ((office.a, office.b), (office.b, office.a)):
+            await asyncio.sleep(1)
+            before = entries(office)
+            name = b"lock of %s" % holder.name.encode()
+            await lock_file(holder, name, shared)
+            with pytest.raises(NameTaken):
+                await lock_file(asker, name, shared)
             assert entries(office) == before + 1
 
     together(tmp_path, work, linked=True)

@@ -13,6 +13,7 @@ from lab.virtual_loop import run_virtual
 
 from lucidnode.fs.leases.locked_work import LockedWork
 from lucidnode.fs.replica.inode import ROOT
+from lucidnode.fs.replica.intents import LOCKS_LEASE, Lease
 
 
 def with_locks(home: Path, work: Callable[[FileLayer, LockedWork], Awaitable[None]]) -> None:
@@ -53,6 +54,45 @@ def test_what_is_written_through_an_open_handle_and_what_was_done_beside_it_is_c
         for ino in (base, journal, ROOT):
             assert not layer.replica.pending.is_pending(ino)
         assert not layer.unsaved.is_dirty(base)
+
+    with_locks(tmp_path, work)
+
+
+def test_what_is_given_away_waits_for_all_of_it_and_goes_in_one_entry(tmp_path: Path) -> None:
+    async def work(layer: FileLayer, locked: LockedWork) -> None:
+        base, handle = await layer.create(b"shots.db")
+        await layer.files.write(handle, 0, b"page" * BLOCK)
+        await locked.commit(base)
+        layer.daemon.uploads = False
+        await layer.files.write(handle, 0, b"line" * BLOCK)
+        assert not locked.is_much(base)
+        await locked.finish(base)
+        layer.replica.apply(Lease(base, None, b"given", behind=True))
+        await layer.files.write(handle, 0, b"late" * BLOCK)
+        await asyncio.sleep(10)
+        before = layer.replica.pending.head().seq
+        waiting = set(layer.replica.pending.blocks_waited_for())
+        assert layer.replica.pending.leases(LOCKS_LEASE)
+        for block in waiting:
+            layer.daemon.upload(block)
+        await asyncio.sleep(10)
+        assert not layer.replica.pending.leases(LOCKS_LEASE)
+        assert layer.replica.pending.head().seq == before + 1
+
+    with_locks(tmp_path, work)
+
+
+def test_a_film_beside_it_is_much(tmp_path: Path) -> None:
+    async def work(layer: FileLayer, locked: LockedWork) -> None:
+        base, handle = await layer.create(b"shots.db")
+        await layer.files.write(handle, 0, b"page")
+        film, other = await layer.create(b"film.mov")
+        layer.daemon.uploads = False
+        for number in range(8):
+            await layer.files.write(other, number * BLOCK, bytes([number]) * BLOCK)
+        await layer.files.sync(other)
+        assert not layer.unsaved.is_dirty(film)
+        assert locked.is_much(base)
 
     with_locks(tmp_path, work)
 

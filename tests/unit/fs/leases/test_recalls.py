@@ -13,6 +13,7 @@ from lucidnode.fs.commit.signs_of_life import LEASE_MARGIN_S, LEASE_TTL_S
 from lucidnode.fs.errors import LockHeld
 from lucidnode.fs.leases.recalls import AGAIN_S, FORGOTTEN_S
 from lucidnode.fs.replica.inode import InodeNo
+from lucidnode.fs.replica.intents import LOCKS_LEASE
 from lucidnode.node.client import mount_messages
 
 POLL_S = 11.0
@@ -61,6 +62,49 @@ async def test_a_lock_is_handed_on_by_one_entry_whoever_rested_how_long(office: 
                 row = seat.row(ino)
                 assert row is not None
                 assert (row.holder, row.given) == (seat.device, True)
+
+
+async def test_what_was_done_under_a_lock_goes_in_the_entry_that_hands_it_on(
+    office: Office,
+) -> None:
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        for number, (seat, other) in enumerate(((a, b), (b, a), (a, b))):
+            seen = b"%d" % number
+            await locked(office, seat, ino)
+            await office.clock.pass_by(1)
+            seat.desk.node.set_xattr(ino, b"user.seen", seen)
+            assert await locked(office, other, ino) == 1
+            assert other.desk.node.replica.tree.xattr(ino, b"user.seen") == seen
+
+
+async def test_who_is_at_it_when_he_is_asked_hands_it_on_with_what_he_did(office: Office) -> None:
+    ino = office.files[0]
+    async with office.working() as (a, b), asyncio.TaskGroup() as group:
+        await office.holds(a, ino)
+        await a.lock(ino)
+        await office.clock.pass_by(1)
+        waiting = group.create_task(b.lock(ino, given_up=never()))
+        await office.clock.until(lambda: bool(a.recalls.asked_for(LOCKS_LEASE)))
+        before = entries(office)
+        a.desk.node.set_xattr(ino, b"user.seen", b"under the lock")
+        a.unlock(ino)
+        await office.done(waiting, POLL_S)
+        assert entries(office) == before + 1
+        assert b.desk.node.replica.tree.xattr(ino, b"user.seen") == b"under the lock"
+
+
+async def test_much_work_is_committed_while_programs_here_go_on(office: Office) -> None:
+    """Else they would be kept out for as long as a film takes to the bucket."""
+    ino = office.files[0]
+    async with office.working() as (a, b):
+        await office.holds(a, ino)
+        await office.clock.pass_by(1)
+        a.films.add(ino)
+        a.desk.node.set_xattr(ino, b"user.seen", b"a film")
+        assert await locked(office, b, ino) == 2
+        assert b.desk.node.replica.tree.xattr(ino, b"user.seen") == b"a film"
 
 
 async def test_what_waits_for_its_lock_to_be_let_go_costs_one_entry_as_well(office: Office) -> None:
