@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_run_in_every_process() -> None:
         assert other.submit(run, 8).result() == run(8)
 
 
-def test_who_hears_nothing_of_what_he_asked_before_is_not_expected_to_tell_of_what_came_since() -> None:
+def test_who_waits_for_what_he_asked_before_is_not_expected_to_tell_of_what_came_since() -> None:
     """Its requests hang from an outage that it told of and that is over; only looks meet what is amiss now."""
     run(1051)
 
